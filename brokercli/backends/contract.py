@@ -1,0 +1,202 @@
+"""What every broker promises to the operations. Blocking, used from one thread, batches in and batches out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from brokercli.model.address import Address
+from brokercli.model.connection import Connection
+from brokercli.model.description import Description, Listing
+from brokercli.model.message import Message, Record
+from brokercli.model.position import Span
+from brokercli.model.receipt import Receipts
+
+
+class Batch(ABC):
+    """Some records in the order of the broker, still in the client's own form.
+
+    `bodies` and `envelopes` build no object per message beyond their result; that all three views agree is a test.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def bodies(self) -> list[bytes]:
+        """Return the bodies; a null body is empty here."""
+
+    @abstractmethod
+    def envelopes(self) -> list[bytes]:
+        """Return one JSON envelope each, without line ends."""
+
+    @abstractmethod
+    def records(self) -> list[Record]:
+        """Return them as objects, for filters, formats and copying."""
+
+    @abstractmethod
+    def select(self, indices: Sequence[int]) -> Batch:
+        """Return the batch of those at `indices` (ascending)."""
+
+
+class Reader(ABC):
+    """One look at one source. Leaves the broker as it was found, whenever and however it ends."""
+
+    expected: int | None = None
+    """About how many records lie between start and end, where the broker knows; for progress only."""
+    notes: Sequence[str] = ()
+    """What the user should be told before the first record: side effects, what this look cannot see."""
+
+    @abstractmethod
+    def read(self, timeout: float) -> Batch | None:
+        """Return the next records, or None when none came within `timeout` seconds or the end was reached.
+
+        Never waits once records are there. Keeps the connection alive however seldom it is called; memory is bounded.
+        Raises Unreachable when the connection is lost for good, OutOfRange when the records asked for are gone.
+        """
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether the snapshotted end is reached; false for ever when following."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Take back whatever the look needed (ephemeral consumer, tap queue). May be called twice; raises nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPolicy:
+    """How to publish: what applies to every message, and which guarantees are asked for."""
+
+    template: Message = field(default_factory=lambda: Message(body=b""))
+    """Key, headers, time, partition and properties of messages given as bare bodies (`send_bodies`)."""
+    delivery_timeout: float = 30.0
+    """Seconds after which a message that was sent without a verdict counts as unknown."""
+    positions: bool = False
+    """Report where each message was stored (`Receipts.confirmations`); costs speed."""
+    fire_and_forget: bool = False
+    """Ask for no confirmation; only where Capability.FIRE_AND_FORGET is supported."""
+    keep_control_headers: bool = False
+    """Pass on headers that steer the broker (Nats-Rollup, Nats-Msg-Id, CC, …) instead of withholding them."""
+    maximum_in_flight: int | None = None
+    """Upper bound of the window of unconfirmed messages; None leaves the backend its own."""
+
+
+class Publisher(ABC):
+    """Confirmed publishing to one destination, in the order given.
+
+    Every message accepted gets exactly one verdict through `collect` or `finish`. Confirmed means the broker says it
+    has stored it (Kafka acks=all, JetStream's acknowledgement, RabbitMQ's confirm of a message that was routed).
+    A lost connection is re-established in the background; messages that were in flight then are either repeated where
+    the broker removes repeats (Kafka idempotence, JetStream message ids) or unknown.
+    """
+
+    withheld: dict[str, int]
+    """Control headers that were not passed on → how many messages had them."""
+    notes: Sequence[str] = ()
+    """What the user should be told before the first message."""
+
+    @abstractmethod
+    def send(self, messages: Sequence[Message]) -> int:
+        """Accept messages from the front, as many as the window has room for; return how many. Does not wait.
+
+        A message that cannot be sent (too large, a wildcard subject, a header the broker cannot carry) is accepted and
+        refused alone. Numbers every accepted message, from 0, for its receipt.
+        """
+
+    @abstractmethod
+    def send_bodies(self, bodies: Sequence[bytes]) -> int:
+        """The same for bodies that share the policy's template: the fast way."""
+
+    @abstractmethod
+    def collect(self, timeout: float) -> Receipts:
+        """Return the verdicts that have come, waiting up to `timeout` seconds for the first (0: not at all).
+
+        Also where lost connections show: raises Unreachable or NotAuthorised only when nothing can be delivered any
+        more; what was in flight then is in the Receipts of the `finish` that follows.
+        """
+
+    @abstractmethod
+    def finish(self, timeout: float) -> Receipts:
+        """Wait until everything accepted has a verdict, `timeout` seconds at most; what has none by then is unknown,
+        or refused where it certainly never left us. Afterwards nothing is in flight, and sending may go on."""
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """How many accepted messages have no verdict yet."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go without waiting. May be called twice; raises nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+Purpose = Literal["publish", "look", "describe"]
+
+
+class Backend(ABC):
+    """One open connection to one broker, closed by `with`. Raises only `model.errors`.
+
+    A constructor connects within `connection.connect_timeout` seconds or raises Unreachable or NotAuthorised in one
+    sentence that tells apart: closed port, mute port, wrong protocol, TLS against plain, unknown host, wrong login.
+    """
+
+    @abstractmethod
+    def __init__(self, connection: Connection) -> None: ...
+
+    @abstractmethod
+    def resolve(self, address: Address, purpose: Purpose) -> Address:
+        """Return the address with its kind said.
+
+        Raises UsageProblem for a name that could be two things (printing both spellings), for a kind this broker does
+        not have, and for a name no such thing can have; NotFound where the purpose needs it to exist.
+        """
+
+    @abstractmethod
+    def resource(self, address: Address) -> str:
+        """Return the row of the support table that a resolved address belongs to (`topic`, `quorum queue`, …)."""
+
+    @abstractmethod
+    def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
+        """Open a publisher to a resolved address; refuses at once what cannot work (no stream listens, no such topic)."""
+
+    @abstractmethod
+    def look(self, source: Address, span: Span) -> Reader:
+        """Open a look at a resolved address.
+
+        `Span(End(), None)` is what arrives from now on. Raises OutOfRange, with the range there is, where the start is
+        not stored; Unsupported, with the reason of the support table, where this resource cannot be looked at so.
+        """
+
+    @abstractmethod
+    def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
+        """Yield what exists, by name; `kinds` narrows to kinds of address. The broker's own internals are left out."""
+
+    @abstractmethod
+    def describe(self, address: Address) -> Description:
+        """Explain one resolved address."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connection. May be called twice; raises nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

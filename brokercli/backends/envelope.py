@@ -1,0 +1,238 @@
+"""The JSON envelope: one record or message as one line, bit-exact both ways.
+
+`{"v":1,"broker":…,<place>,"time":…,"key":…,"headers":[{"name":…,"value":…}],"properties":{…},"body":…}`. Bytes are a string
+where they are UTF-8 and `{"base64":…}` elsewhere; AMQP's field types that JSON lacks are tagged (`{"int32":5}`).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import orjson
+
+from brokercli.model.errors import InputRefused, UsageProblem
+from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
+from brokercli.model.position import format_time, parse_time
+
+VERSION = 1
+PLACE_KEYS = ("topic", "partition", "offset", "subject", "stream", "sequence", "exchange", "routing_key", "queue", "redelivered")
+MESSAGE_KEYS = ("time", "id", "key", "headers", "properties", "body", "value")
+# what brokercli adds to an envelope for the reader, and publishing passes over
+COMMENT_KEYS = ("v", "broker", "dead_letter")
+INTEGER_BITS = {"int8": (8, True), "uint8": (8, False), "int16": (16, True), "uint16": (16, False), "int32": (32, True), "uint32": (32, False),
+                "int64": (64, True), "timestamp": (64, False)}
+# beyond this jq and JavaScript lose digits
+_EXACT_IN_JSON = 2**53
+_BROKERS = {"topic": "kafka", "subject": "nats", "stream": "nats", "exchange": "rabbitmq", "queue": "rabbitmq", "routing_key": "rabbitmq"}
+
+
+def text_or_base64(value: bytes | None) -> Any:
+    """Write bytes as the envelope does; None stays None."""
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}
+
+
+def encode_name(name: str) -> Any:
+    """Write a header's name; one that is not UTF-8 (carried with surrogateescape) becomes base64."""
+    return text_or_base64(name.encode(errors="surrogateescape")) if not name.isascii() else name
+
+
+def encode_headers(headers: tuple[Header, ...]) -> list[dict[str, Any]]:
+    """Write headers in order, repeats kept."""
+    return [{"name": encode_name(name), "value": encode_value(value)} for name, value in headers]
+
+
+def encode_value(value: HeaderValue) -> Any:
+    """Write one header value; the inverse of `decode_value`."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, bytes):
+        return text_or_base64(value)
+    if isinstance(value, int):
+        return value if -_EXACT_IN_JSON < value < _EXACT_IN_JSON else {"int64": str(value)}
+    if isinstance(value, float):
+        return value if math.isfinite(value) and not value.is_integer() else {"double": _number_of(value, "d")}
+    return {value.kind: _encode_typed(value)}
+
+
+def _encode_typed(typed: Typed) -> Any:
+    kind, value = typed
+    match value:
+        case bytes():
+            return b64encode(value).decode()
+        case (int(scale), int(unscaled)) if kind == "decimal":
+            digits = f"{abs(unscaled):0{scale + 1}d}"
+            return ("-" if unscaled < 0 else "") + (f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits)
+        case tuple() if kind == "table":
+            return encode_headers(value)
+        case tuple():
+            return [encode_value(item) for item in value]
+        case int() if kind in ("float32", "double"):
+            code = "f" if kind == "float32" else "d"
+            return _number_of(struct.unpack(f">{code}", value.to_bytes(struct.calcsize(code), "big"))[0], code, value)
+        case int():
+            return value if -_EXACT_IN_JSON < value < _EXACT_IN_JSON else str(value)
+    raise TypeError(f"no AMQP field type {kind} of {type(value).__name__}")
+
+
+def _number_of(number: float, code: str, bits: int | None = None) -> Any:
+    if math.isnan(number):
+        return {"bits": f"{bits if bits is not None else int.from_bytes(struct.pack(f'>{code}', number), 'big'):x}"}
+    return number if math.isfinite(number) else "inf" if number > 0 else "-inf"
+
+
+def encode_record(record: Record) -> bytes:
+    """Write one record as one line, without its line end."""
+    message = record.message
+    envelope: dict[str, Any] = {"v": VERSION, "broker": record.broker}
+    for name, word in record.place.items():
+        envelope[name] = text_or_base64(word.encode(errors="surrogateescape")) if isinstance(word, str) and not word.isascii() else word
+    envelope["time"] = None if record.time is None else format_time(record.time)
+    envelope["key"] = text_or_base64(message.key)
+    envelope["headers"] = encode_headers(message.headers)
+    if message.properties:
+        envelope["properties"] = {name: encode_value(value) for name, value in message.properties.items()}
+    envelope["body"] = text_or_base64(message.body)
+    return orjson.dumps(envelope)
+
+
+def decode_envelope(line: bytes, number: int) -> Message:
+    """Read one envelope into the message it says.
+
+    The time and partition of a stored record (one that says its offset or sequence) are where it lay, not where it
+    should go, and are left out; without those they are instructions. Raises InputRefused with `number`, the line's.
+    """
+    try:
+        envelope = orjson.loads(line)
+    except orjson.JSONDecodeError as problem:
+        raise InputRefused(f"line {number} is not JSON: {problem}", number, hint="--input lines takes each line as a body as it is") from None
+    if not isinstance(envelope, dict):
+        raise InputRefused(f"line {number} is JSON, but not an object", number)
+    for name in envelope:
+        if name not in MESSAGE_KEYS and name not in PLACE_KEYS and name not in COMMENT_KEYS:
+            near = get_close_matches(name, MESSAGE_KEYS + PLACE_KEYS, 1)
+            raise InputRefused(f"line {number} has the key {name[:80]!r}, which no envelope has" + (f"; did you mean {near[0]!r}?" if near else ""), number)
+    if envelope.get("v", VERSION) != VERSION:
+        raise InputRefused(f"line {number} is an envelope of version {envelope['v']!r}; this brokercli reads version {VERSION}", number)
+    if "body" not in envelope and "value" not in envelope:
+        raise InputRefused(f"line {number} has no body (an empty one is \"\", a tombstone is null)", number)
+    try:
+        return _message_of(envelope)
+    except (ValueError, TypeError, NotBase64, KeyError, OverflowError, RecursionError, UsageProblem) as problem:
+        raise InputRefused(f"line {number}: {problem}", number) from None
+
+
+def _message_of(envelope: Mapping[str, Any]) -> Message:
+    stored = envelope.get("offset") is not None or envelope.get("sequence") is not None
+    origin = envelope.get("broker") or next((broker for name, broker in _BROKERS.items() if name in envelope), None)
+    route = next((envelope[name] for name in ("routing_key", "subject", "topic") if envelope.get(name) is not None), None)
+    body = bytes_of(envelope["body"], "body") if "body" in envelope else orjson.dumps(envelope["value"])
+    partition, time = envelope.get("partition"), envelope.get("time")
+    if partition is not None and (type(partition) is not int or not 0 <= partition < 2**31):
+        raise ValueError(f"partition is {str(partition)[:40]!r}, not a number")
+    if time is not None and not isinstance(time, str):
+        raise ValueError("time is a string like 2026-11-23T10:00:00.123Z")
+    identity = envelope.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise ValueError("id is a string")
+    properties = envelope.get("properties") or {}
+    if not isinstance(properties, dict):
+        raise ValueError("properties is an object")
+    return Message(
+        body=body, key=bytes_of(envelope.get("key"), "key"), headers=decode_headers(envelope.get("headers") or []), id=identity,
+        time=None if stored or time is None else parse_time(time), partition=None if stored else partition,
+        route=None if route is None else (bytes_of(route, "route") or b"").decode(errors="surrogateescape"),
+        properties={name: decode_value(value) for name, value in properties.items()}, origin=origin if isinstance(origin, str) else None)
+
+
+def bytes_of(value: Any, what: str) -> bytes | None:
+    """Read a string, `{"base64":…}` or null."""
+    match value:
+        case None:
+            return None
+        case str():
+            return value.encode()
+        case {"base64": str(text), **rest} if not rest:
+            return b64decode(text, validate=True)
+    raise ValueError(f'{what} is neither a string nor {{"base64":…}} nor null')
+
+
+def decode_headers(headers: Any) -> tuple[Header, ...]:
+    """Read a list of `{"name":…,"value":…}`; a plain object is taken too, its order kept."""
+    if isinstance(headers, dict):
+        return tuple((name, decode_value(value)) for name, value in headers.items())
+    if not isinstance(headers, list):
+        raise ValueError("headers is a list of {\"name\":…,\"value\":…}")
+    decoded: list[Header] = []
+    for header in headers:
+        if not isinstance(header, dict) or set(header) - {"name", "value"} or "name" not in header:
+            raise ValueError("each header is {\"name\":…,\"value\":…}")
+        name = bytes_of(header["name"], "a header's name")
+        if name is None:
+            raise ValueError("a header's name is null")
+        decoded.append((name.decode(errors="surrogateescape"), decode_value(header.get("value"))))
+    return tuple(decoded)
+
+
+def decode_value(value: Any) -> HeaderValue:
+    """Read one header value; the inverse of `encode_value`."""
+    match value:
+        case None | bool() | float():
+            return value
+        case int():
+            if not -(2**63) <= value < 2**63:
+                raise ValueError(f"the number {str(value)[:40]} is larger than 64 bits")
+            return value
+        case str():
+            return value.encode()
+        case dict() if len(value) == 1:
+            return _decode_typed(*next(iter(value.items())))
+    raise ValueError(f"{str(value)[:60]!r} is no header value; AMQP types are tagged, for example {{\"int32\":5}}")
+
+
+def _decode_typed(kind: str, value: Any) -> HeaderValue:
+    if kind == "base64":
+        return bytes_of({"base64": value}, "value")
+    if kind in INTEGER_BITS:
+        bits, signed = INTEGER_BITS[kind]
+        if type(value) is bool or not isinstance(value, (int, str)) or len(str(value)) > 20:
+            raise ValueError(f"{kind} is {str(value)[:40]!r}")
+        number = int(value)
+        number.to_bytes(bits // 8, "big", signed=signed)  # raises OverflowError where it does not fit
+        return number if kind == "int64" else Typed(kind, number)
+    if kind in ("float32", "double"):
+        return _decode_floating(kind, value)
+    if kind == "decimal" and isinstance(value, str) and value.removeprefix("-").replace(".", "", 1).isdecimal():
+        whole, _, fraction = value.partition(".")
+        unscaled = int(whole + fraction)
+        unscaled.to_bytes(4, "big", signed=True)
+        return Typed("decimal", (len(fraction), unscaled))
+    if kind == "bytes" and isinstance(value, str):
+        return Typed("bytes", b64decode(value, validate=True))
+    if kind == "table":
+        return Typed("table", decode_headers(value))
+    if kind == "array" and isinstance(value, list):
+        return Typed("array", tuple(decode_value(item) for item in value))
+    raise ValueError(f"{kind[:40]!r} of {str(value)[:40]!r} is no header value")
+
+
+def _decode_floating(kind: str, value: Any) -> HeaderValue:
+    size = 4 if kind == "float32" else 8
+    if isinstance(value, dict) and set(value) == {"bits"}:
+        bits = int(value["bits"], 16)
+        bits.to_bytes(size, "big")
+        return Typed(kind, bits)
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"{kind} is {str(value)[:40]!r}")
+    number = float(value)
+    return number if kind == "double" else Typed(kind, int.from_bytes(struct.pack(">f", number), "big"))

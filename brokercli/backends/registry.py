@@ -1,0 +1,92 @@
+"""Which brokers there are, without loading any client: descriptors by name and scheme, plugins by entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from brokercli.model.capability import SupportTable, check_complete
+from brokercli.model.connection import Connection
+from brokercli.model.errors import BrokercliError, Failed, UsageProblem
+
+if TYPE_CHECKING:
+    from brokercli.backends.contract import Backend
+
+BUILT_IN = {"kafka": ("kafka", "kafkas"), "nats": ("nats", "tls"), "rabbitmq": ("amqp", "amqps")}
+"""Folder under `backends/` → its schemes; kept here so that a scheme is found without importing the others."""
+ENTRY_POINTS = "brokercli.backends.v1"
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """One broker, as data. Importing the module that holds it loads no client."""
+
+    name: str
+    title: str
+    schemes: tuple[str, ...]
+    implementation: str
+    """`module:Class` of the Backend."""
+    client: str
+    """The client's import name, to tell a missing client from a broken one."""
+    install: str
+    """The command that installs the client."""
+    kinds: tuple[str, ...]
+    """Kinds of address this broker has."""
+    default_port: int
+    support: SupportTable
+
+    def __post_init__(self) -> None:
+        check_complete(self.support)
+
+
+def descriptors() -> Iterator[Descriptor]:
+    """Yield every broker there is, built-in first, plugins by name."""
+    for name in BUILT_IN:
+        yield _built_in(name)
+    yield from sorted(_plugins(), key=lambda descriptor: descriptor.name)
+
+
+def find(scheme: str) -> Descriptor:
+    """Return the broker of a scheme. Entry points are read only when no built-in broker has it."""
+    for name, schemes in BUILT_IN.items():
+        if scheme in schemes:
+            return _built_in(name)
+    for descriptor in _plugins():
+        if scheme in descriptor.schemes:
+            return descriptor
+    known = sorted(scheme for descriptor in descriptors() for scheme in descriptor.schemes)
+    raise UsageProblem(f"No broker speaks {scheme}://.", hint=f"known: {', '.join(f'{scheme}://' for scheme in known)}; brokercli brokers says more")
+
+
+def open_backend(connection: Connection) -> Backend:
+    """Load the client and connect. Raises UsageProblem for an unknown scheme, Failed for a missing client, and whatever
+    the backend raises while it connects."""
+    descriptor = find(connection.scheme)
+    module, _, name = descriptor.implementation.partition(":")
+    try:
+        implementation: type[Backend] = getattr(import_module(module), name)
+    except ModuleNotFoundError as problem:
+        if (problem.name or "").partition(".")[0] != descriptor.client:
+            raise
+        raise Failed(f"{descriptor.title} needs the Python package {descriptor.client}, which is not installed.", hint=descriptor.install) from None
+    return implementation(connection)
+
+
+def _built_in(name: str) -> Descriptor:
+    descriptor: Descriptor = import_module(f"brokercli.backends.{name}").descriptor
+    return descriptor
+
+
+def _plugins() -> Iterator[Descriptor]:
+    from importlib.metadata import entry_points  # slow to import, and needed only for brokers that are not built in
+
+    for entry_point in entry_points(group=ENTRY_POINTS):
+        try:
+            descriptor = entry_point.load()
+        except Exception as problem:
+            raise BrokercliError(f"The broker plugin {entry_point.name} ({entry_point.value}) cannot be loaded: {problem}",
+                                 hint="update or uninstall the package that brings it") from problem
+        if isinstance(descriptor, Descriptor):
+            yield descriptor

@@ -1,0 +1,95 @@
+"""Where messages live or go, as a user spells it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import unquote
+
+from brokercli.model.errors import UsageProblem
+
+KINDS = ("topic", "subject", "stream", "queue", "exchange")
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
+_KIND = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):(.*)", re.DOTALL)
+_CONTEXT = re.compile(r"@([^/\s]+)/(.*)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A parsed address. What a bare name means (`kind` is None) only its broker can say: `Backend.resolve`."""
+
+    name: str
+    kind: str | None = None
+    route: str | None = None
+    """The routing key of `exchange:NAME/ROUTING.KEY`; None leaves it to each message."""
+    context: str | None = None
+    url: str | None = None
+    """The broker of a one-off address (`nats://host:4222/subject`), without the address itself."""
+
+    def of_kind(self, kind: str) -> Address:
+        """Return this address with its kind said."""
+        return replace(self, kind=kind)
+
+    def __str__(self) -> str:
+        """Spell it so that it parses back to itself; the connection is left out, it may hold a password."""
+        text = self.name if self.kind is None else f"{self.kind}:{self.name}"
+        if self.route is not None:
+            text += f"/{self.route}"
+        return f"@{self.context}/{text}" if self.context else text
+
+
+def parse_address(text: str) -> Address:
+    """Read `orders.created`, `queue:orders`, `exchange:x/key`, `@staging/…` or `amqp://host/vhost/queue:orders`.
+
+    Raises UsageProblem for anything else. Asks no broker.
+    """
+    if match := _URL.fullmatch(text):
+        return _parse_url(match[1], match[2])
+    context = None
+    if text.startswith("@"):
+        match = _CONTEXT.fullmatch(text)
+        if match is None:
+            raise UsageProblem("An address in another context is written @CONTEXT/ADDRESS.", hint="for example: @staging/orders.created")
+        context, text = match[1], match[2]
+    return _parse_plain(text, context=context, url=None)
+
+
+def _parse_url(scheme: str, rest: str) -> Address:
+    # the text may hold a password: it is never quoted in an error
+    authority, slash, path = rest.partition("/")
+    if not authority or not slash or not path:
+        raise UsageProblem(f"A one-off address names a host and what is on it: {scheme}://HOST/ADDRESS.",
+                           hint="RabbitMQ: amqp://HOST/VHOST/queue:NAME; the default vhost is %2F")
+    url = f"{scheme}://{authority}"
+    if scheme in ("amqp", "amqps"):
+        vhost, slash, rest_of_path = path.partition("/")
+        if slash and not _KIND.match(vhost):
+            return _parse_plain(rest_of_path, context=None, url=f"{url}/{vhost}")
+    return _parse_plain(unquote(path) if "%" in path else path, context=None, url=url)
+
+
+def _parse_plain(text: str, *, context: str | None, url: str | None) -> Address:
+    if match := _KIND.fullmatch(text):
+        kind, name = match[1], match[2]
+        if kind not in KINDS:
+            raise UsageProblem(f"{kind}: is no kind of address; the kinds are {', '.join(f'{known}:' for known in KINDS)}.",
+                               hint=f"a name that holds a colon needs its kind said: queue:{_shown(text)}")
+    else:
+        kind, name = None, text
+    route = None
+    if kind == "exchange":
+        name, slash, key = name.partition("/")
+        route = key if slash else None
+        if not name and route is None:
+            raise UsageProblem("The default exchange needs a routing key: exchange:/QUEUE.")
+    elif not name:
+        raise UsageProblem("An address cannot be empty.", hint="for example: orders.created, queue:orders, exchange:orders/created")
+    if _CONTROL.search(name) or (route and _CONTROL.search(route)):
+        raise UsageProblem(f"The address {_shown(text)} holds control characters.")
+    return Address(name, kind, route, context, url)
+
+
+def _shown(text: str) -> str:
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
