@@ -15,8 +15,8 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _GRAMMAR = "positions: start, end, 1200, -20 (the last 20), 3:1200 (partition:offset), @2026-11-23T10:00Z, @-1h, @now"
 LARGEST_NUMBER = 2**63 - 1
-# digits of a time since 1970 and the power of ten that makes it nanoseconds: seconds, milli-, micro-, nanoseconds
-_EPOCHS = ((10, 9), (13, 6), (16, 3), (19, 0))
+# digits of a time since 1970 and what makes it nanoseconds: seconds, milli-, micro-, nanoseconds
+_EPOCHS = ((10, 1_000_000_000), (13, 1_000_000), (16, 1_000), (19, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _parse_moment(text: str, now: int | None) -> int:
         distance = parse_duration(text[1:])
         return now - distance if text[0] == "-" else now + distance
     if re.fullmatch(r"\d{9,19}", text, re.ASCII):
-        return int(text) * next(10**power for digits, power in _EPOCHS if len(text) <= digits)
+        return int(text) * next(factor for digits, factor in _EPOCHS if len(text) <= digits)
     return parse_time(text)
 
 
