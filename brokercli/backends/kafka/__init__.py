@@ -1,0 +1,27 @@
+"""Apache Kafka, as data. Importing this loads no client."""
+
+from brokercli.backends.registry import Descriptor
+from brokercli.model.capability import Capability, Support, SupportTable
+
+SUPPORT: SupportTable = {
+    "topic": {
+        Capability.PUBLISH: Support.full(),
+        Capability.FIRE_AND_FORGET: Support.never("Kafka stores every message it takes; there is no publishing to whoever listens now"),
+        Capability.TOMBSTONE: Support.full(),
+        Capability.KEY: Support.full(),
+        Capability.PARTITION: Support.full(),
+        Capability.MESSAGE_TIME: Support.some("in milliseconds; a topic with message.timestamp.type=LogAppendTime puts its own time instead"),
+        Capability.DEDUPLICATE: Support.never("Kafka recognises only a producer's own retries, not two messages with the same id"),
+        Capability.LOOK_NEW: Support.full(),
+        Capability.LOOK_STORED: Support.full(),
+        Capability.SEEK_NUMBER: Support.full(),
+        Capability.SEEK_TIME: Support.full(),
+        Capability.SEEK_LAST: Support.full(),
+        Capability.LIST: Support.full(),
+        Capability.DESCRIBE: Support.full(),
+    },
+}
+
+descriptor = Descriptor(
+    name="kafka", title="Apache Kafka", schemes=("kafka", "kafkas"), implementation="brokercli.backends.kafka.backend:KafkaBackend",
+    client="confluent_kafka", install="pip install 'confluent-kafka>=2.13.0'", kinds=("topic",), default_port=9092, support=SUPPORT)
