@@ -1,0 +1,70 @@
+"""NATS and JetStream, as data: what is asked before any client is loaded.
+
+What a resource can do follows from its retention. A *limits* stream can be read by anybody at no cost to others. On a
+*work-queue* stream a second consumer is refused (server error 10099), on an *interest* stream one would keep messages
+back that are otherwise dropped, so both are read by sequence number, which needs no consumer (verified on 2.15.1).
+"""
+
+from __future__ import annotations
+
+from brokercli.backends.registry import Descriptor
+from brokercli.model.capability import Capability, Support, SupportTable
+
+SUBJECT = "subject"
+LIMITS_STREAM = "limits stream"
+WORK_QUEUE_STREAM = "work-queue stream"
+INTEREST_STREAM = "interest stream"
+
+_NO_NULL = Support.never("NATS has no null bodies, only empty ones.")
+_NO_KEY = Support.never("NATS messages have no key; keys from elsewhere travel in the header x-message-key.")
+_NO_PARTITION = Support.never("NATS has no partitions.")
+_NO_TIME = Support.never("JetStream stamps each message with the time it stored it; a publisher cannot set it.")
+
+_STREAM: dict[Capability, Support] = {
+    Capability.PUBLISH: Support.some("Each message goes to its own subject, which the stream must capture; without one, only where the stream captures"
+                                     " exactly one subject without wildcards."),
+    Capability.FIRE_AND_FORGET: Support.never("A stream is reached through its subjects; publish to subject:NAME without confirmation."),
+    Capability.TOMBSTONE: _NO_NULL,
+    Capability.KEY: _NO_KEY,
+    Capability.PARTITION: _NO_PARTITION,
+    Capability.MESSAGE_TIME: _NO_TIME,
+    Capability.DEDUPLICATE: Support.some("By Nats-Msg-Id within the stream's duplicate window, two minutes unless it says otherwise."),
+    Capability.LOOK_NEW: Support.full(),
+    Capability.LOOK_STORED: Support.full(),
+    Capability.SEEK_NUMBER: Support.full(),
+    Capability.SEEK_TIME: Support.full(),
+    Capability.SEEK_LAST: Support.full(),
+    Capability.LIST: Support.full(),
+    Capability.DESCRIBE: Support.full(),
+}
+_BY_SEQUENCE = "Read by sequence number, not through a consumer: nobody's messages are taken or kept back."
+_STORED_ELSEWHERE = "Where exactly one stream captures the subject; that stream is read, filtered by it."
+
+_SUPPORT: SupportTable = {
+    SUBJECT: {
+        Capability.PUBLISH: Support.some("Confirmed by the stream that captures the subject; refused where none does."),
+        Capability.FIRE_AND_FORGET: Support.full(),
+        Capability.TOMBSTONE: _NO_NULL,
+        Capability.KEY: _NO_KEY,
+        Capability.PARTITION: _NO_PARTITION,
+        Capability.MESSAGE_TIME: _NO_TIME,
+        Capability.DEDUPLICATE: Support.some("By Nats-Msg-Id within the duplicate window of the stream that captures the subject."),
+        Capability.LOOK_NEW: Support.full(),
+        Capability.LOOK_STORED: Support.some(_STORED_ELSEWHERE),
+        Capability.SEEK_NUMBER: Support.some(_STORED_ELSEWHERE),
+        Capability.SEEK_TIME: Support.some(_STORED_ELSEWHERE),
+        Capability.SEEK_LAST: Support.some(_STORED_ELSEWHERE),
+        Capability.LIST: Support.some("NATS keeps no list of subjects; those that streams captured are listed with their stream."),
+        Capability.DESCRIBE: Support.some("Which streams capture it and what they hold of it; core subscribers are not visible to a client."),
+    },
+    LIMITS_STREAM: dict(_STREAM),
+    WORK_QUEUE_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_BY_SEQUENCE), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE)},
+    INTEREST_STREAM: _STREAM | {
+        Capability.LOOK_NEW: Support.some(_BY_SEQUENCE + " A message that every consumer has acknowledged before we read it is gone, and counted."),
+        Capability.LOOK_STORED: Support.some(_BY_SEQUENCE),
+    },
+}
+
+descriptor = Descriptor(
+    name="nats", title="NATS", schemes=("nats", "tls"), implementation="brokercli.backends.nats.backend:NatsBackend", client="nats",
+    install="python -m pip install nats-py", kinds=("subject", "stream"), default_port=4222, support=_SUPPORT)
