@@ -48,6 +48,9 @@ class Reader(ABC):
     """About how many records lie between start and end, where the broker knows; for progress only."""
     notes: Sequence[str] = ()
     """What the user should be told before the first record: side effects, what this look cannot see."""
+    bounds: Span | None = None
+    """The span in numbers that do not move any more (Number, or PerPartition where there are partitions), for a journal;
+    None where the broker numbers nothing or no end was asked for."""
 
     @abstractmethod
     def read(self, timeout: float) -> Batch | None:

@@ -1,0 +1,70 @@
+"""The tree of commands. Only the module of the command that is called gets imported, so that one TAB stays cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+MESSAGES, DEAD_LETTERS, RESOURCES, SETUP = "Messages", "Dead letters", "Topics, streams, queues", "Setting up"
+# command → (module under commands/ with a `register(app)`, its panel in the help)
+COMMANDS = {
+    "publish": ("publish", MESSAGES),
+    "tail": ("tail", MESSAGES),
+    "replay": ("replay", MESSAGES),
+    "ls": ("ls", RESOURCES),
+    "describe": ("describe", RESOURCES),
+    "context": ("context", SETUP),
+    "brokers": ("brokers", SETUP),
+    "local": ("local", SETUP),
+    "demo": ("demo", SETUP),
+    "completion": ("completion", SETUP),
+    "help": ("help_topics", SETUP),
+}
+
+
+def build(words: Sequence[str] = ()) -> typer.Typer:
+    """Return the tree; with `words` (a command line) only the branch they name, where they name one."""
+    app = typer.Typer(name="brokercli", add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True,
+                      context_settings={"help_option_names": ["-h", "--help"]}, rich_markup_mode="rich")
+    app.callback()(root)
+    named = next((word for word in words if not word.startswith("-")), None)
+    for module in dict.fromkeys(module for name, (module, _) in COMMANDS.items() if named not in COMMANDS or name == named):
+        import_module(f"brokercli.commands.{module}").register(app)
+    return app
+
+
+def root(
+    context: typer.Context,
+    no_color: bool = typer.Option(False, "--no-color", help="Print without colours; NO_COLOR in the environment does the same."),
+    debug: bool = typer.Option(False, "--debug", help="Show a traceback with an error; BROKERCLI_DEBUG=1 does the same."),
+    version: bool = typer.Option(False, "--version", "-V", help="Print the version.", is_eager=True),
+) -> None:
+    """See and repair what runs through Kafka, NATS/JetStream and RabbitMQ, the same way on all three.
+
+    Data goes to standard output, talk to standard error; exit codes are a promise (brokercli help exit-codes).
+    """
+    if version:
+        from brokercli import __version__
+        from brokercli.terminal.streams import Streams
+
+        Streams.system().write(f"brokercli {__version__}\n".encode())
+        raise typer.Exit
+    context.obj = {"no_color": no_color}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        build(arguments)(args=list(arguments), prog_name="brokercli")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException as error:  # noqa: BLE001  every error ends here, and is turned into words in one place
+        from brokercli.terminal.failure import present
+        from brokercli.terminal.streams import Streams
+
+        return present(error, Streams.system(no_color="--no-color" in arguments), debug="--debug" in arguments)
+    return 0
+
+

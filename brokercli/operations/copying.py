@@ -1,0 +1,138 @@
+"""Copy records to another address, on this broker or another: replay with a destination."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from brokercli.model.errors import BrokercliError, Failed, UsageProblem
+from brokercli.model.message import Message, Record
+from brokercli.model.position import NANOSECONDS, Number, PerPartition, Span, parse_position
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.operations.journal import Journal
+from brokercli.operations.publishing import SLICE, Outcome, Publishing
+from brokercli.operations.reading import Reading
+from brokercli.operations.through import Through
+
+
+@dataclass(slots=True)
+class Pace:
+    """The rhythm of the recording: a message goes out as long after the first as it was stored after it, divided by
+    `factor`. Records without a time, or that step back in time, go out at once."""
+
+    factor: float = 1.0
+    _first: tuple[int, float] | None = None
+
+    def delay(self, record: Record) -> float:
+        """Return for how many seconds this record has to wait still."""
+        if record.time is None:
+            return 0.0
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (record.time, now)
+        recorded, began = self._first
+        return began + (record.time - recorded) / NANOSECONDS / self.factor - now
+
+
+@dataclass(slots=True)
+class Copying:
+    """One copy. Messages keep key, headers and body; time and partition only where asked."""
+
+    publishing: Publishing
+    keep_time: bool = False
+    keep_partition: bool = False
+    through: Through | None = None
+    pace: Pace | None = None
+    journal: Journal | None = None
+    on_progress: Callable[[int], None] = field(default=lambda count: None)
+
+    def run(self, reading: Reading) -> Outcome:
+        """Copy until the reading ends, then wait for every verdict.
+
+        With a journal each batch is confirmed as a whole and entered before the next is sent, so that a run that is
+        killed repeats one batch at most; a refusal or an unknown then ends the run, because going on would forget it.
+        """
+        outcome = self.publishing.outcome
+        try:
+            for batch in reading:
+                self._copy(batch.records())
+                self.on_progress(len(batch))
+        except BrokercliError as error:
+            outcome.error = error
+        outcome.stopped = outcome.stopped or self.publishing.stopping()
+        self.publishing.settle()
+        outcome.account.read += reading.read - reading.matched
+        outcome.account.skipped += reading.read - reading.matched
+        return outcome
+
+    def _copy(self, records: list[Record]) -> None:
+        account = self.publishing.outcome.account
+        confirmed, count = account.confirmed, 0
+        done: dict[int, int] = {}
+        messages: list[Message] = []
+        for record in records:
+            if self.journal is not None:
+                partition, number = numbered(record)
+                if number <= self.journal.done.get(partition, -1):
+                    account.read += 1
+                    account.skipped += 1
+                    continue
+                done[partition] = number
+            count += 1
+            message = self._message(record)
+            if message is None:
+                continue
+            if self.pace is not None:
+                self._wait(messages, self.pace.delay(record))
+            messages.append(message)
+        if messages:
+            self.publishing.send(messages)
+        if self.journal is not None and done:
+            self.publishing.settle()
+            if account.confirmed - confirmed == count:
+                self.journal.enter(done, count)
+            elif not self.publishing.stopping() and self.publishing.outcome.error is None:
+                raise Failed("The copy stopped where a message was not confirmed; the journal ends before that batch.",
+                             hint="mend what refused it, then repeat the same command: it goes on from there")
+
+    def _message(self, record: Record) -> Message | None:
+        message = replace(record.message, time=record.time if self.keep_time else None, partition=record.message.partition if self.keep_partition else None)
+        if self.through is None:
+            return message
+        transformed = self.through.transform(message)
+        if transformed.message is None:
+            refusal = Receipts(refused=1, problems=[Receipt(-1, Verdict.REFUSED, reason=f"{record.position}: {transformed.reason}")])
+            self.publishing.outcome.account.read += 1
+            self.publishing.outcome.account.take(refusal)
+            self.publishing.on_receipts(refusal)
+        return transformed.message
+
+    def _wait(self, messages: list[Message], delay: float) -> None:
+        # what is due goes out before the pause, not after it
+        while delay > 0.005 and not self.publishing.stopping():
+            if messages:
+                self.publishing.send(messages)
+                messages.clear()
+            time.sleep(min(delay, SLICE))
+            delay -= SLICE
+
+
+def numbered(record: Record) -> tuple[int, int]:
+    """Return a record's partition (0 where there is none) and number. Raises UsageProblem where its broker numbers nothing."""
+    match parse_position(record.position) if record.position else None:
+        case Number(number):
+            return 0, number
+        case PerPartition(((partition, number),)):
+            return partition, number
+    raise UsageProblem("A journal needs a source that numbers its records (topic, JetStream stream, RabbitMQ stream).")
+
+
+def fix_bounds(span: Span) -> dict[str, str]:
+    """Write a span of fixed numbers for a journal."""
+    return {"start": str(span.start), "end": str(span.end)}
+
+
+def span_of(bounds: dict[str, str]) -> Span:
+    """Read back what `fix_bounds` wrote."""
+    return Span(parse_position(bounds["start"]), parse_position(bounds["end"]))

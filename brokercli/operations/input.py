@@ -1,0 +1,227 @@
+"""Where the bodies to publish come from: lines, NUL-separated, whole files or envelopes, from files or standard input.
+
+A source never waits for more than it was asked to: what has been read is handed on while the writer at the other end of
+the pipe stalls.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from brokercli.backends.envelope import decode_envelope
+from brokercli.model.errors import InputRefused, LocalIO, UsageProblem
+from brokercli.model.message import Message
+
+CHUNK = 1 << 18
+
+
+def open_files(paths: Sequence[str]) -> list[int]:
+    """Open every file before anything is sent; `-` is standard input. Raises UsageProblem naming the first that cannot be."""
+    opened: list[int] = []
+    try:
+        for path in paths:
+            opened.append(0 if path == "-" else os.open(path, os.O_RDONLY))
+            if stat.S_ISDIR(os.fstat(opened[-1]).st_mode):
+                raise UsageProblem(f"{path} is a directory.", hint=f"name its files: {Path(path) / '*'}")
+    except OSError as problem:
+        raise UsageProblem(f"{path} cannot be read: {problem.strerror}. Nothing was sent.") from None
+    return opened
+
+
+def check_readable(descriptor: int) -> None:
+    """Raise UsageProblem where a descriptor (standard input) is closed or a directory."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        raise UsageProblem("Standard input is closed.", hint="give the body as an argument, or a file with -f") from None
+    if stat.S_ISDIR(mode):
+        raise UsageProblem("Standard input is a directory.", hint="give files with -f")
+
+
+class Lines:
+    """Bodies between delimiters, over one or more descriptors in order.
+
+    Everything between two delimiters is a body, an empty one too, and so is what follows the last delimiter of a
+    descriptor unless it is empty. Bytes are kept as they are; a carriage return belongs to the body.
+    """
+
+    def __init__(self, descriptors: Sequence[int], delimiter: bytes = b"\n", *, maximum: int = 64 << 20) -> None:
+        self._descriptors = list(descriptors)
+        self._delimiter = delimiter
+        self._maximum = maximum
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._number = 0
+        self._discarding = False
+
+    def read(self, timeout: float) -> list[bytes] | None:
+        """Return the next bodies; an empty list when nothing came within `timeout` seconds, None at the end.
+
+        Raises InputRefused for a body longer than the maximum (the rest of it is passed over by the next call), LocalIO
+        where reading fails.
+        """
+        while self._descriptors:
+            descriptor = self._descriptors[0]
+            if not _ready(descriptor, timeout):
+                return []
+            chunk = _read(descriptor)
+            if not chunk:
+                self._descriptors.pop(0)
+                last, discarded = self._take_rest(), self._discarding
+                self._discarding = False
+                if last and not discarded:
+                    self._number += 1
+                    return [last]
+                continue
+            bodies = self._split(chunk)
+            if bodies:
+                self._number += len(bodies)
+                return bodies
+            if self._held > self._maximum and not self._discarding:
+                self._discarding = True
+                self._drop_rest()
+                self._number += 1
+                raise InputRefused(f"line {self._number} is longer than {self._maximum:,} bytes", self._number,
+                                   hint="--max-message raises the bound; --input whole takes a file as one body")
+            timeout = 0
+        return None
+
+    def _split(self, chunk: bytes) -> list[bytes]:
+        delimiter = self._delimiter
+        if len(delimiter) > 1 and self._pieces:
+            # the delimiter may have begun at the end of what is held
+            tail = self._pieces.pop()
+            self._held -= len(tail)
+            chunk = tail + chunk
+        first, *rest = chunk.split(delimiter)
+        self._pieces.append(first)
+        self._held += len(first)
+        if not rest:
+            if self._discarding:
+                self._drop_rest(keep=len(delimiter) - 1)
+            return []
+        bodies = [self._take_rest(), *rest[:-1]]
+        if self._discarding:
+            self._discarding = False
+            bodies = bodies[1:]
+        self._pieces = [rest[-1]]
+        self._held = len(rest[-1])
+        return bodies
+
+    def _take_rest(self) -> bytes:
+        rest = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces, self._held = [], 0
+        return rest
+
+    def _drop_rest(self, keep: int = 0) -> None:
+        tail = self._pieces[-1][-keep:] if keep and self._pieces else b""
+        self._pieces, self._held = ([tail] if tail else []), len(tail)
+
+
+class Whole:
+    """Each descriptor is one body."""
+
+    def __init__(self, descriptors: Sequence[int], *, maximum: int = 64 << 20) -> None:
+        self._descriptors = list(descriptors)
+        self._maximum = maximum
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._number = 0
+
+    def read(self, timeout: float) -> list[bytes] | None:
+        """Return the next body once its descriptor has ended; otherwise as `Lines.read`."""
+        while self._descriptors:
+            if not _ready(self._descriptors[0], timeout):
+                return []
+            chunk = _read(self._descriptors[0])
+            if chunk:
+                self._held += len(chunk)
+                if self._held <= self._maximum:
+                    self._pieces.append(chunk)
+                continue
+            self._descriptors.pop(0)
+            self._number += 1
+            body, held = b"".join(self._pieces), self._held
+            self._pieces, self._held = [], 0
+            if held > self._maximum:
+                raise InputRefused(f"file {self._number} is {held:,} bytes; a body may have {self._maximum:,}", self._number, hint="--max-message raises the bound")
+            return [body]
+        return None
+
+
+class Given:
+    """Bodies that are there already: the argument of the command."""
+
+    def __init__(self, bodies: Sequence[bytes | None]) -> None:
+        self._bodies = [Message(body=body) for body in bodies]
+
+    def read(self, timeout: float) -> list[Message] | None:
+        """Return all of them once, then None."""
+        bodies, self._bodies = self._bodies, []
+        return bodies or None
+
+
+class Envelopes:
+    """Messages from JSON envelopes, one a line; lines of white space are passed over."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._number = 0
+        self._waiting: Iterator[bytes] = iter(())
+
+    def read(self, timeout: float) -> list[Message] | None:
+        """Return the next messages; otherwise as `Lines.read`.
+
+        Raises InputRefused for the line that is no envelope; the messages before it have been returned, the ones after
+        it come with the next call.
+        """
+        messages: list[Message] = []
+        for line in self._waiting:
+            self._number += 1
+            if not line.strip():
+                continue
+            try:
+                messages.append(decode_envelope(line, self._number))
+            except InputRefused:
+                if not messages:
+                    raise
+                # hand on what is good first; this line is met again, alone
+                self._number -= 1
+                rest = self._waiting
+                self._waiting = _followed(line, rest)
+                return messages
+        if messages:
+            return messages
+        lines = self._lines.read(timeout)
+        if lines is None:
+            return None
+        self._waiting = iter(lines)
+        return self.read(0) if lines else []
+
+
+def _followed(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _ready(descriptor: int, timeout: float) -> bool:
+    try:
+        return bool(select.select([descriptor], [], [], timeout)[0])
+    except (OSError, ValueError) as problem:
+        raise LocalIO(f"Input cannot be read: {problem}") from None
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, CHUNK)
+    except BlockingIOError:
+        # another process that shares the pipe made it non-blocking; it was ready a moment ago
+        os.set_blocking(descriptor, True)
+        return os.read(descriptor, CHUNK)
+    except OSError as problem:
+        raise LocalIO(f"Input cannot be read: {problem.strerror}") from None
+

@@ -1,0 +1,125 @@
+"""What a copy has already delivered, on disk: the file that `--resume` goes on from.
+
+One JSON object a line, each with a checksum. The first says what is copied where; every further one is written, and
+forced to the disk, only after everything it counts was confirmed. A torn last line is passed over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any, Self
+
+from brokercli.model.errors import LocalIO, UsageProblem
+
+VERSION = 1
+
+
+class Journal:
+    """One copy's journal, locked while it is open.
+
+    `done` maps a partition (0 where the source has none) to the number of the last record delivered from it.
+    """
+
+    def __init__(self, path: str, identity: dict[str, str]) -> None:
+        """Open or begin the journal of a copy with this identity.
+
+        Raises UsageProblem where the file belongs to another copy, is no journal, was edited, or is in use; LocalIO where
+        it cannot be written.
+        """
+        self.path = path
+        self.done: dict[int, int] = {}
+        self.bounds: dict[str, str] = {}
+        self.delivered = 0
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
+        except OSError as problem:
+            raise LocalIO(f"The journal {path} cannot be opened: {problem.strerror}") from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise UsageProblem(f"The journal {path} is in use by another run.", hint="wait for that run, or give this one a journal of its own") from None
+        try:
+            self._load(identity)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier run had begun this copy."""
+        return bool(self.bounds) or self.delivered > 0
+
+    def bind(self, bounds: dict[str, str]) -> None:
+        """Enter where the copy begins and ends, as numbers that do not move; once, at its start."""
+        self.bounds = bounds
+        self._append({"bounds": bounds})
+
+    def enter(self, done: dict[int, int], delivered: int) -> None:
+        """Record that everything up to these numbers is confirmed; returns once it is on the disk."""
+        self.done.update(done)
+        self.delivered += delivered
+        self._append({"done": {str(partition): number for partition, number in done.items()}, "delivered": self.delivered})
+
+    def close(self) -> None:
+        """Let go of the file and its lock; may be called twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _load(self, identity: dict[str, str]) -> None:
+        try:
+            content = Path(self.path).read_bytes()
+        except OSError as problem:
+            raise LocalIO(f"The journal {self.path} cannot be read: {problem.strerror}") from None
+        whole, newline, torn = content.rpartition(b"\n")
+        lines = whole.split(b"\n") if newline else []
+        entries = [_checked(line, number, self.path) for number, line in enumerate(lines, 1)]
+        if torn:
+            os.ftruncate(self._descriptor, len(whole) + len(newline))
+        if not entries:
+            self._append({"brokercli-journal": VERSION, **identity})
+            return
+        if entries[0].get("brokercli-journal") != VERSION:
+            raise UsageProblem(f"{self.path} is no journal of brokercli, or one of another version.", hint="name a file that does not exist yet")
+        for name, value in identity.items():
+            if entries[0].get(name) != value:
+                raise UsageProblem(f"The journal {self.path} belongs to another copy: its {name} is {entries[0].get(name)}, not {value}.",
+                                   hint="name another file, or repeat the command the journal was begun with")
+        for entry in entries[1:]:
+            self.bounds = entry.get("bounds", self.bounds)
+            self.done |= {int(partition): number for partition, number in entry.get("done", {}).items()}
+            self.delivered = entry.get("delivered", self.delivered)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        text = json.dumps(entry, separators=(",", ":"))
+        line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+        try:
+            if os.write(self._descriptor, line) != len(line):
+                raise LocalIO(f"The journal {self.path} cannot be written: the disk is full.")
+            os.fsync(self._descriptor)
+        except OSError as problem:
+            raise LocalIO(f"The journal {self.path} cannot be written: {problem.strerror}") from None
+
+
+def _checked(line: bytes, number: int, path: str) -> dict[str, Any]:
+    checksum, _, text = line.partition(b" ")
+    try:
+        if int(checksum, 16) == zlib.crc32(text):
+            entry = json.loads(text)
+            if isinstance(entry, dict):
+                return entry
+    except ValueError:
+        pass
+    raise UsageProblem(f"{path} is no journal of brokercli, or was changed: line {number} does not match its checksum.",
+                       hint="name a file that does not exist yet; --from takes the place to go on from")

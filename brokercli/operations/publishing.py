@@ -1,0 +1,152 @@
+"""Give messages to a publisher and keep the account: read = confirmed + refused + unknown + skipped, however it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from brokercli.backends.contract import Publisher
+from brokercli.model.errors import BrokercliError, InputRefused
+from brokercli.model.exit_code import ExitCode
+from brokercli.model.message import Message
+from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
+
+# how long one wait may last before the stop flag is looked at again
+SLICE = 0.1
+
+
+class Source(Protocol):
+    """Where messages come from; see `operations/input.py`."""
+
+    def read(self, timeout: float) -> Sequence[bytes] | Sequence[Message] | None:
+        """Return what is there, nothing after `timeout` seconds, None at the end."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How publishing ended. `error` is what stopped it, if anything did; the account is complete in any case."""
+
+    account: Account = field(default_factory=Account)
+    duplicates: int = 0
+    error: BrokercliError | None = None
+    stopped: bool = False
+    """The user asked to stop, or the time given was over."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """In doubt beats partly; an error that stopped before anything was confirmed keeps its own code."""
+        account = self.account
+        if account.unknown:
+            return ExitCode.IN_DOUBT
+        if self.error is not None:
+            return ExitCode.PARTLY if account.confirmed else self.error.exit_code
+        if account.refused:
+            return ExitCode.PARTLY if account.confirmed else ExitCode.FAILED
+        return ExitCode.DONE
+
+
+class Rate:
+    """At most so many messages a second, spread evenly; None lets everything through."""
+
+    def __init__(self, per_second: float | None) -> None:
+        self._per_second = per_second
+        self._free_at = time.monotonic()
+
+    def allow(self, wanted: int) -> int:
+        """Return how many of `wanted` may go now; what is returned is spent."""
+        if self._per_second is None:
+            return wanted
+        now = time.monotonic()
+        # what was not used in the past tenth of a second is lost: a stalled input is not followed by a burst
+        self._free_at = max(self._free_at, now - SLICE)
+        allowed = min(wanted, int((now - self._free_at) * self._per_second) + (now >= self._free_at))
+        self._free_at += allowed / self._per_second
+        return allowed
+
+
+@dataclass(slots=True)
+class Publishing:
+    """One run of publishing. `run` may be interrupted by any exception; `settle` then still closes the account."""
+
+    publisher: Publisher
+    on_receipts: Callable[[Receipts], None] = lambda receipts: None
+    """Called with verdicts as they come: receipts to print, problems to say."""
+    stopping: Callable[[], bool] = lambda: False
+    rate: Rate = field(default_factory=lambda: Rate(None))
+    on_bad_input: Literal["stop", "skip"] = "stop"
+    delivery_timeout: float = 30.0
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def run(self, source: Source) -> Outcome:
+        """Publish until the source ends, the user stops it, or it cannot go on; then wait for every verdict."""
+        try:
+            while not self.stopping():
+                if not self._publish_next(source):
+                    break
+            else:
+                self.outcome.stopped = True
+        except BrokercliError as error:
+            self.outcome.error = error
+        self.settle()
+        return self.outcome
+
+    def send(self, messages: Sequence[bytes] | Sequence[Message]) -> None:
+        """Publish these, which count as read from here on; returns once all are accepted, or the user stops it."""
+        self.outcome.account.read += len(messages)
+        send: Callable[..., int] = self.publisher.send_bodies if isinstance(messages[0], bytes) else self.publisher.send
+        start = 0
+        while start < len(messages) and not self.stopping():
+            allowed = self.rate.allow(len(messages) - start)
+            accepted = send(messages[start:start + allowed] if start or allowed < len(messages) else messages) if allowed else 0
+            start += accepted
+            self._take(self.publisher.collect(0 if accepted else SLICE / 10 if not allowed else SLICE))
+
+    def settle(self, timeout: float | None = None) -> None:
+        """Wait for what is in flight, `timeout` seconds (the delivery timeout without it) at most; then every message
+        has a verdict, and what was read and never sent counts as skipped, or as refused when an error stopped us."""
+        deadline = time.monotonic() + (self.delivery_timeout if timeout is None else timeout)
+        try:
+            while self.publisher.in_flight and time.monotonic() < deadline:
+                self._take(self.publisher.collect(SLICE))
+        except BrokercliError as error:
+            self.outcome.error = self.outcome.error or error
+        finally:
+            self._take(self.publisher.finish(0))
+            account = self.outcome.account
+            if self.outcome.error is None:
+                account.skipped += account.open
+            else:
+                account.refused += account.open
+
+    def abandon(self) -> Outcome:
+        """Stop now: what is in flight is unknown from here on. For the second Ctrl-C."""
+        self.settle(0)
+        self.outcome.stopped = True
+        return self.outcome
+
+    def _publish_next(self, source: Source) -> bool:
+        account = self.outcome.account
+        try:
+            messages = source.read(SLICE)
+        except InputRefused as problem:
+            account.read += 1
+            account.refused += 1
+            self.on_receipts(Receipts(refused=1, problems=[Receipt(-1, Verdict.REFUSED, reason=str(problem))]))
+            if self.on_bad_input == "stop":
+                raise
+            return True
+        if messages is None:
+            return False
+        if messages:
+            self.send(messages)
+        else:
+            self._take(self.publisher.collect(0))
+        return True
+
+    def _take(self, receipts: Receipts) -> None:
+        if len(receipts):
+            self.outcome.account.take(receipts)
+            self.outcome.duplicates += receipts.duplicates
+            self.on_receipts(receipts)

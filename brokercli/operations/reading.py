@@ -1,0 +1,84 @@
+"""Read from a look until it ends, is enough, or is stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Protocol
+
+from brokercli.backends.contract import Batch, Reader
+
+# how long one wait may last before the stop flag is looked at again
+SLICE = 0.1
+
+
+class Ended(StrEnum):
+    """Why a reading ended."""
+
+    AT_THE_END = "end"
+    ENOUGH = "limit"
+    IDLE = "idle"
+    OUT_OF_TIME = "timeout"
+    STOPPED = "stopped"
+
+
+class Narrowing(Protocol):
+    """What picks records out of a batch; see `operations/filter.py`."""
+
+    def apply(self, batch: Batch) -> Batch:
+        """Return the batch of those that match."""
+
+
+class Reading:
+    """An iteration over non-empty batches; `ended` says afterwards why it stopped.
+
+    `limit` counts records that match; `idle_timeout` and `timeout` are seconds without a record and in all.
+    """
+
+    def __init__(self, reader: Reader, *, narrowing: Narrowing | None = None, limit: int | None = None, idle_timeout: float | None = None,
+                 timeout: float | None = None, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._reader = reader
+        self._narrowing = narrowing
+        self._limit = limit
+        self._idle_timeout = idle_timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._stopping = stopping
+        self.read = 0
+        self.matched = 0
+        self.ended: Ended | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._limit == 0:
+            self.ended = Ended.ENOUGH
+            return
+        last_seen = time.monotonic()
+        while True:
+            if self._stopping():
+                self.ended = Ended.STOPPED
+                return
+            batch = self._reader.read(SLICE)
+            if batch is None or not len(batch):
+                if self._reader.finished:
+                    self.ended = Ended.AT_THE_END
+                    return
+                now = time.monotonic()
+                if self._idle_timeout is not None and now - last_seen >= self._idle_timeout:
+                    self.ended = Ended.IDLE
+                    return
+            else:
+                self.read += len(batch)
+                if self._narrowing is not None:
+                    batch = self._narrowing.apply(batch)
+                if self._limit is not None and self.matched + len(batch) > self._limit:
+                    batch = batch.select(range(self._limit - self.matched))
+                if len(batch):
+                    self.matched += len(batch)
+                    yield batch
+                last_seen = time.monotonic()
+                if self.matched == self._limit:
+                    self.ended = Ended.ENOUGH
+                    return
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                self.ended = Ended.OUT_OF_TIME
+                return

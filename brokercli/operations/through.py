@@ -1,0 +1,69 @@
+"""Pass each body through a program: its standard output is the new body, a failure keeps the message out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, replace
+
+from brokercli.model.errors import UsageProblem
+from brokercli.model.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Transformed:
+    """What the program made of one message: a new one, or the reason there is none."""
+
+    message: Message | None
+    reason: str = ""
+
+
+class Through:
+    """One program, run once for each message without a shell: body on its standard input, new body from its standard
+    output, its standard error passed through to ours. The key and the place of the message are in its environment."""
+
+    def __init__(self, command: str, *, timeout: float = 30.0, environment: dict[str, str] | None = None) -> None:
+        """Raise UsageProblem where the command cannot be split, or names no program: nothing has been read by then."""
+        try:
+            self._arguments = shlex.split(command)
+        except ValueError as problem:
+            raise UsageProblem(f"--through {command!r} cannot be read as a command: {problem}.") from None
+        if not self._arguments or shutil.which(self._arguments[0]) is None:
+            raise UsageProblem(f"--through names {self._arguments[0] if self._arguments else 'nothing'!r}, which is no program here.",
+                               hint="pipelines need a shell said: --through \"sh -c 'jq . | tr a b'\"")
+        self._timeout = timeout
+        self._environment = dict(os.environ) if environment is None else environment
+
+    def transform(self, message: Message) -> Transformed:
+        """Run the program on one message; waits for it, `timeout` seconds at most, and then ends it with all it started."""
+        environment = self._environment
+        if message.key is not None and b"\0" not in message.key and len(message.key) < 65536:
+            environment = environment | {"BROKERCLI_KEY": os.fsdecode(message.key)}
+        try:
+            process = subprocess.Popen(self._arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True)
+        except OSError as problem:
+            return Transformed(None, f"{self._arguments[0]} cannot be run: {problem.strerror}")
+        try:
+            output, _ = process.communicate(message.body or b"", timeout=self._timeout)
+        except subprocess.TimeoutExpired:
+            return Transformed(None, f"{self._arguments[0]} did not end within {self._timeout:g} s")
+        finally:
+            _end(process)
+        if process.returncode:
+            how = f"was ended by signal {-process.returncode}" if process.returncode < 0 else f"exited with {process.returncode}"
+            return Transformed(None, f"{self._arguments[0]} {how}")
+        return Transformed(replace(message, body=output))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # it has ended already, with all it started
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
