@@ -27,6 +27,11 @@ class Correlated:
     correlation_id: str | None = None
     """The same for all messages; without it each gets its own."""
 
+    @property
+    def first(self) -> int:
+        """As the source's."""
+        return self.source.first
+
     def read(self, timeout: float) -> list[Message] | None:
         """Return the next messages with their headers; otherwise as the source's `read`."""
         found = self.source.read(timeout)

@@ -57,6 +57,8 @@ class Lines:
         self._held = 0
         self._number = 0
         self._discarding = False
+        self.first = 1
+        """Number of the first body of the last `read`, from 1."""
 
     def read(self, timeout: float) -> list[bytes] | None:
         """Return the next bodies; an empty list when nothing came within `timeout` seconds, None at the end.
@@ -75,10 +77,12 @@ class Lines:
                 self._discarding = False
                 if last and not discarded:
                     self._number += 1
+                    self.first = self._number
                     return [last]
                 continue
             bodies = self._split(chunk)
             if bodies:
+                self.first = self._number + 1
                 self._number += len(bodies)
                 return bodies
             if self._held > self._maximum and not self._discarding:
@@ -130,7 +134,8 @@ class Whole:
         self._maximum = maximum
         self._pieces: list[bytes] = []
         self._held = 0
-        self._number = 0
+        self.first = 0
+        """Number of the last body, from 1."""
 
     def read(self, timeout: float) -> list[bytes] | None:
         """Return the next body once its descriptor has ended; otherwise as `Lines.read`."""
@@ -144,25 +149,28 @@ class Whole:
                     self._pieces.append(chunk)
                 continue
             self._descriptors.pop(0)
-            self._number += 1
+            self.first += 1
             body, held = b"".join(self._pieces), self._held
             self._pieces, self._held = [], 0
             if held > self._maximum:
-                raise InputRefused(f"file {self._number} is {held:,} bytes; a body may have {self._maximum:,}", self._number, hint="--max-message raises the bound")
+                raise InputRefused(f"file {self.first} is {held:,} bytes; a body may have {self._maximum:,}", self.first,
+                                   hint="--max-message raises the bound")
             return [body]
         return None
 
 
 class Given:
-    """Bodies that are there already: the argument of the command."""
+    """Messages that are there already: the argument of the command."""
 
-    def __init__(self, bodies: Sequence[bytes | None]) -> None:
-        self._bodies = [Message(body=body) for body in bodies]
+    first = 1
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = list(messages)
 
     def read(self, timeout: float) -> list[Message] | None:
         """Return all of them once, then None."""
-        bodies, self._bodies = self._bodies, []
-        return bodies or None
+        messages, self._messages = self._messages, []
+        return messages or None
 
 
 class Envelopes:
@@ -172,6 +180,8 @@ class Envelopes:
         self._lines = lines
         self._number = 0
         self._waiting: Iterator[bytes] = iter(())
+        self.first = 1
+        """Number of the line of the first message of the last `read`; the others are on the lines that follow it."""
 
     def read(self, timeout: float) -> list[Message] | None:
         """Return the next messages; otherwise as `Lines.read`.
@@ -183,17 +193,21 @@ class Envelopes:
         for line in self._waiting:
             self._number += 1
             if not line.strip():
+                if messages:
+                    return messages
                 continue
             try:
-                messages.append(decode_envelope(line, self._number))
+                message = decode_envelope(line, self._number)
             except InputRefused:
                 if not messages:
                     raise
                 # hand on what is good first; this line is met again, alone
                 self._number -= 1
-                rest = self._waiting
-                self._waiting = _followed(line, rest)
+                self._waiting = _followed(line, self._waiting)
                 return messages
+            if not messages:
+                self.first = self._number
+            messages.append(message)
         if messages:
             return messages
         lines = self._lines.read(timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -19,6 +20,10 @@ SLICE = 0.1
 
 class Source(Protocol):
     """Where messages come from; see `operations/input.py`."""
+
+    @property
+    def first(self) -> int:
+        """Number, in the input, of the first message of the last `read`; the others follow it without a gap."""
 
     def read(self, timeout: float) -> Sequence[bytes] | Sequence[Message] | None:
         """Return what is there, nothing after `timeout` seconds, None at the end."""
@@ -78,6 +83,8 @@ class Publishing:
     on_bad_input: Literal["stop", "skip"] = "stop"
     delivery_timeout: float = 30.0
     outcome: Outcome = field(default_factory=Outcome)
+    _accepted: int = 0
+    _shifts: list[tuple[int, int]] = field(default_factory=list)
 
     def run(self, source: Source) -> Outcome:
         """Publish until the source ends, the user stops it, or it cannot go on; then wait for every verdict."""
@@ -101,6 +108,7 @@ class Publishing:
             allowed = self.rate.allow(len(messages) - start)
             accepted = send(messages[start:start + allowed] if start or allowed < len(messages) else messages) if allowed else 0
             start += accepted
+            self._accepted += accepted
             self._take(self.publisher.collect(0 if accepted else SLICE / 10 if not allowed else SLICE))
 
     def settle(self, timeout: float | None = None) -> None:
@@ -119,6 +127,11 @@ class Publishing:
                 account.skipped += account.open
             else:
                 account.refused += account.open
+
+    def number_of(self, receipt: Receipt) -> int:
+        """Return the number, in the input, of the message a receipt is about: its line, from 1."""
+        past = bisect_right(self._shifts, receipt.index, key=lambda entry: entry[0])
+        return receipt.index + (self._shifts[past - 1][1] if past else 1)
 
     def abandon(self) -> Outcome:
         """Stop now: what is in flight is unknown from here on. For the second Ctrl-C."""
@@ -140,6 +153,9 @@ class Publishing:
         if messages is None:
             return False
         if messages:
+            shift = source.first - self._accepted
+            if not self._shifts or self._shifts[-1][1] != shift:
+                self._shifts.append((self._accepted, shift))
             self.send(messages)
         else:
             self._take(self.publisher.collect(0))

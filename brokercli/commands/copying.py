@@ -1,0 +1,101 @@
+"""Running a copy from the command line: the half of `replay` that has a destination."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import typer
+
+from brokercli.backends.contract import PublishPolicy
+from brokercli.commands.printing import require_for
+from brokercli.commands.publish_output import Delivery
+from brokercli.commands.session import Session, open_address, streams_of
+from brokercli.model.capability import Capability
+from brokercli.model.errors import UsageProblem
+from brokercli.model.exit_code import ExitCode
+from brokercli.model.position import Span
+from brokercli.operations.bulk import prepare_for_bulk
+from brokercli.operations.copying import Copying, Pace, fix_bounds, span_of
+from brokercli.operations.filter import Filter
+from brokercli.operations.journal import Journal
+from brokercli.operations.publishing import Publishing, Rate
+from brokercli.operations.reading import Ended, Reading
+from brokercli.operations.through import Through
+from brokercli.terminal.interrupt import Interrupt
+from brokercli.terminal.progress import Progress
+
+
+@dataclass(slots=True)
+class CopyRun:
+    """One copy, as the command line asked for it."""
+
+    context: typer.Context
+    source: str
+    destination: str
+    context_name: str | None
+    span: Span
+    narrowing: Filter | None
+    limit: int | None
+    timeout: float | None
+    policy: PublishPolicy
+    through: Through | None
+    pace: Pace | None
+    rate: Rate
+    resume: str | None
+    keep_time: bool
+    keep_partition: bool
+    quiet: bool
+    report: str | None
+    receipts: bool
+    connect_timeout: float | None
+
+    def copy(self, *, fail_if_empty: bool) -> int:
+        """Copy, say how it ended and return the exit code."""
+        streams = streams_of(self.context)
+        with self._opened() as (source, destination), ExitStack() as stack:
+            publisher = stack.enter_context(destination.backend.publisher(destination.address, self.policy))
+            journal = None if self.resume is None else stack.enter_context(Journal(self.resume, self._identity(source, destination)))
+            span = self.span if journal is None or not journal.bounds else span_of(journal.bounds)
+            prepare_for_bulk()
+            reader = stack.enter_context(source.backend.look(source.address, span))
+            if journal is not None and not journal.bounds:
+                if reader.bounds is None:
+                    raise UsageProblem("A journal needs a source that numbers its records, and an end.")
+                journal.bind(fix_bounds(reader.bounds))
+            delivery = stack.enter_context(Delivery(streams, "replayed", receipts=self.receipts, quiet=self.quiet, report=self.report, total=reader.expected))
+            for note in reader.notes:
+                if not self.quiet:
+                    streams.say(note)
+            publishing = Publishing(publisher, delivery.take, delivery.stopping, self.rate, delivery_timeout=self.policy.delivery_timeout)
+            reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=delivery.stopping)
+            copying = Copying(publishing, self.keep_time, self.keep_partition, self.through, self.pace, journal)
+            began = time.monotonic()
+            code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
+            if code != ExitCode.DONE and self.resume is not None and not self.quiet:
+                streams.say(f"the same command with --resume {self.resume} goes on from what is confirmed")
+        return int(ExitCode.TIMED_OUT) if code == ExitCode.DONE and reading.ended is Ended.OUT_OF_TIME else code
+
+    def count(self) -> int:
+        """Read and count what would be copied; publish nothing."""
+        streams = streams_of(self.context)
+        with Interrupt(streams) as interrupt, self._opened() as (source, destination), source.backend.look(source.address, self.span) as reader:
+            reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=lambda: interrupt.requested)
+            with Progress(streams, "read", reader.expected) as progress:
+                for batch in reading:
+                    progress.advance(len(batch))
+            streams.say(f"dry run: {reading.matched:,} of {reading.read:,} messages would go from {source.address} to {destination.address}; nothing was published")
+        return interrupt.exit_code if reading.ended is Ended.STOPPED else 0
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Session, Session]]:
+        with (open_address(self.source, self.context_name, "look", connect_timeout=self.connect_timeout) as source,
+              open_address(self.destination, self.context_name, "publish", connect_timeout=self.connect_timeout) as destination):
+            require_for(source, self.span)
+            destination.require(Capability.PUBLISH, *([Capability.MESSAGE_TIME] if self.keep_time else []), *([Capability.PARTITION] if self.keep_partition else []))
+            yield source, destination
+
+    def _identity(self, source: Session, destination: Session) -> dict[str, str]:
+        return {"from": f"{source.context.connection} {source.address}", "to": f"{destination.context.connection} {destination.address}"}

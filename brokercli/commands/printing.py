@@ -1,0 +1,88 @@
+"""Printing what is read: the second half of `tail` and `replay`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import typer
+
+from brokercli.commands.session import Session, open_address, streams_of
+from brokercli.model.capability import Capability
+from brokercli.model.exit_code import ExitCode
+from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
+from brokercli.operations.bulk import prepare_for_bulk
+from brokercli.operations.filter import Filter
+from brokercli.operations.reading import Ended, Reading
+from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.progress import Progress
+from brokercli.terminal.records import RecordWriter
+
+
+@dataclass(slots=True)
+class Printing:
+    """How to print, and when to stop."""
+
+    context: typer.Context
+    output: str
+    format: str | None
+    narrowing: Filter | None
+    limit: int | None = None
+    idle_timeout: float | None = None
+    timeout: float | None = None
+    fail_if_empty: bool = False
+    quiet: bool = False
+
+    def run(self, address: str, context_name: str | None, span: Span, *, connect_timeout: float | None = None) -> int:
+        """Print the records of a span and return the exit code."""
+        streams = streams_of(self.context)
+        writer = RecordWriter(streams, self.output, self.format)
+        with Interrupt(streams) as interrupt, open_address(address, context_name, "look", connect_timeout=connect_timeout) as session:
+            require_for(session, span)
+            prepare_for_bulk()
+            with session.backend.look(session.address, span) as reader:
+                for note in reader.notes:
+                    if not self.quiet:
+                        streams.say(note)
+                reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, idle_timeout=self.idle_timeout, timeout=self.timeout,
+                                  stopping=lambda: interrupt.requested)
+                try:
+                    with Progress(streams, "read", reader.expected) as progress:
+                        for batch in reading:
+                            writer.write(batch)
+                            progress.advance(len(batch))
+                except StopNow:
+                    reading.ended = Ended.STOPPED
+        return self._exit_code(reading, interrupt.exit_code)
+
+    def _exit_code(self, reading: Reading, interrupted: int) -> int:
+        if reading.ended is Ended.STOPPED:
+            return interrupted
+        if reading.ended is Ended.OUT_OF_TIME:
+            return int(ExitCode.TIMED_OUT)
+        return int(ExitCode.NOTHING_MATCHED) if self.fail_if_empty and not reading.matched else 0
+
+
+def filter_of(grep: list[str] | None, header: list[str] | None, where: str | None) -> Filter | None:
+    """Compile the filter options; None where there are none. Raises UsageProblem for what cannot be compiled."""
+    return Filter.compile(grep=grep or (), headers=header or (), where=where) if grep or header or where else None
+
+
+def require_for(session: Session, span: Span) -> None:
+    """Refuse a span that this resource cannot be read by, with the reason of the support table."""
+    wanted = {_capability_of(span.start), *([_capability_of(span.end)] if span.end is not None else [])}
+    stored = span.end is not None or not isinstance(span.start, End)
+    session.require(*([Capability.LOOK_STORED] if stored else [Capability.LOOK_NEW]), *(capability for capability in wanted if capability is not None))
+
+
+def _capability_of(position: Position) -> Capability | None:
+    match position:
+        case Number():
+            return Capability.SEEK_NUMBER
+        case PerPartition():
+            return Capability.PARTITION
+        case Last():
+            return Capability.SEEK_LAST
+        case Moment():
+            return Capability.SEEK_TIME
+        case Start() | End():
+            return None

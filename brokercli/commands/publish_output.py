@@ -1,0 +1,110 @@
+"""What a command that publishes says while it runs and at its end: verdicts, problems, one summary, one exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import orjson
+
+from brokercli.backends.contract import Publisher
+from brokercli.model.exit_code import ExitCode
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.operations.publishing import Outcome, Publishing
+from brokercli.terminal.failure import present
+from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.progress import Progress
+from brokercli.terminal.streams import Streams
+from brokercli.terminal.summary import summarise, write_report
+
+# problems said one by one; the rest are in the summary's counts, and all of them in --receipts
+SAID = 20
+
+
+class Delivery:
+    """One run's talk. Signals are caught while it is open: the first lets what is in flight finish, the second stops."""
+
+    def __init__(self, streams: Streams, verb: str, *, receipts: bool = False, quiet: bool = False, report: str | None = None, total: int | None = None) -> None:
+        self._streams = streams
+        self._verb = verb
+        self._receipts = receipts
+        self._quiet = quiet
+        self._report = report
+        self._said = 0
+        self._interrupt = Interrupt(streams)
+        self._progress = Progress(streams, verb, total)
+        self._number_of: Callable[[Receipt], int] = lambda receipt: receipt.index + 1
+
+    def __enter__(self) -> Self:
+        self._interrupt.__enter__()
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.__exit__(kind, error, trace)
+        self._interrupt.__exit__(kind, error, trace)
+
+    def stopping(self) -> bool:
+        """Whether a signal asked to stop."""
+        return self._interrupt.requested
+
+    def take(self, receipts: Receipts) -> None:
+        """Print verdicts as they come: problems to standard error, and everything to standard output where asked."""
+        self._progress.advance(len(receipts))
+        for receipt in receipts.problems:
+            self._said += 1
+            if self._said <= SAID and (receipt.verdict is not Verdict.CONFIRMED or not self._quiet):
+                where = "" if receipt.index < 0 else f"message {self._number_of(receipt):,}: "
+                what = "stored before, not again (duplicate)" if receipt.duplicate else f"{receipt.verdict}: {receipt.reason}"
+                self._progress.note(f"{where}{what}")
+            elif self._said == SAID + 1:
+                self._progress.note("further problems are counted, not shown; --receipts prints each")
+        if self._receipts:
+            every = sorted([*receipts.confirmations, *(receipt for receipt in receipts.problems if receipt not in receipts.confirmations)], key=lambda each: each.index)
+            self._streams.write(b"".join(orjson.dumps(self._line(receipt)) + b"\n" for receipt in every))
+
+    def run(self, publishing: Publishing, work: Callable[[], Outcome], elapsed: Callable[[], float], *, fail_if_empty: bool = False,
+            extra: dict[str, object] | None = None) -> int:
+        """Do the work, stop at once on a second signal, say how it ended and return the exit code."""
+        self._number_of = publishing.number_of
+        for note in publishing.publisher.notes:
+            if not self._quiet:
+                self._streams.say(note)
+        try:
+            outcome = work()
+        except StopNow:
+            outcome = publishing.abandon()
+        self._progress.__exit__(None, None, None)
+        code = self._exit_code(outcome, fail_if_empty)
+        if outcome.error is not None:
+            present(outcome.error, self._streams)
+        self._say_withheld(publishing.publisher)
+        facts = {**(extra or {}), **({"duplicates": outcome.duplicates} if outcome.duplicates else {})}
+        summarise(self._streams, self._verb, outcome.account, exit_code=code, seconds=elapsed(), extra=facts, quiet=self._quiet)
+        if self._report is not None:
+            write_report(self._report, self._verb, outcome.account, exit_code=code, seconds=elapsed(), extra=facts)
+        return code
+
+    def _exit_code(self, outcome: Outcome, fail_if_empty: bool) -> int:
+        code = int(outcome.exit_code)
+        if outcome.stopped and code not in (ExitCode.IN_DOUBT,) and self._interrupt.requested:
+            return self._interrupt.exit_code
+        if code == ExitCode.DONE and fail_if_empty and not outcome.account.confirmed:
+            return int(ExitCode.NOTHING_MATCHED)
+        return code
+
+    def _say_withheld(self, publisher: Publisher) -> None:
+        if publisher.withheld and not self._quiet:
+            names = ", ".join(f"{name} ({count:,})" for name, count in sorted(publisher.withheld.items()))
+            self._streams.say(f"headers that steer the broker were withheld: {names}; --keep-control-headers passes them on")
+
+    def _line(self, receipt: Receipt) -> dict[str, object]:
+        line: dict[str, object] = {"message": self._number_of(receipt) if receipt.index >= 0 else None, "verdict": str(receipt.verdict)}
+        if receipt.position:
+            line["position"] = receipt.position
+        if receipt.duplicate:
+            line["duplicate"] = True
+        if receipt.reason:
+            line["reason"] = receipt.reason
+        return line

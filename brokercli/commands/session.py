@@ -1,0 +1,60 @@
+"""From the words of a command line to an open broker and a resolved address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import typer
+
+from brokercli.backends.contract import Backend, Purpose
+from brokercli.backends.registry import Descriptor, find, open_backend
+from brokercli.model.address import Address, parse_address
+from brokercli.model.capability import Capability
+from brokercli.model.errors import UsageProblem, Unsupported
+from brokercli.settings.resolve import ResolvedContext, resolve_connection
+from brokercli.terminal.streams import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open broker, and the address on it that the command is about."""
+
+    backend: Backend
+    address: Address
+    context: ResolvedContext
+    descriptor: Descriptor
+
+    def require(self, *capabilities: Capability) -> None:
+        """Raise Unsupported, with the reason of the support table, for what this resource cannot do; nothing was sent."""
+        resource = self.backend.resource(self.address)
+        for capability in capabilities:
+            support = self.descriptor.support[resource][capability]
+            if not support:
+                raise Unsupported(f"{self.descriptor.title} has no {capability} on a {resource}: {support.note}.".replace("..", "."),
+                                  hint="brokercli brokers says what each broker can do")
+
+
+def streams_of(context: typer.Context) -> Streams:
+    """Return the streams of this run, with the colours the command line asked for."""
+    return Streams.system(no_color=bool(context.find_root().obj and context.find_root().obj.get("no_color")))
+
+
+@contextmanager
+def open_address(text: str, context_option: str | None, purpose: Purpose, *, connect_timeout: float | None = None) -> Iterator[Session]:
+    """Open the broker of an address and resolve the address on it; closes the broker at the end.
+
+    Raises UsageProblem, before connecting, for an address that cannot be, no context, and publishing to a read-only one.
+    """
+    address = parse_address(text)
+    resolved = resolve_connection(address, context_option)
+    if purpose == "publish" and resolved.readonly:
+        raise UsageProblem(f"The context {resolved.name} is read-only: nothing is published there.", hint="choose another with --context, or take readonly out of it")
+    descriptor = find(resolved.connection.scheme)
+    if address.kind is not None and address.kind not in descriptor.kinds:
+        raise UsageProblem(f"{descriptor.title} has no {address.kind}s; it has {' and '.join(f'{kind}s' for kind in descriptor.kinds)}.",
+                           hint=f"for example: {descriptor.kinds[0]}:{address.name}")
+    connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
+    with open_backend(connection) as backend:
+        yield Session(backend, backend.resolve(address, purpose), resolved, descriptor)
