@@ -1,0 +1,131 @@
+"""What the local broker leaves on disk: its port, token and name; its process; a lock against two starts at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from brokercli.model.errors import LocalIO
+
+LOCK_PATIENCE = 15.0
+"""Seconds to wait for another start or stop to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes the local broker ours."""
+
+    name: str
+    """The server's name, which it tells everybody who connects: how a stranger on our port is recognised."""
+    token: str
+    port: int
+
+    def __repr__(self) -> str:
+        return f"Identity({self.name}, port {self.port})"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Paths below one directory, which only its owner can enter."""
+
+    directory: Path
+
+    @property
+    def identity(self) -> Path:
+        return self.directory / "identity.json"
+
+    @property
+    def configuration(self) -> Path:
+        return self.directory / "nats.conf"
+
+    @property
+    def process(self) -> Path:
+        return self.directory / "process.json"
+
+    @property
+    def server_pid(self) -> Path:
+        """Written by the server itself."""
+        return self.directory / "nats-server.pid"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "nats-server.log"
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    def create(self) -> None:
+        """Make the directory, for its owner alone. Raises LocalIO."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.directory.chmod(0o700)
+        except OSError as problem:
+            raise LocalIO(f"The local broker cannot keep its data in {self.directory}: {problem.strerror}.",
+                          hint="set BROKERCLI_STATE_DIR to a directory you can write to") from None
+
+
+def read_identity(files: Files) -> Identity | None:
+    """Return the identity, or None where there is none or it is damaged."""
+    try:
+        fields = json.loads(files.identity.read_text(encoding="utf-8"))
+        return Identity(str(fields["name"]), str(fields["token"]), int(fields["port"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def new_identity(files: Files, previous: Identity | None = None) -> Identity:
+    """Choose a free port (keeping name and token of `previous`) and write it down."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    name, token = (previous.name, previous.token) if previous else (f"brokercli-local-{secrets.token_hex(4)}", secrets.token_urlsafe(24))
+    identity = Identity(name, token, port)
+    write_private(files.identity, json.dumps(asdict(identity)))
+    return identity
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step; only its owner can read it. Raises LocalIO."""
+    try:
+        # mkstemp makes it 0600 from the start
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as problem:
+        raise LocalIO(f"{path} cannot be written: {problem.strerror}.") from None
+
+
+@contextmanager
+def locked(files: Files) -> Iterator[None]:
+    """Hold the lock of this state directory. Raises LocalIO when somebody else does for too long."""
+    import fcntl
+    import time
+
+    files.create()
+    with (files.directory / "lock").open("w") as lock:
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LocalIO(f"Another brokercli has been starting or stopping the local broker for {LOCK_PATIENCE:g} s.",
+                                  hint=f"its lock is {files.directory / 'lock'}") from None
+                time.sleep(0.02)
+        yield

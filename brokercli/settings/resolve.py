@@ -1,0 +1,191 @@
+"""From an address and --context to one connection: which context is meant, and what it says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from brokercli.model.address import Address
+from brokercli.model.connection import TLS, Connection, Secret
+from brokercli.model.errors import Unreachable, UsageProblem
+from brokercli.settings.broker_url import TLS_SCHEMES, BrokerURL, parse_broker_url
+from brokercli.settings.client_options import check_options
+from brokercli.settings.contexts import LOCAL, SECRETS, Context, read_contexts
+from brokercli.settings.secrets import (
+    BACKGROUND_TIMEOUT,
+    COMMAND_TIMEOUT,
+    check_private,
+    check_private_file,
+    is_literal,
+    resolve_secret,
+    run_password_command,
+)
+
+NO_CONTEXT_HINT = """choose one of three ways:
+  brokercli demo                            starts a broker of your own, selects it and shows around (or: brokercli context use local)
+  brokercli context add NAME --url URL      names a broker; brokercli context use NAME selects it
+  nats://HOST/ADDRESS                       as the address, for once (also kafka://, amqp://; or BROKERCLI_URL=URL)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which broker a command talks to, before anything about it is read."""
+
+    name: str | None
+    """A context; None: `url` says it."""
+    url: str | None
+    source: str
+    """Who chose: `--context`, `the address`, BROKERCLI_CONTEXT, BROKERCLI_URL, or `FILE:LINE`."""
+    said: bool
+    """Chosen in this very command, not by environment or file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedContext:
+    """A connection with all secrets fetched, and what its context says about using it."""
+
+    connection: Connection
+    name: str
+    """The context; for a URL the URL without secrets."""
+    said: bool
+    """The context was named in this command (--context, @NAME/, a URL)."""
+    protected: bool = False
+    """Changing anything wants the context named in the command."""
+    readonly: bool = False
+    """Changing anything is refused."""
+    dlq: str | None = None
+    """The dead letters meant where a command names none."""
+
+
+def choose(address: Address | None, context_option: str | None, environment: Mapping[str, str] = os.environ) -> Choice:
+    """Decide which broker is meant: address or option, then environment, then the project's file, then the user's.
+
+    Raises UsageProblem where two places contradict each other and where nothing is chosen: a script must not publish
+    to a place that nobody named.
+    """
+    asked = address.context if address else None
+    if address is not None and address.url:
+        if context_option:
+            raise UsageProblem("The address names its broker, and so does --context.", hint="leave one of them out")
+        return Choice(None, address.url, "the address", True)
+    if asked and context_option and asked != context_option:
+        raise UsageProblem(f"The address says @{asked}/, and --context says {_shown(context_option)}.", hint="leave one of them out")
+    for source, value in (("--context", context_option), ("the address", asked)):
+        if value:
+            return Choice(None, value, source, True) if "://" in value else Choice(value, None, source, True)
+    name, url = environment.get("BROKERCLI_CONTEXT"), environment.get("BROKERCLI_URL")
+    if name and url:
+        raise UsageProblem("BROKERCLI_CONTEXT and BROKERCLI_URL are both set.", hint="unset one of them, or use --context")
+    if name:
+        return Choice(name, None, "BROKERCLI_CONTEXT", False)
+    if url:
+        return Choice(None, url, "BROKERCLI_URL", False)
+    chosen = read_contexts(environment).current()
+    if chosen is None:
+        raise UsageProblem("No broker is chosen.", hint=NO_CONTEXT_HINT)
+    return Choice(chosen[0], None, chosen[1], False)
+
+
+def resolve_connection(address: Address | None, context_option: str | None, *, background: bool = False) -> ResolvedContext:
+    """Return the connection meant, secrets fetched; starts the local broker when that is meant.
+
+    `context_option` is a name, or a URL. With `background` nothing is started, nobody is asked and no program is waited
+    for longer than a completion may take: Unreachable instead. Raises UsageProblem for everything that is written wrongly.
+    """
+    choice = choose(address, context_option)
+    if choice.url is not None:
+        url = parse_broker_url(choice.url, choice.source if choice.source.isupper() else f"The URL in {choice.source}")
+        return ResolvedContext(_connection(url, {}, Context("")), str(url), choice.said)
+    assert choice.name is not None
+    if choice.name == LOCAL:
+        return ResolvedContext(_local_connection(background), LOCAL, choice.said)
+    try:
+        context = read_contexts().find(choice.name)
+    except UsageProblem as problem:
+        raise UsageProblem(f"{problem} ({choice.source})" if choice.source != "--context" else str(problem), hint=problem.hint) from None
+    settings = context.settings
+    dlq = settings.get("dlq")
+    return ResolvedContext(connection_of(context, background=background), context.name, choice.said, bool(settings.get("protected")),
+                           bool(settings.get("readonly")), str(dlq) if dlq else None)
+
+
+def connection_of(context: Context, *, background: bool = False) -> Connection:
+    """Return a context's connection, secrets fetched."""
+    if context.name == LOCAL:
+        return _local_connection(background)
+    url = parse_broker_url(str(context.settings["url"]), context.where("url"))
+    _check_readers(context, url)
+    if background and any(str(context.settings.get(key, "")).startswith("keyring:") for key in SECRETS):
+        raise Unreachable("The keyring is not asked in the background.")
+    secrets = {key: resolve_secret(str(context.settings[key]), context.where(key), _base(context)) for key in SECRETS if key in context.settings}
+    if "password_command" in context.settings:
+        command = context.settings["password_command"]
+        assert isinstance(command, tuple)
+        secrets["password"] = run_password_command(command, context.where("password_command"), BACKGROUND_TIMEOUT if background else COMMAND_TIMEOUT)
+    return _connection(url, secrets, context)
+
+
+def _connection(url: BrokerURL, secrets: Mapping[str, Secret], context: Context) -> Connection:
+    settings = context.settings
+    options = {key.removeprefix("options."): str(value) for key, value in settings.items() if key.startswith("options.")}
+    if refused := check_options(url.scheme, options):
+        name, why, instead = refused
+        raise UsageProblem(f"{context.where(f'options.{name}')} {why}.", hint=instead)
+    timeout = settings.get("connect_timeout")
+    vhost = _text(settings, "vhost") or url.virtual_host or "/"
+    if url.virtual_host and "vhost" in settings and url.virtual_host != vhost:
+        raise UsageProblem(f"{context.where('vhost')} and its url name two different virtual hosts.", hint="leave one of them out")
+    credentials = _path(context, "credentials")
+    if credentials:
+        check_private_file(Path(credentials), context.where("credentials"))
+    return Connection(
+        scheme=url.scheme, hosts=url.hosts, user=_text(settings, "user") or url.user, password=secrets.get("password") or url.password,
+        token=secrets.get("token") or url.token, credentials=credentials, mechanism=_text(settings, "mechanism"), virtual_host=vhost,
+        tls=_tls(context, url.scheme, secrets), management=_text(settings, "management"), options=options,
+        **({"connect_timeout": timeout} if isinstance(timeout, float) else {}))
+
+
+def _tls(context: Context, scheme: str, secrets: Mapping[str, Secret]) -> TLS | None:
+    settings = context.settings
+    if scheme not in TLS_SCHEMES and not any(key.startswith("tls.") for key in settings):
+        return None
+    key = _path(context, "tls.key")
+    if key:
+        check_private_file(Path(key), context.where("tls.key"))
+    return TLS(ca=_path(context, "tls.ca"), certificate=_path(context, "tls.certificate"), key=key, key_password=secrets.get("tls.key_password"),
+               server_name=_text(settings, "tls.server_name"), insecure=bool(settings.get("tls.insecure")))
+
+
+def _check_readers(context: Context, url: BrokerURL) -> None:
+    """A file with a secret itself in it, for this context, is for its owner alone."""
+    if context.file is None:
+        return
+    literal = any(key in context.settings and is_literal(str(context.settings[key])) for key in SECRETS)
+    if literal or url.password or url.token:
+        check_private(context.file.path, context.file.mode, context.file.owned)
+
+
+def _local_connection(background: bool) -> Connection:
+    from brokercli.local.server import connection, running_connection
+
+    return running_connection() if background else connection()
+
+
+def _base(context: Context) -> Path:
+    return context.file.path.parent if context.file else Path.cwd()
+
+
+def _path(context: Context, key: str) -> str | None:
+    text = _text(context.settings, key)
+    return str(_base(context) / Path(text).expanduser()) if text else None
+
+
+def _text(settings: Mapping[str, object], key: str) -> str | None:
+    value = settings.get(key)
+    return str(value) if value else None
+
+
+def _shown(context_option: str) -> str:
+    return "a URL" if "://" in context_option else context_option
