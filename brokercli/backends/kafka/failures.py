@@ -1,0 +1,85 @@
+"""What librdkafka and the broker say went wrong, in our words: verdicts on messages and errors for people."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from confluent_kafka import KafkaError
+
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, UsageProblem
+from brokercli.model.receipt import Verdict
+
+Code = KafkaError
+
+REFUSED: dict[int, str] = {
+    # refused here, before anything was sent
+    Code._UNKNOWN_PARTITION: "the topic has no such partition",
+    Code._UNKNOWN_TOPIC: "the topic does not exist",
+    Code._INVALID_ARG: "the client cannot carry it",
+    # refused by the leader while it validates a batch, which it does before it appends any of it (Kafka's ReplicaManager
+    # and LogValidator); none of these is retried after an attempt that may have been stored
+    Code.MSG_SIZE_TOO_LARGE: "it is larger than the broker takes (max.message.bytes of the topic)",
+    Code.INVALID_MSG_SIZE: "the broker calls its size invalid",
+    Code.RECORD_LIST_TOO_LARGE: "its batch is larger than a segment of the topic (segment.bytes)",
+    Code.INVALID_TIMESTAMP: "its time lies outside what the topic takes (message.timestamp.before.max.ms, message.timestamp.after.max.ms)",
+    Code.INVALID_RECORD: "the broker calls it invalid; on a compacted topic every message needs a key",
+    Code.UNSUPPORTED_FOR_MESSAGE_FORMAT: "the topic's message format cannot hold it",
+    Code.UNSUPPORTED_COMPRESSION_TYPE: "the broker does not know the compression",
+    Code.TOPIC_AUTHORIZATION_FAILED: "no permission to write to the topic",
+    Code.CLUSTER_AUTHORIZATION_FAILED: "no permission for idempotent writes on this cluster",
+    Code.POLICY_VIOLATION: "a policy of the broker forbids it",
+    Code.TOPIC_EXCEPTION: "the topic's name is invalid",
+    Code.UNKNOWN_TOPIC_OR_PART: "the topic or partition does not exist (any more)",
+    # checked against the in-sync replicas before the append; its twin ..._AFTER_APPEND is in doubt
+    Code.NOT_ENOUGH_REPLICAS: "too few replicas are in sync (min.insync.replicas)",
+}
+"""Code → reason, where the message is certainly not stored. Everything that is not here is in doubt."""
+
+UNKNOWN: dict[int, str] = {
+    # verified on 4.4: 1,000 of 1,000 messages that timed out on a frozen broker were stored when it went on
+    Code._MSG_TIMED_OUT: "no answer within the delivery timeout",
+    Code.REQUEST_TIMED_OUT: "the leader stored it, but its replicas did not confirm in time",
+    Code.NOT_ENOUGH_REPLICAS_AFTER_APPEND: "the leader stored it, but too few replicas did (min.insync.replicas)",
+    Code._TRANSPORT: "the connection broke before the answer",
+    Code._PURGE_INFLIGHT: "given up while it was on its way",
+    # also said of messages that wait for another attempt, so it does not mean never sent
+    Code._PURGE_QUEUE: "given up before the broker confirmed it",
+    Code._FATAL: "the producer lost its sequence before the answer",
+    Code.KAFKA_STORAGE_ERROR: "the broker's disk failed while it was storing it",
+}
+"""Code → reason, where the message may be stored."""
+
+
+def judge(error: KafkaError) -> tuple[Verdict, str]:
+    """Return the verdict and reason for a message that was not confirmed. In doubt is in doubt: never refused by guess."""
+    code = error.code()
+    if code in REFUSED:
+        return Verdict.REFUSED, REFUSED[code]
+    return Verdict.UNKNOWN, UNKNOWN.get(code) or f"no verdict: {error.str()} ({error.name()})"
+
+
+_AUTHORISATION = {
+    Code.TOPIC_AUTHORIZATION_FAILED, Code.GROUP_AUTHORIZATION_FAILED, Code.CLUSTER_AUTHORIZATION_FAILED, Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    Code.SASL_AUTHENTICATION_FAILED, Code._AUTHENTICATION, Code.SECURITY_DISABLED, Code.DELEGATION_TOKEN_AUTHORIZATION_FAILED}
+_CONNECTION = {Code._TRANSPORT, Code._ALL_BROKERS_DOWN, Code._RESOLVE, Code._TIMED_OUT, Code._WAIT_COORD, Code.NETWORK_EXCEPTION,
+               Code.BROKER_NOT_AVAILABLE, Code._TIMED_OUT_QUEUE}
+
+
+def translate(error: KafkaError, doing: str, where: str) -> BrokercliError:
+    """Return what to raise for an error that came while `doing` something at `where` (a topic or an address)."""
+    code = error.code()
+    if code in _AUTHORISATION:
+        return NotAuthorised(f"No permission for {doing} {where}: {error.str()}.", hint="ask for the ACL, or use a context with another login")
+    if code in _CONNECTION:
+        return Unreachable(f"Kafka did not answer while {doing} {where}: {error.str()}.", hint="brokercli doctor says what answers and what does not")
+    if code in (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC):
+        return NotFound(f"The topic {where} does not exist (any more).", hint="brokercli ls")
+    if code in (Code._INVALID_ARG, Code.TOPIC_EXCEPTION):
+        return UsageProblem(f"Kafka's client refuses {doing} {where}: {error.str()}.")
+    return Failed(f"Kafka failed while {doing} {where}: {error.str()} ({error.name()}).")
+
+
+def no_such_topic(name: str, names: list[str]) -> NotFound:
+    """Return the error for a topic that does not exist, with the nearest names there are."""
+    near = get_close_matches(name, names, 3)
+    return NotFound(f"There is no topic {name}.", hint=f"did you mean {' or '.join(near)}?" if near else "brokercli ls shows the topics there are")
