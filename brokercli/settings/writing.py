@@ -1,0 +1,118 @@
+"""Changing the user's configuration file: comments and order stay, one step, for its owner alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brokercli.model.errors import LocalIO, UsageProblem
+from brokercli.settings.contexts import LOCAL
+from brokercli.settings.file import read_configuration
+from brokercli.settings.places import user_file
+from brokercli.settings.schema import NAME, Misfit, Setting, check_document
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+
+def add_context(name: str, settings: Mapping[str, Setting], *, replace: bool = False) -> Path:
+    """Write a context down and return the file. Raises UsageProblem for a bad name, and for one that is taken unless `replace`."""
+    if not NAME.fullmatch(name):
+        raise UsageProblem(f"{name!r} is no name for a context.", hint="names: letters, digits, dot, dash and underscore, 64 at most")
+    if name == LOCAL:
+        raise UsageProblem("local is the built-in context and cannot be defined.", hint="give it another name")
+    path, text, document = _read()
+    if name in document.get("contexts", {}):
+        if not replace:
+            raise UsageProblem(f"There is a context {name} already in {path}.", hint=f"brokercli context show {name}; --force replaces it")
+        del document["contexts"][name]
+        text = document.as_string()
+    import tomlkit
+
+    nested: dict[str, object] = {}
+    for key, value in settings.items():
+        outer, dot, inner = key.partition(".")
+        table = nested.setdefault(outer, {}) if dot else nested
+        assert isinstance(table, dict)
+        table[inner if dot else key] = list(value) if isinstance(value, tuple) else value
+    written = tomlkit.document()
+    written["contexts"] = tomlkit.table(is_super_table=True)
+    written["contexts"][name] = nested
+    # behind everything else, where it cannot fall into another table
+    _write(path, f"{text.rstrip()}\n\n{written.as_string()}".lstrip("\n"))
+    return path
+
+
+def use_context(name: str) -> Path:
+    """Choose a context where nothing else is said, and return the file. That it exists is for the caller to know."""
+    path, text, document = _read()
+    if "current" in document:
+        document["current"] = name
+        text = document.as_string()
+    else:
+        # in front of everything: behind a table's header it would belong to that table
+        text = f'current = "{name}"\n{text}'
+    _write(path, text)
+    return path
+
+
+def remove_context(name: str) -> tuple[Path, bool]:
+    """Forget a context; return the file, and whether it was the chosen one (then none is chosen now).
+
+    Raises UsageProblem where the user's file has no such context.
+    """
+    if name == LOCAL:
+        raise UsageProblem("local is the built-in context and cannot be removed.", hint="brokercli local stop stops its broker")
+    path, _, document = _read()
+    if name not in document.get("contexts", {}):
+        raise UsageProblem(f"{path} has no context {name!r}.", hint="brokercli context ls shows where each one is written")
+    del document["contexts"][name]
+    chosen = bool(document.get("current") == name)
+    if chosen:
+        del document["current"]
+    _write(path, document.as_string())
+    return path, chosen
+
+
+def _read() -> tuple[Path, str, TOMLDocument]:
+    path = user_file()
+    if path is None:
+        raise LocalIO("There is no home directory to keep the configuration in.", hint="set BROKERCLI_CONFIG_DIR to a directory you can write to")
+    import tomlkit  # 30 ms that only commands that write pay
+
+    present = read_configuration(path)  # refuses to touch what it cannot read
+    text = present.text if present else ""
+    return path, text, tomlkit.parse(text)
+
+
+def _write(path: Path, text: str) -> None:
+    import tomllib
+
+    try:
+        check_document(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, Misfit):
+        # tables written as dotted keys or in one line, which cannot be added to from outside; nothing is changed
+        raise UsageProblem(f"{path} is laid out in a way that this change cannot be made to.", hint="change it by hand") from None
+    _replace(path, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    target = path.resolve()  # a link into somebody's dotfiles stays a link
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # 0600 from the start
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as problem:
+        raise LocalIO(f"The configuration {path} cannot be written: {problem.strerror}.",
+                      hint="set BROKERCLI_CONFIG_DIR to a directory you can write to") from None
