@@ -1,0 +1,56 @@
+"""How wide text is on a terminal: wide characters take two columns, combining marks none."""
+
+from __future__ import annotations
+
+
+def width_of(text: str) -> int:
+    """Return how many columns `text` takes."""
+    return len(text) if text.isascii() else sum(map(_cell, text))
+
+
+def shortened(text: str, width: int) -> str:
+    """Cut `text` to `width` columns, with `…` where something is missing."""
+    if width_of(text) <= width:
+        return text
+    return f"{_head(text, width - 1)}…" if width > 0 else ""
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Fill `text` up to `width` columns, on its left where `right` aligns it."""
+    space = " " * (width - width_of(text))
+    return space + text if right else text + space
+
+
+def folded(text: str, width: int) -> list[str]:
+    """Break `text` into lines of at most `width` columns: after a space where there is one, inside a word where not."""
+    lines: list[str] = []
+    while width_of(text) > width:
+        head = _head(text, width) or text[:1]
+        if text[len(head)] != " ":
+            space = head.rfind(" ")
+            # a line that breaks in its first third says less than one that breaks a long word
+            head = head[:space + 1] if space > width // 3 else head
+        text = text[len(head):].lstrip(" ")
+        lines.append(head.rstrip(" "))
+    return [*lines, text]
+
+
+def _head(text: str, width: int) -> str:
+    if text.isascii():
+        return text[:width]
+    used = 0
+    for index, character in enumerate(text):
+        used += _cell(character)
+        if used > width:
+            return text[:index]
+    return text
+
+
+def _cell(character: str) -> int:
+    if character.isascii():
+        return 1
+    import unicodedata
+
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

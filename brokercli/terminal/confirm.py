@@ -1,0 +1,19 @@
+"""Ask before something that cannot be taken back."""
+
+from __future__ import annotations
+
+from brokercli.model.errors import UsageProblem
+from brokercli.terminal.streams import Streams
+
+
+def confirm(streams: Streams, question: str, yes: bool) -> bool:
+    """Return whether to go on: at once with `yes`, otherwise after asking.
+
+    Raises UsageProblem where nobody can be asked: standard input or standard error is no terminal, or BROKERCLI_NO_INPUT
+    is set. A script never hangs and never does by default what it was not told to.
+    """
+    if yes:
+        return True
+    if not streams.can_ask():
+        raise UsageProblem("This needs --yes, because nobody can be asked here. Nothing was changed.", hint="look at the plan, then repeat the command with --yes")
+    return streams.ask(question)

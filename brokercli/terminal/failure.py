@@ -1,0 +1,98 @@
+"""Turns an error into words and an exit code; the only place that does."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from brokercli.model.errors import BrokercliError, ReaderLeft
+from brokercli.model.exit_code import ExitCode
+from brokercli.terminal.interrupt import StopNow
+from brokercli.terminal.streams import Streams
+
+# crash reports kept; the oldest go
+KEPT = 20
+_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+
+
+def present(error: BaseException, streams: Streams, *, debug: bool = False, output_json: bool = False) -> int:
+    """Say on standard error what went wrong and what to type next; return the exit code.
+
+    An error that is none of ours is a bug: it is said to be one, and its traceback (without values of variables) is kept in
+    a file for the report. A reader that left and Ctrl-C say nothing. `debug`, or BROKERCLI_DEBUG, prints every traceback.
+    """
+    streams.status("")
+    debug = debug or os.environ.get("BROKERCLI_DEBUG", "0") not in ("", "0")
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if debug:
+        for line in _traceback(error).splitlines():
+            streams.say_styled(line, "dim")
+    match error:
+        case KeyboardInterrupt():
+            return int(ExitCode.INTERRUPTED)
+        case StopNow():
+            return error.exit_code
+        case ReaderLeft():
+            return int(ExitCode.READER_LEFT)
+        case BrokercliError():
+            _say(streams, str(error), error.hint, int(error.exit_code), output_json)
+            return int(error.exit_code)
+    _say(streams, f"a bug in brokercli: {_one_line(error)}", _keep(error, os.environ), int(ExitCode.FAILED), output_json)
+    return int(ExitCode.FAILED)
+
+
+def _say(streams: Streams, message: str, hint: str | None, exit_code: int, output_json: bool) -> None:
+    if output_json:
+        streams.say_json({"error": message, "hint": hint, "exit_code": exit_code})
+        return
+    streams.say_labelled("brokercli:", " ".join(message.split("\n")), "bold red")
+    for line in (hint or "").splitlines():
+        streams.say(f"  → {line}")
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(_PASSWORD.sub(r"\1:****@", str(error)).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
+def _keep(error: BaseException, environment: Mapping[str, str]) -> str:
+    from datetime import UTC, datetime
+
+    from brokercli import __version__
+
+    text = (f"brokercli {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}\n\n{_traceback(error)}")
+    directory = _state_directory(environment)
+    if directory is None:
+        return "repeat it with --debug, and report what it prints"
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for old in sorted(directory.glob("*.txt"))[:-KEPT + 1]:
+            old.unlink()
+        path = directory / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return "repeat it with --debug, and report what it prints"
+    return f"please report it, with {path}"
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback
+
+    return _PASSWORD.sub(r"\1:****@", "".join(traceback.format_exception(error)))
+
+
+def _state_directory(environment: Mapping[str, str]) -> Path | None:
+    # as settings/places.py says it; a crash must find its way without the rest of the program
+    if said := environment.get("BROKERCLI_STATE_DIR"):
+        return Path(said).expanduser().absolute() / "crashes"
+    if (base := environment.get("XDG_STATE_HOME", "")).startswith("/"):
+        return Path(base) / "brokercli" / "crashes"
+    home = environment.get("HOME", "")
+    return Path(home) / ".local/state/brokercli/crashes" if home.startswith("/") else None

@@ -1,0 +1,84 @@
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks to stop, the second stops."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from brokercli.model.exit_code import ExitCode
+from brokercli.terminal.streams import Streams
+
+# how long a clean stop may take before it is explained, in seconds
+PATIENCE = 0.4
+# a user who hammers on Ctrl-C means the second one, not a third that cuts its report short; in seconds
+HAMMERING = 1.0
+_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED, signal.SIGHUP: ExitCode.TERMINATED}
+
+
+class StopNow(BaseException):
+    """The second signal: stop at once and say what is unknown."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__()
+        self.exit_code = exit_code
+
+
+class Interrupt:
+    """While it is open, the first signal sets `requested` and the second raises StopNow in the main thread.
+
+    A signal that was ignored when we were started (nohup, a background job) stays ignored. On another thread than the main
+    one nothing is installed and nothing is ever requested. Ask questions before it is opened: an answer that is waited
+    for does not look at `requested`.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self.requested = False
+        self.exit_code = 0
+        """130 or 143 once requested."""
+        self._streams = streams
+        self._before: dict[signal.Signals, Any] = {}
+        self._stopped_at: float | None = None
+        self._closed = _thread.allocate_lock()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._closed.acquire()
+            for number in _CODES:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if self._closed.locked():
+            self._closed.release()
+
+    def stopping(self) -> bool:
+        """Return `requested`, for the operations that ask."""
+        return self.requested
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self.requested:
+            self.requested = True
+            self.exit_code = int(_CODES[signal.Signals(number)])
+            if number == signal.SIGINT and self._streams.moving:
+                self._streams.end_line()
+            # not threading.Thread: its locks may be held by the code this handler interrupted
+            _thread.start_new_thread(self._explain, ())
+            return
+        now = time.monotonic()
+        if self._stopped_at is None or now - self._stopped_at > HAMMERING:
+            self._stopped_at = now
+            raise StopNow(self.exit_code)
+
+    def _explain(self) -> None:
+        if self._closed.acquire(timeout=PATIENCE):
+            self._closed.release()
+        elif self._stopped_at is None:
+            self._streams.say("stopping: finishing what is in flight; Ctrl-C again to stop now")

@@ -1,0 +1,205 @@
+"""Standard input, output and error of this process: who is at the other end, and how to write to them without loss."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import orjson
+
+from brokercli.model.errors import LocalIO, ReaderLeft
+from brokercli.terminal.cells import shortened
+from brokercli.terminal.escape import visible, visible_json
+
+CLOSED = -1
+"""The descriptor of a stream that was closed when we were started."""
+_PLAIN = str.maketrans({"→": "->", "…": "...", "·": "-", "–": "-", "—": "-", "“": '"', "”": '"', "’": "'"})
+
+
+@dataclass
+class Streams:
+    """The three streams. Data goes out through `write`, talk through `say`; nothing else prints."""
+
+    stdin: BinaryIO | None
+    """None where standard input was closed when we were started."""
+    stdout_fd: int
+    stdin_is_terminal: bool
+    stdout_is_terminal: bool
+    stderr_is_terminal: bool
+    colour: bool
+    """Whether standard output may be coloured: NO_COLOR, --no-color, FORCE_COLOR, TERM=dumb, then whether it is a terminal."""
+    width: int
+    """Columns of the terminal, 80 where there is none."""
+    stderr_fd: int = 2
+    stderr_colour: bool = False
+    moving: bool = False
+    """Whether a line on standard error can be overwritten: a terminal that is not TERM=dumb."""
+    input_allowed: bool = True
+    """False with BROKERCLI_NO_INPUT."""
+    encoding: str = "utf-8"
+    """Of what is said on standard error."""
+    written: bool = False
+    """Whether anything was written to standard output yet."""
+    _status: str = field(default="", repr=False)
+
+    @classmethod
+    def system(cls, no_color: bool = False, environment: Mapping[str, str] = os.environ) -> Streams:
+        """Return the streams of this process.
+
+        Descriptors that were closed when we were started are filled with the null device, so that no connection can
+        take their numbers and receive what is printed.
+        """
+        # the interpreter looked at its start; later, a connection may already lie there
+        stdin, stdout, stderr = (stream is not None for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__))
+        _fill_holes()
+        stdin_terminal, stdout_terminal, stderr_terminal = stdin and os.isatty(0), stdout and os.isatty(1), stderr and os.isatty(2)
+        dumb = environment.get("TERM") == "dumb"
+        if no_color or environment.get("NO_COLOR"):
+            colours = (False, False)
+        elif environment.get("FORCE_COLOR", "0") not in ("", "0"):
+            colours = (True, True)
+        else:
+            colours = (stdout_terminal and not dumb, stderr_terminal and not dumb)
+        return cls(
+            stdin=sys.__stdin__.buffer if sys.__stdin__ is not None else None, stdout_fd=1 if stdout else CLOSED,
+            stdin_is_terminal=stdin_terminal, stdout_is_terminal=stdout_terminal, stderr_is_terminal=stderr_terminal,
+            colour=colours[0], width=terminal_width(1 if stdout_terminal else 2, environment), stderr_fd=2 if stderr else CLOSED,
+            stderr_colour=colours[1], moving=stderr_terminal and not dumb, input_allowed=not environment.get("BROKERCLI_NO_INPUT"),
+            encoding=sys.__stderr__.encoding if sys.__stderr__ is not None else "utf-8")
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data` to standard output, at once and unbuffered, however long the reader takes.
+
+        Raises ReaderLeft when the reader has closed the pipe (standard output is the null device from then on), LocalIO
+        when it cannot be written (disk full, closed, a file too large).
+        """
+        self.written = True
+        if self._status and self.stdout_is_terminal:
+            self.status("")
+        if self.stdout_fd == CLOSED:
+            raise LocalIO("cannot write output: standard output is closed", hint="redirect it to a file or /dev/null")
+        try:
+            _write_all(self.stdout_fd, data)
+        except OSError as problem:
+            if problem.errno in (errno.EPIPE, errno.ECONNRESET):
+                _point_at_null(self.stdout_fd)
+                raise ReaderLeft("the reader of our output has gone") from None
+            raise LocalIO(f"cannot write output: {problem.strerror}", hint=_output_hint(problem.errno)) from None
+
+    def say(self, text: str) -> None:
+        """Print one line to standard error, with everything that could steer a terminal escaped. Raises nothing: who
+        does not listen is not told."""
+        self._tell(visible(text))
+
+    def say_styled(self, text: str, style: str) -> None:
+        """The same in a style (`bold`, `dim`, `red`, `yellow`), where standard error may be coloured."""
+        escaped = visible(text)
+        self._tell(f"\x1b[{STYLES[style]}m{escaped}\x1b[0m" if self.stderr_colour else escaped)
+
+    def say_labelled(self, label: str, text: str, style: str) -> None:
+        """The same, with a styled word before it."""
+        self._tell(f"\x1b[{STYLES[style]}m{label}\x1b[0m {visible(text)}" if self.stderr_colour else f"{label} {visible(text)}")
+
+    def say_json(self, value: object) -> None:
+        """Print one JSON object on a line of standard error, for a program that reads there."""
+        self._tell(visible_json(orjson.dumps(value, default=str)).decode())
+
+    def end_line(self) -> None:
+        """Start a new line on standard error: the terminal has just printed `^C`."""
+        self._print("\n")
+
+    def status(self, text: str) -> None:
+        """Show one passing line at the bottom of standard error in place of the last, or take it away (empty).
+
+        Where a line cannot be overwritten (no terminal, TERM=dumb), nothing.
+        """
+        if not self.moving or (not text and not self._status):
+            return
+        self._status = text and shortened(visible(text), terminal_width(self.stderr_fd) - 1)
+        self._print(f"\r{self._status}\x1b[K")
+
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer: standard input and error are terminals, and BROKERCLI_NO_INPUT is not set."""
+        return self.stdin_is_terminal and self.stderr_is_terminal and self.input_allowed
+
+    def ask(self, question: str) -> bool:
+        """Ask a yes-or-no question on standard error; no answer, or nobody to ask, is a no."""
+        if not self.can_ask() or self.stdin is None:
+            return False
+        self.status("")
+        self._print(f"{visible(question)} [y/N] ")
+        answer = self.stdin.readline()
+        if not answer.endswith(b"\n"):
+            self._print("\n")
+        return answer.strip().lower() in (b"y", b"yes")
+
+    def _tell(self, line: str) -> None:
+        if self._status:
+            self._print(f"\r\x1b[K{line}\n{self._status}")
+        else:
+            self._print(f"{line}\n")
+
+    def _print(self, text: str) -> None:
+        if self.stderr_fd == CLOSED:
+            return
+        try:
+            _write_all(self.stderr_fd, _encode(text, self.encoding))
+        except OSError:
+            pass  # nobody listens, and there is nowhere left to say so
+
+
+STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "bold red": "1;31", "bold yellow": "1;33"}
+
+
+def terminal_width(descriptor: int, environment: Mapping[str, str] = os.environ) -> int:
+    """Return the columns of the terminal at `descriptor`; COLUMNS goes before, 80 where neither knows."""
+    if environment.get("COLUMNS", "").isdecimal() and int(environment["COLUMNS"]) > 0:
+        return int(environment["COLUMNS"])
+    try:
+        return os.get_terminal_size(descriptor).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    try:
+        return text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_PLAIN).encode("ascii" if encoding == "utf-8" else encoding, errors="backslashreplace")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest):]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+
+
+def _fill_holes() -> None:
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        os.set_inheritable(descriptor, True)
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+
+
+def _point_at_null(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _output_hint(number: int | None) -> str | None:
+    match number:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "the disk is full: free some room, or write elsewhere"
+        case errno.EFBIG:
+            return "the file reached the size it may have (ulimit -f)"
+    return None

@@ -1,0 +1,72 @@
+"""The last line of a command that moved messages, and the same as a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from brokercli.model.errors import LocalIO
+from brokercli.model.receipt import Account
+from brokercli.terminal.escape import visible_json
+from brokercli.terminal.progress import spoken_duration
+from brokercli.terminal.streams import Streams
+
+
+def summarise(streams: Streams, verb: str, account: Account, *, exit_code: int, seconds: float, extra: Mapping[str, object] | None = None,
+              quiet: bool = False, output_json: bool = False) -> None:
+    """Print one line on standard error: `published: read 10, confirmed 9, refused 1, unknown 0, skipped 0 in 0.4 s`.
+
+    A second line says what unknown means and what to do, whenever there are any; `quiet` leaves only that one.
+    """
+    if output_json:
+        if not quiet or account.unknown:
+            streams.say_json(_report(verb, account, exit_code, seconds, extra))
+        return
+    if not quiet:
+        counts = ", ".join(f"{name} {count:,}" for name, count in asdict(account).items())
+        facts = "".join(f"; {name.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"; {name.replace('_', ' ')} {value}" for name, value in (extra or {}).items())
+        rate = f" ({account.read / seconds:,.0f}/s)" if seconds >= 1 and account.read > 1 else ""
+        line = f"{verb}: {counts} in {spoken_duration(seconds)}{rate}{facts}"
+        if account.unknown or account.refused:
+            streams.say_styled(line, "bold yellow" if account.unknown else "yellow")
+        else:
+            streams.say(line)
+    if account.unknown:
+        subject = "1 message was sent and its verdict never came: it" if account.unknown == 1 else f"{account.unknown:,} messages were sent and their verdicts never came: they"
+        streams.say_styled(f"{subject} may be stored, or not. Look before sending again, or there may be two of each.", "bold yellow")
+
+
+def write_report(path: str, verb: str, account: Account, *, exit_code: int, seconds: float, extra: Mapping[str, object] | None = None) -> None:
+    """Write the summary as one JSON object, readable by its owner alone. The file appears whole or not at all.
+
+    Raises LocalIO when it cannot be written; what stood there before is kept then.
+    """
+    data = orjson.dumps(_report(verb, account, exit_code, seconds, extra), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
+    target = Path(path)
+    temporary = None
+    try:
+        if target.exists() and not target.is_file():
+            # a pipe, /dev/stdout: nothing to replace
+            target.write_bytes(data)
+            return
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.resolve().parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target.resolve())
+    except OSError as problem:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        raise LocalIO(f"The report {path} cannot be written: {problem.strerror or problem}.", hint="the run itself is over; its summary stands above") from None
+
+
+def _report(verb: str, account: Account, exit_code: int, seconds: float, extra: Mapping[str, object] | None) -> dict[str, object]:
+    return {"summary": verb, **asdict(account), "exit_code": int(exit_code), "seconds": round(seconds, 3), **(extra or {})}
