@@ -15,5 +15,5 @@ def confirm(streams: Streams, question: str, yes: bool) -> bool:
     if yes:
         return True
     if not streams.can_ask():
-        raise UsageProblem("This needs --yes, because nobody can be asked here. Nothing was changed.", hint="look at the plan, then repeat the command with --yes")
+        raise UsageProblem("This needs --yes when nobody can be asked. Nothing was changed.", hint="look at the plan, then repeat the command with --yes")
     return streams.ask(question)

@@ -23,7 +23,6 @@ VERBS = {
 """Every verb and what it prints; for help."""
 _TEXT_VERBS, _NUMBER_VERBS = "tkvsr", "poKVSHTi"
 _ESCAPES = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", "\\": b"\\"}
-_WHERE = "brokercli help output lists them"
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _BINARY = re.compile(r"(big|little)(64|32|16|8)")
 
@@ -70,12 +69,12 @@ class Format:
             return lambda record: b"" if record.time is None else write(record.time)
         if verb == "h":
             return self._headers(modifier, place)
-        raise UsageProblem(f"The format has %{verb} at character {place}, which is no verb.", hint=f"verbs: {' '.join(f'%{known}' for known in VERBS)}; {_WHERE}")
+        raise UsageProblem(f"The format has %{verb} at character {place}, which is no verb.", hint=f"verbs: {' '.join(f'%{known}' for known in VERBS)}")
 
     def _headers(self, template: str | None, place: int) -> Piece:
         if template is None:
             show = self._show
-            return lambda record: b",".join(show(_name(header) + b"=" + (_value(header[1]) if header[1] is not None else b"NULL")) for header in record.message.headers)
+            return lambda record: show(b",".join([_name(header) + b"=" + _value(header[1]) for header in record.message.headers]))
         pieces: list[HeaderPiece] = []
         for token in _tokens(template, place + 2):
             if isinstance(token, bytes):
@@ -182,11 +181,13 @@ def _time_modifier(modifier: str | None, place: int) -> Callable[[int], bytes]:
             return lambda time: b"%d" % (time // unit)
     pattern = _delimited(modifier.removeprefix("strftime")) if modifier.startswith("strftime") else None
     if pattern is None:
-        raise UsageProblem(f"The format has {{{modifier}}} at character {place}, which is no way to write a time.", hint="times, in UTC: %d %d{ms} %d{s} %d{ns} %d{strftime[%F %T]}")
+        raise UsageProblem(f"The format has {{{modifier}}} at character {place}, which is no way to write a time.",
+                           hint="times, in UTC: %d %d{s} %d{ms} %d{us} %d{ns} %d{strftime[%F %T]}")
 
     def write(time: int) -> bytes:
         try:
-            return datetime.fromtimestamp(time // NANOSECONDS, UTC).replace(microsecond=time % NANOSECONDS // 1000).strftime(pattern).encode(errors="surrogateescape")
+            moment = datetime.fromtimestamp(time // NANOSECONDS, UTC).replace(microsecond=time % NANOSECONDS // 1000)
+            return moment.strftime(pattern).encode(errors="surrogateescape")
         except (ValueError, OverflowError, OSError):
             return format_time(time).encode()
 
@@ -237,6 +238,8 @@ def _name(header: Header) -> bytes:
 
 def _value(value: HeaderValue) -> bytes:
     match value:
+        case None:
+            return b"NULL"
         case bytes():
             return value
         case Typed(_, bytes() as inner):

@@ -30,7 +30,7 @@ class RecordWriter:
     bodies' exact bytes and nothing between them. `decode` adds the body as `value` to the envelopes whose body is JSON.
     """
 
-    def __init__(self, streams: Streams, output: str = "auto", format: str | None = None, *, decode: bool = False, force: bool = False) -> None:  # noqa: A002
+    def __init__(self, streams: Streams, output: str = "auto", format: str | None = None, *, decode: bool = False, force: bool = False) -> None:
         """Raises UsageProblem, before anything is read, for what cannot be printed so."""
         if output not in OUTPUTS:
             raise UsageProblem(f"{output!r} is no form of output for records.", hint=f"forms: {', '.join(OUTPUTS)}")

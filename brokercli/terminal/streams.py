@@ -8,7 +8,7 @@ import select
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import orjson
 
@@ -66,7 +66,7 @@ class Streams:
         else:
             colours = (stdout_terminal and not dumb, stderr_terminal and not dumb)
         return cls(
-            stdin=sys.__stdin__.buffer if sys.__stdin__ is not None else None, stdout_fd=1 if stdout else CLOSED,
+            stdin=None if sys.__stdin__ is None else cast("BinaryIO", sys.__stdin__.buffer), stdout_fd=1 if stdout else CLOSED,
             stdin_is_terminal=stdin_terminal, stdout_is_terminal=stdout_terminal, stderr_is_terminal=stderr_terminal,
             colour=colours[0], width=terminal_width(1 if stdout_terminal else 2, environment), stderr_fd=2 if stderr else CLOSED,
             stderr_colour=colours[1], moving=stderr_terminal and not dumb, input_allowed=not environment.get("BROKERCLI_NO_INPUT"),

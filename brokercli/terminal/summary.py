@@ -13,7 +13,6 @@ import orjson
 
 from brokercli.model.errors import LocalIO
 from brokercli.model.receipt import Account
-from brokercli.terminal.escape import visible_json
 from brokercli.terminal.progress import spoken_duration
 from brokercli.terminal.streams import Streams
 
@@ -30,7 +29,7 @@ def summarise(streams: Streams, verb: str, account: Account, *, exit_code: int, 
         return
     if not quiet:
         counts = ", ".join(f"{name} {count:,}" for name, count in asdict(account).items())
-        facts = "".join(f"; {name.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"; {name.replace('_', ' ')} {value}" for name, value in (extra or {}).items())
+        facts = "".join(f"; {name.replace('_', ' ')} {f'{value:,}' if isinstance(value, int) else value}" for name, value in (extra or {}).items())
         rate = f" ({account.read / seconds:,.0f}/s)" if seconds >= 1 and account.read > 1 else ""
         line = f"{verb}: {counts} in {spoken_duration(seconds)}{rate}{facts}"
         if account.unknown or account.refused:
@@ -38,8 +37,9 @@ def summarise(streams: Streams, verb: str, account: Account, *, exit_code: int, 
         else:
             streams.say(line)
     if account.unknown:
-        subject = "1 message was sent and its verdict never came: it" if account.unknown == 1 else f"{account.unknown:,} messages were sent and their verdicts never came: they"
-        streams.say_styled(f"{subject} may be stored, or not. Look before sending again, or there may be two of each.", "bold yellow")
+        said = ("1 message was sent and its verdict never came: it" if account.unknown == 1
+                else f"{account.unknown:,} messages were sent and their verdicts never came: they")
+        streams.say_styled(f"{said} may be stored, or not. Look before sending again, or there may be two of each.", "bold yellow")
 
 
 def write_report(path: str, verb: str, account: Account, *, exit_code: int, seconds: float, extra: Mapping[str, object] | None = None) -> None:
