@@ -1,0 +1,136 @@
+"""What counts as a message in a stream of bytes: the answer must not depend on how the bytes arrive."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brokercli.model.errors import InputRefused, UsageProblem
+from brokercli.operations.input import Envelopes, Lines, Whole, open_files
+
+
+def read_all(source: Lines | Whole | Envelopes) -> list[object]:
+    bodies: list[object] = []
+    while (found := source.read(5)) is not None:
+        bodies += found
+    return bodies
+
+
+def pipe_of(chunks: list[bytes]) -> int:
+    reader, writer = os.pipe()
+
+    def feed() -> None:
+        for chunk in chunks:
+            os.write(writer, chunk)
+        os.close(writer)
+
+    threading.Thread(target=feed, daemon=True).start()
+    return reader
+
+
+def expected(data: bytes, delimiter: bytes) -> list[bytes]:
+    *bodies, last = data.split(delimiter)
+    return [*bodies, last] if last else bodies
+
+
+@given(chunks=st.lists(st.binary(min_size=1, max_size=12), max_size=12), delimiter=st.sampled_from([b"\n", b"\0", b"\r\n", b"ab", b"--x"]))
+def test_bodies_are_the_same_for_every_chunking(chunks: list[bytes], delimiter: bytes) -> None:
+    descriptor = pipe_of(chunks)
+    try:
+        assert read_all(Lines([descriptor], delimiter)) == expected(b"".join(chunks), delimiter)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(("data", "bodies"), [
+    (b"a\nb", [b"a", b"b"]),
+    (b"a\n\nb\n", [b"a", b"", b"b"]),
+    (b"a\r\nb\r\n", [b"a\r", b"b\r"]),
+    (b"", []),
+    (b"\n", [b""]),
+    (b"\xff\x00\n", [b"\xff\x00"]),
+])
+def test_the_last_line_counts_empty_lines_are_messages_and_bytes_are_kept(data: bytes, bodies: list[bytes]) -> None:
+    descriptor = pipe_of([data] if data else [])
+    assert read_all(Lines([descriptor])) == bodies
+    os.close(descriptor)
+
+
+def test_a_writer_that_stalls_does_not_hold_back_what_it_wrote() -> None:
+    reader, writer = os.pipe()
+    lines = Lines([reader])
+    os.write(writer, b"one\ntwo\nthr")
+    assert lines.read(1) == [b"one", b"two"]
+    assert lines.read(0.01) == []
+    os.write(writer, b"ee\n")
+    assert lines.read(1) == [b"three"]
+    os.close(writer)
+    assert lines.read(1) is None
+    os.close(reader)
+
+
+def test_a_line_over_the_maximum_is_refused_by_number_and_the_next_ones_are_read() -> None:
+    descriptor = pipe_of([b"small\n" + b"x" * 700_000, b"x" * 700_000, b"\nafter\n"])
+    lines = Lines([descriptor], maximum=300_000)
+    assert lines.read(5) == [b"small"]
+    refused = []
+    bodies: list[bytes] = []
+    while True:
+        try:
+            found = lines.read(5)
+        except InputRefused as problem:
+            refused.append(problem.number)
+            continue
+        if found is None:
+            break
+        bodies += found
+    assert refused == [2]
+    assert bodies == [b"after"]
+    assert lines.first == 3
+    os.close(descriptor)
+
+
+def test_files_are_read_in_order_and_a_line_does_not_cross_from_one_to_the_next(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"1\n2")
+    (tmp_path / "b").write_bytes(b"3\n")
+    assert read_all(Lines(open_files([str(tmp_path / "a"), str(tmp_path / "b")]))) == [b"1", b"2", b"3"]
+
+
+def test_one_missing_file_among_several_is_said_before_any_is_read(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"1\n")
+    with pytest.raises(UsageProblem, match=r"missing cannot be read: No such file or directory\. Nothing was sent"):
+        open_files([str(tmp_path / "a"), str(tmp_path / "missing")])
+
+
+def test_whole_takes_each_file_as_one_body_an_empty_one_too(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"1\n2\n")
+    (tmp_path / "b").write_bytes(b"")
+    assert read_all(Whole(open_files([str(tmp_path / "a"), str(tmp_path / "b")]))) == [b"1\n2\n", b""]
+
+
+def test_an_envelope_that_is_none_is_refused_by_its_line_and_its_neighbours_are_read() -> None:
+    descriptor = pipe_of([b'{"body":"a"}\n\nnot json\n{"body":"b"}\n{"boddy":"c"}\n{"body":null}'])
+    source = Envelopes(Lines([descriptor]))
+    bodies: list[bytes | None] = []
+    refused: list[str] = []
+    firsts: list[int] = []
+    while True:
+        try:
+            found = source.read(5)
+        except InputRefused as problem:
+            refused.append(str(problem))
+            continue
+        if found is None:
+            break
+        if found:
+            firsts.append(source.first)
+            bodies += [message.body for message in found]
+    assert bodies == [b"a", b"b", None]
+    assert firsts == [1, 4, 6]
+    assert refused[0].startswith("line 3 is not JSON")
+    assert refused[1] == "line 5 has the key 'boddy', which no envelope has; did you mean 'body'?"
+    os.close(descriptor)

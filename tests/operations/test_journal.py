@@ -1,0 +1,64 @@
+"""A journal says only what is on the disk, belongs to one copy, and is used by one run at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from brokercli.model.errors import LocalIO, UsageProblem
+from brokercli.operations.journal import Journal
+
+COPY = {"from": "kafka://a topic:x", "to": "kafka://a topic:y"}
+
+
+def test_a_second_run_finds_what_the_first_one_entered(tmp_path) -> None:
+    path = str(tmp_path / "journal")
+    with Journal(path, COPY) as journal:
+        assert not journal.resumed
+        journal.bind({"start": "0:0", "end": "0:9"})
+        journal.enter({0: 4, 1: 7}, 12)
+        journal.enter({0: 5}, 1)
+    with Journal(path, COPY) as journal:
+        assert journal.resumed
+        assert journal.done == {0: 5, 1: 7}
+        assert journal.delivered == 13
+        assert journal.bounds == {"start": "0:0", "end": "0:9"}
+
+
+def test_a_torn_last_line_is_passed_over_and_written_again(tmp_path) -> None:
+    path = tmp_path / "journal"
+    with Journal(str(path), COPY) as journal:
+        journal.enter({0: 4}, 5)
+        journal.enter({0: 9}, 5)
+    path.write_bytes(path.read_bytes()[:-7])
+    with Journal(str(path), COPY) as journal:
+        assert journal.done == {0: 4}
+        journal.enter({0: 9}, 5)
+    with Journal(str(path), COPY) as journal:
+        assert journal.done == {0: 9}
+
+
+def test_an_edited_journal_is_refused(tmp_path) -> None:
+    path = tmp_path / "journal"
+    with Journal(str(path), COPY) as journal:
+        journal.enter({0: 4}, 5)
+    path.write_bytes(path.read_bytes().replace(b'"0":4', b'"0":8'))
+    with pytest.raises(UsageProblem, match="line 2 does not match its checksum"):
+        Journal(str(path), COPY)
+
+
+def test_the_journal_of_another_copy_is_refused_with_what_differs(tmp_path) -> None:
+    path = str(tmp_path / "journal")
+    Journal(path, COPY).close()
+    with pytest.raises(UsageProblem, match="its to is kafka://a topic:y, not kafka://a topic:z"):
+        Journal(path, {**COPY, "to": "kafka://a topic:z"})
+
+
+def test_two_runs_at_once_cannot_share_a_journal(tmp_path) -> None:
+    path = str(tmp_path / "journal")
+    with Journal(path, COPY), pytest.raises(UsageProblem, match="in use by another run"):
+        Journal(path, COPY)
+
+
+def test_a_journal_that_cannot_be_written_is_said(tmp_path) -> None:
+    with pytest.raises(LocalIO, match="cannot be opened: No such file or directory"):
+        Journal(str(tmp_path / "missing" / "journal"), COPY)

@@ -1,0 +1,159 @@
+"""read = confirmed + refused + unknown + skipped, whatever the broker says and whenever it ends.
+
+The publisher here is scripted: no broker can be made to answer in every order. That real ones are accounted for as
+truthfully is what `tests/conformance` and `tests/torture` show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brokercli.backends.contract import Publisher
+from brokercli.model.errors import InputRefused, Unreachable
+from brokercli.model.exit_code import ExitCode
+from brokercli.model.message import Message
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.operations.publishing import Publishing, Rate
+
+VERDICTS = st.sampled_from([Verdict.CONFIRMED, Verdict.REFUSED, None])
+
+
+class ScriptedPublisher(Publisher):
+    """Accepts as many as the script says, gives each message the verdict the script says; None is a verdict never given."""
+
+    def __init__(self, verdicts: list[Verdict | None], accepts: list[int], dies_after: int | None = None) -> None:
+        self.withheld = {}
+        self.verdicts, self.accepts, self.dies_after = verdicts, accepts, dies_after
+        self.bodies: list[bytes] = []
+        self.waiting: list[int] = []
+        self.collected = 0
+        self.asked = 0
+
+    def send_bodies(self, bodies: Sequence[bytes]) -> int:
+        self.asked += 1
+        count = min(len(bodies), self.accepts[self.asked % len(self.accepts)])
+        for body in bodies[:count]:
+            self.waiting.append(len(self.bodies))
+            self.bodies.append(body)
+        return count
+
+    def send(self, messages: Sequence[Message]) -> int:
+        return self.send_bodies([message.body or b"" for message in messages])
+
+    def collect(self, timeout: float) -> Receipts:
+        self.collected += 1
+        if self.dies_after is not None and self.collected > self.dies_after:
+            raise Unreachable("gone")
+        return self._judge(self.waiting[:2])
+
+    def finish(self, timeout: float) -> Receipts:
+        receipts = self._judge(list(self.waiting))
+        for index in list(self.waiting):
+            receipts.count(Receipt(index, Verdict.UNKNOWN))
+        self.waiting.clear()
+        return receipts
+
+    def _judge(self, indices: list[int]) -> Receipts:
+        receipts = Receipts()
+        for index in indices:
+            verdict = self.verdicts[index % len(self.verdicts)]
+            if verdict is not None:
+                receipts.count(Receipt(index, verdict))
+                self.waiting.remove(index)
+        return receipts
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.waiting)
+
+    def close(self) -> None: ...
+
+
+class ScriptedSource:
+    def __init__(self, pieces: list[list[bytes] | None]) -> None:
+        self.pieces = list(pieces)
+        self.first = 0
+        self.count = 0
+
+    def read(self, timeout: float) -> list[bytes] | None:
+        if not self.pieces:
+            return None
+        piece = self.pieces.pop(0)
+        self.first = self.count + 1
+        if piece is None:
+            self.count += 1
+            raise InputRefused(f"line {self.count} is bad", self.count)
+        self.count += len(piece)
+        return piece
+
+
+PIECES = st.lists(st.one_of(st.none(), st.lists(st.binary(max_size=3), max_size=5)), max_size=8)
+
+
+@given(pieces=PIECES, verdicts=st.lists(VERDICTS, min_size=1, max_size=6), accepts=st.lists(st.integers(0, 4), min_size=1, max_size=4).filter(any),
+       stop_after=st.one_of(st.none(), st.integers(0, 12)), dies_after=st.one_of(st.none(), st.integers(0, 12)), skip=st.booleans())
+def test_what_was_read_is_always_accounted_for_to_the_last_message(pieces, verdicts, accepts, stop_after, dies_after, skip) -> None:
+    asked = 0
+
+    def stopping() -> bool:
+        nonlocal asked
+        asked += 1
+        return (stop_after is not None and asked > stop_after) or asked > 500
+
+    publisher = ScriptedPublisher(verdicts, accepts, dies_after)
+    publishing = Publishing(publisher, stopping=stopping, on_bad_input="skip" if skip else "stop", delivery_timeout=0.0)
+    account = publishing.run(ScriptedSource(pieces)).account
+    assert account.read == account.confirmed + account.refused + account.unknown + account.skipped
+    assert min(account.confirmed, account.refused, account.unknown, account.skipped) >= 0
+    judged = [verdicts[index % len(verdicts)] for index in range(len(publisher.bodies))]
+    assert account.confirmed == judged.count(Verdict.CONFIRMED)
+    assert account.unknown == judged.count(None)
+
+
+@given(pieces=st.lists(st.lists(st.binary(max_size=3), min_size=1, max_size=5), max_size=6))
+def test_messages_are_given_to_the_broker_in_the_order_they_were_read(pieces) -> None:
+    publisher = ScriptedPublisher([Verdict.CONFIRMED], [1, 0, 3])
+    Publishing(publisher).run(ScriptedSource(pieces))
+    assert publisher.bodies == [body for piece in pieces for body in piece]
+
+
+@pytest.mark.parametrize(("verdicts", "code"), [
+    ([Verdict.CONFIRMED], ExitCode.DONE),
+    ([Verdict.REFUSED], ExitCode.FAILED),
+    ([Verdict.CONFIRMED, Verdict.REFUSED], ExitCode.PARTLY),
+    ([None], ExitCode.IN_DOUBT),
+    ([Verdict.CONFIRMED, Verdict.REFUSED, None], ExitCode.IN_DOUBT),
+])
+def test_the_exit_code_is_the_worst_that_is_known_and_in_doubt_beats_partly(verdicts, code) -> None:
+    publishing = Publishing(ScriptedPublisher(verdicts, [10]), delivery_timeout=0.0)
+    assert publishing.run(ScriptedSource([[b"1", b"2", b"3"]])).exit_code == code
+
+
+def test_a_message_that_was_never_sent_because_the_broker_is_gone_counts_as_refused_and_not_as_unknown() -> None:
+    publishing = Publishing(ScriptedPublisher([Verdict.CONFIRMED], [0, 1], dies_after=0), delivery_timeout=0.0)
+    outcome = publishing.run(ScriptedSource([[b"1", b"2", b"3"]]))
+    assert (outcome.account.confirmed, outcome.account.refused, outcome.account.unknown) == (1, 2, 0)
+    assert outcome.exit_code == ExitCode.PARTLY
+
+
+def test_a_bad_line_stops_before_anything_after_it_is_sent() -> None:
+    publisher = ScriptedPublisher([Verdict.CONFIRMED], [10])
+    outcome = Publishing(publisher).run(ScriptedSource([[b"1"], None, [b"3"]]))
+    assert publisher.bodies == [b"1"]
+    assert outcome.exit_code == ExitCode.PARTLY
+
+
+def test_a_receipt_is_said_with_the_number_of_its_line_even_after_lines_that_were_passed_over() -> None:
+    publishing = Publishing(ScriptedPublisher([Verdict.CONFIRMED], [10]), on_bad_input="skip")
+    publishing.run(ScriptedSource([[b"1", b"2"], None, [b"4"], None, None, [b"7", b"8"]]))
+    assert [publishing.number_of(Receipt(index, Verdict.REFUSED)) for index in range(5)] == [1, 2, 4, 7, 8]
+
+
+def test_a_rate_never_lets_through_more_than_its_share_after_a_stall() -> None:
+    rate = Rate(1000)
+    rate._free_at -= 60
+    assert rate.allow(10_000) <= 101
