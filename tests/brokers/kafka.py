@@ -1,0 +1,117 @@
+"""Apache Kafka from its Maven artifacts: KRaft, one node, one plain listener and one that wants a login."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.brokers.downloads import cache, fetched, need, run
+from tests.brokers.server import HOST, Server, conversation
+
+VERSION = "4.4.0"
+USER, PASSWORD = "operator", "kafka-secret"
+_ARTIFACTS = (("org.apache.kafka", "kafka_2.13", VERSION), ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.5"))
+_LOGGING = """<Configuration status="ERROR"><Appenders><Console name="c"><PatternLayout pattern="%d %p %c %m%n"/></Console></Appenders>
+<Loggers><Root level="WARN"><AppenderRef ref="c"/></Root></Loggers></Configuration>
+"""
+
+
+def check() -> None:
+    """Raise Missing for what the machine lacks."""
+    need("java", "openjdk-17-jre-headless", "Apache Kafka")
+    if not _libraries().exists():
+        need("mvn", "maven", "fetching Apache Kafka")
+
+
+def fetch() -> Path:
+    """Return the folder of Kafka's jars, fetched through Maven the first time."""
+    return fetched(_libraries(), _fetch)
+
+
+class Kafka(Server):
+    """One node. `advertised` says which port clients are told instead of ours: that of a proxy in front of it."""
+
+    name = "Kafka"
+    roles = ("client", "login", "controller")
+
+    def __init__(self, directory: Path, *, ports: dict[str, int] | None = None, advertised: int | None = None,
+                 settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(directory, ports=ports)
+        self._advertised = advertised
+        self._settings = dict(settings or {})
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self._advertised or self.port}"
+
+    @property
+    def login_address(self) -> str:
+        """Where USER and PASSWORD are asked for, by SASL PLAIN."""
+        return f"{HOST}:{self.ports['login']}"
+
+    def prepare(self) -> None:
+        fetch()
+        (self.directory / "log4j2.xml").write_text(_LOGGING)
+        configuration = self.directory / "server.properties"
+        configuration.write_text("".join(f"{name}={value}\n" for name, value in self._configuration().items()))
+        if not (self.directory / "data").exists():
+            made = subprocess.run([*self._java(), "kafka.tools.StorageTool", "format", "--standalone", "-t", "5L6g3nShT-eMCtK--X86sw", "-c",
+                                   str(configuration)], capture_output=True, text=True, check=False)
+            assert made.returncode == 0, made.stdout + made.stderr
+
+    def command(self) -> list[str]:
+        return [*self._java(), "kafka.Kafka", str(self.directory / "server.properties")]
+
+    def answers(self) -> bool:
+        # ApiVersions, version 0: a 4-byte length, our correlation number, no error
+        body = struct.pack(">hhih", 18, 0, 7, 5) + b"tests"
+        answer = conversation(self.port, struct.pack(">i", len(body)) + body, 10)
+        return len(answer) >= 10 and struct.unpack(">ih", answer[4:10]) == (7, 0)
+
+    def _java(self) -> list[str]:
+        # the first compiler only: half the time to the first answer, and these brokers do not live long
+        return [need("java", "openjdk-17-jre-headless", "Apache Kafka"), "-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+                "-cp", f"{_libraries()}/*", f"-Dlog4j2.configurationFile={self.directory / 'log4j2.xml'}"]
+
+    def _configuration(self) -> dict[str, str]:
+        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        return {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.bootstrap.servers": f"{HOST}:{self.ports['controller']}",
+            "listeners": f"PLAINTEXT://{HOST}:{self.port},LOGIN://{HOST}:{self.ports['login']},CONTROLLER://{HOST}:{self.ports['controller']}",
+            "advertised.listeners": f"PLAINTEXT://{self.address},LOGIN://{self.login_address}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOGIN:SASL_PLAINTEXT",
+            "listener.name.login.sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.login.plain.sasl.jaas.config": f'{login} user_{USER}="{PASSWORD}";',
+            "log.dirs": str(self.directory / "data"),
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            # a killed broker's registration ends this soon; until then it is not let in again
+            "broker.session.timeout.ms": "2000",
+            "broker.heartbeat.interval.ms": "300",
+        } | self._settings
+
+
+def _libraries() -> Path:
+    return cache() / "kafka" / f"libs-{VERSION}"
+
+
+def _fetch(part: Path) -> None:
+    dependencies = "".join(f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+                           for group, name, version in _ARTIFACTS)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    project = part.parent / "pom.xml"
+    project.write_text('<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>local</groupId>'
+                       f"<artifactId>kafka-for-tests</artifactId><version>1</version><dependencies>{dependencies}</dependencies></project>\n")
+    run([need("mvn", "maven", "fetching Apache Kafka"), "-q", "-B", "-f", str(project), "dependency:copy-dependencies", f"-DoutputDirectory={part}"],
+        part.parent / "maven.log")

@@ -1,0 +1,200 @@
+"""One broker as a group of processes: start, stop, kill, pause, resume; data and log in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+
+STARTUP_SECONDS = 120.0
+STOP_SECONDS = 20.0
+HOST = "127.0.0.1"
+
+
+class BrokerFailed(Exception):
+    """A broker that did not start or stop; the text ends with the end of its log."""
+
+
+def free_port() -> int:
+    """Return a port nobody listens on, below those the kernel gives to outgoing connections: a broker that is killed
+    must find its port free when it comes back."""
+    while True:
+        port = random.randint(10_500, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind((HOST, port))
+                return port
+
+
+def wait_until(condition: object, seconds: float, what: str) -> None:
+    """Call `condition` until it is true. Raises TimeoutError that says `what` did not come."""
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come within {seconds:g} s")
+        time.sleep(0.02)
+
+
+class Server(ABC):
+    """A broker that may be killed, frozen and started again on the same ports with the same data.
+
+    `directory` holds everything it writes; a Server made for a folder that one left behind takes that one over.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    """What it needs ports for; the first is the one clients connect to."""
+
+    def __init__(self, directory: Path, *, ports: dict[str, int] | None = None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory.resolve()
+        self._pid_file = self.directory / "pid"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.ports = self._ports(ports or {})
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """What a client connects to, as BROKERCLI_TEST_… takes it."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Fetch what is not fetched, write the configuration."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return the command that runs it in the foreground."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Whether it takes clients, asked by speaking its protocol."""
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the command."""
+        return dict(os.environ)
+
+    @property
+    def port(self) -> int:
+        """The port clients connect to."""
+        return self.ports[self.roles[0]]
+
+    @property
+    def log(self) -> Path:
+        """What it prints, over all its starts."""
+        return self.directory / "log"
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there, frozen or not."""
+        if self._process is not None:
+            return self._process.poll() is None
+        group = self._group()
+        return group is not None and _alive(group)
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it; with `wait`, return once it takes clients. Raises BrokerFailed with the end of its log."""
+        assert not self.running, f"{self.name} in {self.directory} runs already"
+        self.prepare()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(),
+                                             cwd=self.directory, start_new_session=True)
+        self._pid_file.write_text(str(self._process.pid))
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until it takes clients."""
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while not self.answers():
+            if not self.running or time.monotonic() > deadline:
+                why = "ended" if not self.running else f"does not answer on port {self.port} after {STARTUP_SECONDS:g} s"
+                end = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+                self.kill()
+                raise BrokerFailed(f"{self.name} {why}; the end of {self.log}:\n{end}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it in good order; kill it when it takes too long. Does nothing when it does not run."""
+        self.resume()
+        self._signal(signal.SIGTERM)
+        self._await_end(STOP_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a power cut would: nothing is written any more, its connections are gone."""
+        self._signal(signal.SIGKILL)
+        self._await_end(STOP_SECONDS)
+        self._process = None
+        self._pid_file.unlink(missing_ok=True)
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen one go on."""
+        self._signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Stop it and start it again, same ports, same data."""
+        self.stop()
+        self.start()
+
+    def _ports(self, given: dict[str, int]) -> dict[str, int]:
+        written = self.directory / "ports"
+        known = dict(line.split("=") for line in written.read_text().split()) if written.exists() else {}
+        ports = {role: given.get(role) or int(known.get(role, 0)) or free_port() for role in self.roles}
+        written.write_text("".join(f"{role}={port}\n" for role, port in ports.items()))
+        return ports
+
+    def _group(self) -> int | None:
+        if self._process is not None:
+            return self._process.pid
+        return int(self._pid_file.read_text()) if self._pid_file.exists() else None
+
+    def _signal(self, number: signal.Signals) -> None:
+        group = self._group()
+        if group is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(group, number)
+
+    def _await_end(self, seconds: float) -> None:
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+            return
+        with suppress(TimeoutError):
+            wait_until(lambda: not self.running, seconds, "its end")
+
+
+def conversation(port: int, question: bytes, enough: int, *, timeout: float = 1.0) -> bytes:
+    """Connect, say `question`, and return the first `enough` bytes of the answer; less when it did not come."""
+    answer = b""
+    with suppress(OSError), socket.create_connection((HOST, port), timeout) as client:
+        client.settimeout(timeout)
+        client.sendall(question)
+        while len(answer) < enough and (chunk := client.recv(65536)):
+            answer += chunk
+    return answer
+
+
+def python() -> str:
+    """The interpreter that runs the tests, with whatever is installed beside it."""
+    return sys.executable
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

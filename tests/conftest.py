@@ -1,0 +1,171 @@
+"""Fixtures for every test: brokers and their addresses, names nobody else uses, the command line, a terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.brokers.kafka import Kafka
+from tests.brokers.memory import Memory
+from tests.brokers.nats import Nats
+from tests.brokers.rabbitmq import RabbitMQ
+from tests.brokers.server import Server
+from tests.commandline import CommandLine, Terminal
+
+BROKERS = ("kafka", "nats", "rabbitmq", "memory")
+_OF_ADDRESS = re.compile(rf"(?:private_)?({'|'.join(BROKERS)})(?:_address|_management)?")
+
+SomeServer = TypeVar("SomeServer", bound=Server)
+StartServer = Callable[..., SomeServer]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--broker", action="append", choices=BROKERS, default=[], help="leave out tests that need another broker; may be repeated")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for broker in BROKERS:
+        config.addinivalue_line("markers", f"{broker}: needs {broker}; put on by itself when a test asks for one of its fixtures")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with the brokers it needs, keep tests of one killable broker on one worker, and narrow."""
+    wanted = set(config.getoption("--broker"))
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if match := _OF_ADDRESS.fullmatch(fixture):
+                item.add_marker(match[1])
+                if fixture.startswith("private_"):
+                    item.add_marker(pytest.mark.xdist_group(fixture))
+        needed = {broker for broker in BROKERS if item.get_closest_marker(broker)}
+        (left_out if wanted and needed - wanted else kept).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer[SomeServer]]:
+    """Start a broker for this worker: `servers(Nats, settings=…)`. What is started is stopped at the end."""
+    base = Path(os.environ.get("BROKERCLI_TEST_RUN") or tmp_path_factory.mktemp("brokers"))
+    with ExitStack() as started:
+
+        def start(kind: type[SomeServer], **options: object) -> SomeServer:
+            server = kind(base / f"{kind.name}-{uuid.uuid4().hex[:8]}", **options)  # type: ignore[arg-type]
+            started.callback(server.kill)
+            server.start()
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def kafka_address(servers: StartServer[Kafka]) -> str:
+    """`host:port` of the Kafka all tests share: never stop it, use unique names."""
+    return os.environ.get("BROKERCLI_TEST_KAFKA") or servers(Kafka).address
+
+
+@pytest.fixture(scope="session")
+def nats_address(servers: StartServer[Nats]) -> str:
+    """`nats://host:port` of the NATS all tests share."""
+    return os.environ.get("BROKERCLI_TEST_NATS") or servers(Nats).address
+
+
+@pytest.fixture(scope="session")
+def _rabbitmq(servers: StartServer[RabbitMQ]) -> tuple[str, str]:
+    if address := os.environ.get("BROKERCLI_TEST_RABBITMQ"):
+        return address, os.environ.get("BROKERCLI_TEST_RABBITMQ_MANAGEMENT") or f"http://{urlsplit(address).hostname}:15672"
+    server = servers(RabbitMQ)
+    return server.address, server.management
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_address(_rabbitmq: tuple[str, str]) -> str:
+    """`amqp://user:password@host:port/` of the RabbitMQ all tests share."""
+    return _rabbitmq[0]
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_management(_rabbitmq: tuple[str, str]) -> str:
+    """`http://host:port` of its management API; same login."""
+    return _rabbitmq[1]
+
+
+@pytest.fixture(scope="session")
+def memory_address(servers: StartServer[Memory]) -> str:
+    """`memory://host:port` of this worker's memory broker."""
+    return servers(Memory).address
+
+
+@pytest.fixture(scope="session")
+def _private(servers: StartServer[Server]) -> Callable[[type[Server]], Server]:
+    started: dict[type[Server], Server] = {}
+
+    def private(kind: type[Server]) -> Server:
+        server = started.get(kind)
+        if server is None:
+            server = started[kind] = servers(kind)
+        server.resume()
+        if not server.running:
+            server.start()
+        return server
+
+    return private
+
+
+@pytest.fixture
+def private_kafka(_private: Callable[[type[Kafka]], Kafka]) -> Kafka:
+    """A Kafka to kill, freeze and restart: runs when the test starts, whatever the test before did to it."""
+    return _private(Kafka)
+
+
+@pytest.fixture
+def private_nats(_private: Callable[[type[Nats]], Nats]) -> Nats:
+    """A NATS to kill, freeze and restart."""
+    return _private(Nats)
+
+
+@pytest.fixture
+def private_rabbitmq(_private: Callable[[type[RabbitMQ]], RabbitMQ]) -> RabbitMQ:
+    """A RabbitMQ to kill, freeze and restart."""
+    return _private(RabbitMQ)
+
+
+@pytest.fixture
+def private_memory(_private: Callable[[type[Memory]], Memory]) -> Memory:
+    """A memory broker to kill, freeze and restart; it forgets everything when it is killed."""
+    return _private(Memory)
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Make a name that no other test uses: `unique("orders")`."""
+    return lambda prefix="test": f"{prefix}-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[CommandLine]:
+    """Run brokercli as its users do: `cli("publish", "orders", "hello", server=…)`."""
+    with CommandLine(tmp_path) as command_line:
+        yield command_line
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Run brokercli on a terminal of its own: `terminal("tail", "orders").wait_for(b"hello")`."""
+    with ExitStack() as opened:
+
+        def run(*arguments: str, **options: Any) -> Terminal:
+            return opened.enter_context(Terminal(tmp_path, arguments, **options))
+
+        yield run

@@ -1,0 +1,174 @@
+"""What `tests/run` does once it has found a Python: environment, brokers, pytest, and stopping what it started."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from tests import environment
+from tests.brokers import kafka, nats, rabbitmq
+from tests.brokers.downloads import FetchFailed, Missing, cache
+from tests.brokers.server import BrokerFailed, Server
+
+GIVEN = {"kafka": "BROKERCLI_TEST_KAFKA", "nats": "BROKERCLI_TEST_NATS", "rabbitmq": "BROKERCLI_TEST_RABBITMQ"}
+_CHECKS: dict[str, Callable[[], None]] = {"kafka": kafka.check, "nats": nats.check, "rabbitmq": rabbitmq.check}
+# kills what is left of the brokers when this process is killed: standard input ends then
+_WATCHDOG = r"""
+import os, pathlib, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+sys.stdin.read()
+for pid in pathlib.Path(sys.argv[1]).rglob("pid"):
+    try:
+        os.killpg(int(pid.read_text()), signal.SIGKILL)
+    except (OSError, ValueError):
+        pass
+"""
+
+
+class Stopped(BaseException):
+    """Somebody asked us to stop while brokers were being started."""
+
+
+class Run:
+    """One run. `brokers` are those to test with; those given in the environment are not started."""
+
+    def __init__(self, brokers: list[str], pytest_arguments: list[str]) -> None:
+        self._brokers = brokers
+        self._arguments = pytest_arguments
+        self._own = [name for name in brokers if not os.environ.get(GIVEN[name])]
+        self._directory = Path(tempfile.mkdtemp(prefix="brokercli-tests-"))
+        self._servers: dict[str, Server] = {}
+        self._pytest: subprocess.Popen[bytes] | None = None
+        self._asked_to_stop = 0
+
+    def run(self) -> int:
+        """Do it all and return pytest's exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        watchdog = subprocess.Popen([sys.executable, "-c", _WATCHDOG, str(self._directory)], stdin=subprocess.PIPE)
+        code = 1
+        try:
+            code = self._test(self._prepare())
+        except (Missing, FetchFailed, BrokerFailed) as problem:
+            _say(str(problem))
+        except Stopped:
+            code = 128 + self._asked_to_stop
+        finally:
+            self._stop_servers()
+            assert watchdog.stdin is not None
+            watchdog.stdin.close()
+            watchdog.wait()
+            self._clean(keep_logs=code != 0)
+        return code
+
+    def _prepare(self) -> Path:
+        began = time.monotonic()
+        missing = []
+        for name in self._own:
+            try:
+                _CHECKS[name]()
+            except Missing as problem:
+                missing.append(str(problem))
+        if missing:
+            raise Missing("\n".join(missing))
+        _say(f"downloads are kept in {cache()}")
+        with ThreadPoolExecutor() as together:
+            making = together.submit(environment.python)
+            starting = [together.submit(self._start, name) for name in self._own if name != "nats"]
+            python = making.result()
+            if "nats" in self._own:
+                # its server comes with the environment
+                os.environ["PATH"] = f"{python.parent}:{os.environ['PATH']}"
+                starting.append(together.submit(self._start, "nats"))
+            for start in starting:
+                start.result()
+        _say(f"ready after {time.monotonic() - began:.0f} s: " + ", ".join(f"{name} {self._address(name)}" for name in self._brokers))
+        return python
+
+    def _start(self, name: str) -> None:
+        kinds: dict[str, type[Server]] = {"kafka": kafka.Kafka, "nats": nats.Nats, "rabbitmq": rabbitmq.RabbitMQ}
+        server = kinds[name](self._directory / name)
+        self._servers[name] = server
+        server.prepare()
+        if not self._asked_to_stop:
+            server.start()
+
+    def _address(self, name: str) -> str:
+        return self._servers[name].address if name in self._servers else f"{os.environ[GIVEN[name]].rpartition('@')[2]} (given)"
+
+    def _test(self, python: Path) -> int:
+        if self._asked_to_stop:
+            raise Stopped
+        variables = {name: value for name, value in os.environ.items()
+                     if not name.startswith(("BROKERCLI_", "PYTHON", "PYTEST_", "VIRTUAL_ENV", "NO_COLOR", "FORCE_COLOR", "CLICOLOR"))}
+        variables |= {"PATH": f"{python.parent}:{os.environ['PATH']}", "BROKERCLI_TEST_CACHE": str(cache()), "BROKERCLI_TEST_RUN": str(self._directory)}
+        variables |= {name: os.environ[name] for name in (*GIVEN.values(), "BROKERCLI_TEST_RABBITMQ_MANAGEMENT", "BROKERCLI_TEST_RABBITMQ_SUITE")
+                      if os.environ.get(name)}
+        for name, server in self._servers.items():
+            variables[GIVEN[name]] = server.address
+            if isinstance(server, rabbitmq.RabbitMQ):
+                variables["BROKERCLI_TEST_RABBITMQ_MANAGEMENT"] = server.management
+        narrowed = [word for name in self._brokers for word in ("--broker", name)] if len(self._brokers) < len(GIVEN) else []
+        # three workers on two cores: one of them waits for a broker at any time
+        command = [str(python), "-m", "pytest", "-n", "3", "--dist", "loadgroup", *narrowed, *self._arguments]
+        self._pytest = subprocess.Popen(command, cwd=environment.ROOT, env=variables)
+        if self._asked_to_stop:
+            self._pytest.send_signal(signal.SIGINT)
+        code = self._pytest.wait()
+        return 128 - code if code < 0 else code
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._asked_to_stop = number
+        if self._pytest is None:
+            raise Stopped
+        # on a terminal, Ctrl-C has reached pytest as well
+        if number != signal.SIGINT or not sys.stdin.isatty():
+            self._pytest.send_signal(signal.SIGINT)
+
+    def _stop_servers(self) -> None:
+        with ThreadPoolExecutor() as together:
+            for server in self._servers.values():
+                together.submit(server.stop)
+
+    def _clean(self, *, keep_logs: bool) -> None:
+        logs = sorted(self._directory.rglob("log")) if keep_logs else []
+        if not logs:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            return
+        for folder in self._directory.glob("*/*"):
+            if folder.name != "log":
+                with suppress(OSError):
+                    shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+        sys.stderr.write(f"tests/run: the brokers' logs are in {self._directory}\n")
+
+
+def _say(text: str) -> None:
+    for line in text.splitlines():
+        sys.stdout.write(f"tests/run: {line}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="tests/run", description="Start real brokers and run every test; what is not --broker goes to pytest.",
+                                     allow_abbrev=False)
+    parser.add_argument("--broker", action="append", choices=list(GIVEN), help="start and test only this one; may be repeated")
+    asked, pytest_arguments = parser.parse_known_args()
+    brokers = [name for name in GIVEN if name in (asked.broker or GIVEN)]
+    return Run(brokers, pytest_arguments).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
