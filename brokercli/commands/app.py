@@ -56,6 +56,10 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
+    if arguments[:1] == ["__complete"]:
+        from brokercli.commands.completing import answer
+
+        return answer(arguments[1:])
     try:
         build(arguments)(args=list(arguments), prog_name="brokercli")
     except SystemExit as end:

@@ -10,21 +10,21 @@ Output = Literal["auto", "json", "raw", "bodies"]
 Table = Literal["auto", "table", "json"]
 
 
-def _complete_address(incomplete: str) -> list[str]:
-    from brokercli.commands.completion import complete_address
+def complete_address(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    from brokercli.commands.completing_names import addresses
 
-    return complete_address(incomplete)
-
-
-def _complete_context(incomplete: str) -> list[str]:
-    from brokercli.commands.completion import complete_context
-
-    return complete_context(incomplete)
+    return addresses(incomplete, context.params.get("context_name"))
 
 
-AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", autocompletion=_complete_address, show_default=False,
+def complete_context(incomplete: str) -> list[tuple[str, str]]:
+    from brokercli.commands.completing_names import contexts
+
+    return contexts(incomplete)
+
+
+AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", autocompletion=complete_address, show_default=False,
                                                 help="orders.created, or with its kind: topic: subject: stream: queue: exchange:NAME/KEY; @CONTEXT/ADDRESS; a URL.")]
-ContextOption = Annotated[str | None, typer.Option("--context", "-c", metavar="NAME", autocompletion=_complete_context,
+ContextOption = Annotated[str | None, typer.Option("--context", "-c", metavar="NAME", autocompletion=complete_context,
                                                    help="The broker to use, by its context's name.", rich_help_panel="Broker")]
 ConnectTimeoutOption = Annotated[float | None, typer.Option("--connect-timeout", metavar="SECONDS", min=0.1, rich_help_panel="Broker",
                                                             help="Give up connecting after this long (5).")]

@@ -37,7 +37,7 @@ class Context:
         from brokercli.settings.file import line_of
 
         if self.file is None:
-            return "built in"
+            return "built in" if self.name == LOCAL else "the command line"
         path = ("contexts", self.name, *key.split(".", 1))
         return f"{self.file.path}:{line_of(self.file.text, path)}"
 

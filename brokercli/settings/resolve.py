@@ -127,6 +127,11 @@ def connection_of(context: Context, *, background: bool = False) -> Connection:
     return _connection(url, secrets, context)
 
 
+def check(context: Context) -> None:
+    """Raise UsageProblem for what is wrong with a context as written; fetches no secret and connects nowhere."""
+    _connection(parse_broker_url(str(context.settings["url"]), context.where("url")), {}, context)
+
+
 def _connection(url: BrokerURL, secrets: Mapping[str, Secret], context: Context) -> Connection:
     settings = context.settings
     options = {key.removeprefix("options."): str(value) for key, value in settings.items() if key.startswith("options.")}

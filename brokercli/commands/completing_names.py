@@ -1,0 +1,75 @@
+"""Names that only the configuration or a broker knows, for one TAB. Starts nothing, asks nobody, waits for nobody's password."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from brokercli.model.address import KINDS, Address
+from brokercli.model.errors import BrokercliError
+
+CONNECT_TIMEOUT = 0.7
+"""Seconds; the whole answer has 0.9."""
+MOST = 500
+"""Names offered at once; more help nobody choose."""
+
+Candidate = tuple[str, str]
+
+
+def contexts(incomplete: str) -> list[Candidate]:
+    """Return the names of contexts."""
+    from brokercli.settings.contexts import read_contexts
+
+    try:
+        return [(name, "") for name in read_contexts().names() if name.startswith(incomplete)]
+    except BrokercliError:
+        return []
+
+
+def addresses(incomplete: str, context_name: str | None) -> list[Candidate]:
+    """Return addresses that begin so: contexts for `@…`, kinds, and what the broker lists."""
+    if "://" in incomplete:
+        return []
+    context, rest, prefix = context_name, incomplete, ""
+    if incomplete.startswith("@"):
+        name, slash, rest = incomplete[1:].partition("/")
+        if not slash:
+            return [(f"@{known}/", "context") for known, _ in contexts(name)]
+        context, prefix = name, f"@{name}/"
+    try:
+        return [(prefix + word, what) for word, what in _on_broker(rest, context)]
+    except BrokercliError:
+        return []
+
+
+def _on_broker(incomplete: str, context: str | None) -> list[Candidate]:
+    from brokercli.backends.registry import find, open_backend
+    from brokercli.settings.resolve import resolve_connection
+
+    connection = resolve_connection(None, context, background=True).connection
+    descriptor = find(connection.scheme)
+    kind, colon, name = incomplete.partition(":")
+    if colon and kind not in KINDS:
+        colon = ""
+    wanted = (kind,) if colon else ()
+    name = name if colon else incomplete
+    kinds = [] if colon else [(f"{known}:", "kind of address") for known in descriptor.kinds if known.startswith(incomplete)]
+    found: list[tuple[str, str, str]] = []
+    with open_backend(replace(connection, connect_timeout=CONNECT_TIMEOUT)) as backend:
+        for listing in backend.list(wanted):
+            if listing.name.startswith(name):
+                found.append((listing.kind, listing.name, listing.resource))
+                if len(found) == MOST:
+                    break
+    names = [name for _, name, _ in found]
+    words = [(f"{kind}:{name}" if colon or names.count(name) > 1 or not _bare(name) else name, resource) for kind, name, resource in found]
+    return words + kinds
+
+
+def _bare(name: str) -> bool:
+    """Whether a name means itself without its kind: `a:b` and `@a/b` would be read as something else."""
+    from brokercli.model.address import parse_address
+
+    try:
+        return parse_address(name) == Address(name)
+    except BrokercliError:
+        return False

@@ -1,0 +1,184 @@
+"""From the options of `context add` to settings, and from settings to rows that can be shown."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from brokercli.commands.session import streams_of
+from brokercli.model.description import Value
+from brokercli.model.errors import BrokercliError, UsageProblem
+from brokercli.settings.broker_url import parse_broker_url
+from brokercli.settings.contexts import LOCAL, SECRETS, Context, Contexts, read_contexts
+from brokercli.settings.schema import Setting
+from brokercli.settings.secrets import is_literal, spell_literal
+from brokercli.terminal.streams import Streams
+
+_LONGEST = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The options of `context add` as typed, by the keys they become."""
+
+    values: Mapping[str, str | float | bool | None]
+    options: tuple[str, ...]
+
+
+def write(context: typer.Context, name: str, given: Given, *, check: bool, use: bool, force: bool) -> None:
+    """Write the context down and say so."""
+    from brokercli.settings.resolve import check as check_settings
+    from brokercli.settings.resolve import connection_of
+    from brokercli.settings.writing import add_context, use_context
+
+    streams = streams_of(context)
+    url = parse_broker_url(str(given.values["url"]), "--url")
+    settings = settings_of(given, streams)
+    check_settings(Context(name, settings))
+    if check:
+        from brokercli.backends.registry import open_backend
+
+        with open_backend(connection_of(Context(name, settings))):
+            streams.say(f"{url} answers")
+    path = add_context(name, settings, replace=force)
+    if url.password or url.token:
+        streams.say("a secret on the command line stays in the shell's history, and others on this machine can see it; next time use --password-stdin")
+    if any(is_literal(str(settings[key])) for key in SECRETS if key in settings):
+        streams.say(f"the secret is kept in {path}, which only you can read")
+    if use:
+        use_context(name)
+    streams.say(f"{name} is written into {path}" + (" and chosen" if use else f"; brokercli context use {name} chooses it"))
+
+
+def settings_of(given: Given, streams: Streams) -> dict[str, Setting]:
+    """Turn options into settings; a secret typed into the URL moves into a key of its own."""
+    values = given.values
+    url = parse_broker_url(str(values["url"]), "--url")
+    settings: dict[str, Setting] = {"url": url.without_secrets()}
+    if user := values["user"] or url.user:
+        settings["user"] = str(user)
+    file, variable, command = values["password.file"], values["password.env"], values["password_command"]
+    secrets = {
+        "password": [url.password and spell_literal(url.password.reveal()), values["password.stdin"], file and f"file:{_absolute(file)}",
+                     variable and f"env:{variable}", command],
+        "token": [url.token and spell_literal(url.token.reveal()), values["token.stdin"]],
+    }
+    for key, ways in secrets.items():
+        said = [way for way in ways if way]
+        if len(said) > 1:
+            raise UsageProblem(f"The {key} is given in more than one way.", hint="leave all but one out")
+        if said and said[0] is command:
+            settings["password_command"] = tuple(_words(str(command)))
+        elif said:
+            settings[key] = spell_literal(_read_secret(streams, key)) if said[0] is True else str(said[0])
+    for key, value in values.items():
+        if key in ("credentials", "tls.ca", "tls.certificate", "tls.key") and value:
+            settings[key] = _absolute(value)
+        elif key not in settings and "." not in key.removeprefix("tls.") and value and key != "password_command":
+            settings[key] = value
+    for option in given.options:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise UsageProblem(f"--option {name} has no value.", hint="--option NAME=VALUE")
+        settings[f"options.{name}"] = value
+    return settings
+
+
+def listing() -> list[dict[str, Value]]:
+    """Return one row per context. The chosen one is what the environment and the files choose, in this order."""
+    from brokercli.settings.resolve import choose
+
+    contexts = read_contexts()
+    try:
+        chosen = choose(None, None).name
+    except UsageProblem:
+        chosen = None
+    return [_row(contexts, name, chosen == name) for name in contexts.names()]
+
+
+def _row(contexts: Contexts, name: str, chosen: bool) -> dict[str, Value]:
+    try:
+        context = contexts.find(name)
+    except UsageProblem as problem:  # a project's file that is not trusted with what it asks for
+        return {"current": chosen, "name": name, "broker": None, "careful": None, "written in": str(problem)}
+    careful = " ".join(key for key in ("protected", "readonly") if context.settings.get(key))
+    where = str(context.file.path) if context.file else context.origin("")
+    return {"current": chosen, "name": name, "broker": _broker(context), "careful": careful or None, "written in": where}
+
+
+def explain(name: str | None, *, origin: bool) -> list[dict[str, Value]]:
+    """Return one row per setting, secrets masked."""
+    from brokercli.settings.resolve import choose
+
+    source = "the command line"
+    if name is None:
+        choice = choose(None, None)
+        if choice.name is None:
+            return [_with_origin({"setting": "url", "value": str(parse_broker_url(str(choice.url), choice.source))}, choice.source, origin)]
+        name, source = choice.name, choice.source
+    context = read_contexts().find(name)
+    rows = [_with_origin({"setting": "context", "value": name}, source, origin)]
+    if name == LOCAL:
+        from brokercli.local.server import status
+
+        found = status()
+        where = f"127.0.0.1:{found.port}" if found.port else "started when it is first needed"
+        return [*rows, _with_origin({"setting": "url", "value": f"nats://****@{where}" if found.port else where}, str(found.directory), origin)]
+    return [*rows, *(_with_origin({"setting": key, "value": _masked(context, key)}, context.origin(key), origin) for key in context.settings)]
+
+
+def _with_origin(row: dict[str, Value], origin: str, wanted: bool) -> dict[str, Value]:
+    return row | {"origin": origin} if wanted else row
+
+
+def _masked(context: Context, key: str) -> str:
+    value = context.settings[key]
+    if key == "url":
+        return _broker(context)
+    if key in SECRETS and is_literal(str(value)):
+        return "****"
+    if isinstance(value, tuple):
+        return " ".join([value[0], *(["…"] if len(value) > 1 else [])])  # an argument may be a secret
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _broker(context: Context) -> str:
+    if context.name == LOCAL:
+        return "a nats-server of your own, started on demand"
+    try:
+        return str(parse_broker_url(str(context.settings["url"]), "url"))
+    except BrokercliError:
+        return "not a usable URL"
+
+
+def _read_secret(streams: Streams, key: str) -> str:
+    if streams.stdin is None or streams.stdin_is_terminal:
+        raise UsageProblem(f"--{key}-stdin reads the {key} from standard input, and nothing is piped there.",
+                           hint=f"brokercli context add … --{key}-stdin < FILE")
+    data = streams.stdin.read(_LONGEST + 1)
+    try:
+        secret = data.decode()
+    except UnicodeDecodeError:
+        raise UsageProblem(f"The {key} on standard input is not UTF-8.") from None
+    secret = secret[:-2] if secret.endswith("\r\n") else secret.removesuffix("\n")
+    if not secret or len(data) > _LONGEST:
+        raise UsageProblem(f"The {key} on standard input is {'empty' if not secret else 'longer than any'}.")
+    return secret
+
+
+def _absolute(path: object) -> str:
+    return str(Path(str(path)).expanduser().absolute())
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as problem:
+        raise UsageProblem(f"--password-command cannot be split into words: {problem}.") from None
+    if not words:
+        raise UsageProblem("--password-command is empty.")
+    return words

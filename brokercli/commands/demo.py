@@ -1,0 +1,4 @@
+"""`brokercli demo`."""
+import typer
+def register(app: typer.Typer) -> None:
+    """Add."""

@@ -1,0 +1,47 @@
+"""`brokercli help`: what is not about one command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands.app import COMMANDS, SETUP
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("help", rich_help_panel=SETUP)(help_)
+
+
+def _topics(incomplete: str) -> list[tuple[str, str]]:
+    from brokercli.commands.help_texts import TOPICS
+
+    return [(name, topic.summary) for name, topic in TOPICS.items() if name.startswith(incomplete)]
+
+
+def help_(
+    context: typer.Context,
+    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", autocompletion=_topics, help="A topic or a command; without it, the topics.")] = None,
+) -> None:
+    """Explain what concerns all commands: addresses, positions, output, filters, contexts, exit codes, environment."""
+    from brokercli.commands.help_texts import TOPICS, page
+    from brokercli.commands.session import streams_of
+    from brokercli.model.errors import UsageProblem
+
+    streams = streams_of(context)
+    if topic is None:
+        width = max(map(len, TOPICS))
+        lines = [f"  {name:{width}}  {text.summary}\n" for name, text in TOPICS.items()]
+        streams.write(f"brokercli help TOPIC\n\n{''.join(lines)}\nbrokercli COMMAND --help explains one command.\n".encode())
+    elif topic in TOPICS:
+        streams.write(page(topic).encode())
+    elif topic in COMMANDS:
+        from brokercli.commands.app import run
+
+        raise typer.Exit(run([topic, "--help"]))
+    else:
+        from difflib import get_close_matches
+
+        close = get_close_matches(topic, [*TOPICS, *COMMANDS], n=1)
+        raise UsageProblem(f"There is no help on {topic!r}.", hint=f"did you mean {close[0]}?" if close else f"topics: {', '.join(TOPICS)}")
