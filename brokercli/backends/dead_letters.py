@@ -1,0 +1,121 @@
+"""What a broker promises about its dead letters: find them, look at them, put them back, mark what was handled."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+from brokercli.backends.contract import Batch, Reader
+from brokercli.model.address import Address
+from brokercli.model.message import Message, Record
+from brokercli.model.receipt import Receipts
+
+
+class State(StrEnum):
+    """What became of a letter that the destination still stores."""
+
+    PENDING = "pending"
+    REDRIVEN = "redriven"
+    DROPPED = "dropped"
+    HANDLED = "handled"
+    """Redriven or dropped; the broker no longer says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterSource:
+    """One destination of dead letters. A number the broker does not say is None."""
+
+    address: Address
+    resource: str
+    """Row of the support table."""
+    found_by: str
+    """Why it is taken for one: `name ends in .dlq`, `x-dead-letter-exchange of queue orders`."""
+    depth: int | None = None
+    pending: int | None = None
+    oldest: int | None = None
+    """Time of the oldest pending letter, nanoseconds since 1970."""
+    feeds: tuple[str, ...] = ()
+    """What its letters come from, as addresses."""
+    remarks: tuple[str, ...] = ()
+
+
+class LetterReader(Reader):
+    """A look at the letters of one destination, up to the end it had when it was opened."""
+
+    side_effects: str
+    """What this look costs, in words: `none`, or what changes and why it is survivable."""
+
+    @abstractmethod
+    def state(self, record: Record) -> State:
+        """Say what became of a letter that was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Put `message` to `destination`, and then take `record` for handled."""
+
+    record: Record
+    message: Message
+    destination: Address
+
+
+@dataclass(frozen=True, slots=True)
+class RepairPolicy:
+    """How a repair works."""
+
+    delivery_timeout: float = 30.0
+    batch: int = 5000
+    """How many letters are settled together at most."""
+    options: dict[str, str] = field(default_factory=dict)
+
+
+class Repair(ABC):
+    """One run over the pending letters of one destination, up to the end it had when the run was opened.
+
+    Letters are read in the broker's order; each one that was read is settled, marked or left. Where reading takes letters
+    (a RabbitMQ queue), those neither settled nor marked go back as they were when the repair is closed, also when the
+    process is told to stop. Only one repair of a destination makes progress at a time: a second one either fails with a
+    sentence that says so, or shares the letters safely; `guarantee` says which.
+    """
+
+    guarantee: str
+    """What is promised, in words, before it starts: `exactly once (…)`, `at least once: … may be repeated`."""
+    notes: Sequence[str] = ()
+    expected: int | None = None
+
+    @abstractmethod
+    def read(self, timeout: float) -> Batch | None:
+        """Return the next pending letters, or None when none came within `timeout` seconds or the end was reached.
+        At most `RepairPolicy.batch` letters are read ahead of what has been settled."""
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether every letter that was pending at the start has been read."""
+
+    @abstractmethod
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        """Publish each message and, once it is confirmed, take its letter out of the pending ones.
+
+        Receipt indices are those of `moves`. Confirmed: the message is stored at its destination and the letter is marked.
+        Refused: not stored, the letter stays pending. Unknown: may be stored, the letter stays pending. Waits for every
+        verdict, the delivery timeout at most. Raises Unreachable or Failed when nothing can be settled any more, after
+        which everything of this call counts as unknown unless the broker makes the call atomic (then: refused).
+        """
+
+    @abstractmethod
+    def mark(self, records: Sequence[Record], state: State) -> Receipts:
+        """Take letters out of the pending ones without publishing: dropped, or redriven by a publisher of another broker."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what was read and not handled. May be called twice; raises nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
