@@ -21,8 +21,9 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-def folded(text: str, width: int) -> list[str]:
-    """Break `text` into lines of at most `width` columns: after a space where there is one, inside a word where not."""
+def folded(text: str, width: int, following: int | None = None) -> list[str]:
+    """Break `text` into lines of at most `width` columns (`following`: all but the first): after a space where there is one,
+    inside a word where not."""
     lines: list[str] = []
     while width_of(text) > width:
         head = _head(text, width) or text[:1]
@@ -32,6 +33,7 @@ def folded(text: str, width: int) -> list[str]:
             head = head[:space + 1] if space > width // 3 else head
         text = text[len(head):].lstrip(" ")
         lines.append(head.rstrip(" "))
+        width = width if following is None else following
     return [*lines, text]
 
 

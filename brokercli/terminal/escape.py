@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-# C0, DEL and C1; lone surrogates; what reorders text (bidi), hides in it (zero width, tags, soft hyphen) or ends its line
+# C0, DEL and C1; lone surrogates; what reorders text (bidi), hides in it (zero width, fillers, tags, soft hyphen) or ends its line
 _STEERING = (
     "\x00-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f"
+    "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _LINE = re.compile(f"[{_STEERING}]")
 _TEXT = re.compile(f"[{_STEERING}]".replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))

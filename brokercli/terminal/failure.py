@@ -30,9 +30,11 @@ def present(error: BaseException, streams: Streams, *, debug: bool = False, outp
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if debug:
         for line in _traceback(error).splitlines():
-            streams.say_styled(line, "dim")
+            streams.say(line, "dim")
     match error:
         case KeyboardInterrupt():
+            if streams.moving:
+                streams.end_line()
             return int(ExitCode.INTERRUPTED)
         case StopNow():
             return error.exit_code
@@ -41,7 +43,7 @@ def present(error: BaseException, streams: Streams, *, debug: bool = False, outp
         case BrokercliError():
             _say(streams, str(error), error.hint, int(error.exit_code), output_json)
             return int(error.exit_code)
-    _say(streams, f"a bug in brokercli: {_one_line(error)}", _keep(error, os.environ), int(ExitCode.FAILED), output_json)
+    _say(streams, f"this is a bug: {_one_line(error)}", _keep(error, os.environ), int(ExitCode.FAILED), output_json)
     return int(ExitCode.FAILED)
 
 
@@ -49,9 +51,9 @@ def _say(streams: Streams, message: str, hint: str | None, exit_code: int, outpu
     if output_json:
         streams.say_json({"error": message, "hint": hint, "exit_code": exit_code})
         return
-    streams.say_labelled("brokercli:", " ".join(message.split("\n")), "bold red")
+    streams.say(f"brokercli: {message}", "bold red:")
     for line in (hint or "").splitlines():
-        streams.say(f"  → {line}")
+        streams.say_hint(line)
 
 
 def _one_line(error: BaseException) -> str:
@@ -79,7 +81,8 @@ def _keep(error: BaseException, environment: Mapping[str, str]) -> str:
             file.write(text)
     except OSError:
         return "repeat it with --debug, and report what it prints"
-    return f"please report it, with {path}"
+    home = environment.get("HOME", "")
+    return f"please report it, with {f'~{str(path).removeprefix(home)}' if home and path.is_relative_to(home) else path}"
 
 
 def _traceback(error: BaseException) -> str:

@@ -81,4 +81,4 @@ class Interrupt:
         if self._closed.acquire(timeout=PATIENCE):
             self._closed.release()
         elif self._stopped_at is None:
-            self._streams.say("stopping: finishing what is in flight; Ctrl-C again to stop now")
+            self._streams.say("stopping, as soon as what is in flight is settled; once more stops at once")

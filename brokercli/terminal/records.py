@@ -111,7 +111,7 @@ class Entry:
             return text
         ends = len(text) - len(text.rstrip("\n"))
         inner = text[:-ends] if ends else text
-        return inner.replace("\n", "\n    ") + "\\n" * ends
+        return inner.replace("\n", "\n    ") + (self._dim + "\\n" + self._plain) * ends
 
     def _when(self, moment: int | None) -> str:
         if moment is None:

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 import orjson
 
 from brokercli.model.errors import LocalIO, ReaderLeft
-from brokercli.terminal.cells import shortened
+from brokercli.terminal.cells import folded, shortened
 from brokercli.terminal.escape import visible, visible_json
 
 CLOSED = -1
@@ -91,19 +91,26 @@ class Streams:
                 raise ReaderLeft("the reader of our output has gone") from None
             raise LocalIO(f"cannot write output: {problem.strerror}", hint=_output_hint(problem.errno)) from None
 
-    def say(self, text: str) -> None:
-        """Print one line to standard error, with everything that could steer a terminal escaped. Raises nothing: who
-        does not listen is not told."""
-        self._tell(visible(text))
+    def say(self, text: str, style: str = "") -> None:
+        """Print one line to standard error, with everything that could steer a terminal escaped; folded between words on
+        a terminal. Raises nothing: who does not listen is not told.
 
-    def say_styled(self, text: str, style: str) -> None:
-        """The same in a style (`bold`, `dim`, `red`, `yellow`), where standard error may be coloured."""
-        escaped = visible(text)
-        self._tell(f"\x1b[{STYLES[style]}m{escaped}\x1b[0m" if self.stderr_colour else escaped)
+        `style` (a key of STYLES) is used where standard error may be coloured; a `:` at its end styles only what stands
+        before the text's first colon.
+        """
+        lines = self._folded(visible(text))
+        if style and self.stderr_colour:
+            code = f"\x1b[{STYLES[style.removesuffix(':')]}m"
+            if style.endswith(":"):
+                label, colon, rest = lines[0].partition(":")
+                lines[0] = f"{code}{label}{colon}\x1b[0m{rest}"
+            else:
+                lines = [f"{code}{line}\x1b[0m" for line in lines]
+        self._tell("\n".join(lines))
 
-    def say_labelled(self, label: str, text: str, style: str) -> None:
-        """The same, with a styled word before it."""
-        self._tell(f"\x1b[{STYLES[style]}m{label}\x1b[0m {visible(text)}" if self.stderr_colour else f"{label} {visible(text)}")
+    def say_hint(self, text: str) -> None:
+        """Print what to type next; never folded, so that it can be copied."""
+        self._tell(f"  → {visible(text)}")
 
     def say_json(self, value: object) -> None:
         """Print one JSON object on a line of standard error, for a program that reads there."""
@@ -137,6 +144,13 @@ class Streams:
         if not answer.endswith(b"\n"):
             self._print("\n")
         return answer.strip().lower() in (b"y", b"yes")
+
+    def _folded(self, text: str) -> list[str]:
+        if not self.moving:
+            return [text]
+        width = max(terminal_width(self.stderr_fd), 20)
+        first, *others = folded(text, width, width - 2)
+        return [first, *(f"  {other}" for other in others)]
 
     def _tell(self, line: str) -> None:
         if self._status:

@@ -32,14 +32,11 @@ def summarise(streams: Streams, verb: str, account: Account, *, exit_code: int, 
         facts = "".join(f"; {name.replace('_', ' ')} {f'{value:,}' if isinstance(value, int) else value}" for name, value in (extra or {}).items())
         rate = f" ({account.read / seconds:,.0f}/s)" if seconds >= 1 and account.read > 1 else ""
         line = f"{verb}: {counts} in {spoken_duration(seconds)}{rate}{facts}"
-        if account.unknown or account.refused:
-            streams.say_styled(line, "bold yellow" if account.unknown else "yellow")
-        else:
-            streams.say(line)
+        streams.say(line, "bold yellow" if account.unknown else "yellow" if account.refused else "")
     if account.unknown:
         said = ("1 message was sent and its verdict never came: it" if account.unknown == 1
                 else f"{account.unknown:,} messages were sent and their verdicts never came: they")
-        streams.say_styled(f"{said} may be stored, or not. Look before sending again, or there may be two of each.", "bold yellow")
+        streams.say(f"{said} may be stored, or not. Look before sending again, or there may be two of each.", "bold yellow")
 
 
 def write_report(path: str, verb: str, account: Account, *, exit_code: int, seconds: float, extra: Mapping[str, object] | None = None) -> None:
