@@ -7,17 +7,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException
+from confluent_kafka.admin import AdminClient
 
+from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
-from brokercli.backends.kafka.connect import Troubles, open_consumer
+from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.look import PROMISED, READING, KafkaReader
-from brokercli.backends.kafka.publish import LARGEST_MESSAGE, KafkaPublisher
+from brokercli.backends.kafka.publish import KafkaPublisher
 from brokercli.backends.kafka.span import Offsets, locate
+from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
 from brokercli.model.address import Address
+from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
-from brokercli.model.errors import UsageProblem
+from brokercli.model.errors import Failed, Unsupported, UsageProblem
 from brokercli.model.position import Span
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -30,12 +34,15 @@ class KafkaBackend(Backend):
         self._connection = connection
         self._troubles = Troubles()
         self._consumer: Consumer = self._open_consumer(self._troubles)
+        self._administrator: AdminClient | None = None
         self._lent = False
         self._closed = False
 
     def _open_consumer(self, troubles: Troubles) -> Consumer:
         # options of the user win over what is only for speed, never over what is promised
-        return open_consumer(self._connection, READING, PROMISED, troubles)
+        settings = {**READING, **client_configuration(self._connection), **PROMISED, "error_cb": troubles.note}
+        consumer: Consumer = open_handle(Consumer, self._connection, settings, troubles)
+        return consumer
 
     def resolve(self, address: Address, purpose: Purpose) -> Address:
         if address.kind not in (None, "topic"):
@@ -63,7 +70,28 @@ class KafkaBackend(Backend):
         return "topic"
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
-        return KafkaPublisher(self._connection, destination.name, policy, {"message.max.bytes": LARGEST_MESSAGE})
+        if policy.fire_and_forget:
+            raise Unsupported(f"{SUPPORT['topic'][Capability.FIRE_AND_FORGET].note}.")
+        # asked while the producer connects
+        answer = request_settings(self._admin(), destination.name, self._connection.connect_timeout)
+        settings = read_settings(answer, self._connection.connect_timeout)
+        publisher = KafkaPublisher(self._connection, destination.name, policy, settings)
+        publisher.notes += self._check_replicas(destination.name, settings)
+        return publisher
+
+    def _check_replicas(self, name: str, settings: TopicSettings) -> list[str]:
+        partitions = self._metadata(name).topics[name].partitions
+        short = [number for number, partition in partitions.items() if len(partition.isrs) < settings.minimum_in_sync]
+        if short and len(short) == len(partitions):
+            in_sync = max(len(partitions[number].isrs) for number in short)
+            raise Failed(f"{name} takes no confirmed message: {in_sync} of its replicas are in sync and min.insync.replicas wants {settings.minimum_in_sync}.",
+                         hint=f"brokercli describe topic:{name}")
+        return [f"too few replicas of partition {', '.join(map(str, sorted(short)))} are in sync; messages for them will not be confirmed"] if short else []
+
+    def _admin(self) -> AdminClient:
+        if self._administrator is None:
+            self._administrator = create(AdminClient, client_configuration(self._connection))
+        return self._administrator
 
     def look(self, source: Address, span: Span) -> Reader:
         troubles = self._troubles

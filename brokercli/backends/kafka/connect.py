@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
+from brokercli.backends.kafka.diagnose import probe
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
 DEFAULT_PORT = 9092
+_NO_TOPIC = "__brokercli_connects"
 # librdkafka's log goes to a logger that drops it: what it has to say arrives as errors, and stderr is ours
 SILENT = logging.Logger("brokercli.librdkafka", logging.CRITICAL + 1)
 
@@ -36,9 +39,12 @@ def client_configuration(connection: Connection) -> dict[str, Any]:
         "client.id": "brokercli",
         "log_level": 0,
         "socket.connection.setup.timeout.ms": timeout,
-        "reconnect.backoff.ms": 50,
+        # half of it is how long a second connection waits after the first, which every start pays
+        "reconnect.backoff.ms": 20,
         "reconnect.backoff.max.ms": 1000,
         "enable.metrics.push": False,
+        # librdkafka lets producers create the topics they ask about
+        "allow.auto.create.topics": False,
     }
     configuration.update(_security(connection))
     for name, value in connection.options.items():
@@ -87,13 +93,17 @@ class Troubles:
 
     def __init__(self) -> None:
         self.specific: KafkaError | None = None
+        self.fatal: KafkaError | None = None
         self.down_since: float | None = None
 
     def note(self, error: KafkaError) -> None:
         """Take an error in; the handle calls this from its poll."""
+        if error.fatal():
+            self.fatal = error
         if self.down_since is None:
             self.down_since = monotonic()
-        if error.code() != KafkaError._ALL_BROKERS_DOWN and (self.specific is None or self.specific.code() == KafkaError._TRANSPORT):
+        # librdkafka calls a refused certificate _SSL the first time and _TRANSPORT from then on, so the first one stays
+        if self.specific is None and error.code() != KafkaError._ALL_BROKERS_DOWN:
             self.specific = error
 
     def clear(self) -> None:
@@ -102,51 +112,92 @@ class Troubles:
         self.down_since = None
 
 
-def open_consumer(connection: Connection, preferred: dict[str, Any], promised: dict[str, Any], troubles: Troubles) -> Consumer:
-    """Return a consumer that has reached the broker, or raise what is wrong within `connection.connect_timeout` seconds."""
-    configuration = {**preferred, **client_configuration(connection), **promised, "error_cb": troubles.note}
-    consumer = create(Consumer, configuration)
+def open_handle(handle: Callable[..., Any], connection: Connection, settings: dict[str, Any], troubles: Troubles, topic: str = _NO_TOPIC) -> Any:
+    """Return a handle that has reached the broker, or raise what is wrong within `connection.connect_timeout` seconds.
+
+    `settings` come before what the connection says; a handle that reaches the broker costs one round trip.
+    """
+    opened = create(handle, settings)
     deadline = monotonic() + connection.connect_timeout
-    wait = 0.02
+    # the last part is for finding out why
+    give_up = deadline - connection.connect_timeout / 4
+    wait = 0.03
     while True:
-        remaining = deadline - monotonic()
         try:
-            # answered from the first metadata a handle asks for anyway, so this is no round trip of its own
-            consumer.cluster_id(max(0.001, min(wait, remaining)))
+            # not cluster_id(): librdkafka 2.16 misses its wake-up one time in four, and then waits for a second
+            opened.list_topics(topic, timeout=max(0.001, min(wait, give_up - monotonic())))
             troubles.clear()
-            return consumer
-        except KafkaException:
-            consumer.poll(0)
-        if (final := _is_final(troubles, connection)) or remaining <= 0:
-            problem = explain(troubles.specific, connection) if final or troubles.specific else _mute(connection)
-            consumer.close()
-            raise problem
-        wait = min(wait * 2, 0.5)
+            return opened
+        except KafkaException as problem:
+            opened.poll(0)
+            # with several hosts the others are still being tried
+            if monotonic() >= give_up or (troubles.specific is not None and len(connection.hosts) == 1):
+                break
+            if problem.args[0].code() not in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+                troubles.note(problem.args[0])
+        wait = min(wait * 2, 1.0)
+    let_go(opened)
+    raise explain(troubles.specific, connection, max(0.2, deadline - monotonic()))
+
+
+def let_go(handle: Any) -> None:
+    """Close a handle without waiting for its broker."""
+    if isinstance(handle, Consumer):
+        handle.close()
 
 
 def create(handle: Callable[..., Any], configuration: dict[str, Any]) -> Any:
-    """Make a handle; raises UsageProblem for settings that the client refuses, without quoting their values."""
+    """Make a handle; raises UsageProblem for settings that the client refuses."""
     try:
         return handle(configuration, logger=SILENT)
     except KafkaException as problem:
-        error = problem.args[0]
-        raise UsageProblem(f"Kafka's client refuses the settings: {error.str()}.", hint="brokercli context show shows the options in use") from None
+        raise UsageProblem(f"Kafka's client refuses the settings of the connection: {problem.args[0].str()}.", hint="brokercli context show") from None
 
 
-def _is_final(troubles: Troubles, connection: Connection) -> bool:
-    # with several bootstrap addresses the others are still being tried
-    return troubles.specific is not None and len(connection.hosts) == 1
+def explain(error: KafkaError | None, connection: Connection, seconds: float) -> BrokercliError:
+    """Say in one sentence why connecting failed, asking the first host for up to `seconds` where the client did not find out."""
+    host, port = connection.hosts[0]
+    port = port or DEFAULT_PORT
+    code, text = (error.code(), error.str()) if error is not None else (None, "")
+    if code == KafkaError._RESOLVE:
+        return Unreachable(f"{connection}: there is no host {_host_of(text) or host}.", hint="check the spelling, and that this machine can resolve it")
+    if "Connection refused" in text:
+        return Unreachable(f"{connection}: nothing listens there (connection refused).", hint="is the broker running, and is this its port?")
+    if code in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
+        return _login_failed(text, connection)
+    found = probe(host, port, connection.tls, seconds)
+    if found is not None:
+        # a login that it wants and was given is not the trouble
+        if found.login and not (connection.user or connection.password or connection.token):
+            return NotAuthorised(f"{connection}: {found}.", hint=found.hint)
+        if not found.login or "certificate" in str(found):
+            return (NotAuthorised if found.login else Unreachable)(f"{connection}: {found}.", hint=found.hint)
+    if code == KafkaError._SSL:
+        return NotAuthorised(f"{connection}: TLS failed: {_gist(text)}.", hint="give the CA that signed its certificate: tls.ca in the context")
+    if not text or "timed out" in text.lower():
+        return Unreachable(f"{connection}: no answer within {connection.connect_timeout:g} s.",
+                           hint="a firewall, a hung broker or a port that is not Kafka's looks like this")
+    return Unreachable(f"{connection}: the connection fails: {_gist(text)}.", hint="is this Kafka's port? brokercli doctor tries each step")
 
 
-def _mute(connection: Connection) -> BrokercliError:
-    return Unreachable(f"{connection} accepted the connection and said nothing for {connection.connect_timeout:g} s.",
-                       hint="is this a Kafka listener? A firewall, a proxy or a hung broker also looks like this")
+def _login_failed(text: str, connection: Connection) -> BrokercliError:
+    mechanism = (connection.mechanism or "PLAIN").upper()
+    offered = re.search(r"supported mechanisms: ?([A-Z0-9_,. -]*)", text)
+    if offered is None:
+        return NotAuthorised(f"{connection}: the login as {connection.user or 'nobody'} ({mechanism}) was refused.",
+                             hint="check user, password and mechanism; brokercli context show says where they come from")
+    names = offered[1].strip()
+    if not names:
+        return NotAuthorised(f"{connection}: the broker knows no login on this port, and got one.", hint="leave user and password out, or use the port that wants them")
+    return NotAuthorised(f"{connection}: the broker does not offer {mechanism}; it offers {names}.", hint=f"set mechanism to {names.split(',')[0]}")
 
 
-def explain(error: KafkaError | None, connection: Connection) -> BrokercliError:
-    """Say in one sentence why connecting failed."""
-    text = error.str() if error is not None else ""
-    return Unreachable(f"{connection} cannot be reached: {text}.")
+def _host_of(text: str) -> str | None:
+    found = re.search(r"Failed to resolve '(.+):\d+'", text)
+    return found[1] if found else None
 
 
-__all__ = ["Troubles", "client_configuration", "create", "explain", "open_consumer", "NotAuthorised"]
+def _gist(text: str) -> str:
+    """Leave out librdkafka's own names for connections and states."""
+    text = re.sub(r"^\S+/(?:bootstrap|\d+): ", "", text)
+    return re.sub(r" \(after \d+ms in state \w+\)", "", text).rstrip(".")

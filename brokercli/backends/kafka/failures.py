@@ -83,3 +83,11 @@ def no_such_topic(name: str, names: list[str]) -> NotFound:
     """Return the error for a topic that does not exist, with the nearest names there are."""
     near = get_close_matches(name, names, 3)
     return NotFound(f"There is no topic {name}.", hint=f"did you mean {' or '.join(near)}?" if near else "brokercli ls shows the topics there are")
+
+
+def lost_for_good(error: KafkaError | None, where: object, seconds: float) -> BrokercliError:
+    """Return what to raise when nothing can be published any more: nothing was confirmed for `seconds`, or the reason is final."""
+    if error is not None and error.code() in _AUTHORISATION:
+        return NotAuthorised(f"{where} takes no more messages: {error.str()}.", hint="ask for the ACL, or use a context with another login")
+    why = f": {error.str()}" if error is not None else ""
+    return Unreachable(f"{where} has confirmed nothing for {seconds:g} s{why}.", hint="when it is back, brokercli doctor says so")

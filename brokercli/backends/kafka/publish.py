@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import monotonic
+from time import monotonic, time
 from types import MethodType
 from typing import Any
 
@@ -11,72 +11,104 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Publisher, PublishPolicy
-from brokercli.backends.kafka.connect import Troubles, client_configuration, create
+from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
 from brokercli.backends.kafka.convert import CannotCarry, to_kafka
-from brokercli.backends.kafka.failures import judge
+from brokercli.backends.kafka.failures import judge, lost_for_good
+from brokercli.backends.kafka.never_sent import Sent, never_sent
+from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.connection import Connection
+from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 WINDOW = 100_000
-# a broker takes no request larger than socket.request.max.bytes, 100 MiB, and hangs up on it
+# a broker hangs up on a request larger than socket.request.max.bytes, 100 MiB; below that it is the broker that decides
 LARGEST_MESSAGE = 100_000_000
+BATCH_BYTES = 1_000_000
+# a batch's own header and the slack of librdkafka's estimate
+_BATCH_OVERHEAD = 512
 _SERVE_EVERY = 1024
+_ATTEMPTS = 5
 
 
 class KafkaPublisher(Publisher):
     """One idempotent producer for one topic.
 
     Each message carries its index in its own delivery callback, which the client runs for failures only (for every
-    message when positions are asked for), so a confirmed message costs no Python: confirmed = accepted - failed - queued.
+    message when positions are asked for). A confirmed message costs no Python: confirmed = accepted - failed - queued,
+    where `len()` counts as queued what has no report yet, and the reports not yet served.
     """
 
-    def __init__(self, connection: Connection, topic: str, policy: PublishPolicy, settings: dict[str, Any], notes: Sequence[str] = ()) -> None:
+    def __init__(self, connection: Connection, topic: str, policy: PublishPolicy, settings: TopicSettings) -> None:
+        """Connect; raises Unreachable or NotAuthorised, and UsageProblem for a template that Kafka cannot carry."""
         self._connection = connection
         self._topic = topic
         self._policy = policy
         self._settings = settings
         self.withheld: dict[str, int] = {}
-        self.notes = list(notes)
-        self._troubles = Troubles()
-        self._accepted = 0
-        self._settled = 0
-        """Accepted messages of earlier producers: all of them have their verdict."""
-        self._current = 0
-        """Messages that are or were in this producer."""
-        self._failed = 0
-        """How many of those did not succeed."""
-        self._reported = 0
-        """How many of those were reported as confirmed."""
+        self.notes: list[str] = []
+        try:
+            self._template = to_kafka(policy.template)
+        except CannotCarry as problem:
+            raise UsageProblem(f"Kafka cannot carry these messages: {problem}.") from None
+        retention = settings.retention_milliseconds
+        self._oldest_kept = 0 if retention is None or settings.own_time else int(time() * 1000) - retention
+        if settings.own_time and policy.template.time is not None:
+            self.notes.append(f"{topic} stamps its own time on messages (message.timestamp.type=LogAppendTime); the time given is lost")
         self._news = Receipts()
-        template = policy.template
-        self._template = to_kafka(template)
-        self._producer = self._open()
+        self._accepted = 0
+        self._again: list[tuple[int, KafkaMessage]] = []
+        self._attempts: dict[int, int] = {}
+        self._progress = monotonic()
+        self._timed_out = False
+        self._closed = False
+        self._start()
 
-    def _open(self) -> Any:
+    def _start(self) -> None:
+        """Make a producer; what the one before it knew of its messages has been counted."""
+        self._troubles = Troubles()
+        self._sent = Sent()
+        self._produced = 0
+        """Messages given to this producer."""
+        self._failed = 0
+        self._reported = 0
+        """How many of them were counted as confirmed."""
         timeout = max(1, int(self._policy.delivery_timeout * 1000))
-        return create(Producer, {
+        self._producer: Producer = open_handle(Producer, self._connection, {
             "partitioner": "murmur2_random", "linger.ms": 5, "queue.buffering.max.kbytes": 65536,
-            **client_configuration(self._connection), **self._settings,
+            "batch.size": max(1, min(BATCH_BYTES, self._settings.maximum_batch_bytes - _BATCH_OVERHEAD)),
+            # a request without an answer is repeated on a new connection in time to get one
+            "socket.timeout.ms": max(1000, min(15_000, timeout // 2)),
+            **client_configuration(self._connection),
             "enable.idempotence": True, "acks": "all", "delivery.report.only.error": not self._policy.positions,
-            "message.timeout.ms": timeout, "socket.timeout.ms": max(1000, min(15_000, timeout // 2)),
-            "queue.buffering.max.messages": min(self._policy.maximum_in_flight or WINDOW, WINDOW),
-            "error_cb": self._troubles.note})
+            "message.timeout.ms": timeout, "message.max.bytes": LARGEST_MESSAGE,
+            "queue.buffering.max.messages": max(1, min(self._policy.maximum_in_flight or WINDOW, WINDOW)),
+            "statistics.interval.ms": Sent.INTERVAL_MILLISECONDS, "stats_cb": self._sent.note,
+            "error_cb": self._troubles.note}, self._troubles, self._topic)
+        # the second answer makes librdkafka ask for its producer id now; it would get round to it after 500 ms
+        self._producer.list_topics(self._topic, timeout=self._connection.connect_timeout)
 
     def send(self, messages: Sequence[Message]) -> int:
         produce, report, topic = self._producer.produce, self._report, self._topic
         index = first = self._accepted
+        if not self.in_flight:
+            self._progress = monotonic()
         for message in messages:
             try:
                 value, key, headers, partition, timestamp = to_kafka(message)
+                if key is None and self._settings.needs_key:
+                    raise CannotCarry("the topic is compacted and takes no message without a key")
                 produce(topic, value, key, partition, MethodType(report, index), None, timestamp, headers)
-                self._current += 1
             except BufferError:
                 break
             except CannotCarry as problem:
                 self._refuse(index, str(problem))
             except KafkaException as problem:
                 self._refuse(index, judge(problem.args[0])[1])
+            else:
+                self._produced += 1
+                if 0 < timestamp < self._oldest_kept:
+                    self._note_old_times()
             index += 1
             if not index % _SERVE_EVERY:
                 self._accepted = index
@@ -85,22 +117,34 @@ class KafkaPublisher(Publisher):
         return index - first
 
     def send_bodies(self, bodies: Sequence[bytes]) -> int:
+        value, key, headers, partition, timestamp = self._template
+        if (key is None and self._settings.needs_key) or 0 < timestamp < self._oldest_kept:
+            template = self._policy.template
+            return self.send([Message(body, template.key, template.headers, template.id, template.time, template.partition, None,
+                                      template.properties, template.origin) for body in bodies])
         produce, report, topic = self._producer.produce, self._report, self._topic
-        _, key, headers, partition, timestamp = self._template
         index = first = self._accepted
+        if not self.in_flight:
+            self._progress = monotonic()
         for body in bodies:
             try:
                 produce(topic, body, key, partition, MethodType(report, index), None, timestamp, headers)
-                self._current += 1
             except BufferError:
                 break
             except KafkaException as problem:
                 self._refuse(index, judge(problem.args[0])[1])
+            else:
+                self._produced += 1
             index += 1
             if not index % _SERVE_EVERY:
+                self._accepted = index
                 self._producer.poll(0)
         self._accepted = index
         return index - first
+
+    def _note_old_times(self) -> None:
+        self._oldest_kept = 0
+        self.notes.append(f"{self._topic} deletes what is older than its retention.ms by its own time; messages that keep their old time may be deleted soon")
 
     def _refuse(self, index: int, reason: str) -> None:
         self._news.count(Receipt(index, Verdict.REFUSED, reason=reason))
@@ -110,45 +154,91 @@ class KafkaPublisher(Publisher):
             self._news.confirmations.append(Receipt(index, Verdict.CONFIRMED, f"{message.partition()}:{message.offset()}"))
             return
         self._failed += 1
+        code = error.code()
+        if code == KafkaError._INVALID_DIFFERENT_RECORD and self._attempts.get(index, 0) < _ATTEMPTS:
+            # its batch was refused for a neighbour's sake
+            self._attempts[index] = self._attempts.get(index, 0) + 1
+            self._again.append((index, message))
+            return
+        if code == KafkaError._PURGE_QUEUE:
+            self._sent.given_up(index, message.partition())
+            return
+        self._sent.failed(message.partition())
+        self._timed_out = self._timed_out or code == KafkaError._MSG_TIMED_OUT
         verdict, reason = judge(error)
         self._news.count(Receipt(index, verdict, reason=reason))
 
-    def collect(self, timeout: float) -> Receipts:
-        self._producer.poll(0)
-        news = self._take()
-        deadline = monotonic() + timeout
-        while not len(news) and self.in_flight and (remaining := deadline - monotonic()) > 0:
-            self._producer.poll(min(remaining, 0.1))
-            news = self._take()
-        return news
-
-    def _take(self) -> Receipts:
-        # messages whose report is still to be served count in len(), so this never runs ahead of the broker
-        confirmed = self._current - self._failed - len(self._producer)
+    def _serve(self, timeout: float) -> None:
+        self._producer.poll(timeout)
+        confirmed = self._produced - self._failed - len(self._producer)
         if confirmed > self._reported:
             self._news.confirmed += confirmed - self._reported
             self._reported = confirmed
+            self._progress = monotonic()
+        while self._again:
+            index, message = self._again[-1]
+            try:
+                self._producer.produce(self._topic, message.value(), message.key(), message.partition(), MethodType(self._report, index), None,
+                                       message.timestamp()[1], message.headers())
+            except BufferError:
+                break
+            except KafkaException as problem:
+                self._refuse(index, judge(problem.args[0])[1])
+            else:
+                self._produced += 1
+            self._sent.reordered = True
+            self._again.pop()
+
+    def collect(self, timeout: float) -> Receipts:
+        self._serve(0)
+        deadline = monotonic() + timeout
+        while not len(self._news) and self.in_flight and (remaining := deadline - monotonic()) > 0:
+            self._serve(min(remaining, 0.1))
+        if self._timed_out and self.in_flight and monotonic() - self._progress >= self._policy.delivery_timeout:
+            raise lost_for_good(self._troubles.specific, self._connection, self._policy.delivery_timeout)
+        if self._troubles.fatal is not None:
+            self._renew()
+        return self._take()
+
+    def _take(self) -> Receipts:
         news, self._news = self._news, Receipts()
         return news
 
+    def _renew(self) -> None:
+        """Replace a producer that has lost its sequence. librdkafka fails all its messages then: they are unknown."""
+        fatal = self._troubles.fatal
+        self._give_up()
+        if fatal is not None and fatal.code() in (KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED):
+            raise lost_for_good(fatal, self._connection, 0)
+        self._start()
+
     def finish(self, timeout: float) -> Receipts:
         deadline = monotonic() + timeout
-        while len(self._producer) and (remaining := deadline - monotonic()) > 0:
+        self._serve(0)
+        while self.in_flight and self._troubles.fatal is None and (remaining := deadline - monotonic()) > 0:
             self._producer.flush(min(remaining, 0.5))
-        self._producer.poll(0)
-        if len(self._producer):
-            self._give_up()
+            self._serve(0)
+        if self.in_flight or self._troubles.fatal is not None:
+            self._renew()
         return self._take()
 
     def _give_up(self) -> None:
+        """Take back what is queued: what certainly never left is refused, the rest is unknown."""
+        self._again, again = [], self._again
+        for index, _ in again:
+            self._refuse(index, "refused together with an invalid neighbour in its batch")
         self._producer.purge()
-        while len(self._producer):
-            self._producer.poll(0.1)
+        while self.in_flight:
+            self._serve(0.05)
+        for index, verdict, reason in never_sent(self._sent, self._producer):
+            self._news.count(Receipt(index, verdict, reason=reason))
 
     @property
     def in_flight(self) -> int:
-        return self._current - self._failed - self._reported
+        return self._produced - self._failed - self._reported + len(self._again)
 
     def close(self) -> None:
-        self._producer.purge()
-        self._producer.poll(0)
+        if not self._closed:
+            self._closed = True
+            self._producer.purge()
+            self._producer.poll(0)

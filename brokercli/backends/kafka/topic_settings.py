@@ -1,0 +1,60 @@
+"""The settings of a topic that decide what becomes of a message."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource
+
+BROKER_DEFAULT_MESSAGE_BYTES = 1_048_588
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSettings:
+    """What the broker says of a topic; its own defaults where we may not ask."""
+
+    known: bool = False
+    maximum_batch_bytes: int = BROKER_DEFAULT_MESSAGE_BYTES
+    """`max.message.bytes`: the broker applies it to a whole batch."""
+    needs_key: bool = False
+    """A compacted topic: the broker refuses a message without a key, and every other one in its batch."""
+    retention_milliseconds: int | None = None
+    """How old a message gets by its own time before it may be deleted; None is for ever, or unknown."""
+    own_time: bool = False
+    """The broker stamps its own time (`message.timestamp.type=LogAppendTime`)."""
+    minimum_in_sync: int = 1
+    """`min.insync.replicas`: below it the broker refuses every confirmed write."""
+
+
+def request_settings(admin: AdminClient, topic: str, seconds: float) -> Future[Any]:
+    """Ask for a topic's configuration, without waiting."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    future: Future[Any] = admin.describe_configs([resource], request_timeout=seconds)[resource]
+    return future
+
+
+def read_settings(answer: Future[Any], seconds: float) -> TopicSettings:
+    """Wait for the answer; without the permission to ask, the broker's defaults are taken to hold."""
+    try:
+        entries = answer.result(seconds)
+    except (KafkaException, TimeoutError):
+        return TopicSettings()
+    values = {name: entry.value for name, entry in entries.items()}
+    policies = (values.get("cleanup.policy") or "delete").split(",")
+    retention = int(values.get("retention.ms") or -1)
+    return TopicSettings(
+        known=True,
+        maximum_batch_bytes=int(values.get("max.message.bytes") or BROKER_DEFAULT_MESSAGE_BYTES),
+        needs_key="compact" in policies,
+        retention_milliseconds=retention if retention >= 0 and "delete" in policies else None,
+        own_time=values.get("message.timestamp.type") == "LogAppendTime",
+        minimum_in_sync=int(values.get("min.insync.replicas") or 1))
+
+
+def own_values(entries: dict[str, Any]) -> dict[str, str]:
+    """Return what was set on the topic itself, by name."""
+    return {name: entry.value for name, entry in sorted(entries.items())
+            if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value and not entry.is_sensitive}
