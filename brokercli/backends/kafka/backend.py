@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
+from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle
+from brokercli.backends.kafka.describe import describe_topic
 from brokercli.backends.kafka.failures import no_such_topic, translate
-from brokercli.backends.kafka.look import PROMISED, READING, KafkaReader
+from brokercli.backends.kafka.last import newest
+from brokercli.backends.kafka.listing import is_internal, list_topics
+from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
 from brokercli.backends.kafka.publish import KafkaPublisher
 from brokercli.backends.kafka.span import Offsets, locate
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
@@ -21,7 +25,7 @@ from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
-from brokercli.model.errors import Failed, Unsupported, UsageProblem
+from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.position import Span
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -49,7 +53,7 @@ class KafkaBackend(Backend):
             raise UsageProblem(f"Kafka has topics; there is no {address.kind} {address.name} on it.", hint=f"topic:{address.name}")
         if not _NAME.fullmatch(address.name) or address.name in (".", ".."):
             raise UsageProblem(f"{address.name[:300]!r} cannot be the name of a topic.", hint="up to 249 letters, digits, dots, underscores and hyphens")
-        self._partitions(address.name)
+        self._topic(address.name)
         return address.of_kind("topic")
 
     def _metadata(self, name: str | None = None) -> Any:
@@ -59,12 +63,15 @@ class KafkaBackend(Backend):
         except KafkaException as problem:
             raise translate(problem.args[0], "asking for", name or "the list of topics") from None
 
-    def _partitions(self, name: str) -> list[int]:
+    def _topic(self, name: str) -> Any:
         topic = self._metadata(name).topics[name]
         if topic.error is not None:
             failure = translate(topic.error, "looking at", name)
-            raise no_such_topic(name, list(self._metadata().topics)) if failure.exit_code == 1 else failure
-        return sorted(topic.partitions)
+            raise no_such_topic(name, self._names()) if isinstance(failure, NotFound) else failure
+        return topic
+
+    def _names(self) -> list[str]:
+        return [name for name in self._metadata().topics if not is_internal(name)]
 
     def resource(self, address: Address) -> str:
         return "topic"
@@ -80,7 +87,7 @@ class KafkaBackend(Backend):
         return publisher
 
     def _check_replicas(self, name: str, settings: TopicSettings) -> list[str]:
-        partitions = self._metadata(name).topics[name].partitions
+        partitions = self._topic(name).partitions
         short = [number for number, partition in partitions.items() if len(partition.isrs) < settings.minimum_in_sync]
         if short and len(short) == len(partitions):
             in_sync = max(len(partitions[number].isrs) for number in short)
@@ -94,25 +101,41 @@ class KafkaBackend(Backend):
         return self._administrator
 
     def look(self, source: Address, span: Span) -> Reader:
-        troubles = self._troubles
-        consumer = self._consumer
-        partitions = self._partitions(source.name)
-        starts, ends = locate(span, partitions, Offsets(consumer, source.name, self._connection.connect_timeout))
+        partitions = sorted(self._topic(source.name).partitions)
+        consumer, troubles, give_back = self._borrow()
+        try:
+            offsets = Offsets(consumer, source.name, self._connection.connect_timeout)
+            last = partial(newest, consumer=consumer, offsets=offsets, troubles=troubles, patience=LOST_SECONDS)
+            starts, ends = locate(span, partitions, offsets, last)
+            return KafkaReader(consumer, offsets, starts, ends, troubles, give_back)
+        except BaseException:
+            give_back()
+            raise
+
+    def _borrow(self) -> tuple[Consumer, Troubles, Callable[[], None]]:
+        """Return a consumer to read with: the one that is connected, or a new one while that is reading."""
         if self._lent:
+            troubles = Troubles()
             consumer = self._open_consumer(troubles)
-            return KafkaReader(consumer, source.name, starts, ends, consumer.close)
+            return consumer, troubles, consumer.close
         self._lent = True
-        return KafkaReader(consumer, source.name, starts, ends, self._take_back)
+        return self._consumer, self._troubles, self._take_back
 
     def _take_back(self) -> None:
-        self._consumer.unassign()
         self._lent = False
+        if not self._closed:
+            # what it has fetched is dropped, and no more is
+            self._consumer.unassign()
 
     def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
-        return []
+        if kinds and "topic" not in kinds:
+            return iter(())
+        return list_topics(self._consumer, self._metadata(), self._connection.connect_timeout)
 
     def describe(self, address: Address) -> Description:
-        return Description("topic", address.name, "topic")
+        topic = self._topic(address.name)
+        offsets = Offsets(self._consumer, address.name, self._connection.connect_timeout)
+        return describe_topic(address.name, topic, offsets, self._admin(), self._connection.connect_timeout)
 
     def close(self) -> None:
         if not self._closed:

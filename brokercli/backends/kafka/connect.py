@@ -188,7 +188,7 @@ def _login_failed(text: str, connection: Connection) -> BrokercliError:
                              hint="check user, password and mechanism; brokercli context show says where they come from")
     names = offered[1].strip()
     if not names:
-        return NotAuthorised(f"{connection}: the broker knows no login on this port, and got one.", hint="leave user and password out, or use the port that wants them")
+        return NotAuthorised(f"{connection}: the broker knows no login on this port, and got one.", hint="leave user and password out, or use its other port")
     return NotAuthorised(f"{connection}: the broker does not offer {mechanism}; it offers {names}.", hint=f"set mechanism to {names.split(',')[0]}")
 
 

@@ -91,3 +91,9 @@ def lost_for_good(error: KafkaError | None, where: object, seconds: float) -> Br
         return NotAuthorised(f"{where} takes no more messages: {error.str()}.", hint="ask for the ACL, or use a context with another login")
     why = f": {error.str()}" if error is not None else ""
     return Unreachable(f"{where} has confirmed nothing for {seconds:g} s{why}.", hint="when it is back, brokercli doctor says so")
+
+
+def connection_lost(error: KafkaError, topic: str, seconds: float) -> BrokercliError:
+    """Return what to raise when a look has been without a broker for too long."""
+    kind = NotAuthorised if error.code() in _AUTHORISATION else Unreachable
+    return kind(f"No broker of {topic} has been reachable for {seconds:g} s: {error.str()}.", hint="brokercli doctor says what answers and what does not")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Reader
-from brokercli.backends.kafka.failures import translate
-from brokercli.backends.kafka.records import KafkaBatch
+from brokercli.backends.kafka.connect import Troubles
+from brokercli.backends.kafka.failures import connection_lost, translate
+from brokercli.backends.kafka.records import KafkaBatch, Stored
+from brokercli.backends.kafka.span import Offsets, out_of_range
 from brokercli.model.errors import BrokercliError
 
 READING = {
@@ -18,67 +20,146 @@ READING = {
     "fetch.queue.backoff.ms": 1, "fetch.wait.max.ms": 10, "queued.min.messages": 1_000_000, "queued.max.messages.kbytes": 16384}
 PROMISED = {
     "group.id": "brokercli-look", "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error",
-    "enable.partition.eof": True, "allow.auto.create.topics": False}
+    "enable.partition.eof": True}
+NEW_PARTITIONS_SECONDS = 10.0
+LOST_SECONDS = 30.0
+"""How long all brokers may be away before a look is given up; a restart takes less."""
 _BATCH = 5000
 _error_of = KafkaMessage.error
 
 
 class KafkaReader(Reader):
-    """The records of some partitions, in order within each partition and as they come between them."""
+    """The records of some partitions: in order within each partition, as the brokers answer between them.
 
-    def __init__(self, consumer: Consumer, topic: str, starts: dict[int, int], ends: dict[int, int] | None, give_back: Callable[[], None]) -> None:
+    Committed records only, unless the connection's options say `isolation.level=read_uncommitted`. Offsets that no
+    reader ever sees (aborted transactions, markers, what compaction removed) are passed over; the end is reached all
+    the same, because the client says so when it has passed the last of them. Following, partitions that are added to
+    the topic are read from their start.
+    """
+
+    def __init__(self, consumer: Consumer, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, troubles: Troubles,
+                 give_back: Callable[[], None]) -> None:
         self._consumer = consumer
-        self._topic = topic
+        self._offsets = offsets
+        self._topic = offsets.topic
         self._ends = ends
+        self._troubles = troubles
         self._give_back = give_back
         self._closed = False
         self._failure: BrokercliError | None = None
+        self.notes: list[str] = []
+        self._known = set(starts)
+        self._look_for_partitions = monotonic() + NEW_PARTITIONS_SECONDS
+        self._held_back: set[int] = set()
+        """Partitions of which an open transaction was told."""
         self._open = {partition for partition in starts if ends is None or starts[partition] < ends[partition]}
         self.expected = None if ends is None else sum(ends[partition] - starts[partition] for partition in self._open)
-        consumer.assign([TopicPartition(topic, partition, starts[partition]) for partition in sorted(self._open)])
+        consumer.assign([TopicPartition(self._topic, partition, starts[partition]) for partition in sorted(self._open)])
 
     def read(self, timeout: float) -> KafkaBatch | None:
         deadline = monotonic() + timeout
         consumer = self._consumer
         while self._failure is None and not self.finished:
-            first = consumer.poll(max(0.0, deadline - monotonic()))
+            # in pieces, so that a lost connection and new partitions show while nothing comes
+            first = consumer.poll(min(1.0, max(0.0, deadline - monotonic())))
             if first is None:
-                return None
+                self._while_idle()
+                if monotonic() >= deadline:
+                    return None
+                continue
             messages = [first, *consumer.consume(_BATCH, 0)]
             if any(map(_error_of, messages)):
                 messages = self._without_events(messages)
-            if self._ends is not None and (messages or self._open):
-                messages = self._up_to_the_end(messages)
+            if self._ends is not None:
+                messages = self._up_to_the_end(messages, self._ends)
             if messages:
+                self._troubles.down_since = None
                 return KafkaBatch(messages)
         if self._failure is not None:
             raise self._failure
         return None
 
-    def _without_events(self, messages: list[KafkaMessage]) -> list[KafkaMessage]:
-        records: list[KafkaMessage] = []
+    def _without_events(self, messages: list[Stored]) -> list[Stored]:
+        records: list[Stored] = []
         for message in messages:
             error = message.error()
             if error is None:
                 records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                if self._ends is not None and message.offset() >= self._ends[message.partition()]:
-                    self._open.discard(message.partition())
+                self._troubles.down_since = None
+                self._at_end_of(message.partition(), message.offset())
             elif self._failure is None:
-                self._failure = translate(error, "reading", self._topic)
+                self._failure = self._failure_of(error)
         return records
 
-    def _up_to_the_end(self, messages: list[KafkaMessage]) -> list[KafkaMessage]:
-        ends = self._ends
-        assert ends is not None
-        beyond = False
-        for place in self._consumer.position([TopicPartition(self._topic, partition) for partition in self._open]):
-            if place.offset >= ends[place.partition]:
-                self._open.discard(place.partition)
-                beyond = True
-        if beyond:
-            return [message for message in messages if message.offset() < ends[message.partition()]]
-        return messages
+    def _at_end_of(self, partition: int, offset: int) -> None:
+        if self._ends is None:
+            self._note_open_transaction(partition, offset)
+        elif offset >= self._ends[partition]:
+            self._open.discard(partition)
+
+    def _failure_of(self, error: KafkaError) -> BrokercliError:
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            return out_of_range(self._offsets.ranges(sorted(self._open)), "are not stored any more: they were deleted while they were being read")
+        return translate(error, "reading", self._topic)
+
+    def _up_to_the_end(self, messages: list[Stored], ends: dict[int, int]) -> list[Stored]:
+        done = [place for place in self._consumer.position([TopicPartition(self._topic, partition) for partition in self._open])
+                if place.offset >= ends[place.partition]]
+        if not done:
+            return messages
+        self._open.difference_update(place.partition for place in done)
+        if self._open:
+            # they would fill the queue with what comes after the end
+            self._consumer.pause([TopicPartition(self._topic, place.partition) for place in done])
+        for place in done:
+            self._note_open_transaction(place.partition, ends[place.partition])
+        return [message for message in messages if message.offset() < ends[message.partition()]]
+
+    def _note_open_transaction(self, partition: int, offset: int) -> None:
+        if partition in self._held_back:
+            return
+        try:
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            # the last fetch saw more than we may read; it is a transaction if what we may read still ends here
+            if high <= offset or self._offsets.ends([partition])[partition] > offset:
+                return
+        except (KafkaException, BrokercliError):
+            return
+        self._held_back.add(partition)
+        self.notes.append(f"partition {partition}: a transaction that is still open holds back {high - offset} offsets from {offset} on")
+
+    def _while_idle(self) -> None:
+        now = monotonic()
+        if self._troubles.down_since is not None and now - self._troubles.down_since > LOST_SECONDS:
+            self._check_connection()
+        elif self._ends is None and now >= self._look_for_partitions:
+            self._look_for_partitions = now + NEW_PARTITIONS_SECONDS
+            self._add_partitions()
+
+    def _check_connection(self) -> None:
+        # an idle topic says nothing when its broker is back, so ask before giving up
+        try:
+            self._consumer.list_topics(self._topic, timeout=2)
+            self._troubles.clear()
+        except KafkaException as problem:
+            self._failure = connection_lost(self._troubles.specific or problem.args[0], self._topic, LOST_SECONDS)
+
+    def _add_partitions(self) -> None:
+        try:
+            topic = self._consumer.list_topics(self._topic, timeout=1).topics[self._topic]
+        except KafkaException:
+            return
+        if topic.error is not None:
+            if topic.error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+                self._failure = translate(topic.error, "reading", self._topic)
+            return
+        new = sorted(set(topic.partitions) - self._known)
+        if new:
+            self._known.update(new)
+            self._open.update(new)
+            lows = self._offsets.starts(new)
+            self._consumer.incremental_assign([TopicPartition(self._topic, partition, lows[partition]) for partition in new])
 
     @property
     def finished(self) -> bool:

@@ -54,7 +54,7 @@ def never_sent(sent: Sent, producer: Producer) -> Iterator[tuple[int, Verdict, s
     deadline = monotonic() + 4 * Sent.INTERVAL_MILLISECONDS / 1000
     while sent._latest is None and monotonic() < deadline:
         producer.poll(0.1)
-    unsent = _unsent(sent._latest) if sent._latest is not None and not sent.reordered else {}
+    unsent: dict[int, int] = _unsent(sent._latest) if sent._latest is not None and not sent.reordered else {}
     for partition, indices in sent._given_up.items():
         certain = len(indices) if partition < 0 else max(0, unsent.get(partition, 0) - sent._failed[partition])
         at = len(indices) - min(certain, len(indices))

@@ -8,7 +8,6 @@ from types import MethodType
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
@@ -57,7 +56,7 @@ class KafkaPublisher(Publisher):
             self.notes.append(f"{topic} stamps its own time on messages (message.timestamp.type=LogAppendTime); the time given is lost")
         self._news = Receipts()
         self._accepted = 0
-        self._again: list[tuple[int, KafkaMessage]] = []
+        self._again: list[tuple[int, Any]] = []
         self._attempts: dict[int, int] = {}
         self._progress = monotonic()
         self._timed_out = False
@@ -74,7 +73,7 @@ class KafkaPublisher(Publisher):
         self._reported = 0
         """How many of them were counted as confirmed."""
         timeout = max(1, int(self._policy.delivery_timeout * 1000))
-        self._producer: Producer = open_handle(Producer, self._connection, {
+        self._producer = open_handle(Producer, self._connection, {
             "partitioner": "murmur2_random", "linger.ms": 5, "queue.buffering.max.kbytes": 65536,
             "batch.size": max(1, min(BATCH_BYTES, self._settings.maximum_batch_bytes - _BATCH_OVERHEAD)),
             # a request without an answer is repeated on a new connection in time to get one
@@ -117,7 +116,7 @@ class KafkaPublisher(Publisher):
         return index - first
 
     def send_bodies(self, bodies: Sequence[bytes]) -> int:
-        value, key, headers, partition, timestamp = self._template
+        _, key, headers, partition, timestamp = self._template
         if (key is None and self._settings.needs_key) or 0 < timestamp < self._oldest_kept:
             template = self._policy.template
             return self.send([Message(body, template.key, template.headers, template.id, template.time, template.partition, None,
@@ -149,7 +148,7 @@ class KafkaPublisher(Publisher):
     def _refuse(self, index: int, reason: str) -> None:
         self._news.count(Receipt(index, Verdict.REFUSED, reason=reason))
 
-    def _report(self, index: int, error: KafkaError | None, message: KafkaMessage) -> None:
+    def _report(self, index: int, error: KafkaError | None, message: Any) -> None:
         if error is None:
             self._news.confirmations.append(Receipt(index, Verdict.CONFIRMED, f"{message.partition()}:{message.offset()}"))
             return

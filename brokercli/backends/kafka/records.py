@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.envelope import VERSION, encode_name, text_or_base64
@@ -15,6 +14,10 @@ from brokercli.model.message import Message, Record
 from brokercli.model.position import format_time
 
 _MILLISECOND = 1_000_000
+
+Stored = Any
+"""A `confluent_kafka.Message` of a consumer; its type says of every part that it may be missing, which is not so here."""
+
 _times: dict[int, str] = {}
 _seconds: dict[int, str] = {}
 _REMEMBERED = 50_000
@@ -42,7 +45,7 @@ class KafkaBatch(Batch):
 
     __slots__ = ("_messages",)
 
-    def __init__(self, messages: list[KafkaMessage]) -> None:
+    def __init__(self, messages: list[Stored]) -> None:
         self._messages = messages
 
     def __len__(self) -> int:
@@ -74,12 +77,16 @@ class KafkaBatch(Batch):
     def records(self) -> list[Record]:
         return [_record(message) for message in self._messages]
 
+    def stamps(self) -> list[tuple[int, int, int]]:
+        """Return partition, offset and time in milliseconds of each."""
+        return [(message.partition(), message.offset(), message.timestamp()[1]) for message in self._messages]
+
     def select(self, indices: Sequence[int]) -> KafkaBatch:
         messages = self._messages
         return KafkaBatch([messages[index] for index in indices])
 
 
-def _record(message: KafkaMessage) -> Record:
+def _record(message: Stored) -> Record:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     kind, milliseconds = message.timestamp()
     return Record("kafka", {"topic": topic, "partition": partition, "offset": offset}, f"{partition}:{offset}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -24,45 +25,66 @@ class Range:
 
 
 class Offsets:
-    """Asks a topic's leaders for offsets, all partitions in one call, in the consumer's isolation level."""
+    """Asks a topic's leaders for offsets: all partitions in one call, in the consumer's isolation level."""
 
     def __init__(self, consumer: Consumer, topic: str, timeout: float) -> None:
         self._consumer = consumer
-        self._topic = topic
+        self.topic = topic
         self._timeout = timeout
 
-    def ranges(self, partitions: list[int]) -> dict[int, Range]:
+    def starts(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return the oldest offset of each partition."""
+        return self.at_time(partitions, _EARLIEST)
+
+    def ends(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return one past the newest offset of each partition that may be read."""
+        return self.at_time(partitions, _LATEST)
+
+    def ranges(self, partitions: Collection[int]) -> dict[int, Range]:
         """Return what each partition holds now."""
-        lows, highs = self.at_time(partitions, _EARLIEST), self.at_time(partitions, _LATEST)
+        lows, highs = self.starts(partitions), self.ends(partitions)
         return {partition: Range(lows[partition], highs[partition]) for partition in partitions}
 
-    def at_time(self, partitions: list[int], milliseconds: int) -> dict[int, int]:
+    def at_time(self, partitions: Collection[int], milliseconds: int) -> dict[int, int]:
         """Return the first offset at or after a time; -1 where there is none."""
-        asked = [TopicPartition(self._topic, partition, milliseconds) for partition in partitions]
+        asked = [TopicPartition(self.topic, partition, milliseconds) for partition in partitions]
         try:
             answers = self._consumer.offsets_for_times(asked, timeout=self._timeout)
         except KafkaException as problem:
-            raise translate(problem.args[0], "asking for the offsets of", self._topic) from None
+            raise translate(problem.args[0], "asking for the offsets of", self.topic) from None
         for answer in answers:
             if answer.error is not None:
-                raise translate(answer.error, f"asking for the offsets of partition {answer.partition} of", self._topic)
+                raise translate(answer.error, f"asking for the offsets of partition {answer.partition} of", self.topic)
         return {answer.partition: answer.offset for answer in answers}
 
 
-def locate(span: Span, partitions: list[int], offsets: Offsets) -> tuple[dict[int, int], dict[int, int] | None]:
-    """Return where to start and, for a span that ends, where to stop, by partition."""
+LastOf = Callable[[int, dict[int, Range]], dict[int, int]]
+"""Finds where the newest `count` records of some partitions start."""
+
+
+def locate(span: Span, partitions: list[int], offsets: Offsets, last: LastOf) -> tuple[dict[int, int], dict[int, int] | None]:
+    """Return where to start and, for a span that ends, where to stop, by partition.
+
+    An end that is not stored yet is the end there is: a span that ends never waits for records to come. Raises
+    OutOfRange for a start before or beyond what a partition holds (at its end is an empty span), UsageProblem for
+    partitions that do not exist and for a span that ends before it starts.
+    """
+    if isinstance(span.start, Number) and isinstance(span.end, Number) and span.end.value < span.start.value:
+        raise UsageProblem(f"The range ends at {span.end} before it starts at {span.start}.")
     ranges = offsets.ranges(partitions)
-    starts = _offsets_of(span.start, ranges, offsets)
-    _check(starts, ranges)
+    starts = _offsets_of(span.start, ranges, offsets, last)
+    outside = {partition: ranges[partition] for partition, offset in starts.items() if not ranges[partition].low <= offset <= ranges[partition].high}
+    if outside:
+        raise out_of_range(outside, "are not stored")
     if span.end is None:
         return starts, None
-    ends = _offsets_of(span.end, ranges, offsets)
+    ends = _offsets_of(span.end, ranges, offsets, last)
     named = [partition for partition in starts if partition in ends]
     return ({partition: starts[partition] for partition in named},
-            {partition: min(ends[partition], ranges[partition].high) for partition in named})
+            {partition: max(starts[partition], min(ends[partition], ranges[partition].high)) for partition in named})
 
 
-def _offsets_of(position: Position, ranges: dict[int, Range], offsets: Offsets) -> dict[int, int]:
+def _offsets_of(position: Position, ranges: dict[int, Range], offsets: Offsets, last: LastOf) -> dict[int, int]:
     match position:
         case Start():
             return {partition: held.low for partition, held in ranges.items()}
@@ -71,19 +93,21 @@ def _offsets_of(position: Position, ranges: dict[int, Range], offsets: Offsets) 
         case Number(value):
             return dict.fromkeys(ranges, value)
         case Moment(nanoseconds):
-            found = offsets.at_time(list(ranges), -(-nanoseconds // _MILLISECOND))
-            return {partition: min(found[partition], held.high) if found[partition] >= 0 else held.high for partition, held in ranges.items()}
+            # a record's time has milliseconds; before 1970 lies everything
+            found = offsets.at_time(ranges, max(0, -(-nanoseconds // _MILLISECOND)))
+            return {partition: held.high if found[partition] < 0 else min(found[partition], held.high) for partition, held in ranges.items()}
         case PerPartition(pairs):
             unknown = [str(partition) for partition, _ in pairs if partition not in ranges]
             if unknown:
-                raise UsageProblem(f"There is no partition {', '.join(unknown)}; the partitions are 0 to {len(ranges) - 1}.")
+                raise UsageProblem(f"{offsets.topic} has no partition {', '.join(unknown)}; it has {len(ranges)}: 0 to {len(ranges) - 1}.")
             return dict(pairs)
         case Last(count):
-            return {partition: max(held.low, held.high - count) for partition, held in ranges.items()}
+            return last(count, ranges)
 
 
-def _check(starts: dict[int, int], ranges: dict[int, Range]) -> None:
-    outside = [partition for partition, offset in starts.items() if not ranges[partition].low <= offset <= ranges[partition].high]
-    if outside:
-        held = ", ".join(f"{partition}:{ranges[partition].low} to {partition}:{ranges[partition].high}" for partition in outside)
-        raise OutOfRange(f"The offsets asked for are not stored; there are {held} (the last not included).")
+def out_of_range(ranges: dict[int, Range], what: str) -> OutOfRange:
+    """Return the error that says which offsets there are."""
+    shown = [f"{partition}:{held.low} to {partition}:{held.high}" for partition, held in sorted(ranges.items())]
+    more = f" and {len(shown) - 8} more partitions" if len(shown) > 8 else ""
+    return OutOfRange(f"The offsets asked for {what}; there are {', '.join(shown[:8])}{more} (the last of each not included).",
+                      hint="--from start begins at the oldest there is")
