@@ -16,7 +16,7 @@ from brokercli.operations.input import Envelopes, Given, Lines, Whole, check_rea
 from brokercli.operations.publishing import Source
 from brokercli.terminal.streams import Streams
 
-_ESCAPE = re.compile(rb"\\\\(n|r|t|0|\\\\|x[0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(rb"\\(n|r|t|0|\\|x[0-9A-Fa-f]{2})")
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 
 
@@ -55,6 +55,8 @@ def open_source(wanted: Wanted, template: Message, streams: Streams) -> Source:
             return Given([_filled(decode_envelope(body, 1), template)])
         return Given([_with_body(template, body)])
     if not wanted.files:
+        if streams.stdin is None:
+            raise UsageProblem("Standard input is closed.", hint="give the body as an argument, or a file with -f")
         check_readable(0)
         if streams.stdin_is_terminal:
             streams.say("reading messages from the terminal, one a line; Ctrl-D ends")

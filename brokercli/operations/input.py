@@ -33,12 +33,8 @@ def open_files(paths: Sequence[str]) -> list[int]:
 
 
 def check_readable(descriptor: int) -> None:
-    """Raise UsageProblem where a descriptor (standard input) is closed or a directory."""
-    try:
-        mode = os.fstat(descriptor).st_mode
-    except OSError:
-        raise UsageProblem("Standard input is closed.", hint="give the body as an argument, or a file with -f") from None
-    if stat.S_ISDIR(mode):
+    """Raise UsageProblem where a descriptor (standard input) is a directory."""
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         raise UsageProblem("Standard input is a directory.", hint="give files with -f")
 
 

@@ -1,0 +1,94 @@
+"""A fresh place to publish to and replay from on each broker, made with the broker's own client, named by a whole URL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+
+STORED = ("kafka", "nats", "rabbitmq")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One topic, JetStream subject or RabbitMQ stream. `url` is its address with its broker."""
+
+    broker: str
+    url: str
+    name: str
+    server: str
+
+
+def make_kafka(server: str, name: str, partitions: int = 1) -> Place:
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    admin = AdminClient({"bootstrap.servers": server})
+    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+    return Place("kafka", f"kafka://{server}/{name}", name, f"kafka://{server}")
+
+
+def make_nats(server: str, name: str) -> Place:
+    import nats
+
+    async def make() -> None:
+        client = await nats.connect(server)
+        await client.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
+        await client.close()
+
+    asyncio.run(make())
+    return Place("nats", f"{server}/{name}.created", f"{name}.created", server)
+
+
+def make_rabbitmq(server: str, name: str, kind: str = "stream") -> Place:
+    import pika
+
+    with pika.BlockingConnection(pika.URLParameters(server)) as connection:
+        connection.channel().queue_declare(name, durable=True, arguments={"x-queue-type": kind})
+    root = server.rstrip("/")
+    return Place("rabbitmq", f"{root}/{'stream' if kind == 'stream' else 'queue'}:{name}", name, root)
+
+
+def unmake(place: Place) -> None:
+    if place.broker == "kafka":
+        from confluent_kafka.admin import AdminClient
+
+        admin = AdminClient({"bootstrap.servers": urlsplit(place.server).netloc})  # its futures die with it
+        admin.delete_topics([place.name])[place.name].result(30)
+    elif place.broker == "nats":
+        import nats
+
+        async def remove() -> None:
+            client = await nats.connect(place.server)
+            await client.jetstream().delete_stream(place.name.partition(".")[0])
+            await client.close()
+
+        asyncio.run(remove())
+    else:
+        import pika
+
+        with pika.BlockingConnection(pika.URLParameters(place.server + "/")) as connection:
+            connection.channel().queue_delete(place.name)
+
+
+@pytest.fixture
+def make_place(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> Iterator[Callable[..., Place]]:
+    """Make a place on a broker by its name: `make_place("kafka", partitions=3)`."""
+    made: list[Place] = []
+
+    def make(broker: str, **options: object) -> Place:
+        makers: dict[str, Callable[..., Place]] = {"kafka": make_kafka, "nats": make_nats, "rabbitmq": make_rabbitmq}
+        made.append(makers[broker](request.getfixturevalue(f"{broker}_address"), unique("cmd"), **options))
+        return made[-1]
+
+    yield make
+    for place in made:
+        unmake(place)
+
+
+@pytest.fixture(params=[pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in STORED])
+def place(request: pytest.FixtureRequest, make_place: Callable[..., Place]) -> Place:
+    """The same test on each broker."""
+    return make_place(request.param)

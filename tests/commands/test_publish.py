@@ -1,0 +1,220 @@
+"""`brokercli publish`: what is sent is what was read, and what is said of it is true."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+
+import orjson
+import pytest
+
+from tests.commandline import CommandLine
+from tests.commands.conftest import Place
+
+
+def envelopes(cli: CommandLine, place: Place) -> list[dict]:
+    ended = cli("replay", place.url, "-o", "json")
+    assert ended.code == 0, ended.stderr
+    return [orjson.loads(line) for line in ended.lines]
+
+
+def test_each_line_of_standard_input_is_a_message_and_the_summary_says_all_were_confirmed(cli: CommandLine, place: Place) -> None:
+    ended = cli("publish", place.url, stdin=b"one\n\nthree\r\nlast")
+    assert (ended.code, ended.stdout) == (0, b"")
+    assert re.fullmatch(r"published: read 4, confirmed 4, refused 0, unknown 0, skipped 0 in \d+\.\d s\n", ended.stderr)
+    assert [envelope["body"] for envelope in envelopes(cli, place)] == ["one", "", "three\r", "last"]
+
+
+def test_a_body_given_as_argument_leaves_standard_input_alone(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, '{"id":1}', stdin=b"not this\n").code == 0
+    assert [envelope["body"] for envelope in envelopes(cli, place)] == ['{"id":1}']
+
+
+def test_headers_are_kept_in_order_with_repeats_and_empty_values(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, "x", "-H", "b=1", "-H", "a: two", "-H", "e=").code == 0
+    headers = envelopes(cli, place)[0]["headers"]
+    expected = [{"name": "b", "value": "1"}, {"name": "a", "value": "two"}, {"name": "e", "value": ""}]
+    # RabbitMQ hands headers back sorted by name
+    assert headers == (sorted(expected, key=lambda header: header["name"]) if place.broker == "rabbitmq" else expected)
+
+
+def test_receipts_say_where_each_message_was_stored(cli: CommandLine, place: Place) -> None:
+    ended = cli("publish", place.url, "--receipts", "-q", stdin=b"a\nb\nc\n")
+    assert (ended.code, ended.stderr) == (0, "")
+    receipts = [json.loads(line) for line in ended.lines]
+    assert [(receipt["message"], receipt["verdict"]) for receipt in receipts] == [(1, "confirmed"), (2, "confirmed"), (3, "confirmed")]
+    if place.broker != "rabbitmq":  # a RabbitMQ confirm says no position
+        assert len({receipt["position"] for receipt in receipts}) == 3
+
+
+def test_several_files_are_sent_in_order_and_one_that_is_missing_stops_before_anything_is_sent(cli: CommandLine, place: Place) -> None:
+    (cli.home / "a").write_bytes(b"1\n2\n")
+    (cli.home / "b").write_bytes(b"3\n")
+    ended = cli("publish", place.url, "-f", "a", "-f", "missing", "-f", "b")
+    assert ended.code == 2
+    assert "missing cannot be read: No such file or directory. Nothing was sent." in ended.stderr
+    assert cli("publish", place.url, "-f", "a", "-f", "b").code == 0
+    assert [envelope["body"] for envelope in envelopes(cli, place)] == ["1", "2", "3"]
+
+
+def test_whole_and_nul_take_what_lines_would_split(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, "--input", "whole", stdin=b"a\nb\n").code == 0
+    assert cli("publish", place.url, "--input", "nul", stdin=b"c\nd\0e").code == 0
+    assert cli("publish", place.url, "--delimiter", r"\x1e", stdin=b"f\ng\x1eh").code == 0
+    assert [envelope["body"] for envelope in envelopes(cli, place)] == ["a\nb\n", "c\nd", "e", "f\ng", "h"]
+
+
+def test_a_line_that_is_no_envelope_stops_there_or_is_passed_over_as_asked(cli: CommandLine, place: Place) -> None:
+    lines = b'{"body":"1"}\nnonsense\n{"body":"3"}\n'
+    ended = cli("publish", place.url, "--input", "json", stdin=lines)
+    assert ended.code == 3
+    assert "line 2 is not JSON" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "read 2, confirmed 1, refused 1" in ended.stderr
+    ended = cli("publish", place.url, "--input", "json", "--on-bad-input", "skip", stdin=lines)
+    assert ended.code == 3
+    assert "read 3, confirmed 2, refused 1" in ended.stderr
+    assert [envelope["body"] for envelope in envelopes(cli, place)] == ["1", "1", "3"]
+
+
+def test_nothing_on_standard_input_is_success_unless_a_message_was_expected(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url).code == 0
+    assert cli("publish", place.url, "--fail-if-empty").code == 9
+
+
+def test_what_was_read_is_published_while_the_writer_stalls(cli: CommandLine, place: Place) -> None:
+    process = cli.start("publish", place.url)
+    assert process.stdin is not None
+    process.stdin.write(b"early\n")
+    process.stdin.flush()
+    follower = cli("tail", place.url, "--from", "start", "-n", "1", "--timeout", "30s")
+    assert (follower.code, follower.stdout) == (0, b"early\n")
+    process.stdin.write(b"late")
+    assert cli.finish(process).code == 0
+    assert [envelope["body"] for envelope in envelopes(cli, place)] == ["early", "late"]
+
+
+def test_the_correlation_envelope_is_added_where_it_was_asked_for(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, "x", "--correlate", "--origin-service", "shop").code == 0
+    headers = {header["name"]: header["value"] for header in envelopes(cli, place)[0]["headers"]}
+    assert set(headers) == {"x-correlation-id", "x-trace-id", "traceparent", "x-origin-service", "x-attempts"}
+    assert headers["x-origin-service"] == "shop"
+    assert re.fullmatch(rf"00-{headers['x-trace-id']}-[0-9a-f]{{16}}-01", headers["traceparent"])
+
+
+def test_the_report_counts_what_the_summary_says(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, "--report", "report.json", stdin=b"a\nb\n").code == 0
+    report = json.loads((cli.home / "report.json").read_bytes())
+    assert {name: report[name] for name in ("read", "confirmed", "refused", "unknown", "skipped", "exit_code")} == {
+        "read": 2, "confirmed": 2, "refused": 0, "unknown": 0, "skipped": 0, "exit_code": 0}
+
+
+def test_an_envelope_goes_through_publish_and_comes_back_as_it_was(cli: CommandLine, place: Place) -> None:
+    first = cli("publish", place.url, "--input", "json",
+                stdin=b'{"headers":[{"name":"a","value":{"base64":"AP8="}},{"name":"b","value":"x"}],"body":{"base64":"/wD+"}}\n{"body":""}\n')
+    assert first.code == 0, first.stderr
+    before = envelopes(cli, place)
+    lines = cli("replay", place.url, "-o", "json").stdout
+    assert cli("publish", place.url, "--input", "json", stdin=lines).code == 0
+    after = envelopes(cli, place)[2:]
+    for name in ("key", "headers", "body", "properties"):
+        assert [envelope.get(name) for envelope in after] == [envelope.get(name) for envelope in before]
+    assert before[0]["headers"] == [{"name": "a", "value": {"base64": "AP8="}}, {"name": "b", "value": "x"}]
+    assert before[0]["body"] == {"base64": "/wD+"}
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (("publish", "foo:bar", "x"), "foo: is no kind of address"),
+    (("publish", "", "x"), "An address cannot be empty"),
+    (("publish", "a\x1b[31mb", "x"), r"holds control characters"),
+    (("publish", "zmq://host/x", "x"), "No broker speaks zmq://"),
+    (("publish", "orders", "x"), "No broker is chosen"),
+    (("publish", "orders", "x", "--rate", "fast"), "'fast' is no rate"),
+    (("publish", "orders", "x", "-H", "=v"), "A header needs a name"),
+    (("publish", "orders", "x", "--header-json", "n=5x"), "--header-json n"),
+    (("publish", "orders", "x", "--tombstone"), "BODY and --tombstone exclude each other"),
+])
+def test_what_is_asked_wrongly_is_said_in_a_sentence_before_anything_is_sent(cli: CommandLine, arguments: tuple[str, ...], words: str) -> None:
+    ended = cli(*arguments)
+    assert (ended.code, ended.stdout) == (2, b"")
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "\x1b" not in ended.stderr
+
+
+def test_a_closed_standard_input_is_said(cli: CommandLine, place: Place) -> None:
+    import subprocess
+    import sys
+
+    from tests.commandline import environment
+
+    ended = subprocess.run(["sh", "-c", f"exec '{sys.executable}' -m brokercli publish '{place.url}' <&-"], env=environment(cli.home), capture_output=True,
+                           timeout=60, check=False)
+    assert ended.returncode == 2
+    assert b"Standard input is closed." in ended.stderr
+
+
+@pytest.mark.kafka
+def test_tombstones_null_headers_keys_and_partitions_are_what_was_asked_for(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    place = make_place("kafka", partitions=3)
+    assert cli("publish", place.url, "--tombstone", "-k", "gone", "-p", "2", "-H", "n").code == 0
+    assert cli("publish", place.url, "x", "-k", "").code == 0
+    found = envelopes(cli, place)
+    tombstone = next(envelope for envelope in found if envelope["body"] is None)
+    assert (tombstone["key"], tombstone["partition"], tombstone["headers"]) == ("gone", 2, [{"name": "n", "value": None}])
+    assert next(envelope for envelope in found if envelope["body"] == "x")["key"] == ""
+    ended = cli("publish", place.url, "x", "-p", "9")
+    assert ended.code in (1, 2)
+    assert "partition" in ended.stderr
+
+
+@pytest.mark.kafka
+def test_keys_go_to_the_partitions_that_javas_clients_choose(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    place = make_place("kafka", partitions=4)
+    # what the Java producer computes: murmur2 of the key over four partitions
+    expected = {"order-42": 0, "user:7": 0, "a": 0, "k1": 1}
+    for key in expected:
+        assert cli("publish", place.url, "x", "-k", key).code == 0
+    assert {envelope["key"]: envelope["partition"] for envelope in envelopes(cli, place)} == expected
+
+
+@pytest.mark.nats
+def test_a_subject_without_a_stream_is_refused_at_once_and_core_sends_it_anyway(cli: CommandLine, nats_address: str, unique: Callable[[str], str]) -> None:
+    subject = unique("nobody")
+    ended = cli("publish", f"{nats_address}/{subject}", "x")
+    assert ended.code == 1
+    assert "--core" in ended.stderr
+    assert cli("publish", f"{nats_address}/{subject}", "x", "--core").code == 0
+
+
+@pytest.mark.nats
+def test_a_duplicate_is_confirmed_and_said(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    place = make_place("nats")
+    assert cli("publish", place.url, "x", "--id", "order-1").code == 0
+    ended = cli("publish", place.url, "x", "--id", "order-1")
+    assert ended.code == 0
+    assert "duplicate" in ended.stderr
+    assert len(envelopes(cli, place)) == 1
+
+
+@pytest.mark.parametrize("broker", [pytest.param("nats", marks=pytest.mark.nats), pytest.param("kafka", marks=pytest.mark.kafka)])
+def test_a_wildcard_is_no_destination(cli: CommandLine, make_place: Callable[..., Place], broker: str) -> None:
+    place = make_place(broker)
+    ended = cli("publish", f"{place.server}/{place.name.partition('.')[0]}.*", "x")
+    assert (ended.code, ended.stdout) == (2, b"")
+
+
+def test_full_output_and_a_reader_that_leaves_are_told_apart(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, stdin=b"line\n" * 2000).code == 0
+    with open("/dev/full", "wb") as full:
+        ended = cli.finish(cli.start("replay", place.url, stdout=full.fileno()))
+    assert ended.code == 10
+    assert "No space left on device" in ended.stderr
+    reader, writer = os.pipe()
+    process = cli.start("replay", place.url, stdout=writer)
+    os.close(writer)
+    os.close(reader)
+    ended = cli.finish(process)
+    assert (ended.code, ended.stderr) == (141, "")

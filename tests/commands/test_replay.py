@@ -1,0 +1,127 @@
+"""`brokercli replay`: from a place to a place, to standard output or to another address on any of the three brokers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+
+import orjson
+import pytest
+
+from tests.commandline import CommandLine
+from tests.commands.conftest import STORED, Place
+
+PAIRS = list(itertools.product(STORED, STORED))
+
+
+def bodies(cli: CommandLine, place: Place, *arguments: str) -> list[bytes]:
+    ended = cli("replay", place.url, *arguments)
+    assert ended.code == 0, ended.stderr
+    return ended.lines
+
+
+def first_number(cli: CommandLine, place: Place) -> int:
+    envelope = orjson.loads(cli("replay", place.url, "-n", "1", "-o", "json").lines[0])
+    return int(envelope["sequence"] if "sequence" in envelope else envelope["offset"])
+
+
+def test_positions_say_where_it_begins_and_ends(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, stdin=b"".join(b"%d\n" % number for number in range(10))).code == 0
+    base = first_number(cli, place)
+    assert bodies(cli, place) == [b"%d" % number for number in range(10)]
+    assert bodies(cli, place, "--from", "-3") == [b"7", b"8", b"9"]
+    assert bodies(cli, place, "--from", str(base + 4), "--until", str(base + 6)) == [b"4", b"5"]
+    assert bodies(cli, place, "--range", f"{base + 4}:{base + 6}") == [b"4", b"5"]
+    assert bodies(cli, place, "-n", "2") == [b"0", b"1"]
+    assert bodies(cli, place, "--from", "@-1h") == [b"%d" % number for number in range(10)]
+    assert bodies(cli, place, "--from", "end") == []
+    assert bodies(cli, place, "--until", "@-1h") == []
+
+
+def test_a_place_that_is_not_stored_is_refused_with_what_is(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, stdin=b"a\nb\n").code == 0
+    ended = cli("replay", place.url, "--from", "123456")
+    assert (ended.code, ended.stdout) == (1, b"")
+    assert str(first_number(cli, place)) in ended.stderr
+
+
+def test_an_empty_source_ends_at_once(cli: CommandLine, place: Place) -> None:
+    assert bodies(cli, place) == []
+    assert cli("replay", place.url, "--fail-if-empty").code == 9
+
+
+@pytest.mark.parametrize(("source_broker", "target_broker"), [
+    pytest.param(source, target, marks=[getattr(pytest.mark, name) for name in {source, target}]) for source, target in PAIRS])
+def test_a_copy_carries_bodies_headers_keys_and_ids_from_any_broker_to_any(cli: CommandLine, make_place: Callable[..., Place], source_broker: str,
+                                                                           target_broker: str) -> None:
+    source, target = make_place(source_broker), make_place(target_broker)
+    key = ["-k", "c-7"] if source_broker == "kafka" else []
+    assert cli("publish", source.url, "-H", "x-attempts=1", "-H", "x-origin-service=shop", "--id", "m-1", *key, stdin=b'{"id":1}').code == 0
+    assert cli("publish", source.url, stdin=b"\xff\x00\n\n").code == 0
+    ended = cli("replay", source.url, "--to", target.url)
+    assert ended.code == 0, ended.stderr
+    assert "read 3, confirmed 3, refused 0, unknown 0, skipped 0" in ended.stderr
+    found = [orjson.loads(line) for line in cli("replay", target.url, "-o", "json").lines]
+    assert [envelope["body"] for envelope in found] == ['{"id":1}', {"base64": "/wA="}, ""]
+    headers = {header["name"]: header["value"] for header in found[0]["headers"]}
+    assert headers["x-attempts"] == "1"
+    assert headers["x-origin-service"] == "shop"
+    if source_broker == "kafka":
+        assert found[0]["key"] == "c-7" if target_broker == "kafka" else headers["x-message-key"] == "c-7"
+    identity = found[0].get("properties", {}).get("message_id") if target_broker == "rabbitmq" else headers.get("x-message-id")
+    if (source_broker, target_broker) == ("nats", "nats"):
+        assert identity is None  # Nats-Msg-Id steers the broker and is withheld
+        assert "Nats-Msg-Id (1)" in ended.stderr
+    else:
+        assert identity == "m-1"
+
+
+def test_a_dry_run_counts_and_publishes_nothing(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
+    target = make_place(place.broker)
+    assert cli("publish", place.url, stdin=b"a\nb\n").code == 0
+    ended = cli("replay", place.url, "--to", target.url, "--dry-run")
+    assert (ended.code, ended.stdout) == (0, b"")
+    assert "dry run: 2 of 2 messages would go" in ended.stderr
+    assert bodies(cli, target) == []
+
+
+def test_a_program_changes_bodies_and_its_failure_leaves_a_message_out(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
+    target = make_place(place.broker)
+    assert cli("publish", place.url, stdin=b"good\nbad\nalso good\n").code == 0
+    ended = cli("replay", place.url, "--to", target.url, "--through", "sh -c 'read -r body; test \"$body\" != bad && printf \"<%s>\" \"$body\"'")
+    assert ended.code == 3
+    assert "read 3, confirmed 2, refused 1" in ended.stderr
+    assert "sh exited with 1" in ended.stderr
+    assert bodies(cli, target) == [b"<good>", b"<also good>"]
+    ended = cli("replay", place.url, "--to", target.url, "--through", "no-such-program")
+    assert (ended.code, ended.stdout) == (2, b"")
+
+
+def test_a_journal_goes_on_where_the_last_run_was_confirmed(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
+    target = make_place(place.broker)
+    assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0
+    assert cli("replay", place.url, "--to", target.url, "--resume", "journal").code == 0
+    assert cli("publish", place.url, stdin=b"4\n").code == 0
+    again = cli("replay", place.url, "--to", target.url, "--resume", "journal", "--report", "report.json")
+    assert again.code == 0, again.stderr
+    assert json.loads((cli.home / "report.json").read_bytes())["confirmed"] == 0  # the end was fixed when the copy began
+    assert bodies(cli, target) == [b"1", b"2", b"3"]
+    ended = cli("replay", place.url, "--to", place.url, "--resume", "journal")
+    assert ended.code == 2
+    assert "belongs to another copy" in ended.stderr
+
+
+def test_options_of_a_copy_without_a_destination_are_refused(cli: CommandLine, place: Place) -> None:
+    for arguments in (("--through", "cat"), ("--rate", "5"), ("--dry-run",), ("--resume", "x"), ("--speed", "recorded")):
+        ended = cli("replay", place.url, *arguments)
+        assert (ended.code, ended.stdout) == (2, b"")
+        assert f"{arguments[0]} goes with --to" in ended.stderr
+
+
+def test_a_rate_and_a_recorded_rhythm_still_deliver_everything(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
+    target = make_place(place.broker)
+    assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0
+    assert cli("replay", place.url, "--to", target.url, "--rate", "100/s").code == 0
+    assert cli("replay", place.url, "--to", target.url, "--speed", "recorded").code == 0
+    assert bodies(cli, target) == [b"1", b"2", b"3"] * 2
