@@ -90,12 +90,12 @@ def settings_of(given: Given, streams: Streams) -> dict[str, Setting]:
 
 def listing() -> list[dict[str, Value]]:
     """Return one row per context. The chosen one is what the environment and the files choose, in this order."""
-    from brokercli.settings.resolve import choose
+    from brokercli.settings.resolve import NothingChosen, choose
 
     contexts = read_contexts()
     try:
         chosen = choose(None, None).name
-    except UsageProblem:
+    except NothingChosen:
         chosen = None
     return [_row(contexts, name, chosen == name) for name in contexts.names()]
 

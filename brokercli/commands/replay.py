@@ -77,12 +77,14 @@ def replay(
     from brokercli.operations.copying import Pace
     from brokercli.operations.publishing import Rate
     from brokercli.operations.through import Through
+    from brokercli.settings.child_environment import environment_for_children
 
     delivery_seconds = shared.parse_seconds(delivery_timeout) or 0.0
     run = CopyRun(
         context, address, to, context_name, span, narrowing, limit=limit, timeout=seconds,
         policy=PublishPolicy(delivery_timeout=delivery_seconds, positions=receipts, keep_control_headers=keep_control_headers),
-        through=None if through is None else Through(through), pace=None if speed is None else Pace(_factor(speed)), rate=Rate(shared.parse_rate(rate)),
+        through=None if through is None else Through(through, environment=environment_for_children()),
+        pace=None if speed is None else Pace(_factor(speed)), rate=Rate(shared.parse_rate(rate)),
         resume=resume, keep_time=keep_time, keep_partition=keep_partition, quiet=quiet, report=report, receipts=receipts, connect_timeout=connect_timeout)
     raise typer.Exit(run.count() if dry_run else run.copy(fail_if_empty=fail_if_empty))
 

@@ -11,7 +11,7 @@ from brokercli.model.errors import UsageProblem
 
 TLS_SCHEMES = ("kafkas", "tls", "amqps")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_HOST = re.compile(r"\[([0-9A-Fa-f:.%]+)\]|([^\s:@\[\]\x00-\x1f\x7f]+)")
+_HOST = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^\s:@\[\]\x00-\x1f\x7f]+)")
 _ENCODE = "in a URL, user and password are percent-encoded: @ %40, : %3A, / %2F, # %23, ? %3F, % %25"
 
 

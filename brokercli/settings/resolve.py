@@ -29,6 +29,10 @@ NO_CONTEXT_HINT = """choose one of three ways:
   nats://HOST/ADDRESS                       as the address, for once (also kafka://, amqp://; or BROKERCLI_URL=URL)"""
 
 
+class NothingChosen(UsageProblem):
+    """No option, variable or file says which broker is meant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which broker a command talks to, before anything about it is read."""
@@ -84,7 +88,7 @@ def choose(address: Address | None, context_option: str | None, environment: Map
         return Choice(None, url, "BROKERCLI_URL", False)
     chosen = read_contexts(environment).current()
     if chosen is None:
-        raise UsageProblem("No broker is chosen.", hint=NO_CONTEXT_HINT)
+        raise NothingChosen("No broker is chosen.", hint=NO_CONTEXT_HINT)
     return Choice(chosen[0], None, chosen[1], False)
 
 

@@ -56,7 +56,7 @@ def run_password_command(command: Sequence[str], where: str, timeout: float = CO
         raise UsageProblem(f"{where}: {command[0]} cannot be run: {reason}.") from None
     try:
         output = _read_for(process, timeout)
-        status = process.wait(max(0.1, timeout / 10)) if output is not None else None
+        status = process.wait(max(0.1, timeout / 10)) if output is not None and len(output) <= _LARGEST else None
     except subprocess.TimeoutExpired:
         status = None
     finally:
@@ -65,7 +65,7 @@ def run_password_command(command: Sequence[str], where: str, timeout: float = CO
             process.wait()
         assert process.stdout is not None
         process.stdout.close()
-    if status is None or output is None:
+    if output is None or (status is None and len(output) <= _LARGEST):
         raise UsageProblem(f"{where}: {command[0]} gave no password within {timeout:g} s.", hint="run it by hand to see what it waits for")
     if status:
         raise UsageProblem(f"{where}: {command[0]} ended with status {status}.", hint="run it by hand to see why; its output is not shown here")

@@ -93,7 +93,9 @@ def _write(path: Path, text: str) -> None:
 
     try:
         check_document(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, Misfit):
+    except Misfit as misfit:
+        raise UsageProblem(f"{misfit.message[0].upper()}{misfit.message[1:]}.", hint=misfit.hint) from None
+    except tomllib.TOMLDecodeError:
         # tables written as dotted keys or in one line, which cannot be added to from outside; nothing is changed
         raise UsageProblem(f"{path} is laid out in a way that this change cannot be made to.", hint="change it by hand") from None
     _replace(path, text)

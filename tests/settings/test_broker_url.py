@@ -1,0 +1,89 @@
+"""Broker URLs: every password works when it is percent-encoded, and no error ever shows a part of one."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brokercli.model.connection import Secret
+from brokercli.model.errors import UsageProblem
+from brokercli.settings.broker_url import parse_broker_url
+
+SECRET = "Sésame@#/:%?&+ 100%"
+
+
+@given(user=st.text(min_size=1), password=st.text(min_size=1))
+def test_any_user_and_password_survive_percent_encoding(user: str, password: str) -> None:
+    try:
+        encoded = f"amqp://{quote(user, safe='')}:{quote(password, safe='')}@host:5672/shop"
+    except UnicodeEncodeError:  # a lone surrogate has no UTF-8, so nobody can write it in a URL
+        return
+    url = parse_broker_url(encoded, "the URL")
+    assert (url.user, url.password, url.hosts, url.virtual_host) == (user, Secret(password), (("host", 5672),), "shop")
+
+
+def test_a_password_with_an_at_sign_that_is_not_encoded_still_ends_at_the_last_one() -> None:
+    url = parse_broker_url("kafka://app:a@b@broker:9092", "the URL")
+    assert (url.password, url.hosts) == (Secret("a@b"), (("broker", 9092),))
+
+
+@pytest.mark.parametrize(("text", "hosts"), [
+    ("kafka://a", (("a", None),)),
+    ("kafka://a:1,b:2,c", (("a", 1), ("b", 2), ("c", None))),
+    ("nats://[::1]:4222", (("::1", 4222),)),
+    ("nats://[fe80::1%25eth0],h:5", (("fe80::1%25eth0", None), ("h", 5))),
+    ("amqp://höst:5672/", (("höst", 5672),)),
+])
+def test_hosts_are_names_or_addresses_with_or_without_a_port(text: str, hosts: tuple[tuple[str, int | None], ...]) -> None:
+    assert parse_broker_url(text, "the URL").hosts == hosts
+
+
+def test_nats_writes_a_token_where_others_write_a_user() -> None:
+    assert parse_broker_url("nats://s3cr%3Aet@host", "the URL").token == Secret("s3cr:et")
+    assert parse_broker_url("amqp://guest@host", "the URL").user == "guest"
+
+
+@pytest.mark.parametrize(("text", "virtual_host"), [
+    ("amqp://h", None), ("amqp://h/", None), ("amqp://h/%2F", "/"), ("amqps://h/a%2Fb", "a/b"), ("amqp://h/shop", "shop"),
+])
+def test_a_rabbitmq_url_names_its_virtual_host(text: str, virtual_host: str | None) -> None:
+    assert parse_broker_url(text, "the URL").virtual_host == virtual_host
+
+
+@pytest.mark.parametrize("text", [
+    f"amqp://app:{SECRET}@host",
+    f"amqp://app:{SECRET}@host:x",
+    "nats://app:hunter2",
+    "nats://app:hunter2@",
+    "nats://app:hunter2@:4222",
+    "kafka://app:hunter2@a,,b",
+    "kafka://app:hunter2@host:99999",
+    "kafka://app:hunter2@host:9092/orders",
+    "kafka://app:hunter2@host?timeout=hunter2",
+    "amqp://app:hunter2@host/a/hunter2",
+    "amqp://app:hunter2%FF@host",
+    "nats://app:hun/ter2@host:4222",
+    "nats://app:12/hunter2@host:4222",
+    "app:hunter2@host",
+    "NATS//app:hunter2@host",
+    "amqp://app:hunter2@[::1",
+    "amqp://app:hunter2@ho st",
+])
+def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(text: str) -> None:
+    with pytest.raises(UsageProblem) as refused:
+        parse_broker_url(text, "The URL in the address")
+    told = f"{refused.value} {refused.value.hint}"
+    assert "The URL in the address" in told
+    for part in ("hunter2", "hun", "ter2", "Sésame", "100%"):
+        assert part not in told
+    assert refused.value.__cause__ is None
+
+
+def test_a_url_spells_itself_without_its_secrets() -> None:
+    url = parse_broker_url("amqp://app:hunter2@a:1,b/shop%2Feu", "the URL")
+    assert str(url) == "amqp://app:****@a:1,b/shop%2Feu"
+    assert url.without_secrets() == "amqp://a:1,b/shop%2Feu"
+    assert "hunter2" not in repr(url)

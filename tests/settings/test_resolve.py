@@ -1,0 +1,230 @@
+"""Which broker is meant, and what a context says about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from brokercli.model.address import Address, parse_address
+from brokercli.model.connection import TLS, Secret
+from brokercli.model.errors import Unreachable, UsageProblem
+from brokercli.settings.resolve import choose, resolve_connection
+
+CONTEXTS = """
+current = "user"
+[contexts.user]
+url = "nats://user.example"
+[contexts.other]
+url = "kafka://other.example:9092"
+protected = true
+readonly = true
+dlq = "orders.dlq"
+"""
+PROJECT = """
+current = "project"
+[contexts.project]
+url = "nats://project.example"
+"""
+ORDERS = Address("orders")
+
+
+def test_nothing_chosen_is_refused_with_three_ways_to_choose(home: Path) -> None:
+    with pytest.raises(UsageProblem, match="No broker is chosen") as refused:
+        resolve_connection(ORDERS, None)
+    for way in ("brokercli demo", "brokercli context add", "nats://HOST/ADDRESS"):
+        assert way in str(refused.value.hint)
+
+
+def test_the_nearest_word_decides(user_configuration: Path, project_configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_configuration.write_text(CONTEXTS)
+    assert resolve_connection(ORDERS, None).name == "user"
+    project_configuration.write_text(PROJECT)
+    assert resolve_connection(ORDERS, None).name == "project"
+    monkeypatch.setenv("BROKERCLI_CONTEXT", "other")
+    assert resolve_connection(ORDERS, None).name == "other"
+    assert not resolve_connection(ORDERS, None).said
+    assert resolve_connection(ORDERS, "user").name == "user"
+    assert resolve_connection(parse_address("@user/orders"), None).name == "user"
+    assert resolve_connection(ORDERS, "user").said
+    assert resolve_connection(parse_address("amqp://h/shop/queue:q"), None).connection.virtual_host == "shop"
+    assert resolve_connection(ORDERS, "kafka://x:1").connection.hosts == (("x", 1),)
+
+
+def test_a_url_in_the_environment_chooses_and_is_never_quoted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKERCLI_URL", "nats://app:hunter2@host:1")
+    resolved = resolve_connection(ORDERS, None)
+    assert (resolved.name, resolved.connection.password) == ("nats://app:****@host:1", Secret("hunter2"))
+    monkeypatch.setenv("BROKERCLI_URL", "nats://app:hunter2@host:x")
+    with pytest.raises(UsageProblem, match="BROKERCLI_URL has a port") as refused:
+        resolve_connection(ORDERS, None)
+    assert "hunter2" not in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize(("address", "option", "variables", "words"), [
+    ("@a/orders", "b", {}, "The address says @a/, and --context says b"),
+    ("nats://h/orders", "b", {}, "names its broker, and so does --context"),
+    ("orders", None, {"BROKERCLI_CONTEXT": "a", "BROKERCLI_URL": "nats://h"}, "both set"),
+])
+def test_two_words_that_contradict_each_other_are_refused(home: Path, address: str, option: str | None, variables: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageProblem, match=words):
+        choose(parse_address(address), option, {"HOME": str(home), **variables})
+
+
+def test_a_context_that_does_not_exist_is_refused_with_the_one_that_could_be_meant(user_configuration: Path) -> None:
+    user_configuration.write_text(CONTEXTS.replace('current = "user"', 'current = "usr"'))
+    with pytest.raises(UsageProblem, match=r"no context 'usr'.*config.toml:2") as refused:
+        resolve_connection(ORDERS, None)
+    assert refused.value.hint == "did you mean user?"
+
+
+def test_what_a_context_says_about_itself_is_passed_on(user_configuration: Path) -> None:
+    user_configuration.write_text(CONTEXTS)
+    other, user = resolve_connection(ORDERS, "other"), resolve_connection(ORDERS, "user")
+    assert (other.protected, other.readonly, other.dlq) == (True, True, "orders.dlq")
+    assert (user.protected, user.readonly, user.dlq) == (False, False, None)
+
+
+def test_every_setting_reaches_the_connection(user_configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (user_configuration.parent / "key.pem").touch(mode=0o600)
+    monkeypatch.setenv("KEY_PASSWORD", "k")
+    user_configuration.write_text("""[contexts.a]
+url = "amqps://r1:5671,r2"
+user = "app"
+password_command = ["printf", "s3cret\\n"]
+mechanism = "EXTERNAL"
+vhost = "shop/eu"
+management = "https://r1:15671"
+connect_timeout = 2
+tls = { ca = "ca.pem", certificate = "/c.pem", key = "key.pem", key_password = "env:KEY_PASSWORD", server_name = "r", insecure = true }
+options = { heartbeat = 10, connection_name = "me" }
+""")
+    connection = resolve_connection(ORDERS, "a").connection
+    here = user_configuration.parent
+    assert connection.hosts == (("r1", 5671), ("r2", None))
+    assert (connection.user, connection.password, connection.mechanism, connection.virtual_host) == ("app", Secret("s3cret"), "EXTERNAL", "shop/eu")
+    assert (connection.management, connection.connect_timeout, connection.options) == ("https://r1:15671", 2.0, {"heartbeat": "10", "connection_name": "me"})
+    assert connection.tls == TLS(str(here / "ca.pem"), "/c.pem", str(here / "key.pem"), Secret("k"), "r", True)
+
+
+@pytest.mark.parametrize("url", ["kafkas://h", "tls://h", "amqps://h"])
+def test_a_scheme_that_means_tls_comes_with_it(home: Path, url: str) -> None:
+    assert resolve_connection(None, url).connection.tls == TLS()
+    assert resolve_connection(None, url.replace("kafkas", "kafka").replace("tls:", "nats:").replace("amqps", "amqp")).connection.tls is None
+
+
+@pytest.mark.parametrize("secret", ['password = "hunter2"', 'token = "hunter2"', 'tls = { key_password = "hunter2" }', ""])
+def test_a_file_with_a_password_in_it_that_others_can_read_is_refused_by_its_path(user_configuration: Path, secret: str) -> None:
+    url = "nats://h" if secret else "nats://u:hunter2@h"
+    user_configuration.write_text(f'[contexts.a]\nurl = "{url}"\n{secret}\n[contexts.b]\nurl = "nats://h"\n')
+    assert resolve_connection(ORDERS, "a").name == "a"
+    user_configuration.chmod(0o644)
+    with pytest.raises(UsageProblem, match="others can read it") as refused:
+        resolve_connection(ORDERS, "a")
+    assert refused.value.hint == f"chmod 600 {user_configuration}"
+    assert "hunter2" not in str(refused.value)
+    assert resolve_connection(ORDERS, "b").name == "b"  # nothing secret is used from the file for this one
+
+
+@pytest.mark.parametrize("key", ["credentials", "tls.key"])
+def test_a_credential_file_that_others_can_read_is_refused_by_its_path(user_configuration: Path, key: str) -> None:
+    (user_configuration.parent / "secret").touch(mode=0o600)
+    user_configuration.write_text(f'[contexts.a]\nurl = "tls://h"\n{key} = "secret"\n')
+    resolve_connection(ORDERS, "a")
+    (user_configuration.parent / "secret").chmod(0o644)
+    with pytest.raises(UsageProblem, match=f"{user_configuration.parent / 'secret'} holds a secret"):
+        resolve_connection(ORDERS, "a")
+
+
+@pytest.mark.parametrize(("scheme", "option", "words"), [
+    ("kafka", '"plugin.library.paths" = "/tmp/x.so"', "is not on the list"),
+    ("kafka", '"ssl.engine.location" = "/tmp/x.so"', "is not on the list"),
+    ("kafka", '"sasl.kerberos.kinit.cmd" = "id"', "is not on the list"),
+    ("kafka", '"sasl.oauthbearer.token.endpoint.url" = "file:///etc/passwd"', "is not on the list"),
+    ("kafka", '"acks" = 0', "is chosen by brokercli"),
+    ("kafka", '"enable.idempotence" = false', "is chosen by brokercli"),
+    ("kafka", '"sasl.password" = "hunter2"', "has a key of its own"),
+    ("nats", '"password" = "hunter2"', "has a key of its own"),
+    ("amqp", '"hartbeat" = 5', "is not on the list"),
+])
+def test_client_options_off_the_list_are_refused_with_their_line(user_configuration: Path, scheme: str, option: str, words: str) -> None:
+    user_configuration.write_text(f'[contexts.a]\nurl = "{scheme}://h"\n[contexts.a.options]\n{option}\n')
+    with pytest.raises(UsageProblem, match=rf"config.toml:4: options\..* of context a {words}") as refused:
+        resolve_connection(ORDERS, "a")
+    assert "hunter2" not in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize("setting", [
+    'password_command = ["touch", "ran"]', 'password = "env:SECRET"', 'password = "file:/etc/shadow"', 'token = "keyring:a/b"',
+    'credentials = "/home/me/x.creds"', "tls = { key = '/home/me/key.pem' }", 'options = { name = "x" }', "tls = { key_password = 'env:SECRET' }",
+])
+def test_a_projects_file_runs_nothing_reads_no_secret_and_sets_no_option_unless_trusted(
+        user_configuration: Path, project_configuration: Path, setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    project_configuration.write_text(f'[contexts.evil]\nurl = "tls://attacker.example"\n{setting}\n')
+    with pytest.raises(UsageProblem, match=r"brokercli.toml:3: .* is not used from a project's file") as refused:
+        resolve_connection(ORDERS, "evil")
+    assert f'trusted = ["{project_configuration.parent}"]' in str(refused.value.hint)
+    assert str(user_configuration) in str(refused.value.hint)
+    assert not (Path.cwd() / "ran").exists()
+
+
+def test_a_trusted_projects_file_may(user_configuration: Path, project_configuration: Path) -> None:
+    user_configuration.write_text(f'trusted = ["{project_configuration.parent}"]\n')
+    project_configuration.write_text('[contexts.mine]\nurl = "nats://h"\npassword_command = ["printf", "s3cret"]\n')
+    assert resolve_connection(ORDERS, "mine").connection.password == Secret("s3cret")
+
+
+def test_a_project_cannot_trust_itself(user_configuration: Path, project_configuration: Path) -> None:
+    project_configuration.write_text(f'trusted = ["{project_configuration.parent}"]\n')
+    with pytest.raises(UsageProblem, match="a project cannot trust itself"):
+        resolve_connection(ORDERS, "mine")
+
+
+def test_a_projects_context_never_borrows_a_secret_from_the_users_of_the_same_name(user_configuration: Path, project_configuration: Path) -> None:
+    user_configuration.write_text('[contexts.prod]\nurl = "nats://prod.example"\nuser = "app"\npassword = "hunter2"\n')
+    project_configuration.write_text('[contexts.prod]\nurl = "nats://attacker.example"\n')
+    connection = resolve_connection(ORDERS, "prod").connection
+    assert connection.hosts == (("attacker.example", None),)
+    assert (connection.user, connection.password) == (None, None)
+
+
+def test_a_projects_file_is_found_up_to_the_top_of_the_repository_and_not_above(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "brokercli.toml").write_text('current = "above"\n[contexts.above]\nurl = "nats://h"\n')
+    deep = home / "work" / "a" / "b"
+    deep.mkdir(parents=True)
+    (home / "work" / ".git").mkdir()
+    monkeypatch.chdir(deep)
+    with pytest.raises(UsageProblem, match="No broker is chosen"):
+        choose(None, None)
+    (home / "work" / "brokercli.toml").write_text('current = "inside"\n')
+    assert choose(None, None).name == "inside"
+
+
+def test_in_the_background_nobody_is_asked_and_nothing_is_waited_for(user_configuration: Path) -> None:
+    user_configuration.write_text("""[contexts.slow]
+url = "nats://h"
+password_command = ["sleep", "600"]
+[contexts.asks]
+url = "nats://h"
+password = "keyring:prod/app"
+""")
+    with pytest.raises(UsageProblem, match=r"within 0\.4 s"):
+        resolve_connection(None, "slow", background=True)
+    with pytest.raises(Unreachable, match="keyring is not asked"):
+        resolve_connection(None, "asks", background=True)
+    with pytest.raises(Unreachable, match="not running"):
+        resolve_connection(None, "local", background=True)
+
+
+def test_a_broken_configuration_does_not_disturb_a_command_that_needs_none(user_configuration: Path) -> None:
+    user_configuration.write_text("][")
+    assert resolve_connection(parse_address("nats://h/orders"), None).connection.hosts == (("h", None),)
+
+
+def test_without_any_home_a_url_still_works(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert resolve_connection(parse_address("nats://h/orders"), None).connection.hosts == (("h", None),)
+    with pytest.raises(UsageProblem, match="No broker is chosen"):
+        resolve_connection(ORDERS, None)
