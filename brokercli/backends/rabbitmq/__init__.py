@@ -1,0 +1,68 @@
+"""RabbitMQ, as data: what is asked before any client is loaded.
+
+What can be done depends on the kind of thing, not on the broker: a stream keeps what was read and numbers it, a queue hands
+each message out once, and an exchange keeps nothing. A classic queue marks what was looked at and put back as redelivered;
+a quorum queue counts it, and from a limit on deletes it (verified on 4.3.6).
+"""
+
+from __future__ import annotations
+
+from brokercli.backends.registry import Descriptor
+from brokercli.model.capability import Capability, Support
+
+CLASSIC_QUEUE = "classic queue"
+QUORUM_QUEUE = "quorum queue"
+STREAM = "stream"
+EXCHANGE = "exchange"
+
+_UNNUMBERED = Support.never("a queue numbers nothing and remembers no times; what was read is gone from it")
+_KEEPS_NOTHING = Support.never("an exchange keeps nothing; it shows what is published from now on")
+_THROUGH_BINDINGS = Support.some("what reaches the queue through its bindings, by a temporary queue that is bound the same; that takes the management API."
+                                 " A queue that is reached through the default exchange only cannot be tapped")
+
+_EVERYWHERE: dict[Capability, Support] = {
+    Capability.FIRE_AND_FORGET: Support.not_yet("RabbitMQ would take messages without confirming them; brokercli always asks for the confirmation"),
+    Capability.TOMBSTONE: Support.never("AMQP has no null bodies, only empty ones"),
+    Capability.KEY: Support.never("AMQP messages have no key; keys from elsewhere travel in the header x-message-key"),
+    Capability.PARTITION: Support.never("RabbitMQ has no partitions; those of a super stream are streams of their own"),
+    Capability.MESSAGE_TIME: Support.some("the timestamp property, in whole seconds, where the publisher gives a time"),
+    Capability.DEDUPLICATE: Support.never("over AMQP 0.9.1 RabbitMQ recognises no duplicates"),
+    Capability.LIST: Support.some("through the management API"),
+    Capability.DESCRIBE: Support.some("through the management API; without it, only that it exists and how much a queue holds"),
+}
+_QUEUE: dict[Capability, Support] = _EVERYWHERE | {
+    Capability.PUBLISH: Support.full(),
+    Capability.LOOK_NEW: _THROUGH_BINDINGS,
+    Capability.SEEK_NUMBER: _UNNUMBERED,
+    Capability.SEEK_TIME: _UNNUMBERED,
+    Capability.SEEK_LAST: _UNNUMBERED,
+}
+
+SUPPORT: dict[str, dict[Capability, Support]] = {
+    CLASSIC_QUEUE: _QUEUE | {
+        Capability.LOOK_STORED: Support.not_yet("reading a queue takes its messages out, and those put back are marked as redelivered and may change places"),
+    },
+    QUORUM_QUEUE: _QUEUE | {
+        Capability.LOOK_STORED: Support.not_yet("reading a queue takes its messages out, and a quorum queue counts each return and may delete what it gets back"),
+    },
+    STREAM: _EVERYWHERE | {
+        Capability.PUBLISH: Support.some("a message with a header that a stream cannot keep exactly (decimal, table, array) is refused alone"),
+        Capability.LOOK_NEW: Support.full(),
+        Capability.LOOK_STORED: Support.some("what stream clients published in compressed batches is not visible over AMQP 0.9.1"),
+        Capability.SEEK_NUMBER: Support.full(),
+        Capability.SEEK_TIME: Support.some("by when the broker stored a message, in whole seconds"),
+        Capability.SEEK_LAST: Support.some("counted in offsets"),
+    },
+    EXCHANGE: _EVERYWHERE | {
+        Capability.PUBLISH: Support.some("stored where it is routed; a message that no queue is bound for is refused"),
+        Capability.LOOK_NEW: Support.some("through a temporary queue bound to a direct, fanout, topic or headers exchange; from the others it would take messages away"),
+        Capability.LOOK_STORED: _KEEPS_NOTHING,
+        Capability.SEEK_NUMBER: _KEEPS_NOTHING,
+        Capability.SEEK_TIME: _KEEPS_NOTHING,
+        Capability.SEEK_LAST: _KEEPS_NOTHING,
+    },
+}
+
+descriptor = Descriptor(
+    name="rabbitmq", title="RabbitMQ", schemes=("amqp", "amqps"), implementation="brokercli.backends.rabbitmq.backend:RabbitMQBackend", client="pika",
+    install="python -m pip install 'pika>=1.4.4,<1.5'", kinds=("queue", "stream", "exchange"), default_port=5672, support=SUPPORT)
