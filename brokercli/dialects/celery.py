@@ -1,0 +1,33 @@
+"""Celery (kombu) on RabbitMQ: it has no dead letters of its own; its queues are given a dead-letter exchange, and a task
+that is rejected without requeue ends there.
+
+Name and retries of the task are the sender's own headers and stay. Native delayed delivery passes through the wait
+queues `celery_delayed_0` to `celery_delayed_27`, which are never where a task failed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from brokercli.dialects.dialect import Dialect
+from brokercli.dialects.rabbitmq_x_death import fill_in, read_deaths
+from brokercli.dialects.reading import Reading
+from brokercli.model.dead_letter import DeadLetter
+
+_WAIT_QUEUE = re.compile(r"celery_delayed_\d{1,3}", re.ASCII)
+
+
+def read(reading: Reading) -> DeadLetter | None:
+    """Read a task that died; None for a message that died and is no task, or a task that did not die."""
+    deaths = read_deaths(reading)
+    if not deaths or not reading.all("task") or not reading.all("id"):
+        return None
+    letter = reading.letter(dialect.name)
+    fill_in(reading, letter, deaths, frozenset(death.queue for death in deaths if _WAIT_QUEUE.fullmatch(death.queue)))
+    letter.consumer = reading.text("task")
+    retries = reading.count("the header retries", reading.last("retries"))
+    letter.attempts = letter.attempts if retries is None else retries + 1
+    return letter
+
+
+dialect = Dialect("celery", read, frozenset({"rabbitmq"}), signs=frozenset({"task"}))

@@ -1,0 +1,47 @@
+"""No framework anybody knows, but headers whose names speak: x-original-topic, X-Exception-Message, dlq-reason, …
+
+Tried last. Names are compared whatever their case, with `-` or `_`, behind one of the usual prefixes.
+"""
+
+from __future__ import annotations
+
+from brokercli.dialects.dialect import Dialect
+from brokercli.dialects.reading import Reading
+from brokercli.dialects.written_fields import read_fields
+from brokercli.model.dead_letter import Confidence, DeadLetter
+
+_PREFIXES = ("x-", "x-dlq-", "dlq-", "x-dead-letter-", "dead-letter-")
+_STEMS = {
+    "topic": ("original-topic", "source-topic"), "subject": ("original-subject", "source-subject"), "queue": ("original-queue", "source-queue"),
+    "exchange": ("original-exchange",), "routing_key": ("original-routing-key", "original-routingkey"),
+    "stream": ("original-stream",), "partition": ("original-partition",), "offset": ("original-offset",), "sequence": ("original-sequence",),
+    "reason": ("reason", "failure-reason", "dead-letter-reason", "failed-reason"),
+    "exception": ("exception-class", "exception-type", "exception-fqcn", "exception-name", "error-class", "error-type"),
+    "exception_message": ("exception-message", "error-message", "error", "last-error", "exception"),
+    "stack_trace": ("exception-stacktrace", "exception-stack-trace", "error-stacktrace", "error-stack", "stacktrace", "stack-trace"),
+    "attempts": ("attempts", "retry-count", "delivery-count", "attempt", "retries"),
+    "consumer": ("consumer", "failed-consumer"), "group": ("consumer-group", "group-id", "original-consumer-group"),
+    "failed_at": ("failed-at", "dead-lettered-at", "failure-time", "failure-timestamp", "failed-timestamp"),
+    "original_time": ("original-timestamp",)}
+# without a prefix only the unmistakable ones
+_BARE = frozenset(stem for stems in _STEMS.values() for stem in stems if stem.startswith("original-"))
+
+
+def spellings(stem: str) -> tuple[str, ...]:
+    """Return every header name, in lower case, that a stem is read from."""
+    names = [f"{prefix}{stem}" for prefix in _PREFIXES] + ([stem] if stem in _BARE else [])
+    return tuple(dict.fromkeys(spelled for name in names for spelled in (name, name.replace("-", "_"))))
+
+
+FIELDS = {meaning: tuple(name for stem in stems for name in spellings(stem)) for meaning, stems in _STEMS.items()}
+_TELLING = frozenset(name for meaning in ("topic", "subject", "queue", "exchange", "exception", "exception_message", "stack_trace") for name in FIELDS[meaning])
+_TELLING |= frozenset(name for name in FIELDS["reason"] if name not in ("x-reason", "x_reason"))
+NAMES = frozenset(name for names in FIELDS.values() for name in names)
+
+
+def read(reading: Reading) -> DeadLetter | None:
+    """Read the headers that speak; the home is likely, no more."""
+    return read_fields(reading, dialect.name, FIELDS, Confidence.LIKELY)
+
+
+dialect = Dialect("generic", read, frozenset({"kafka", "nats", "rabbitmq"}), signs=_TELLING, adds=NAMES, ignores_case=True)

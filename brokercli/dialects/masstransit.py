@@ -1,0 +1,56 @@
+"""MassTransit: `<queue>_error` (faults) and `<queue>_skipped` (no consumer wanted it).
+
+The body is MassTransit's own envelope and stays as it is. `MT-Fault-InputAddress` is the URI of the queue it was
+received from; a skipped message may have none, and its queue's name tells.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from brokercli.dialects.dialect import Dialect
+from brokercli.dialects.reading import Reading
+from brokercli.dialects.values import moment_of
+from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
+
+
+def read(reading: Reading) -> DeadLetter | None:
+    """Read a moved message; None without MT-Reason or a fault."""
+    if not reading.folded("mt-reason") and not reading.folded("mt-fault-inputaddress") and not reading.folded("mt-fault-exceptiontype"):
+        return None
+    address = reading.first_text("mt-fault-inputaddress")
+    letter = reading.letter(dialect.name, _homes(reading, address))
+    letter.reason = reading.first_text("mt-reason") or "fault"
+    letter.exception = reading.first_text("mt-fault-exceptiontype")
+    letter.exception_message = reading.first_text("mt-fault-message")
+    letter.stack_trace = reading.first_text("mt-fault-stacktrace")
+    letter.consumer = reading.first_text("mt-fault-consumertype")
+    retries = next(iter(reading.folded("mt-fault-retrycount")), None)
+    counted = reading.count("MT-Fault-RetryCount", retries)
+    letter.attempts = None if counted is None else counted + 1
+    letter.last_death = moment_of(next(iter(reading.folded("mt-fault-timestamp")), None))
+    letter.journey = (Hop(letter.home.address.name if letter.home else address, letter.reason, time=letter.last_death),)
+    return letter
+
+
+def queue_of(address: str) -> str:
+    """Return the queue of `rabbitmq://host/vhost/queue?temporary=true` or `queue:name`; empty where there is none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return unquote(parts.path.rpartition("/")[2] if parts.scheme != "queue" else parts.path)
+
+
+def _homes(reading: Reading, address: str) -> list[Home | None]:
+    homes: list[Home | None] = []
+    if address:
+        homes.append(reading.home(queue_of(address), "MT-Fault-InputAddress", place={"address": address}))
+    for suffix in ("_error", "_skipped"):
+        if reading.lies_in.endswith(suffix):
+            homes.append(reading.home(reading.lies_in.removesuffix(suffix), f"the name of its queue without {suffix}", Confidence.LIKELY))
+    return homes
+
+
+dialect = Dialect("masstransit", read, frozenset({"rabbitmq"}), sign_prefixes=("mt-fault-", "mt-reason"), ignores_case=True,
+                  adds=frozenset({"mt-reason", "mt-redelivery-count"}), adds_prefixes=("mt-fault-", "mt-host-"))

@@ -1,0 +1,44 @@
+"""What brokercli writes on a letter it puts back, so that one that dies again and again is noticed. As untrusted as
+any other header: a broker in 4.x no longer continues x-death counts of a message that was published again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from brokercli.dialects.names import shown
+from brokercli.dialects.reading import KIND_OF
+from brokercli.dialects.values import count_of, integer_of
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.message import Header, Message, Record
+from brokercli.model.position import format_time
+
+FROM = "x-brokercli-redriven-from"
+AT = "x-brokercli-redriven-at"
+COUNT = "x-brokercli-redriven-count"
+OWN = frozenset({FROM, AT, COUNT})
+
+
+def count_redrives(headers: tuple[Header, ...]) -> int | None:
+    """Return how often brokercli has put this message back: 0 without our counter, the largest where it repeats, None
+    where one cannot be believed."""
+    counts = [count_of(integer_of(value)) for name, value in headers if name == COUNT]
+    if not counts:
+        return 0
+    believed = [count for count in counts if count is not None]
+    return max(believed) if len(believed) == len(counts) else None
+
+
+def stamp(message: Message, letter: DeadLetter, at: int) -> Message:
+    """Return the message with our three headers at its end, each once: where the letter lay, when it is put back (`at`,
+    nanoseconds since 1970), and the how manieth time that is. A counter not to be believed starts again at 1; whoever
+    calls this has decided that it may."""
+    kept = tuple(header for header in message.headers if header[0] not in OWN)
+    number = (letter.redrives or 0) + 1
+    own: tuple[Header, ...] = ((FROM, _where(letter.record).encode()), (AT, format_time(at).encode()), (COUNT, b"%d" % number))
+    return replace(message, headers=kept + own)
+
+
+def _where(record: Record) -> str:
+    kind = KIND_OF.get(record.broker, "topic")
+    name = record.place.get(kind) or record.place.get("stream") or ""
+    return f"{kind}:{shown(str(name))} {shown(record.position)}".rstrip()

@@ -1,0 +1,86 @@
+"""From a dead letter to the message that is put back: what the producer sent, less what others added."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from brokercli.dialects.broker_headers import added_by_broker, properties_to_strip
+from brokercli.dialects.dialect import Dialect
+from brokercli.dialects.redrive_headers import OWN, count_redrives
+from brokercli.model.address import Address
+from brokercli.model.dead_letter import Confidence, DeadLetter, Home
+from brokercli.model.errors import Failed
+from brokercli.model.message import Message, Record
+
+
+def note_additions(letter: DeadLetter, dialect: Dialect | None, reserved: tuple[Dialect, ...] = ()) -> None:
+    """Enter into the letter what will be stripped, and how often brokercli has put it back. `reserved` are the dialects
+    whose names are stripped whoever wrote the letter; an original that was fetched has none of either."""
+    message = letter.unwrapped or letter.record.message
+    letter.stripped = _additions(dialect, reserved, letter.record.broker, tuple([name for name, _ in message.headers]))
+    letter.stripped_properties = properties_to_strip(message.properties)
+    letter.redrives = count_redrives(message.headers)
+    if letter.redrives is None:
+        letter.remarks += ("the count of redrives it carries cannot be believed",)
+
+
+@lru_cache(maxsize=2048)
+def _additions(dialect: Dialect | None, reserved: tuple[Dialect, ...], broker: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    writers = reserved if dialect is None else (dialect, *reserved)
+    return tuple(name for name in dict.fromkeys(names)
+                 if name in OWN or added_by_broker(broker, name) or any(writer.added(name) for writer in writers))
+
+
+def to_message(letter: DeadLetter) -> Message:
+    """Return what to put back: body, key and headers bit-exact and in order, less what `letter.stripped` names.
+
+    Its `route` is the name of the best home (topic, subject, queue, or an exchange's routing key), for a destination
+    that leaves the routing open. Id, time and partition are left to whoever publishes: the old id would be taken for a
+    duplicate, an old time makes it eligible for deletion at once, and only the operation knows whether the topic still
+    has as many partitions. Raises Failed for a pointer whose original has not been fetched.
+    """
+    if not letter.complete:
+        where = ", ".join(f"{name} {value}" for name, value in (letter.pointer or {}).items())
+        raise Failed(f"This letter only points at its original ({where}), which has not been fetched.")
+    message, home = letter.unwrapped or letter.record.message, letter.home
+    stripped = frozenset(letter.stripped)
+    route = None if home is None else home.address.route if home.address.kind == "exchange" else home.address.name
+    return Message(
+        body=message.body, key=message.key,
+        headers=tuple(header for header in message.headers if header[0] not in stripped) if stripped else message.headers,
+        route=route, properties={name: value for name, value in message.properties.items() if name not in letter.stripped_properties},
+        origin=letter.record.broker)
+
+
+def attach_original(letter: DeadLetter, original: Record) -> DeadLetter:
+    """Complete a pointer with the record it points at, in place, and return it.
+
+    A JetStream advisory knows no subject: the original's becomes the home. Raises Failed when the record lies elsewhere
+    than the pointer says, so that a message is never put back in another's place, and for a pointer that says too little.
+    """
+    if not any(isinstance((letter.pointer or {}).get(number), int) for number in ("offset", "sequence")):
+        raise Failed("This letter does not say which message it points at.")
+    for name, value in (letter.pointer or {}).items():
+        if original.place.get(name) != value:
+            raise Failed(f"The letter points at {name} {value}; what was fetched lies at {name} {original.place.get(name)}.")
+    letter.fetched, letter.unwrapped, letter.original_time = True, original.message, original.time
+    subject = original.place.get("subject")
+    if not letter.homes and isinstance(subject, str):
+        letter.homes = (Home(Address(subject, "subject"), "the subject of the original", Confidence.CERTAIN, dict(letter.pointer or {})),)
+    letter.lost = ()
+    note_additions(letter, None)
+    return letter
+
+
+def original_is_gone(letter: DeadLetter) -> DeadLetter:
+    """Enter that the original a pointer points at is no longer stored, and return the letter.
+
+    Where the record carries a copy of key and body, that copy goes back then: `complete` becomes true, and `lost` says
+    what the copy lacks. Where it does not, nothing can go back.
+    """
+    message = letter.record.message
+    letter.remarks += ("the original it points at is no longer stored",)
+    if letter.record.broker == "kafka" and (message.body is not None or message.key is not None):
+        letter.fetched, letter.unwrapped = True, Message(body=message.body, key=message.key, origin=message.origin)
+        letter.lost += ("the original's headers: the broker copies key and body only",)
+    return letter

@@ -1,0 +1,34 @@
+"""The class of an exception, out of the text a runtime prints for it."""
+
+from __future__ import annotations
+
+import re
+
+_CLASS = re.compile(r"[A-Za-z_$][\w$`+]*(?:[.:]{1,2}[A-Za-z_$<][\w$<>`+]*)*")
+_CAUSED_BY = "Caused by: "
+_ENOUGH = 200_000
+
+
+def class_of(text: str) -> str:
+    """Return `java.lang.IllegalStateException` of `java.lang.IllegalStateException: no such order`; empty where the text
+    does not begin like that."""
+    head, colon, _ = text[:500].lstrip().partition("\n")[0].partition(": ")
+    head = head.removeprefix("Exception in thread ").strip()
+    if _CLASS.fullmatch(head) and (colon or "." in head or head.endswith(("Error", "Exception"))):
+        return head
+    return ""
+
+
+def root_class_of(stack_trace: str) -> str:
+    """Return the class after the last `Caused by:` of a Java stack trace, else the class it begins with."""
+    text = stack_trace[:_ENOUGH]
+    cause = text.rfind(f"\n{_CAUSED_BY}")
+    return class_of(text[cause + 1 + len(_CAUSED_BY):]) if cause >= 0 else class_of(text)
+
+
+def root_message_of(stack_trace: str) -> str:
+    """Return the message after the last `Caused by:` of a Java stack trace, else the one it begins with; one line."""
+    text = stack_trace[:_ENOUGH]
+    cause = text.rfind(f"\n{_CAUSED_BY}")
+    line = text[cause + 1 + len(_CAUSED_BY):] if cause >= 0 else text
+    return line.lstrip().partition("\n")[0].partition(": ")[2].rstrip()
