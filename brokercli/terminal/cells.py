@@ -23,14 +23,14 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
 
 def folded(text: str, width: int, following: int | None = None) -> list[str]:
     """Break `text` into lines of at most `width` columns (`following`: all but the first): after a space where there is one,
-    inside a word where not."""
+    after a joint of a name (`.`, `/`, `-`) or inside a word where not."""
     lines: list[str] = []
     while width_of(text) > width:
         head = _head(text, width) or text[:1]
         if text[len(head)] != " ":
-            space = head.rfind(" ")
             # a line that breaks in its first third says less than one that breaks a long word
-            head = head[:space + 1] if space > width // 3 else head
+            space, joint = head.rfind(" "), max(map(head.rfind, "./-_:,"))
+            head = head[:space + 1] if space > width // 3 else head[:joint + 1] if joint > width // 2 else head
         text = text[len(head):].lstrip(" ")
         lines.append(head.rstrip(" "))
         width = width if following is None else following

@@ -64,11 +64,11 @@ class Interrupt:
         return self.requested
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self._streams.moving:
+            self._streams.end_line()
         if not self.requested:
             self.requested = True
             self.exit_code = int(_CODES[signal.Signals(number)])
-            if number == signal.SIGINT and self._streams.moving:
-                self._streams.end_line()
             # not threading.Thread: its locks may be held by the code this handler interrupted
             _thread.start_new_thread(self._explain, ())
             return
@@ -81,4 +81,4 @@ class Interrupt:
         if self._closed.acquire(timeout=PATIENCE):
             self._closed.release()
         elif self._stopped_at is None:
-            self._streams.say("stopping, as soon as what is in flight is settled; once more stops at once")
+            self._streams.say("stopping once what is in flight is settled; Ctrl-C again stops now")

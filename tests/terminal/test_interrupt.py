@@ -1,0 +1,162 @@
+"""Signals: the first asks, the second stops, and what was ignored stays ignored."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from brokercli.terminal.interrupt import Interrupt, StopNow
+
+
+def test_nothing_is_requested_until_a_signal_comes(capture: Callable[..., Any]) -> None:
+    with Interrupt(capture().streams) as interrupt:
+        assert (interrupt.requested, interrupt.stopping(), interrupt.exit_code) == (False, False, 0)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_the_first_signal_asks_to_stop_and_says_with_which_code(capture: Callable[..., Any], number: signal.Signals, code: int) -> None:
+    with Interrupt(capture().streams) as interrupt:
+        signal.raise_signal(number)
+        assert (interrupt.requested, interrupt.stopping(), interrupt.exit_code) == (True, True, code)
+
+
+def test_the_second_signal_stops_now_with_the_code_of_the_first(capture: Callable[..., Any]) -> None:
+    with Interrupt(capture().streams) as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(StopNow) as caught:
+            signal.raise_signal(signal.SIGINT)
+        assert caught.value.exit_code == interrupt.exit_code == 143
+
+
+def test_hammering_does_not_cut_off_the_report_of_the_second(capture: Callable[..., Any]) -> None:
+    with Interrupt(capture().streams):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(StopNow):
+            signal.raise_signal(signal.SIGINT)
+        for _ in range(5):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_afterwards_signals_do_what_they_did_before(capture: Callable[..., Any]) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with Interrupt(capture().streams):
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_signal_that_was_ignored_stays_ignored(capture: Callable[..., Any]) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupt(capture().streams) as interrupt:
+            signal.raise_signal(signal.SIGHUP)
+            assert not interrupt.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_on_another_thread_it_does_nothing(capture: Callable[..., Any]) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    seen: list[object] = []
+
+    def work() -> None:
+        with Interrupt(capture().streams) as interrupt:
+            seen.extend((interrupt.requested, signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False, handler]
+
+
+PROGRAM = """
+import os, sys, time
+from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.streams import Streams
+streams = Streams.system()
+with Interrupt(streams) as interrupt:
+    try:
+        streams.say("ready")
+        while not interrupt.requested or "slow" in sys.argv:
+            time.sleep(0.01)
+    except StopNow:
+        streams.say("stopped now")
+os._exit(interrupt.exit_code)
+"""
+
+
+def start(*arguments: str) -> tuple[int, int]:
+    process, master = pty.fork()
+    if process == 0:
+        os.execve(
+            sys.executable, [sys.executable, "-c", PROGRAM, *arguments], {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}
+        )
+    return process, master
+
+
+def read_until(master: int, text: bytes) -> bytes:
+    shown = b""
+    while text not in shown:
+        shown += os.read(master, 4096)
+    return shown
+
+
+def read_to_the_end(master: int) -> bytes:
+    shown = b""
+    while True:
+        try:
+            shown += os.read(master, 4096)
+        except OSError:  # the other side is closed
+            os.close(master)
+            return shown
+
+
+def test_control_c_that_stops_at_once_needs_no_words() -> None:
+    process, master = start()
+    read_until(master, b"ready\r\n")
+    os.write(master, b"\x03")
+    assert read_to_the_end(master) == b"^C\r\n"
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+
+
+def test_control_c_that_takes_its_time_says_what_a_second_one_does() -> None:
+    process, master = start("slow")
+    read_until(master, b"ready\r\n")
+    os.write(master, b"\x03")
+    read_until(master, b"stopping once what is in flight is settled; Ctrl-C again stops now\r\n")
+    os.write(master, b"\x03")
+    assert read_to_the_end(master) == b"^C\r\nstopped now\r\n"
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+
+
+WRITER = """
+import os
+from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.streams import Streams
+streams = Streams.system()
+with Interrupt(streams) as interrupt:
+    try:
+        streams.say("ready")
+        streams.write(bytes(1 << 22))
+    except StopNow:
+        streams.say("stopped")
+os._exit(interrupt.exit_code)
+"""
+
+
+def test_a_write_that_waits_for_its_reader_is_stopped_by_the_second_signal() -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.readline().startswith(b"stopping")
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.readline() == b"stopped\n"
+        assert process.wait() == 143

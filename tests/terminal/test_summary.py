@@ -1,0 +1,114 @@
+"""The last line of a run, and its report."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brokercli.model.errors import LocalIO
+from brokercli.model.receipt import Account
+from brokercli.terminal.progress import spoken_duration
+from brokercli.terminal.summary import summarise, write_report
+
+
+def test_the_line_counts_everything_that_was_read(capture: Callable[..., Any]) -> None:
+    captured = capture()
+    summarise(captured.streams, "published", Account(1000, 998, 2, 0, 0), exit_code=3, seconds=0.41)
+    assert captured.err == "published: read 1,000, confirmed 998, refused 2, unknown 0, skipped 0 in 0.4 s\n"
+    assert captured.out == b""
+
+
+def test_a_longer_run_says_its_rate_and_what_else_is_worth_knowing(capture: Callable[..., Any]) -> None:
+    captured = capture()
+    summarise(captured.streams, "published", Account(20_000, 20_000), exit_code=0, seconds=10, extra={"duplicates": 1200})
+    assert captured.err == "published: read 20,000, confirmed 20,000, refused 0, unknown 0, skipped 0 in 10 s (2,000/s); duplicates 1,200\n"
+
+
+@pytest.mark.parametrize(
+    ("unknown", "words"), [(1, "1 message was sent and its verdict never came: it may be stored, or not."), (2000, "2,000 messages were sent")]
+)
+def test_unknown_is_explained_with_the_next_step_even_when_quiet(capture: Callable[..., Any], unknown: int, words: str) -> None:
+    captured = capture()
+    summarise(captured.streams, "published", Account(unknown, unknown=unknown), exit_code=4, seconds=1, quiet=True)
+    assert captured.err.count("\n") == 1
+    assert words in captured.err
+    assert "Look before sending again" in captured.err
+
+
+def test_quiet_says_nothing_when_nothing_is_in_doubt(capture: Callable[..., Any]) -> None:
+    captured = capture()
+    summarise(captured.streams, "published", Account(3, 1, 2), exit_code=3, seconds=1, quiet=True)
+    assert captured.err == ""
+
+
+def test_for_a_program_the_summary_is_one_json_object(capture: Callable[..., Any]) -> None:
+    captured = capture()
+    summarise(captured.streams, "replayed", Account(3, 1, 1, 1), exit_code=4, seconds=1.23456, extra={"duplicates": 1}, output_json=True)
+    assert orjson.loads(captured.err) == {
+        "summary": "replayed",
+        "read": 3,
+        "confirmed": 1,
+        "refused": 1,
+        "unknown": 1,
+        "skipped": 0,
+        "exit_code": 4,
+        "seconds": 1.235,
+        "duplicates": 1,
+    }
+
+
+def test_a_report_is_private_json_in_place_of_the_last(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_text("the last one")
+    write_report(str(report), "published", Account(2, 2), exit_code=0, seconds=0.5)
+    assert orjson.loads(report.read_bytes()) == {
+        "summary": "published",
+        "read": 2,
+        "confirmed": 2,
+        "refused": 0,
+        "unknown": 0,
+        "skipped": 0,
+        "exit_code": 0,
+        "seconds": 0.5,
+    }
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_report_through_a_link_replaces_what_it_points_at(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    write_report(str(tmp_path / "link.json"), "published", Account(), exit_code=0, seconds=0)
+    assert orjson.loads((tmp_path / "real.json").read_bytes())["summary"] == "published"
+    assert (tmp_path / "link.json").is_symlink()
+
+
+def test_a_report_may_go_to_a_device() -> None:
+    write_report("/dev/null", "published", Account(), exit_code=0, seconds=0)
+
+
+@pytest.mark.parametrize("path", ["missing/report.json", "."])
+def test_a_report_that_cannot_be_written_is_a_local_failure(tmp_path: Path, path: str) -> None:
+    with pytest.raises(LocalIO, match="cannot be written"):
+        write_report(str(tmp_path / path), "published", Account(), exit_code=0, seconds=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.floats(0, 1e6))
+def test_a_duration_is_spoken_in_a_few_words(seconds: float) -> None:
+    assert len(spoken_duration(seconds)) <= 13
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spoken"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (119.4, "119 s"), (200, "3 min 20 s"), (3900, "65 min 00 s"), (7500, "2 h 05 min")],
+)
+def test_a_duration_is_as_exact_as_it_is_useful(seconds: float, spoken: str) -> None:
+    assert spoken_duration(seconds) == spoken
