@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import orjson
 import pytest
@@ -208,7 +209,7 @@ def test_a_wildcard_is_no_destination(cli: CommandLine, make_place: Callable[...
 
 def test_full_output_and_a_reader_that_leaves_are_told_apart(cli: CommandLine, place: Place) -> None:
     assert cli("publish", place.url, stdin=b"line\n" * 2000).code == 0
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         ended = cli.finish(cli.start("replay", place.url, stdout=full.fileno()))
     assert ended.code == 10
     assert "No space left on device" in ended.stderr
