@@ -67,6 +67,8 @@ class KafkaPublisher(Publisher):
         """Make a producer; what the one before it knew of its messages has been counted."""
         self._troubles = Troubles()
         self._sent = Sent()
+        self._renew = False
+        """Whether this producer is spent, and the next message needs a new one."""
         self._produced = 0
         """Messages given to this producer."""
         self._failed = 0
@@ -88,10 +90,8 @@ class KafkaPublisher(Publisher):
         self._producer.list_topics(self._topic, timeout=self._connection.connect_timeout)
 
     def send(self, messages: Sequence[Message]) -> int:
-        produce, report, topic = self._producer.produce, self._report, self._topic
+        produce, report, topic = self._ready().produce, self._report, self._topic
         index = first = self._accepted
-        if not self.in_flight:
-            self._progress = monotonic()
         for message in messages:
             try:
                 value, key, headers, partition, timestamp = to_kafka(message)
@@ -121,10 +121,8 @@ class KafkaPublisher(Publisher):
             template = self._policy.template
             return self.send([Message(body, template.key, template.headers, template.id, template.time, template.partition, None,
                                       template.properties, template.origin) for body in bodies])
-        produce, report, topic = self._producer.produce, self._report, self._topic
+        produce, report, topic = self._ready().produce, self._report, self._topic
         index = first = self._accepted
-        if not self.in_flight:
-            self._progress = monotonic()
         for body in bodies:
             try:
                 produce(topic, body, key, partition, MethodType(report, index), None, timestamp, headers)
@@ -140,6 +138,13 @@ class KafkaPublisher(Publisher):
                 self._producer.poll(0)
         self._accepted = index
         return index - first
+
+    def _ready(self) -> Any:
+        if self._renew:
+            self._start()
+        if not self.in_flight:
+            self._progress = monotonic()
+        return self._producer
 
     def _note_old_times(self) -> None:
         self._oldest_kept = 0
@@ -196,20 +201,14 @@ class KafkaPublisher(Publisher):
         if self._timed_out and self.in_flight and monotonic() - self._progress >= self._policy.delivery_timeout:
             raise lost_for_good(self._troubles.specific, self._connection, self._policy.delivery_timeout)
         if self._troubles.fatal is not None:
-            self._renew()
+            self._give_up()
+            if self._troubles.fatal.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+                raise lost_for_good(self._troubles.fatal, self._connection, 0)
         return self._take()
 
     def _take(self) -> Receipts:
         news, self._news = self._news, Receipts()
         return news
-
-    def _renew(self) -> None:
-        """Replace a producer that has lost its sequence. librdkafka fails all its messages then: they are unknown."""
-        fatal = self._troubles.fatal
-        self._give_up()
-        if fatal is not None and fatal.code() in (KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED):
-            raise lost_for_good(fatal, self._connection, 0)
-        self._start()
 
     def finish(self, timeout: float) -> Receipts:
         deadline = monotonic() + timeout
@@ -218,14 +217,18 @@ class KafkaPublisher(Publisher):
             self._producer.flush(min(remaining, 0.5))
             self._serve(0)
         if self.in_flight or self._troubles.fatal is not None:
-            self._renew()
+            self._give_up()
         return self._take()
 
     def _give_up(self) -> None:
-        """Take back what is queued: what certainly never left is refused, the rest is unknown."""
-        self._again, again = [], self._again
-        for index, _ in again:
+        """Take back what is queued: what certainly never left is refused, the rest is unknown.
+
+        Nothing is sent by this producer any more: purged in mid-flight, or in a fatal error, it has lost its sequence.
+        """
+        self._renew = True
+        for index, _ in self._again:
             self._refuse(index, "refused together with an invalid neighbour in its batch")
+        self._again = []
         self._producer.purge()
         while self.in_flight:
             self._serve(0.05)

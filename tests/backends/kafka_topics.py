@@ -1,0 +1,129 @@
+"""Topics for one test, on a broker that many tests share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from brokercli.backends.contract import Publisher, PublishPolicy, Reader
+from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.model.address import Address
+from brokercli.model.connection import Connection
+from brokercli.model.message import Message, Record
+from brokercli.model.position import End, Position, Span, Start
+from brokercli.model.receipt import Receipts, Verdict
+
+
+class Topics:
+    """Makes topics with unnamed-by-anyone-else names and forgets them at the end; publishes and reads through the backend."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        host, _, port = address.rpartition(":")
+        self.connection = Connection("kafka", ((host, int(port)),))
+        self.admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+        self._made: list[str] = []
+        self._opened: list[KafkaBackend | Publisher | Reader] = []
+
+    def name(self) -> str:
+        """Return a name for a topic that is made elsewhere; it is deleted too."""
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        self._made.append(name)
+        return name
+
+    def make(self, partitions: int = 1, **settings: str) -> Address:
+        """Create a topic; settings with `_` for `.`."""
+        name = self.name()
+        config = {setting.replace("_", "."): value for setting, value in settings.items()}
+        self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
+        return Address(name, "topic")
+
+    def add_partitions(self, topic: Address, total: int) -> None:
+        """Grow a topic."""
+        self.admin.create_partitions([NewPartitions(topic.name, total)])[topic.name].result(10)
+
+    def delete_before(self, topic: Address, offset: int, partition: int = 0) -> None:
+        """Delete the records below an offset."""
+        place = TopicPartition(topic.name, partition, offset)
+        for future in self.admin.delete_records([place]).values():
+            future.result(10)
+
+    def delete(self, topic: Address) -> None:
+        """Delete a topic."""
+        self.admin.delete_topics([topic.name])[topic.name].result(10)
+
+    def backend(self) -> KafkaBackend:
+        """Open the backend under test; closed at the end."""
+        backend = KafkaBackend(self.connection)
+        self._opened.append(backend)
+        return backend
+
+    def publisher(self, topic: Address, **policy: Any) -> Publisher:
+        """Open a publisher; closed at the end."""
+        publisher = self.backend().publisher(topic, PublishPolicy(**policy))
+        self._opened.append(publisher)
+        return publisher
+
+    def look(self, topic: Address, start: Position | None = None, end: Position | None = None, *, follow: bool = False) -> Reader:
+        """Open a look, from the start to the end unless said otherwise; closed at the end."""
+        reader = self.backend().look(topic, Span(start or Start(), None if follow else end or End()))
+        self._opened.append(reader)
+        return reader
+
+    def fill(self, topic: Address, bodies: Sequence[bytes], partition: int = 0, times: Sequence[int] | None = None) -> None:
+        """Store bodies without the code under test; times in milliseconds."""
+        producer = self.producer()
+        for index, body in enumerate(bodies):
+            producer.produce(topic.name, body, partition=partition, timestamp=times[index] if times else 0)
+        assert producer.flush(10) == 0
+
+    def producer(self, **settings: Any) -> Producer:
+        """Return a client of our own, for what the backend cannot do (transactions)."""
+        return Producer({"bootstrap.servers": self.address, "log_level": 0, "message.max.bytes": 50_000_000,
+                         **{name.replace("_", "."): value for name, value in settings.items()}})
+
+    def read(self, topic: Address) -> list[Record]:
+        """Return everything that is stored, through the backend."""
+        return everything(self.look(topic))
+
+    def close(self) -> None:
+        """Close what was opened and delete what was made."""
+        for opened in reversed(self._opened):
+            opened.close()
+        if self._made:
+            for future in self.admin.delete_topics(self._made, request_timeout=5).values():
+                future.exception(10)
+
+
+def everything(reader: Reader) -> list[Record]:
+    """Read to the end."""
+    records: list[Record] = []
+    while not reader.finished:
+        batch = reader.read(20)
+        assert batch is not None or reader.finished, "nothing came for 20 s"
+        records += batch.records() if batch is not None else []
+    return records
+
+
+def bodies(records: Sequence[Record]) -> list[bytes | None]:
+    """Return the bodies."""
+    return [record.message.body for record in records]
+
+
+def publish(publisher: Publisher, messages: Sequence[Message]) -> Receipts:
+    """Send everything and wait for every verdict."""
+    total, sent = Receipts(), 0
+    while sent < len(messages):
+        sent += publisher.send(messages[sent:])
+        total.add(publisher.collect(0.1 if sent < len(messages) else 0))
+    total.add(publisher.finish(30))
+    return total
+
+
+def of_verdict(receipts: Receipts, verdict: Verdict) -> list[int]:
+    """Return the indices of the messages with a verdict that is not plain confirmation."""
+    return sorted(receipt.index for receipt in receipts.problems if receipt.verdict is verdict)
