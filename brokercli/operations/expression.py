@@ -94,7 +94,7 @@ def _check_names(text: str, variables: list[str], functions: list[str]) -> None:
         if name not in NAMES and name not in _TYPES and name not in bound:
             near = get_close_matches(name, NAMES, 1, 0.75)
             raise UsageProblem(f"--where asks about {name}, which no envelope has.",
-                               hint=f"did you mean {near[0]}?" if near else f"a field of a JSON body is value.{name}; the envelope has {', '.join(NAMES)}")
+                               hint=f"did you mean {near[0]}?" if near else f"a field of a JSON body is value.{name}")
     for name in functions:
         if name.isidentifier() and name not in _FUNCTIONS:
             near = get_close_matches(name, [*_FUNCTIONS, *_MACROS], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -15,6 +16,8 @@ from brokercli.terminal.streams import Streams
 
 # crash reports kept; the oldest go
 KEPT = 20
+# what a library of ours (the help's printer) lets through when it cannot write
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 
 
@@ -43,6 +46,11 @@ def present(error: BaseException, streams: Streams, *, debug: bool = False, outp
         case BrokercliError():
             _say(streams, str(error), error.hint, int(error.exit_code), output_json)
             return int(error.exit_code)
+        case BrokenPipeError():
+            return int(ExitCode.READER_LEFT)
+        case OSError(errno=number) if number in _NO_ROOM:
+            _say(streams, f"cannot write {error.filename or 'output'}: {error.strerror}", None, int(ExitCode.LOCAL_IO), output_json)
+            return int(ExitCode.LOCAL_IO)
     _say(streams, f"this is a bug: {_one_line(error)}", _keep(error, os.environ), int(ExitCode.FAILED), output_json)
     return int(ExitCode.FAILED)
 
@@ -52,8 +60,8 @@ def _say(streams: Streams, message: str, hint: str | None, exit_code: int, outpu
         streams.say_json({"error": message, "hint": hint, "exit_code": exit_code})
         return
     streams.say(f"brokercli: {message}", "bold red:")
-    for line in (hint or "").splitlines():
-        streams.say_hint(line)
+    if hint:
+        streams.say_hint(hint)
 
 
 def _one_line(error: BaseException) -> str:

@@ -65,7 +65,9 @@ class Progress:
 
 
 def spoken_duration(seconds: float) -> str:
-    """Write seconds as one says them: `0.4 s`, `42 s`, `3 min 20 s`, `1 h 05 min`."""
+    """Write seconds as one says them: `8 ms`, `0.4 s`, `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -109,8 +109,11 @@ class Streams:
         self._tell("\n".join(lines))
 
     def say_hint(self, text: str) -> None:
-        """Print what to type next; never folded, so that it can be copied."""
-        self._tell(f"  → {visible(text)}")
+        """Print what to do next, below what was said: an arrow for each line that does not begin with a space. A line with a
+        command in it is not folded, so that it can be copied."""
+        for line in text.splitlines():
+            shown = f"  {' ' if line.startswith(' ') else '→'} {visible(line)}"
+            self._tell(shown if "brokercli " in line else "\n".join(self._folded(shown, 4)))
 
     def say_json(self, value: object) -> None:
         """Print one JSON object on a line of standard error, for a program that reads there."""
@@ -145,12 +148,12 @@ class Streams:
             self._print("\n")
         return answer.strip().lower() in (b"y", b"yes")
 
-    def _folded(self, text: str) -> list[str]:
+    def _folded(self, text: str, indent: int = 2) -> list[str]:
         if not self.moving:
             return [text]
         width = max(terminal_width(self.stderr_fd), 20)
-        first, *others = folded(text, width, width - 2)
-        return [first, *(f"  {other}" for other in others)]
+        first, *others = folded(text, width, width - indent)
+        return [first, *(" " * indent + other for other in others)]
 
     def _tell(self, line: str) -> None:
         if self._status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,12 @@ def test_the_hint_stands_below_with_an_arrow(capture: Callable[..., Any]) -> Non
     assert captured.err == "brokercli: No context is chosen.\n  → brokercli local start\n  → brokercli context add NAME URL\n"
 
 
+def test_lines_of_a_hint_that_are_indented_belong_to_the_one_before(capture: Callable[..., Any]) -> None:
+    captured = capture()
+    present(UsageProblem("No broker.", hint="choose:\n  brokercli demo\n  a URL\nor ask"), captured.streams)
+    assert captured.err == "brokercli: No broker.\n  → choose:\n      brokercli demo\n      a URL\n  → or ask\n"
+
+
 @pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt(), 130), (StopNow(143), 143), (ReaderLeft("gone"), 141), (SystemExit(7), 7), (SystemExit(), 0)])
 def test_an_end_that_was_asked_for_is_silent(capture: Callable[..., Any], end: BaseException, code: int) -> None:
     captured = capture()
@@ -73,6 +80,20 @@ def test_for_a_program_an_error_is_one_json_object(capture: Callable[..., Any]) 
     assert present(Unreachable("x\n\u202e", hint="try"), captured.streams, output_json=True) == 5
     assert captured.err == '{"error":"x\\n\\u202e","hint":"try","exit_code":5}\n'
     assert orjson.loads(captured.err)["error"] == "x\n\u202e"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 10, "brokercli: cannot write output: No space left on device\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "journal"), 10, "brokercli: cannot write journal: No space left on device\n"),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_a_disk_that_is_full_is_no_bug_wherever_it_shows(capture: Callable[..., Any], error: OSError, code: int, said: str) -> None:
+    captured = capture()
+    assert present(error, captured.streams) == code
+    assert captured.err == said
 
 
 def raised() -> BaseException:

@@ -163,11 +163,11 @@ def test_a_line_that_is_said_stands_above_the_passing_one() -> None:
     assert screen == "\r50%\x1b[K\r\x1b[Ka note\r\n50%\r\x1b[Kdone\r\n"
 
 
-def test_a_long_line_folds_between_words_and_a_hint_does_not() -> None:
-    screen = on_a_terminal(
-        "s = Streams.system(); s.say('one two three four five six seven'); s.say_hint('brokercli tail orders.created --from start')", {}, columns=20
-    )
-    assert screen == "one two three four\r\n  five six seven\r\n  → brokercli tail orders.created --from start\r\n"
+def test_a_long_line_folds_between_words_and_a_command_to_copy_does_not() -> None:
+    program = "s = Streams.system(); s.say('one two three four five six seven'); s.say_hint('ask for more'); s.say_hint('brokercli tail orders.created')"
+    screen = on_a_terminal(program, {}, columns=20)
+    assert screen == "one two three four\r\n  five six seven\r\n  → ask for more\r\n  → brokercli tail orders.created\r\n"
+    assert on_a_terminal("Streams.system().say_hint('ask somebody for more')", {}, columns=20) == "  → ask somebody for\r\n    more\r\n"
 
 
 def test_in_a_pipe_nothing_is_folded() -> None:

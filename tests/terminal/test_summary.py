@@ -108,7 +108,7 @@ def test_a_duration_is_spoken_in_a_few_words(seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "spoken"),
-    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (119.4, "119 s"), (200, "3 min 20 s"), (3900, "65 min 00 s"), (7500, "2 h 05 min")],
+    [(0.0081, "8 ms"), (0.0996, "0.1 s"), (9.94, "9.9 s"), (9.96, "10 s"), (119.4, "119 s"), (200, "3 min 20 s"), (3900, "65 min 00 s"), (7500, "2 h 05 min")],
 )
 def test_a_duration_is_as_exact_as_it_is_useful(seconds: float, spoken: str) -> None:
     assert spoken_duration(seconds) == spoken
