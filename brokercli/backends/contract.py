@@ -5,14 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
-from brokercli.model.message import Message, Record
+from brokercli.model.errors import Unsupported
+from brokercli.model.message import Message, Place, Record
 from brokercli.model.position import Span
 from brokercli.model.receipt import Receipts
+
+if TYPE_CHECKING:
+    from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
 
 
 class Batch(ABC):
@@ -193,6 +197,28 @@ class Backend(ABC):
     @abstractmethod
     def describe(self, address: Address) -> Description:
         """Explain one resolved address."""
+
+    def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
+        """Yield the destinations of dead letters there are. `patterns` are names (with * and ?) that are taken for some
+        besides those of the known frameworks. Changes nothing."""
+        raise Unsupported("This broker plugin knows no dead letters.")
+
+    def look_letters(self, source: Address) -> LetterReader:
+        """Open a look at the letters of a resolved address, up to the end it has now.
+
+        Raises Unsupported, with the reason and the safe ways there are, where looking could cost a letter; NotFound;
+        Failed where the address holds no letters but work.
+        """
+        raise Unsupported("This broker plugin knows no dead letters.")
+
+    def repair(self, source: Address, policy: RepairPolicy) -> Repair:
+        """Open a run over the pending letters of a resolved address. Raises as `look_letters`, and Failed where another
+        run is at work there and cannot be shared with."""
+        raise Unsupported("This broker plugin knows no dead letters.")
+
+    def fetch(self, places: Sequence[Place]) -> list[Record | None]:
+        """Return the records that dead letters point at, None for each that is gone. Changes nothing."""
+        raise Unsupported("This broker plugin fetches no record by its place.")
 
     @abstractmethod
     def close(self) -> None:

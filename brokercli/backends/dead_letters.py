@@ -111,6 +111,11 @@ class Repair(ABC):
         """Take letters out of the pending ones without publishing: dropped, or redriven by a publisher of another broker."""
 
     @abstractmethod
+    def arrived(self) -> int | None:
+        """Return how many letters have come to the destination since the run was opened; None where that cannot be told.
+        Letters that were put back and died again are among them."""
+
+    @abstractmethod
     def close(self) -> None:
         """Give back what was read and not handled. May be called twice; raises nothing."""
 

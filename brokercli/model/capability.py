@@ -38,6 +38,10 @@ class Capability(StrEnum):
     """List what there is by name."""
     DESCRIBE = "describe"
     """Explain one of them."""
+    LOOK_LETTERS = "dead letters"
+    """Find dead letters in it and look at them, leaving them where and as they are."""
+    REDRIVE = "redrive"
+    """Put dead letters back where they came from, and take them out of the pending ones once that is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)

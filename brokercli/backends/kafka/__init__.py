@@ -19,6 +19,8 @@ SUPPORT: SupportTable = {
         Capability.SEEK_LAST: Support.full(),
         Capability.LIST: Support.full(),
         Capability.DESCRIBE: Support.full(),
+        Capability.LOOK_LETTERS: Support.not_yet("brokercli reads dead-letter topics as topics, and does not understand them yet"),
+        Capability.REDRIVE: Support.not_yet("brokercli puts no dead letters back yet"),
     },
 }
 

@@ -36,6 +36,8 @@ _STREAM: dict[Capability, Support] = {
     Capability.SEEK_LAST: Support.full(),
     Capability.LIST: Support.full(),
     Capability.DESCRIBE: Support.full(),
+    Capability.LOOK_LETTERS: Support.not_yet("brokercli reads streams of dead letters as streams, and does not understand them yet"),
+    Capability.REDRIVE: Support.not_yet("brokercli puts no dead letters back yet"),
 }
 _BY_SEQUENCE = "Read by sequence number, not through a consumer: nobody's messages are taken or kept back."
 _STORED_ELSEWHERE = "Where exactly one stream captures the subject; that stream is read, filtered by it."
@@ -55,6 +57,8 @@ _SUPPORT: SupportTable = {
         Capability.SEEK_TIME: Support.some(_STORED_ELSEWHERE),
         Capability.SEEK_LAST: Support.some(_STORED_ELSEWHERE),
         Capability.LIST: Support.some("NATS keeps no list of subjects; those that streams captured are listed with their stream."),
+        Capability.LOOK_LETTERS: Support.never("A subject keeps nothing; dead letters lie in streams."),
+        Capability.REDRIVE: Support.never("A subject keeps nothing; dead letters lie in streams."),
         Capability.DESCRIBE: Support.some("Which streams capture it and what they hold of it; core subscribers are not visible to a client."),
     },
     LIMITS_STREAM: dict(_STREAM),

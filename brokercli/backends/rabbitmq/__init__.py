@@ -29,6 +29,8 @@ _EVERYWHERE: dict[Capability, Support] = {
     Capability.DEDUPLICATE: Support.never("over AMQP 0.9.1 RabbitMQ recognises no duplicates"),
     Capability.LIST: Support.some("through the management API"),
     Capability.DESCRIBE: Support.some("through the management API; without it, only that it exists and how much a queue holds"),
+    Capability.LOOK_LETTERS: Support.not_yet("brokercli does not understand dead letters yet"),
+    Capability.REDRIVE: Support.not_yet("brokercli puts no dead letters back yet"),
 }
 _QUEUE: dict[Capability, Support] = _EVERYWHERE | {
     Capability.PUBLISH: Support.full(),
@@ -60,6 +62,8 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
         Capability.SEEK_NUMBER: _KEEPS_NOTHING,
         Capability.SEEK_TIME: _KEEPS_NOTHING,
         Capability.SEEK_LAST: _KEEPS_NOTHING,
+        Capability.LOOK_LETTERS: _KEEPS_NOTHING,
+        Capability.REDRIVE: _KEEPS_NOTHING,
     },
 }
 

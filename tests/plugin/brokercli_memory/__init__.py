@@ -26,6 +26,8 @@ SUPPORT: SupportTable = {
         Capability.SEEK_LAST: _FORGETS,
         Capability.LIST: Support.full(),
         Capability.DESCRIBE: Support.full(),
+        Capability.LOOK_LETTERS: Support.never("nothing dies here"),
+        Capability.REDRIVE: Support.never("nothing dies here"),
     },
 }
 
