@@ -21,9 +21,9 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-def folded(text: str, width: int, following: int | None = None) -> list[str]:
-    """Break `text` into lines of at most `width` columns (`following`: all but the first): after a space where there is one,
-    after a joint of a name (`.`, `/`, `-`) or inside a word where not."""
+def folded(text: str, width: int) -> list[str]:
+    """Break `text` into lines of at most `width` columns: after a space where there is one, after a joint of a name (`.`, `/`,
+    `-`) or inside a word where not."""
     lines: list[str] = []
     while width_of(text) > width:
         head = _head(text, width) or text[:1]
@@ -33,8 +33,25 @@ def folded(text: str, width: int, following: int | None = None) -> list[str]:
             head = head[:space + 1] if space > width // 3 else head[:joint + 1] if joint > width // 2 else head
         text = text[len(head):].lstrip(" ")
         lines.append(head.rstrip(" "))
-        width = width if following is None else following
     return [*lines, text]
+
+
+def folded_words(text: str, width: int, following: int) -> list[str]:
+    """Break prose into lines of at most `width` columns (`following`: all but the first) between words only: a path or an
+    address that is longer stays whole, to be copied."""
+    if width_of(text) <= width:
+        return [text]
+    margin = text[:len(text) - len(text.lstrip(" "))]
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}" if line else f"{margin}{word}" if not lines else word
+        if line and width_of(longer) > (following if lines else width):
+            lines.append(line)
+            line = word
+        else:
+            line = longer
+    return [*lines, line]
 
 
 def _head(text: str, width: int) -> str:

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 import orjson
 
 from brokercli.model.errors import LocalIO, ReaderLeft
-from brokercli.terminal.cells import folded, shortened
+from brokercli.terminal.cells import folded_words, shortened
 from brokercli.terminal.escape import visible, visible_json
 
 CLOSED = -1
@@ -152,7 +152,7 @@ class Streams:
         if not self.moving:
             return [text]
         width = max(terminal_width(self.stderr_fd), 20)
-        first, *others = folded(text, width, width - indent)
+        first, *others = folded_words(text, width, width - indent)
         return [first, *(" " * indent + other for other in others)]
 
     def _tell(self, line: str) -> None:

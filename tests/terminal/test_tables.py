@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from brokercli.model.description import Description, Section
 from brokercli.model.errors import UsageProblem
-from brokercli.terminal.cells import folded, padded, shortened, width_of
+from brokercli.terminal.cells import folded, folded_words, padded, shortened, width_of
 from brokercli.terminal.tables import print_description, print_table
 
 ROWS = [{"name": "orders", "messages": 1234567, "bytes": 123456789, "first_offset": 1234567}, {"name": "日本", "messages": None, "durable": True}]
@@ -109,6 +109,14 @@ def test_folding_loses_nothing_but_spaces_and_keeps_to_the_width(text: str, widt
     lines = folded(text, width)
     assert all(width_of(line) <= width for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+@given(st.lists(st.text(st.sampled_from("ab日/"), min_size=1, max_size=12), min_size=1, max_size=12), st.integers(4, 20))
+def test_folding_prose_keeps_every_word_whole(words: list[str], width: int) -> None:
+    lines = folded_words(f"  {' '.join(words)}", width, width - 2)
+    assert " ".join(lines).split() == words
+    assert lines[0].startswith("  ")
+    assert all(width_of(line) <= width or len(line.split()) == 1 for line in lines)
 
 
 @given(st.text(st.sampled_from("ab日e\u0301"), max_size=30), st.integers(0, 20))
