@@ -29,6 +29,7 @@ StartServer = Callable[..., SomeServer]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--broker", action="append", choices=BROKERS, default=[], help="leave out tests that need another broker; may be repeated")
+    parser.addoption("--regenerate", action="store_true", help="write the files that are made from the program (docs/commands.md, completions/…)")
 
 
 def pytest_configure(config: pytest.Config) -> None:

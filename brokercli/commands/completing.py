@@ -12,7 +12,8 @@ from typing import Any
 BUDGET = 0.9
 """Seconds from the start of the process until an answer is printed, complete or not; a shell's user waits for it."""
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-_NEEDS_BASH_QUOTES = re.compile(r"""([\s"'\\$`!&|;<>(){}\[\]*?#~^])""")
+_NEEDS_ESCAPE = re.compile(r"""[\s"'\\$`!&|;<>(){}\[\]*?#~^]""")
+_NEEDS_ESCAPE_IN_QUOTES = re.compile(r"""["\\$`]""")
 _FILES = ("FILE", "JOURNAL", "PATH", "DIRECTORY")
 
 Candidate = tuple[str, str]
@@ -20,23 +21,29 @@ Candidate = tuple[str, str]
 
 
 def answer(arguments: Sequence[str]) -> int:
-    """Print `words` or `files` and the candidates for `SHELL LINE`; the exit code is 0 whatever happens."""
+    """Print `words` or `files` and the candidates for `SHELL LINE [REPLACED]`; the exit code is 0 whatever happens.
+
+    LINE goes up to the cursor. REPLACED is the part of its last word that bash puts a candidate in the place of.
+    """
     began = time.monotonic()
-    shell, line = (*arguments, "", "")[:2]
+    shell, line, *replaced = (*arguments, "", "")[:3]
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)  # clients log there
-    words, incomplete = split_line(line)
+    words, incomplete, quote = split_line(line)
+    # `sudo brokercli`, `TZ=UTC brokercli`; an alias stands first
+    ours = next((place for place, word in enumerate(words) if word.rpartition("/")[2] == "brokercli"), 0)
     found: list[Candidate] = []
     files: list[bool] = []
-    worker = threading.Thread(target=_work, args=(words[1:], incomplete, found, files), daemon=True)
+    worker = threading.Thread(target=_work, args=(words[ours + 1:], incomplete, found, files), daemon=True)
     worker.start()
     worker.join(BUDGET - (time.monotonic() - began))
-    os.write(1, _spell(list(found), bool(files), shell, incomplete).encode(errors="replace"))
+    os.write(1, spell(list(found), bool(files), shell, incomplete, replaced[0], quote).encode(errors="replace"))
     return 0
 
 
-def split_line(line: str) -> tuple[list[str], str]:
-    """Split a command line up to the cursor into whole words and the one being typed, the quotes of a shell removed."""
+def split_line(line: str) -> tuple[list[str], str, str]:
+    """Split a command line up to the cursor into whole words and the one being typed, the quotes of a shell removed, and
+    the quote that is open at the end."""
     words: list[str] = []
     word, quote, begun, escaped = "", "", False, False
     for character in line:
@@ -57,7 +64,7 @@ def split_line(line: str) -> tuple[list[str], str]:
             word, begun = "", False
         else:
             word, begun = word + character, True
-    return words, word
+    return words, word, quote
 
 
 def _work(words: Sequence[str], incomplete: str, found: list[Candidate], files: list[bool]) -> None:
@@ -108,7 +115,7 @@ def _following(command: Any, pending: Any, position: int, seen: dict[str, str], 
         return _values(command, pending, seen, incomplete)
     if incomplete.startswith("-") and not options_over:
         name, equals, value = incomplete.partition("=")
-        option = _option(command, name) if equals else None
+        option = _option(command, name) if equals and name.startswith("--") else None
         if option is not None:
             return ((f"{name}={candidate[0]}", candidate[1]) if candidate else None for candidate in _values(command, option, seen, value))
         return [(text, _first_sentence(option.help)) for option in command.params if option.param_type_name == "option" and not option.hidden
@@ -146,17 +153,23 @@ def _first_sentence(text: str | None) -> str:
     return re.split(r"(?<=[.;:])\s|\n", (text or "").strip(), maxsplit=1)[0].rstrip(".;:")
 
 
-def _spell(found: list[Candidate], files: bool, shell: str, incomplete: str) -> str:
+def spell(found: list[Candidate], files: bool, shell: str, incomplete: str, replaced: str, quote: str) -> str:
+    """Return the answer as the shell's script reads it."""
     if files and not found:
         return "files\n"
     words = dict.fromkeys(found)
     if shell == "bash":
-        # readline replaces only what is behind the last break character, and takes the words as they are
-        breaks = os.environ.get("BROKERCLI_WORDBREAKS", "")
-        kept = max((incomplete.rfind(character) for character in breaks if character in ":=@"), default=-1) + 1
-        return "words\n" + "".join(f"{_NEEDS_BASH_QUOTES.sub(_escape, word[kept:])}\t{what}\n" for word, what in words)
+        # bash breaks words at : and =, replaces only what is behind, and takes what it gets as it would be typed
+        behind = split_line(replaced)[1]
+        kept = len(incomplete) - len(behind) if incomplete.endswith(behind) else 0
+        return "words\n" + "".join(f"{typed}\t{what}\n" for word, what in words if (typed := _typed(word[kept:], quote)) is not None)
     return "words\n" + "".join(f"{word}\t{what}\n" if what else f"{word}\n" for word, what in words)
 
 
-def _escape(match: re.Match[str]) -> str:
-    return f"\\{match[0]}"
+def _typed(word: str, quote: str) -> str | None:
+    """Spell a word so that bash reads it as nothing but text, inside the quote that is open."""
+    if quote == "'":
+        return None if "'" in word else word
+    if quote and "!" in word:  # an interactive bash looks for history there, and nothing can be written against it
+        return None
+    return (_NEEDS_ESCAPE_IN_QUOTES if quote else _NEEDS_ESCAPE).sub(r"\\\g<0>", word)

@@ -16,7 +16,7 @@ _brokercli() {
         else
             COMPREPLY+=("${line%%$'\t'*}")
         fi
-    done < <(BROKERCLI_WORDBREAKS=$COMP_WORDBREAKS brokercli __complete bash "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
+    done < <(brokercli __complete bash "${COMP_LINE:0:COMP_POINT}" "$2" 2>/dev/null)
     if [ "$first" = files ]; then
         compopt -o default
     elif [ "${#COMPREPLY[@]}" -eq 1 ]; then
@@ -33,7 +33,7 @@ ZSH = r"""#compdef brokercli
 _brokercli() {
     local -a answer words_plain words_open explained_plain explained_open
     local line value
-    answer=("${(@f)$(brokercli __complete zsh "$LBUFFER" 2>/dev/null)}")
+    answer=("${(@f)$(brokercli __complete zsh "${(j: :)words[1,CURRENT-1]} $QIPREFIX$IPREFIX$PREFIX" 2>/dev/null)}")
     if [[ $answer[1] == files ]]; then
         _files
         return

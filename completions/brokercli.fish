@@ -1,0 +1,12 @@
+# fish completion for brokercli; made by: brokercli completion fish
+function __brokercli_complete
+    set -l answer (brokercli __complete fish (commandline -cp | string collect) 2>/dev/null)
+    if test "$answer[1]" = files
+        __fish_complete_path (commandline -ct)
+    else
+        for line in $answer[2..-1]
+            echo $line
+        end
+    end
+end
+complete -c brokercli -f -a '(__brokercli_complete)'

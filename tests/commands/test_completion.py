@@ -1,0 +1,211 @@
+"""Completion: the scripts, the answers to a TAB, and a real bash that uses both."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brokercli.commands.app import COMMANDS
+from brokercli.commands.completing import spell, split_line
+from brokercli.commands.completion_scripts import SCRIPTS
+from tests.commandline import CommandLine, environment
+from tests.commands.conftest import Place
+
+
+def words(cli: CommandLine, line: str) -> list[str]:
+    """Return what can follow on a line."""
+    answer = cli("__complete", "fish", line)
+    assert (answer.code, answer.stderr) == (0, "")
+    first, *candidates = answer.stdout.decode().splitlines()
+    assert first == "words"
+    return [candidate.partition("\t")[0] for candidate in candidates]
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_the_script_of_every_shell_is_printed_to_standard_output(cli: CommandLine, shell: str) -> None:
+    ended = cli("completion", shell)
+    assert (ended.code, ended.stdout.decode(), ended.stderr) == (0, SCRIPTS[shell], "")
+
+
+def test_a_shell_that_is_not_known_is_refused_and_nothing_is_printed(cli: CommandLine) -> None:
+    ended = cli("completion", "tcsh")
+    assert (ended.code, ended.stdout) == (2, b"")
+    assert "tcsh" in ended.stderr
+
+
+def test_bash_takes_the_script_as_it_is() -> None:
+    subprocess.run(["bash", "-n"], input=SCRIPTS["bash"].encode(), check=True)
+
+
+def test_commands_options_and_choices_are_offered(cli: CommandLine) -> None:
+    assert words(cli, "brokercli ") == list(COMMANDS)
+    assert words(cli, "brokercli ta") == ["tail"]
+    assert words(cli, "cat x | sudo brokercli comp") == ["completion"]
+    assert {"--from", "--limit", "--output"} <= set(words(cli, "brokercli tail --"))
+    assert words(cli, "brokercli tail --output ") == ["auto", "json", "raw", "bodies"]
+    assert words(cli, "brokercli tail --output=j") == ["--output=json"]
+    assert words(cli, "brokercli context ") == ["add", "use", "ls", "show", "rm"]
+    assert words(cli, "brokercli help exit") == ["exit-codes"]
+    assert words(cli, "brokercli completion z") == ["zsh"]
+    assert words(cli, "brokercli nonsense ") == []
+
+
+def test_files_are_left_to_the_shell(cli: CommandLine) -> None:
+    assert cli("__complete", "fish", "brokercli publish orders -f ").stdout == b"files\n"
+    assert cli("__complete", "fish", "brokercli context add x --password-file ./").stdout == b"files\n"
+
+
+def test_contexts_are_offered_by_name_and_as_addresses(cli: CommandLine) -> None:
+    for name in ("staging", "prod"):
+        assert cli("context", "add", name, "--url", "nats://127.0.0.1:1").code == 0
+    assert words(cli, "brokercli tail orders --context s") == ["staging"]
+    assert words(cli, "brokercli context use ") == ["local", "prod", "staging"]
+    assert words(cli, "brokercli tail @") == ["@local/", "@prod/", "@staging/"]
+
+
+@pytest.mark.kafka
+def test_names_and_kinds_on_the_broker_are_offered_live(cli: CommandLine, make_place: Callable[[str], Place]) -> None:
+    place = make_place("kafka")
+    topic = place.name
+    assert cli("context", "add", "k", "--url", place.server).code == 0
+    assert words(cli, f"brokercli tail --context k {topic[:-2]}") == [topic]
+    assert words(cli, f"brokercli describe -c k topic:{topic[:-2]}") == [f"topic:{topic}"]
+    assert words(cli, f"brokercli tail @k/{topic[:-2]}") == [f"@k/{topic}"]
+    assert words(cli, "brokercli tail -c k topi") == ["topic:"]
+
+
+@pytest.fixture
+def mute() -> Iterator[int]:
+    """Return a port that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["kafka", "nats", "amqp"])
+def test_a_broker_that_is_away_or_mute_is_silently_nothing(cli: CommandLine, mute: int, scheme: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        for name, port in (("away", closed.getsockname()[1]), ("mute", mute)):
+            assert cli("context", "add", name, "--url", f"{scheme}://127.0.0.1:{port}").code == 0
+            assert words(cli, f"brokercli tail -c {name} ord") == []
+
+
+def test_the_local_broker_is_not_started_by_a_tab(cli: CommandLine) -> None:
+    assert cli("context", "use", "local").code == 0
+    assert words(cli, "brokercli tail ord") == []
+    assert cli("local", "status").code == 1
+
+
+def test_nobody_is_asked_and_no_slow_password_command_is_waited_for(cli: CommandLine) -> None:
+    assert cli("context", "add", "slow", "--url", "nats://127.0.0.1:1", "--user", "a", "--password-command", "sleep 600").code == 0
+    began = time.monotonic()
+    assert words(cli, "brokercli tail -c slow ord") == []
+    assert time.monotonic() - began < 60  # far from 600, whatever the machine does meanwhile
+
+
+def test_a_broken_configuration_is_silently_nothing(cli: CommandLine) -> None:
+    path = cli.home / "config_home" / "brokercli" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("][")
+    assert words(cli, "brokercli tail ord") == []
+    assert words(cli, "brokercli tail --context ") == []
+    assert words(cli, "brokercli ta") == ["tail"]
+
+
+@given(st.lists(st.text(st.characters(blacklist_characters="\x00\n", blacklist_categories=["Cs"]), min_size=1), min_size=1, max_size=4))
+def test_a_line_is_split_as_a_shell_would(parts: list[str]) -> None:
+    quoted = " ".join("'" + part.replace("'", "'\\''") + "'" for part in parts)
+    assert split_line(f"{quoted} x") == (parts, "x", "")
+
+
+@pytest.mark.parametrize("name", [
+    "$(touch owned)", "`touch owned`", "a b", "a;touch owned", "a*", "~root", "it's", 'say "x"', "a\\b", "a&b|c", "#x", "a!b", "{a,b}", "é"])
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_whatever_a_queue_is_called_bash_reads_it_as_text(tmp_path: Path, name: str, quote: str) -> None:
+    answer = spell([(name, "")], False, "bash", "", "", quote).splitlines()[1:]
+    for line in answer:  # none where it cannot be written inside that quote
+        typed = line.partition("\t")[0]
+        read = subprocess.run(["bash", "-c", f"printf %s {quote}{typed}{quote}"], capture_output=True, cwd=tmp_path, check=True)
+        assert read.stdout.decode() == name
+    assert answer or quote
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_would_steer_a_terminal_are_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    from brokercli.commands import completing
+
+    monkeypatch.setattr(completing, "candidates", lambda words, incomplete: [("a\x1b]0;x\x07", ""), ("b\nc", ""), ("d\u202e", ""), ("e", "")])
+    found: list[tuple[str, str]] = []
+    completing._work([], "", found, [])
+    assert found == [("e", "")]
+
+
+class Bash:
+    """An interactive bash on a terminal, with our completion loaded."""
+
+    def __init__(self, home: Path) -> None:
+        programs = home / "bin"
+        programs.mkdir()
+        (programs / "brokercli").write_text(f'#!/bin/sh\nexec {sys.executable} -m brokercli "$@"\n')
+        (programs / "brokercli").chmod(0o755)
+        variables = environment(home) | {"PATH": f"{programs}:{os.environ['PATH']}", "TERM": "dumb", "PS1": "READY "}
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+        self._process = subprocess.Popen(["bash", "--norc", "--noprofile", "-i"], stdin=slave, stdout=slave, stderr=slave, env=variables, cwd=home,
+                                         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(slave)
+        self.press("source <(brokercli completion bash); echo LOADED-$((1+1))\n", "LOADED-2")
+
+    def press(self, keys: str, expected: str) -> str:
+        """Press keys and return what is shown, at the latest when it ends with what is expected."""
+        os.write(self._master, keys.encode())
+        shown, deadline = "", time.monotonic() + 60
+        while expected not in shown and time.monotonic() < deadline:
+            if select.select([self._master], [], [], 0.2)[0]:
+                shown += os.read(self._master, 65536).decode()
+        assert expected in shown, shown
+        return shown
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._master)
+
+
+@pytest.fixture
+def bash(cli: CommandLine) -> Iterator[Bash]:
+    """Return a bash in the home of `cli`."""
+    opened = Bash(cli.home)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.kafka
+def test_a_real_bash_completes_across_its_own_word_breaks(cli: CommandLine, bash: Bash, make_place: Callable[[str], Place]) -> None:
+    place = make_place("kafka")
+    topic = place.name
+    assert cli("context", "add", "broker", "--url", place.server, "--use").code == 0
+    clear, cut = "\x15", topic[:-3]
+    bash.press("brokercli ta\t", "brokercli tail ")
+    bash.press(f"{clear}brokercli tail topi\t", "brokercli tail topic:")
+    bash.press(f"{clear}brokercli tail {cut}\t", f"brokercli tail {topic} ")
+    bash.press(f"{clear}brokercli tail topic:{cut}\t", f"brokercli tail topic:{topic} ")
+    bash.press(f"{clear}brokercli tail @bro\t", "brokercli tail @broker/")
+    bash.press(f"{clear}brokercli tail @broker/topic:{cut}\t", f"brokercli tail @broker/topic:{topic} ")
+    bash.press(f"{clear}brokercli tail x --output=js\t", "--output=json ")
+    bash.press(f"{clear}brokercli publish x -f bi\t", "-f bin/")
