@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-import orjson
-
 from brokercli.model.errors import LocalIO, ReaderLeft
 from brokercli.terminal.cells import folded_words, shortened
 from brokercli.terminal.escape import visible, visible_json
@@ -117,6 +115,8 @@ class Streams:
 
     def say_json(self, value: object) -> None:
         """Print one JSON object on a line of standard error, for a program that reads there."""
+        import orjson
+
         self._tell(visible_json(orjson.dumps(value, default=str)).decode())
 
     def end_line(self) -> None:
