@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -106,7 +107,7 @@ class Server(ABC):
         self.prepare()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(),
-                                             cwd=self.directory, start_new_session=True)
+                                             cwd=self.directory, start_new_session=True, preexec_fn=_many_files)
         self._pid_file.write_text(str(self._process.pid))
         if wait:
             self.wait_ready()
@@ -190,6 +191,12 @@ def conversation(port: int, question: bytes, enough: int, *, timeout: float = 1.
 def python() -> str:
     """The interpreter that runs the tests, with whatever is installed beside it."""
     return sys.executable
+
+
+def _many_files() -> None:
+    # a stream of RabbitMQ holds two, a topic of Kafka three; a thousand, the usual limit, are soon used up
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _alive(group: int) -> bool:

@@ -1,0 +1,146 @@
+"""Kafka through confluent-kafka's own classes, each used the plain way."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported without saying so
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from brokercli.model.address import Address
+from brokercli.model.connection import Connection, Secret
+from tests.brokers.kafka import USER, Kafka
+from tests.brokers.server import HOST, wait_until
+from tests.native.harness import Broker, Resource, Stored
+
+SECONDS = 30.0
+
+
+class KafkaBroker(Broker):
+    """One Kafka."""
+
+    name = "kafka"
+    scheme = "kafka"
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self._bootstrap = f"{host}:{port}"
+        self.admin = AdminClient({"bootstrap.servers": self._bootstrap})
+        self.producer = Producer({"bootstrap.servers": self._bootstrap, "linger.ms": 0, "enable.idempotence": True})
+
+    def consumer(self, **settings: Any) -> Consumer:
+        """Return a consumer that belongs to no group."""
+        return Consumer({"bootstrap.servers": self._bootstrap, "group.id": "tests", "enable.auto.commit": False, "fetch.wait.max.ms": 10,
+                         "auto.offset.reset": "error", "allow.auto.create.topics": False, **settings})
+
+    def make_resource(self, row: str, partitions: int) -> Resource:
+        return {"topic": Topic}[row](self, partitions)
+
+    def missing(self, row: str) -> Address:
+        return Address(f"missing-{uuid.uuid4().hex}", "topic")
+
+    def impossible_names(self) -> list[str]:
+        return ["orders.*", "two words", "x" * 250, ".."]
+
+    def oversized(self) -> bytes:
+        # above message.max.bytes, 1,048,588 unless the topic says otherwise
+        return b"x" * 1_100_000
+
+    def messages(self, row: str) -> SearchStrategy[Stored]:
+        # the client writes names as C strings
+        names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
+        headers = st.lists(st.tuples(names, st.none() | st.binary(max_size=50)), max_size=5).map(tuple)
+        return st.builds(Stored, st.none() | st.binary(max_size=200), st.none() | st.binary(max_size=50), headers)
+
+    def wrong_login(self, servers: Any) -> Connection:
+        server = servers(Kafka)
+        return Connection("kafka", ((HOST, server.ports["login"]),), user=USER, password=Secret("not-the-password"))
+
+    def close(self) -> None:
+        self.producer.flush(SECONDS)
+
+    def topic_exists(self, name: str) -> bool:
+        """Whether a topic is there; asking does not create it."""
+        return name in self.admin.list_topics(timeout=SECONDS).topics
+
+
+class Topic(Resource):
+    """A topic."""
+
+    row = "topic"
+
+    def __init__(self, broker: KafkaBroker, partitions: int, settings: dict[str, str] | None = None) -> None:
+        self._broker = broker
+        self.name = f"test-{uuid.uuid4().hex}"
+        self.address = self.destination = Address(self.name, "topic")
+        self.partitions = partitions
+        broker.admin.create_topics([NewTopic(self.name, partitions, 1, config=settings or {})], operation_timeout=SECONDS)[self.name].result(SECONDS)
+        # created is not yet known to the broker that is asked next
+        wait_until(lambda: len(broker.admin.list_topics(self.name, timeout=SECONDS).topics[self.name].partitions) == partitions, SECONDS, self.name)
+
+    def put_messages(self, messages: Sequence[Stored]) -> None:
+        failed: list[Any] = []
+
+        def judge(error: Any, message: Any) -> None:
+            if error is not None:
+                failed.append(error)
+
+        for message in messages:
+            partition = int(message.position.partition(":")[0]) if message.position else 0
+            self._broker.producer.produce(self.name, message.body, message.key, partition, headers=list(message.headers) or None,
+                                          timestamp=(message.time or 0) // 1_000_000, on_delivery=judge)
+        assert self._broker.producer.flush(SECONDS) == 0
+        assert not failed, failed
+
+    def stored(self, at_least: int = 0) -> list[Stored]:
+        consumer = self._broker.consumer(**{"enable.partition.eof": True, "isolation.level": "read_committed"})
+        try:
+            ends = {partition: consumer.get_watermark_offsets(TopicPartition(self.name, partition), SECONDS) for partition in range(self.partitions)}
+            open_ends = {partition for partition, (low, high) in ends.items() if low < high}
+            consumer.assign([TopicPartition(self.name, partition, ends[partition][0]) for partition in open_ends])
+            found: list[Stored] = []
+            while open_ends:
+                message = consumer.poll(SECONDS)
+                assert message is not None, f"{self.name} could not be read to its end"
+                if (error := message.error()) is not None:
+                    if error.name() != "_PARTITION_EOF":
+                        raise KafkaException(error)
+                    open_ends.discard(message.partition())
+                    continue
+                found.append(Stored(message.value(), message.key(), tuple(message.headers() or ()), position=f"{message.partition()}:{message.offset()}",
+                                    time=message.timestamp()[1] * 1_000_000))
+            return sorted(found, key=lambda stored: [int(number) for number in stored.position.split(":")])
+        finally:
+            consumer.close()
+
+    def state(self) -> Any:
+        consumer = self._broker.consumer()
+        try:
+            marks = [consumer.get_watermark_offsets(TopicPartition(self.name, partition), SECONDS) for partition in range(self.partitions)]
+        finally:
+            consumer.close()
+        return {"marks": marks, "groups": self._groups()}
+
+    def _groups(self) -> list[str]:
+        """Names of the groups that ever committed or are reading here."""
+        admin = self._broker.admin
+        names = [group.group_id for group in admin.list_consumer_groups(request_timeout=SECONDS).result(SECONDS).valid]
+        descriptions = admin.describe_consumer_groups(names, request_timeout=SECONDS) if names else {}
+        found = []
+        for name, future in descriptions.items():
+            assigned = {partition.topic for member in future.result(SECONDS).members for partition in member.assignment.topic_partitions}
+            if self.name in assigned:
+                found.append(name)
+        return sorted(found)
+
+    def forget_before(self, number: int) -> None:
+        self._broker.admin.delete_records([TopicPartition(self.name, 0, number)])[TopicPartition(self.name, 0)].result(SECONDS)
+
+    def delete(self) -> None:
+        self._broker.admin.delete_topics([self.name], operation_timeout=SECONDS)
+
+

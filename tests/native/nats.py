@@ -1,0 +1,190 @@
+"""NATS over a bare socket: the protocol is text, and this way no header passes through anybody's parser."""
+
+from __future__ import annotations
+
+import json
+import socket
+import uuid
+from base64 import b64decode
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from brokercli.model.address import Address
+from brokercli.model.connection import Connection, Secret
+from brokercli.model.position import parse_time
+from tests.brokers.nats import Nats
+from tests.brokers.server import HOST
+from tests.native.harness import Broker, Resource, Stored
+
+SECONDS = 30.0
+_RETENTION = {"limits stream": "limits", "work-queue stream": "workqueue", "interest stream": "interest"}
+
+
+class Wire:
+    """One connection."""
+
+    def __init__(self, host: str, port: int, login: dict[str, str] | None = None) -> None:
+        self._socket = socket.create_connection((host, port), SECONDS)
+        self._file = self._socket.makefile("rb")
+        self.info: dict[str, Any] = json.loads(self._file.readline().removeprefix(b"INFO "))
+        self._inbox = f"_INBOX.{uuid.uuid4().hex}"
+        self._asked = 0
+        self.send(b"CONNECT " + json.dumps({"verbose": False, "pedantic": False, "headers": True, "no_responders": True, **(login or {})}).encode() + b"\r\n")
+        self.send(f"SUB {self._inbox}.* 1\r\n".encode())
+
+    def send(self, data: bytes) -> None:
+        """Send protocol lines."""
+        self._socket.sendall(data)
+
+    def publish(self, subject: str, body: bytes, headers: bytes = b"", reply: str = "") -> None:
+        """Publish; `headers` is the whole block."""
+        verb, sizes = ("HPUB", f"{len(headers)} {len(headers) + len(body)}") if headers else ("PUB", str(len(body)))
+        self.send(f"{verb} {subject} {reply} {sizes}\r\n".encode() + headers + body + b"\r\n")
+
+    def ask(self, subject: str, body: bytes = b"", headers: bytes = b"") -> bytes:
+        """Publish and return the body of the answer."""
+        answer: bytes = self.ask_all([(subject, body, headers)])[0]
+        return answer
+
+    def ask_all(self, questions: Sequence[tuple[str, bytes, bytes]]) -> list[bytes]:
+        """Publish all, then return the answers' bodies in the same order."""
+        first = self._asked
+        self._asked += len(questions)
+        for number, (subject, body, headers) in enumerate(questions, first):
+            self.publish(subject, body, headers, f"{self._inbox}.{number}")
+        answers: dict[int, bytes] = {}
+        while len(answers) < len(questions):
+            subject, _, body = self.next()
+            if subject.startswith(self._inbox):
+                answers[int(subject.rpartition(".")[2])] = body
+        return [answers[number] for number in range(first, self._asked)]
+
+    def next(self) -> tuple[str, bytes, bytes]:
+        """Return the next message: subject, header block, body."""
+        while True:
+            line = self._file.readline()
+            words = line.split()
+            assert words, "the server hung up"
+            if words[0] == b"PING":
+                self.send(b"PONG\r\n")
+            elif words[0] in (b"MSG", b"HMSG"):
+                size = int(words[-1])
+                head = int(words[-2]) if words[0] == b"HMSG" else 0
+                data: bytes = self._file.read(size + 2)[:-2]
+                subject, head_block, body = words[1].decode(), data[:head], data[head:]
+                return subject, head_block, body
+            else:
+                assert words[0] != b"-ERR", line
+
+    def close(self) -> None:
+        """Hang up."""
+        self._file.close()
+        self._socket.close()
+
+
+class NatsBroker(Broker):
+    """One NATS with JetStream."""
+
+    name = "nats"
+    scheme = "nats"
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self.wire = Wire(host, port)
+
+    def api(self, verb: str, **question: Any) -> dict[str, Any]:
+        """Ask JetStream; fails when it answers with an error."""
+        answer: dict[str, Any] = json.loads(self.wire.ask(f"$JS.API.{verb}", json.dumps(question).encode() if question else b""))
+        assert "error" not in answer, answer["error"]
+        return answer
+
+    def make_resource(self, row: str, partitions: int) -> Resource:
+        if row == "subject":
+            return Subject(self)
+        return Stream(self, row, _RETENTION[row])
+
+    def missing(self, row: str) -> Address:
+        name = f"missing-{uuid.uuid4().hex}"
+        return Address(name, "subject" if row == "subject" else "stream")
+
+    def impossible_names(self) -> list[str]:
+        return ["orders.*", "orders.>", "two words", "orders..created", ".orders", "orders."]
+
+    def oversized(self) -> bytes:
+        return b"x" * (int(self.wire.info["max_payload"]) + 1)
+
+    def messages(self, row: str) -> SearchStrategy[Stored]:
+        # a name is printable and has no colon; a value ends at the line's end, and clients drop the spaces around it
+        names = st.binary(min_size=1, max_size=20).map(lambda raw: b"x" + bytes(33 + byte % 94 for byte in raw).replace(b":", b"_"))
+        values = st.binary(max_size=40).map(lambda raw: raw.translate(None, b"\r\n").strip())
+        headers = st.lists(st.tuples(names, values), max_size=5).map(tuple)
+        return st.builds(Stored, st.binary(max_size=200), st.none(), headers)
+
+    def wrong_login(self, servers: Any) -> Connection:
+        server = servers(Nats, settings={"authorization": '{user: "operator", password: "nats-secret"}'})
+        return Connection("nats", ((HOST, server.port),), user="operator", password=Secret("not-the-password"))
+
+    def close(self) -> None:
+        self.wire.close()
+
+
+class Stream(Resource):
+    """A JetStream stream of one subject. An interest stream has a consumer, without which it would store nothing."""
+
+    def __init__(self, broker: NatsBroker, row: str, retention: str) -> None:
+        self._broker = broker
+        self.row = row
+        self.name = f"TEST-{uuid.uuid4().hex}"
+        self.subject = f"test.{uuid.uuid4().hex}"
+        self.address = Address(self.name, "stream")
+        self.destination = self.address
+        broker.api(f"STREAM.CREATE.{self.name}", name=self.name, subjects=[self.subject], retention=retention, storage="file", allow_direct=True)
+        if retention == "interest":
+            broker.api(f"CONSUMER.DURABLE.CREATE.{self.name}.worker", stream_name=self.name,
+                       config={"durable_name": "worker", "ack_policy": "explicit", "deliver_policy": "all"})
+
+    def put_messages(self, messages: Sequence[Stored]) -> None:
+        answers = self._broker.wire.ask_all([(self.subject, message.body or b"", _block(message.headers)) for message in messages])
+        assert all("seq" in json.loads(answer) for answer in answers), answers[:3]
+
+    def stored(self, at_least: int = 0) -> list[Stored]:
+        state = self._broker.api(f"STREAM.INFO.{self.name}")["state"]
+        numbers = range(state["first_seq"], state["last_seq"] + 1)
+        answers = self._broker.wire.ask_all([(f"$JS.API.STREAM.MSG.GET.{self.name}", json.dumps({"seq": number}).encode(), b"") for number in numbers])
+        return [_stored(found["message"]) for answer in answers if "message" in (found := json.loads(answer))]
+
+    def state(self) -> Any:
+        info = self._broker.api(f"STREAM.INFO.{self.name}", deleted_details=True)
+        consumers = self._broker.api(f"CONSUMER.LIST.{self.name}")["consumers"] or []
+        return {"state": info["state"], "config": info["config"],
+                "consumers": [{part: consumer[part] for part in ("name", "config", "delivered", "ack_floor", "num_ack_pending", "num_pending",
+                                                                  "num_redelivered")} for consumer in consumers]}
+
+    def forget_before(self, number: int) -> None:
+        self._broker.api(f"STREAM.PURGE.{self.name}", seq=number)
+
+    def delete(self) -> None:
+        self._broker.api(f"STREAM.DELETE.{self.name}")
+
+
+class Subject(Stream):
+    """A subject that a limits stream captures, addressed as a subject."""
+
+    def __init__(self, broker: NatsBroker) -> None:
+        super().__init__(broker, "subject", "limits")
+        self.address = self.destination = Address(self.subject, "subject")
+
+
+def _block(headers: tuple[Any, ...]) -> bytes:
+    return b"NATS/1.0\r\n" + b"".join(name + b": " + value + b"\r\n" for name, value in headers) + b"\r\n" if headers else b""
+
+
+def _stored(message: dict[str, Any]) -> Stored:
+    lines = b64decode(message.get("hdrs", "")).split(b"\r\n")
+    headers = tuple((name, value.strip(b" ")) for name, _, value in (line.partition(b":") for line in lines[1:] if line))
+    return Stored(b64decode(message.get("data", "")), None, headers, position=str(message["seq"]), time=parse_time(message["time"]))
+
+
