@@ -1,0 +1,98 @@
+"""Why letters died, counted: grouped by reason, exception, origin and consumer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.position import NANOSECONDS
+from brokercli.operations.letters import LetterFilter, Recogniser
+from brokercli.operations.reading import SLICE
+
+
+@dataclass(slots=True)
+class Group:
+    """Letters that died of the same thing in the same place. Times are nanoseconds since 1970."""
+
+    dialect: str
+    reason: str
+    exception: str
+    origin: str
+    consumer: str
+    sample: DeadLetter
+    """The first one met."""
+    count: int = 0
+    states: Counter[State] = field(default_factory=Counter)
+    first: int | None = None
+    last: int | None = None
+    fewest_attempts: int | None = None
+    most_attempts: int | None = None
+
+    def take(self, letter: DeadLetter, state: State) -> None:
+        """Count one more."""
+        self.count += 1
+        self.states[state] += 1
+        died = letter.died
+        if died is not None:
+            self.first = died if self.first is None or died < self.first else self.first
+            self.last = died if self.last is None or died > self.last else self.last
+        if letter.attempts is not None:
+            self.fewest_attempts = letter.attempts if self.fewest_attempts is None else min(self.fewest_attempts, letter.attempts)
+            self.most_attempts = letter.attempts if self.most_attempts is None else max(self.most_attempts, letter.attempts)
+
+
+@dataclass(slots=True)
+class Inspection:
+    """All letters of one destination that passed the filter."""
+
+    groups: dict[tuple[str, str, str, str, str], Group] = field(default_factory=dict)
+    read: int = 0
+    matched: int = 0
+    states: Counter[State] = field(default_factory=Counter)
+    seconds: Counter[int] = field(default_factory=Counter)
+    """Second since 1970 → letters that died in it; the source of the histogram."""
+    homeless: int = 0
+    """Letters of which nobody wrote down where they came from: redriving them takes `--to`."""
+    gone: int = 0
+    """Pointers whose original is no longer stored."""
+
+    def by_count(self) -> list[Group]:
+        """Return the groups, the largest first."""
+        return sorted(self.groups.values(), key=lambda group: (-group.count, group.reason, group.exception, group.origin))
+
+
+def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterFilter, *, stopping: Callable[[], bool] = lambda: False,
+            on_progress: Callable[[int], None] = lambda count: None) -> Inspection:
+    """Read every letter up to the end there was, or until it is stopped, and count. Memory grows with groups, not letters."""
+    inspection = Inspection()
+    while not stopping():
+        batch = reader.read(SLICE)
+        if batch is None or not len(batch):
+            if reader.finished:
+                break
+            continue
+        inspection.read += len(batch)
+        for letter in recogniser.read(letter_filter.narrow(batch)):
+            if letter_filter.passes(letter):
+                _take(inspection, letter, reader.state(letter.record))
+        on_progress(len(batch))
+    return inspection
+
+
+def _take(inspection: Inspection, letter: DeadLetter, state: State) -> None:
+    inspection.matched += 1
+    inspection.states[state] += 1
+    home = letter.home
+    origin = "" if home is None else str(home.address)
+    key = (letter.dialect, letter.reason, letter.exception, origin, letter.consumer or letter.group or letter.connector)
+    group = inspection.groups.get(key)
+    if group is None:
+        group = inspection.groups[key] = Group(*key, sample=letter)
+    group.take(letter, state)
+    if letter.died is not None:
+        inspection.seconds[letter.died // NANOSECONDS] += 1
+    inspection.homeless += home is None
+    inspection.gone += letter.pointer is not None and not letter.fetched

@@ -1,0 +1,102 @@
+"""From records to dead letters: recognised, their originals fetched, narrowed to those that are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from brokercli.backends.contract import Backend, Batch
+from brokercli.dialects import Facts, UserDialect, attach_original, original_is_gone, recognise
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.errors import Failed, UsageProblem
+from brokercli.operations.reading import Narrowing
+
+
+@dataclass(frozen=True, slots=True)
+class Recogniser:
+    """Reads letters of one broker. `fetch_originals` follows pointers; without it they stay incomplete."""
+
+    backend: Backend
+    extra: Sequence[UserDialect] = ()
+    facts: Facts = Facts()
+    fetch_originals: bool = True
+
+    def read(self, batch: Batch) -> list[DeadLetter]:
+        """Return a letter for each record, in order. Never raises for what a record holds."""
+        letters = [recognise(record, extra=self.extra, facts=self.facts) for record in batch.records()]
+        if self.fetch_originals:
+            self._fetch([letter for letter in letters if not letter.complete])
+        return letters
+
+    def _fetch(self, pointers: list[DeadLetter]) -> None:
+        if not pointers:
+            return
+        for letter, original in zip(pointers, self.backend.fetch([letter.pointer or {} for letter in pointers]), strict=True):
+            if original is None:
+                original_is_gone(letter)
+                continue
+            try:
+                attach_original(letter, original)
+            except Failed as problem:
+                letter.remarks += (str(problem),)
+
+
+def identity(letter: DeadLetter) -> str:
+    """Return what `--ids` calls a letter: its position, or the message id where its broker numbers nothing."""
+    record = letter.record
+    if record.position:
+        return record.position
+    found = record.message.id or record.message.properties.get("message_id")
+    return found.decode(errors="replace") if isinstance(found, bytes) else str(found or "")
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Keeps the letters that pass every condition given. `reason` and `origin` take * and ?, compared without case.
+
+    `reason` looks at the reason, the exception's class and its last part; `origin` at the best home's name; times are
+    those of the last death.
+    """
+
+    records: Narrowing | None = None
+    reason: str | None = None
+    origin: str | None = None
+    since: int | None = None
+    until: int | None = None
+    ids: frozenset[str] | None = None
+
+    def narrow(self, batch: Batch) -> Batch:
+        """Return the records that pass what can be told from a record."""
+        return batch if self.records is None else self.records.apply(batch)
+
+    def passes(self, letter: DeadLetter) -> bool:
+        """Say whether a letter passes what can be told only from a letter."""
+        if self.reason is not None and not _matches(self.reason, (letter.reason, letter.exception, letter.exception.rpartition(".")[2])):
+            return False
+        if self.origin is not None and not _matches(self.origin, (letter.home.address.name,) if letter.home else ("",)):
+            return False
+        died = letter.died
+        if self.since is not None and (died is None or died < self.since):
+            return False
+        if self.until is not None and (died is None or died >= self.until):
+            return False
+        return self.ids is None or identity(letter) in self.ids
+
+
+def read_ids(path: str) -> frozenset[str]:
+    """Read letters' names from a file, one a line; envelopes are not taken. Raises UsageProblem."""
+    try:
+        lines = Path(path).read_text().split("\n")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageProblem(f"--ids {path} cannot be read: {getattr(problem, 'strerror', None) or problem}.") from None
+    found = frozenset(line.strip() for line in lines if line.strip())
+    if not found:
+        raise UsageProblem(f"--ids {path} names no letter.", hint="one a line, as the first column of dlq inspect -o json has them: 3:1200")
+    return found
+
+
+def _matches(pattern: str, texts: Iterable[str]) -> bool:
+    wanted = pattern.lower()
+    return any(fnmatchcase(text.lower(), wanted) for text in texts if text)

@@ -1,0 +1,206 @@
+"""Put dead letters back: decide what goes where, then move it, batch by batch, each confirmed before it is marked."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from brokercli.backends.contract import Batch
+from brokercli.backends.dead_letters import Move, Repair, State
+from brokercli.dialects import stamp, to_message
+from brokercli.model.address import Address
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.errors import BrokercliError, Failed
+from brokercli.model.message import Message, Record
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.operations.letters import LetterFilter, Recogniser
+from brokercli.operations.publishing import SLICE, Outcome, Rate
+from brokercli.operations.through import Through
+
+# letters that come back faster than this share of those put back stop the run: they are not cured
+RETURNED_SHARE = 0.5
+RETURNED_LEAST = 20
+
+
+class LetterJournal(Protocol):
+    """Where letters are written before anything is done to them; see `operations/letter_journal.py`."""
+
+    def write(self, letters: Sequence[DeadLetter]) -> None:
+        """Write them and return once they are on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to become of one letter: `message` goes to `destination`, or it is left for a reason."""
+
+    letter: DeadLetter
+    destination: Address | None = None
+    message: Message | None = None
+    left: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Redrive:
+    """The rules. `to` overrides every letter's home; `park` is where letters go that were put back too often."""
+
+    to: Address | None = None
+    max_redrives: int = 3
+    park: Address | None = None
+    source: Address | None = None
+    """The destination they lie in: never a home."""
+
+    def decide(self, letter: DeadLetter, at: int) -> Decision:
+        """Decide on one letter; `at` (nanoseconds since 1970) is stamped on what goes back."""
+        if not letter.complete:
+            return Decision(letter, left="only points at its original, which is gone")
+        if letter.redrives is None or letter.redrives >= self.max_redrives:
+            why = "its counter of redrives cannot be believed" if letter.redrives is None else f"put back {letter.redrives} times already (--max-redrives)"
+            if self.park is None:
+                return Decision(letter, left=why)
+            return Decision(letter, self.park, letter.record.message)
+        home = self.to or (letter.home.address if letter.home else None)
+        if home is None:
+            return Decision(letter, left="nobody wrote down where it came from (--to says where it goes)")
+        if self.source is not None and home.name == self.source.name and home.kind in (self.source.kind, "queue", "stream"):
+            return Decision(letter, left="its origin is where it lies now")
+        return Decision(letter, home, stamp(to_message(letter), letter, at))
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run would do, counted."""
+
+    letters: int = 0
+    destinations: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    stripped: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    derived: Counter[str] = field(default_factory=Counter)
+    """What the homes were read from, and how sure that is."""
+
+    def take(self, decision: Decision) -> None:
+        """Enter one decision."""
+        self.letters += 1
+        letter = decision.letter
+        if decision.destination is None:
+            self.left[decision.left] += 1
+            return
+        self.destinations[str(decision.destination)] += 1
+        self.stripped.update(letter.stripped)
+        self.stripped.update(f"property {name}" for name in letter.stripped_properties)
+        self.lost.update(letter.lost)
+        if letter.home is not None and decision.destination == letter.home.address:
+            self.derived[f"{letter.home.derived} ({letter.home.confidence})"] += 1
+
+
+@dataclass(slots=True)
+class Redriving:
+    """One run. What was read is settled, marked or left, and the account says which."""
+
+    repair: Repair
+    recogniser: Recogniser
+    rules: Redrive
+    letter_filter: LetterFilter
+    journal: LetterJournal | None = None
+    through: Through | None = None
+    rate: Rate = field(default_factory=lambda: Rate(None))
+    limit: int | None = None
+    stopping: Callable[[], bool] = lambda: False
+    on_receipts: Callable[[Receipts], None] = lambda receipts: None
+    outcome: Outcome = field(default_factory=Outcome)
+    plan: Plan = field(default_factory=Plan)
+    _moved: int = 0
+
+    def run(self, settle: Callable[[list[Decision]], Receipts] | None = None) -> Outcome:
+        """Move every letter that passes, until the end there was, the limit, a signal, or something that stops it.
+
+        `settle` takes the place of putting letters back (dropping, or another broker's publisher).
+        """
+        settle = settle or self._put_back
+        try:
+            while not self._enough():
+                batch = self.repair.read(SLICE)
+                if batch is not None and len(batch):
+                    self._move(batch, settle)
+                elif self.repair.finished:
+                    break
+        except BrokercliError as error:
+            self.outcome.error = error
+        self.outcome.stopped = self.stopping()
+        self.outcome.account.skipped += self.outcome.account.open
+        return self.outcome
+
+    def _enough(self) -> bool:
+        return self.stopping() or (self.limit is not None and self._moved >= self.limit)
+
+    def _move(self, batch: Batch, settle: Callable[[list[Decision]], Receipts]) -> None:
+        account = self.outcome.account
+        account.read += len(batch)
+        at = time.time_ns()
+        decisions = []
+        for letter in self.recogniser.read(self.letter_filter.narrow(batch)):
+            if not self.letter_filter.passes(letter):
+                continue
+            decision = self._transformed(self.rules.decide(letter, at))
+            self.plan.take(decision)
+            if decision.destination is not None and (self.limit is None or self._moved + len(decisions) < self.limit):
+                decisions.append(decision)
+        start = 0
+        while start < len(decisions) and not self.stopping():
+            allowed = self.rate.allow(len(decisions) - start)
+            if not allowed:
+                time.sleep(SLICE / 10)
+                continue
+            chosen = decisions[start:start + allowed]
+            start += allowed
+            if self.journal is not None:
+                self.journal.write([decision.letter for decision in chosen])
+            receipts = settle(chosen)
+            account.take(receipts)
+            self._moved += len(chosen)
+            self.on_receipts(receipts)
+            self._break_circuit()
+        account.skipped += account.open
+
+    def _transformed(self, decision: Decision) -> Decision:
+        if self.through is None or decision.message is None:
+            return decision
+        transformed = self.through.transform(decision.message)
+        if transformed.message is None:
+            return Decision(decision.letter, left=f"--through: {transformed.reason}")
+        return replace(decision, message=transformed.message)
+
+    def _put_back(self, decisions: list[Decision]) -> Receipts:
+        moves = [Move(decision.letter.record, decision.message, decision.destination) for decision in decisions
+                 if decision.message is not None and decision.destination is not None]
+        return self.repair.settle(moves)
+
+    def _break_circuit(self) -> None:
+        confirmed = self.outcome.account.confirmed
+        arrived = self.repair.arrived() if confirmed >= RETURNED_LEAST else None
+        if arrived is not None and arrived > max(RETURNED_LEAST, confirmed * RETURNED_SHARE):
+            raise Failed(f"Stopped: of {confirmed:,} letters put back, {arrived:,} new ones have come to the dead letters meanwhile. What killed them still does.",
+                         hint="mend the consumer first; the same command goes on with what is left")
+
+
+def drop(repair: Repair, records: Sequence[Record]) -> Receipts:
+    """Take letters out of the pending ones for good."""
+    return repair.mark(records, State.DROPPED)
+
+
+def mark_confirmed(repair: Repair, records: Sequence[Record], receipts: Receipts) -> Receipts:
+    """After a publisher of another broker judged the messages of `records`: mark what it confirmed, and return the
+    verdicts on the whole, in which confirmed means stored there and marked here."""
+    problems = {receipt.index: receipt for receipt in receipts.problems if receipt.verdict is not Verdict.CONFIRMED}
+    confirmed = [index for index in range(len(records)) if index not in problems]
+    marked = repair.mark([records[index] for index in confirmed], State.REDRIVEN)
+    whole = Receipts()
+    whole.confirmed += marked.confirmed
+    for receipt in problems.values():
+        whole.count(receipt)
+    for receipt in marked.problems:
+        whole.count(Receipt(confirmed[receipt.index], Verdict.UNKNOWN, reason=f"stored at its destination, but not marked here: {receipt.reason}"))
+    return whole
