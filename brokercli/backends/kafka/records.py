@@ -2,46 +2,71 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.envelope import VERSION, encode_name, text_or_base64
+from brokercli.backends.envelope import VERSION, encode_headers, text_or_base64
 from brokercli.model.message import Message, Record
 from brokercli.model.position import format_time
-
-_MILLISECOND = 1_000_000
 
 Stored = Any
 """A `confluent_kafka.Message` of a consumer; its type says of every part that it may be missing, which is not so here."""
 
-_times: dict[int, str] = {}
+_MILLISECOND = 1_000_000
+# DEL is the one control character that JSON does not escape
+_SEPARATOR, _BETWEEN_STRINGS = b"\x7f", b'"\x7f"'
+_REMEMBERED = 20_000
 _seconds: dict[int, str] = {}
-_REMEMBERED = 50_000
+_times: dict[tuple[int, int], bytes] = {}
 
 
 def write_time(milliseconds: int) -> str:
-    """Write a time as `format_time` does. Neighbours share their second, often their millisecond: both are remembered."""
+    """Write a time as `format_time` does, remembering the seconds that were written before."""
     seconds, rest = divmod(milliseconds, 1000)
     prefix = _seconds.get(seconds)
     if prefix is None:
         whole = format_time(seconds * 1000 * _MILLISECOND)
         if not whole.endswith(".000Z"):
+            # beyond the years that have names
             return format_time(milliseconds * _MILLISECOND)
         if len(_seconds) > _REMEMBERED:
             _seconds.clear()
         prefix = _seconds[seconds] = whole[:-4]
+    return f"{prefix}{rest:03d}Z"
+
+
+def _time_and_key(timestamp: tuple[int, int]) -> bytes:
+    """Write the time as it stands in an envelope, up to the key. Neighbours often share their millisecond."""
+    kind, milliseconds = timestamp
     if len(_times) > _REMEMBERED:
         _times.clear()
-    text = _times[milliseconds] = f"{prefix}{rest:03d}Z"
+    text = _times[timestamp] = (f',"time":"{write_time(milliseconds)}","key":' if kind else ',"time":null,"key":').encode()
     return text
 
 
+def write_strings(values: list[bytes | None]) -> list[bytes]:
+    """Write each value as JSON: a string, or base64, or null.
+
+    All at once where all are text: joined by a character that is not escaped, decoded and escaped in one go, and taken
+    apart there. A value that holds the character makes one part too many, and all are written one by one.
+    """
+    try:
+        escaped = orjson.dumps(_SEPARATOR.join(values).decode())  # type: ignore[arg-type]
+    except (TypeError, UnicodeDecodeError):
+        pass
+    else:
+        strings = escaped.replace(_SEPARATOR, _BETWEEN_STRINGS).split(_SEPARATOR)
+        if len(strings) == len(values):
+            return strings
+    return [b"null" if value is None else orjson.dumps(text_or_base64(value)) for value in values]
+
+
 class KafkaBatch(Batch):
-    """Messages as librdkafka delivered them; those of one partition are in its order, all without errors."""
+    """Messages of one topic as librdkafka delivered them; those of one partition are in its order."""
 
     __slots__ = ("_messages",)
 
@@ -55,23 +80,24 @@ class KafkaBatch(Batch):
         return [message.value() or b"" for message in self._messages]
 
     def envelopes(self) -> list[bytes]:
-        dumps, known = orjson.dumps, _times.get
+        messages = self._messages
+        if not messages:
+            return []
+        start = b'{"v":%d,"broker":"kafka","topic":%b,"partition":' % (VERSION, orjson.dumps(messages[0].topic()))
+        starts: dict[int, bytes] = {}
+        time_of = _times.get
         lines: list[bytes] = []
-        for message in self._messages:
-            value, key, headers = message.value(), message.key(), message.headers()
-            kind, milliseconds = message.timestamp()
-            body: Any = value
-            if value is not None:
-                try:
-                    body = value.decode()
-                except UnicodeDecodeError:
-                    body = {"base64": b64encode(value).decode()}
-            lines.append(dumps({
-                "v": VERSION, "broker": "kafka", "topic": message.topic(), "partition": message.partition(), "offset": message.offset(),
-                "time": known(milliseconds) or write_time(milliseconds) if kind else None,
-                "key": None if key is None else text_or_base64(key),
-                "headers": [{"name": encode_name(name), "value": text_or_base64(content)} for name, content in headers] if headers else (),
-                "body": body}))
+        # formatted by hand: a dictionary for each message costs a third more
+        for partition, offset, timestamp, headers, key, body in zip(
+                map(KafkaMessage.partition, messages), map(KafkaMessage.offset, messages), map(KafkaMessage.timestamp, messages),
+                map(KafkaMessage.headers, messages), write_strings([message.key() for message in messages]),
+                write_strings([message.value() for message in messages]), strict=True):
+            place = starts.get(partition)
+            if place is None:
+                place = starts[partition] = b'%b%d,"offset":' % (start, partition)
+            lines.append(b'%b%d%b%b,"headers":%b,"body":%b}' % (
+                place, offset, time_of(timestamp) or _time_and_key(timestamp), key,
+                orjson.dumps(encode_headers(tuple(headers))) if headers else b"[]", body))
         return lines
 
     def records(self) -> list[Record]:

@@ -1,0 +1,95 @@
+"""A Kafka message keeps every bit through reading, the envelope and publishing; its three views agree."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from brokercli.backends.envelope import decode_envelope, encode_record
+from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.backends.kafka.records import write_strings, write_time
+from brokercli.backends.contract import Publisher
+from brokercli.model.address import Address
+from brokercli.model.message import Message
+from brokercli.model.position import Number, Span, format_time
+from tests.backends.kafka_topics import Topics, publish
+
+BYTES = st.one_of(st.none(), st.binary(max_size=60), st.text(max_size=30).map(str.encode), st.sampled_from([
+    b"", b"\x7f", b'"\x7f"', b"\x1e", b"\\u001e", b"\xff\xfe", b'{"a":"b\\n"}', b"\0", "\u2028\U0001f600".encode(), b"\xed\xa0\x80"]))
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+TIMES = st.one_of(st.none(), st.integers(1, 4_000_000_000_000), st.just(253_402_300_800_000)).map(lambda value: None if value is None else value * 1_000_000)
+MESSAGES = st.builds(Message, body=BYTES, key=BYTES, headers=st.lists(st.tuples(NAMES, BYTES), max_size=4).map(tuple), time=TIMES)
+
+
+@pytest.fixture
+def opened(topics: Topics) -> tuple[Address, KafkaBackend, Publisher]:
+    topic = topics.make(message_timestamp_after_max_ms=str(2**62))
+    return topic, topics.backend(), topics.publisher(topic)
+
+
+def test_any_message_comes_back_bit_for_bit_and_through_its_envelope(opened: tuple[Address, KafkaBackend, Publisher]) -> None:
+    topic, backend, publisher = opened
+    stored = 0
+
+    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.lists(MESSAGES, min_size=1, max_size=12))
+    def round_trip(messages: list[Message]) -> None:
+        nonlocal stored
+        receipts = publish(publisher, messages)
+        assert receipts.confirmed == len(messages), receipts.problems
+        records, lines, bodies = [], [], []
+        with backend.look(topic, Span(Number(stored), Number(stored + len(messages)))) as reader:
+            while not reader.finished:
+                batch = reader.read(20)
+                assert batch is not None
+                records += batch.records()
+                lines += batch.envelopes()
+                bodies += batch.bodies()
+        first, stored = stored, stored + len(messages)
+        assert lines == [encode_record(record) for record in records]
+        assert bodies == [message.body or b"" for message in messages]
+        assert [record.position for record in records] == [f"0:{first + number}" for number in range(len(messages))]
+        for message, record, line in zip(messages, records, lines, strict=True):
+            assert (record.message.body, record.message.key, record.message.headers) == (message.body, message.key, message.headers)
+            assert message.time is None or record.time == message.time
+            again = decode_envelope(line, 1)
+            assert (again.body, again.key, again.headers, again.origin) == (message.body, message.key, message.headers, "kafka")
+
+    round_trip()
+
+
+def test_selected_records_keep_their_order_and_their_views(topics: Topics) -> None:
+    topic = topics.make()
+    topics.fill(topic, [b"%d" % number for number in range(10)])
+    batch = topics.look(topic).read(20)
+    assert batch is not None
+    chosen = batch.select([1, 4, 9])
+    assert len(chosen) == 3
+    assert chosen.bodies() == [b"1", b"4", b"9"]
+    assert [record.position for record in chosen.records()] == ["0:1", "0:4", "0:9"]
+    assert [orjson.loads(line)["offset"] for line in chosen.envelopes()] == [1, 4, 9]
+    assert batch.select([]).envelopes() == []
+
+
+def test_the_envelope_is_the_one_that_is_documented(topics: Topics) -> None:
+    topic = topics.make()
+    producer = topics.producer()
+    producer.produce(topic.name, b'{"id":1}', key=b"c-7", headers=[("x-attempts", b"1"), ("sig", b"\0\xff"), ("none", None)], timestamp=1_795_428_000_123)
+    producer.flush(10)
+    batch = topics.look(topic).read(20)
+    assert batch is not None
+    assert batch.envelopes() == [
+        b'{"v":1,"broker":"kafka","topic":"' + topic.name.encode() + b'","partition":0,"offset":0,"time":"2026-11-23T10:00:00.123Z","key":"c-7",'
+        b'"headers":[{"name":"x-attempts","value":"1"},{"name":"sig","value":{"base64":"AP8="}},{"name":"none","value":null}],"body":"{\\"id\\":1}"}']
+
+
+@given(st.lists(BYTES, max_size=8))
+def test_strings_written_together_are_those_written_one_by_one(values: list[bytes | None]) -> None:
+    assert write_strings(values) == [token for value in values for token in write_strings([value])]
+
+
+@given(st.integers(-(2**62) // 10**6, 2**62 // 10**6))
+def test_a_time_is_written_as_everywhere(milliseconds: int) -> None:
+    assert write_time(milliseconds) == format_time(milliseconds * 1_000_000)
