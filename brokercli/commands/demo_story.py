@@ -15,7 +15,7 @@ from brokercli.terminal.streams import STYLES, Streams
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A sentence, the command lines it is about, and what has to be done first that no command does."""
+    """A sentence, what has to be done first that no command does, and the command lines it is about."""
 
     says: str
     commands: tuple[tuple[str, ...], ...] = ()
@@ -50,12 +50,11 @@ ENDING = ("brokercli tail orders.created", "brokercli publish orders.created '{\
 
 def tell(streams: Streams) -> int:
     """Tell the story and return the exit code: that of the first command that fails."""
-    identity, _ = server.start()
-    chosen_before, context_words = _choose_local()
+    about_context, context_words = _choose_local()
     for chapter in CHAPTERS:
         _narrate(streams, chapter.says)
         if chapter.prepares is not None:
-            _narrate(streams, chapter.prepares(identity), first=False)
+            _narrate(streams, chapter.prepares(server.start()[0]), first=False)
         for command in chapter.commands:
             words = (*command, *(() if command[0] == "local" else context_words))
             _show(streams, words)
@@ -65,7 +64,7 @@ def tell(streams: Streams) -> int:
                 return code
     _narrate(streams, "That was it. Type next:")
     streams.write("".join(f"  {_spelled(line, context_words)}\n" for line in ENDING).encode())
-    streams.say(chosen_before)
+    streams.say(about_context)
     return 0
 
 

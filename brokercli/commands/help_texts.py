@@ -124,7 +124,7 @@ ENVIRONMENT
   BROKERCLI_CONTEXT       the context that is meant where the command says none
   BROKERCLI_URL           a broker's URL instead; not both
   BROKERCLI_CONFIG_DIR    where config.toml is; else $XDG_CONFIG_HOME/brokercli, else ~/.config/brokercli
-  BROKERCLI_STATE_DIR     where the local broker and crash reports are kept; else $XDG_STATE_HOME/brokercli, ~/.local/state/brokercli
+  BROKERCLI_STATE_DIR     where the local broker and crash reports are; else $XDG_STATE_HOME/brokercli, ~/.local/state/brokercli
   BROKERCLI_NO_INPUT      set: never ask anything
   BROKERCLI_DEBUG         set: show a traceback with an error, as --debug does
   NO_COLOR, FORCE_COLOR   colours off, colours on; TERM=dumb: no colours and no moving lines

@@ -25,7 +25,18 @@ def start(context: typer.Context) -> None:
     identity, started = server.start()
     streams = streams_of(context)
     streams.say(f"the local broker {'is started' if started else 'runs already'}: 127.0.0.1:{identity.port}, data in {server.files().directory}")
-    streams.say("brokercli context use local chooses it; --context local uses it once")
+    if not _is_chosen():
+        streams.say("brokercli context use local chooses it; --context local uses it once")
+
+
+def _is_chosen() -> bool:
+    from brokercli.model.errors import UsageProblem
+    from brokercli.settings.resolve import choose
+
+    try:
+        return choose(None, None).name == "local"
+    except UsageProblem:
+        return False
 
 
 def stop(context: typer.Context) -> None:

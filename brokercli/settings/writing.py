@@ -91,6 +91,8 @@ def _read() -> tuple[Path, str, TOMLDocument]:
 def _write(path: Path, text: str) -> None:
     import tomllib
 
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageProblem("A value is not UTF-8, which a configuration is written in.")
     try:
         check_document(tomllib.loads(text))
     except Misfit as misfit:

@@ -1,0 +1,50 @@
+"""`brokercli brokers`: the support tables, plugins included, without loading a client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from brokercli.backends.registry import BUILT_IN, descriptors
+from brokercli.model.capability import Capability
+from tests.commandline import CommandLine, environment
+
+
+def test_every_broker_answers_to_every_ability_with_a_reason_for_each_no(cli: CommandLine) -> None:
+    ended = cli("brokers", "-o", "json")
+    assert (ended.code, ended.stderr) == (0, "")
+    brokers = {broker["broker"]: broker for broker in map(json.loads, ended.lines)}
+    assert set(BUILT_IN) <= set(brokers)
+    for broker in brokers.values():
+        for answers in broker["support"].values():
+            assert set(answers) == {str(capability) for capability in Capability}
+            assert all(answer["note"] for answer in answers.values() if answer["level"] != "full")
+
+
+def test_a_plugin_appears_like_the_others(cli: CommandLine) -> None:
+    ended = cli("brokers", "memory")
+    assert ended.code == 0
+    assert b"memory://" in ended.stdout
+
+
+def test_the_table_shows_every_reason(cli: CommandLine) -> None:
+    shown = cli("brokers").stdout.decode()
+    for descriptor in descriptors():
+        assert descriptor.title in shown
+        for answers in descriptor.support.values():
+            for answer in answers.values():
+                assert answer.note in shown
+
+
+def test_a_broker_that_does_not_exist_is_refused(cli: CommandLine) -> None:
+    ended = cli("brokers", "mqtt")
+    assert (ended.code, ended.stdout) == (2, b"")
+    assert "known: kafka, nats, rabbitmq" in ended.stderr
+
+
+def test_no_client_is_loaded(cli: CommandLine) -> None:
+    code = ("import sys; from brokercli.commands.app import run; run(['brokers', '-o', 'json']);"
+            "sys.exit(', '.join({'confluent_kafka', 'nats', 'pika', 'asyncio', 'rich'} & set(sys.modules)))")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(cli.home), check=False)
+    assert (ended.returncode, ended.stderr) == (0, "\n") or ended.stderr == ""

@@ -1,0 +1,58 @@
+"""`brokercli help`: every topic, and nothing that the program does not know."""
+
+from __future__ import annotations
+
+import pytest
+
+from brokercli.commands.app import COMMANDS
+from brokercli.commands.help_texts import TOPICS, page
+from brokercli.model.exit_code import ExitCode
+from brokercli.settings.schema import CONTEXT_KEYS, TLS_KEYS
+from brokercli.terminal.format import VERBS, Format
+from tests.commandline import CommandLine
+
+
+def test_the_topics_are_listed(cli: CommandLine) -> None:
+    ended = cli("help")
+    assert ended.code == 0
+    for name, topic in TOPICS.items():
+        assert f"{name}  " in ended.stdout.decode()
+        assert topic.summary in ended.stdout.decode()
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_each_topic_is_printed_as_it_stands(cli: CommandLine, topic: str) -> None:
+    ended = cli("help", topic)
+    assert (ended.code, ended.stdout.decode(), ended.stderr) == (0, page(topic), "")
+    assert max(map(len, page(topic).splitlines())) <= 130
+
+
+def test_every_exit_code_is_explained() -> None:
+    for code in ExitCode:
+        assert f" {int(code)} " in page("exit-codes")
+
+
+def test_every_setting_is_named() -> None:
+    for key in (*CONTEXT_KEYS, *TLS_KEYS):
+        assert key in page("contexts")
+
+
+def test_every_verb_of_a_format_is_explained_and_the_examples_compile() -> None:
+    for verb in VERBS:
+        assert f"%{verb}  " in page("output")
+    for example in (r"%t %p %o %k %v\n", "%v{hex}", "%v{base64}", "%d{strftime[%F %T]}", "%h{%k=%v }", r"\n \t \r \0 \\", "%%"):
+        assert example in page("output")
+        Format(example)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_on_a_command_is_its_own_help(cli: CommandLine, command: str) -> None:
+    if command == "help":
+        return
+    assert cli("help", command).stdout == cli(command, "--help").stdout
+
+
+def test_a_topic_that_does_not_exist_is_refused_with_the_nearest(cli: CommandLine) -> None:
+    ended = cli("help", "exitcodes")
+    assert (ended.code, ended.stdout) == (2, b"")
+    assert "did you mean exit-codes?" in ended.stderr
