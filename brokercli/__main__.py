@@ -12,8 +12,13 @@ def main() -> None:
         if sys.argv[1:] in (["--version"], ["-V"]):
             from brokercli import __version__
 
-            os.write(1, f"brokercli {__version__}\n".encode())
-            code = 0
+            try:
+                os.write(1, f"brokercli {__version__}\n".encode())
+                code = 0
+            except BrokenPipeError:
+                code = 141
+            except OSError:
+                code = 10
         else:
             from brokercli.commands.app import run
 

@@ -63,12 +63,20 @@ def run(arguments: Sequence[str]) -> int:
     try:
         build(arguments)(args=list(arguments), prog_name="brokercli")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        # typer makes 1 of a reader that left while it printed a help page, which is the only thing it prints there
+        return 141 if code == 1 and any(word in ("-h", "--help") for word in arguments) else code
     except BaseException as error:  # noqa: BLE001  every error ends here, and is turned into words in one place
         from brokercli.terminal.failure import present
         from brokercli.terminal.streams import Streams
 
-        return present(error, Streams.system(no_color="--no-color" in arguments), debug="--debug" in arguments)
+        return present(error, Streams.system(no_color="--no-color" in arguments), debug="--debug" in arguments, output_json=_asks_for_json(arguments))
     return 0
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether data is to be JSON, so that an error is an object too. The command line may be one that cannot be parsed."""
+    pairs = zip(arguments, arguments[1:], strict=False)
+    return any(word in ("-ojson", "--output=json") for word in arguments) or any(pair in (("-o", "json"), ("--output", "json")) for pair in pairs)
 
 

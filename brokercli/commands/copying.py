@@ -74,6 +74,8 @@ class CopyRun:
             copying = Copying(publishing, self.keep_time, self.keep_partition, self.through, self.pace, journal)
             began = time.monotonic()
             code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
+            if self.narrowing is not None and self.narrowing.note:
+                streams.say(self.narrowing.note)
             if code != ExitCode.DONE and self.resume is not None and not self.quiet:
                 streams.say(f"the same command with --resume {self.resume} goes on from what is confirmed")
         return int(ExitCode.TIMED_OUT) if code == ExitCode.DONE and reading.ended is Ended.OUT_OF_TIME else code

@@ -52,6 +52,8 @@ class Printing:
                             progress.advance(len(batch))
                 except StopNow:
                     reading.ended = Ended.STOPPED
+        if self.narrowing is not None and self.narrowing.note:
+            streams.say(self.narrowing.note)
         return self._exit_code(reading, interrupt.exit_code)
 
     def _exit_code(self, reading: Reading, interrupted: int) -> int:

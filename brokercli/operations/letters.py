@@ -9,6 +9,7 @@ from pathlib import Path
 
 from brokercli.backends.contract import Backend, Batch
 from brokercli.dialects import Facts, UserDialect, attach_original, original_is_gone, recognise
+from brokercli.dialects.facts import NO_FACTS
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed, UsageProblem
 from brokercli.operations.reading import Narrowing
@@ -20,7 +21,7 @@ class Recogniser:
 
     backend: Backend
     extra: Sequence[UserDialect] = ()
-    facts: Facts = Facts()
+    facts: Facts = NO_FACTS
     fetch_originals: bool = True
 
     def read(self, batch: Batch) -> list[DeadLetter]:
@@ -33,7 +34,8 @@ class Recogniser:
     def _fetch(self, pointers: list[DeadLetter]) -> None:
         if not pointers:
             return
-        for letter, original in zip(pointers, self.backend.fetch([letter.pointer or {} for letter in pointers]), strict=True):
+        originals = self.backend.fetch([letter.pointer or {} for letter in pointers])
+        for letter, original in zip(pointers, originals, strict=True):
             if original is None:
                 original_is_gone(letter)
                 continue

@@ -140,7 +140,7 @@ class Redriving:
         account = self.outcome.account
         account.read += len(batch)
         at = time.time_ns()
-        decisions = []
+        decisions: list[Decision] = []
         for letter in self.recogniser.read(self.letter_filter.narrow(batch)):
             if not self.letter_filter.passes(letter):
                 continue
@@ -182,7 +182,7 @@ class Redriving:
         confirmed = self.outcome.account.confirmed
         arrived = self.repair.arrived() if confirmed >= RETURNED_LEAST else None
         if arrived is not None and arrived > max(RETURNED_LEAST, confirmed * RETURNED_SHARE):
-            raise Failed(f"Stopped: of {confirmed:,} letters put back, {arrived:,} new ones have come to the dead letters meanwhile. What killed them still does.",
+            raise Failed(f"Stopped: {confirmed:,} letters were put back, and {arrived:,} new ones came meanwhile. What killed them still does.",
                          hint="mend the consumer first; the same command goes on with what is left")
 
 
