@@ -216,7 +216,7 @@ class Backend(ABC):
         run is at work there and cannot be shared with."""
         raise Unsupported("This broker plugin knows no dead letters.")
 
-    def fetch(self, places: Sequence[Place]) -> list[Record | None]:
+    def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
         """Return the records that dead letters point at, None for each that is gone. Changes nothing."""
         raise Unsupported("This broker plugin fetches no record by its place.")
 
