@@ -45,7 +45,7 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
         Capability.LOOK_STORED: Support.not_yet("reading a queue takes its messages out, and those put back are marked as redelivered and may change places"),
     },
     QUORUM_QUEUE: _QUEUE | {
-        Capability.LOOK_STORED: Support.not_yet("reading a queue takes its messages out, and a quorum queue counts each return and may delete what it gets back"),
+        Capability.LOOK_STORED: Support.not_yet("reading a queue takes its messages out, and a quorum queue counts each return and may delete it"),
     },
     STREAM: _EVERYWHERE | {
         Capability.PUBLISH: Support.some("a message with a header that a stream cannot keep exactly (decimal, table, array) is refused alone"),
@@ -57,7 +57,9 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
     },
     EXCHANGE: _EVERYWHERE | {
         Capability.PUBLISH: Support.some("stored where it is routed; a message that no queue is bound for is refused"),
-        Capability.LOOK_NEW: Support.some("through a temporary queue bound to a direct, fanout, topic or headers exchange; from the others it would take messages away"),
+        Capability.LOOK_NEW: Support.some("through a temporary queue bound to it; for direct, fanout, topic and headers exchanges, others would give it what is not for it"),
+        Capability.LOOK_LETTERS: _KEEPS_NOTHING,
+        Capability.REDRIVE: _KEEPS_NOTHING,
         Capability.LOOK_STORED: _KEEPS_NOTHING,
         Capability.SEEK_NUMBER: _KEEPS_NOTHING,
         Capability.SEEK_TIME: _KEEPS_NOTHING,

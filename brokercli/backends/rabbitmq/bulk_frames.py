@@ -1,0 +1,254 @@
+"""Frames in bulk: a pika connection that parses whole socket reads and hands content over undecoded, and frames to publish.
+
+pika cuts its buffer once for every frame, builds an object for each, and decodes every property. Here content that comes on
+a channel with a sink never becomes an object of pika's; everything else (handshake, channels, heartbeats) is pika's as ever.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from pika import frame
+from pika.adapters.base_connection import _StreamingProtocolShim
+from pika.adapters.select_connection import SelectConnection
+from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport, _AsyncSSLTransport
+from pika.exceptions import AMQPConnectionError
+
+_FRAME = struct.Struct(">BHI")
+_CONTENT = struct.Struct(">HHQ")
+_TAG = struct.Struct(">Q")
+_METHOD, _HEADER, _BODY = 1, 2, 3
+_FRAME_END = 0xCE
+_DELIVER, _RETURN, _ACK, _NACK = b"\0\x3c\0\x3c", b"\0\x3c\0\x32", b"\0\x3c\0\x50", b"\0\x3c\0\x78"
+_PUBLISH = b"\0\x3c\0\x28\0\0"
+_MANDATORY = b"\1"
+_CONTENT_CLASS = b"\0\x3c\0\0"
+FRAME_OVERHEAD = 8
+LARGEST_FRAME = 131_072
+
+
+class Delivery(NamedTuple):
+    """One message as it came: nothing decoded."""
+
+    tag: int
+    redelivered: bool
+    exchange: bytes
+    routing_key: bytes
+    properties: bytes
+    body: bytes
+
+
+class Returned(NamedTuple):
+    """One message that the broker could not route."""
+
+    code: int
+    text: bytes
+    exchange: bytes
+    routing_key: bytes
+    properties: bytes
+    body: bytes
+
+
+class Sink(Protocol):
+    """Who wants the content of one channel; called on the connection's thread."""
+
+    def delivered(self, deliveries: list[Delivery]) -> None:
+        """Messages for the channel's consumer, as many as came at once."""
+
+    def returned(self, message: Returned) -> None:
+        """A message that was published mandatory and is routed nowhere. Its confirm follows."""
+
+    def settled(self, tag: int, multiple: bool, confirmed: bool) -> None:
+        """Whether the broker took the publish number `tag` (or all up to it)."""
+
+
+class NotAMQP(Exception):
+    """What came first is no AMQP frame."""
+
+
+class PlainTransport(_AsyncPlaintextTransport):  # type: ignore[misc]
+    """pika's, reading more at once."""
+
+    _MAX_RECV_BYTES = 262_144
+    _MAX_CONSUME_BYTES = 1_048_576
+
+
+class TLSTransport(_AsyncSSLTransport):  # type: ignore[misc]
+    """pika's, reading more at once."""
+
+    _MAX_RECV_BYTES = 262_144
+    _MAX_CONSUME_BYTES = 1_048_576
+
+
+class BulkConnection(SelectConnection):  # type: ignore[misc]
+    """One connection over a socket that is connected, and encrypted where it is to be."""
+
+    def __init__(self, parameters: Any, services: Any, on_open: Callable[..., None], on_open_error: Callable[..., None],
+                 on_close: Callable[..., None]) -> None:
+        self.sinks: dict[int, Sink] = {}
+        self.greeting = b""
+        """The first bytes that came."""
+        self.closed_by_broker: tuple[int, str] | None = None
+        self._rest = b""
+        self._contents: dict[int, _Content] = {}
+        super().__init__(parameters, on_open, on_open_error, on_close, services, internal_connection_workflow=False)
+
+    def start(self, connected: Any, *, encrypted: bool) -> None:
+        """Begin to talk over a connected socket."""
+        kind = TLSTransport if encrypted else PlainTransport
+        shim = _StreamingProtocolShim(self)
+        shim.connection_made(kind(connected, shim, self._nbio))
+
+    def emit(self, frames: bytes) -> None:
+        """Write frames to the socket, or behind what waits for it."""
+        self.bytes_sent += len(frames)
+        self._adapter_emit_data(frames)
+
+    @property
+    def unwritten(self) -> int:
+        """How many bytes wait for the operating system to take them."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def abort(self) -> None:
+        """Drop the connection now, without a word to the broker."""
+        if self._transport is not None:
+            self._terminate_stream(AMQPConnectionError("given up"))
+
+    def _on_connection_close_from_broker(self, method_frame: Any) -> None:
+        self.closed_by_broker = (method_frame.method.reply_code, method_frame.method.reply_text)
+        super()._on_connection_close_from_broker(method_frame)
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        self.bytes_received += len(data_in)
+        if not self.greeting:
+            if data_in[:1] != b"\1":
+                self.greeting = data_in[:64]
+                self._terminate_stream(NotAMQP())
+                return
+            self.greeting = data_in[:8]
+        data = self._rest + data_in if self._rest else data_in
+        at, end = 0, len(data)
+        batches: dict[int, list[Delivery]] = {}
+        sinks, contents, unpack_frame = self.sinks, self._contents, _FRAME.unpack_from
+        while end - at > 7:
+            kind, channel, size = unpack_frame(data, at)
+            stop = at + size + 8
+            if stop > end:
+                if size > max(LARGEST_FRAME, self.params.frame_max or 0):
+                    self._terminate_stream(NotAMQP())
+                    return
+                break
+            if data[stop - 1] != _FRAME_END:
+                self._terminate_stream(NotAMQP())
+                return
+            if channel in sinks:
+                if kind == _METHOD:
+                    method = data[at + 7:at + 11]
+                    if method == _DELIVER or method == _RETURN:
+                        contents[channel] = _Content(data, at + 11, method)
+                        at = stop
+                        continue
+                    if method == _ACK or method == _NACK:
+                        sinks[channel].settled(_TAG.unpack_from(data, at + 11)[0], bool(data[at + 19] & 1), method == _ACK)
+                        at = stop
+                        continue
+                elif kind == _HEADER and channel in contents:
+                    content = contents[channel]
+                    content.size = _CONTENT.unpack_from(data, at + 7)[2]
+                    content.properties = data[at + 19:stop - 1]
+                    if not content.size:
+                        self._complete(channel, contents.pop(channel), b"", batches)
+                    at = stop
+                    continue
+                elif kind == _BODY and channel in contents:
+                    content = contents[channel]
+                    piece = data[at + 7:stop - 1]
+                    if size == content.size:
+                        self._complete(channel, contents.pop(channel), piece, batches)
+                    elif content.add(piece):
+                        self._complete(channel, contents.pop(channel), b"".join(content.pieces), batches)
+                    at = stop
+                    continue
+            # what came before it is told before it: a consumer that is cancelled, a channel that is closed
+            if batches:
+                self._hand_over(batches)
+            _, decoded = frame.decode_frame(data[at:stop])
+            at = stop
+            if decoded is not None:
+                self._process_frame(decoded)
+        self._rest = data[at:]
+        if batches:
+            self._hand_over(batches)
+
+    def _complete(self, channel: int, content: _Content, body: bytes, batches: dict[int, list[Delivery]]) -> None:
+        if content.method == _DELIVER:
+            tag, redelivered, exchange, routing_key = content.place()
+            batches.setdefault(channel, []).append(Delivery(tag, redelivered, exchange, routing_key, content.properties, body))
+        else:
+            code, text, exchange, routing_key = content.refusal()
+            self.sinks[channel].returned(Returned(code, text, exchange, routing_key, content.properties, body))
+
+    def _hand_over(self, batches: dict[int, list[Delivery]]) -> None:
+        for channel, deliveries in batches.items():
+            if channel in self.sinks:
+                self.sinks[channel].delivered(deliveries)
+        batches.clear()
+
+
+class _Content:
+    """A message between its first frame and its last."""
+
+    __slots__ = ("_arguments", "_received", "method", "pieces", "properties", "size")
+
+    def __init__(self, data: bytes, at: int, method: bytes) -> None:
+        # at most three short strings and eleven octets
+        self._arguments = data[at:at + 800]
+        self.method = method
+        self.size = 0
+        self.properties = b""
+        self.pieces: list[bytes] = []
+        self._received = 0
+
+    def add(self, piece: bytes) -> bool:
+        """Take a piece of the body in; return whether it is whole."""
+        self.pieces.append(piece)
+        self._received += len(piece)
+        return self._received >= self.size
+
+    def place(self) -> tuple[int, bool, bytes, bytes]:
+        """Read the arguments of basic.deliver."""
+        arguments = self._arguments
+        at = 1 + arguments[0]
+        exchange = at + 10
+        key = exchange + arguments[at + 9]
+        return _TAG.unpack_from(arguments, at)[0], arguments[at + 8] == 1, arguments[exchange:key], arguments[key + 1:key + 1 + arguments[key]]
+
+    def refusal(self) -> tuple[int, bytes, bytes, bytes]:
+        """Read the arguments of basic.return."""
+        arguments = self._arguments
+        text = 3 + arguments[2]
+        exchange = text + 1 + arguments[text]
+        return (struct.unpack_from(">H", arguments)[0], arguments[3:text], arguments[text + 1:exchange],
+                arguments[exchange + 1:exchange + 1 + arguments[exchange]])
+
+
+def publish_frame(channel: int, exchange: bytes, routing_key: bytes) -> bytes:
+    """Return the frame of a mandatory basic.publish; both names are at most 255 bytes long."""
+    payload = _PUBLISH + bytes((len(exchange),)) + exchange + bytes((len(routing_key),)) + routing_key + _MANDATORY
+    return _FRAME.pack(_METHOD, channel, len(payload)) + payload + b"\xce"
+
+
+def header_frame(channel: int, properties: bytes) -> tuple[bytes, bytes]:
+    """Return what comes before and behind the eight octets of the body's size in a content header frame."""
+    return _FRAME.pack(_HEADER, channel, 12 + len(properties)) + _CONTENT_CLASS, properties + b"\xce"
+
+
+def body_frames(channel: int, body: bytes, frame_max: int) -> bytes:
+    """Return the frames of a body; none for an empty one."""
+    largest = frame_max - FRAME_OVERHEAD
+    if len(body) <= largest:
+        return _FRAME.pack(_BODY, channel, len(body)) + body + b"\xce" if body else b""
+    pieces = [body[at:at + largest] for at in range(0, len(body), largest)]
+    return b"".join([_FRAME.pack(_BODY, channel, len(piece)) + piece + b"\xce" for piece in pieces])

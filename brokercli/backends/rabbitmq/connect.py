@@ -1,0 +1,235 @@
+"""Reaching a broker: hosts, trust, login, and one sentence about what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pika
+from pika.credentials import ExternalCredentials, PlainCredentials
+
+from brokercli.backends.rabbitmq.bulk_frames import LARGEST_FRAME
+from brokercli.model.connection import TLS, Connection
+from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
+
+DEFAULT_PORT, DEFAULT_TLS_PORT = 5672, 5671
+# a broker that is gone without a word is noticed after about as long
+HEARTBEAT_SECONDS = 30
+DEFAULT_USER = "guest"
+_AMQP = b"AMQP\0\0\x09\x01"
+_SILENCE = 100
+_OPTIONS = ("heartbeat", "frame_max", "locale", "give_up_after")
+
+# pika tells its troubles to the log as well; whatever matters is in the error we raise
+logging.getLogger("pika").setLevel(_SILENCE)
+
+
+def port_of(connection: Connection, port: int | None) -> int:
+    """Return the port, the usual one where none is said."""
+    return port or (DEFAULT_PORT if connection.tls is None else DEFAULT_TLS_PORT)
+
+
+def parameters(connection: Connection) -> Any:
+    """Return pika's parameters. Raises UsageProblem for what cannot be."""
+    unknown = [name for name in connection.options if name not in _OPTIONS]
+    if unknown:
+        raise UsageProblem(f"RabbitMQ's connection has no option {unknown[0]}.", hint=f"there are {', '.join(_OPTIONS)}")
+    try:
+        return pika.ConnectionParameters(
+            host=connection.hosts[0][0], virtual_host=connection.virtual_host, credentials=_credentials(connection),
+            heartbeat=int(connection.options.get("heartbeat", HEARTBEAT_SECONDS)), frame_max=int(connection.options.get("frame_max", LARGEST_FRAME)),
+            locale=connection.options.get("locale", "en_US"), blocked_connection_timeout=None,
+            client_properties={"product": "brokercli", "connection_name": "brokercli"})
+    except ValueError as problem:
+        raise UsageProblem(f"RabbitMQ's connection cannot be made as the options say: {problem}.", hint="heartbeat and frame_max are whole numbers") from None
+
+
+def user_of(connection: Connection) -> str | None:
+    """Return the name we log in with; None where the certificate says it."""
+    if connection.user is not None:
+        return connection.user
+    return None if _external(connection) else DEFAULT_USER
+
+
+def _external(connection: Connection) -> bool:
+    if connection.mechanism is not None:
+        return connection.mechanism.upper() == "EXTERNAL"
+    return connection.password is None and connection.user is None and connection.tls is not None and connection.tls.certificate is not None
+
+
+def _credentials(connection: Connection) -> Any:
+    mechanism = (connection.mechanism or "PLAIN").upper()
+    if mechanism not in ("PLAIN", "EXTERNAL"):
+        raise UsageProblem(f"RabbitMQ's client speaks PLAIN and EXTERNAL, not {mechanism}.", hint="set mechanism to PLAIN, or leave it out")
+    if _external(connection):
+        if connection.tls is None or connection.tls.certificate is None:
+            raise UsageProblem("EXTERNAL is a login by client certificate, and none is given.", hint="set tls.certificate and tls.key in the context")
+        return ExternalCredentials()
+    # RabbitMQ's own default, which it accepts from its own machine only
+    password = connection.password.reveal() if connection.password is not None else "guest" if connection.user is None else ""
+    return PlainCredentials(connection.user if connection.user is not None else DEFAULT_USER, password)
+
+
+def open_socket(connection: Connection, host: str, port: int, seconds: float) -> socket.socket:
+    """Connect, encrypt where TLS is asked for, and return a socket that does not block. Raises Unreachable or NotAuthorised."""
+    deadline = monotonic() + seconds
+    where = address(connection, host, port)
+    raw = _connect(where, host, port, seconds)
+    try:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if connection.tls is None:
+            raw.setblocking(False)
+            return raw
+        context = tls_context(connection.tls)
+        raw.settimeout(max(0.1, deadline - monotonic()))
+        encrypted = context.wrap_socket(raw, server_hostname=connection.tls.server_name or host, suppress_ragged_eofs=False)
+        encrypted.setblocking(False)
+    except BrokercliError:
+        raw.close()
+        raise
+    except (OSError, ssl.SSLError) as problem:
+        raw.close()
+        raise _tls_failure(problem, connection, where) from None
+    return encrypted
+
+
+def _connect(where: str, host: str, port: int, seconds: float) -> socket.socket:
+    try:
+        return socket.create_connection((host, port), max(0.1, seconds))
+    except socket.gaierror as problem:
+        if problem.errno == socket.EAI_AGAIN:
+            raise Unreachable(f"{where}: the name {host} cannot be looked up now.", hint="is this machine's DNS reachable?") from None
+        raise Unreachable(f"{where}: there is no host {host}.", hint="check the spelling, and that this machine can resolve it") from None
+    except ConnectionRefusedError:
+        raise Unreachable(f"{where}: nothing listens there (connection refused).", hint="is the broker running, and is this its port?") from None
+    except TimeoutError:
+        raise Unreachable(f"{where}: no answer within {seconds:.3g} s.", hint="a firewall or a machine that is down looks like this") from None
+    except UnicodeError:
+        raise UsageProblem(f"{host!r} cannot be the name of a host.") from None
+    except OSError as problem:
+        raise Unreachable(f"{where}: cannot be reached: {problem.strerror or problem}.", hint="check the host, and the network of this machine") from None
+
+
+def tls_context(tls: TLS) -> ssl.SSLContext:
+    """Return the context that the TLS settings ask for; certificates and names are checked unless `insecure`. Raises UsageProblem."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        if tls.certificate is not None:
+            context.load_cert_chain(tls.certificate, tls.key, tls.key_password.reveal if tls.key_password is not None else None)
+    except FileNotFoundError:
+        missing = next((path for path in (tls.ca, tls.certificate, tls.key) if path and not Path(path).exists()), "of certificates")
+        raise UsageProblem(f"There is no file {missing}, which TLS needs.") from None
+    except OSError as problem:
+        raise UsageProblem(f"The certificate files cannot be used: {problem.strerror or problem}.", hint="they are PEM files: ca, certificate, key") from None
+    if tls.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def address(connection: Connection, host: str, port: int) -> str:
+    """Spell one host as errors do."""
+    return f"{connection.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _tls_failure(problem: OSError, connection: Connection, where: str) -> BrokercliError:
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        name = "mismatch" in problem.verify_message or "not valid for" in problem.verify_message
+        return NotAuthorised(f"{where}: its certificate was not accepted: {problem.verify_message.rstrip('.')}.",
+                             hint="connect by a name that the certificate holds, or say it: tls.server_name" if name
+                             else "give the CA that signed it: tls.ca in the context")
+    text = str(problem).upper()
+    if "WRONG_VERSION" in text or "RECORD_LAYER" in text or "RECORD LAYER" in text:
+        return Unreachable(f"{where}: it does not speak TLS on this port.", hint="write amqp:// instead of amqps://, or use the TLS port, usually 5671")
+    if "CERTIFICATE_REQUIRED" in text or "HANDSHAKE_FAILURE" in text or "BAD_CERTIFICATE" in text or "UNKNOWN_CA" in text:
+        return NotAuthorised(f"{where}: it wants a client certificate that it trusts.", hint="give tls.certificate and tls.key in the context")
+    if isinstance(problem, TimeoutError):
+        return Unreachable(f"{where}: the port is open but says nothing to TLS.", hint="a hung broker or a port without TLS looks like this")
+    if isinstance(problem, (ssl.SSLEOFError, ConnectionError, ssl.SSLZeroReturnError)):
+        return Unreachable(f"{where}: it hung up on TLS.", hint="write amqp:// instead of amqps:// if the port has no TLS, usually 5672")
+    return Unreachable(f"{where}: TLS failed: {getattr(problem, 'reason', None) or problem}.", hint="brokercli doctor tries each step")
+
+
+def explain_login(connection: Connection, where: str, closed_by: tuple[int, str] | None, problem: BaseException | None) -> BrokercliError:
+    """Say in one sentence why a broker that speaks AMQP did not let us in."""
+    code, text = closed_by or (0, "")
+    who = user_of(connection)
+    if code == 403:
+        return NotAuthorised(f"{where}: the login{f' as {who}' if who else ' by certificate'} was refused.",
+                             hint="guest may only log in from the broker's own machine" if who == DEFAULT_USER else "check user and password")
+    if code in (530, 402) and "not found" in text:
+        return NotAuthorised(f"{where}: there is no virtual host {connection.virtual_host}.",
+                             hint="set virtual_host in the context; in a URL the default one is %2F or nothing")
+    if code == 530 and "refused for user" in text:
+        return NotAuthorised(f"{where}: {who or 'this login'} has no permission for the virtual host {connection.virtual_host}.",
+                             hint=f"rabbitmqctl set_permissions -p {connection.virtual_host} {who or 'USER'} '' '.*' '.*' allows to write and read")
+    if code:
+        return Unreachable(f"{where}: the broker does not let us in: {text.partition(' - ')[2] or text} ({code}).", hint="rabbitmqctl list_connections; the broker's log says more")
+    if isinstance(problem, pika.exceptions.AuthenticationError):
+        return NotAuthorised(f"{where}: it does not offer the login {(connection.mechanism or 'PLAIN').upper()}; it offers {problem.args[0]}.",
+                             hint="set mechanism in the context to one of them")
+    return Unreachable(f"{where}: it hung up while we logged in.", hint="the broker's log says why")
+
+
+def explain_greeting(connection: Connection, where: str, greeting: bytes, host: str, port: int, seconds: float) -> Unreachable:
+    """Say what a port is that answered AMQP's first words with something else, or hung up on them."""
+    if greeting.startswith(b"AMQP"):
+        return Unreachable(f"{where}: it speaks another version of AMQP ({'.'.join(map(str, greeting[5:8]))}).", hint="RabbitMQ speaks 0.9.1 on every port for clients")
+    if greeting[:2] == b"\x15\x03" or (not greeting and connection.tls is None and _speaks_tls(host, port, seconds)):
+        return Unreachable(f"{where}: it wants TLS.", hint="write amqps:// instead of amqp://")
+    for start, name in ((b"INFO {", "NATS"), (b"HTTP/", "HTTP"), (b"SSH-", "SSH"), (b"-ERR", "Redis"), (b"220 ", "SMTP or FTP")):
+        if greeting.startswith(start):
+            return Unreachable(f"{where}: it speaks {name}, not AMQP.", hint="check the port; RabbitMQ's usual one is 5672")
+    if not greeting and connection.tls is None and _speaks_kafka(host, port, seconds):
+        return Unreachable(f"{where}: it speaks Kafka, not AMQP.", hint=f"write kafka://{host}:{port}, or use RabbitMQ's port, usually 5672")
+    return Unreachable(f"{where}: it does not speak AMQP 0.9.1" + ("; it hung up." if not greeting else "."), hint="check the port; RabbitMQ's usual one is 5672")
+
+
+def explain_silence(where: str, host: str, port: int, seconds: float) -> Unreachable:
+    """Say what a port is that took AMQP's first words and did not answer."""
+    if _speaks_http(host, port, seconds):
+        return Unreachable(f"{where}: it speaks HTTP, not AMQP.", hint="15672 is the management API; RabbitMQ's usual port for messages is 5672")
+    return Unreachable(f"{where}: the port is open but says nothing to AMQP.", hint="a hung broker or a port that is not RabbitMQ's looks like this")
+
+
+def _speaks_http(host: str, port: int, seconds: float) -> bool:
+    try:
+        with socket.create_connection((host, port), max(0.1, seconds / 2)) as asked:
+            asked.settimeout(max(0.1, seconds / 2))
+            asked.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+            return asked.recv(8).startswith(b"HTTP/")
+    except OSError:
+        return False
+
+
+def _speaks_tls(host: str, port: int, seconds: float) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), max(0.1, seconds / 2)) as raw:
+            raw.settimeout(max(0.1, seconds / 2))
+            with context.wrap_socket(raw, server_hostname=host):
+                return True
+    except ssl.SSLError as problem:
+        # an alert is an answer in TLS
+        return "ALERT" in str(problem).upper()
+    except OSError:
+        return False
+
+
+def _speaks_kafka(host: str, port: int, seconds: float) -> bool:
+    # ApiVersions version 0, which every Kafka broker answers before any login
+    request = b"\0\x12\0\0\0\0\0\1\0\1b"
+    try:
+        with socket.create_connection((host, port), max(0.1, seconds / 2)) as asked:
+            asked.settimeout(max(0.1, seconds / 2))
+            asked.sendall(len(request).to_bytes(4, "big") + request)
+            return asked.recv(16)[4:8] == b"\0\0\0\1"
+    except OSError:
+        return False

@@ -1,0 +1,46 @@
+"""What RabbitMQ says when it closes a channel or a connection, in our words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pika import exceptions
+
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
+
+_NAMED = re.compile(r"no (queue|exchange) '(.*)' in vhost '(.*)'", re.DOTALL)
+
+
+def gist(text: str) -> str:
+    """Leave out the name of the code in front of a reply text."""
+    return re.sub(r"^[A-Z_]+ - ", "", text).strip().rstrip(".")
+
+
+def translate(problem: BaseException, doing: str, where: Any) -> BrokercliError:
+    """Return what to raise for what ended a channel while `doing` something; `where` is the broker."""
+    if isinstance(problem, BrokercliError):
+        return problem
+    if isinstance(problem, (exceptions.ChannelClosedByBroker, exceptions.ConnectionClosedByBroker)):
+        return from_reply(problem.reply_code, problem.reply_text, doing)
+    if isinstance(problem, (exceptions.AMQPConnectionError, exceptions.ChannelClosed, exceptions.ConnectionWrongStateError, exceptions.ChannelWrongStateError)):
+        return Unreachable(f"The connection to {where} broke while {doing}.", hint="brokercli doctor says what answers and what does not")
+    return BrokercliError(f"A bug in the RabbitMQ backend while {doing}: {type(problem).__name__}: {problem}")
+
+
+def from_reply(code: int, text: str, doing: str) -> BrokercliError:
+    """Return what to raise for a reply code and text."""
+    if code == 404:
+        if named := _NAMED.search(text):
+            return NotFound(f"There is no {named[1]} {named[2]} in the virtual host {named[3]}.", hint="brokercli ls shows what there is")
+        return NotFound(f"Not found while {doing}: {gist(text)}.", hint="brokercli ls shows what there is")
+    if code == 403:
+        return NotAuthorised(f"No permission for {doing}: {gist(text)}.", hint="rabbitmqctl set_permissions, or a context with another login")
+    if code == 405:
+        return Failed(f"Locked while {doing}: {gist(text)}.", hint="another connection has it for itself")
+    if code == 406 and "running replica" in text:
+        return Failed(f"This node of the cluster has no copy of the stream, and {doing} needs one.",
+                      hint="connect to a node that has; brokercli describe shows which")
+    if code == 320:
+        return Unreachable(f"The broker closed the connection while {doing}: {gist(text)}.")
+    return Failed(f"RabbitMQ refused {doing}: {gist(text)} ({code}).")

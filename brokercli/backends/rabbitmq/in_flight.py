@@ -1,0 +1,92 @@
+"""What was written to a channel and has no verdict yet, and which of it a returned message was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from brokercli.backends.rabbitmq.amqp_table import decode_table
+from brokercli.backends.rabbitmq.bulk_frames import Returned
+from brokercli.backends.rabbitmq.convert import Native
+from brokercli.backends.rabbitmq.exact_properties import split_headers
+
+
+class Entry(NamedTuple):
+    """One accepted message."""
+
+    index: int
+    native: Native
+    routing_key: bytes
+    size: int
+    deadline: float
+
+
+class InFlight:
+    """Entries by the channel's publish number, in its order; numbers start at 1 on each channel.
+
+    A basic.return says no number. What is certain is that the broker handles one channel's messages in order and returns an
+    unroutable one at once, before it confirms it (RabbitMQ's confirms guide; rabbit_channel), so returns come in the order of
+    their messages. A returned message is therefore the first one behind the last returned that has its exchange, routing key,
+    body and properties. Where several are identical and only some could be routed, because a binding came or went in between,
+    the count is right and the messages are interchangeable.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._next = 1
+        self._lowest = 1
+        self._returned = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: Entry) -> None:
+        """Note what was written next."""
+        self._entries[self._next] = entry
+        self._next += 1
+
+    def settle(self, tag: int, multiple: bool) -> list[Entry]:
+        """Take out the entry of a confirm, or with `multiple` all up to it; those already taken out are left out."""
+        if not multiple:
+            entry = self._entries.pop(tag, None)
+            return [] if entry is None else [entry]
+        entries, taken = self._entries, []
+        for number in range(self._lowest, min(tag + 1 if tag else self._next, self._next)):
+            entry = entries.pop(number, None)
+            if entry is not None:
+                taken.append(entry)
+        self._lowest = max(self._lowest, min(tag + 1 if tag else self._next, self._next))
+        return taken
+
+    def take_returned(self, message: Returned) -> Entry | None:
+        """Take out the entry of a returned message; None where it has its verdict already."""
+        alike = [number for number in range(max(self._lowest, self._returned + 1), self._next)
+                 if (entry := self._entries.get(number)) is not None and entry.routing_key == message.routing_key and entry.native.body == message.body]
+        if not alike:
+            return None
+        chosen = alike[0]
+        if len(alike) > 1:
+            wanted = _comparable(message.properties)
+            chosen = next((number for number in alike if _comparable(self._entries[number].native.properties) == wanted), chosen)
+        self._returned = chosen
+        return self._entries.pop(chosen)
+
+    def take_expired(self, now: float) -> list[Entry]:
+        """Take out what has waited for too long."""
+        expired = [number for number, entry in self._entries.items() if entry.deadline <= now]
+        return [self._entries.pop(number) for number in expired]
+
+    def take_all(self) -> list[Entry]:
+        """Take out everything."""
+        taken = list(self._entries.values())
+        self._entries.clear()
+        return taken
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+
+def _comparable(properties: bytes) -> tuple[bytes, object]:
+    # RabbitMQ sorts headers by name
+    fixed, table = split_headers(properties)
+    return fixed, sorted(decode_table(table)[0], key=lambda header: header[0].encode(errors="surrogateescape")) if table else ()
