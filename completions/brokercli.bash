@@ -8,7 +8,7 @@ _brokercli() {
         else
             COMPREPLY+=("${line%%$'\t'*}")
         fi
-    done < <(BROKERCLI_WORDBREAKS=$COMP_WORDBREAKS brokercli __complete bash "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
+    done < <(brokercli __complete bash "${COMP_LINE:0:COMP_POINT}" "$2" 2>/dev/null)
     if [ "$first" = files ]; then
         compopt -o default
     elif [ "${#COMPREPLY[@]}" -eq 1 ]; then

@@ -63,7 +63,8 @@ def _grouped(descriptor: Descriptor, capability: Capability) -> dict[Support, li
 
 
 def _sentence(note: str) -> str:
-    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
+    text = note.rstrip(".")
+    return f"{text}." if text.startswith("brokercli") else f"{text[:1].upper()}{text[1:]}."  # the program's name stays small
 
 
 def _installed(descriptor: Descriptor) -> str:

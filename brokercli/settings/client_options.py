@@ -7,6 +7,7 @@ configured; and what brokercli promises rests on `acks`, idempotence and offset 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 KAFKA = frozenset({
@@ -14,7 +15,7 @@ KAFKA = frozenset({
     "max.in.flight.requests.per.connection", "topic.metadata.refresh.interval.ms", "metadata.max.age.ms", "metadata.recovery.strategy",
     "socket.timeout.ms", "socket.send.buffer.bytes", "socket.receive.buffer.bytes", "socket.keepalive.enable", "socket.nagle.disable",
     "socket.connection.setup.timeout.ms", "connections.max.idle.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms", "client.dns.lookup",
-    "retry.backoff.ms", "retry.backoff.max.ms", "request.timeout.ms", "api.version.request.timeout.ms", "allow.auto.create.topics",
+    "retry.backoff.ms", "retry.backoff.max.ms", "request.timeout.ms", "api.version.request.timeout.ms",
     "linger.ms", "batch.size", "batch.num.messages", "queue.buffering.max.messages", "queue.buffering.max.kbytes", "queue.buffering.max.ms",
     "compression.type", "compression.codec", "compression.level", "sticky.partitioning.linger.ms", "transaction.timeout.ms",
     "fetch.wait.max.ms", "fetch.min.bytes", "fetch.max.bytes", "fetch.message.max.bytes", "max.partition.fetch.bytes", "fetch.queue.backoff.ms",
@@ -22,11 +23,12 @@ KAFKA = frozenset({
     "session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms",
     "ssl.cipher.suites", "ssl.curves.list", "ssl.sigalgs.list", "sasl.kerberos.service.name", "sasl.kerberos.principal",
 })
-NATS = frozenset({"name", "inbox_prefix", "domain", "api_prefix", "ping_interval", "max_outstanding_pings", "tls_handshake_first", "no_echo"})
-RABBITMQ = frozenset({"heartbeat", "frame_max", "channel_max", "connection_name", "blocked_connection_timeout", "locale"})
+NATS = frozenset({"inbox_prefix", "domain", "js_api_prefix", "give_up_after"})
+RABBITMQ = frozenset({"heartbeat", "frame_max", "locale", "give_up_after"})
+_NUMBERS = ("heartbeat", "frame_max", "give_up_after")
 _BY_SCHEME = {"kafka": KAFKA, "kafkas": KAFKA, "nats": NATS, "tls": NATS, "amqp": RABBITMQ, "amqps": RABBITMQ}
 _OWN = {"acks", "request.required.acks", "enable.idempotence", "transactional.id", "delivery.timeout.ms", "message.timeout.ms", "enable.auto.commit",
-        "enable.auto.offset.store", "auto.offset.reset", "group.id", "partitioner", "dr_cb", "on_delivery"}
+        "enable.auto.offset.store", "auto.offset.reset", "group.id", "allow.auto.create.topics", "partitioner", "dr_cb", "on_delivery"}
 _CONTEXT_KEYS = {
     "bootstrap.servers": "url", "metadata.broker.list": "url", "security.protocol": "url (kafkas:// means TLS)", "sasl.username": "user",
     "sasl.password": "password", "sasl.mechanism": "mechanism", "sasl.mechanisms": "mechanism", "ssl.ca.location": "tls.ca",
@@ -44,8 +46,10 @@ def check_options(scheme: str, options: Mapping[str, str]) -> tuple[str, str, st
     allowed = _BY_SCHEME.get(scheme)
     if allowed is None:
         return None
-    for name in options:
+    for name, value in options.items():
         if name in allowed:
+            if name in _NUMBERS and not re.fullmatch(r"\d+", value, re.ASCII):
+                return name, "is not a whole number", None
             continue
         if name in _CONTEXT_KEYS:
             return name, "has a key of its own in the context", f"use {_CONTEXT_KEYS[name]}"

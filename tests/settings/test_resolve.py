@@ -97,13 +97,13 @@ vhost = "shop/eu"
 management = "https://r1:15671"
 connect_timeout = 2
 tls = { ca = "ca.pem", certificate = "/c.pem", key = "key.pem", key_password = "env:KEY_PASSWORD", server_name = "r", insecure = true }
-options = { heartbeat = 10, connection_name = "me" }
+options = { heartbeat = 10, locale = "de_DE" }
 """)
     connection = resolve_connection(ORDERS, "a").connection
     here = user_configuration.parent
     assert connection.hosts == (("r1", 5671), ("r2", None))
     assert (connection.user, connection.password, connection.mechanism, connection.virtual_host) == ("app", Secret("s3cret"), "EXTERNAL", "shop/eu")
-    assert (connection.management, connection.connect_timeout, connection.options) == ("https://r1:15671", 2.0, {"heartbeat": "10", "connection_name": "me"})
+    assert (connection.management, connection.connect_timeout, connection.options) == ("https://r1:15671", 2.0, {"heartbeat": "10", "locale": "de_DE"})
     assert connection.tls == TLS(str(here / "ca.pem"), "/c.pem", str(here / "key.pem"), Secret("k"), "r", True)
 
 
@@ -146,6 +146,7 @@ def test_a_credential_file_that_others_can_read_is_refused_by_its_path(user_conf
     ("kafka", '"sasl.password" = "hunter2"', "has a key of its own"),
     ("nats", '"password" = "hunter2"', "has a key of its own"),
     ("amqp", '"hartbeat" = 5', "is not on the list"),
+    ("amqp", '"heartbeat" = "soon"', "is not a whole number"),
 ])
 def test_client_options_off_the_list_are_refused_with_their_line(user_configuration: Path, scheme: str, option: str, words: str) -> None:
     user_configuration.write_text(f'[contexts.a]\nurl = "{scheme}://h"\n[contexts.a.options]\n{option}\n')
