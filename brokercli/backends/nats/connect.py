@@ -1,0 +1,155 @@
+"""Connecting: trust, login, several hosts, and one sentence about what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nats.aio.client import Client
+
+from brokercli.backends.nats.bulk_parser import BulkParser
+from brokercli.backends.nats.transport import CheckedTransport
+from brokercli.model.connection import TLS, Connection, Secret
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
+
+if TYPE_CHECKING:
+    from brokercli.backends.nats.link import Link
+
+DEFAULT_PORT = 4222
+# a frozen server is noticed after two of these; nats-py's own would take four minutes
+PING_SECONDS = 10
+RECONNECT_WAIT = 0.2
+
+
+async def connect(connection: Connection, link: Link) -> tuple[Client, BulkParser, CheckedTransport]:
+    """Connect to the first host that lets us in, in the order given, within `connection.connect_timeout` seconds in all.
+
+    Raises Unreachable, NotAuthorised or UsageProblem; of several hosts that failed, the one whose reason says most.
+    Afterwards the client reconnects by itself and tells `link` about it.
+    """
+    attempts = Attempts(len(connection.hosts), connection.connect_timeout)
+    client: Any = Client()
+    transport = CheckedTransport(_tls_context(connection.tls), connection.tls.server_name if connection.tls else None, attempts.time_left)
+    client._transport = transport
+    parser = BulkParser(client, link.on_server_error)
+    client._ps = parser
+
+    async def on_error(problem: Exception) -> None:
+        if attempts.first:
+            attempts.failed(as_failure(problem, connection))
+        else:
+            link.on_client_error(problem)
+
+    scheme = "tls" if connection.tls is not None else "nats"
+    servers = [f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or DEFAULT_PORT}" for host, port in connection.hosts]
+    try:
+        await client.connect(
+            servers=servers, name="brokercli", dont_randomize=True, allow_reconnect=True, max_reconnect_attempts=-1,
+            connect_timeout=connection.connect_timeout, reconnect_time_wait=RECONNECT_WAIT, ping_interval=PING_SECONDS, max_outstanding_pings=2,
+            error_cb=on_error, disconnected_cb=link.on_disconnected, reconnected_cb=link.on_reconnected, closed_cb=link.on_closed,
+            inbox_prefix=connection.options.get("inbox_prefix", "_INBOX"), skip_subject_validation=True, **_login(connection, transport))
+    except BrokercliError:
+        transport.abort()
+        raise
+    attempts.first = False
+    return client, parser, transport
+
+
+class Attempts:
+    """The hosts tried so far during the first connect, and the time they share."""
+
+    def __init__(self, hosts: int, seconds: float) -> None:
+        self.first = True
+        self._hosts = hosts
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._failures: list[BrokercliError] = []
+
+    def time_left(self) -> float:
+        """Return the seconds the next host may take."""
+        if not self.first:
+            return self._seconds
+        return max(0.1, (self._deadline - time.monotonic()) / max(1, self._hosts - len(self._failures)))
+
+    def failed(self, failure: BrokercliError) -> None:
+        """Note one; raise once every host has failed."""
+        self._failures.append(failure)
+        if len(self._failures) >= self._hosts:
+            refusals = [failure for failure in self._failures if not isinstance(failure, Unreachable)]
+            raise (refusals or self._failures)[0]
+
+
+def as_failure(problem: BaseException, connection: Connection) -> BrokercliError:
+    """Translate what nats-py or the transport raised while connecting."""
+    if isinstance(problem, BrokercliError):
+        return problem
+    text = str(problem).removeprefix("nats: ").strip("' ")
+    lowered = text.lower()
+    if "authorization" in lowered or "authentication" in lowered or "account" in lowered or "user" in lowered:
+        return NotAuthorised(f"{connection} refused the login{_who(connection)}: {text}.", hint="check user and password, token or credentials file")
+    if "maximum connections" in lowered:
+        return Unreachable(f"{connection} has as many connections as it allows.")
+    if isinstance(problem, (asyncio.TimeoutError, TimeoutError)):
+        return Unreachable(f"{connection} took too long to answer the login.", hint="the server may be overloaded; --connect-timeout gives it longer")
+    if isinstance(problem, ssl.SSLError):
+        return NotAuthorised(f"{connection} ended the TLS connection: {(problem.reason or text).replace('_', ' ').lower()}.",
+                             hint="a server that wants a client certificate does so when it is missing or not trusted")
+    if isinstance(problem, OSError) or not text:
+        return Unreachable(f"The connection to {connection} broke while logging in: {text or 'it was closed'}.",
+                           hint="nats-server's log says why; a wrong client certificate looks like this")
+    return Unreachable(f"{connection} refused the connection: {text}.")
+
+
+def _who(connection: Connection) -> str:
+    if connection.credentials:
+        return f" with the credentials file {connection.credentials}"
+    if connection.user is not None:
+        return f" of user {connection.user!r}"
+    return " with the token" if connection.token is not None else ", which had neither user nor token"
+
+
+def _login(connection: Connection, transport: CheckedTransport) -> dict[str, Any]:
+    """Credentials as callables that open up only at the moment of sending, and then only over TLS where TLS was asked for."""
+    def revealed(secret: Secret) -> Callable[[], str]:
+        def reveal() -> str:
+            if connection.tls is not None and not transport.encrypted:
+                raise ConnectionError("the connection is not encrypted")
+            return secret.reveal()
+        return reveal
+
+    if connection.credentials is not None:
+        if not Path(connection.credentials).is_file():
+            raise UsageProblem(f"There is no credentials file {connection.credentials}.", hint="it is the .creds file that nsc or your NATS provider wrote")
+        try:
+            import_module("nkeys")  # nats-py needs it for these files only and does not bring it
+        except ModuleNotFoundError:
+            raise Failed("NATS credentials files need the Python package nkeys, which is not installed.", hint="python -m pip install nkeys") from None
+        return {"user_credentials": connection.credentials}
+    if connection.user is not None:
+        return {"user": connection.user, "password": revealed(connection.password or Secret(""))}
+    if connection.token is not None:
+        return {"token": revealed(connection.token)}
+    return {}
+
+
+def _tls_context(tls: TLS | None) -> ssl.SSLContext | None:
+    if tls is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        if tls.certificate is not None:
+            context.load_cert_chain(tls.certificate, tls.key, tls.key_password.reveal if tls.key_password is not None else None)
+    except FileNotFoundError:
+        missing = next((path for path in (tls.ca, tls.certificate, tls.key) if path and not Path(path).exists()), "of certificates")
+        raise UsageProblem(f"There is no file {missing}, which TLS needs.") from None
+    except (ssl.SSLError, OSError) as problem:
+        raise UsageProblem(f"The certificate files cannot be used: {problem}.", hint="they are PEM files: ca, certificate, key") from None
+    if tls.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

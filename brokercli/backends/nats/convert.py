@@ -1,0 +1,144 @@
+"""A message as NATS carries it, wherever it comes from.
+
+| of the message | from NATS or by hand | from Kafka or RabbitMQ |
+|---|---|---|
+| body | as it is; a null body is refused | the same |
+| headers | bytes, order and repeats as they are | the same; other types as text (`5`, `true`, JSON for tables), null as an empty value |
+| header `Nats-…` | by hand: as it is. From NATS: withheld, unless control headers are kept | withheld, unless control headers are kept |
+| id | by hand: `Nats-Msg-Id`. A stored one is withheld with the other `Nats-…`, or the duplicate window would swallow the copy | `x-message-id`; `Nats-Msg-Id` where control headers are kept |
+| key | by hand: refused | `x-message-key` |
+| time, partition | by hand: refused | left out |
+| AMQP content_type, correlation_id | – | `content-type`, `x-correlation-id` |
+| other AMQP properties | – | `x-amqp-<name>`, with - for _ |
+
+What a header line cannot carry (CR or LF in a name or value, a colon in a name) refuses its message: nothing is altered
+silently. Every `Nats-` header either steers the server (Rollup purges, Msg-Id swallows, Expected refuses, Batch stores
+nothing: seen on 2.15.1) or was written by it, so all of them are withheld from copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+
+from brokercli.backends.envelope import encode_value
+from brokercli.backends.nats.records import MESSAGE_ID
+from brokercli.model.message import HeaderValue, Message, Typed
+
+_STATUS_LINE = b"NATS/1.0\r\n"
+_PROPERTIES = {"content_type": "content-type", "correlation_id": "x-correlation-id"}
+
+
+class Refusal(Exception):
+    """NATS cannot carry this message; the text is the reason for its receipt."""
+
+
+def is_control(name: str) -> bool:
+    """Whether a header steers the server or was written by it."""
+    return name.strip()[:5].lower() == "nats-"
+
+
+def check_carried(message: Message) -> None:
+    """Raise Refusal for what NATS has no place for and was asked for by hand."""
+    if message.body is None:
+        raise Refusal("NATS has no null bodies, only empty ones")
+    if message.origin in (None, "nats"):
+        if message.key is not None:
+            raise Refusal("NATS messages have no key; put it in a header or in the subject")
+        if message.partition is not None:
+            raise Refusal("NATS has no partitions")
+        if message.time is not None:
+            raise Refusal("JetStream stamps each message with the time it stores it; a publisher cannot set it")
+
+
+def header_block(message: Message, *, keep_control: bool, withheld: dict[str, int]) -> bytes:
+    """Return the header block, empty where there are no headers. Counts in `withheld`; raises Refusal."""
+    foreign = message.origin not in (None, "nats")
+    withhold = message.origin is not None and not keep_control
+    lines: list[bytes] = []
+    held: set[str] = set()
+    for name, value in message.headers:
+        if withhold and is_control(name):
+            held.add(name)
+        else:
+            lines.append(_line(name, value, message.origin))
+    for name, value in _from_elsewhere(message, keep_control=keep_control) if foreign else ():
+        lines.append(_line(name, value, message.origin))
+    own_id = explicit_id(message)
+    if own_id is not None:
+        lines.append(_line("Nats-Msg-Id", own_id.encode(errors="surrogateescape"), None))
+    for name in held:
+        withheld[name] = withheld.get(name, 0) + 1
+    return _STATUS_LINE + b"".join(lines) + b"\r\n" if lines else b""
+
+
+def explicit_id(message: Message) -> str | None:
+    """Return the id that was asked for, not one that a stored message came with."""
+    if message.id is None or message.origin not in (None, "nats"):
+        return None
+    return None if any(name.lower() == MESSAGE_ID for name, _ in message.headers) else message.id
+
+
+def sent_id(block: bytes) -> bytes | None:
+    """Return the Nats-Msg-Id in a header block, by which the server recognises a repeat."""
+    start = block.find(b"\r\nNats-Msg-Id:")
+    if start < 0:
+        return None
+    start += len(b"\r\nNats-Msg-Id:")
+    return block[start:block.find(b"\r\n", start)].strip(b" ") or None
+
+
+def _from_elsewhere(message: Message, *, keep_control: bool) -> Iterable[tuple[str, HeaderValue]]:
+    if message.key is not None:
+        yield "x-message-key", message.key
+    if message.id is not None:
+        yield "Nats-Msg-Id" if keep_control else "x-message-id", message.id.encode(errors="surrogateescape")
+    for name, value in message.properties.items():
+        if name == "message_id" and message.id is not None:
+            continue
+        if value is not None:
+            yield _PROPERTIES.get(name, f"x-amqp-{name.replace('_', '-')}"), value
+
+
+def _line(name: str, value: HeaderValue, origin: str | None) -> bytes:
+    raw_name = name.encode(errors="surrogateescape")
+    if origin == "nats":
+        return _line_of_nats(raw_name, value)
+    if not raw_name or any(byte in raw_name for byte in b"\r\n:"):
+        raise Refusal(f"a NATS header cannot be named {name[:80]!r}")
+    text = text_of(value)
+    if b"\r" in text or b"\n" in text:
+        raise Refusal(f"the value of {name[:80]!r} holds a line end, which a NATS header cannot carry")
+    return raw_name + b": " + text + b"\r\n"
+
+
+def _line_of_nats(name: bytes, value: HeaderValue) -> bytes:
+    """What was stored can be stored again, lone CR and LF too; only what would end the line early cannot."""
+    if b"\r\n" in name or b":" in name or (not name and value is None):
+        raise Refusal(f"a NATS header cannot be named {name[:80]!r}")
+    line = name if value is None else name + b": " + text_of(value)
+    if b"\r\n" in line:
+        raise Refusal(f"the value of {name[:80]!r} holds a line end, which a NATS header cannot carry")
+    return line + b"\r\n"
+
+
+def text_of(value: HeaderValue) -> bytes:
+    """Return a header value as text: bytes as they are, AMQP's numbers in digits, its tables and arrays as JSON."""
+    if isinstance(value, bytes):
+        return value
+    if value is None:
+        return b""
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    if isinstance(value, int):
+        return b"%d" % value
+    if isinstance(value, Typed):
+        if isinstance(value.value, bytes):
+            return value.value
+        if isinstance(value.value, int) and value.kind not in ("float32", "double"):
+            return b"%d" % value.value
+    written = encode_value(value)
+    if isinstance(value, (Typed, float)) and isinstance(written, dict):
+        written = next(iter(written.values()))
+    return written.encode() if isinstance(written, str) else orjson.dumps(written)

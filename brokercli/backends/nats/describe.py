@@ -1,0 +1,148 @@
+"""Explaining one stream or subject, most useful first."""
+
+from __future__ import annotations
+
+from brokercli.backends.nats import SUBJECT
+from brokercli.backends.nats.listing import purpose_of, subject_counts
+from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.model.address import Address
+from brokercli.model.description import Description, Section, Value
+from brokercli.model.errors import BrokercliError
+
+SECOND = 1_000_000_000
+SUBJECTS_SHOWN = 50
+_ADVISORIES = "$JS.EVENT.ADVISORY."
+_UNSET_TIME = "0001-01-01T00:00:00Z"
+
+
+async def describe(jetstream: JetStream, address: Address) -> Description:
+    """Explain a resolved address; what could not be read is in `missing`, with the reason."""
+    if address.kind == "stream":
+        return await _stream(jetstream, await jetstream.info(address.name))
+    return await _subject(jetstream, address.name)
+
+
+async def _stream(jetstream: JetStream, info: Json) -> Description:
+    config, state = info["config"], info["state"]
+    name = str(config["name"])
+    description = Description("stream", name, resource_of(info), _state(config, state) | _settings(config))
+    leader = (info.get("cluster") or {}).get("leader")
+    if leader and (info.get("cluster") or {}).get("replicas"):
+        description.facts["leader"] = str(leader)
+        description.sections.append(Section("replicas", [
+            {"name": replica.get("name"), "current": replica.get("current"), "offline": bool(replica.get("offline")), "lag": replica.get("lag", 0)}
+            for replica in info["cluster"]["replicas"]]))
+    await _add_consumers(jetstream, name, description)
+    await _add_subjects(jetstream, info, description)
+    return description
+
+
+def _state(config: Json, state: Json) -> dict[str, Value]:
+    facts: dict[str, Value] = {"subjects": ", ".join(config.get("subjects") or []) or None, "messages": int(state["messages"]), "bytes": int(state["bytes"]),
+                               "first sequence": int(state["first_seq"]), "last sequence": int(state["last_seq"])}
+    for fact, field in (("oldest", "first_ts"), ("newest", "last_ts")):
+        if state.get(field, _UNSET_TIME) != _UNSET_TIME:
+            facts[fact] = str(state[field])
+    deleted = int(state.get("num_deleted", 0))
+    if deleted:
+        facts["deleted between them"] = deleted
+    return facts
+
+
+def _settings(config: Json) -> dict[str, Value]:
+    facts: dict[str, Value] = {
+        "retention": str(config.get("retention", "limits")), "when full": "refuse new messages" if config.get("discard") == "new" else "drop old ones",
+        "storage": str(config.get("storage", "file")), "replicas": int(config.get("num_replicas", 1)),
+        "duplicate window": _duration(config.get("duplicate_window", 0))}
+    for fact, field in (("most messages", "max_msgs"), ("most bytes", "max_bytes"), ("most messages per subject", "max_msgs_per_subject"),
+                        ("largest message", "max_msg_size"), ("most consumers", "max_consumers")):
+        if int(config.get(field, -1)) > 0:
+            facts[fact] = int(config[field])
+    if config.get("max_age"):
+        facts["oldest age"] = _duration(config["max_age"])
+    for fact, field in (("description", "description"), ("compression", "compression")):
+        if config.get(field) not in (None, "", "none"):
+            facts[fact] = str(config[field])
+    if config.get("mirror"):
+        facts["mirror of"] = str(config["mirror"].get("name"))
+    if config.get("sources"):
+        facts["filled from"] = ", ".join(str(source.get("name")) for source in config["sources"])
+    allowed = [words for field, words in (
+        ("allow_direct", "direct reads"), ("allow_rollup_hdrs", "rollups"), ("allow_msg_ttl", "time to live per message"), ("allow_msg_counter", "counters"),
+        ("allow_atomic", "atomic batches"), ("allow_msg_schedules", "scheduled messages")) if config.get(field)]
+    if allowed:
+        facts["allows"] = ", ".join(allowed)
+    denied = [words for field, words in (("sealed", "everything (sealed)"), ("deny_delete", "deletes"), ("deny_purge", "purges"),
+                                         ("no_ack", "acknowledgements")) if config.get(field)]
+    if denied:
+        facts["denies"] = ", ".join(denied)
+    purpose = purpose_of(str(config["name"]))
+    if purpose:
+        facts["used as"] = purpose
+    advisories = [subject for subject in config.get("subjects") or [] if subject.startswith(_ADVISORIES)]
+    if advisories:
+        facts["captures advisories"] = ", ".join(subject.removeprefix(_ADVISORIES) for subject in advisories)
+    return facts
+
+
+async def _add_consumers(jetstream: JetStream, stream: str, description: Description) -> None:
+    try:
+        consumers = await jetstream.consumers(stream)
+    except BrokercliError as problem:
+        description.missing.append(f"consumers: {problem}")
+        return
+    if consumers:
+        description.sections.append(Section("consumers", [_consumer(consumer) for consumer in sorted(consumers, key=lambda consumer: str(consumer["name"]))]))
+
+
+def _consumer(consumer: Json) -> dict[str, Value]:
+    config = consumer["config"]
+    filters = config.get("filter_subjects") or ([config["filter_subject"]] if config.get("filter_subject") else [])
+    return {"name": str(consumer["name"]), "filter": ", ".join(filters) or ">", "pending": int(consumer.get("num_pending", 0)),
+            "ack pending": int(consumer.get("num_ack_pending", 0)), "redelivered": int(consumer.get("num_redelivered", 0)),
+            "max deliver": int(config.get("max_deliver", -1)), "ack wait": _duration(config.get("ack_wait", 0)), "ack": str(config.get("ack_policy", "none")),
+            "delivered": int((consumer.get("delivered") or {}).get("stream_seq", 0)), "ack floor": int((consumer.get("ack_floor") or {}).get("stream_seq", 0)),
+            "waiting pulls": int(consumer.get("num_waiting", 0)), "durable": bool(config.get("durable_name")), "paused": bool(consumer.get("paused"))}
+
+
+async def _add_subjects(jetstream: JetStream, info: Json, description: Description) -> None:
+    held = int(info["state"].get("num_subjects", 0))
+    if not held:
+        return
+    try:
+        counts = await subject_counts(jetstream, str(info["config"]["name"]), SUBJECTS_SHOWN)
+    except BrokercliError as problem:
+        description.missing.append(f"messages by subject: {problem}")
+        return
+    title = "messages by subject" if held <= len(counts) else f"messages by subject (the first {len(counts)} of {held})"
+    description.sections.append(Section(title, [{"subject": subject, "messages": count} for subject, count in counts.items()]))
+
+
+async def _subject(jetstream: JetStream, subject: str) -> Description:
+    description = Description("subject", subject, SUBJECT)
+    description.missing.append("core subscribers: NATS does not show them to clients")
+    try:
+        names = await jetstream.capturing(subject)
+        rows: list[dict[str, Value]] = []
+        for name in names:
+            info = await jetstream.info(name, {"subjects_filter": subject})
+            counts = info["state"].get("subjects") or {}
+            rows.append({"stream": name, "resource": resource_of(info), "subjects": ", ".join(info["config"].get("subjects") or []),
+                         "messages": sum(counts.values()), "matching subjects": len(counts)})
+    except BrokercliError as problem:
+        description.missing.append(f"streams that capture it: {problem}")
+        return description
+    description.facts["captured by"] = ", ".join(names) or None
+    if rows:
+        description.facts["messages"] = sum(int(row["messages"] or 0) for row in rows)
+        description.sections.append(Section("streams that capture it", rows))
+    return description
+
+
+def _duration(nanoseconds: int) -> str | None:
+    """Write a duration as a user would type it."""
+    seconds = nanoseconds / SECOND
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds:g}s" if nanoseconds else None

@@ -1,0 +1,83 @@
+"""What a publisher is opened to, and what is refused before anything is sent."""
+
+from __future__ import annotations
+
+from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.nats import descriptor
+from brokercli.backends.nats.publish import JetStreamPublisher
+from brokercli.backends.nats.publish_core import CorePublisher
+from brokercli.backends.nats.recovery import target_of
+from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.subjects import has_wildcards
+from brokercli.model.address import Address
+from brokercli.model.capability import Capability
+from brokercli.model.errors import Failed, NotAuthorised, TimedOut, Unsupported, UsageProblem
+
+_NOT_ASKED = "this login may not ask which stream listens: each message's acknowledgement says it instead"
+
+
+def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPolicy) -> Publisher:
+    """Open a publisher to a resolved address.
+
+    Raises Failed where no stream listens or the stream takes no messages, Unsupported for what its resource cannot,
+    UsageProblem for a stream that does not say which of its subjects is meant. Nothing was sent then.
+    """
+    link = jetstream.link
+    if destination.kind == "stream":
+        info = link.run(jetstream.info(destination.name))
+        _check_template(policy, resource_of(info))
+        if policy.fire_and_forget:
+            raise Unsupported(descriptor.support[resource_of(info)][Capability.FIRE_AND_FORGET].note, hint="publish --core subject:NAME")
+        subject = _only_subject(info)
+        _check_takes_messages(info)
+        return JetStreamPublisher(link, subject, target_of(info, link.server), policy, _notes(info))
+    _check_template(policy, "subject")
+    if policy.fire_and_forget:
+        return CorePublisher(link, destination.name, policy)
+    try:
+        names = link.run(jetstream.capturing(destination.name))
+        infos = [link.run(jetstream.info(name)) for name in names]
+    except (NotAuthorised, TimedOut):
+        return JetStreamPublisher(link, destination.name, None, policy, (_NOT_ASKED,))
+    if not infos:
+        raise Failed(f"No stream listens on {destination.name}, so nothing would be stored.",
+                     hint=f"brokercli declare stream NAME --subjects {destination.name} makes one; --core publishes to whoever listens now, unconfirmed")
+    _check_takes_messages(infos[0])
+    return JetStreamPublisher(link, destination.name, target_of(infos[0], link.server), policy, _notes(infos[0]))
+
+
+def _check_template(policy: PublishPolicy, resource: str) -> None:
+    answers = descriptor.support[resource]
+    template = policy.template
+    asked = {Capability.KEY: template.key is not None, Capability.PARTITION: template.partition is not None,
+             Capability.MESSAGE_TIME: template.time is not None, Capability.TOMBSTONE: template.body is None}
+    for capability, wanted in asked.items():
+        if wanted:
+            raise Unsupported(answers[capability].note)
+
+
+def _only_subject(info: Json) -> str | None:
+    """Return the subject of a stream that has just one, None where each message must name its own."""
+    subjects = info["config"].get("subjects") or []
+    return subjects[0] if len(subjects) == 1 and not has_wildcards(subjects[0]) else None
+
+
+def _check_takes_messages(info: Json) -> None:
+    config = info["config"]
+    name = config["name"]
+    if config.get("mirror"):
+        raise Failed(f"Stream {name} is a mirror of {config['mirror'].get('name')} and takes no messages itself.", hint="publish to the stream it mirrors")
+    if config.get("sealed"):
+        raise Failed(f"Stream {name} is sealed: it takes no more messages.")
+    if config.get("no_ack"):
+        raise Failed(f"Stream {name} acknowledges nothing (no_ack), so nothing can be confirmed.", hint="--core publishes unconfirmed")
+    if not config.get("subjects"):
+        origins = ", ".join(str(source.get("name")) for source in config.get("sources") or [])
+        raise UsageProblem(f"Stream {name} captures no subject, so nothing can be published to it.", hint=f"it is filled from {origins or 'nowhere'}")
+
+
+def _notes(info: Json) -> tuple[str, ...]:
+    config = info["config"]
+    if config.get("retention") == "interest" and not info["state"].get("consumer_count"):
+        return (f"stream {config['name']} has interest retention and no consumer: it confirms messages and drops them at once",)
+    return ()

@@ -1,0 +1,67 @@
+"""What JetStream and the server answer, as model.errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from brokercli.model.connection import Connection
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound
+
+# numbers: nats-server's errors.json, each seen on 2.15.1
+STREAM_NOT_FOUND = 10059
+CONSUMER_NOT_FOUND = 10014
+NO_MESSAGE = 10037
+NOT_ENABLED = (10039, 10076)
+
+_PLAIN = {
+    10077: "the stream is full and set to refuse new messages",
+    10054: "it is larger than the stream allows (max_msg_size)",
+    10060: "it expects another stream (header Nats-Expected-Stream)",
+    10070: "it expects another message id before it (header Nats-Expected-Last-Msg-Id)",
+    10071: "it expects another last sequence (header Nats-Expected-Last-Sequence or -Last-Subject-Sequence)",
+    10109: "the stream is sealed",
+    10111: "the stream does not allow rollups (header Nats-Rollup)",
+    10164: "the stream allows no per-message time to live (header Nats-TTL)",
+    10165: "its time to live is no valid one (header Nats-TTL)",
+    10166: "the stream allows no per-message time to live (header Nats-TTL)",
+    10169: "the stream counts, and the message has no increment (header Nats-Incr)",
+    10174: "the stream allows no atomic batches (header Nats-Batch-Id)",
+    10188: "the stream allows no scheduled messages (header Nats-Schedule)",
+    10023: "JetStream has run out of storage",
+    10047: "the account has used up its storage",
+    10028: "the account has used up its memory",
+}
+
+
+def reason(error: dict[str, Any]) -> str:
+    """Return why JetStream refused one message, with its own words and number."""
+    code, words = error.get("err_code", 0), str(error.get("description", "no reason given"))
+    plain = _PLAIN.get(code)
+    return f"{plain} ({words}, NATS error {code})" if plain else f"{words} (NATS error {code})"
+
+
+def api_failure(error: dict[str, Any], what: str) -> BrokercliError:
+    """Translate an error answer of the JetStream API; `what` is the thing asked about (`stream ORDERS`)."""
+    code, words = error.get("err_code", 0), str(error.get("description", "no reason given"))
+    if code == STREAM_NOT_FOUND:
+        return NotFound(f"There is no {what}.", hint="brokercli ls shows what there is; names are case-sensitive")
+    if code in (CONSUMER_NOT_FOUND, NO_MESSAGE):
+        return NotFound(f"{what[:1].upper()}{what[1:]}: {words}.")
+    if code in NOT_ENABLED:
+        return without_jetstream(words)
+    return Failed(f"NATS refused to answer about {what}: {reason(error)}.")
+
+
+def without_jetstream(words: str = "nobody answers its API") -> Failed:
+    """Return the failure of a server or account that has no JetStream."""
+    return Failed(f"There is no JetStream on this server or in this account ({words}).",
+                  hint="nats-server -js enables it; publish --core and tail work without it")
+
+
+def not_permitted(kind: str, subject: str, connection: Connection) -> NotAuthorised:
+    """Return the failure of a permission violation."""
+    doing = "publish to" if kind == "publish" else "subscribe to"
+    user = f"User {connection.user!r}" if connection.user else "This login"
+    needed = "JetStream needs it: " if subject.startswith(("$JS.", "_INBOX")) else ""
+    hint = f"{needed}allow it in the user's permissions on the server"
+    return NotAuthorised(f"{user} is not permitted to {doing} {subject}.", hint=hint)

@@ -1,0 +1,92 @@
+"""A message on its way, and what its acknowledgement says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import orjson
+
+from brokercli.backends.nats.bulk_parser import Delivery, split_headers, status_of
+from brokercli.backends.nats.failures import reason
+from brokercli.backends.nats.link import NO_RESPONDERS
+from brokercli.model.receipt import Receipt, Verdict
+
+
+@dataclass(slots=True)
+class Sent:
+    """A message without a verdict: what is needed to send it again, and to recognise it in the stream."""
+
+    subject: bytes
+    block: bytes
+    body: bytes
+    first_sent: float = 0.0
+    """When it was handed to the socket, monotonic; 0 while it certainly never left."""
+    floor: int = 0
+    """The stream's highest sequence known then: what is stored of it lies above."""
+    repeated: bool = False
+
+    @property
+    def size(self) -> int:
+        """Return the bytes it has on the wire, roughly."""
+        return len(self.subject) + len(self.block) + len(self.body) + 60
+
+    def frame(self, reply: bytes) -> bytes:
+        """Return the protocol frame."""
+        if self.block:
+            return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (self.subject, reply, len(self.block), len(self.block) + len(self.body), self.block, self.body)
+        return b"PUB %b %b %d\r\n%b\r\n" % (self.subject, reply, len(self.body), self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """One answer to one message."""
+
+    receipt: Receipt
+    sequence: int = 0
+    """Where it is stored; 0 where it is not."""
+
+
+def read_acknowledgement(number: int, delivery: Delivery, sent: Sent, stream: str | None) -> Acknowledgement:
+    """Read whatever answered a message; `stream` is where it should be, None where that is not known."""
+    block, body = split_headers(delivery)
+    if status_of(block)[0] == NO_RESPONDERS:
+        return _refused(number, "no stream listens on its subject")
+    try:
+        answer = orjson.loads(body)
+        error, name, sequence, repeat = answer.get("error"), answer.get("stream"), answer.get("seq", 0), bool(answer.get("duplicate"))
+    except (orjson.JSONDecodeError, AttributeError):
+        return _unknown(number, "something that is not JetStream answered it")
+    if error is not None:
+        return _refused(number, reason(error))
+    if type(sequence) is not int or sequence <= 0 or not name:
+        return _unknown(number, f"its acknowledgement names no place: {str(answer)[:200]}")
+    if stream is not None and name != stream:
+        return _unknown(number, f"stream {name} acknowledged it, not {stream}")
+    # a repeat of ours that the first attempt had stored is no duplicate
+    duplicate = repeat and not (sent.repeated and sequence > sent.floor)
+    why = "the stream already had a message with this id" if duplicate else ""
+    return Acknowledgement(Receipt(number, Verdict.CONFIRMED, str(sequence), why, duplicate), 0 if repeat else sequence)
+
+
+def plain_acknowledgement(inbox: bytes, stream: str) -> bytes:
+    """Return the pattern of a whole MSG that says no more than that a message is stored: groups for its number and sequence."""
+    return rb'MSG %b\.(\d+) \d+ \d+\r\n\{"stream":%b, ?"seq":([1-9]\d*)(?:, ?"domain":"[^"]*")?\}\r\n' % (re.escape(inbox), re.escape(orjson.dumps(stream)))
+
+
+def without_groups(pattern: bytes) -> bytes:
+    """Return it for matching only."""
+    return pattern.replace(b"(\\d+)", b"\\d+").replace(b"([1-9]\\d*)", b"[1-9]\\d*")
+
+
+def too_large(size: int, largest: int) -> str:
+    """Return why a message is refused before it is sent."""
+    return f"it has {size} bytes with its headers, and the server takes {largest} (max_payload)"
+
+
+def _refused(number: int, why: str) -> Acknowledgement:
+    return Acknowledgement(Receipt(number, Verdict.REFUSED, reason=why))
+
+
+def _unknown(number: int, why: str) -> Acknowledgement:
+    return Acknowledgement(Receipt(number, Verdict.UNKNOWN, reason=why))

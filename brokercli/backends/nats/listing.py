@@ -1,0 +1,73 @@
+"""What there is: streams, and the subjects that they hold messages of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from brokercli.backends.nats import SUBJECT
+from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.model.description import Listing, Value
+from brokercli.model.errors import BrokercliError
+
+SUBJECTS_SHOWN = 1000
+"""The most subjects listed of one stream; a stream can hold millions."""
+
+
+async def list_all(jetstream: JetStream, kinds: Sequence[str]) -> list[Listing]:
+    """Return streams, then subjects, each by name. Raises Failed where there is no JetStream."""
+    streams = await jetstream.all()
+    found: list[Listing] = []
+    if not kinds or "stream" in kinds:
+        found += [_stream(info) for info in streams]
+    if not kinds or "subject" in kinds:
+        by_name: dict[str, Listing] = {}
+        for info in streams:
+            for listing in await _subjects(jetstream, info):
+                by_name.setdefault(listing.name, listing)
+        found += [by_name[name] for name in sorted(by_name)]
+    return found
+
+
+def purpose_of(name: str) -> str | None:
+    """Return what else NATS uses a stream for, by the names it gives those (ADR-8, ADR-20, MQTT)."""
+    for prefix, purpose in (("KV_", "key-value bucket"), ("OBJ_", "object store"), ("$MQTT_", "MQTT's own state")):
+        if name.startswith(prefix):
+            return purpose
+    return None
+
+
+def _stream(info: Json) -> Listing:
+    config, state = info["config"], info["state"]
+    facts: dict[str, Value] = {"subjects": ", ".join(config.get("subjects") or []), "consumers": int(state.get("consumer_count", 0)),
+                               "first": int(state["first_seq"]), "last": int(state["last_seq"])}
+    purpose = purpose_of(config["name"])
+    if purpose:
+        facts["used as"] = purpose
+    if config.get("mirror"):
+        facts["mirror of"] = str(config["mirror"].get("name"))
+    return Listing("stream", str(config["name"]), resource_of(info), int(state["messages"]), int(state["bytes"]), facts)
+
+
+async def _subjects(jetstream: JetStream, info: Json) -> list[Listing]:
+    name = str(info["config"]["name"])
+    if purpose_of(name) is not None or not int(info["state"].get("num_subjects", 1)):
+        return []
+    try:
+        counts = await subject_counts(jetstream, name, SUBJECTS_SHOWN)
+    except BrokercliError:
+        return []  # deleted meanwhile, or not permitted; the stream itself is listed
+    return [Listing("subject", subject, SUBJECT, count, None, {"stream": name}) for subject, count in counts.items()]
+
+
+async def subject_counts(jetstream: JetStream, stream: str, limit: int) -> dict[str, int]:
+    """Return subjects of a stream → messages, the first `limit` of them by name."""
+    counts: dict[str, int] = {}
+    offset = 0
+    while len(counts) < limit:
+        info = await jetstream.info(stream, {"subjects_filter": ">", "offset": offset})
+        page = info["state"].get("subjects") or {}
+        counts.update(page)
+        offset += len(page)
+        if not page or offset >= int(info.get("total", 0)):
+            break
+    return dict(sorted(counts.items())[:limit])

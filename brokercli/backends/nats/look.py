@@ -1,0 +1,59 @@
+"""Which way of looking fits a source: as a plain subscriber, through a consumer, or by sequence number."""
+
+from __future__ import annotations
+
+from brokercli.backends.contract import Reader
+from brokercli.backends.nats.look_consumer import ConsumerReader
+from brokercli.backends.nats.look_core import CoreReader
+from brokercli.backends.nats.look_sequence import SequenceReader
+from brokercli.backends.nats.span import Source, locate
+from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.model.address import Address
+from brokercli.model.errors import NotFound, Unsupported, UsageProblem
+from brokercli.model.position import End, PerPartition, Span
+
+_AS_PUBLISHED = ("shown as published to {subjects}, without sequence numbers, because reading new messages from a {retention} stream could come too "
+                 "late; what the stream refuses is shown as well")
+
+
+def open_reader(jetstream: JetStream, source: Address, span: Span) -> Reader:
+    """Open a look at a resolved address.
+
+    New messages of a subject, or of a stream that drops messages once they are handled, come from a core subscription;
+    new messages of a limits stream, and everything stored, from the stream.
+    """
+    link = jetstream.link
+    if isinstance(span.start, PerPartition) or isinstance(span.end, PerPartition):
+        raise Unsupported("NATS has no partitions.", hint="a sequence is written as a number: --from 1200")
+    new_only = isinstance(span.start, End) and span.end is None
+    if source.kind == "subject":
+        if new_only:
+            return CoreReader(link, [source.name])
+        where = link.run(_stream_of(jetstream, source.name))
+    else:
+        where = Source(link.run(jetstream.info(source.name)))
+        if new_only and not where.by_consumer and _only_from_subjects(where.info):
+            reader = CoreReader(link, where.info["config"]["subjects"])
+            reader.notes.append(_AS_PUBLISHED.format(subjects=", ".join(where.info["config"]["subjects"]), retention=where.info["config"]["retention"]))
+            return reader
+    start, end = link.run(locate(jetstream, where, span))
+    if where.by_consumer:
+        return ConsumerReader(jetstream, where, start, end)
+    return SequenceReader(jetstream, where, start, end)
+
+
+async def _stream_of(jetstream: JetStream, subject: str) -> Source:
+    """Return the one stream that captures a subject."""
+    names = await jetstream.capturing(subject)
+    if not names:
+        raise NotFound(f"No stream captures {subject}, so nothing of it is stored.", hint=f"tail subject:{subject} shows what is published from now on")
+    if len(names) > 1:
+        raise UsageProblem(f"Several streams capture {subject}: {', '.join(names)}.", hint=f"say which: {' or '.join(f'stream:{name}' for name in names)}")
+    info = await jetstream.info(names[0])
+    return Source(info, None if info["config"].get("subjects") == [subject] else subject)
+
+
+def _only_from_subjects(info: Json) -> bool:
+    """Whether everything in a stream was published to its subjects as it stands there."""
+    config = info["config"]
+    return bool(config.get("subjects")) and not any(config.get(other) for other in ("mirror", "sources", "subject_transform"))

@@ -1,0 +1,250 @@
+"""Reading a limits stream through an ephemeral consumer of its own: nothing is acknowledged, nothing is changed, nothing stays."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from bisect import bisect_left
+
+import orjson
+
+from brokercli.backends.contract import Batch
+from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
+from brokercli.backends.nats.fetch import fetch_next
+from brokercli.backends.nats.link import NO_RESPONDERS
+from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
+from brokercli.backends.nats.records import Delivered, coordinates, is_stored
+from brokercli.backends.nats.span import NANOSECONDS, Source, create_consumer
+from brokercli.backends.nats.streams import JetStream
+from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound, TimedOut, Unreachable
+
+BATCH = 2500
+"""Messages per pull, two pulls at a time; with the bytes below the bound of what is under way."""
+BATCH_BYTES = 2 << 20
+LARGEST_PULL = 256 << 20
+EXPIRES_SECONDS = 20
+# longer than the server needs to say that a pull has expired
+SILENCE_SECONDS = 30.0
+
+
+class ConsumerReader(BufferedReader[Delivery]):
+    """Pulls while there is room in the buffer. A lost consumer or connection is replaced behind the last message handed on.
+
+    Deliveries are numbered without holes by the consumer, so that a lost one shows, whatever lost it.
+    """
+
+    def __init__(self, jetstream: JetStream, source: Source, start: int, end: int | None) -> None:
+        super().__init__(jetstream.link)
+        self._jetstream = jetstream
+        self._source = source
+        self._next = start
+        self._end = end
+        self._name = ""
+        self._delivered = 0
+        self._credit = 0
+        self._pulls = 0
+        self._sid = 0
+        self._inbox = ""
+        self._batch_bytes = BATCH_BYTES
+        self._paused = False
+        self._done = False
+        self._replacing = False
+        self._heard = 0.0
+        self._since_word = 0
+        self._verifying = False
+        self._watch: asyncio.TimerHandle | None = None
+        self.link.run(self._open())
+
+    async def _open(self) -> None:
+        self.link.watchers.append(self)
+        if self._end is not None and self._next >= self._end:
+            self.expected = 0
+            self._finish()
+            return
+        pending = await self._start()
+        if self._end is not None:
+            self.expected = min(pending, self._end - self._next)
+        self._watch_silence()
+
+    async def _start(self) -> int:
+        """Make a consumer at the next sequence with an inbox of its own, so that nothing of an older one mixes in."""
+        if self._sid:
+            await self.link.unsubscribe(self._sid)
+        self._inbox = self.link.new_inbox()
+        self._sid = await self.link.subscribe(f"{self._inbox}.*", Sink(self.link.guard(self._arrived)))
+        self._name = f"brokercli-{secrets.token_hex(6)}"
+        answer = await create_consumer(self._jetstream, self._source, self._name, self._next)
+        self._delivered = self._credit = 0
+        self._heard = asyncio.get_running_loop().time()
+        self._since_word = 0
+        self._pull()
+        return int(answer.get("num_pending", 0))
+
+    def _pull(self) -> None:
+        while not self._paused and not self._done and self._credit <= BATCH:
+            self._pulls += 1
+            question = {"batch": BATCH, "max_bytes": self._batch_bytes}
+            # a span that ends asks for what is there: "nothing" is then an answer, and the end
+            question |= {"expires": EXPIRES_SECONDS * NANOSECONDS} if self._end is None else {"no_wait": True}
+            payload = orjson.dumps(question)
+            self._credit += BATCH
+            subject = f"{self._jetstream.prefix}.CONSUMER.MSG.NEXT.{self._source.stream}.{self._name}"
+            if not self.link.write(b"PUB %b %b.%d %d\r\n%b\r\n" % (subject.encode(), self._inbox.encode(), self._pulls, len(payload), payload)):
+                return  # restored() starts anew
+
+    def _arrived(self, messages: list[Delivery]) -> None:
+        if self._done or self._replacing:
+            return
+        self._heard = asyncio.get_running_loop().time()
+        last = messages[-1]
+        # where the last is as far along as the list is long, all of them are messages in order
+        if not (is_stored(last) and coordinates(last[0][3]).delivered == self._delivered + len(messages)):
+            messages = self._sort_out(messages)
+        else:
+            self._since_word += len(messages)
+        if messages:
+            self._hand_on(messages)
+        if not self._done and not self._replacing and not self._verifying:
+            self._pull()
+
+    def _sort_out(self, messages: list[Delivery]) -> list[Delivery]:
+        """Take words about the pulls out, and stop at the first hole."""
+        kept: list[Delivery] = []
+        expected = self._delivered
+        for delivery in messages:
+            if not is_stored(delivery):
+                self._told(delivery)
+            else:
+                expected += 1
+                if coordinates(delivery[0][3]).delivered != expected:
+                    self._replace()
+                else:
+                    kept.append(delivery)
+                    self._since_word += 1
+            if self._replacing:
+                break
+        return kept
+
+    def _told(self, delivery: Delivery) -> None:
+        block, _ = split_headers(delivery)
+        status, description = status_of(block)
+        words = description.lower()
+        if status == 100:
+            return
+        if status == NO_RESPONDERS or (status == 409 and ("deleted" in words or "shutdown" in words)):
+            self._replace()
+            return
+        self._credit = max(0, self._credit - _left_of_pull(block))
+        if status == 409 and "maxbytes" in words and not self._since_word:
+            # the next message alone is larger than a pull may bring
+            self._batch_bytes = min(self._batch_bytes * 4, LARGEST_PULL)
+        self._since_word = 0
+        if status == 404 and self._end is not None and not self._verifying:
+            self._verifying = True
+            self.link.start(self._verify_end())
+
+    async def _verify_end(self) -> None:
+        """The consumer has nothing more: what is missing up to the end was deleted meanwhile, or does not match. The stream
+        itself has the last word, because a consumer's count of what is left has been wrong in past servers."""
+        try:
+            left = await fetch_next(self._jetstream, self._source.stream, self._next, self._source.subject or ">")
+        except (NotAuthorised, NotFound):
+            left = None
+        self._verifying = False
+        if self._done or self._replacing or self._end is None:
+            return
+        if left is None or left.sequence is None or left.sequence >= self._end:
+            self._finish()
+        else:
+            self._pull()
+
+    def _hand_on(self, messages: list[Delivery]) -> None:
+        last = coordinates(messages[-1][0][3])
+        self._delivered = last.delivered
+        self._credit -= len(messages)
+        self._next = last.sequence + 1
+        if self._end is not None and self._next >= self._end:
+            if self._next > self._end:
+                messages = messages[:bisect_left(messages, self._end, key=lambda delivery: coordinates(delivery[0][3]).sequence)]
+            self._give(messages)
+            self._finish()
+            return
+        self._give(messages)
+
+    def _give(self, messages: list[Delivery]) -> None:
+        if messages and not self._handover.offer(messages, sum([len(payload) for _, payload in messages]) + OVERHEAD * len(messages)):
+            self._paused = True
+
+    def _finish(self) -> None:
+        self._done = True
+        if self._watch is not None:
+            self._watch.cancel()
+        self._handover.end()
+
+    def _replace(self) -> None:
+        """Make a new consumer behind the last message handed on."""
+        if not self._replacing and not self._done and self.link.connected:
+            self._replacing = True
+            self.link.start(self._replaced())
+
+    async def _replaced(self) -> None:
+        try:
+            while not self._closed:
+                try:
+                    await self._start()
+                    self._replacing = False
+                    return
+                except (TimedOut, Unreachable):
+                    if self.link.failure is not None or not self.link.connected:
+                        self._replacing = False
+                        return
+                    await asyncio.sleep(0.2)
+        except NotFound:
+            self._handover.fail(NotFound(f"Stream {self._source.stream} was deleted while it was read."))
+            self._done = True
+        except BrokercliError as failure:
+            self._handover.fail(failure)
+            self._done = True
+
+    def _watch_silence(self) -> None:
+        """A consumer that says nothing, not even that a pull has expired, is gone."""
+        loop = asyncio.get_running_loop()
+        if self._done or self._closed:
+            return
+        if not self._paused and self.link.connected and not self._replacing and loop.time() - self._heard > SILENCE_SECONDS:
+            self._replace()
+        self._watch = loop.call_later(5.0, self._watch_silence)
+
+    async def restored(self) -> None:
+        self._replacing = False
+        self._replace()
+
+    def batch(self, items: list[Delivery]) -> Batch:
+        return Delivered(items, self._source.stream)
+
+    async def more(self) -> None:
+        self._paused = False
+        self._heard = asyncio.get_running_loop().time()
+        if not self._replacing:
+            self._pull()
+
+    async def let_go(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._done = True
+        if self._sid:
+            await self.link.unsubscribe(self._sid)
+        if self._name:
+            try:
+                await self._jetstream.try_ask(f"CONSUMER.DELETE.{self._source.stream}.{self._name}", timeout=1.0)
+            except BrokercliError:
+                return  # it goes by itself when nobody pulls
+
+
+def _left_of_pull(block: bytes) -> int:
+    """Return how many messages a pull that has ended did not bring."""
+    start = block.find(b"Nats-Pending-Messages:")
+    if start < 0:
+        return BATCH
+    text = block[start + len(b"Nats-Pending-Messages:"):block.find(b"\r\n", start)].strip()
+    return int(text) if text.isdigit() else BATCH

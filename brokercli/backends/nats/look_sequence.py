@@ -1,0 +1,190 @@
+"""Reading a work-queue or interest stream by sequence number: no consumer, so nothing is taken and nothing is kept back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import orjson
+
+from brokercli.backends.contract import Batch
+from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
+from brokercli.backends.nats.fetch import fetch_message, fetch_next
+from brokercli.backends.nats.link import NO_RESPONDERS
+from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
+from brokercli.backends.nats.records import Fetched, Row
+from brokercli.backends.nats.span import Source
+from brokercli.backends.nats.streams import JetStream
+from brokercli.backends.nats.subjects import covers
+from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
+from brokercli.model.position import parse_time
+
+BATCH = 2500
+BATCH_BYTES = 2 << 20
+PIPELINE = 128
+"""Questions under way where each message must be asked for by itself."""
+ANSWER_SECONDS = 10.0
+FOLLOW_SECONDS = 0.1
+_OWN_LINES = b"\r\nNats-Stream: "
+NOTE = "read by sequence number: a message that its consumers have finished with before we come to it is gone, and not shown"
+
+
+class SequenceReader(BufferedReader[Row]):
+    """Asks for batches (`DIRECT.GET`, nats-server 2.11) where the stream allows it, else for one message at a time, many at once.
+
+    Batches come from whichever replica answers, so the end is settled by the leader: nothing that is stored is left out.
+    """
+
+    def __init__(self, jetstream: JetStream, source: Source, start: int, end: int | None) -> None:
+        super().__init__(jetstream.link)
+        self._jetstream = jetstream
+        self._source = source
+        self._next = start
+        self._end = end
+        self._room = asyncio.Event()
+        self._sid = 0
+        self._subject = source.subject or ">"
+        self._answers: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        self._direct = bool(source.info["config"].get("allow_direct")) and int(self.link.server.get("api_lvl", 0)) >= 1
+        self._task: asyncio.Task[None] | None = None
+        if end is None:
+            self.notes.append(NOTE)
+        else:
+            held = int(source.info["state"]["messages"])
+            self.expected = min(held, max(0, end - start)) if source.subject is None else None
+        self.link.run(self._open())
+
+    async def _open(self) -> None:
+        self.link.watchers.append(self)
+        self._room.set()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._end is None or self._next < self._end:
+                await self._room.wait()
+                try:
+                    rows = await self._some()
+                except (TimedOut, Unreachable):
+                    if self.link.failure is not None:
+                        raise
+                    await asyncio.sleep(0.2)
+                    continue
+                if rows:
+                    self._hand_on(rows)
+                elif self._end is not None:
+                    break
+                else:
+                    await asyncio.sleep(FOLLOW_SECONDS)
+            self._handover.end()
+        except BrokercliError as failure:
+            self._handover.fail(failure)
+        except Exception as problem:  # noqa: BLE001  a task nobody awaits must not fail unseen
+            self._handover.fail(BrokercliError(f"A bug in the NATS backend: {type(problem).__name__}: {problem}"))
+
+    def _hand_on(self, rows: list[Row]) -> None:
+        self._next = (rows[-1].sequence or 0) + 1
+        if self._end is not None and self._next > self._end:
+            rows = [row for row in rows if row.sequence is not None and row.sequence < self._end]
+        if rows and not self._handover.offer(rows, sum([len(row.body) + len(row.block) for row in rows]) + OVERHEAD * len(rows)):
+            self._room.clear()
+
+    async def _some(self) -> list[Row]:
+        """Return the next messages in order, none where there are no more for now."""
+        if self._direct:
+            rows = await self._batch_direct()
+            if rows:
+                return rows
+        # nothing: the leader says whether that is so, and leaps over what is deleted
+        row = await fetch_next(self._jetstream, self._source.stream, self._next, self._subject)
+        if row is None or row.sequence is None or (self._end is not None and row.sequence >= self._end):
+            return []
+        if self._direct:
+            return [row]
+        return [row, *await self._neighbours(row.sequence + 1)]
+
+    async def _neighbours(self, first: int) -> Iterable[Row]:
+        """Return what lies directly behind, asked for all at once; deleted ones are left out."""
+        stop = first + PIPELINE if self._end is None else min(first + PIPELINE, self._end)
+        asked = [fetch_message(self._jetstream, self._source.stream, sequence) for sequence in range(first, stop)]
+        rows: list[Row] = []
+        for row in await asyncio.gather(*asked):
+            if row is None:
+                if self._end is None:
+                    break  # it may be there in a moment
+                continue
+            if self._source.subject is None or covers(self._source.subject, row.subject.decode(errors="surrogateescape")):
+                rows.append(row)
+        return rows
+
+    async def _batch_direct(self) -> list[Row]:
+        """Ask for one batch. Raises TimedOut where its end does not come; the rows until then are asked for again."""
+        if not self._sid:
+            self._inbox = self.link.new_inbox()
+            self._sid = await self.link.subscribe(f"{self._inbox}.*", Sink(self.link.guard(self._arrived)))
+        self._answers = asyncio.Queue()
+        question = {"seq": self._next, "batch": BATCH, "max_bytes": BATCH_BYTES}
+        if self._source.subject is not None:
+            question["next_by_subj"] = self._source.subject
+        payload = orjson.dumps(question)
+        subject = f"{self._jetstream.prefix}.DIRECT.GET.{self._source.stream}".encode()
+        self._asked = b"%b.%d" % (self._inbox.encode(), self._next)
+        if not self.link.write(b"PUB %b %b %d\r\n%b\r\n" % (subject, self._asked, len(payload), payload)):
+            raise Unreachable("The connection was lost.")
+        rows: list[Row] = []
+        while True:
+            try:
+                delivery = await asyncio.wait_for(self._answers.get(), ANSWER_SECONDS)
+            except TimeoutError:
+                raise TimedOut("The stream did not answer in time.") from None
+            if delivery is None:
+                raise Unreachable("The connection was lost.")
+            block, body = split_headers(delivery)
+            status, _ = status_of(block)
+            if status == NO_RESPONDERS:
+                self._direct = False  # allow_direct was taken back meanwhile
+                return []
+            # the body tells a stored message whose own header block says 404 from an answer: that one has our lines
+            if status and _OWN_LINES not in block:
+                return rows
+            row = _row_of(block, body)
+            if row is not None:
+                rows.append(row)
+
+    _asked = b""
+
+    def _arrived(self, messages: list[Delivery]) -> None:
+        for delivery in messages:
+            if delivery[0][1] == self._asked:
+                self._answers.put_nowait(delivery)
+
+    def lost(self) -> None:
+        self._answers.put_nowait(None)
+
+    def batch(self, items: list[Row]) -> Batch:
+        return Fetched(items, self._source.stream)
+
+    async def more(self) -> None:
+        self._room.set()
+
+    async def let_go(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        if self._sid:
+            await self.link.unsubscribe(self._sid)
+
+
+def _row_of(block: bytes, body: bytes) -> Row | None:
+    """Take the server's lines off the end of a header block: they come after the message's own, which may have the same names."""
+    own_end = block.rfind(_OWN_LINES)
+    fields: dict[bytes, bytes] = {}
+    for line in block[own_end:].split(b"\r\n"):
+        name, colon, value = line.partition(b": ")
+        if colon:
+            fields[name] = value
+    if b"Nats-Sequence" not in fields:
+        return None
+    own = block[:own_end] + b"\r\n\r\n"
+    if own == b"NATS/1.0\r\n\r\n":
+        own = b""
+    return Row(fields[b"Nats-Subject"], int(fields[b"Nats-Sequence"]), parse_time(fields[b"Nats-Time-Stamp"].decode()), own, body)

@@ -1,0 +1,373 @@
+"""Confirmed publishing to JetStream: joined writes, a window of acknowledgements, and what became of it all."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.nats.bulk_parser import Delivery, Sink
+from brokercli.backends.nats.convert import Refusal, check_carried, header_block
+from brokercli.backends.nats.in_flight import Sent, plain_acknowledgement, read_acknowledgement, too_large, without_groups
+from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.recovery import Recovery, Target
+from brokercli.backends.nats.subjects import fault, has_wildcards
+from brokercli.model.errors import BrokercliError, Failed
+from brokercli.model.message import Message
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+
+WINDOW = 4000
+"""Messages without acknowledgement. The server's own limit on a stream's queue is far above it."""
+WINDOW_BYTES = 16 << 20
+JOINED = 512
+"""Messages per write: one system call and one wake-up of the connection's thread for all of them."""
+_NEVER_LEFT = "the connection was lost, and it never left"
+
+
+class JetStreamPublisher(Publisher):
+    """Publishes to one stream's subjects with acknowledgements.
+
+    After a lost connection the messages in flight are settled by `recovery.py`: what can be repeated without a second
+    copy is, what is certainly stored counts as confirmed, the rest is unknown. Nothing new is sent until then, so that
+    the order holds.
+    """
+
+    def __init__(self, link: Link, subject: str | None, target: Target | None, policy: PublishPolicy, notes: Sequence[str] = ()) -> None:
+        """`subject` None takes each message's own; `target` None where the stream could not be asked about."""
+        self.withheld = {}
+        self.notes = notes
+        self._link = link
+        self._subject = subject.encode(errors="surrogateescape") if subject is not None else None
+        self._policy = policy
+        self._target = target
+        self._window = min(WINDOW, policy.maximum_in_flight or WINDOW)
+        self._changed = threading.Condition()
+        self._pending: dict[int, Sent] = {}
+        self._pending_bytes = 0
+        self._unsent: deque[int] = deque()
+        self._receipts = Receipts()
+        self._next = 0
+        self._last_sequence = target.last_sequence if target is not None else 0
+        self._gapless = target is not None
+        self._permission_errors: dict[bytes, int] = {}
+        self._settling = False
+        self._losses = 0
+        self._closed = False
+        self._block = b""
+        if policy.template.headers or policy.template.id is not None:
+            try:
+                self._block = header_block(policy.template, keep_control=policy.keep_control_headers, withheld={})
+            except Refusal as refusal:
+                raise Failed(f"Nothing was sent: {refusal}.") from None
+        self._inbox = link.new_inbox().encode()
+        self._recovery = Recovery(link, target) if target is not None else None
+        self._sid = link.run(self._open())
+
+    async def _open(self) -> int:
+        run = None
+        if self._target is not None:
+            one = plain_acknowledgement(self._inbox, self._target.stream)
+            self._plain = re.compile(one)
+            run = re.compile(b"(?:" + without_groups(one) + b")+")
+        sid = await self._link.subscribe(f"{self._inbox.decode()}.*", Sink(self._link.guard(self._answered), run, self._acknowledged))
+        self._link.watchers.append(self)
+        return sid
+
+    # accepting, on the caller's thread
+
+    def send(self, messages: Sequence[Message]) -> int:
+        return self._accept(messages, self._prepare)
+
+    def send_bodies(self, bodies: Sequence[bytes]) -> int:
+        subject, block = self._subject, self._block
+        largest = self._link.max_payload
+        if subject is None:
+            template = self._policy.template
+            return self._accept(bodies, lambda body: self._prepare(Message(body=body, headers=template.headers, id=template.id, route=template.route)))
+        own_subject: bytes = subject
+
+        def prepare(body: bytes) -> Sent:
+            if len(block) + len(body) > largest:
+                raise Refusal(too_large(len(block) + len(body), largest))
+            return Sent(own_subject, block, body)
+        return self._accept(bodies, prepare)
+
+    def _accept(self, items: Sequence[Message] | Sequence[bytes], prepare: Callable[..., Sent]) -> int:
+        accepted = 0
+        while accepted < len(items):
+            room = self._room()
+            if room <= 0:
+                break
+            taken = self._accept_some(items[accepted:accepted + min(room, JOINED)], prepare)
+            accepted += taken
+            if not taken:
+                break
+        return accepted
+
+    def _room(self) -> int:
+        with self._changed:
+            if not self._link.connected or self._settling or self._pending_bytes >= WINDOW_BYTES:
+                return 0
+            return self._window - len(self._pending)
+
+    def _accept_some(self, items: Sequence[Message] | Sequence[bytes], prepare: Callable[..., Sent]) -> int:
+        batch: dict[int, Sent] = {}
+        refused: list[Receipt] = []
+        number = self._next
+        size = self._pending_bytes
+        for item in items:
+            if size >= WINDOW_BYTES:
+                break
+            try:
+                sent = batch[number] = prepare(item)
+                size += sent.size
+            except Refusal as refusal:
+                refused.append(Receipt(number, Verdict.REFUSED, reason=str(refusal)))
+            number += 1
+        taken, self._next = number - self._next, number
+        with self._changed:
+            for receipt in refused:
+                self._receipts.count(receipt)
+            if batch:
+                self._pending.update(batch)
+                self._pending_bytes = self._pending_bytes + sum(sent.size for sent in batch.values())
+                self._unsent.extend(batch)
+        if batch:
+            self._link.post(self._write_unsent)
+        return taken
+
+    def _prepare(self, message: Message) -> Sent:
+        check_carried(message)
+        subject = self._subject
+        if subject is None:
+            subject = self._own_subject(message)
+        body = message.body or b""
+        held: dict[str, int] = {}
+        block = header_block(message, keep_control=self._policy.keep_control_headers, withheld=held)
+        if len(block) + len(body) > self._link.max_payload:
+            raise Refusal(too_large(len(block) + len(body), self._link.max_payload))
+        for name, count in held.items():
+            self.withheld[name] = self.withheld.get(name, 0) + count
+        return Sent(subject, block, body)
+
+    def _own_subject(self, message: Message) -> bytes:
+        assert self._target is not None
+        if not message.route:
+            raise Refusal(f"it has no subject of its own, and stream {self._target.stream} captures more than one")
+        problem = fault(message.route)
+        if problem or has_wildcards(message.route):
+            raise Refusal(f"{message.route[:200]!r} is no subject to publish to: {problem or 'it is a wildcard'}")
+        if not self._target.captures(message.route):
+            raise Refusal(f"stream {self._target.stream} does not capture the subject {message.route[:200]}")
+        return message.route.encode(errors="surrogateescape")
+
+    # verdicts, for the caller's thread
+
+    def collect(self, timeout: float) -> Receipts:
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while not len(self._receipts):
+                self._expire()
+                left = deadline - time.monotonic()
+                if len(self._receipts):
+                    break
+                if self._link.failure is not None:
+                    raise self._link.failure
+                if left <= 0:
+                    break
+                self._changed.wait(min(left, 0.5))
+            return self._take()
+
+    def finish(self, timeout: float) -> Receipts:
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while self._pending and self._link.failure is None and (left := deadline - time.monotonic()) > 0:
+                self._expire()
+                if self._pending:
+                    self._changed.wait(min(left, 0.5))
+            failure = self._link.failure
+            for number in list(self._pending):
+                why = "" if failure is None else f": {str(failure).rstrip('.')}"
+                self._give_up(number, f"no acknowledgement came{why}")
+            return self._take()
+
+    @property
+    def in_flight(self) -> int:
+        with self._changed:
+            return len(self._pending)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with self._changed:
+            self._pending.clear()
+            self._unsent.clear()
+        self._link.start(self._detach())
+
+    async def _detach(self) -> None:
+        if self in self._link.watchers:
+            self._link.watchers.remove(self)
+        await self._link.unsubscribe(self._sid)
+
+    def _take(self) -> Receipts:
+        receipts, self._receipts = self._receipts, Receipts()
+        return receipts
+
+    def _expire(self) -> None:
+        """Count what has waited too long. Sent in order, so the oldest come first."""
+        limit = time.monotonic() - self._policy.delivery_timeout
+        late: list[int] = []
+        for number, sent in self._pending.items():
+            if not sent.first_sent or sent.first_sent > limit:
+                break
+            late.append(number)
+        for number in late:
+            self._give_up(number, f"no acknowledgement came within {self._policy.delivery_timeout:g} s")
+
+    def _give_up(self, number: int, why: str) -> None:
+        sent = self._pending[number]
+        if sent.first_sent:
+            self._settle(Receipt(number, Verdict.UNKNOWN, reason=why))
+        else:
+            self._settle(Receipt(number, Verdict.REFUSED, reason=_NEVER_LEFT))
+
+    def _settle(self, receipt: Receipt) -> None:
+        """Enter one verdict; the first one stands. Holds the lock."""
+        sent = self._pending.pop(receipt.index, None)
+        if sent is None:
+            return
+        self._pending_bytes -= sent.size
+        self._receipts.count(receipt)
+        if self._policy.positions and receipt.verdict is Verdict.CONFIRMED and not receipt.duplicate:
+            self._receipts.confirmations.append(receipt)
+
+    # on the connection's thread
+
+    def _write_unsent(self) -> None:
+        with self._changed:
+            if self._settling or not self._link.connected:
+                return
+            numbers = [number for number in self._unsent if number in self._pending]
+            self._unsent.clear()
+            if not numbers:
+                return
+            self._write(numbers)
+
+    def _write(self, numbers: Sequence[int]) -> None:
+        """Write messages and note when. Holds the lock, so that none is given up as never sent while it leaves."""
+        inbox, pending = self._inbox, self._pending
+        frames = b"".join([pending[number].frame(b"%b.%d" % (inbox, number)) for number in numbers])
+        now, floor = time.monotonic(), self._last_sequence
+        if not self._link.write(frames):
+            self._unsent.extendleft(reversed(numbers))
+            return
+        for number in numbers:
+            sent = pending[number]
+            if not sent.first_sent:
+                sent.first_sent, sent.floor = now, floor
+
+    def _acknowledged(self, run: bytes) -> None:
+        """Take a run of plain acknowledgements of the right stream."""
+        found = self._plain.findall(run)
+        positions = self._policy.positions
+        with self._changed:
+            pending = self._pending
+            for index, sequence in found:
+                sent = pending.pop(int(index), None)
+                if sent is None:
+                    continue
+                self._pending_bytes -= sent.size
+                self._receipts.confirmed += 1
+                if positions:
+                    self._receipts.confirmations.append(Receipt(int(index), Verdict.CONFIRMED, sequence.decode()))
+            first, last = int(found[0][1]), int(found[-1][1])
+            if self._gapless and (first != self._last_sequence + 1 or last - first + 1 != len(found)):
+                self._gapless = False
+            self._last_sequence = max(self._last_sequence, last)
+            self._changed.notify()
+
+    def _answered(self, messages: list[Delivery]) -> None:
+        """Take whatever else came: duplicates, refusals, no responders, and all of it where the stream is not known."""
+        with self._changed:
+            for delivery in messages:
+                digits = delivery[0][1].rpartition(b".")[2]
+                sent = self._pending.get(int(digits)) if digits.isdigit() else None
+                if sent is None:
+                    continue
+                answer = read_acknowledgement(int(digits), delivery, sent, self._target.stream if self._target is not None else None)
+                self._settle(answer.receipt)
+                if answer.sequence:
+                    self._gapless = self._gapless and answer.sequence == self._last_sequence + 1
+                    self._last_sequence = max(self._last_sequence, answer.sequence)
+            self._changed.notify()
+
+    def lost(self) -> None:
+        """Stop sending until what was in flight is settled."""
+        with self._changed:
+            self._settling = True
+            self._losses += 1
+            self._changed.notify()
+
+    async def restored(self) -> None:
+        """Settle what was in flight when the connection went, in order, then go on."""
+        with self._changed:
+            waiting = {number: sent for number, sent in self._pending.items() if sent.first_sent}
+            last, gapless, losses = self._last_sequence, self._gapless, self._losses
+        outcome = None
+        if self._recovery is not None and waiting:
+            try:
+                outcome = await self._recovery.settle(waiting, last if gapless else None, self._policy.delivery_timeout)
+            except BrokercliError as problem:
+                outcome = None
+                why = str(problem).rstrip(".")
+            else:
+                why = outcome.why
+        else:
+            why = "nothing is known of the stream"
+        with self._changed:
+            if losses != self._losses:
+                return  # lost once more meanwhile: the next one settles it
+            again: list[int] = []
+            for number in waiting:
+                if number not in self._pending:
+                    continue
+                if outcome is not None and number in outcome.stored:
+                    self._settle(Receipt(number, Verdict.CONFIRMED, str(outcome.stored[number])))
+                elif outcome is not None and number in outcome.repeat:
+                    self._pending[number].repeated = True
+                    again.append(number)
+                else:
+                    self._settle(Receipt(number, Verdict.UNKNOWN, reason=f"the connection was lost before its acknowledgement came, and {why}"))
+            if outcome is not None:
+                self._last_sequence = max(self._last_sequence, outcome.last_sequence)
+            self._settling = False
+            if again:
+                self._write(again)
+            self._changed.notify()
+        self._write_unsent()
+
+    def given_up(self, failure: BrokercliError) -> None:
+        """Wake whoever waits."""
+        with self._changed:
+            self._changed.notify()
+
+    def refused(self, kind: str, subject: str) -> None:
+        """Take one permission violation. Each message it hits gets one and no acknowledgement: once there are as many as
+        messages in flight on that subject, those are the ones."""
+        if kind != "publish":
+            return
+        name = subject.encode(errors="surrogateescape")
+        with self._changed:
+            count = self._permission_errors[name] = self._permission_errors.get(name, 0) + 1
+            hit = [number for number, sent in self._pending.items() if sent.subject == name and sent.first_sent]
+            if count < len(hit):
+                return
+            del self._permission_errors[name]
+            for number in hit:
+                self._settle(Receipt(number, Verdict.REFUSED, reason=f"this login is not permitted to publish to {subject}"))
+            self._changed.notify()
+

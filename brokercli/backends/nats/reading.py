@@ -1,0 +1,88 @@
+"""What every look shares: a bounded buffer between the connection's thread and the reader's."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Generic, TypeVar
+
+from brokercli.backends.contract import Batch, Reader
+from brokercli.backends.handover import Handover
+from brokercli.backends.nats.link import Link
+from brokercli.model.errors import BrokercliError
+
+Item = TypeVar("Item")
+
+BUFFER_BYTES = 8 << 20
+# what Python needs for a message beside its bytes: measured 430 with 94-byte bodies
+OVERHEAD = 430
+LARGEST_BATCH = 4096
+
+
+class BufferedReader(Reader, Generic[Item]):
+    """Takes lists of items in from the connection's thread; a Watcher of it."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.notes: list[str] = []
+        self._closed = False
+        self._handover: Handover[list[Item]] = Handover(BUFFER_BYTES, self._resume)
+
+    @abstractmethod
+    def batch(self, items: list[Item]) -> Batch:
+        """Return items as a batch."""
+
+    @abstractmethod
+    async def more(self) -> None:
+        """There is room in the buffer again; on the connection's thread."""
+
+    @abstractmethod
+    async def let_go(self) -> None:
+        """Take back what the broker was asked for; on the connection's thread."""
+
+    def read(self, timeout: float) -> Batch | None:
+        items = self._handover.take(timeout)
+        if items is None:
+            return None
+        # bigger batches cost the operations less; nothing is waited for
+        while len(items) < LARGEST_BATCH:
+            try:
+                further = self._handover.take(0)
+            except BrokercliError:
+                break  # what came before the failure is handed out first; it stays there for the next call
+            if further is None:
+                break
+            items = items + further
+        return self.batch(items)
+
+    @property
+    def finished(self) -> bool:
+        return self._handover.drained
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self.link.failure is None:
+            self.link.start(self._close())
+
+    async def _close(self) -> None:
+        if self in self.link.watchers:
+            self.link.watchers.remove(self)
+        await self.let_go()
+
+    def _resume(self) -> None:
+        if not self._closed:
+            self.link.start(self.more())
+
+    def lost(self) -> None:
+        """Nothing, until it is back."""
+
+    async def restored(self) -> None:
+        """Nothing."""
+
+    def given_up(self, failure: BrokercliError) -> None:
+        """Say it to the reader, behind what has arrived."""
+        self._handover.fail(failure)
+
+    def refused(self, kind: str, subject: str) -> None:
+        """Nothing; what was asked for fails by itself."""

@@ -1,0 +1,200 @@
+"""Messages of NATS and JetStream as bodies, envelopes and records, header bytes as they were stored.
+
+Three ways in: delivered by a consumer or core subscription (`Delivered`), and read by sequence (`Fetched`). A core message
+has neither stream nor sequence nor time; its envelope says `"time":null` and leaves the other two out.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from brokercli.backends.contract import Batch
+from brokercli.backends.envelope import encode_headers, text_or_base64
+from brokercli.backends.nats.bulk_parser import Delivery, reply_of, split_headers
+from brokercli.model.message import Header, Message, Place, Record
+from brokercli.model.position import NANOSECONDS, format_time
+
+MESSAGE_ID = "nats-msg-id"
+_NO_HEADERS = b"[]"
+
+
+class Coordinates(NamedTuple):
+    """What JetStream says about a delivery in its reply subject."""
+
+    sequence: int
+    delivered: int
+    """Counts the consumer's deliveries, from 1."""
+    nanoseconds: int
+    pending: int
+    """How many matching messages lie behind this one."""
+
+
+def coordinates(reply: bytes) -> Coordinates:
+    """Read `$JS.ACK.<stream>.<consumer>.<tries>.<sequence>.<delivered>.<ns>.<pending>`, or the form with domain and account
+    (12 tokens, ADR-15)."""
+    tokens = reply.split(b".")
+    first = 5 if len(tokens) < 11 else 7
+    return Coordinates(int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 2]), int(tokens[first + 3]))
+
+
+def read_headers(block: bytes) -> tuple[Header, ...]:
+    """Read a header block in order, repeats and bytes kept.
+
+    One space after the colon belongs to the protocol, further ones to the value. A line without a colon is a name with a
+    null value, so that it can be written again as it was.
+    """
+    if not block:
+        return ()
+    headers: list[Header] = []
+    for line in block.split(b"\r\n")[1:]:
+        if not line:
+            continue
+        name, colon, value = line.partition(b":")
+        headers.append((name.decode(errors="surrogateescape"), value.removeprefix(b" ") if colon else None))
+    return tuple(headers)
+
+
+class Row(NamedTuple):
+    """One message in parts."""
+
+    subject: bytes
+    sequence: int | None
+    nanoseconds: int | None
+    block: bytes
+    body: bytes
+
+
+class NatsBatch(Batch):
+    """What the ways in have in common; `stream` is None for core messages."""
+
+    stream: str | None
+
+    @abstractmethod
+    def rows(self) -> Iterator[Row]:
+        """Yield the messages in parts."""
+
+    def envelopes(self) -> list[bytes]:
+        dumps, times = orjson.dumps, _Times()
+        before = b'{"v":1,"broker":"nats","subject":'
+        between = b',"stream":%b,"sequence":' % dumps(self.stream)
+        subjects: dict[bytes, bytes] = {}
+        lines: list[bytes] = []
+        for subject, sequence, nanoseconds, block, body in self.rows():
+            name = subjects.get(subject)
+            if name is None:
+                name = subjects[subject] = before + dumps(text_or_base64(subject)) + (between if self.stream is not None else b"")
+            try:
+                text = dumps(body.decode())
+            except UnicodeDecodeError:
+                text = b'{"base64":"%b"}' % b64encode(body)
+            headers = dumps(encode_headers(read_headers(block))) if block else _NO_HEADERS
+            if sequence is not None and nanoseconds is not None:
+                lines.append(b'%b%d,"time":"%b","key":null,"headers":%b,"body":%b}' % (name, sequence, times.write(nanoseconds), headers, text))
+            else:
+                lines.append(b'%b,"time":null,"key":null,"headers":%b,"body":%b}' % (name, headers, text))
+        return lines
+
+    def records(self) -> list[Record]:
+        return [self._record(row) for row in self.rows()]
+
+    def _record(self, row: Row) -> Record:
+        subject = row.subject.decode(errors="surrogateescape")
+        headers = read_headers(row.block)
+        place: Place = {"subject": subject}
+        if self.stream is not None:
+            place |= {"stream": self.stream, "sequence": row.sequence}
+        message = Message(body=row.body, headers=headers, id=_message_id(headers), route=subject, origin="nats")
+        return Record("nats", place, "" if self.stream is None else str(row.sequence), row.nanoseconds, message)
+
+
+class Delivered(NatsBatch):
+    """Deliveries as the parser collected them; of one consumer where `stream` is said, else of core subscriptions."""
+
+    __slots__ = ("_messages", "stream")
+
+    def __init__(self, messages: list[Delivery], stream: str | None) -> None:
+        self._messages = messages
+        self.stream = stream
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def bodies(self) -> list[bytes]:
+        return [payload if len(parts[0]) == 3 else payload[int(parts[-2]):] for parts, payload in self._messages]
+
+    def rows(self) -> Iterator[Row]:
+        stored = self.stream is not None
+        for delivery in self._messages:
+            parts, body = delivery
+            block = b""
+            if len(parts[0]) != 3:
+                block, body = split_headers(delivery)
+            if stored:
+                tokens = parts[3].split(b".")
+                first = 5 if len(tokens) < 11 else 7
+                yield Row(parts[1], int(tokens[first]), int(tokens[first + 2]), block, body)
+            else:
+                yield Row(parts[1], None, None, block, body)
+
+    def select(self, indices: Sequence[int]) -> Delivered:
+        messages = self._messages
+        return Delivered([messages[index] for index in indices], self.stream)
+
+
+class Fetched(NatsBatch):
+    """Messages read by sequence."""
+
+    __slots__ = ("_rows", "stream")
+
+    def __init__(self, rows: list[Row], stream: str) -> None:
+        self._rows = rows
+        self.stream = stream
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def bodies(self) -> list[bytes]:
+        return [row.body for row in self._rows]
+
+    def rows(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def select(self, indices: Sequence[int]) -> Fetched:
+        rows = self._rows
+        return Fetched([rows[index] for index in indices], self.stream)
+
+
+class _Times:
+    """Writes times as `format_time` does; neighbours share their second, which is written once."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._prefix = b""
+
+    def write(self, nanoseconds: int) -> bytes:
+        second, rest = divmod(nanoseconds, NANOSECONDS)
+        if second != self._second:
+            whole = format_time(second * NANOSECONDS)
+            if not whole.endswith(".000Z"):
+                return format_time(nanoseconds).encode()
+            self._second, self._prefix = second, whole[:-4].encode()
+        if rest % 1000:
+            return b"%b%09dZ" % (self._prefix, rest)
+        return b"%b%06dZ" % (self._prefix, rest // 1000) if rest % 1_000_000 else b"%b%03dZ" % (self._prefix, rest // 1_000_000)
+
+
+def is_stored(delivery: Delivery) -> bool:
+    """Whether a delivery is a message of a consumer and not a word about it: only messages can be answered."""
+    return reply_of(delivery[0]).startswith(b"$JS.ACK.")
+
+
+def _message_id(headers: tuple[Header, ...]) -> str | None:
+    for name, value in headers:
+        if name.lower() == MESSAGE_ID and isinstance(value, bytes):
+            return value.strip().decode(errors="surrogateescape")
+    return None

@@ -1,0 +1,151 @@
+"""What became of messages that were in flight when the connection went.
+
+Three ways to the truth, none of which adds anything to a message:
+- A message with a `Nats-Msg-Id` may be sent again while the stream's duplicate window lasts: the stream stores it once.
+- Else the stream is read from the last acknowledged sequence on. If until then every sequence was ours (nobody else was
+  publishing), and what lies behind is byte for byte the beginning of what was in flight, in its order, then those are stored.
+- The others are certainly not stored, and may be sent again, if the server is a new process and alone: whatever the old
+  one had read from the socket and not stored died with it. Else they may still be on their way.
+
+Whatever none of this decides is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from brokercli.backends.nats.convert import sent_id
+from brokercli.backends.nats.fetch import fetch_message
+from brokercli.backends.nats.records import Row
+from brokercli.backends.nats.streams import JetStream
+from brokercli.backends.nats.subjects import covers
+from brokercli.model.errors import NotFound
+
+if TYPE_CHECKING:
+    from brokercli.backends.nats.in_flight import Sent
+    from brokercli.backends.nats.link import Link
+
+SECOND = 1_000_000_000
+# how long messages that a living server may still be storing are waited for
+PATIENCE_SECONDS = 3.0
+# repeats are not sent in the last moments of a duplicate window: they travel, too
+MARGIN_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Target:
+    """What is known of the stream that a publisher publishes to."""
+
+    stream: str
+    subjects: tuple[str, ...]
+    duplicate_window: float
+    """Seconds; 0 where the stream detects none."""
+    last_sequence: int
+    alone: bool
+    """Whether the server we talk to is no part of a cluster and keeps the stream itself: its process is all there is."""
+    server_id: str
+
+    def captures(self, subject: str) -> bool:
+        """Whether the stream takes messages on a subject."""
+        return any(covers(pattern, subject) for pattern in self.subjects)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What settling found out."""
+
+    stored: dict[int, int] = field(default_factory=dict)
+    """Message number → its sequence."""
+    repeat: set[int] = field(default_factory=set)
+    """Numbers of those that may be sent again."""
+    last_sequence: int = 0
+    why: str = ""
+    """Why the others are unknown."""
+
+
+def target_of(info: dict[str, Any], server: Mapping[str, Any]) -> Target:
+    """Read an answer of STREAM.INFO and a server's INFO."""
+    config = info["config"]
+    leader = (info.get("cluster") or {}).get("leader")
+    alone = "cluster" not in server and int(config.get("num_replicas") or 1) == 1 and leader in (None, server.get("server_name"))
+    return Target(str(config["name"]), tuple(config.get("subjects") or ()), int(config.get("duplicate_window") or 0) / SECOND,
+                  int(info["state"]["last_seq"]), alone, str(server.get("server_id", "")))
+
+
+class Recovery:
+    """Settles, once per lost connection."""
+
+    def __init__(self, link: Link, target: Target) -> None:
+        self._link = link
+        self._target = target
+        self._jetstream = JetStream(link)
+
+    async def settle(self, waiting: Mapping[int, Sent], floor: int | None, delivery_timeout: float) -> Outcome:
+        """Find out about messages in the order they were sent. `floor` is the last acknowledged sequence where all up to
+        it were ours, else None. Raises model.errors where the stream cannot be asked."""
+        server = self._link.server
+        reborn = self._target.alone and "cluster" not in server and server.get("server_id") != self._target.server_id
+        outcome = Outcome()
+        if floor is None:
+            outcome.why = "others publish to the stream as well"
+        else:
+            await self._look_up(waiting, floor, reborn, delivery_timeout, outcome)
+        now = time.monotonic()
+        for number, sent in waiting.items():
+            if number not in outcome.stored and sent_id(sent.block) is not None and now - sent.first_sent < self._target.duplicate_window - MARGIN_SECONDS:
+                outcome.repeat.add(number)
+        self._target.server_id = str(server.get("server_id", ""))
+        return outcome
+
+    async def _look_up(self, waiting: Mapping[int, Sent], floor: int, reborn: bool, delivery_timeout: float, outcome: Outcome) -> None:
+        deadline = time.monotonic() + min(PATIENCE_SECONDS, delivery_timeout)
+        order = list(waiting)
+        next_sequence = floor + 1
+        while True:
+            info = await self._info_of_a_starting_server(deadline)
+            last = int(info["state"]["last_seq"])
+            if last < floor:
+                outcome.stored.clear()
+                outcome.why = f"the stream has lost what it had acknowledged (it ends at {last}, {floor} was acknowledged)"
+                return
+            while next_sequence <= last and len(outcome.stored) < len(order):
+                number = order[len(outcome.stored)]
+                row = await fetch_message(self._jetstream, self._target.stream, next_sequence)
+                if row is None or not _same(row, waiting[number]):
+                    outcome.stored.clear()
+                    outcome.why = "others publish to the stream as well, or have deleted from it"
+                    return
+                outcome.stored[number] = next_sequence
+                next_sequence += 1
+            if last >= next_sequence:
+                outcome.stored.clear()
+                outcome.why = "others publish to the stream as well"
+                return
+            outcome.last_sequence = last
+            if len(outcome.stored) == len(order):
+                return
+            if reborn:
+                outcome.repeat.update(order[len(outcome.stored):])
+                return
+            if time.monotonic() >= deadline:
+                outcome.why = "the server may still be storing it"
+                return
+            await asyncio.sleep(0.1)
+
+    async def _info_of_a_starting_server(self, deadline: float) -> dict[str, Any]:
+        """Ask for the stream; a server that has just started may not have found its streams again yet."""
+        while True:
+            try:
+                return await self._jetstream.info(self._target.stream)
+            except NotFound:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(0.1)
+
+
+def _same(row: Row, sent: Sent) -> bool:
+    return row.subject == sent.subject and row.body == sent.body and row.block == sent.block

@@ -1,0 +1,250 @@
+"""The socket under nats-py: it dials, recognises strangers, and lets nothing out in clear where TLS was asked for.
+
+nats-py 2.16 decides about TLS by what the server's first, unauthenticated line says, and would send a password in clear to
+whoever leaves `tls_required` out of it. Here the line is read first, TLS is established or the connection refused, and
+`write` is the one place that anything leaves through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from nats.aio.transport import Transport
+
+from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
+
+READ_BYTES = 1 << 18
+_REQUEST_OF_A_STRANGER = b"GET / HTTP/1.0\r\n\r\n"
+
+
+class CheckedTransport(Transport):
+    """Connects to one server at a time; `connect` raises model.errors in one sentence."""
+
+    def __init__(self, context: ssl.SSLContext | None, server_name: str | None, time_left: Callable[[], float]) -> None:
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._context = context
+        self._server_name = server_name
+        self._time_left = time_left
+        self._encrypted = False
+        self._info = b""
+
+    async def connect(self, uri: Any, buffer_size: int, connect_timeout: float) -> None:
+        """Dial, read the server's INFO line, and finish the TLS handshake; all before nats-py says its first word."""
+        host, port = uri.hostname, uri.port
+        deadline = asyncio.get_running_loop().time() + self._time_left()
+        self._encrypted, self._info = False, b""
+        await self._dial(host, port, deadline)
+        try:
+            await self._greet(host, port, deadline)
+        except BaseException:
+            self.abort()
+            raise
+
+    async def _dial(self, host: str, port: int, deadline: float) -> None:
+        place = f"{host}:{port}"
+        try:
+            self._reader, self._writer = await asyncio.wait_for(asyncio.open_connection(host, port, limit=READ_BYTES), _left(deadline))
+        except socket.gaierror:
+            raise Unreachable(f"There is no host named {host}.", hint="check the spelling of the host, and that this machine can resolve it") from None
+        except ConnectionRefusedError:
+            raise Unreachable(f"Nothing listens on {place}: the connection was refused.",
+                              hint="is nats-server running there, and is 4222 its client port?") from None
+        except TimeoutError:
+            raise Unreachable(f"{place} does not answer at all: the attempt to connect ran out of time.",
+                              hint="a firewall that drops packets looks like this; check host, port and network") from None
+        except OSError as problem:
+            raise Unreachable(f"{place} cannot be reached: {problem.strerror or problem}.") from None
+
+    async def _greet(self, host: str, port: int, deadline: float) -> None:
+        place = f"{host}:{port}"
+        # a NATS server speaks first, at once; silence means TLS first, another protocol, or a mute port
+        line = await self._first_line(min(1.0, _left(deadline) * 0.4))
+        if line is None and self._context is not None:
+            await self._handshake(host, place, (deadline + asyncio.get_running_loop().time()) / 2)
+            line = await self._first_line(_left(deadline))
+        if line is None:
+            stranger = await _recognise(host, port, min(1.0, _left(deadline) * 0.5))
+            # only a connection that stays mute may still be a slow NATS server
+            line = await self._first_line(_left(deadline)) if stranger is None else None
+            if line is None:
+                raise stranger or Unreachable(f"{place} accepts connections but says nothing; a NATS server speaks first.",
+                                              hint="is this the client port (usually 4222) of a NATS server?")
+        if not line.startswith(b"INFO "):
+            raise _stranger_said(line, place) if line else Unreachable(
+                f"{place} closes the connection before it says anything.", hint="a NATS server that is starting or full does so, and so do other services")
+        try:
+            info = json.loads(line[5:])
+        except ValueError:
+            raise Unreachable(f"{place} says INFO, but not what a NATS server says after it.") from None
+        if self._context is None and info.get("tls_required"):
+            raise Unreachable(f"The server at {place} wants TLS, and the connection is without it.",
+                              hint=f"tls://{place}, with the CA's certificate in the context where it is not a public one")
+        if self._context is not None and not self._encrypted:
+            if not info.get("tls_required") and not info.get("tls_available"):
+                raise Unreachable(f"TLS was asked for, but the server at {place} speaks plain NATS; nothing was sent to it.", hint=f"nats://{place}")
+            await self._handshake(host, place, deadline)
+        self._info = line
+
+    async def _first_line(self, seconds: float) -> bytes | None:
+        """Return the line, an empty one where the other side closed, None where it stays silent."""
+        assert self._reader is not None
+        try:
+            return await asyncio.wait_for(self._reader.readuntil(b"\n"), seconds)
+        except TimeoutError:
+            return None
+        except asyncio.IncompleteReadError as cut:
+            return cut.partial
+        except (asyncio.LimitOverrunError, ValueError):
+            return await self._reader.read(64)
+        except OSError:
+            return b""
+
+    async def _handshake(self, host: str, place: str, deadline: float) -> None:
+        assert self._context is not None
+        assert self._writer is not None
+        try:
+            await asyncio.wait_for(self._encrypt(self._context, self._server_name or host), _left(deadline))
+        except ssl.SSLCertVerificationError as problem:
+            raise NotAuthorised(f"The certificate of {place} is not trusted: {problem.verify_message}.",
+                                hint="give the CA's certificate (tls ca), or the name in the certificate (tls server name)") from None
+        except ssl.SSLError as problem:
+            reason = (problem.reason or str(problem)).replace("_", " ").lower()
+            if "wrong version" in reason or "http request" in reason or "packet length" in reason or "record layer" in reason:
+                raise Unreachable(f"TLS was asked for, but {place} does not speak it; nothing was sent in clear.",
+                                  hint=f"nats://{place} if this is a NATS server without TLS") from None
+            raise NotAuthorised(f"The TLS handshake with {place} failed: {reason}.", hint="check CA, client certificate and key") from None
+        except TimeoutError:
+            raise Unreachable(f"{place} accepts connections but answers neither as NATS nor to a TLS handshake.") from None
+        except (OSError, EOFError) as problem:
+            raise Unreachable(f"{place} closed the connection during the TLS handshake: {problem or 'no reason given'}.",
+                              hint="a server without TLS does so, and one that does not accept the client certificate") from None
+        self._encrypted = True
+
+    async def _encrypt(self, context: ssl.SSLContext, server_name: str) -> None:
+        assert self._writer is not None
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=READ_BYTES, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport = await loop.start_tls(self._writer.transport, protocol, context, server_hostname=server_name)
+        assert transport is not None
+        self._reader, self._writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    async def connect_tls(self, uri: Any, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: float) -> None:
+        """Nothing left to do: `connect` has finished the handshake."""
+
+    async def readline(self) -> bytes:
+        """Return the INFO line first, which `connect` has read, then what comes."""
+        line, self._info = self._info, b""
+        if line:
+            return line
+        assert self._reader is not None
+        # the answer to PING is awaited here; INFO may come before it (`connect_info`), and nothing else can
+        while not line or line.startswith((b"INFO", b"PING", b"+OK")):
+            line = await self._reader.readline()
+            if not line:
+                raise ConnectionResetError("the server closed it")
+        return line
+
+    async def read(self, buffer_size: int) -> bytes:
+        """Return what has come; more at once than nats-py asks for, which costs less a message."""
+        assert self._reader is not None
+        return await self._reader.read(READ_BYTES)
+
+    def at_eof(self) -> bool:
+        """Whether the other side has closed and everything is read."""
+        return self._reader is None or self._reader.at_eof()
+
+    def write(self, payload: bytes) -> None:
+        """Hand bytes to the socket. Raises ConnectionError rather than let them out in clear."""
+        self._guarded().write(payload)
+
+    def writelines(self, payload: list[bytes]) -> None:
+        """The same for several."""
+        self._guarded().writelines(payload)
+
+    def _guarded(self) -> asyncio.StreamWriter:
+        if self._writer is None or (self._context is not None and not self._encrypted):
+            raise ConnectionError("there is no connection, or none that is encrypted")
+        return self._writer
+
+    async def drain(self) -> None:
+        """Return once the operating system has taken most of what was written."""
+        if self._writer is not None:
+            await self._writer.drain()
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the handshake is done."""
+        return self._encrypted
+
+    def is_closing(self) -> bool:
+        """Whether bytes written now would be lost for certain."""
+        return self._writer is None or self._writer.is_closing()
+
+    def close(self) -> None:
+        """Close once everything written has left."""
+        if self._writer is not None:
+            self._writer.close()
+
+    async def wait_closed(self) -> None:
+        """Wait for the last bytes to leave, but not for a peer that takes no more: reconnecting must not hang on it."""
+        if self._writer is None:
+            return
+        try:
+            await asyncio.wait_for(self._writer.wait_closed(), 1.0)
+        except TimeoutError:
+            self.abort()
+        except OSError:
+            return
+
+    def abort(self) -> None:
+        """Drop the connection as it is."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+    def __bool__(self) -> bool:
+        """True from the start: nats-py replaces a transport that is not."""
+        return True
+
+
+def _left(deadline: float) -> float:
+    return max(0.05, deadline - asyncio.get_running_loop().time())
+
+
+async def _recognise(host: str, port: int, seconds: float) -> BrokercliError | None:
+    """Ask a silent port, on a connection of its own, something that others answer; None where it stays silent."""
+    place = f"{host}:{port}"
+    try:
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(_REQUEST_OF_A_STRANGER)
+                answer = await reader.read(64)
+            finally:
+                writer.transport.abort()
+    except TimeoutError:
+        return None
+    except OSError:
+        answer = b""
+    return _stranger_said(answer, place)
+
+
+def _stranger_said(answer: bytes, place: str) -> Unreachable:
+    if answer.startswith(b"HTTP/"):
+        return Unreachable(f"{place} answers HTTP, not NATS.", hint="a NATS server's client port is usually 4222; 8222 is its monitoring")
+    if answer.startswith(b"AMQP"):
+        return Unreachable(f"{place} speaks AMQP (RabbitMQ), not NATS.", hint=f"amqp://{place}/")
+    if answer[:2] == b"\x15\x03":
+        return Unreachable(f"{place} expects TLS, and the connection is without it.", hint=f"tls://{place}")
+    if answer.startswith(b"SSH-"):
+        return Unreachable(f"{place} speaks SSH, not NATS.")
+    if not answer:
+        return Unreachable(f"{place} hangs up on whoever does not speak its protocol, and it is not NATS; Kafka does so.",
+                           hint=f"kafka://{place} if that is a Kafka broker, tls://{place} if it wants TLS first")
+    return Unreachable(f"{place} does not speak NATS.", hint="a NATS server's client port is usually 4222")
