@@ -9,15 +9,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from brokercli.commands.shell_words import Candidate, spell, split_line
+
 BUDGET = 0.9
 """Seconds from the start of the process until an answer is printed, complete or not; a shell's user waits for it."""
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-_NEEDS_ESCAPE = re.compile(r"""[\s"'\\$`!&|;<>(){}\[\]*?#~^]""")
-_NEEDS_ESCAPE_IN_QUOTES = re.compile(r"""["\\$`]""")
 _FILES = ("FILE", "JOURNAL", "PATH", "DIRECTORY")
-
-Candidate = tuple[str, str]
-"""A word, and what it is."""
 
 
 def answer(arguments: Sequence[str]) -> int:
@@ -39,32 +36,6 @@ def answer(arguments: Sequence[str]) -> int:
     worker.join(BUDGET - (time.monotonic() - began))
     os.write(1, spell(list(found), bool(files), shell, incomplete, replaced[0], quote).encode(errors="replace"))
     return 0
-
-
-def split_line(line: str) -> tuple[list[str], str, str]:
-    """Split a command line up to the cursor into whole words and the one being typed, the quotes of a shell removed, and
-    the quote that is open at the end."""
-    words: list[str] = []
-    word, quote, begun, escaped = "", "", False, False
-    for character in line:
-        if escaped:
-            word, escaped = word + character, False
-        elif character == "\\" and quote != "'":
-            begun = escaped = True
-        elif quote:
-            if character == quote:
-                quote = ""
-            else:
-                word += character
-        elif character in "'\"":
-            quote, begun = character, True
-        elif character.isspace():
-            if begun:
-                words.append(word)
-            word, begun = "", False
-        else:
-            word, begun = word + character, True
-    return words, word, quote
 
 
 def _work(words: Sequence[str], incomplete: str, found: list[Candidate], files: list[bool]) -> None:
@@ -151,25 +122,3 @@ def _option(command: Any, name: str) -> Any:
 
 def _first_sentence(text: str | None) -> str:
     return re.split(r"(?<=[.;:])\s|\n", (text or "").strip(), maxsplit=1)[0].rstrip(".;:")
-
-
-def spell(found: list[Candidate], files: bool, shell: str, incomplete: str, replaced: str, quote: str) -> str:
-    """Return the answer as the shell's script reads it."""
-    if files and not found:
-        return "files\n"
-    words = dict.fromkeys(found)
-    if shell == "bash":
-        # bash breaks words at : and =, replaces only what is behind, and takes what it gets as it would be typed
-        behind = split_line(replaced)[1]
-        kept = len(incomplete) - len(behind) if incomplete.endswith(behind) else 0
-        return "words\n" + "".join(f"{typed}\t{what}\n" for word, what in words if (typed := _typed(word[kept:], quote)) is not None)
-    return "words\n" + "".join(f"{word}\t{what}\n" if what else f"{word}\n" for word, what in words)
-
-
-def _typed(word: str, quote: str) -> str | None:
-    """Spell a word so that bash reads it as nothing but text, inside the quote that is open."""
-    if quote == "'":
-        return None if "'" in word else word
-    if quote and "!" in word:  # an interactive bash looks for history there, and nothing can be written against it
-        return None
-    return (_NEEDS_ESCAPE_IN_QUOTES if quote else _NEEDS_ESCAPE).sub(r"\\\g<0>", word)

@@ -97,7 +97,7 @@ def use(context: typer.Context, name: NameArgument) -> None:
 
 def ls(context: typer.Context, output: shared.TableOption = "auto") -> None:
     """List the contexts, and which one is chosen."""
-    from brokercli.commands.context_settings import listing
+    from brokercli.commands.context_listing import listing
     from brokercli.commands.session import streams_of
     from brokercli.terminal.tables import print_table
 
@@ -111,7 +111,7 @@ def show(
     output: shared.TableOption = "auto",
 ) -> None:
     """Show one context. Secrets are masked; references to them are shown, not followed."""
-    from brokercli.commands.context_settings import explain
+    from brokercli.commands.context_listing import explain
     from brokercli.commands.session import streams_of
     from brokercli.terminal.tables import print_json, print_table
 

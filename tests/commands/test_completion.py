@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokercli.commands.app import COMMANDS
-from brokercli.commands.completing import spell, split_line
 from brokercli.commands.completion_scripts import SCRIPTS
+from brokercli.commands.shell_words import spell, split_line
 from tests.commandline import CommandLine, environment
 from tests.commands.conftest import Place
 
