@@ -58,7 +58,7 @@ class CopyRun:
         with self._opened() as (source, destination), ExitStack() as stack:
             publisher = stack.enter_context(destination.backend.publisher(destination.address, self.policy))
             journal = None if self.resume is None else stack.enter_context(Journal(self.resume, self._identity(source, destination)))
-            span = self.span if journal is None or not journal.bounds else span_of(journal.bounds)
+            span = self.span if journal is None or not journal.bounds else span_of(journal.bounds, journal.done)
             prepare_for_bulk()
             reader = stack.enter_context(source.backend.look(source.address, span))
             if journal is not None and not journal.bounds:

@@ -133,6 +133,11 @@ def fix_bounds(span: Span) -> dict[str, str]:
     return {"start": str(span.start), "end": str(span.end)}
 
 
-def span_of(bounds: dict[str, str]) -> Span:
-    """Read back what `fix_bounds` wrote."""
-    return Span(parse_position(bounds["start"]), parse_position(bounds["end"]))
+def span_of(bounds: dict[str, str], done: dict[int, int]) -> Span:
+    """Read back what `fix_bounds` wrote, begun anew after what is done."""
+    start, end = parse_position(bounds["start"]), parse_position(bounds["end"])
+    if isinstance(start, PerPartition):
+        start = PerPartition(tuple((partition, max(offset, done.get(partition, -1) + 1)) for partition, offset in start.offsets))
+    elif isinstance(start, Number):
+        start = Number(max(start.value, done.get(0, -1) + 1))
+    return Span(start, end)

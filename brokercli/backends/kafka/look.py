@@ -14,6 +14,7 @@ from brokercli.backends.kafka.failures import connection_lost, translate
 from brokercli.backends.kafka.records import KafkaBatch, Stored
 from brokercli.backends.kafka.span import Offsets, out_of_range
 from brokercli.model.errors import BrokercliError
+from brokercli.model.position import PerPartition, Span
 
 READING = {
     # a full local queue pauses fetching for this long; at its default of 1000 it decides the speed of a bulk read
@@ -25,6 +26,9 @@ NEW_PARTITIONS_SECONDS = 10.0
 LOST_SECONDS = 30.0
 """How long all brokers may be away before a look is given up; a restart takes less."""
 _BATCH = 5000
+# the client looks for the coordinator of the group that it must name and never joins: reading needs no permission for it
+_NOT_OURS = (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError._TRANSPORT,
+             KafkaError._ALL_BROKERS_DOWN)
 _error_of = KafkaMessage.error
 
 
@@ -54,6 +58,7 @@ class KafkaReader(Reader):
         """Partitions of which an open transaction was told."""
         self._open = {partition for partition in starts if ends is None or starts[partition] < ends[partition]}
         self.expected = None if ends is None else sum(ends[partition] - starts[partition] for partition in self._open)
+        self.bounds = None if ends is None else Span(PerPartition(tuple(sorted(starts.items()))), PerPartition(tuple(sorted(ends.items()))))
         consumer.assign([TopicPartition(self._topic, partition, starts[partition]) for partition in sorted(self._open)])
 
     def read(self, timeout: float) -> KafkaBatch | None:
@@ -88,7 +93,7 @@ class KafkaReader(Reader):
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._troubles.down_since = None
                 self._at_end_of(message.partition(), message.offset())
-            elif self._failure is None:
+            elif self._failure is None and error.code() not in _NOT_OURS:
                 self._failure = self._failure_of(error)
         return records
 
