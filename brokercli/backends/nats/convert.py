@@ -5,7 +5,7 @@
 | body | as it is; a null body is refused | the same |
 | headers | bytes, order and repeats as they are | the same; other types as text (`5`, `true`, JSON for tables), null as an empty value |
 | header `Nats-…` | by hand: as it is. From NATS: withheld, unless control headers are kept | withheld, unless control headers are kept |
-| id | by hand: `Nats-Msg-Id`. A stored one is withheld with the other `Nats-…`, or the duplicate window would swallow the copy | `x-message-id`; `Nats-Msg-Id` where control headers are kept |
+| id | by hand: `Nats-Msg-Id`; a stored one is withheld, see below | `x-message-id`; `Nats-Msg-Id` where control headers are kept |
 | key | by hand: refused | `x-message-key` |
 | time, partition | by hand: refused | left out |
 | AMQP content_type, correlation_id | – | `content-type`, `x-correlation-id` |

@@ -10,7 +10,7 @@ from brokercli.backends.nats.span import Source, locate
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.address import Address
 from brokercli.model.errors import NotFound, Unsupported, UsageProblem
-from brokercli.model.position import End, PerPartition, Span
+from brokercli.model.position import End, Number, PerPartition, Span
 
 _AS_PUBLISHED = ("shown as published to {subjects}, without sequence numbers, because reading new messages from a {retention} stream could come too "
                  "late; what the stream refuses is shown as well")
@@ -33,13 +33,13 @@ def open_reader(jetstream: JetStream, source: Address, span: Span) -> Reader:
     else:
         where = Source(link.run(jetstream.info(source.name)))
         if new_only and not where.by_consumer and _only_from_subjects(where.info):
-            reader = CoreReader(link, where.info["config"]["subjects"])
-            reader.notes.append(_AS_PUBLISHED.format(subjects=", ".join(where.info["config"]["subjects"]), retention=where.info["config"]["retention"]))
-            return reader
+            live = CoreReader(link, where.info["config"]["subjects"])
+            live.notes.append(_AS_PUBLISHED.format(subjects=", ".join(where.info["config"]["subjects"]), retention=where.info["config"]["retention"]))
+            return live
     start, end = link.run(locate(jetstream, where, span))
-    if where.by_consumer:
-        return ConsumerReader(jetstream, where, start, end)
-    return SequenceReader(jetstream, where, start, end)
+    reader = (ConsumerReader if where.by_consumer else SequenceReader)(jetstream, where, start, end)
+    reader.bounds = None if end is None else Span(Number(start), Number(end))
+    return reader
 
 
 async def _stream_of(jetstream: JetStream, subject: str) -> Source:

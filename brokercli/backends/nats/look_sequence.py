@@ -8,16 +8,16 @@ from collections.abc import Iterable
 import orjson
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
+from brokercli.backends.nats.bulk_parser import Delivery, Sink
+from brokercli.backends.nats.direct_get import answer_status, row_of
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
 from brokercli.backends.nats.records import Fetched, Row
 from brokercli.backends.nats.span import Source
-from brokercli.backends.nats.streams import JetStream
+from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers
 from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
-from brokercli.model.position import parse_time
 
 BATCH = 2500
 BATCH_BYTES = 2 << 20
@@ -25,7 +25,6 @@ PIPELINE = 128
 """Questions under way where each message must be asked for by itself."""
 ANSWER_SECONDS = 10.0
 FOLLOW_SECONDS = 0.1
-_OWN_LINES = b"\r\nNats-Stream: "
 NOTE = "read by sequence number: a message that its consumers have finished with before we come to it is gone, and not shown"
 
 
@@ -44,7 +43,12 @@ class SequenceReader(BufferedReader[Row]):
         self._room = asyncio.Event()
         self._sid = 0
         self._subject = source.subject or ">"
-        self._answers: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        self._inbox = ""
+        self._questions = 0
+        self._asked = b""
+        self._answers: list[Delivery] = []
+        self._ended = False
+        self._heard = asyncio.Event()
         self._direct = bool(source.info["config"].get("allow_direct")) and int(self.link.server.get("api_lvl", 0)) >= 1
         self._task: asyncio.Task[None] | None = None
         if end is None:
@@ -118,48 +122,44 @@ class SequenceReader(BufferedReader[Row]):
         return rows
 
     async def _batch_direct(self) -> list[Row]:
-        """Ask for one batch. Raises TimedOut where its end does not come; the rows until then are asked for again."""
+        """Ask for one batch. Raises TimedOut where its end does not come; it is asked for again then."""
         if not self._sid:
             self._inbox = self.link.new_inbox()
             self._sid = await self.link.subscribe(f"{self._inbox}.*", Sink(self.link.guard(self._arrived)))
-        self._answers = asyncio.Queue()
-        question = {"seq": self._next, "batch": BATCH, "max_bytes": BATCH_BYTES}
+        question: Json = {"seq": self._next, "batch": BATCH, "max_bytes": BATCH_BYTES}
         if self._source.subject is not None:
             question["next_by_subj"] = self._source.subject
         payload = orjson.dumps(question)
         subject = f"{self._jetstream.prefix}.DIRECT.GET.{self._source.stream}".encode()
-        self._asked = b"%b.%d" % (self._inbox.encode(), self._next)
+        # answers to an older question must not mix in
+        self._questions += 1
+        self._asked = b"%b.%d" % (self._inbox.encode(), self._questions)
+        self._answers, self._ended = [], False
         if not self.link.write(b"PUB %b %b %d\r\n%b\r\n" % (subject, self._asked, len(payload), payload)):
             raise Unreachable("The connection was lost.")
-        rows: list[Row] = []
-        while True:
+        while not self._ended:
+            self._heard.clear()
             try:
-                delivery = await asyncio.wait_for(self._answers.get(), ANSWER_SECONDS)
+                await asyncio.wait_for(self._heard.wait(), ANSWER_SECONDS)
             except TimeoutError:
-                raise TimedOut("The stream did not answer in time.") from None
-            if delivery is None:
+                raise TimedOut(f"Stream {self._source.stream} did not answer in time.") from None
+            if not self.link.connected:
                 raise Unreachable("The connection was lost.")
-            block, body = split_headers(delivery)
-            status, _ = status_of(block)
-            if status == NO_RESPONDERS:
-                self._direct = False  # allow_direct was taken back meanwhile
-                return []
-            # the body tells a stored message whose own header block says 404 from an answer: that one has our lines
-            if status and _OWN_LINES not in block:
-                return rows
-            row = _row_of(block, body)
-            if row is not None:
-                rows.append(row)
-
-    _asked = b""
+        if self._answers and answer_status(self._answers[-1]):
+            # allow_direct may have been taken back meanwhile
+            self._direct = self._direct and answer_status(self._answers.pop()) != NO_RESPONDERS
+        return [row_of(delivery) for delivery in self._answers]
 
     def _arrived(self, messages: list[Delivery]) -> None:
-        for delivery in messages:
-            if delivery[0][1] == self._asked:
-                self._answers.put_nowait(delivery)
+        if messages[0][0][1] != self._asked or messages[-1][0][1] != self._asked:
+            messages = [delivery for delivery in messages if delivery[0][1] == self._asked]
+        if messages:
+            self._answers += messages
+            self._ended = answer_status(messages[-1]) != 0
+            self._heard.set()
 
     def lost(self) -> None:
-        self._answers.put_nowait(None)
+        self._heard.set()
 
     def batch(self, items: list[Row]) -> Batch:
         return Fetched(items, self._source.stream)
@@ -172,19 +172,3 @@ class SequenceReader(BufferedReader[Row]):
             self._task.cancel()
         if self._sid:
             await self.link.unsubscribe(self._sid)
-
-
-def _row_of(block: bytes, body: bytes) -> Row | None:
-    """Take the server's lines off the end of a header block: they come after the message's own, which may have the same names."""
-    own_end = block.rfind(_OWN_LINES)
-    fields: dict[bytes, bytes] = {}
-    for line in block[own_end:].split(b"\r\n"):
-        name, colon, value = line.partition(b": ")
-        if colon:
-            fields[name] = value
-    if b"Nats-Sequence" not in fields:
-        return None
-    own = block[:own_end] + b"\r\n\r\n"
-    if own == b"NATS/1.0\r\n\r\n":
-        own = b""
-    return Row(fields[b"Nats-Subject"], int(fields[b"Nats-Sequence"]), parse_time(fields[b"Nats-Time-Stamp"].decode()), own, body)

@@ -1,6 +1,6 @@
 """Messages of NATS and JetStream as bodies, envelopes and records, header bytes as they were stored.
 
-Three ways in: delivered by a consumer or core subscription (`Delivered`), and read by sequence (`Fetched`). A core message
+Delivered by a consumer or a core subscription (`Delivered`), or read by sequence (`Fetched`, see `direct_get.py`). A core message
 has neither stream nor sequence nor time; its envelope says `"time":null` and leaves the other two out.
 """
 
@@ -151,7 +151,7 @@ class Fetched(NatsBatch):
 
     __slots__ = ("_rows", "stream")
 
-    def __init__(self, rows: list[Row], stream: str) -> None:
+    def __init__(self, rows: list[Row], stream: str | None) -> None:
         self._rows = rows
         self.stream = stream
 
