@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from brokercli.commands.shell_words import Candidate
 from brokercli.model.address import KINDS, Address
 from brokercli.model.errors import BrokercliError
 
@@ -12,7 +13,6 @@ CONNECT_TIMEOUT = 0.7
 MOST = 500
 """Names offered at once; more help nobody choose."""
 
-Candidate = tuple[str, str]
 
 
 def contexts(incomplete: str) -> list[Candidate]:
