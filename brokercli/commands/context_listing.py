@@ -45,8 +45,9 @@ def explain(name: str | None, *, origin: bool) -> list[dict[str, Value]]:
     rows = [_with_origin({"setting": "context", "value": name}, source, origin)]
     if name == LOCAL:
         from brokercli.local.server import status
+        from brokercli.settings.places import local_files
 
-        found = status()
+        found = status(local_files())
         where = f"127.0.0.1:{found.port}" if found.port else "started when it is first needed"
         return [*rows, _with_origin({"setting": "url", "value": f"nats://****@{where}" if found.port else where}, str(found.directory), origin)]
     return [*rows, *(_with_origin({"setting": key, "value": _masked(context, key)}, context.origin(key), origin) for key in context.settings)]

@@ -10,6 +10,7 @@ from brokercli.local import server
 from brokercli.local.example import STREAM, SUBJECTS, ensure_stream
 from brokercli.local.state import Identity
 from brokercli.model.errors import LocalIO
+from brokercli.settings.places import local_files
 from brokercli.terminal.streams import STYLES, Streams
 
 
@@ -54,7 +55,7 @@ def tell(streams: Streams) -> int:
     for chapter in CHAPTERS:
         _narrate(streams, chapter.says)
         if chapter.prepares is not None:
-            _narrate(streams, chapter.prepares(server.start()[0]), first=False)
+            _narrate(streams, chapter.prepares(server.start(local_files())[0]), first=False)
         for command in chapter.commands:
             words = (*command, *(() if command[0] == "local" else context_words))
             _show(streams, words)

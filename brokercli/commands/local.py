@@ -21,10 +21,11 @@ def start(context: typer.Context) -> None:
     """Start it, unless it runs. Commands that use the context `local` do this by themselves."""
     from brokercli.commands.session import streams_of
     from brokercli.local import server
+    from brokercli.settings.places import local_files
 
-    identity, started = server.start()
+    identity, started = server.start(local_files())
     streams = streams_of(context)
-    streams.say(f"the local broker {'is started' if started else 'runs already'}: 127.0.0.1:{identity.port}, data in {server.files().directory}")
+    streams.say(f"the local broker {'is started' if started else 'runs already'}: 127.0.0.1:{identity.port}, data in {local_files().directory}")
     if not _is_chosen():
         streams.say("brokercli context use local chooses it; --context local uses it once")
 
@@ -43,8 +44,9 @@ def stop(context: typer.Context) -> None:
     """Stop it; its data stays. Exits with 0 as well when it was not running."""
     from brokercli.commands.session import streams_of
     from brokercli.local import server
+    from brokercli.settings.places import local_files
 
-    pid = server.stop()
+    pid = server.stop(local_files())
     streams_of(context).say(f"the local broker is stopped (process {pid})" if pid else "the local broker was not running")
 
 
@@ -52,9 +54,10 @@ def status(context: typer.Context, output: shared.TableOption = "auto") -> None:
     """Say whether it runs, and where. Starts nothing; exits with 0 when it runs, with 1 when it does not."""
     from brokercli.commands.session import streams_of
     from brokercli.local import server
+    from brokercli.settings.places import local_files
     from brokercli.terminal.tables import print_table
 
-    found = server.status()
+    found = server.status(local_files())
     streams = streams_of(context)
     print_table(streams, [{"running": found.running, "address": f"127.0.0.1:{found.port}" if found.port else None, "process": found.pid,
                            "version": found.version, "data": str(found.directory)}], output=output)

@@ -32,16 +32,8 @@ class Status:
     """What is odd, in a sentence."""
 
 
-def files() -> Files:
-    """Return where the local broker lives, whether or not it was ever started."""
-    from brokercli.settings.places import state_directory
-
-    return Files(state_directory() / "local")
-
-
-def status() -> Status:
+def status(place: Files) -> Status:
     """Look; start nothing."""
-    place = files()
     identity, pid = read_identity(place), process.ours(place)
     info = server_info(identity.port, 1.0) if identity else None
     answers = bool(identity and info and info.get("server_name") == identity.name)
@@ -56,9 +48,8 @@ def status() -> Status:
     return Status(answers and pid is not None, pid, identity.port if identity else None, version, place.directory, note)
 
 
-def start() -> tuple[Identity, bool]:
+def start(place: Files) -> tuple[Identity, bool]:
     """Make sure that it runs; return its identity, and whether this call started it. Raises Failed with the log's last words."""
-    place = files()
     if (identity := _running(place)) is not None:
         return identity, False
     with locked(place):
@@ -71,9 +62,8 @@ def start() -> tuple[Identity, bool]:
         return _launch(place), True
 
 
-def stop() -> int | None:
+def stop(place: Files) -> int | None:
     """End it; return the process number, or None when it was not running. Never signals a process that is not ours."""
-    place = files()
     if not place.directory.exists():
         return None
     with locked(place):
@@ -85,14 +75,14 @@ def stop() -> int | None:
         return pid
 
 
-def connection() -> Connection:
+def connection(place: Files) -> Connection:
     """Return how to reach it, started if need be."""
-    return _connection(start()[0])
+    return _connection(start(place)[0])
 
 
-def running_connection() -> Connection:
+def running_connection(place: Files) -> Connection:
     """Return how to reach it if it runs. Raises Unreachable."""
-    identity = _running(files())
+    identity = _running(place)
     if identity is None:
         raise Unreachable("The local broker is not running.", hint="brokercli local start")
     return _connection(identity)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brokercli.model.errors import LocalIO
+
+if TYPE_CHECKING:
+    from brokercli.local.state import Files
 
 PROJECT_FILE = "brokercli.toml"
 USER_FILE = "config.toml"
@@ -35,6 +39,13 @@ def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
     if directory is None:
         raise LocalIO("There is no home directory to keep state in.", hint="set BROKERCLI_STATE_DIR to a directory you can write to")
     return directory
+
+
+def local_files(environment: Mapping[str, str] = os.environ) -> Files:
+    """Return where the local broker lives, whether or not it was ever started."""
+    from brokercli.local.state import Files
+
+    return Files(state_directory(environment) / "local")
 
 
 def user_file(environment: Mapping[str, str] = os.environ) -> Path | None:

@@ -13,6 +13,7 @@ from brokercli.model.errors import Unreachable, UsageProblem
 from brokercli.settings.broker_url import TLS_SCHEMES, BrokerURL, parse_broker_url
 from brokercli.settings.client_options import check_options
 from brokercli.settings.contexts import LOCAL, SECRETS, Context, read_contexts
+from brokercli.settings.places import local_files
 from brokercli.settings.secrets import (
     BACKGROUND_TIMEOUT,
     COMMAND_TIMEOUT,
@@ -179,7 +180,8 @@ def _check_readers(context: Context, url: BrokerURL) -> None:
 def _local_connection(background: bool) -> Connection:
     from brokercli.local.server import connection, running_connection
 
-    return running_connection() if background else connection()
+    place = local_files()
+    return running_connection(place) if background else connection(place)
 
 
 def _base(context: Context) -> Path:
