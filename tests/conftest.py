@@ -13,12 +13,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from brokercli.backends.registry import descriptors
+from brokercli.model.capability import Capability, Support
 from tests.brokers.kafka import Kafka
 from tests.brokers.memory import Memory
 from tests.brokers.nats import Nats
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import Server
 from tests.commandline import CommandLine, Terminal
+from tests.native.harness import Broker, Resource
+from tests.native.kafka import KafkaBroker
+from tests.native.memory import MemoryBroker
+from tests.native.nats import NatsBroker
+from tests.native.rabbitmq import RabbitBroker
 
 BROKERS = ("kafka", "nats", "rabbitmq", "memory")
 _OF_ADDRESS = re.compile(rf"(?:private_)?({'|'.join(BROKERS)})(?:_address|_management)?")
@@ -35,6 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for broker in BROKERS:
         config.addinivalue_line("markers", f"{broker}: needs {broker}; put on by itself when a test asks for one of its fixtures")
+
+
+    config.addinivalue_line("markers", "needs(*capabilities, without=(), where=None): run for the rows of the support tables that have these capabilities,"
+                                       " have none of `without`, and for which where(broker, row) is true")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -148,10 +159,80 @@ def private_memory(_private: Callable[[type[Memory]], Memory]) -> Memory:
     return _private(Memory)
 
 
+@pytest.fixture(scope="session")
+def _harnesses(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Broker]]:
+    made: dict[str, Broker] = {}
+
+    def harness(name: str) -> Broker:
+        if name not in made:
+            made[name] = _harness(name, request.getfixturevalue)
+        return made[name]
+
+    yield harness
+    for broker in made.values():
+        broker.close()
+
+
+def _harness(name: str, fixture: Callable[[str], Any]) -> Broker:
+    address = fixture(f"{name}_address")
+    if name == "rabbitmq":
+        return RabbitBroker(address, fixture("rabbitmq_management"))
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    kinds: dict[str, type[KafkaBroker | NatsBroker | MemoryBroker]] = {"kafka": KafkaBroker, "nats": NatsBroker, "memory": MemoryBroker}
+    return kinds[name](parts.hostname or "127.0.0.1", parts.port or 0)
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest, _harnesses: Callable[[str], Broker]) -> Iterator[Broker]:
+    """Each broker in turn, beside and behind brokercli: `broker.make(row)`, `broker.open()`, `broker.url`."""
+    harness = _harnesses(request.param)
+    yield harness
+    harness.clean()
+
+
+@pytest.fixture
+def row() -> str:
+    """The row of the support table under test, where a test asks for `resource`."""
+    raise AssertionError("pytest_generate_tests gives the rows")
+
+
+@pytest.fixture
+def resource(broker: Broker, row: str) -> Resource:
+    """An empty topic, stream, queue or subject, of each row of each broker's table in turn; see `needs`."""
+    return broker.make(row)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test for each broker, or for each row of each broker's table that `needs` picks."""
+    if "broker" not in metafunc.fixturenames:
+        return
+    tables = {descriptor.name: descriptor.support for descriptor in descriptors() if descriptor.name in BROKERS}
+    if "row" not in metafunc.fixturenames:
+        metafunc.parametrize("broker", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in tables], indirect=True)
+        return
+    marks = list(metafunc.definition.iter_markers("needs"))
+    picked = [pytest.param(name, row, marks=getattr(pytest.mark, name), id=f"{name}-{row.replace(' ', '-')}")
+              for name, table in tables.items() for row, answers in table.items() if all(_picks(mark, name, row, answers) for mark in marks)]
+    assert picked, f"no row of any broker has what {metafunc.function.__name__} needs"
+    metafunc.parametrize(("broker", "row"), picked, indirect=["broker"])
+
+
+def _picks(mark: pytest.Mark, broker: str, row: str, answers: dict[Capability, Support]) -> bool:
+    where: Callable[[str, str], bool] | None = mark.kwargs.get("where")
+    without: tuple[Capability, ...] = mark.kwargs.get("without", ())
+    fits = all(answers[capability] for capability in mark.args) and not any(answers[capability] for capability in without)
+    return fits and (where is None or where(broker, row))
+
+
 @pytest.fixture
 def unique() -> Callable[[str], str]:
     """Make a name that no other test uses: `unique("orders")`."""
-    return lambda prefix="test": f"{prefix}-{uuid.uuid4().hex[:12]}"
+
+
+    def name(prefix: str) -> str:
+        return f"{prefix}-{uuid.uuid4().hex[:12]}"
+
+    return name
 
 
 @pytest.fixture

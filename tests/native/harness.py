@@ -77,6 +77,8 @@ class Broker(ABC):
 
     name: str
     scheme: str
+    confirms_positions = True
+    """Whether the broker says where it stored what it confirms."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
@@ -126,8 +128,8 @@ class Broker(ABC):
         """Return the address of a resource of that row that does not exist, its kind not said by us where a name says it."""
 
     @abstractmethod
-    def impossible_names(self) -> list[str]:
-        """Return names that nothing on this broker can be published to: wildcards, spaces, too long."""
+    def impossible_names(self, row: str) -> list[str]:
+        """Return names that no such thing to publish to can have: wildcards, spaces, too long."""
 
     @abstractmethod
     def oversized(self) -> bytes:

@@ -43,7 +43,7 @@ class KafkaBroker(Broker):
     def missing(self, row: str) -> Address:
         return Address(f"missing-{uuid.uuid4().hex}", "topic")
 
-    def impossible_names(self) -> list[str]:
+    def impossible_names(self, row: str) -> list[str]:
         return ["orders.*", "two words", "x" * 250, ".."]
 
     def oversized(self) -> bytes:

@@ -44,7 +44,7 @@ class MemoryBroker(Broker):
     def missing(self, row: str) -> Address:
         return Address(f"missing-{uuid.uuid4().hex}", row)
 
-    def impossible_names(self) -> list[str]:
+    def impossible_names(self, row: str) -> list[str]:
         return ["orders.*", "two words", "x" * 300]
 
     def oversized(self) -> bytes:

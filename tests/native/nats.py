@@ -110,8 +110,8 @@ class NatsBroker(Broker):
         name = f"missing-{uuid.uuid4().hex}"
         return Address(name, "subject" if row == "subject" else "stream")
 
-    def impossible_names(self) -> list[str]:
-        return ["orders.*", "orders.>", "two words", "orders..created", ".orders", "orders."]
+    def impossible_names(self, row: str) -> list[str]:
+        return ["orders.*", "orders.>", "two words", *(["orders..created", ".orders", "orders."] if row == "subject" else ["a/b"])]
 
     def oversized(self) -> bytes:
         return b"x" * (int(self.wire.info["max_payload"]) + 1)

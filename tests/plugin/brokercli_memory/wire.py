@@ -92,20 +92,25 @@ def _connect(connection: Connection, host: str, port: int) -> socket.socket:
     except socket.gaierror:
         raise Unreachable(f"The host name {host} is not known.", hint="check the spelling, or the name server") from None
     except TimeoutError:
-        raise Unreachable(f"Nothing answered at {where} within {timeout:g} s.") from None
+        raise Unreachable(f"Nothing answered at {where} within {timeout:g} s.", hint="is a firewall in between?") from None
     except OSError:
         raise Unreachable(f"Nothing listens at {where}: the connection was refused.", hint="start one: python -m brokercli_memory") from None
     try:
         if connection.tls is not None:
-            client = ssl.create_default_context(cafile=connection.tls.ca).wrap_socket(client, server_hostname=connection.tls.server_name or host)
+            context = ssl.create_default_context(cafile=connection.tls.ca)
+            if connection.tls.insecure:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            client = context.wrap_socket(client, server_hostname=connection.tls.server_name or host)
         client.sendall(GREETING)
         answer = client.recv(len(GREETING))
     except TimeoutError:
-        raise Unreachable(f"{where} accepted the connection and said nothing within {timeout:g} s; is it a memory broker?") from None
+        raise Unreachable(f"{where} accepted the connection and said nothing within {timeout:g} s; is it a memory broker?", hint="check the port") from None
     except ssl.SSLError as error:
         raise NotAuthorised(f"{where} does not speak TLS, or not one we trust: {error.reason}.", hint="without TLS: memory://") from None
-    except OSError as error:
-        raise Unreachable(f"{where} hung up while we greeted it: {error}.") from None
+    except OSError:
+        raise Unreachable(f"{where} hung up while we greeted it.", hint="does it want TLS?") from None
+    if not answer:
+        raise Unreachable(f"{where} hung up when we greeted it.", hint="does it want TLS?")
     if answer != GREETING:
-        raise Unreachable(f"{where} speaks something else than a memory broker does.", hint="is the port right?")
+        raise Unreachable(f"{where} speaks something else than a memory broker does.", hint="check the port")
     return client

@@ -1,0 +1,135 @@
+"""A connection that cannot be made fails within the connect timeout, in one sentence, and each way to fail reads differently.
+
+Closed port, mute port, wrong protocol, TLS against plain, plain against TLS, unknown host name, wrong login: the sentence
+says which of them it was and where, the hint what to try next, and neither shows a password or a client's insides.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brokercli.backends.registry import open_backend
+from brokercli.model.connection import TLS, Connection
+from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
+from tests.brokers.server import HOST, free_port
+from tests.faults.proxy import mute_port, talking_port
+from tests.native.harness import Broker
+
+TIMEOUT = 1.5
+# a client may need a moment more to give up than to try
+GRACE = 1.5
+SECRET = "not-the-password"
+Ways = dict[str, Callable[[], Connection | None]]
+
+
+@pytest.fixture(scope="session")
+def tls_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A port that speaks TLS and nothing else."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    listener = socket.create_server((HOST, 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                client.settimeout(5)
+                with suppress(OSError), context.wrap_socket(client, server_side=True) as talking:
+                    talking.recv(1000)
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield listener.getsockname()[1]
+    listener.close()
+
+
+@pytest.fixture
+def ways(broker: Broker, tls_port: int, servers: Any) -> Iterator[Ways]:
+    """Each way to fail, as the connection that fails so."""
+    plain = replace(broker.connection, connect_timeout=TIMEOUT)
+    secure = next((scheme for scheme in broker.descriptor.schemes if scheme not in (broker.scheme,)), broker.scheme)
+    with ExitStack() as open_ports:
+        mute, mute_at = mute_port()
+        open_ports.callback(mute.close)
+        stop_talking, talking_at = talking_port(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        open_ports.callback(stop_talking)
+        closed_at = free_port()
+
+        def at(port: int) -> Connection:
+            return replace(plain, hosts=((HOST, port),))
+
+        def login() -> Connection | None:
+            wrong = broker.wrong_login(servers)
+            return None if wrong is None else replace(wrong, connect_timeout=TIMEOUT)
+
+        yield {
+            "closed port": lambda: at(closed_at),
+            "mute port": lambda: at(mute_at),
+            "wrong protocol": lambda: at(talking_at),
+            "TLS on plain": lambda: replace(plain, scheme=secure, tls=TLS(insecure=True)),
+            "plain on TLS": lambda: at(tls_port),
+            "unknown host": lambda: replace(plain, hosts=(("no-such-host.invalid", broker.port),)),
+            "wrong login": login,
+        }
+
+
+def failure(connection: Connection) -> tuple[BrokercliError, float]:
+    """Return how opening a connection fails, and after how many seconds."""
+    began = time.monotonic()
+    with pytest.raises(BrokercliError) as refusal:
+        open_backend(connection)
+    return refusal.value, time.monotonic() - began
+
+
+def test_each_way_to_fail_is_told_apart_within_the_timeout_in_one_readable_sentence(broker: Broker, ways: Ways) -> None:
+    found: dict[str, BrokercliError] = {}
+    for way, connection in ways.items():
+        asked = connection()
+        if asked is None:
+            continue
+        error, seconds = failure(asked)
+        assert seconds < TIMEOUT + GRACE, f"{way} took {seconds:.1f} s"
+        assert isinstance(error, NotAuthorised if way == "wrong login" else (Unreachable, NotAuthorised)), f"{way}: {error!r}"
+        text = str(error)
+        host, _ = asked.hosts[0]
+        assert host in text, f"{way} does not say where: {text}"
+        assert re.fullmatch(r"[^\n]{20,400}", text), f"{way}: {text!r}"
+        assert not re.search(r"Traceback|Errno|<\w|_TRANSPORT|0x[0-9a-f]+|Exception|Error\(", text), f"{way} shows insides: {text}"
+        assert SECRET not in text + str(error.hint)
+        assert error.hint, f"{way} says nothing to try next"
+        found[way] = error
+    sentences = {way: re.sub(r"\d+", "#", str(error)).replace(HOST, "HOST").replace("no-such-host.invalid", "HOST") for way, error in found.items()}
+    assert len(set(sentences.values())) == len(sentences), "\n".join(f"{way}: {sentence}" for way, sentence in sentences.items())
+
+
+def test_the_second_host_is_tried_when_the_first_is_closed(broker: Broker) -> None:
+    connection = replace(broker.connection, hosts=((HOST, free_port()), *broker.connection.hosts))
+    with open_backend(connection) as backend:
+        list(backend.list())
+
+
+def test_a_failed_connection_leaves_no_thread_and_no_socket(broker: Broker, ways: Ways) -> None:
+    from tests.brokers.server import wait_until
+
+    asked = ways["closed port"]()
+    assert asked is not None
+    failure(asked)
+    threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        failure(asked)
+    wait_until(lambda: threading.active_count() <= threads, 10, "the end of its threads")
+    wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= files, 10, "the end of its sockets")

@@ -1,0 +1,63 @@
+"""Bodies, envelopes and records of a batch are three views of the same messages, and `select` is the same batch with fewer.
+
+The fast paths build no object for a message; this is what says that they build the same thing.
+"""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from brokercli.backends.contract import Batch
+from brokercli.backends.envelope import encode_record
+from brokercli.model.capability import Capability
+from brokercli.model.position import End, Span, Start
+from tests.conformance.driving import read_batches
+from tests.native.harness import Broker, Resource, Stored
+
+needs = pytest.mark.needs
+EXAMPLES = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+
+
+def agree(batch: Batch) -> None:
+    """Check that the views of one batch say the same."""
+    records = batch.records()
+    assert len(batch) == len(records)
+    assert batch.bodies() == [record.message.body or b"" for record in records]
+    for envelope, record in zip(batch.envelopes(), records, strict=True):
+        assert b"\n" not in envelope
+        assert orjson.loads(envelope) == orjson.loads(encode_record(record))
+
+
+@needs(Capability.LOOK_STORED)
+def test_the_three_views_of_stored_records_agree(broker: Broker, row: str) -> None:
+    @EXAMPLES
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        resource = broker.make(row)
+        messages = data.draw(st.lists(broker.messages(row), min_size=1, max_size=30))
+        resource.put_messages(messages)
+        with broker.open() as backend, backend.look(resource.address, Span(Start(), End())) as reader:
+            batches = read_batches(reader)
+            for batch in batches:
+                agree(batch)
+                chosen = data.draw(st.sets(st.integers(0, len(batch) - 1)).map(sorted))
+                part = batch.select(chosen)
+                agree(part)
+                assert part.records() == [batch.records()[index] for index in chosen]
+        assert [body for batch in batches for body in batch.bodies()] == [message.body or b"" for message in messages]
+        broker.clean()
+
+    check()
+
+
+@needs(Capability.LOOK_NEW)
+def test_the_three_views_of_live_records_agree(broker: Broker, resource: Resource, row: str) -> None:
+    with broker.open() as backend, backend.look(resource.address, Span(End(), None)) as reader:
+        resource.put_messages([Stored(b"one"), Stored(b""), Stored(b"\xff\x00")])
+        for batch in read_batches(reader, at_least=3):
+            agree(batch)
+            agree(batch.select([len(batch) - 1]))
+            assert len(batch.select([])) == 0
