@@ -1,7 +1,8 @@
 """RabbitMQ's own dead-lettering: x-death, x-first-death-*, x-last-death-* (3.x and 4.x alike), delivery limits.
 
 `x-death` holds one entry for each queue and reason, the latest first: count (of deaths), time (of the first of them),
-exchange, routing-keys, and original-expiration where it had one. A stream keeps only the texts: no x-death there.
+exchange, routing-keys, and original-expiration where it had one. Where x-death itself is missing (headers that went
+through JSON, or a bridge) the first and last death are still there as texts.
 """
 
 from __future__ import annotations

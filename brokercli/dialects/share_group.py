@@ -33,7 +33,8 @@ def read(reading: Reading) -> DeadLetter | None:
     letter.group = reading.text(f"{_PREFIX}group")
     letter.attempts = reading.count(f"{_PREFIX}delivery.count", reading.last(f"{_PREFIX}delivery.count"))
     letter.exception_message = reading.text(f"{_PREFIX}message")
-    letter.reason = reading.text(f"{_PREFIX}disposition").lower() or "rejected or delivered too often"
+    # the broker's own sentence, one of a few: "Offset rejected by client."
+    letter.reason = letter.exception_message.rstrip(".")[:60].lower() or "rejected or delivered too often"
     letter.last_death = reading.record.time
     letter.journey = (Hop(topic, place={"partition": partition, "offset": offset}, count=letter.attempts),)
     return letter

@@ -1,0 +1,1 @@
+"""Dead letters of every dialect: recognised, and turned back into what the producer sent."""

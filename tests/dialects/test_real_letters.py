@@ -1,0 +1,120 @@
+"""Every letter that a real framework made says what it should, and gives back what was sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from brokercli.dialects import attach_original, recognise, to_message
+from brokercli.model.dead_letter import Confidence
+from tests.dialects.real_letters import NAMES, read_letter, read_original
+
+CERTAIN, LIKELY = Confidence.CERTAIN, Confidence.LIKELY
+DATA, STATE, SERIAL = ("org.apache.kafka.connect.errors.DataException", "java.lang.IllegalStateException", "org.apache.kafka.common.errors.SerializationException")
+
+# name: dialect, home and its confidence, then whatever else the letter must say
+EXPECTED: dict[str, tuple[str, str | None, Confidence | None, dict[str, Any]]] = {
+    "celery": ("celery", "queue:dialects-celery", CERTAIN, {"consumer": "celery_app.charge", "attempts": 2, "reason": "rejected"}),
+    "dramatiq": ("dramatiq", "queue:dialects-dramatiq", CERTAIN,
+                 {"consumer": "charge", "attempts": 2, "exception": "ValueError", "exception_message": "no such order: o-1"}),
+    "jetstream_max_deliveries": ("jetstream advisory", None, None, {"reason": "max deliveries", "consumer": "billing", "attempts": 1,
+                                                                    "pointer": {"stream": "dialects-orders", "sequence": 1}}),
+    "jetstream_naked": ("jetstream advisory", None, None, {"reason": "nak", "pointer": {"stream": "dialects-orders", "sequence": 3}}),
+    "jetstream_terminated": ("jetstream advisory", None, None, {"reason": "terminated", "exception_message": "no such order",
+                                                                "pointer": {"stream": "dialects-orders", "sequence": 2}}),
+    "kafka_connect_converter": ("kafka connect", "topic:dialects-connect", CERTAIN,
+                                {"reason": "value converter", "exception": DATA, "connector": "dialects-headers"}),
+    "kafka_connect_transform": ("kafka connect", "topic:dialects-connect", CERTAIN, {"reason": "transformation", "exception": DATA}),
+    "kafka_connect_without_headers": ("unknown", None, None, {}),
+    "kafka_streams_deserialisation": ("kafka streams", "topic:dialects-streams-b", CERTAIN, {"exception": SERIAL}),
+    "kafka_streams_processing": ("kafka streams", "topic:dialects-streams-a", CERTAIN, {"exception": STATE, "exception_message": "outer"}),
+    "rabbitmq_delay_lane_then_rejected": ("rabbitmq", "queue:dialects-lane.work", CERTAIN, {"reason": "rejected", "attempts": 1}),
+    "rabbitmq_delivery_limit": ("rabbitmq", "queue:dialects-limit", CERTAIN, {"reason": "delivery_limit", "attempts": 3}),
+    "rabbitmq_expired": ("rabbitmq", "queue:dialects-slow", LIKELY, {"reason": "expired", "attempts": None}),
+    "rabbitmq_maxlen": ("rabbitmq", "queue:dialects-full", LIKELY, {"reason": "maxlen", "attempts": None}),
+    "rabbitmq_parked_after_retry_loop": ("rabbitmq", "queue:dialects-loop", CERTAIN, {"reason": "rejected", "attempts": 2}),
+    "rabbitmq_rejected_with_cc": ("rabbitmq", "queue:dialects-orders", CERTAIN, {"reason": "rejected", "attempts": 1}),
+    "rabbitmq_stream": ("rabbitmq", "queue:dialects-streamed", CERTAIN, {"reason": "rejected", "attempts": 1}),
+    "share_group_copy": ("share group", "topic:dialects-shared", CERTAIN, {"group": "dialects-share-copy", "attempts": 1}),
+    "share_group_pointer": ("share group", "topic:dialects-shared", CERTAIN,
+                            {"group": "dialects-share", "pointer": {"topic": "dialects-shared", "partition": 1, "offset": 0}}),
+    "spring_amqp": ("spring amqp", "queue:dialects-amqp", LIKELY, {"exception": "java.lang.IllegalArgumentException", "exception_message": "outer amqp"}),
+    "spring_amqp_default_exchange": ("spring amqp", "queue:dialects-amqp", CERTAIN, {"exception_message": "outer amqp"}),
+    "spring_cloud_stream_kafka": ("spring cloud stream", "topic:dialects-scs", CERTAIN,
+                                  {"group": "billing", "exception": "java.lang.IllegalArgumentException"}),
+    "spring_kafka": ("spring kafka", "topic:dialects-a", CERTAIN, {"group": "dialects-billing", "exception": STATE, "reason": "exception"}),
+    "spring_kafka_delivery_attempts": ("spring kafka", "topic:dialects-b", CERTAIN, {"attempts": 3}),
+    "spring_kafka_key_deserialisation": ("spring kafka", "topic:dialects-k", CERTAIN, {"reason": "key deserialisation", "exception": SERIAL}),
+    "spring_kafka_other_settings_two_hops": ("spring kafka", "topic:dialects-c", CERTAIN, {"exception": STATE}),
+    "spring_kafka_two_hops": ("spring kafka", "topic:dialects-a", LIKELY, {"group": "dialects-reviver", "exception": STATE}),
+    "spring_kafka_value_deserialisation": ("spring kafka", "topic:dialects-v", CERTAIN, {"reason": "value deserialisation", "exception": SERIAL}),
+    "spring_retry_topic": ("spring retry topic", "topic:dialects-r", CERTAIN, {"attempts": 3, "exception": STATE, "group": "dialects-billing-r"}),
+    "spring_retry_topic_waiting": ("spring retry topic", "topic:dialects-r", CERTAIN, {"attempts": 2}),
+    "watermill_amqp": ("watermill", "queue:dialects-wm", CERTAIN, {"exception_message": "no such order", "consumer": "charge-amqp (amqp.Subscriber)"}),
+    "watermill_kafka": ("watermill", "topic:dialects-wm", CERTAIN, {"reason": "poisoned", "exception_message": "no such order"}),
+    "watermill_nats": ("watermill", "subject:dialects-wm", CERTAIN, {"exception_message": "no such order"}),
+}
+
+
+def test_every_letter_in_the_folder_is_expected_to_say_something() -> None:
+    assert set(EXPECTED) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_real_letter_says_what_happened_and_where_it_came_from(name: str) -> None:
+    dialect, home, confidence, facts = EXPECTED[name]
+    letter = recognise(read_letter(name))
+    assert letter.dialect == dialect
+    assert (None if letter.home is None else str(letter.home.address)) == home
+    assert (None if letter.home is None else letter.home.confidence) == confidence
+    assert {fact: getattr(letter, fact) for fact in facts} == facts
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if read_original(name) is not None and not name.startswith("rabbitmq_stream")])
+def test_a_real_letter_gives_back_the_message_that_was_sent(name: str) -> None:
+    original = read_original(name)
+    assert original is not None
+    letter = recognise(read_letter(name))
+    if not letter.complete:
+        attach_original(letter, original)
+    message = to_message(letter)
+    expected = tuple(header for header in original.message.headers if header[0] != "Nats-Msg-Id")
+    assert (message.body, message.key, message.headers, message.properties) == (original.message.body, original.message.key, expected,
+                                                                               original.message.properties)
+
+
+def test_what_goes_back_of_a_letter_without_its_original_is_all_but_what_was_added() -> None:
+    for name in ("celery", "dramatiq", "spring_amqp", "spring_amqp_default_exchange", "watermill_amqp"):
+        record = read_letter(name)
+        letter = recognise(record)
+        kept = tuple(header for header in record.message.headers if header[0] not in letter.stripped)
+        assert to_message(letter).headers == kept
+        assert to_message(letter).body == record.message.body
+        assert all(header[0].startswith(("x-death", "x-first-death-", "x-last-death-", "x-exception-", "x-original-")) or "poisoned" in header[0]
+                   for header in record.message.headers if header not in kept), name
+
+
+def test_a_letter_from_a_stream_says_what_the_stream_lost() -> None:
+    letter, original = recognise(read_letter("rabbitmq_stream")), read_original("rabbitmq_stream")
+    assert original is not None
+    assert "byte arrays" in letter.lost[0]
+    assert to_message(letter).headers != original.message.headers
+    assert [name for name, _ in to_message(letter).headers] == [name for name, _ in original.message.headers]
+
+
+def test_the_second_hop_of_a_spring_letter_is_in_its_journey_but_not_its_home() -> None:
+    letter = recognise(read_letter("spring_kafka_two_hops"))
+    assert [hop.where for hop in letter.journey] == ["dialects-a", "dialects-a-dlt"]
+    assert letter.home is not None
+    assert letter.home.place == {"partition": 1, "offset": 1}
+    assert letter.homes[1].confidence is Confidence.GUESS
+
+
+def test_cc_is_stripped_though_the_broker_left_it_on_the_letter() -> None:
+    record = read_letter("rabbitmq_rejected_with_cc")
+    assert any(name == "CC" for name, _ in record.message.headers)
+    letter = recognise(record)
+    assert "CC" in letter.stripped
+    assert "user_id" in letter.stripped_properties
+    assert any("600000 ms" in remark for remark in letter.remarks)
