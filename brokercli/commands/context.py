@@ -84,15 +84,16 @@ def use(context: typer.Context, name: NameArgument) -> None:
     """Choose the context that is meant where a command and its environment name none."""
     from brokercli.commands.session import streams_of
     from brokercli.settings.contexts import read_contexts
+    from brokercli.settings.resolve import choose
     from brokercli.settings.writing import use_context
 
-    contexts = read_contexts()
-    contexts.find(name)
+    read_contexts().find(name)
     path = use_context(name)
     streams = streams_of(context)
     streams.say(f"{name} is chosen ({path})")
-    if contexts.project is not None and contexts.project.current not in (None, name):
-        streams.say(f"in this directory {contexts.project.path} chooses {contexts.project.current} instead")
+    choice = choose(None, None)
+    if choice.name != name:
+        streams.say(f"here {choice.source} chooses {choice.name or 'a URL'} instead")
 
 
 def ls(context: typer.Context, output: shared.TableOption = "auto") -> None:

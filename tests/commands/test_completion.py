@@ -85,15 +85,14 @@ def test_contexts_are_offered_by_name_and_as_addresses(cli: CommandLine) -> None
     assert words(cli, "brokercli tail @") == ["@local/", "@prod/", "@staging/"]
 
 
-@pytest.mark.kafka
-def test_names_and_kinds_on_the_broker_are_offered_live(cli: CommandLine, make_place: Callable[[str], Place]) -> None:
-    place = make_place("kafka")
-    topic = place.name
-    assert cli("context", "add", "k", "--url", place.server).code == 0
-    assert words(cli, f"brokercli tail --context k {topic[:-2]}") == [topic]
-    assert words(cli, f"brokercli describe -c k topic:{topic[:-2]}") == [f"topic:{topic}"]
-    assert words(cli, f"brokercli tail @k/{topic[:-2]}") == [f"@k/{topic}"]
-    assert words(cli, "brokercli tail -c k topi") == ["topic:"]
+def test_names_and_kinds_on_the_broker_are_offered_live(cli: CommandLine, place: Place) -> None:
+    kind = {"kafka": "topic", "nats": "stream", "rabbitmq": "stream"}[place.broker]
+    name = place.name.partition(".")[0]
+    assert cli("context", "add", "here", "--url", place.server).code == 0
+    assert words(cli, f"brokercli tail --context here {name[:-2]}") == [name]
+    assert words(cli, f"brokercli describe -c here {kind}:{name[:-2]}") == [f"{kind}:{name}"]
+    assert words(cli, f"brokercli tail @here/{name[:-2]}") == [f"@here/{name}"]
+    assert words(cli, f"brokercli tail -c here {kind[:-2]}") == [f"{kind}:"]
 
 
 @pytest.fixture

@@ -126,6 +126,12 @@ def test_a_context_that_does_not_exist_cannot_be_chosen(cli: CommandLine, config
     assert "current" not in configuration.read_text()
 
 
+def test_a_choice_of_the_environment_is_said_where_it_goes_before_ours(cli: CommandLine) -> None:
+    ended = cli("context", "use", "local", extra={"BROKERCLI_URL": "nats://u:hunter2@h"})
+    assert (ended.code, "here BROKERCLI_URL chooses a URL instead" in ended.stderr) == (0, True)
+    assert "hunter2" not in ended.stderr
+
+
 def test_a_projects_choice_is_said_where_it_goes_before_ours(cli: CommandLine) -> None:
     project = cli.home / "shop"
     (project / ".git").mkdir(parents=True)
