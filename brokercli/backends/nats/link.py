@@ -101,6 +101,14 @@ class Link:
         """Have the connection's thread run this; whatever it raises gives the connection up, so that nobody waits for ever."""
         self.post(self._start, work)
 
+    def tidy(self, work: Coroutine[Any, Any, None], seconds: float = 2.0) -> None:
+        """Run and wait, but not for long and whatever happens: for what `close` methods take back."""
+        if self._closing or self.failure is not None:
+            work.close()
+            return
+        with contextlib.suppress(Exception):
+            asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
+
     def close(self) -> None:
         """Say goodbye, for a second at most, and end the thread."""
         if self._closing:

@@ -206,7 +206,7 @@ class JetStreamPublisher(Publisher):
         with self._changed:
             self._pending.clear()
             self._unsent.clear()
-        self._link.start(self._detach())
+        self._link.tidy(self._detach())
 
     async def _detach(self) -> None:
         if self in self._link.watchers:

@@ -62,8 +62,7 @@ class BufferedReader(Reader, Generic[Item]):
         if self._closed:
             return
         self._closed = True
-        if self.link.failure is None:
-            self.link.start(self._close())
+        self.link.tidy(self._close())
 
     async def _close(self) -> None:
         if self in self.link.watchers:
