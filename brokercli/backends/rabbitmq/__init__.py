@@ -57,7 +57,8 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
     },
     EXCHANGE: _EVERYWHERE | {
         Capability.PUBLISH: Support.some("stored where it is routed; a message that no queue is bound for is refused"),
-        Capability.LOOK_NEW: Support.some("through a temporary queue bound to it; for direct, fanout, topic and headers exchanges, others would give it what is not for it"),
+        Capability.LOOK_NEW: Support.some("through a temporary queue bound to it; direct, fanout, topic and headers exchanges only, others would give it the"
+                                          " messages of the rest"),
         Capability.LOOK_LETTERS: _KEEPS_NOTHING,
         Capability.REDRIVE: _KEEPS_NOTHING,
         Capability.LOOK_STORED: _KEEPS_NOTHING,

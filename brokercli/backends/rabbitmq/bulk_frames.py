@@ -68,21 +68,21 @@ class NotAMQP(Exception):
     """What came first is no AMQP frame."""
 
 
-class PlainTransport(_AsyncPlaintextTransport):  # type: ignore[misc]
+class PlainTransport(_AsyncPlaintextTransport):
     """pika's, reading more at once."""
 
     _MAX_RECV_BYTES = 262_144
     _MAX_CONSUME_BYTES = 1_048_576
 
 
-class TLSTransport(_AsyncSSLTransport):  # type: ignore[misc]
+class TLSTransport(_AsyncSSLTransport):
     """pika's, reading more at once."""
 
     _MAX_RECV_BYTES = 262_144
     _MAX_CONSUME_BYTES = 1_048_576
 
 
-class BulkConnection(SelectConnection):  # type: ignore[misc]
+class BulkConnection(SelectConnection):
     """One connection over a socket that is connected, and encrypted where it is to be."""
 
     def __init__(self, parameters: Any, services: Any, on_open: Callable[..., None], on_open_error: Callable[..., None],
@@ -98,7 +98,7 @@ class BulkConnection(SelectConnection):  # type: ignore[misc]
     def start(self, connected: Any, *, encrypted: bool) -> None:
         """Begin to talk over a connected socket."""
         kind = TLSTransport if encrypted else PlainTransport
-        shim = _StreamingProtocolShim(self)
+        shim: Any = _StreamingProtocolShim(self)
         shim.connection_made(kind(connected, shim, self._nbio))
 
     def emit(self, frames: bytes) -> None:
@@ -146,11 +146,11 @@ class BulkConnection(SelectConnection):  # type: ignore[misc]
             if channel in sinks:
                 if kind == _METHOD:
                     method = data[at + 7:at + 11]
-                    if method == _DELIVER or method == _RETURN:
+                    if method in (_DELIVER, _RETURN):
                         contents[channel] = _Content(data, at + 11, method)
                         at = stop
                         continue
-                    if method == _ACK or method == _NACK:
+                    if method in (_ACK, _NACK):
                         sinks[channel].settled(_TAG.unpack_from(data, at + 11)[0], bool(data[at + 19] & 1), method == _ACK)
                         at = stop
                         continue

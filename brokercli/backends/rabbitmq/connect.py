@@ -69,9 +69,17 @@ def _credentials(connection: Connection) -> Any:
         if connection.tls is None or connection.tls.certificate is None:
             raise UsageProblem("EXTERNAL is a login by client certificate, and none is given.", hint="set tls.certificate and tls.key in the context")
         return ExternalCredentials()
+    user, password = login_of(connection) or (DEFAULT_USER, "")
+    return PlainCredentials(user, password)
+
+
+def login_of(connection: Connection) -> tuple[str, str] | None:
+    """Return user and password; None where a certificate is the login."""
+    if _external(connection):
+        return None
     # RabbitMQ's own default, which it accepts from its own machine only
     password = connection.password.reveal() if connection.password is not None else "guest" if connection.user is None else ""
-    return PlainCredentials(connection.user if connection.user is not None else DEFAULT_USER, password)
+    return connection.user if connection.user is not None else DEFAULT_USER, password
 
 
 def open_socket(connection: Connection, host: str, port: int, seconds: float) -> socket.socket:
@@ -169,67 +177,8 @@ def explain_login(connection: Connection, where: str, closed_by: tuple[int, str]
         return NotAuthorised(f"{where}: {who or 'this login'} has no permission for the virtual host {connection.virtual_host}.",
                              hint=f"rabbitmqctl set_permissions -p {connection.virtual_host} {who or 'USER'} '' '.*' '.*' allows to write and read")
     if code:
-        return Unreachable(f"{where}: the broker does not let us in: {text.partition(' - ')[2] or text} ({code}).", hint="rabbitmqctl list_connections; the broker's log says more")
+        return Unreachable(f"{where}: the broker does not let us in: {text.partition(' - ')[2] or text} ({code}).", hint="the broker's log says more")
     if isinstance(problem, pika.exceptions.AuthenticationError):
         return NotAuthorised(f"{where}: it does not offer the login {(connection.mechanism or 'PLAIN').upper()}; it offers {problem.args[0]}.",
                              hint="set mechanism in the context to one of them")
     return Unreachable(f"{where}: it hung up while we logged in.", hint="the broker's log says why")
-
-
-def explain_greeting(connection: Connection, where: str, greeting: bytes, host: str, port: int, seconds: float) -> Unreachable:
-    """Say what a port is that answered AMQP's first words with something else, or hung up on them."""
-    if greeting.startswith(b"AMQP"):
-        return Unreachable(f"{where}: it speaks another version of AMQP ({'.'.join(map(str, greeting[5:8]))}).", hint="RabbitMQ speaks 0.9.1 on every port for clients")
-    if greeting[:2] == b"\x15\x03" or (not greeting and connection.tls is None and _speaks_tls(host, port, seconds)):
-        return Unreachable(f"{where}: it wants TLS.", hint="write amqps:// instead of amqp://")
-    for start, name in ((b"INFO {", "NATS"), (b"HTTP/", "HTTP"), (b"SSH-", "SSH"), (b"-ERR", "Redis"), (b"220 ", "SMTP or FTP")):
-        if greeting.startswith(start):
-            return Unreachable(f"{where}: it speaks {name}, not AMQP.", hint="check the port; RabbitMQ's usual one is 5672")
-    if not greeting and connection.tls is None and _speaks_kafka(host, port, seconds):
-        return Unreachable(f"{where}: it speaks Kafka, not AMQP.", hint=f"write kafka://{host}:{port}, or use RabbitMQ's port, usually 5672")
-    return Unreachable(f"{where}: it does not speak AMQP 0.9.1" + ("; it hung up." if not greeting else "."), hint="check the port; RabbitMQ's usual one is 5672")
-
-
-def explain_silence(where: str, host: str, port: int, seconds: float) -> Unreachable:
-    """Say what a port is that took AMQP's first words and did not answer."""
-    if _speaks_http(host, port, seconds):
-        return Unreachable(f"{where}: it speaks HTTP, not AMQP.", hint="15672 is the management API; RabbitMQ's usual port for messages is 5672")
-    return Unreachable(f"{where}: the port is open but says nothing to AMQP.", hint="a hung broker or a port that is not RabbitMQ's looks like this")
-
-
-def _speaks_http(host: str, port: int, seconds: float) -> bool:
-    try:
-        with socket.create_connection((host, port), max(0.1, seconds / 2)) as asked:
-            asked.settimeout(max(0.1, seconds / 2))
-            asked.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
-            return asked.recv(8).startswith(b"HTTP/")
-    except OSError:
-        return False
-
-
-def _speaks_tls(host: str, port: int, seconds: float) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        with socket.create_connection((host, port), max(0.1, seconds / 2)) as raw:
-            raw.settimeout(max(0.1, seconds / 2))
-            with context.wrap_socket(raw, server_hostname=host):
-                return True
-    except ssl.SSLError as problem:
-        # an alert is an answer in TLS
-        return "ALERT" in str(problem).upper()
-    except OSError:
-        return False
-
-
-def _speaks_kafka(host: str, port: int, seconds: float) -> bool:
-    # ApiVersions version 0, which every Kafka broker answers before any login
-    request = b"\0\x12\0\0\0\0\0\1\0\1b"
-    try:
-        with socket.create_connection((host, port), max(0.1, seconds / 2)) as asked:
-            asked.settimeout(max(0.1, seconds / 2))
-            asked.sendall(len(request).to_bytes(4, "big") + request)
-            return asked.recv(16)[4:8] == b"\0\0\0\1"
-    except OSError:
-        return False

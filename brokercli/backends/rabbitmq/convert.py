@@ -20,7 +20,7 @@ Not passed on unless control headers are to be kept, and counted in `withheld`:
 | what | why |
 |---|---|
 | headers `CC`, `BCC` | they are routing keys: the copy would go to those places as well |
-| headers `x-death`, `x-first-death-…`, `x-last-death-…` | the broker's own account of another life; before 4.0 it took them for its own and dropped a copy as a cycle |
+| headers `x-death`, `x-first-death-…`, `x-last-death-…` | the broker's account of another life; before 4.0 it dropped a copy for them as a cycle |
 | headers `x-delivery-count`, `x-acquired-count`, `x-stream-offset` | the broker's account of another delivery |
 | property `expiration` of a RabbitMQ record | the copy would expire, counted from now |
 | property `user_id` of a RabbitMQ record, unless it is our own login | the broker refuses another's (406) |
@@ -102,7 +102,7 @@ class Converter:
         return Native(route, encoded, message.body, risk)
 
     def _properties(self, message: Message, withheld: list[str]) -> dict[str, HeaderValue]:
-        properties = {name: value for name, value in message.properties.items() if value is not None}
+        properties: dict[str, HeaderValue] = {name: value for name, value in message.properties.items() if value is not None}
         if not self._keep and properties:
             for name in ("expiration", "user_id", "reply_to"):
                 if name in properties and self._is_withheld(name, properties[name], message.origin):

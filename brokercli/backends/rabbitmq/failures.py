@@ -44,3 +44,9 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 320:
         return Unreachable(f"The broker closed the connection while {doing}: {gist(text)}.")
     return Failed(f"RabbitMQ refused {doing}: {gist(text)} ({code}).")
+
+
+def size_limit(text: str) -> int | None:
+    """Return the largest message the broker takes, where the text says it."""
+    found = re.search(r"larger than configured max size (\d+)", text)
+    return int(found[1]) if found else None

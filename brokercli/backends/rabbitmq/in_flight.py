@@ -14,7 +14,8 @@ from brokercli.backends.rabbitmq.exact_properties import split_headers
 class Entry(NamedTuple):
     """One accepted message."""
 
-    index: int
+    number: int
+    """Its receipt's index."""
     native: Native
     routing_key: bytes
     size: int
@@ -60,16 +61,21 @@ class InFlight:
 
     def take_returned(self, message: Returned) -> Entry | None:
         """Take out the entry of a returned message; None where it has its verdict already."""
-        alike = [number for number in range(max(self._lowest, self._returned + 1), self._next)
-                 if (entry := self._entries.get(number)) is not None and entry.routing_key == message.routing_key and entry.native.body == message.body]
+        entries, alike = self._entries, []
+        for number in range(max(self._lowest, self._returned + 1), self._next):
+            entry = entries.get(number)
+            if entry is not None and entry.routing_key == message.routing_key and entry.native.body == message.body:
+                alike.append(number)
+                if entry.native.properties == message.properties:
+                    break
         if not alike:
             return None
-        chosen = alike[0]
-        if len(alike) > 1:
+        chosen = alike[-1]
+        if entries[chosen].native.properties != message.properties:
             wanted = _comparable(message.properties)
-            chosen = next((number for number in alike if _comparable(self._entries[number].native.properties) == wanted), chosen)
+            chosen = next((number for number in alike if _comparable(entries[number].native.properties) == wanted), alike[0])
         self._returned = chosen
-        return self._entries.pop(chosen)
+        return entries.pop(chosen)
 
     def take_expired(self, now: float) -> list[Entry]:
         """Take out what has waited for too long."""

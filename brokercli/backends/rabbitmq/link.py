@@ -18,7 +18,8 @@ from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
 
 from brokercli.backends.rabbitmq.bulk_frames import BulkConnection, NotAMQP, Sink
-from brokercli.backends.rabbitmq.connect import address, explain_greeting, explain_login, explain_silence, open_socket, parameters, port_of
+from brokercli.backends.rabbitmq.connect import address, explain_login, open_socket, parameters, port_of
+from brokercli.backends.rabbitmq.diagnose import explain_greeting, explain_silence
 from brokercli.backends.rabbitmq.failures import translate
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, Unreachable

@@ -1,0 +1,60 @@
+"""Opening a look: which of the ways to read leaves this source as it was found, and where it begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from brokercli.backends.contract import Reader
+from brokercli.backends.rabbitmq import STREAM, SUPPORT
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.management import Management
+from brokercli.backends.rabbitmq.stream_look import StreamReader
+from brokercli.backends.rabbitmq.stream_range import at_time, end_of, first_at
+from brokercli.model.address import Address
+from brokercli.model.capability import Capability
+from brokercli.model.errors import OutOfRange, Unsupported, UsageProblem
+from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
+
+Lend = Callable[[], tuple[Link, Callable[[], None]]]
+
+
+def look_at_stream(link: Link, stream: str, span: Span, lend: Lend) -> Reader:
+    """Open a look at a stream. Raises OutOfRange with the range there is."""
+    first, end = first_at(link, stream, "first"), end_of(link, stream)
+    low = 0 if first is None else first.offset
+    high = low if end is None else end.offset
+
+    def offset_of(position: Position) -> int:
+        match position:
+            case Start():
+                return low
+            case End():
+                return high
+            case Number(value) if low <= value <= high or (position is span.end and value >= low):
+                return value
+            case Number(value):
+                raise OutOfRange(f"{stream} holds " + (f"the offsets {low} to {high - 1}" if high > low else "nothing") + f"; {value} is not among them.",
+                                 hint="--from start reads all there is")
+            case Last(count):
+                return max(low, high - count)
+            case Moment(nanoseconds):
+                found = first_at(link, stream, at_time(nanoseconds))
+                return high if found is None else min(found.offset, high)
+            case PerPartition():
+                raise Unsupported(f"{SUPPORT[STREAM][Capability.PARTITION].note}.", hint="give the offset alone")
+        raise UsageProblem(f"{position} is no place in a stream.")
+
+    start = offset_of(span.start)
+    stop = None if span.end is None else min(offset_of(span.end), high)
+    largest = max((edge.largest for edge in (first, end) if edge is not None), default=0)
+    lent, give_back = lend()
+    # where nothing is stored, everything is still to come
+    return StreamReader(lent, stream, "first" if end is None and stop is None else start, stop, largest, give_back)
+
+
+def look_at_exchange(link: Link, management: Management, source: Address, span: Span, lend: Lend) -> Reader:
+    raise Unsupported("Exchanges cannot be tapped yet.")
+
+
+def look_at_queue(link: Link, management: Management, queue: str, resource: str, span: Span, lend: Lend) -> Reader:
+    raise Unsupported("Queues cannot be tapped yet.")

@@ -1,0 +1,280 @@
+"""What was accepted for publishing until it has its verdict: written by the connection's thread, in order, as long as the broker reads."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections import deque
+from collections.abc import Iterable
+from time import monotonic
+from typing import Any, NamedTuple
+
+from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned, body_frames, header_frame, publish_frame
+from brokercli.backends.rabbitmq.failures import gist, size_limit, translate
+from brokercli.backends.rabbitmq.in_flight import Entry, InFlight
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.model.errors import BrokercliError
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+
+# what waits in the socket's buffer has left our hands; the rest can still be taken back
+_WRITE_AHEAD = 512 * 1024
+# a message larger than any that was confirmed goes alone, so that a refusal for its size names it
+_SMALL = 16 * 1024
+_LOOK_AGAIN_SECONDS = 0.005
+_SIZE = struct.Struct(">Q")
+
+
+class Target(NamedTuple):
+    """Where everything goes: an exchange, and a routing key where the address says one."""
+
+    exchange: bytes
+    routing_key: bytes | None
+
+    @property
+    def is_queue(self) -> bool:
+        """Whether there is exactly one place behind it."""
+        return not self.exchange and self.routing_key is not None
+
+    def unroutable(self, routing_key: bytes) -> str:
+        """Say why a message was returned."""
+        key = routing_key.decode(errors="backslashreplace")
+        if not self.exchange:
+            return f"there is no queue {key}"
+        return f"no queue is bound to the exchange {self.exchange.decode()} for its routing key {key!r} and headers"
+
+    def not_acknowledged(self) -> tuple[Verdict, str]:
+        """Judge a message that the broker answered with basic.nack."""
+        if self.is_queue:
+            return Verdict.REFUSED, "the queue did not take it: it is full (x-overflow: reject-publish) or not available"
+        return Verdict.UNKNOWN, "a queue it was routed to did not take it (full, or not available); others may have it"
+
+
+class Outbox:
+    """One confirming channel for one target; opened again when it ends, as long as that can help.
+
+    Written and without a confirm when the channel or the connection ends is unknown, because AMQP 0.9.1 would not recognise a
+    repetition. Except where nothing else was written: then the broker's reason is that message's, and it is refused. So what
+    may be such a reason goes alone: a message marked as a risk, one larger than any confirmed so far, and the first of all.
+    """
+
+    def __init__(self, link: Link, target: Target, *, positions: bool) -> None:
+        self.changed = threading.Condition()
+        """Guards everything here; told about every verdict."""
+        self.news = Receipts()
+        self.failure: BrokercliError | None = None
+        self.notes: list[str] = []
+        self.held_bytes = 0
+        self.size_limit: int | None = None
+        """What the broker takes at most, once it has said so."""
+        self._link = link
+        self._target = target
+        self._positions = positions
+        self._backlog: deque[Entry] = deque()
+        self._written = InFlight()
+        self._channel: Any = None
+        self._number = 0
+        self._heads: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+        self._alone = False
+        """What is written is to get its verdict before anything else is."""
+        self._proven = 0
+        """The size up to which messages are known to be taken; 0: none was confirmed on this channel."""
+        self._blocked: str | None = None
+        self._feed_posted = False
+        self._timer: Any = None
+        self._closed = False
+
+    # from the user's thread, holding `changed`
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Take messages to write."""
+        before = len(self._backlog)
+        self._backlog.extend(entries)
+        self.held_bytes += sum(entry.size for entry in list(self._backlog)[before:]) if before else sum(entry.size for entry in self._backlog)
+        if not self._feed_posted:
+            self._feed_posted = True
+            self._link.post(self._feed)
+
+    def refuse(self, index: int, reason: str) -> None:
+        """Refuse a message that was never taken in."""
+        self._judge(index, Verdict.REFUSED, reason)
+
+    @property
+    def open(self) -> int:
+        """How many have no verdict."""
+        return len(self._backlog) + len(self._written)
+
+    def expire(self) -> None:
+        """Judge what has waited for too long."""
+        now = monotonic()
+        for entry in self._written.take_expired(now):
+            self._judge_entry(entry, Verdict.UNKNOWN, f"no confirm within the delivery timeout{self._why()}")
+        while self._backlog and self._backlog[0].deadline <= now:
+            self._judge_entry(self._backlog.popleft(), Verdict.REFUSED, f"not sent within the delivery timeout{self._why()}")
+
+    def abandon(self, reason: str) -> None:
+        """Judge everything now: what was written is unknown, what was not never will be."""
+        while self._backlog:
+            self._judge_entry(self._backlog.popleft(), Verdict.REFUSED, f"not sent: {reason}{self._why()}")
+        for entry in self._written.take_all():
+            self._judge_entry(entry, Verdict.UNKNOWN, f"no confirm: {reason}{self._why()}")
+
+    # on the connection's thread
+
+    def open_channel(self) -> None:
+        """Open the channel and go on writing."""
+        self._link.open_channel(self, (lambda channel, answered: channel.confirm_delivery(lambda method: None, answered),), self._opened, self._not_opened,
+                                self._ended)
+
+    def close(self) -> None:
+        """Close the channel; nothing is written any more."""
+        with self.changed:
+            self._closed = True
+            channel, self._channel = self._channel, None
+        if channel is not None and channel.is_open:
+            channel.close()
+
+    def delivered(self, deliveries: list[Delivery]) -> None:
+        raise AssertionError("a publishing channel has no consumer")
+
+    def returned(self, message: Returned) -> None:
+        with self.changed:
+            entry = self._written.take_returned(message)
+            if entry is not None:
+                self._judge_entry(entry, Verdict.REFUSED, self._target.unroutable(message.routing_key))
+                self.changed.notify_all()
+
+    def settled(self, tag: int, multiple: bool, confirmed: bool) -> None:
+        with self.changed:
+            entries = self._written.settle(tag, multiple)
+            if confirmed:
+                self._confirm(entries)
+            else:
+                for entry in entries:
+                    self._judge_entry(entry, *self._target.not_acknowledged())
+            self._alone = self._alone and bool(len(self._written))
+            self.changed.notify_all()
+        self._feed()
+
+    def lost(self, reason: str) -> None:
+        with self.changed:
+            self._channel = None
+            self._blocked = None
+            self._alone = False
+            for entry in self._written.take_all():
+                self._judge_entry(entry, Verdict.UNKNOWN, f"{reason} before the confirm")
+            self.changed.notify_all()
+
+    def restored(self) -> None:
+        self.open_channel()
+
+    def given_up(self, failure: BrokercliError) -> None:
+        with self.changed:
+            self.failure = self.failure or failure
+            self._channel = None
+            self.changed.notify_all()
+
+    def blocked(self, reason: str | None) -> None:
+        with self.changed:
+            self._blocked = reason
+            if reason is not None:
+                self.notes.append(f"blocked by the broker: {reason}; waiting for it to take messages again")
+            self.changed.notify_all()
+        if reason is None:
+            self._feed()
+
+    def _opened(self, channel: Any, answers: list[Any]) -> None:
+        with self.changed:
+            self._channel = channel
+            self._number = channel.channel_number
+            self._written = InFlight()
+            self._alone = False
+            self._proven = 0
+            self.changed.notify_all()
+        self._feed()
+
+    def _not_opened(self, problem: BaseException) -> None:
+        # a connection that is lost meanwhile comes back, and then this is called again
+        if self._link.live is not None and self._link.live.is_open:
+            self.given_up(translate(problem, "opening a channel to publish", self._link.where))
+
+    def _ended(self, problem: BaseException) -> None:
+        code, text = getattr(problem, "reply_code", 0), gist(str(getattr(problem, "reply_text", problem)))
+        with self.changed:
+            self._channel = None
+            self.size_limit = size_limit(text) or self.size_limit
+            entries = self._written.take_all()
+            for entry in entries:
+                if len(entries) == 1:
+                    self._judge_entry(entry, Verdict.REFUSED, f"the broker refused it: {text} ({code})")
+                else:
+                    self._judge_entry(entry, Verdict.UNKNOWN, f"the broker closed the channel before the confirm: {text} ({code})")
+            if code == 404 or (code == 403 and not self._confirmed_any and len(entries) == 1):
+                self.failure = self.failure or translate(problem, f"publishing to {self._target.exchange.decode() or 'the default exchange'}", self._link.where)
+            self.changed.notify_all()
+            again = self.failure is None and not self._closed
+        if again:
+            self.open_channel()
+
+    _confirmed_any = False
+
+    def _feed(self) -> None:
+        """Write what may be written now."""
+        with self.changed:
+            self._feed_posted = False
+            live = self._link.live
+            if self._channel is None or live is None or self._blocked is not None or self.failure is not None:
+                return
+            frames: list[bytes] = []
+            size, room = 0, _WRITE_AHEAD - live.unwritten
+            backlog, written = self._backlog, self._written
+            while backlog and size < room and not self._alone:
+                entry = backlog[0]
+                if entry.native.risk or entry.size > self._proven:
+                    if written:
+                        break
+                    self._alone = True
+                backlog.popleft()
+                written.add(entry)
+                frames.append(self._frames(entry, live.params.frame_max))
+                size += entry.size
+            if frames:
+                live.emit(b"".join(frames))
+            if backlog and size >= room and self._timer is None:
+                self._timer = self._link.later(_LOOK_AGAIN_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._timer = None
+        self._feed()
+
+    def _frames(self, entry: Entry, frame_max: int) -> bytes:
+        native = entry.native
+        known, before, behind = self._heads
+        if known != (head := entry.routing_key + b"\0" + native.properties):
+            before, behind = header_frame(self._number, native.properties)
+            before = publish_frame(self._number, self._target.exchange, entry.routing_key) + before
+            self._heads = (head, before, behind)
+        return b"".join((before, _SIZE.pack(len(native.body)), behind, body_frames(self._number, native.body, frame_max)))
+
+    def _confirm(self, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        self._confirmed_any = True
+        self.news.confirmed += len(entries)
+        self.held_bytes -= sum([entry.size for entry in entries])
+        self._proven = max(_SMALL, self._proven, max([entry.size for entry in entries]))
+        if self._positions:
+            self.news.confirmations += [Receipt(entry.number, Verdict.CONFIRMED) for entry in entries]
+
+    def _judge_entry(self, entry: Entry, verdict: Verdict, reason: str) -> None:
+        self.held_bytes -= entry.size
+        self._judge(entry.number, verdict, reason)
+
+    def _judge(self, index: int, verdict: Verdict, reason: str) -> None:
+        self.news.count(Receipt(index, verdict, reason=reason))
+
+    def _why(self) -> str:
+        if self._blocked is not None:
+            return f" (blocked by the broker: {self._blocked})"
+        if self.failure is not None:
+            return f" ({self.failure})"
+        return "" if self._channel is not None else " (the connection is away)"

@@ -1,0 +1,159 @@
+"""Confirmed publishing: confirms, mandatory, persistent, a window of unconfirmed messages, joined writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME
+from brokercli.backends.rabbitmq.convert import CannotCarry, Converter, Native
+from brokercli.backends.rabbitmq.in_flight import Entry
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.outbox import Outbox, Target
+from brokercli.model.errors import UsageProblem
+from brokercli.model.message import Message
+from brokercli.model.receipt import Receipts
+
+WINDOW = 2000
+WINDOW_BYTES = 32 * 1024 * 1024
+_ENTRY_OVERHEAD = 64
+# how long a verdict may wait for others to come with it while the window is nearly full
+_GATHER_SECONDS = 0.004
+
+
+class RabbitMQPublisher(Publisher):
+    """Converts messages and keeps the window; the outbox does the rest on the connection's thread."""
+
+    def __init__(self, link: Link, target: Target, policy: PublishPolicy, converter: Converter, give_back: Callable[[], None]) -> None:
+        """Open a channel; raises Unreachable, NotAuthorised, and UsageProblem for a template that AMQP cannot carry."""
+        self._link = link
+        self._target = target
+        self._policy = policy
+        self._converter = converter
+        self._give_back = give_back
+        self.withheld = converter.withheld
+        self._window = max(1, min(policy.maximum_in_flight or WINDOW, WINDOW))
+        self._largest_header = int(link.live.params.frame_max if link.live is not None else LARGEST_FRAME) - FRAME_OVERHEAD - 12
+        try:
+            self._template = self._prepare(policy.template)
+        except CannotCarry as problem:
+            raise UsageProblem(f"RabbitMQ cannot carry these messages: {problem}.") from None
+        self._template_withheld = dict(self.withheld)
+        self.withheld.clear()
+        self._accepted = 0
+        self._closed = False
+        self._outbox = outbox = Outbox(link, target, positions=policy.positions)
+        self.notes = outbox.notes
+        link.watchers.append(outbox)
+        link.post(outbox.open_channel)
+
+    def _prepare(self, message: Message) -> Native:
+        native = self._converter.convert(message)
+        if len(native.properties) > self._largest_header:
+            raise CannotCarry(f"its headers and properties are {len(native.properties)} bytes; the broker's frames hold {self._largest_header}")
+        return native
+
+    def send(self, messages: Sequence[Message]) -> int:
+        outbox = self._outbox
+        with outbox.changed:
+            room, held = self._room(len(messages)), outbox.held_bytes
+            index, deadline = self._accepted, monotonic() + self._policy.delivery_timeout
+            entries: list[Entry] = []
+            for message in messages[:room]:
+                if held > WINDOW_BYTES:
+                    break
+                try:
+                    native = self._prepare(message)
+                    entries.append(self._entry(index, native, native.body, deadline))
+                    held += entries[-1].size
+                except CannotCarry as problem:
+                    outbox.refuse(index, str(problem))
+                index += 1
+            return self._take(entries, index)
+
+    def send_bodies(self, bodies: Sequence[bytes]) -> int:
+        outbox, template = self._outbox, self._template
+        with outbox.changed:
+            room, held = self._room(len(bodies)), outbox.held_bytes
+            index, deadline = self._accepted, monotonic() + self._policy.delivery_timeout
+            entries: list[Entry] = []
+            for body in bodies[:room]:
+                if held > WINDOW_BYTES:
+                    break
+                try:
+                    entries.append(self._entry(index, template._replace(body=body), body, deadline))
+                    held += entries[-1].size
+                except CannotCarry as problem:
+                    outbox.refuse(index, str(problem))
+                index += 1
+            for name, count in self._template_withheld.items():
+                self.withheld[name] = self.withheld.get(name, 0) + count * (index - self._accepted)
+            return self._take(entries, index)
+
+    def _entry(self, index: int, native: Native, body: bytes, deadline: float) -> Entry:
+        limit = self._outbox.size_limit
+        if limit is not None and len(body) > limit:
+            raise CannotCarry(f"it is {len(body)} bytes; the broker takes {limit} (max_message_size)")
+        key = self._target.routing_key
+        if key is None:
+            key = native.routing_key or b""
+        return Entry(index, native, key, len(body) + len(native.properties) + _ENTRY_OVERHEAD, deadline)
+
+    def _room(self, wanted: int) -> int:
+        if self._closed or self._outbox.failure is not None:
+            return 0
+        room = self._window - self._outbox.open
+        # many small steps cost more than the wait for a larger one
+        return 0 if room < min(wanted, self._window // 4) else min(room, wanted)
+
+    def _take(self, entries: list[Entry], index: int) -> int:
+        accepted = index - self._accepted
+        self._accepted = index
+        if entries:
+            self._outbox.put(entries)
+        return accepted
+
+    def collect(self, timeout: float) -> Receipts:
+        outbox = self._outbox
+        deadline = monotonic() + timeout
+        with outbox.changed:
+            outbox.expire()
+            while not len(outbox.news) and outbox.failure is None and (left := deadline - monotonic()) > 0 and outbox.open:
+                outbox.changed.wait(min(left, 0.25))
+                outbox.expire()
+            if timeout and outbox.open > self._window * 3 // 4 and outbox.failure is None:
+                outbox.changed.wait_for(lambda: outbox.open <= self._window * 3 // 4, min(timeout, _GATHER_SECONDS))
+            return self._news()
+
+    def _news(self) -> Receipts:
+        outbox = self._outbox
+        if not len(outbox.news) and outbox.failure is not None:
+            raise outbox.failure
+        news, outbox.news = outbox.news, Receipts()
+        return news
+
+    def finish(self, timeout: float) -> Receipts:
+        outbox = self._outbox
+        deadline = monotonic() + timeout
+        with outbox.changed:
+            while outbox.open and outbox.failure is None and (left := deadline - monotonic()) > 0:
+                outbox.changed.wait(min(left, 0.25))
+                outbox.expire()
+            outbox.abandon("given up")
+            news, outbox.news = outbox.news, Receipts()
+            return news
+
+    @property
+    def in_flight(self) -> int:
+        with self._outbox.changed:
+            return self._outbox.open
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._outbox in self._link.watchers:
+            self._link.watchers.remove(self._outbox)
+        self._link.post(self._outbox.close)
+        self._give_back()

@@ -1,0 +1,137 @@
+"""Messages as they came from RabbitMQ, as bodies, envelopes and records."""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from brokercli.backends.contract import Batch
+from brokercli.backends.envelope import VERSION, encode_headers, encode_value, text_or_base64
+from brokercli.backends.rabbitmq.amqp_table import decode_table
+from brokercli.backends.rabbitmq.bulk_frames import Delivery
+from brokercli.backends.rabbitmq.exact_properties import decode_properties, split_headers
+from brokercli.backends.rabbitmq.times import time_of
+from brokercli.model.message import Header, HeaderValue, Message, Record
+from brokercli.model.position import format_time
+
+OFFSET_HEADER = "x-stream-offset"
+_REMEMBERED = 4096
+# a table that holds the offset and nothing else, as most records of a stream have it
+_ONLY_OFFSET = struct.pack(">I", 25) + b"\x0fx-stream-offsetl"
+_OFFSET_ENTRY = b"\x0fx-stream-offsetl"
+
+
+def offset_of(delivery: Delivery) -> int:
+    """Return the offset of a stream's record."""
+    properties = delivery.properties
+    if properties.count(_OFFSET_ENTRY) == 1:
+        offset: int = struct.unpack_from(">q", properties, properties.index(_OFFSET_ENTRY) + len(_OFFSET_ENTRY))[0]
+        return offset
+    # the same octets inside a value: only the table itself can tell
+    headers, _ = decode_table(split_headers(properties)[1])
+    return next(value for name, value in headers if name == OFFSET_HEADER and isinstance(value, int))
+
+
+class RabbitMQBatch(Batch):
+    """Deliveries of one queue, in its order. Nothing is decoded before somebody asks."""
+
+    __slots__ = ("_deliveries", "_numbered", "_queue")
+
+    def __init__(self, deliveries: list[Delivery], queue: str | None, *, numbered: bool) -> None:
+        """`queue` is what the records say they lie in, None for what was only seen passing; `numbered`: they have offsets."""
+        self._deliveries = deliveries
+        self._queue = queue
+        self._numbered = numbered
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    def bodies(self) -> list[bytes]:
+        return [delivery.body for delivery in self._deliveries]
+
+    def envelopes(self) -> list[bytes]:
+        dumps = orjson.dumps
+        queue = None if self._queue is None else _text(self._queue.encode(errors="surrogateescape"))
+        known: dict[bytes, tuple[dict[str, Any], str | None]] = {}
+        places: dict[bytes, Any] = {}
+        lines: list[bytes] = []
+        for _, redelivered, exchange, routing_key, encoded, body in self._deliveries:
+            fixed, table = split_headers(encoded)
+            described = known.get(fixed)
+            if described is None:
+                if len(known) > _REMEMBERED:
+                    known.clear()
+                described = known[fixed] = _describe(fixed)
+            properties, time = described
+            if exchange not in places:
+                places[exchange] = _text(exchange)
+            if routing_key not in places:
+                if len(places) > _REMEMBERED:
+                    places = {exchange: _text(exchange)}
+                places[routing_key] = _text(routing_key)
+            envelope: dict[str, Any] = {"v": VERSION, "broker": "rabbitmq", "exchange": places[exchange], "routing_key": places[routing_key], "queue": queue}
+            headers: Any = ()
+            if self._numbered:
+                if table.startswith(_ONLY_OFFSET):
+                    envelope["offset"] = struct.unpack_from(">q", table, 21)[0]
+                else:
+                    decoded, envelope["offset"] = _without_offset(table)
+                    headers = encode_headers(decoded)
+            elif table:
+                headers = encode_headers(decode_table(table)[0])
+            envelope["redelivered"] = redelivered
+            envelope["time"] = time
+            envelope["key"] = None
+            envelope["headers"] = headers
+            if properties:
+                envelope["properties"] = properties
+            try:
+                envelope["body"] = body.decode()
+            except UnicodeDecodeError:
+                envelope["body"] = {"base64": b64encode(body).decode()}
+            lines.append(dumps(envelope))
+        return lines
+
+    def records(self) -> list[Record]:
+        return [self._record(delivery) for delivery in self._deliveries]
+
+    def _record(self, delivery: Delivery) -> Record:
+        fixed, table = split_headers(delivery.properties)
+        properties: dict[str, HeaderValue] = decode_properties(fixed)
+        exchange, routing_key = delivery.exchange.decode(errors="surrogateescape"), delivery.routing_key.decode(errors="surrogateescape")
+        place: dict[str, str | int | bool | None] = {"exchange": exchange, "routing_key": routing_key, "queue": self._queue}
+        headers: tuple[Header, ...] = ()
+        position = ""
+        if self._numbered:
+            headers, offset = _without_offset(table)
+            place["offset"], position = offset, str(offset)
+        elif table:
+            headers = decode_table(table)[0]
+        place["redelivered"] = delivery.redelivered
+        return Record("rabbitmq", place, position, time_of(properties.get("timestamp")),
+                      Message(body=delivery.body, headers=headers, route=routing_key, properties=properties, origin="rabbitmq"))
+
+    def select(self, indices: Sequence[int]) -> RabbitMQBatch:
+        deliveries = self._deliveries
+        return RabbitMQBatch([deliveries[index] for index in indices], self._queue, numbered=self._numbered)
+
+
+def _describe(fixed: bytes) -> tuple[dict[str, Any], str | None]:
+    properties = decode_properties(fixed)
+    time = time_of(properties.get("timestamp"))
+    return {name: encode_value(value) for name, value in properties.items()}, None if time is None else format_time(time)
+
+
+def _without_offset(table: bytes) -> tuple[tuple[Header, ...], int | None]:
+    """Return the headers without the offset that the broker added, and the offset."""
+    headers = decode_table(table)[0] if table else ()
+    offset = next((value for name, value in headers if name == OFFSET_HEADER and isinstance(value, int)), None)
+    return tuple(header for header in headers if header[0] != OFFSET_HEADER), offset
+
+
+def _text(value: bytes) -> Any:
+    return text_or_base64(value)

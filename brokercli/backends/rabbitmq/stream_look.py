@@ -1,0 +1,181 @@
+"""Reading a stream from a place to a place; a stream keeps what was read, so this leaves no trace."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from brokercli.backends.contract import Reader
+from brokercli.backends.handover import Handover
+from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
+from brokercli.backends.rabbitmq.failures import translate
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.records import RabbitMQBatch, offset_of
+from brokercli.backends.rabbitmq.stream_range import consume, end_of
+from brokercli.model.errors import BrokercliError, NotFound
+from brokercli.model.position import Number, Span
+
+PREFETCH = 2000
+_HELD_BYTES = 16 * 1024 * 1024
+_FEWEST = 8
+_LARGEST_BATCH = 5000
+_IDLE_SECONDS = 2.0
+
+
+class StreamReader(Reader):
+    """Records from `start` up to `end` (not included; None: for ever), in order.
+
+    Offsets that AMQP clients do not see (compressed batches of stream clients) are passed over. A lost connection is taken up
+    again behind the last record that was read. The broker is asked for no more than what fits `_HELD_BYTES`.
+    """
+
+    def __init__(self, link: Link, stream: str, start: int | str, end: int | None, largest: int, give_back: Any) -> None:
+        """`start` is an offset, or `next` for what comes from now on."""
+        self._link = link
+        self._stream = stream
+        self._end = end
+        self._place = start
+        self._prefetch = _prefetch_for(largest)
+        self._give_back = give_back
+        self._closed = False
+        self._last_came = monotonic()
+        self._channel: Any = None
+        self._unacknowledged = 0
+        self.notes: list[str] = []
+        self.expected = None
+        self._handover: Handover[list[Delivery]] = Handover(_HELD_BYTES, lambda: link.post(self._resume))
+        if end is not None and isinstance(start, int):
+            self.expected = max(0, end - start)
+            self.bounds = Span(Number(start), Number(max(start, end)))
+            if start >= end:
+                self._handover.end()
+                return
+        link.watchers.append(self)
+        link.post(self._open)
+
+    # from the user's thread
+
+    def read(self, timeout: float) -> RabbitMQBatch | None:
+        deliveries = self._handover.take(timeout)
+        if deliveries is None:
+            self._look_for_the_end()
+            return None
+        while len(deliveries) < _LARGEST_BATCH and (more := self._next_at_once()):
+            deliveries = deliveries + more
+        self._last_came = monotonic()
+        return RabbitMQBatch(deliveries, self._stream, numbered=True)
+
+    def _next_at_once(self) -> list[Delivery] | None:
+        try:
+            return self._handover.take(0)
+        except BrokercliError:
+            # raised again when what was read before it is used up
+            return None
+
+    def _look_for_the_end(self) -> None:
+        """End where the records between here and the end were deleted meanwhile."""
+        if self._end is None or self.finished or monotonic() - self._last_came < _IDLE_SECONDS or self._link.live is None:
+            return
+        self._last_came = monotonic()
+        last = end_of(self._link, self._stream)
+        if last is None or not isinstance(self._place, int) or last.offset <= self._place:
+            self.notes.append("the records up to the end were deleted while they were being read")
+            self._handover.end()
+
+    @property
+    def finished(self) -> bool:
+        return self._handover.drained
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self in self._link.watchers:
+            self._link.watchers.remove(self)
+        self._link.post(self._let_go)
+        self._give_back()
+
+    # on the connection's thread
+
+    def _open(self) -> None:
+        if not self._closed:
+            self._link.open_channel(self, consume(self._stream, self._place, self._prefetch), self._opened, self._failed, self._failed)
+
+    def _opened(self, channel: Any, answers: list[Any]) -> None:
+        self._channel = channel
+        channel.add_on_cancel_callback(self._cancelled)
+
+    def _cancelled(self, method: Any) -> None:
+        self._handover.fail(NotFound(f"The stream {self._stream} was deleted, or lost its copy on this node, while it was being read."))
+
+    def _failed(self, problem: BaseException) -> None:
+        # with the whole connection gone, `restored` or `given_up` follows
+        if not self._closed and self._link.live is not None and self._link.live.is_open:
+            self._handover.fail(translate(problem, f"reading the stream {self._stream}", self._link.where))
+
+    def delivered(self, deliveries: list[Delivery]) -> None:
+        tag, last = deliveries[-1].tag, offset_of(deliveries[-1])
+        place, end = self._place, self._end
+        if isinstance(place, int) and offset_of(deliveries[0]) < place:
+            deliveries = [delivery for delivery in deliveries if offset_of(delivery) >= place]
+        if end is not None and last >= end:
+            deliveries = [delivery for delivery in deliveries if offset_of(delivery) < end]
+        self._place = last + 1
+        size = sum([len(delivery.body) + len(delivery.properties) for delivery in deliveries])
+        go_on = self._handover.offer(deliveries, size) if deliveries else True
+        if end is not None and last + 1 >= end:
+            self._handover.end()
+            self._let_go()
+        elif not go_on:
+            self._unacknowledged = tag
+        elif size > len(deliveries) * (_HELD_BYTES * 4 // self._prefetch) and self._prefetch > _FEWEST:
+            self._ask_for_fewer(size // len(deliveries))
+        elif self._channel is not None:
+            self._channel.basic_ack(tag, multiple=True)
+        else:
+            # the first records may come before the answer that opens the consumer
+            self._unacknowledged = tag
+            self._link.later(0, self._resume)
+
+    def returned(self, message: Returned) -> None:
+        raise AssertionError("nothing is published here")
+
+    def settled(self, tag: int, multiple: bool, confirmed: bool) -> None:
+        raise AssertionError("nothing is published here")
+
+    def lost(self, reason: str) -> None:
+        self._channel = None
+        self._unacknowledged = 0
+
+    def restored(self) -> None:
+        self._open()
+
+    def given_up(self, failure: BrokercliError) -> None:
+        self._handover.fail(failure)
+
+    def blocked(self, reason: str | None) -> None:
+        """Concerns publishers only."""
+
+    def _resume(self) -> None:
+        if self._unacknowledged and self._channel is None and self._link.live is not None and not self._closed:
+            self._link.later(0.001, self._resume)
+        elif self._unacknowledged and self._channel is not None and self._channel.is_open:
+            self._channel.basic_ack(self._unacknowledged, multiple=True)
+            self._unacknowledged = 0
+
+    def _ask_for_fewer(self, size: int) -> None:
+        self._prefetch = _prefetch_for(size)
+        self._let_go()
+        self._open()
+
+    def _let_go(self) -> None:
+        channel, self._channel = self._channel, None
+        self._unacknowledged = 0
+        if channel is not None and channel.is_open:
+            if self._link.live is not None:
+                self._link.live.sinks.pop(channel.channel_number, None)
+            channel.close()
+
+
+def _prefetch_for(size: int) -> int:
+    return max(_FEWEST, min(PREFETCH, _HELD_BYTES // max(1, size)))
