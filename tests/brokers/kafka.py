@@ -111,7 +111,7 @@ def _fetch(part: Path) -> None:
                            for group, name, version in _ARTIFACTS)
     part.parent.mkdir(parents=True, exist_ok=True)
     project = part.parent / "pom.xml"
-    project.write_text('<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>local</groupId>'
+    project.write_text('<project><modelVersion>4.0.0</modelVersion><groupId>local</groupId>'
                        f"<artifactId>kafka-for-tests</artifactId><version>1</version><dependencies>{dependencies}</dependencies></project>\n")
     run([need("mvn", "maven", "fetching Apache Kafka"), "-q", "-B", "-f", str(project), "dependency:copy-dependencies", f"-DoutputDirectory={part}"],
         part.parent / "maven.log")

@@ -8,6 +8,8 @@ _FORGETS = Support.never("a memory queue keeps nothing that could be read again;
 
 SUPPORT: SupportTable = {
     "topic": {capability: Support.full() for capability in Capability} | {
+        Capability.LOOK_LETTERS: Support.never("nothing dies in a memory broker"),
+        Capability.REDRIVE: Support.never("nothing dies in a memory broker"),
         Capability.FIRE_AND_FORGET: Support.never("a memory broker answers every message"),
         Capability.PARTITION: _NO_PARTITIONS,
     },
@@ -26,8 +28,8 @@ SUPPORT: SupportTable = {
         Capability.SEEK_LAST: _FORGETS,
         Capability.LIST: Support.full(),
         Capability.DESCRIBE: Support.full(),
-        Capability.LOOK_LETTERS: Support.never("nothing dies here"),
-        Capability.REDRIVE: Support.never("nothing dies here"),
+        Capability.LOOK_LETTERS: Support.never("nothing dies in a memory broker"),
+        Capability.REDRIVE: Support.never("nothing dies in a memory broker"),
     },
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.model.address import Address
@@ -69,6 +70,10 @@ class MemoryBackend(Backend):
         row = self.resource(address)
         state = self._line.ask({"do": "state", "kind": row, "name": address.name})
         return Description(row, address.name, row, facts={"first offset": state["first"], "next offset": state["next"], "bytes": state["bytes"]})
+
+    def look_letters(self, source: Address) -> NoReturn:
+        require(SUPPORT, self.resource(source), Capability.LOOK_LETTERS)
+        raise AssertionError("the table says never")
 
     def close(self) -> None:
         self._line.close()

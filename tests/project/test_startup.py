@@ -1,0 +1,45 @@
+"""A command loads what it needs and nothing else: every call and every TAB pays for what is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from brokercli.backends.contract import Backend
+from brokercli.backends.registry import descriptors
+
+ROOT = Path(__file__).resolve().parents[2]
+SLOW = ("rich", "confluent_kafka", "nats", "pika", "asyncio", "orjson", "importlib.metadata")
+
+
+def loaded_by(program: str) -> set[str]:
+    """Run a program in a fresh interpreter and return which of the slow modules it has loaded."""
+    ended = subprocess.run([sys.executable, "-c", f"import sys\n{program}\nsys.stdout.flush()\nprint('\\nloaded', *[m for m in {SLOW!r} if m in sys.modules])"],
+                           cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return set(ended.stdout.splitlines()[-1].split()[1:])
+
+
+def test_importing_the_command_tree_loads_nothing_slow() -> None:
+    assert loaded_by("import brokercli.commands.app") == set()
+
+
+def test_building_every_command_loads_nothing_slow() -> None:
+    assert loaded_by("from brokercli.commands.app import build\nbuild()") == set()
+
+
+def test_asking_what_each_built_in_broker_can_do_loads_no_client() -> None:
+    program = "from brokercli.commands.app import run\nassert run(['brokers', 'kafka', '-o', 'json']) == 0"
+    assert loaded_by(program) & {"confluent_kafka", "nats", "pika"} == set()
+
+
+@pytest.mark.parametrize("descriptor", list(descriptors()), ids=lambda descriptor: descriptor.name)
+def test_every_descriptor_names_a_backend_that_is_there(descriptor: object) -> None:
+    module, _, name = descriptor.implementation.partition(":")  # type: ignore[attr-defined]
+    implementation = getattr(import_module(module), name)
+    assert issubclass(implementation, Backend)
+    assert not implementation.__abstractmethods__
