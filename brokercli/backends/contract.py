@@ -16,7 +16,7 @@ from brokercli.model.position import Span
 from brokercli.model.receipt import Receipts
 
 if TYPE_CHECKING:
-    from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
+    from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Repair, RepairPolicy
 
 
 class Batch(ABC):
@@ -215,6 +215,14 @@ class Backend(ABC):
         """Open a run over the pending letters of a resolved address. Raises as `look_letters`, and Failed where another
         run is at work there and cannot be shared with."""
         raise Unsupported("This broker plugin knows no dead letters.")
+
+    def plan_capture(self, stream: Address, name: str | None) -> Capture:
+        """Say what would have to be declared so that the dead letters of a resolved stream are recorded from now on."""
+        raise Unsupported("Only JetStream needs its dead letters captured: on the other brokers they lie somewhere already.")
+
+    def capture(self, planned: Capture) -> None:
+        """Declare it. Raises Failed where something else of that name came meanwhile."""
+        raise Unsupported("Only JetStream needs its dead letters captured: on the other brokers they lie somewhere already.")
 
     def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
         """Return the records that dead letters point at, None for each that is gone. Changes nothing."""

@@ -42,6 +42,18 @@ class DeadLetterSource:
     remarks: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What would record the dead letters of a stream."""
+
+    name: str
+    """Of the stream that records."""
+    words: str
+    """What would be declared, or that it is there already."""
+    changes: bool
+    settings: dict[str, object] = field(default_factory=dict)
+
+
 class LetterReader(Reader):
     """A look at the letters of one destination, up to the end it had when it was opened."""
 
@@ -83,6 +95,8 @@ class Repair(ABC):
 
     guarantee: str
     """What is promised, in words, before it starts: `exactly once (…)`, `at least once: … may be repeated`."""
+    atomic: bool = False
+    """Whether a call of `settle` or `mark` that raises has changed nothing."""
     notes: Sequence[str] = ()
     expected: int | None = None
 
@@ -103,7 +117,7 @@ class Repair(ABC):
         Receipt indices are those of `moves`. Confirmed: the message is stored at its destination and the letter is marked.
         Refused: not stored, the letter stays pending. Unknown: may be stored, the letter stays pending. Waits for every
         verdict, the delivery timeout at most. Raises Unreachable or Failed when nothing can be settled any more, after
-        which everything of this call counts as unknown unless the broker makes the call atomic (then: refused).
+        which everything of this call counts as unknown, or as refused where the call is `atomic`.
         """
 
     @abstractmethod

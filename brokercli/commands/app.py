@@ -13,6 +13,7 @@ COMMANDS = {
     "publish": ("publish", MESSAGES),
     "tail": ("tail", MESSAGES),
     "replay": ("replay", MESSAGES),
+    "dlq": ("dlq", DEAD_LETTERS),
     "ls": ("ls", RESOURCES),
     "describe": ("describe", RESOURCES),
     "context": ("context", SETUP),
@@ -76,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:
     """Whether data is to be JSON, so that an error is an object too. The command line may be one that cannot be parsed."""
-    pairs = zip(arguments, arguments[1:], strict=False)
-    return any(word in ("-ojson", "--output=json") for word in arguments) or any(pair in (("-o", "json"), ("--output", "json")) for pair in pairs)
+    words = " ".join(arguments)
+    return any(text in words for text in ("-o json", "-ojson", "--output json", "--output=json"))
 
 

@@ -88,7 +88,8 @@ class CopyRun:
             with Progress(streams, "read", reader.expected) as progress:
                 for batch in reading:
                     progress.advance(len(batch))
-            streams.say(f"dry run: {reading.matched:,} of {reading.read:,} messages would go from {source.address} to {destination.address}; nothing was published")
+            streams.say(f"dry run: {reading.matched:,} of {reading.read:,} messages would go from {source.address} to {destination.address}; "
+                        "nothing was published")
         return interrupt.exit_code if reading.ended is Ended.STOPPED else 0
 
     @contextmanager
@@ -96,7 +97,8 @@ class CopyRun:
         with (open_address(self.source, self.context_name, "look", connect_timeout=self.connect_timeout) as source,
               open_address(self.destination, self.context_name, "publish", connect_timeout=self.connect_timeout) as destination):
             require_for(source, self.span)
-            destination.require(Capability.PUBLISH, *([Capability.MESSAGE_TIME] if self.keep_time else []), *([Capability.PARTITION] if self.keep_partition else []))
+            kept = {Capability.MESSAGE_TIME: self.keep_time, Capability.PARTITION: self.keep_partition}
+            destination.require(Capability.PUBLISH, *(capability for capability, is_kept in kept.items() if is_kept))
             yield source, destination
 
     def _identity(self, source: Session, destination: Session) -> dict[str, str]:

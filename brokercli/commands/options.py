@@ -23,7 +23,8 @@ def complete_context(incomplete: str) -> list[tuple[str, str]]:
 
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", autocompletion=complete_address, show_default=False,
-                                                help="orders.created, or with its kind: topic: subject: stream: queue: exchange:NAME/KEY; @CONTEXT/ADDRESS; a URL.")]
+                                                help="orders.created, or with its kind: topic: subject: stream: queue: exchange:NAME/KEY; "
+                                                     "@CONTEXT/ADDRESS; a URL.")]
 ContextOption = Annotated[str | None, typer.Option("--context", "-c", metavar="NAME", autocompletion=complete_context,
                                                    help="The broker to use, by its context's name.", rich_help_panel="Broker")]
 ConnectTimeoutOption = Annotated[float | None, typer.Option("--connect-timeout", metavar="SECONDS", min=0.1, rich_help_panel="Broker",
@@ -42,7 +43,8 @@ WhereOption = Annotated[str | None, typer.Option("--where", metavar="CEL", rich_
                                                  help="Only records for which a CEL expression over the envelope is true: \"value.amount > 100\".")]
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", rich_help_panel="Output",
-                                              help="auto: readable on a terminal, bodies in a pipe; json: one envelope a line; raw: exact bytes, nothing added.")]
+                                              help="auto: readable on a terminal, bodies in a pipe; json: one envelope a line; "
+                                                   "raw: exact bytes, nothing added.")]
 FormatOption = Annotated[str | None, typer.Option("--format", "-f", metavar="FORMAT", rich_help_panel="Output",
                                                   help="Print each record so: '%t %p %o %k %v\\n' (brokercli help output).")]
 TableOption = Annotated[Table, typer.Option("--output", "-o", rich_help_panel="Output", help="table, or json: one object a line.")]

@@ -28,16 +28,21 @@ def publish(
     context: typer.Context,
     address: shared.AddressArgument,
     body: Annotated[str | None, typer.Argument(metavar="[BODY]", help="The one body; without it bodies are read from -f or standard input.")] = None,
-    file: Annotated[list[str] | None, typer.Option("--file", "-f", metavar="FILE", help="Read bodies from FILE; repeat for several, - is standard input.")] = None,
-    input_: Annotated[Literal["lines", "whole", "json", "nul"], typer.Option("--input", help="What a body is: a line, a whole file, an envelope, or up to NUL.")] = "lines",
+    file: Annotated[list[str] | None, typer.Option("--file", "-f", metavar="FILE",
+                                                   help="Read bodies from FILE; repeat for several, - is standard input.")] = None,
+    input_: Annotated[Literal["lines", "whole", "json", "nul"], typer.Option(
+        "--input", help="What a body is: a line, a whole file, an envelope, or up to NUL.")] = "lines",
     delimiter: Annotated[str | None, typer.Option("--delimiter", metavar="TEXT", help="What ends a line instead of a newline (\\t, \\x1e, any text).")] = None,
     key: Annotated[str | None, typer.Option("--key", "-k", help="Key of every message; '' is an empty key, which is not no key.")] = None,
-    header: Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help="Header; repeat for several. NAME alone is null, NAME= empty.")] = None,
-    header_json: Annotated[list[str] | None, typer.Option("--header-json", metavar="NAME=JSON", help="Header with a type: sig={\"base64\":\"AP8=\"}, n={\"int32\":5}.")] = None,
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE",
+                                                     help="Header; repeat for several. NAME alone is null, NAME= empty.")] = None,
+    header_json: Annotated[list[str] | None, typer.Option("--header-json", metavar="NAME=JSON",
+                                                          help="Header with a type: sig={\"base64\":\"AP8=\"}, n={\"int32\":5}.")] = None,
     property_: Annotated[list[str] | None, typer.Option("--property", metavar="NAME=VALUE", help="AMQP property: content_type=…, priority=5.")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Message id: Nats-Msg-Id, AMQP message_id, x-message-id on Kafka.")] = None,
     time_: Annotated[str | None, typer.Option("--time", metavar="TIME", help="The message's own time, where the broker keeps one.")] = None,
-    partition: Annotated[int | None, typer.Option("--partition", "-p", min=0, help="Kafka partition; without it the key decides, as in Java's clients.")] = None,
+    partition: Annotated[int | None, typer.Option("--partition", "-p", min=0,
+                                                  help="Kafka partition; without it the key decides, as in Java's clients.")] = None,
     routing_key: Annotated[str | None, typer.Option("--routing-key", help="Routing key or subject, where the address leaves it open.")] = None,
     tombstone: Annotated[bool, typer.Option("--tombstone", "-Z", help="One message with a null body.")] = False,
     core: Annotated[bool, typer.Option("--core", help="Fire and forget: no acknowledgement is asked for (NATS without JetStream).")] = False,
@@ -46,7 +51,8 @@ def publish(
     origin_service: Annotated[str, typer.Option("--origin-service", metavar="NAME", help="With --correlate: who sends.")] = "brokercli",
     rate: shared.RateOption = None,
     receipts: shared.ReceiptsOption = False,
-    on_bad_input: Annotated[Literal["stop", "skip"], typer.Option("--on-bad-input", help="A line that is no envelope, or too long: stop there, or go on.")] = "stop",
+    on_bad_input: Annotated[Literal["stop", "skip"], typer.Option("--on-bad-input",
+                                                                  help="A line that is no envelope, or too long: stop there, or go on.")] = "stop",
     max_message: Annotated[int, typer.Option("--max-message", metavar="BYTES", min=1, help="Longest body taken from input.")] = 64 << 20,
     keep_control_headers: shared.KeepControlOption = False,
     delivery_timeout: shared.DeliveryTimeoutOption = "30s",
@@ -77,7 +83,8 @@ def publish(
         session.require(Capability.FIRE_AND_FORGET if core else Capability.PUBLISH, *wanted.capabilities(template))
         policy = PublishPolicy(template, seconds, receipts, core, keep_control_headers)
         prepare_for_bulk()
-        with session.backend.publisher(session.address, policy) as publisher, Delivery(streams, "published", receipts=receipts, quiet=quiet, report=report) as delivery:
+        with (session.backend.publisher(session.address, policy) as publisher,
+              Delivery(streams, "published", receipts=receipts, quiet=quiet, report=report) as delivery):
             publishing = Publishing(publisher, delivery.take, delivery.stopping, Rate(per_second), on_bad_input, seconds)
             began = time.monotonic()
             code = delivery.run(publishing, lambda: publishing.run(source), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)

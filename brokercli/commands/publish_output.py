@@ -25,7 +25,8 @@ SAID = 20
 class Delivery:
     """One run's talk. Signals are caught while it is open: the first lets what is in flight finish, the second stops."""
 
-    def __init__(self, streams: Streams, verb: str, *, receipts: bool = False, quiet: bool = False, report: str | None = None, total: int | None = None) -> None:
+    def __init__(self, streams: Streams, verb: str, *, receipts: bool = False, quiet: bool = False, report: str | None = None,
+                 total: int | None = None) -> None:
         self._streams = streams
         self._verb = verb
         self._receipts = receipts
@@ -61,7 +62,8 @@ class Delivery:
             elif self._said == SAID + 1:
                 self._progress.note("further problems are counted, not shown; --receipts prints each")
         if self._receipts:
-            every = sorted([*receipts.confirmations, *(receipt for receipt in receipts.problems if receipt not in receipts.confirmations)], key=lambda each: each.index)
+            problems = [receipt for receipt in receipts.problems if receipt not in receipts.confirmations]
+            every = sorted([*receipts.confirmations, *problems], key=lambda receipt: receipt.index)
             self._streams.write(b"".join(orjson.dumps(self._line(receipt)) + b"\n" for receipt in every))
 
     def run(self, publishing: Publishing, work: Callable[[], Outcome], elapsed: Callable[[], float], *, fail_if_empty: bool = False,

@@ -12,7 +12,7 @@ from brokercli.backends.contract import Backend, Purpose
 from brokercli.backends.registry import Descriptor, find, open_backend
 from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
-from brokercli.model.errors import UsageProblem, Unsupported
+from brokercli.model.errors import Unsupported, UsageProblem
 from brokercli.settings.resolve import ResolvedContext, resolve_connection
 from brokercli.terminal.streams import Streams
 
@@ -41,6 +41,25 @@ def streams_of(context: typer.Context) -> Streams:
     return Streams.system(no_color=bool(context.find_root().obj and context.find_root().obj.get("no_color")))
 
 
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """An open broker, for commands that are about no single address."""
+
+    backend: Backend
+    context: ResolvedContext
+    descriptor: Descriptor
+
+
+@contextmanager
+def open_broker(address: Address | None, context_option: str | None, *, connect_timeout: float | None = None) -> Iterator[Broker]:
+    """Open the broker of an address, or the one the context says; closes it at the end."""
+    resolved = resolve_connection(address, context_option)
+    descriptor = find(resolved.connection.scheme)
+    connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
+    with open_backend(connection) as backend:
+        yield Broker(backend, resolved, descriptor)
+
+
 @contextmanager
 def open_address(text: str, context_option: str | None, purpose: Purpose, *, connect_timeout: float | None = None) -> Iterator[Session]:
     """Open the broker of an address and resolve the address on it; closes the broker at the end.
@@ -50,7 +69,8 @@ def open_address(text: str, context_option: str | None, purpose: Purpose, *, con
     address = parse_address(text)
     resolved = resolve_connection(address, context_option)
     if purpose == "publish" and resolved.readonly:
-        raise UsageProblem(f"The context {resolved.name} is read-only: nothing is published there.", hint="choose another with --context, or take readonly out of it")
+        raise UsageProblem(f"The context {resolved.name} is read-only: nothing is published there.",
+                           hint="choose another with --context, or take readonly out of it")
     descriptor = find(resolved.connection.scheme)
     if address.kind is not None and address.kind not in descriptor.kinds:
         raise UsageProblem(f"{descriptor.title} has no {address.kind}s; it has {' and '.join(f'{kind}s' for kind in descriptor.kinds)}.",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, State
 from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.errors import NotFound
 from brokercli.model.position import NANOSECONDS
-from brokercli.operations.letters import LetterFilter, Recogniser
+from brokercli.operations.letters import LetterFilter, Recogniser, message_id
 from brokercli.operations.reading import SLICE
 
 
@@ -68,18 +70,31 @@ def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterF
             on_progress: Callable[[int], None] = lambda count: None) -> Inspection:
     """Read every letter up to the end there was, or until it is stopped, and count. Memory grows with groups, not letters."""
     inspection = Inspection()
-    while not stopping():
-        batch = reader.read(SLICE)
-        if batch is None or not len(batch):
-            if reader.finished:
-                break
-            continue
+    for batch in _batches(reader, stopping):
         inspection.read += len(batch)
         for letter in recogniser.read(letter_filter.narrow(batch)):
             if letter_filter.passes(letter):
                 _take(inspection, letter, reader.state(letter.record))
         on_progress(len(batch))
     return inspection
+
+
+def matching(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterFilter, *,
+             stopping: Callable[[], bool] = lambda: False) -> Iterator[list[DeadLetter]]:
+    """Yield the letters that pass, in order, a batch at a time, up to the end there was."""
+    for batch in _batches(reader, stopping):
+        found = [letter for letter in recogniser.read(letter_filter.narrow(batch)) if letter_filter.passes(letter)]
+        if found:
+            yield found
+
+
+def _batches(reader: LetterReader, stopping: Callable[[], bool]) -> Iterator[Batch]:
+    while not stopping():
+        batch = reader.read(SLICE)
+        if batch is not None and len(batch):
+            yield batch
+        elif reader.finished:
+            return
 
 
 def _take(inspection: Inspection, letter: DeadLetter, state: State) -> None:
@@ -96,3 +111,18 @@ def _take(inspection: Inspection, letter: DeadLetter, state: State) -> None:
         inspection.seconds[letter.died // NANOSECONDS] += 1
     inspection.homeless += home is None
     inspection.gone += letter.pointer is not None and not letter.fetched
+
+
+def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, stopping: Callable[[], bool] = lambda: False) -> tuple[DeadLetter, State]:
+    """Return the letter of a position or message id, or the Nth pending one (`#N`, from 1). Raises NotFound."""
+    left = int(wanted[1:]) if wanted.startswith("#") and wanted[1:].isdecimal() else None
+    for batch in _batches(reader, stopping):
+        for index, record in enumerate(batch.records()):
+            if left is not None:
+                left -= reader.state(record) is State.PENDING
+                found = left == 0
+            else:
+                found = wanted in (record.position, message_id(record))
+            if found:
+                return recogniser.read(batch.select([index]))[0], reader.state(record)
+    raise NotFound(f"There is no letter {wanted}.", hint="brokercli dlq inspect shows one position of each kind; #1 is the oldest pending one")

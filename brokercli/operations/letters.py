@@ -12,6 +12,7 @@ from brokercli.dialects import Facts, UserDialect, attach_original, original_is_
 from brokercli.dialects.facts import NO_FACTS
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed, UsageProblem
+from brokercli.model.message import Record
 from brokercli.operations.reading import Narrowing
 
 
@@ -47,9 +48,11 @@ class Recogniser:
 
 def identity(letter: DeadLetter) -> str:
     """Return what `--ids` calls a letter: its position, or the message id where its broker numbers nothing."""
-    record = letter.record
-    if record.position:
-        return record.position
+    return letter.record.position or message_id(letter.record)
+
+
+def message_id(record: Record) -> str:
+    """Return a record's own message id; empty where it has none."""
     found = record.message.id or record.message.properties.get("message_id")
     return found.decode(errors="replace") if isinstance(found, bytes) else str(found or "")
 

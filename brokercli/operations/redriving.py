@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.dead_letters import Move, Repair, State
+from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
 from brokercli.dialects import stamp, to_message
 from brokercli.model.address import Address
 from brokercli.model.dead_letter import DeadLetter
@@ -34,7 +34,7 @@ class LetterJournal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to become of one letter: `message` goes to `destination`, or it is left for a reason."""
+    """What is to become of one letter: `message` goes to `destination`, it is dropped (no destination), or it is left for a reason."""
 
     letter: DeadLetter
     destination: Address | None = None
@@ -42,9 +42,36 @@ class Decision:
     left: str = ""
 
 
+class Rules(Protocol):
+    """What decides on letters."""
+
+    def decide(self, letter: DeadLetter, at: int) -> Decision:
+        """Decide on one letter; `at` (nanoseconds since 1970) is stamped on what goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Every letter goes for good."""
+
+    def decide(self, letter: DeadLetter, at: int) -> Decision:
+        """Drop it."""
+        return Decision(letter)
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Every letter goes to one place with everything it carries."""
+
+    to: Address
+
+    def decide(self, letter: DeadLetter, at: int) -> Decision:
+        """Move it as it is."""
+        return Decision(letter, self.to, letter.record.message)
+
+
 @dataclass(frozen=True, slots=True)
 class Redrive:
-    """The rules. `to` overrides every letter's home; `park` is where letters go that were put back too often."""
+    """Every letter goes home. `to` overrides every letter's home; `park` is where letters go that were put back too often."""
 
     to: Address | None = None
     max_redrives: int = 3
@@ -85,10 +112,12 @@ class Plan:
         """Enter one decision."""
         self.letters += 1
         letter = decision.letter
-        if decision.destination is None:
+        if decision.left:
             self.left[decision.left] += 1
             return
-        self.destinations[str(decision.destination)] += 1
+        self.destinations["(dropped)" if decision.destination is None else str(decision.destination)] += 1
+        if decision.message is None or decision.message is letter.record.message:
+            return
         self.stripped.update(letter.stripped)
         self.stripped.update(f"property {name}" for name in letter.stripped_properties)
         self.lost.update(letter.lost)
@@ -102,7 +131,7 @@ class Redriving:
 
     repair: Repair
     recogniser: Recogniser
-    rules: Redrive
+    rules: Rules
     letter_filter: LetterFilter
     journal: LetterJournal | None = None
     through: Through | None = None
@@ -113,6 +142,8 @@ class Redriving:
     outcome: Outcome = field(default_factory=Outcome)
     plan: Plan = field(default_factory=Plan)
     _moved: int = 0
+    _in_hand: int = 0
+    """Letters that are being settled."""
 
     def run(self, settle: Callable[[list[Decision]], Receipts] | None = None) -> Outcome:
         """Move every letter that passes, until the end there was, the limit, a signal, or something that stops it.
@@ -130,7 +161,21 @@ class Redriving:
         except BrokercliError as error:
             self.outcome.error = error
         self.outcome.stopped = self.stopping()
-        self.outcome.account.skipped += self.outcome.account.open
+        return self._close_account()
+
+    def abandon(self) -> Outcome:
+        """Stop now: what is being settled is unknown from here on. For the second Ctrl-C."""
+        self.outcome.stopped = True
+        return self._close_account()
+
+    def _close_account(self) -> Outcome:
+        account = self.outcome.account
+        if self.repair.atomic and self.outcome.error is not None:
+            account.refused += self._in_hand
+        else:
+            account.unknown += self._in_hand
+        self._in_hand = 0
+        account.skipped += account.open
         return self.outcome
 
     def _enough(self) -> bool:
@@ -146,7 +191,7 @@ class Redriving:
                 continue
             decision = self._transformed(self.rules.decide(letter, at))
             self.plan.take(decision)
-            if decision.destination is not None and (self.limit is None or self._moved + len(decisions) < self.limit):
+            if not decision.left and (self.limit is None or self._moved + len(decisions) < self.limit):
                 decisions.append(decision)
         start = 0
         while start < len(decisions) and not self.stopping():
@@ -158,7 +203,9 @@ class Redriving:
             start += allowed
             if self.journal is not None:
                 self.journal.write([decision.letter for decision in chosen])
+            self._in_hand = len(chosen)
             receipts = settle(chosen)
+            self._in_hand = 0
             account.take(receipts)
             self._moved += len(chosen)
             self.on_receipts(receipts)
@@ -186,9 +233,21 @@ class Redriving:
                          hint="mend the consumer first; the same command goes on with what is left")
 
 
-def drop(repair: Repair, records: Sequence[Record]) -> Receipts:
-    """Take letters out of the pending ones for good."""
-    return repair.mark(records, State.DROPPED)
+def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filter: LetterFilter, *, limit: int | None = None,
+         stopping: Callable[[], bool] = lambda: False, on_progress: Callable[[int], None] = lambda count: None) -> Plan:
+    """Decide on every pending letter and count; nothing is changed."""
+    counted = Plan()
+    while not stopping() and (limit is None or sum(counted.destinations.values()) < limit):
+        batch = reader.read(SLICE)
+        if batch is None or not len(batch):
+            if reader.finished:
+                break
+            continue
+        for letter in recogniser.read(letter_filter.narrow(batch)):
+            if reader.state(letter.record) is State.PENDING and letter_filter.passes(letter) and (limit is None or sum(counted.destinations.values()) < limit):
+                counted.take(rules.decide(letter, 0))
+        on_progress(len(batch))
+    return counted
 
 
 def mark_confirmed(repair: Repair, records: Sequence[Record], receipts: Receipts) -> Receipts:

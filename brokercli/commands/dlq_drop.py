@@ -1,0 +1,48 @@
+"""`brokercli dlq drop`: take dead letters out of the pending ones for good."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands import dlq_options as letters
+from brokercli.commands import options as shared
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("drop")(drop)
+
+
+def drop(
+    context: typer.Context,
+    dlq: letters.SourceArgument = None,
+    reason: letters.ReasonOption = None,
+    origin: letters.OriginOption = None,
+    since: letters.SinceOption = None,
+    until: letters.UntilOption = None,
+    ids: letters.IdsOption = None,
+    grep: shared.GrepOption = None,
+    header: shared.HeaderFilterOption = None,
+    where: shared.WhereOption = None,
+    limit: shared.LimitOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only, with exit code 8 where there is something to do.")] = False,
+    yes: letters.YesOption = False,
+    journal: letters.JournalOption = None,
+    output: shared.TableOption = "auto",
+    quiet: shared.QuietOption = False,
+    report: shared.ReportOption = None,
+    context_name: shared.ContextOption = None,
+    connect_timeout: shared.ConnectTimeoutOption = None,
+) -> None:
+    """Drop dead letters. They are written to a journal first, from which they can be published again.
+
+    Prints the plan and changes nothing without --yes.
+    """
+    from brokercli.commands.dlq_repair import RepairRun
+    from brokercli.commands.dlq_session import letter_filter_of
+
+    run = RepairRun(context, "drop", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), limit=limit, journal=journal,
+                    output=output, quiet=quiet, report=report, connect_timeout=connect_timeout)
+    raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

@@ -1,0 +1,56 @@
+"""`brokercli dlq export`: dead letters into a file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands import dlq_options as letters
+from brokercli.commands import options as shared
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("export")(export)
+
+
+def export(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; it must not exist yet.")],
+    dlq: letters.SourceArgument = None,
+    reason: letters.ReasonOption = None,
+    origin: letters.OriginOption = None,
+    since: letters.SinceOption = None,
+    until: letters.UntilOption = None,
+    ids: letters.IdsOption = None,
+    grep: shared.GrepOption = None,
+    header: shared.HeaderFilterOption = None,
+    where: shared.WhereOption = None,
+    fail_if_empty: shared.FailIfEmptyOption = False,
+    quiet: shared.QuietOption = False,
+    context_name: shared.ContextOption = None,
+    connect_timeout: shared.ConnectTimeoutOption = None,
+) -> None:
+    """Write dead letters to a file as envelopes, which publish --input json reads back. Changes nothing on the broker."""
+    from brokercli.commands.dlq_session import letter_filter_of, open_letters, recogniser_of
+    from brokercli.commands.session import streams_of
+    from brokercli.model.exit_code import ExitCode
+    from brokercli.operations.inspecting import matching
+    from brokercli.operations.letter_journal import LetterFile
+    from brokercli.terminal.interrupt import Interrupt
+    from brokercli.terminal.progress import Progress
+
+    streams = streams_of(context)
+    letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
+    with (Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session,
+          session.backend.look_letters(session.address) as reader, LetterFile(file) as kept, Progress(streams, "exported", reader.expected) as progress):
+        for found in matching(reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
+            kept.write(found)
+            progress.advance(len(found))
+    if not quiet:
+        streams.say(f"exported: {kept.count:,} letters of {session.address} to {file}; side effects: {reader.side_effects}")
+    if interrupt.requested:
+        raise typer.Exit(interrupt.exit_code)
+    if fail_if_empty and not kept.count:
+        raise typer.Exit(int(ExitCode.NOTHING_MATCHED))

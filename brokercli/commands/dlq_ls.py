@@ -1,0 +1,38 @@
+"""`brokercli dlq ls`: every destination of dead letters."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands import options as shared
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("ls")(ls)
+
+
+def ls(
+    context: typer.Context,
+    where: Annotated[str | None, typer.Argument(metavar="[BROKER]", help="Another broker than the context's: @CONTEXT/ or a URL.")] = None,
+    pattern: Annotated[list[str] | None, typer.Option("--pattern", metavar="NAME", help="Take these names for dead letters too, with * and ?.")] = None,
+    fail_if_empty: shared.FailIfEmptyOption = False,
+    output: shared.TableOption = "auto",
+    context_name: shared.ContextOption = None,
+    connect_timeout: shared.ConnectTimeoutOption = None,
+) -> None:
+    """List the destinations of dead letters with how many are pending, since when, and what feeds them. Changes nothing."""
+    from brokercli.commands.dlq_session import print_sources
+    from brokercli.commands.listing import parse_pattern
+    from brokercli.commands.session import open_broker, streams_of
+    from brokercli.model.exit_code import ExitCode
+
+    streams = streams_of(context)
+    with open_broker(parse_pattern(where), context_name, connect_timeout=connect_timeout) as broker:
+        found = list(broker.backend.dead_letter_sources(pattern or ()))
+    print_sources(streams, found, output)
+    if not found:
+        streams.say(f"no dead letters on {broker.context.name}: nothing is named like them, and nothing is dead-lettered to")
+        raise typer.Exit(int(ExitCode.NOTHING_MATCHED) if fail_if_empty else 0)

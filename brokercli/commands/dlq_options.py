@@ -1,0 +1,25 @@
+"""Which letters are meant: the options that every command about dead letters has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands.options import complete_address
+
+SourceArgument = Annotated[str | None, typer.Argument(
+    metavar="[DLQ]", autocompletion=complete_address, show_default=False,
+    help="Where the letters lie: an address, as everywhere. Without it the context's dlq, or the only one there is.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", rich_help_panel="Which letters",
+                                                  help="Only letters that died of this: a reason or an exception's class, with * and ?.")]
+OriginOption = Annotated[str | None, typer.Option("--origin", metavar="NAME", rich_help_panel="Which letters",
+                                                  help="Only letters that came from this topic, subject or queue, with * and ?.")]
+SinceOption = Annotated[str | None, typer.Option("--since", metavar="TIME", rich_help_panel="Which letters",
+                                                 help="Only letters that died since: 2h, @2026-11-23T10:00Z.")]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", rich_help_panel="Which letters", help="Only letters that died before.")]
+IdsOption = Annotated[str | None, typer.Option("--ids", metavar="FILE", rich_help_panel="Which letters",
+                                               help="Only the letters named in FILE, one a line: positions, or message ids where there are none.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it. Without this the plan is printed; on a terminal it is asked.")]
+JournalOption = Annotated[str | None, typer.Option("--journal", metavar="FILE",
+                                                   help="Keep the letters in FILE before they are touched; without it a file in the state directory.")]

@@ -1,0 +1,52 @@
+"""`brokercli dlq park`: move dead letters, as they are, out of the way."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands import dlq_options as letters
+from brokercli.commands import options as shared
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("park")(park)
+
+
+def park(
+    context: typer.Context,
+    dlq: letters.SourceArgument = None,
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", show_default=False, help="Where to put them, on the same broker.")] = "",
+    reason: letters.ReasonOption = None,
+    origin: letters.OriginOption = None,
+    since: letters.SinceOption = None,
+    until: letters.UntilOption = None,
+    ids: letters.IdsOption = None,
+    grep: shared.GrepOption = None,
+    header: shared.HeaderFilterOption = None,
+    where: shared.WhereOption = None,
+    limit: shared.LimitOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only, with exit code 8 where there is something to do.")] = False,
+    yes: letters.YesOption = False,
+    journal: letters.JournalOption = None,
+    output: shared.TableOption = "auto",
+    quiet: shared.QuietOption = False,
+    report: shared.ReportOption = None,
+    context_name: shared.ContextOption = None,
+    connect_timeout: shared.ConnectTimeoutOption = None,
+) -> None:
+    """Move dead letters to another address with everything they carry, headers of their death too.
+
+    Prints the plan and changes nothing without --yes.
+    """
+    from brokercli.commands.dlq_repair import RepairRun
+    from brokercli.commands.dlq_session import letter_filter_of
+    from brokercli.model.errors import UsageProblem
+
+    if not to:
+        raise UsageProblem("dlq park needs --to ADDRESS.", hint="for example: brokercli dlq park orders.dlq --to orders.parked --reason '*Schema*'")
+    run = RepairRun(context, "park", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, limit=limit,
+                    journal=journal, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout)
+    raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

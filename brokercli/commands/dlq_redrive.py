@@ -1,0 +1,70 @@
+"""`brokercli dlq redrive`: put dead letters back where they came from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands import dlq_options as letters
+from brokercli.commands import options as shared
+
+EXAMPLES = """[bold]Examples[/bold]
+
+brokercli dlq redrive                                  the plan: how many go where, what is left out and why
+
+brokercli dlq redrive orders.created.dlq --yes
+
+brokercli dlq redrive --reason '*Timeout*' --rate 50/s --yes
+
+brokercli dlq redrive --through "jq -c '.amount |= tonumber'" --yes"""
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("redrive", epilog=EXAMPLES)(redrive)
+
+
+def redrive(
+    context: typer.Context,
+    dlq: letters.SourceArgument = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="ADDRESS",
+                                           help="Put them there, on this broker or another, instead of where each came from.")] = None,
+    reason: letters.ReasonOption = None,
+    origin: letters.OriginOption = None,
+    since: letters.SinceOption = None,
+    until: letters.UntilOption = None,
+    ids: letters.IdsOption = None,
+    grep: shared.GrepOption = None,
+    header: shared.HeaderFilterOption = None,
+    where: shared.WhereOption = None,
+    limit: shared.LimitOption = None,
+    rate: shared.RateOption = None,
+    through: Annotated[str | None, typer.Option("--through", metavar="CMD",
+                                                help="Pass each body through CMD; a failure leaves the letter where it is.")] = None,
+    max_redrives: Annotated[int, typer.Option("--max-redrives", min=1, help="Leave letters that were put back this often already.")] = 3,
+    park: Annotated[str | None, typer.Option("--park", metavar="ADDRESS", help="Put those there instead of leaving them.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only, with exit code 8 where there is something to do.")] = False,
+    yes: letters.YesOption = False,
+    journal: letters.JournalOption = None,
+    delivery_timeout: shared.DeliveryTimeoutOption = "30s",
+    output: shared.TableOption = "auto",
+    quiet: shared.QuietOption = False,
+    report: shared.ReportOption = None,
+    context_name: shared.ContextOption = None,
+    connect_timeout: shared.ConnectTimeoutOption = None,
+) -> None:
+    """Put dead letters back: each goes home by its own account, is confirmed there, and only then counts as handled.
+
+    Prints the plan and changes nothing without --yes. What fails stays where it is; the same command goes on with it.
+    """
+    from brokercli.commands.dlq_repair import RepairRun
+    from brokercli.commands.dlq_session import letter_filter_of
+    from brokercli.operations.publishing import Rate
+    from brokercli.operations.through import Through
+
+    run = RepairRun(
+        context, "redrive", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, park=park,
+        max_redrives=max_redrives, limit=limit, rate=Rate(shared.parse_rate(rate)), through=None if through is None else Through(through), journal=journal,
+        delivery_timeout=shared.parse_seconds(delivery_timeout) or 0.0, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout)
+    raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

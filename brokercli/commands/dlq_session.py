@@ -1,0 +1,91 @@
+"""Opening a destination of dead letters, named or found."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from brokercli.backends.dead_letters import DeadLetterSource
+from brokercli.commands.listing import parse_pattern
+from brokercli.commands.session import Session, open_address, open_broker
+from brokercli.dialects.facts import Facts
+from brokercli.model.address import Address
+from brokercli.model.capability import Capability
+from brokercli.model.errors import NotFound, UsageProblem
+from brokercli.model.position import Moment, format_time, parse_position
+from brokercli.operations.filter import Filter
+from brokercli.operations.letters import LetterFilter, Recogniser, read_ids
+from brokercli.terminal.streams import Streams
+from brokercli.terminal.tables import print_table
+
+
+@contextmanager
+def open_letters(streams: Streams, text: str | None, context_name: str | None, *, connect_timeout: float | None = None) -> Iterator[Session]:
+    """Open a destination of dead letters: the one named, the context's, or the only one there is.
+
+    Several and none of them named: they are listed on standard error, and UsageProblem is raised.
+    """
+    pattern = parse_pattern(text)
+    if text is not None and pattern is not None and "*" not in pattern.name:
+        with open_address(text, context_name, "look", connect_timeout=connect_timeout) as session:
+            session.require(Capability.LOOK_LETTERS)
+            yield session
+        return
+    with open_broker(pattern, context_name, connect_timeout=connect_timeout) as broker:
+        if broker.context.dlq is not None:
+            with open_address(broker.context.dlq, context_name or broker.context.name, "look", connect_timeout=connect_timeout) as session:
+                yield session
+            return
+        found = [source for source in broker.backend.dead_letter_sources() if source.pending != 0]
+        if len(found) != 1:
+            if not found:
+                raise NotFound("No destination of dead letters with pending letters was found.",
+                               hint="name one: brokercli dlq inspect ADDRESS; brokercli dlq ls shows also the empty ones")
+            for source in found:
+                streams.say(f"  {source.address}" + (f"  {source.pending:,} pending" if source.pending is not None else ""))
+            raise UsageProblem(f"There are {len(found)} destinations of dead letters; say which.",
+                               hint=f"for example: brokercli dlq inspect {found[0].address}")
+        streams.say(f"dead letters in {found[0].address}")
+        yield Session(broker.backend, broker.backend.resolve(found[0].address, "look"), broker.context, broker.descriptor)
+
+
+def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recogniser:
+    """Return what reads the letters of an open destination."""
+    return Recogniser(session.backend, facts=Facts(dead_letter_destinations=frozenset({session.address.name})), fetch_originals=fetch_originals)
+
+
+def letter_filter_of(reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None, grep: list[str] | None = None,
+                     header: list[str] | None = None, where: str | None = None) -> LetterFilter:
+    """Compile the options. Raises UsageProblem before anything is read."""
+    records = Filter.compile(grep=grep or (), headers=header or (), where=where) if grep or header or where else None
+    return LetterFilter(records, reason, origin, _moment(since), _moment(until), None if ids is None else read_ids(ids))
+
+
+def journal_path(verb: str, source: Address, asked: str | None) -> str:
+    """Return where the letters of a run are kept: the file asked for, or a new one in the user's state directory."""
+    if asked is not None:
+        return asked
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", source.name)[:80]
+    moment = format_time(time.time_ns()).replace(":", "").partition(".")[0]
+    return str(Path(state) / "brokercli" / "journals" / f"{moment}-{verb}-{name}-{os.getpid()}.ndjson")
+
+
+def print_sources(streams: Streams, sources: list[DeadLetterSource], output: str) -> None:
+    """Print the table of `dlq ls`."""
+    print_table(streams, [{
+        "dlq": str(source.address), "resource": source.resource, "messages": source.depth, "pending": source.pending,
+        "oldest": None if source.oldest is None else format_time(source.oldest), "feeds": ", ".join(source.feeds), "found by": source.found_by,
+        **({"remarks": "; ".join(source.remarks)} if output == "json" or any(each.remarks for each in sources) else {}),
+    } for source in sources], output=output)
+
+
+def _moment(text: str | None) -> int | None:
+    if text is None:
+        return None
+    position = parse_position(text if text.startswith("@") else f"@-{text}" if re.fullmatch(r"(\d+(\.\d+)?(ms|[smhdw]))+", text) else f"@{text}")
+    return position.nanoseconds if isinstance(position, Moment) else None

@@ -1,0 +1,55 @@
+"""Letters on disk before anything is done to them: envelopes, so that `publish --input json` puts them back into the DLQ."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from brokercli.backends.envelope import encode_record
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.errors import LocalIO
+
+
+class LetterFile:
+    """An append-only file of envelopes, one a line, for its owner only. What `write` returned from is on the disk."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Begin the file. Raises LocalIO where it exists already or cannot be written."""
+        self.path = str(path)
+        self.count = 0
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as problem:
+            raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. Nothing was changed.", hint="name a file that does not exist yet") from None
+
+    def write(self, letters: Sequence[DeadLetter]) -> None:
+        """Append letters. Raises LocalIO, with as much as was written left in the file, when the disk is full."""
+        self.write_lines([encode_record(letter.record) for letter in letters])
+
+    def write_lines(self, lines: Sequence[bytes]) -> None:
+        """Append envelopes that are encoded already."""
+        data = memoryview(b"".join(line + b"\n" for line in lines))
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data):]
+            os.fsync(self._descriptor)
+        except OSError as problem:
+            raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. What was not written was not touched.") from None
+        self.count += len(lines)
+
+    def close(self) -> None:
+        """Let go of the file; one that holds nothing is removed. May be called twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            if not self.count:
+                Path(self.path).unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

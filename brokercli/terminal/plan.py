@@ -1,0 +1,38 @@
+"""How the plan of a redrive, a drop or a park reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Protocol
+
+from brokercli.terminal.streams import Streams
+from brokercli.terminal.tables import check_output, print_json, print_table
+
+
+class Counted(Protocol):
+    """A plan; see `operations/redriving.py`."""
+
+    letters: int
+    destinations: Counter[str]
+    left: Counter[str]
+    stripped: Counter[str]
+    lost: Counter[str]
+    derived: Counter[str]
+
+
+def print_plan(streams: Streams, verb: str, source: str, plan: Counted, output: str = "auto") -> None:
+    """Print where how many letters go, what is left and why, what is taken off; one JSON object with `json`."""
+    check_output(output)
+    if output == "json":
+        print_json(streams, [{"verb": verb, "dlq": source, "letters": plan.letters, "destinations": dict(plan.destinations), "left": dict(plan.left),
+                              "stripped": dict(plan.stripped), "lost": dict(plan.lost), "derived": dict(plan.derived)}])
+        return
+    print_table(streams, [{"to": name, "messages": count} for name, count in plan.destinations.most_common()]
+                + [{"to": f"stays: {reason}", "messages": count} for reason, count in plan.left.most_common()])
+    for title, counts in (("home read from", plan.derived), ("taken off", plan.stripped), ("cannot be put back as it was", plan.lost)):
+        if counts:
+            streams.say(f"{title}: " + ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(12)))
+    if plan.destinations and verb == "redrive":
+        streams.say("letters that go back come after what was published meanwhile; on a compacted topic an older value replaces a newer one of its key")
+    if not plan.destinations:
+        streams.say(f"nothing to {verb} in {source}")
