@@ -113,7 +113,7 @@ class RabbitMQBatch(Batch):
             headers = decode_table(table)[0]
         place["redelivered"] = delivery.redelivered
         return Record("rabbitmq", place, position, time_of(properties.get("timestamp")),
-                      Message(body=delivery.body, headers=headers, route=routing_key, properties=properties, origin="rabbitmq"))
+                      Message(body=delivery.body, headers=headers, id=_message_id(properties), route=routing_key, properties=properties, origin="rabbitmq"))
 
     def select(self, indices: Sequence[int]) -> RabbitMQBatch:
         deliveries = self._deliveries
@@ -124,6 +124,11 @@ def _describe(fixed: bytes) -> tuple[dict[str, Any], str | None]:
     properties = decode_properties(fixed)
     time = time_of(properties.get("timestamp"))
     return {name: encode_value(value) for name, value in properties.items()}, None if time is None else format_time(time)
+
+
+def _message_id(properties: dict[str, HeaderValue]) -> str | None:
+    value = properties.get("message_id")
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else None
 
 
 def _without_offset(table: bytes) -> tuple[tuple[Header, ...], int | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
+from pika.exceptions import ChannelClosedByClient
+
 from brokercli.backends.contract import Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
@@ -109,8 +111,8 @@ class StreamReader(Reader):
         self._handover.fail(NotFound(f"The stream {self._stream} was deleted, or lost its copy on this node, while it was being read."))
 
     def _failed(self, problem: BaseException) -> None:
-        # with the whole connection gone, `restored` or `given_up` follows
-        if not self._closed and self._link.live is not None and self._link.live.is_open:
+        # with the whole connection gone, `restored` or `given_up` follows; a channel that we closed is no failure
+        if not self._closed and not isinstance(problem, ChannelClosedByClient) and self._link.live is not None and self._link.live.is_open:
             self._handover.fail(translate(problem, f"reading the stream {self._stream}", self._link.where))
 
     def delivered(self, deliveries: list[Delivery]) -> None:
