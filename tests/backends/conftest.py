@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_topics import Topics
+from tests.backends.nats_streams import Streams
 
 
 @pytest.fixture
 def topics(kafka_address: str) -> Iterator[Topics]:
     """Topics of one's own on the Kafka that all tests share."""
     made = Topics(kafka_address)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def guarded_kafka(servers: Callable[..., GuardedKafka]) -> GuardedKafka:
+    """A Kafka with logins, TLS and permissions, for this worker."""
+    return servers(GuardedKafka)
+
+
+@pytest.fixture
+def guarded_topics(guarded_kafka: GuardedKafka) -> Iterator[Topics]:
+    """Topics of one's own on it, made by somebody who may."""
+    made = Topics(guarded_kafka.address)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def streams(nats_address: str) -> Iterator[Streams]:
+    """Streams of one's own on the NATS that all tests share."""
+    made = Streams(nats_address)
     yield made
     made.close()

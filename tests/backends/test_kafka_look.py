@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from brokercli.backends.contract import Reader
 from brokercli.backends.kafka import look as look_module
 from brokercli.model.address import Address
 from brokercli.model.errors import NotFound, OutOfRange, UsageProblem
@@ -240,18 +241,23 @@ def test_a_finished_topic_has_nothing_to_note(topics: Topics, ten: Address) -> N
     assert list(reader.notes) == []
 
 
-def test_a_compacted_topic_ends_whatever_is_missing(topics: Topics) -> None:
-    topic = topics.make(cleanup_policy="compact", segment_ms="100", min_cleanable_dirty_ratio="0.01", max_compaction_lag_ms="200", delete_retention_ms="0")
-    producer = topics.producer()
+def test_a_compacted_topic_ends_whatever_is_missing(guarded_topics: Topics) -> None:
+    topics = guarded_topics
+    topic = topics.make(cleanup_policy="compact", segment_bytes="1048576", min_cleanable_dirty_ratio="0.01")
+    producer = topics.producer(linger_ms=0)
     for number in range(300):
-        producer.produce(topic.name, b"%d" % number, key=b"k%d" % (number % 3), timestamp=1_700_000_000_000 + number)
-        if number % 50 == 49:
-            assert producer.flush(10) == 0
-            time.sleep(0.11)  # a segment is rolled by the next record that comes after segment.ms
-    records = topics.read(topic)
-    assert [record.message.body for record in records][-3:] == [b"297", b"298", b"299"]
+        # three segments and a bit; the last is never compacted
+        producer.produce(topic.name, b"%d" % number + bytes(13_000), key=b"k%d" % (number % 3))
+        producer.poll(0)
+    assert producer.flush(10) == 0
+    deadline = time.monotonic() + 30
+    while len(records := topics.read(topic)) == 300 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(records) < 300
     offsets = [int(record.place["offset"] or 0) for record in records]
-    assert offsets == sorted(offsets)
+    assert offsets == sorted(set(offsets))
+    assert offsets[-1] == 299
+    assert [record.position for record in everything(topics.look(topic, Last(2)))] == ["0:298", "0:299"]
 
 
 def test_records_deleted_while_they_are_read_are_an_error_and_not_an_end(topics: Topics) -> None:
@@ -270,13 +276,21 @@ def test_a_topic_deleted_while_it_is_followed_is_an_error(topics: Topics, ten: A
     reader = topics.look(ten, follow=True)
     assert reader.read(20) is not None
     topics.delete(ten)
-    deadline = time.monotonic() + 30
     with pytest.raises(NotFound):
-        while time.monotonic() < deadline:
-            reader.read(1)
+        follow(reader, 30)
 
 
 # --- following
+
+def follow(reader: Reader, seconds: float) -> list[bytes]:
+    """Return the first bodies that come."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        batch = reader.read(1)
+        if batch is not None:
+            return batch.bodies()
+    return []
+
 
 def test_following_from_the_end_shows_what_comes_and_nothing_before(topics: Topics, ten: Address) -> None:
     reader = topics.look(ten, End(), follow=True)
@@ -296,19 +310,14 @@ def test_partitions_added_while_following_are_read_from_their_start(topics: Topi
     assert reader.read(0) is None
     topics.add_partitions(topic, 3)
     topics.fill(topic, [b"in the new one"], 2)
-    deadline = time.monotonic() + 30
-    found: list[bytes] = []
-    while not found and time.monotonic() < deadline:
-        batch = reader.read(1)
-        found += batch.bodies() if batch else []
-    assert found == [b"in the new one"]
+    assert follow(reader, 30) == [b"in the new one"]
 
 
 def test_looking_leaves_no_group_and_no_offset_behind(topics: Topics, ten: Address) -> None:
     with topics.look(ten) as reader:
         everything(reader)
     groups = {group.group_id for group in topics.admin.list_consumer_groups(request_timeout=10).result().valid}
-    assert not any("brokercli" in group for group in groups)
+    assert "brokercli-look" not in groups
 
 
 def test_two_looks_at_once_do_not_disturb_each_other(topics: Topics, ten: Address) -> None:
@@ -323,6 +332,16 @@ def test_two_looks_at_once_do_not_disturb_each_other(topics: Topics, ten: Addres
     second.close()
     with backend.look(ten, ALL) as third:
         assert len(everything(third)) == 10
+
+
+def test_looks_follow_one_another_on_one_connection(topics: Topics) -> None:
+    topic = interleaved(topics, [list(range(1000, 1100)), list(range(100)), list(range(100))])
+    backend = topics.backend()
+    for _ in range(20):
+        with backend.look(topic, Span(Last(70), End())) as newest:
+            assert len(everything(newest)) == 70
+        with backend.look(topic, ALL) as whole:
+            assert len(everything(whole)) == 300
 
 
 def test_a_look_may_be_closed_in_the_middle_and_twice(topics: Topics, ten: Address) -> None:

@@ -196,7 +196,8 @@ def test_a_topic_that_is_nearly_right_is_suggested(topics: Topics) -> None:
     assert topic.name in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("text", ["queue:orders", "subject:orders", "stream:orders", "exchange:orders/key", "topic:or ders", "topic:a/b", "topic:..", "topic:" + "x" * 250])
+@pytest.mark.parametrize("text", ["queue:orders", "subject:orders", "stream:orders", "exchange:orders/key", "topic:or ders", "topic:a/b", "topic:..",
+                                  "topic:" + "x" * 250])
 def test_what_cannot_be_a_topic_is_a_usage_problem(topics: Topics, text: str) -> None:
     with pytest.raises(UsageProblem):
         topics.backend().resolve(parse_address(text), "publish")

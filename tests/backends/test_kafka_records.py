@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from brokercli.backends.contract import Publisher
 from brokercli.backends.envelope import decode_envelope, encode_record
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.records import write_strings, write_time
-from brokercli.backends.contract import Publisher
 from brokercli.model.address import Address
 from brokercli.model.message import Message
 from brokercli.model.position import Number, Span, format_time

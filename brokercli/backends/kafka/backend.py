@@ -36,6 +36,7 @@ class KafkaBackend(Backend):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.notes = [f"the login for {connection} travels without TLS"] if connection.password is not None and connection.tls is None else []
         self._troubles = Troubles()
         self._consumer: Consumer = self._open_consumer(self._troubles)
         self._administrator: AdminClient | None = None
@@ -83,7 +84,7 @@ class KafkaBackend(Backend):
         answer = request_settings(self._admin(), destination.name, self._connection.connect_timeout)
         settings = read_settings(answer, self._connection.connect_timeout)
         publisher = KafkaPublisher(self._connection, destination.name, policy, settings)
-        publisher.notes += self._check_replicas(destination.name, settings)
+        publisher.notes += [*self.notes, *self._check_replicas(destination.name, settings)]
         return publisher
 
     def _check_replicas(self, name: str, settings: TopicSettings) -> list[str]:
@@ -107,7 +108,9 @@ class KafkaBackend(Backend):
             offsets = Offsets(consumer, source.name, self._connection.connect_timeout)
             last = partial(newest, consumer=consumer, offsets=offsets, troubles=troubles, patience=LOST_SECONDS)
             starts, ends = locate(span, partitions, offsets, last)
-            return KafkaReader(consumer, offsets, starts, ends, troubles, give_back)
+            reader = KafkaReader(consumer, offsets, starts, ends, troubles, give_back)
+            reader.notes += self.notes
+            return reader
         except BaseException:
             give_back()
             raise

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from brokercli.backends.kafka.diagnose import probe
-from brokercli.model.connection import Connection
+from brokercli.model.connection import TLS, Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
 DEFAULT_PORT = 9092
@@ -60,8 +61,20 @@ def _host_and_port(host: str, port: int | None) -> str:
     return f"[{host}]:{port or DEFAULT_PORT}" if ":" in host and not host.startswith("[") else f"{host}:{port or DEFAULT_PORT}"
 
 
+def check_files(tls: TLS | None) -> None:
+    """Raise UsageProblem that names a file of certificates or keys that cannot be read; OpenSSL would not."""
+    for path in (tls.ca, tls.certificate, tls.key) if tls is not None else ():
+        if path is not None:
+            try:
+                with Path(path).open("rb"):
+                    pass
+            except OSError as problem:
+                raise UsageProblem(f"{path} cannot be read: {problem.strerror}.", hint="brokercli context show says where the path comes from") from None
+
+
 def _security(connection: Connection) -> dict[str, Any]:
     tls, password = connection.tls, connection.password
+    check_files(tls)
     sasl = connection.mechanism is not None or password is not None or connection.user is not None or connection.token is not None
     settings: dict[str, Any] = {"security.protocol": ("sasl_" if sasl else "") + ("plaintext" if tls is None else "ssl")}
     if tls is not None:
@@ -120,7 +133,7 @@ def open_handle(handle: Callable[..., Any], connection: Connection, settings: di
     opened = create(handle, settings)
     deadline = monotonic() + connection.connect_timeout
     # the last part is for finding out why
-    give_up = deadline - connection.connect_timeout / 4
+    give_up = deadline - connection.connect_timeout * 0.3
     wait = 0.03
     while True:
         try:

@@ -43,12 +43,15 @@ def probe(host: str, port: int, tls: TLS | None, seconds: float) -> Finding | No
 def _plain(host: str, port: int, deadline: float) -> None:
     with _open(host, port, deadline) as connection:
         answer = _ask(connection, _API_VERSIONS, 0, b"", deadline)
+        hung_up = not answer and not _is_open(connection)
         if answer[4:8] == b"\0\0\0\1":
             _login(connection, deadline)
             return
     if answer.startswith(_TLS_RECORDS) or _speaks_tls(host, port, deadline):
         raise Finding("it wants TLS", "write kafkas:// instead of kafka://")
     _banner(answer)
+    if hung_up:
+        raise Finding("it closes every connection", "a proxy whose broker is away looks like this; brokercli doctor tries each step")
     with _open(host, port, deadline) as connection:
         connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
         _banner(_receive(connection, 5, deadline))
@@ -84,7 +87,8 @@ def _encrypted(host: str, port: int, tls: TLS, deadline: float) -> None:
 
 
 def _login(connection: socket.socket, deadline: float) -> None:
-    name = b"NONE"
+    # no login follows; for a mechanism that it does not have the broker takes its time
+    name = b"PLAIN"
     answer = _ask(connection, _SASL_HANDSHAKE, 1, struct.pack(">h", len(name)) + name, deadline)
     # an error code, then the names of the mechanisms; a listener without SASL answers ILLEGAL_SASL_STATE and no names
     if len(answer) < 14 or (count := struct.unpack_from(">i", answer, 10)[0]) < 1:
@@ -124,12 +128,22 @@ def _open(host: str, port: int, deadline: float) -> socket.socket:
     return connection
 
 
+def _is_open(connection: socket.socket) -> bool:
+    try:
+        connection.settimeout(0)
+        return connection.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
 def _left(deadline: float) -> float:
     left = deadline - monotonic()
     if left <= 0:
         raise TimeoutError
     # each question gets a part, so that one silence leaves time for the next
-    return max(0.05, left / 3)
+    return max(0.05, left / 2)
 
 
 def _ask(connection: socket.socket, key: int, version: int, body: bytes, deadline: float) -> bytes:

@@ -54,6 +54,8 @@ class KafkaReader(Reader):
         self.notes: list[str] = []
         self._known = set(starts)
         self._look_for_partitions = monotonic() + NEW_PARTITIONS_SECONDS
+        self._passed: set[int] = set()
+        """Partitions of which the client said, since the last batch, that it has passed the end."""
         self._held_back: set[int] = set()
         """Partitions of which an open transaction was told."""
         self._open = {partition for partition in starts if ends is None or starts[partition] < ends[partition]}
@@ -101,7 +103,7 @@ class KafkaReader(Reader):
         if self._ends is None:
             self._note_open_transaction(partition, offset)
         elif offset >= self._ends[partition]:
-            self._open.discard(partition)
+            self._passed.add(partition)
 
     def _failure_of(self, error: KafkaError) -> BrokercliError:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
@@ -109,16 +111,17 @@ class KafkaReader(Reader):
         return translate(error, "reading", self._topic)
 
     def _up_to_the_end(self, messages: list[Stored], ends: dict[int, int]) -> list[Stored]:
-        done = [place for place in self._consumer.position([TopicPartition(self._topic, partition) for partition in self._open])
-                if place.offset >= ends[place.partition]]
+        done, self._passed = self._passed & self._open, set()
+        done.update(place.partition for place in self._consumer.position([TopicPartition(self._topic, partition) for partition in self._open])
+                    if place.offset >= ends[place.partition])
         if not done:
             return messages
-        self._open.difference_update(place.partition for place in done)
+        self._open -= done
         if self._open:
-            # they would fill the queue with what comes after the end
-            self._consumer.pause([TopicPartition(self._topic, place.partition) for place in done])
-        for place in done:
-            self._note_open_transaction(place.partition, ends[place.partition])
+            # they would fill the queue with what comes after the end; a pause would outlive this look, and stop the next one
+            self._consumer.incremental_unassign([TopicPartition(self._topic, partition) for partition in done])
+        for partition in done:
+            self._note_open_transaction(partition, ends[partition])
         return [message for message in messages if message.offset() < ends[message.partition()]]
 
     def _note_open_transaction(self, partition: int, offset: int) -> None:

@@ -17,7 +17,6 @@ from confluent_kafka import Producer
 
 from brokercli.model.receipt import Verdict
 
-_NEVER = "it never left: there was no broker to send it to in time"
 _PERHAPS = "given up before the broker confirmed it"
 
 
@@ -46,8 +45,8 @@ class Sent:
         self._failed[partition] += 1
 
 
-def never_sent(sent: Sent, producer: Producer) -> Iterator[tuple[int, Verdict, str]]:
-    """Yield index, verdict and reason of each message that was given up. Waits for statistics newer than the giving up."""
+def never_sent(sent: Sent, producer: Producer, why: str) -> Iterator[tuple[int, Verdict, str]]:
+    """Yield index, verdict and reason of each message that was given up; `why` is why it was. Waits for statistics newer than the giving up."""
     if not sent._given_up:
         return
     sent._latest = None
@@ -62,7 +61,7 @@ def never_sent(sent: Sent, producer: Producer) -> Iterator[tuple[int, Verdict, s
         for index in indices[:at]:
             yield index, Verdict.UNKNOWN, _PERHAPS
         for index in indices[at:]:
-            yield index, Verdict.REFUSED, _NEVER
+            yield index, Verdict.REFUSED, f"it never left: {why}"
     sent._given_up.clear()
 
 

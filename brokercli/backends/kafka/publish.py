@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic, time
 from types import MethodType
 from typing import Any
@@ -12,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
 from brokercli.backends.kafka.convert import CannotCarry, to_kafka
-from brokercli.backends.kafka.failures import judge, lost_for_good
+from brokercli.backends.kafka.failures import judge, lost_for_good, translate
 from brokercli.backends.kafka.never_sent import Sent, never_sent
 from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.connection import Connection
@@ -56,6 +57,9 @@ class KafkaPublisher(Publisher):
             self.notes.append(f"{topic} stamps its own time on messages (message.timestamp.type=LogAppendTime); the time given is lost")
         self._news = Receipts()
         self._accepted = 0
+        self._withheld = 0
+        """Accepted messages that were never produced, or may not have been; they had their verdict at once."""
+        self._doubtful: set[int] = set()
         self._again: list[tuple[int, Any]] = []
         self._attempts: dict[int, int] = {}
         self._progress = monotonic()
@@ -87,57 +91,82 @@ class KafkaPublisher(Publisher):
             "statistics.interval.ms": Sent.INTERVAL_MILLISECONDS, "stats_cb": self._sent.note,
             "error_cb": self._troubles.note}, self._troubles, self._topic)
         # the second answer makes librdkafka ask for its producer id now; it would get round to it after 500 ms
-        self._producer.list_topics(self._topic, timeout=self._connection.connect_timeout)
+        try:
+            self._producer.list_topics(self._topic, timeout=self._connection.connect_timeout)
+        except KafkaException as problem:
+            raise translate(problem.args[0], "asking for", self._topic) from None
 
     def send(self, messages: Sequence[Message]) -> int:
         produce, report, topic = self._ready().produce, self._report, self._topic
         index = first = self._accepted
-        for message in messages:
-            try:
-                value, key, headers, partition, timestamp = to_kafka(message)
-                if key is None and self._settings.needs_key:
-                    raise CannotCarry("the topic is compacted and takes no message without a key")
-                produce(topic, value, key, partition, MethodType(report, index), None, timestamp, headers)
-            except BufferError:
-                break
-            except CannotCarry as problem:
-                self._refuse(index, str(problem))
-            except KafkaException as problem:
-                self._refuse(index, judge(problem.args[0])[1])
-            else:
-                self._produced += 1
-                if 0 < timestamp < self._oldest_kept:
-                    self._note_old_times()
+        withheld = self._withheld
+        try:
+            for message in messages:
+                try:
+                    value, key, headers, partition, timestamp = to_kafka(message)
+                    if key is None and self._settings.needs_key:
+                        raise CannotCarry("the topic is compacted and takes no message without a key")
+                    produce(topic, value, key, partition, MethodType(report, index), None, timestamp, headers)
+                    if 0 < timestamp < self._oldest_kept:
+                        self._note_old_times()
+                except BufferError:
+                    break
+                except CannotCarry as problem:
+                    self._withhold(index, Verdict.REFUSED, str(problem))
+                except KafkaException as problem:
+                    if problem.args[0].code() == KafkaError._FATAL:
+                        break
+                    self._withhold(index, Verdict.REFUSED, judge(problem.args[0])[1])
+                index += 1
+                if not index % _SERVE_EVERY:
+                    self._dispatch(self._producer.poll, 0)
+        except BaseException:
+            self._doubt(index)
             index += 1
-            if not index % _SERVE_EVERY:
-                self._accepted = index
-                self._producer.poll(0)
-        self._accepted = index
+            raise
+        finally:
+            self._accepted = index
+            self._produced += index - first - (self._withheld - withheld)
         return index - first
 
     def send_bodies(self, bodies: Sequence[bytes]) -> int:
         _, key, headers, partition, timestamp = self._template
         if (key is None and self._settings.needs_key) or 0 < timestamp < self._oldest_kept:
-            template = self._policy.template
-            return self.send([Message(body, template.key, template.headers, template.id, template.time, template.partition, None,
-                                      template.properties, template.origin) for body in bodies])
+            return self.send([replace(self._policy.template, body=body) for body in bodies])
         produce, report, topic = self._ready().produce, self._report, self._topic
         index = first = self._accepted
-        for body in bodies:
-            try:
-                produce(topic, body, key, partition, MethodType(report, index), None, timestamp, headers)
-            except BufferError:
-                break
-            except KafkaException as problem:
-                self._refuse(index, judge(problem.args[0])[1])
-            else:
-                self._produced += 1
+        withheld = self._withheld
+        try:
+            for body in bodies:
+                try:
+                    produce(topic, body, key, partition, MethodType(report, index), None, timestamp, headers)
+                except BufferError:
+                    break
+                except KafkaException as problem:
+                    if problem.args[0].code() == KafkaError._FATAL:
+                        break
+                    self._withhold(index, Verdict.REFUSED, judge(problem.args[0])[1])
+                index += 1
+                if not index % _SERVE_EVERY:
+                    self._dispatch(self._producer.poll, 0)
+        except BaseException:
+            self._doubt(index)
             index += 1
-            if not index % _SERVE_EVERY:
-                self._accepted = index
-                self._producer.poll(0)
-        self._accepted = index
+            raise
+        finally:
+            self._accepted = index
+            self._produced += index - first - (self._withheld - withheld)
         return index - first
+
+    def _withhold(self, index: int, verdict: Verdict, reason: str) -> None:
+        """Give its verdict to a message that is accepted and not among those produced."""
+        self._withheld += 1
+        self._news.count(Receipt(index, verdict, reason=reason))
+
+    def _doubt(self, index: int) -> None:
+        """Take in that we were stopped (a second Ctrl-C) while sending a message: it may or may not be on its way."""
+        self._doubtful.add(index)
+        self._withhold(index, Verdict.UNKNOWN, "interrupted while it was being sent")
 
     def _ready(self) -> Any:
         if self._renew:
@@ -150,15 +179,19 @@ class KafkaPublisher(Publisher):
         self._oldest_kept = 0
         self.notes.append(f"{self._topic} deletes what is older than its retention.ms by its own time; messages that keep their old time may be deleted soon")
 
-    def _refuse(self, index: int, reason: str) -> None:
-        self._news.count(Receipt(index, Verdict.REFUSED, reason=reason))
-
     def _report(self, index: int, error: KafkaError | None, message: Any) -> None:
+        if index in self._doubtful:
+            return
         if error is None:
             self._news.confirmations.append(Receipt(index, Verdict.CONFIRMED, f"{message.partition()}:{message.offset()}"))
             return
+        try:
+            code = error.code()
+        except SystemError as problem:
+            # the client raises a fatal error into whatever runs next, which is this; what is done here must be done
+            self._note_fatal(problem)
+            code = error.code()
         self._failed += 1
-        code = error.code()
         if code == KafkaError._INVALID_DIFFERENT_RECORD and self._attempts.get(index, 0) < _ATTEMPTS:
             # its batch was refused for a neighbour's sake
             self._attempts[index] = self._attempts.get(index, 0) + 1
@@ -172,8 +205,27 @@ class KafkaPublisher(Publisher):
         verdict, reason = judge(error)
         self._news.count(Receipt(index, verdict, reason=reason))
 
+    def _dispatch(self, call: Callable[[float], int], timeout: float) -> None:
+        """Run the delivery callbacks that are due."""
+        try:
+            call(timeout)
+        except (KafkaException, SystemError) as problem:
+            self._note_fatal(problem)
+        except BaseException:
+            # a second Ctrl-C, perhaps at the start of a callback that then never said that its message failed
+            self._failed += 1
+            self._news.count(Receipt(-1, Verdict.UNKNOWN, reason="interrupted while its verdict came"))
+            raise
+
+    def _note_fatal(self, problem: BaseException) -> None:
+        cause = problem if isinstance(problem, KafkaException) else problem.__cause__
+        if isinstance(cause, KafkaException):
+            self._troubles.fatal = cause.args[0]
+        elif self._troubles.fatal is None:
+            raise problem
+
     def _serve(self, timeout: float) -> None:
-        self._producer.poll(timeout)
+        self._dispatch(self._producer.poll, timeout)
         confirmed = self._produced - self._failed - len(self._producer)
         if confirmed > self._reported:
             self._news.confirmed += confirmed - self._reported
@@ -187,7 +239,7 @@ class KafkaPublisher(Publisher):
             except BufferError:
                 break
             except KafkaException as problem:
-                self._refuse(index, judge(problem.args[0])[1])
+                self._news.count(Receipt(index, Verdict.REFUSED, reason=judge(problem.args[0])[1]))
             else:
                 self._produced += 1
             self._sent.reordered = True
@@ -214,7 +266,7 @@ class KafkaPublisher(Publisher):
         deadline = monotonic() + timeout
         self._serve(0)
         while self.in_flight and self._troubles.fatal is None and (remaining := deadline - monotonic()) > 0:
-            self._producer.flush(min(remaining, 0.5))
+            self._dispatch(self._producer.flush, min(remaining, 0.5))
             self._serve(0)
         if self.in_flight or self._troubles.fatal is not None:
             self._give_up()
@@ -227,12 +279,13 @@ class KafkaPublisher(Publisher):
         """
         self._renew = True
         for index, _ in self._again:
-            self._refuse(index, "refused together with an invalid neighbour in its batch")
+            self._news.count(Receipt(index, Verdict.REFUSED, reason="refused together with an invalid neighbour in its batch"))
         self._again = []
         self._producer.purge()
         while self.in_flight:
             self._serve(0.05)
-        for index, verdict, reason in never_sent(self._sent, self._producer):
+        fatal = self._troubles.fatal
+        for index, verdict, reason in never_sent(self._sent, self._producer, "there was no broker to send it to in time" if fatal is None else fatal.str()):
             self._news.count(Receipt(index, verdict, reason=reason))
 
     @property

@@ -1,0 +1,277 @@
+"""Each way a connection to Kafka can fail is told apart, in time, in one sentence with a next step; and no secret is said."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+
+from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.backends.kafka.connect import FORBIDDEN_OPTIONS, OUR_OPTIONS
+from brokercli.model.address import Address
+from brokercli.model.connection import TLS, Connection, Secret
+from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
+from brokercli.model.position import End, Span, Start
+from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
+from tests.backends.kafka_topics import Topics, bodies, everything
+from tests.brokers.kafka import PASSWORD, USER
+from tests.brokers.server import HOST, free_port
+
+TIMEOUT = 2.0
+
+
+def to(port: int, host: str = HOST, **options: object) -> Connection:
+    scheme = "kafkas" if options.get("tls") else "kafka"
+    return Connection(scheme, ((host, port),), connect_timeout=TIMEOUT, **options)  # type: ignore[arg-type]
+
+
+def failure(connection: Connection) -> BrokercliError:
+    """Return how opening it fails; the sentence is one, and there is a hint."""
+    begin = time.monotonic()
+    with pytest.raises(BrokercliError) as caught:
+        KafkaBackend(connection)
+    assert time.monotonic() - begin < TIMEOUT + 1, "the connect timeout was not kept"
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+    return caught.value
+
+
+@contextmanager
+def speaking(greeting: bytes | None, answer: bytes | None = None) -> Iterator[int]:
+    """Listen on a port: greet whoever comes (None: hang up), then answer what is asked (None: never)."""
+    with socket.create_server((HOST, 0)) as server:
+        def serve() -> None:
+            connections = []
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                if greeting is None:
+                    connection.close()
+                    continue
+                connections.append(connection)
+                connection.sendall(greeting)
+                if answer is not None:
+                    connection.recv(1024)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def test_a_closed_port() -> None:
+    problem = failure(to(free_port()))
+    assert isinstance(problem, Unreachable)
+    assert "connection refused" in str(problem)
+
+
+def test_a_port_that_says_nothing() -> None:
+    with speaking(b"") as port:
+        problem = failure(to(port))
+    assert isinstance(problem, Unreachable)
+    assert "no answer within 2 s" in str(problem)
+
+
+@pytest.mark.parametrize(("greeting", "answer", "name"), [
+    (b'INFO {"server_id":"x"}\r\n', None, "NATS"), (b"", b"AMQP\0\0\x09\x01", "AMQP"), (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP"),
+    (b"SSH-2.0-x\r\n", None, "SSH"), (b"220 mail.example\r\n", None, "does not speak Kafka")])
+def test_a_port_that_speaks_something_else(greeting: bytes, answer: bytes | None, name: str) -> None:
+    with speaking(greeting, answer) as port:
+        problem = failure(to(port))
+    assert isinstance(problem, Unreachable)
+    assert name in str(problem)
+
+
+def test_a_port_that_hangs_up() -> None:
+    with speaking(None) as port:
+        problem = failure(to(port))
+    assert isinstance(problem, Unreachable)
+    assert "closes every connection" in str(problem)
+
+
+def test_an_unknown_host() -> None:
+    problem = failure(to(9092, "no-such-host.invalid"))
+    assert isinstance(problem, Unreachable)
+    assert "no host no-such-host.invalid" in str(problem)
+
+
+def test_tls_where_there_is_none(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.port, tls=TLS()))
+    assert isinstance(problem, Unreachable)
+    assert "without TLS" in str(problem)
+    assert "kafka://" in (problem.hint or "")
+
+
+def test_no_tls_where_there_is(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.ports["tls"]))
+    assert isinstance(problem, Unreachable)
+    assert "TLS" in str(problem)
+    assert "kafkas://" in (problem.hint or "")
+
+
+def test_a_certificate_nobody_vouches_for(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.ports["tls"], "localhost", tls=TLS()))
+    assert isinstance(problem, NotAuthorised)
+    assert "certificate" in str(problem)
+    assert "tls.ca" in (problem.hint or "")
+
+
+def test_a_certificate_for_another_name(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.ports["tls"], HOST, tls=TLS(ca=guarded_kafka.authority)))
+    assert isinstance(problem, NotAuthorised)
+    assert "not valid for '127.0.0.1'" in str(problem)
+
+
+@pytest.mark.parametrize("insecure", [False, True], ids=["verified", "insecure"])
+def test_tls_works_with_the_right_name_and_authority_or_without_any_when_asked(guarded_kafka: GuardedKafka, insecure: bool) -> None:
+    tls = TLS(insecure=True) if insecure else TLS(ca=guarded_kafka.authority)
+    with KafkaBackend(to(guarded_kafka.ports["tls"], "localhost", tls=tls)) as backend:
+        assert list(backend.list()) is not None
+
+
+def test_a_missing_file_of_certificates_is_named(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.ports["tls"], "localhost", tls=TLS(ca="/nowhere/ca.pem")))
+    assert isinstance(problem, UsageProblem)
+    assert "/nowhere/ca.pem" in str(problem)
+
+
+@pytest.mark.parametrize(("user", "password"), [(USER, "wrong-secret"), ("nobody", "wrong-secret")])
+def test_a_wrong_login(guarded_kafka: GuardedKafka, user: str, password: str) -> None:
+    problem = failure(to(guarded_kafka.ports["login"], user=user, password=Secret(password)))
+    assert isinstance(problem, NotAuthorised)
+    assert user in str(problem)
+    assert "wrong-secret" not in f"{problem} {problem.hint}"
+
+
+def test_a_mechanism_that_is_not_offered(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.ports["login"], user=USER, password=Secret(PASSWORD), mechanism="SCRAM-SHA-512"))
+    assert isinstance(problem, NotAuthorised)
+    assert "does not offer SCRAM-SHA-512; it offers PLAIN" in str(problem)
+
+
+def test_no_login_where_one_is_wanted(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.ports["login"]))
+    assert isinstance(problem, NotAuthorised)
+    assert "wants a login (PLAIN)" in str(problem)
+
+
+def test_a_login_where_none_is_known(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.port, user=USER, password=Secret(PASSWORD)))
+    assert isinstance(problem, NotAuthorised)
+    assert "knows no login" in str(problem)
+
+
+def test_a_mechanism_that_the_client_does_not_have() -> None:
+    with pytest.raises(UsageProblem, match="Kerberos"):
+        KafkaBackend(to(9092, user=USER, password=Secret(PASSWORD), mechanism="GSSAPI"))
+
+
+def test_the_right_login_works_and_says_that_it_travels_in_the_open(guarded_kafka: GuardedKafka) -> None:
+    with KafkaBackend(to(guarded_kafka.ports["login"], user=USER, password=Secret(PASSWORD))) as backend:
+        assert list(backend.list()) is not None
+        assert "without TLS" in backend.notes[0]
+
+
+def test_one_host_that_answers_among_several_is_enough(kafka_address: str) -> None:
+    host, _, port = kafka_address.rpartition(":")
+    with KafkaBackend(replace(to(0), hosts=((HOST, free_port()), (host, int(port))))) as backend:
+        assert list(backend.list()) is not None
+
+
+@pytest.mark.parametrize("option", sorted(FORBIDDEN_OPTIONS | OUR_OPTIONS))
+def test_options_that_run_code_or_break_promises_are_refused_before_anything_is_opened(option: str) -> None:
+    with pytest.raises(UsageProblem, match=option.replace(".", r"\.")):
+        KafkaBackend(to(free_port(), options={option: "x"}))
+
+
+def test_an_option_that_does_not_exist_is_a_usage_problem() -> None:
+    with pytest.raises(UsageProblem, match=r"no\.such\.option"):
+        KafkaBackend(to(free_port(), options={"no.such.option": "1"}))
+
+
+def test_an_option_that_is_allowed_reaches_the_client(topics: Topics) -> None:
+    connection = replace(topics.connection, options={"isolation.level": "read_uncommitted"})
+    topic = topics.make()
+    producer = topics.producer(transactional_id=topic.name)
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce(topic.name, b"not committed")
+    producer.flush(20)
+    with KafkaBackend(connection) as backend, backend.look(topic, Span(Start(), End())) as reader:
+        assert bodies(everything(reader)) == [b"not committed"]
+    producer.abort_transaction(20)
+
+
+def test_nothing_of_all_this_is_written_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    failure(to(free_port()))
+    with speaking(b"INFO {}\r\n") as port:
+        failure(to(port))
+    assert capfd.readouterr() == ("", "")
+
+
+# --- permissions
+
+def as_reader(broker: GuardedKafka) -> Connection:
+    return to(broker.ports["login"], user=READER, password=Secret(READER_PASSWORD))
+
+
+def publish_one(backend: KafkaBackend, topic: Address) -> None:
+    with backend.publisher(topic, PublishPolicy()) as publisher:
+        try:
+            while not publisher.collect(20).confirmed:
+                publisher.send_bodies([b"c"])
+        finally:
+            assert publisher.finish(5).confirmed == 0
+            assert publisher.in_flight == 0
+
+
+def allow(topics: Topics, kind: ResourceType, name: str, operation: AclOperation) -> None:
+    binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
+    for future in topics.admin.create_acls([binding]).values():
+        future.result(10)
+
+
+def test_a_topic_one_may_not_see_is_not_called_missing(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+    topic = guarded_topics.make()
+    with KafkaBackend(as_reader(guarded_kafka)) as backend, pytest.raises(NotAuthorised, match=topic.name):
+        backend.resolve(topic, "look")
+
+
+def test_somebody_who_may_only_read_can_look_and_describe_and_not_publish(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+    topic = guarded_topics.make()
+    guarded_topics.fill(topic, [b"a", b"b"])
+    allow(guarded_topics, ResourceType.TOPIC, topic.name, AclOperation.READ)
+    with KafkaBackend(as_reader(guarded_kafka)) as backend:
+        with backend.look(topic, Span(Start(), End())) as reader:
+            assert bodies(everything(reader)) == [b"a", b"b"]
+        description = backend.describe(topic)
+        assert description.facts["offsets held"] == 2
+        assert any("configuration" in missing for missing in description.missing)
+        # without any permission to write the client gets no sequence to number its messages by
+        with pytest.raises(NotAuthorised, match="Cluster authorization failed"):
+            publish_one(backend, topic)
+    assert len(guarded_topics.read(topic)) == 2
+
+
+def test_somebody_who_may_write_elsewhere_is_refused_message_by_message(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+    topic, elsewhere = guarded_topics.make(), guarded_topics.make()
+    allow(guarded_topics, ResourceType.TOPIC, topic.name, AclOperation.READ)
+    allow(guarded_topics, ResourceType.TOPIC, elsewhere.name, AclOperation.WRITE)
+    with KafkaBackend(as_reader(guarded_kafka)) as backend:
+        with backend.publisher(topic, PublishPolicy()) as publisher:
+            publisher.send_bodies([b"a", b"b"])
+            receipts = publisher.finish(20)
+            assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 2, 0)
+            assert "permission" in receipts.problems[0].reason
+        with backend.publisher(elsewhere, PublishPolicy()) as publisher:
+            publisher.send_bodies([b"a"])
+            assert publisher.finish(20).confirmed == 1
+    assert guarded_topics.read(topic) == []

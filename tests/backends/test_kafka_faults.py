@@ -1,0 +1,183 @@
+"""Kafka killed, frozen and gone: nothing confirmed is lost, nothing refused is stored, and every message has one verdict."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from brokercli.backends.contract import Publisher
+from brokercli.backends.kafka import look as look_module
+from brokercli.backends.kafka import publish as publish_module
+from brokercli.model.address import Address
+from brokercli.model.errors import BrokercliError, Unreachable
+from brokercli.model.message import Message
+from brokercli.model.receipt import Receipts, Verdict
+from tests.backends.kafka_topics import Topics, of_verdict
+from tests.brokers.kafka import Kafka
+
+
+@pytest.fixture
+def broken(private_kafka: Kafka) -> Iterator[Topics]:
+    """Topics on a Kafka that the test may break; whatever it did, the Kafka is whole again for cleaning up."""
+    topics = Topics(private_kafka.address)
+    yield topics
+    private_kafka.resume()
+    if not private_kafka.running:
+        private_kafka.start()
+    topics.close()
+
+
+def send(publisher: Publisher, first: int, last: int, total: Receipts) -> None:
+    """Send the bodies `first` to `last` by their number, as far as there is room."""
+    while first < last:
+        accepted = publisher.send_bodies([b"%d" % number for number in range(first, min(first + 500, last))])
+        total.add(publisher.collect(0))
+        if not accepted:
+            break
+        first += accepted
+
+
+def check(topics: Topics, topic: Address, total: Receipts, sent: int) -> None:
+    """Hold what is stored against every verdict."""
+    stored = [int(record.message.body or b"") for record in topics.read(topic)]
+    refused, unknown = set(of_verdict(total, Verdict.REFUSED)), set(of_verdict(total, Verdict.UNKNOWN))
+    confirmed = set(range(sent)) - refused - unknown
+    assert len(total) == sent, "each message has one verdict"
+    assert (len(refused), len(unknown), len(confirmed)) == (total.refused, total.unknown, total.confirmed)
+    assert len(stored) == len(set(stored)), "idempotence keeps repeats out"
+    assert confirmed <= set(stored), "confirmed and not stored"
+    assert not refused & set(stored), "refused and stored"
+
+
+def test_a_broker_killed_in_the_middle_and_back_costs_nothing(private_kafka: Kafka, broken: Topics) -> None:
+    topic = broken.make(partitions=3)
+    publisher = broken.publisher(topic)
+    total = Receipts()
+    send(publisher, 0, 20_000, total)
+    private_kafka.kill()
+    send(publisher, 20_000, 40_000, total)
+    private_kafka.start()
+    send(publisher, 40_000, 60_000, total)
+    total.add(publisher.finish(60))
+    assert (total.confirmed, total.refused, total.unknown) == (60_000, 0, 0)
+    check(broken, topic, total, 60_000)
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_giving_up_on_a_broker_tells_what_never_left_from_what_is_in_doubt(private_kafka: Kafka, broken: Topics, how: str) -> None:
+    topic = broken.make(partitions=3)
+    publisher = broken.publisher(topic)
+    total = Receipts()
+    send(publisher, 0, 20_000, total)
+    if how == "killed":
+        private_kafka.kill()
+    else:
+        private_kafka.pause()
+    send(publisher, 20_000, 60_000, total)
+    total.add(publisher.finish(1))
+    assert publisher.in_flight == 0
+    assert total.unknown + total.refused >= 40_000
+    assert total.refused > 0, "most of it waited here and cannot have been stored"
+    if how == "killed":
+        private_kafka.start()
+    else:
+        private_kafka.resume()
+    # sending may go on, with a new producer; and the thawed broker has answered everything it had when it answers this
+    assert publisher.send_bodies([b"60000"]) == 1
+    total.add(publisher.finish(60))
+    check(broken, topic, total, 60_001)
+
+
+def test_messages_that_time_out_on_a_frozen_broker_are_unknown_and_a_silent_broker_is_given_up(private_kafka: Kafka, broken: Topics) -> None:
+    topic = broken.make()
+    publisher = broken.publisher(topic, delivery_timeout=2.0)
+    total = Receipts()
+    send(publisher, 0, 100, total)
+    total.add(publisher.finish(20))
+    assert total.confirmed == 100
+    private_kafka.pause()
+    error: BrokercliError | None = None
+    sent = 100
+    while error is None:
+        try:
+            sent += publisher.send_bodies([b"%d" % sent])
+            total.add(publisher.collect(0.2))
+        except BrokercliError as problem:
+            error = problem
+    assert isinstance(error, Unreachable)
+    assert "confirmed nothing for 2 s" in str(error)
+    total.add(publisher.finish(1))
+    assert total.confirmed == 100
+    assert total.unknown > 0
+    private_kafka.resume()
+    assert publisher.send_bodies([b"%d" % sent]) == 1
+    total.add(publisher.finish(30))
+    check(broken, topic, total, sent + 1)
+
+
+def test_an_exception_in_the_middle_leaves_an_honest_account(private_kafka: Kafka, broken: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    class StopNow(BaseException):
+        pass
+
+    topic = broken.make()
+    publisher = broken.publisher(topic)
+    convert = publish_module.to_kafka
+    calls = 0
+
+    def interrupted(message: Message) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 700:
+            raise StopNow
+        return convert(message)
+
+    monkeypatch.setattr(publish_module, "to_kafka", interrupted)
+    with pytest.raises(StopNow):
+        publisher.send([Message(b"%d" % number) for number in range(1000)])
+    total = publisher.finish(20)
+    assert (total.confirmed, total.unknown) == (699, 1)
+    assert of_verdict(total, Verdict.UNKNOWN) == [699]
+    check(broken, topic, total, 700)
+
+
+def test_a_replay_goes_on_when_its_broker_comes_back(private_kafka: Kafka, broken: Topics) -> None:
+    topic = broken.make(segment_bytes="1048576")
+    # more than is fetched ahead
+    broken.fill(topic, [b"%d" % number + bytes(10_000) for number in range(5_000)])
+    reader = broken.look(topic)
+    first = reader.read(20)
+    assert first is not None
+    private_kafka.kill()
+    back = threading.Thread(target=private_kafka.start)
+    back.start()
+    seen = len(first)
+    while not reader.finished:
+        batch = reader.read(1)
+        seen += len(batch) if batch is not None else 0
+    back.join()
+    assert seen == 5_000
+
+
+def test_a_tail_without_a_broker_ends_as_unreachable(private_kafka: Kafka, broken: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_module, "LOST_SECONDS", 2.0)
+    topic = broken.make()
+    reader = broken.look(topic, follow=True)
+    assert reader.read(0) is None
+    private_kafka.kill()
+    with pytest.raises(Unreachable, match="No broker"):
+        reader.read(60)
+
+
+def test_an_idle_tail_survives_a_restart(private_kafka: Kafka, broken: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_module, "LOST_SECONDS", 2.0)
+    topic = broken.make()
+    reader = broken.look(topic, follow=True)
+    assert reader.read(0) is None
+    private_kafka.restart()
+    assert reader.read(5) is None
+    broken.fill(topic, [b"after"])
+    batch = reader.read(30)
+    assert batch is not None
+    assert batch.bodies() == [b"after"]
