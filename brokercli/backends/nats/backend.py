@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.nats import SUBJECT, describe, descriptor, listing, look
@@ -11,10 +13,14 @@ from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.streams import JetStream, resource_of
 from brokercli.backends.nats.subjects import check_stream_name, check_subject, has_wildcards
 from brokercli.model.address import Address
+from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
-from brokercli.model.errors import BrokercliError, UsageProblem
+from brokercli.model.errors import BrokercliError, Unsupported, UsageProblem
 from brokercli.model.position import Span
+
+if TYPE_CHECKING:
+    from brokercli.backends.dead_letters import LetterReader, Repair, RepairPolicy
 
 
 class NatsBackend(Backend):
@@ -23,6 +29,7 @@ class NatsBackend(Backend):
     def __init__(self, connection: Connection) -> None:
         self._link = Link(connection)
         self._jetstream = JetStream(self._link)
+        self._opened: WeakSet[Publisher | Reader] = WeakSet()
 
     def resolve(self, address: Address, purpose: Purpose) -> Address:
         if address.kind not in (None, *descriptor.kinds):
@@ -58,10 +65,14 @@ class NatsBackend(Backend):
         return resource_of(self._link.run(self._jetstream.info(address.name)))
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
-        return open_publisher(self._jetstream, destination, policy)
+        publisher = open_publisher(self._jetstream, destination, policy)
+        self._opened.add(publisher)
+        return publisher
 
     def look(self, source: Address, span: Span) -> Reader:
-        return look.open_reader(self._jetstream, source, span)
+        reader = look.open_reader(self._jetstream, source, span)
+        self._opened.add(reader)
+        return reader
 
     def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
         return self._link.run(listing.list_all(self._jetstream, kinds))
@@ -69,5 +80,14 @@ class NatsBackend(Backend):
     def describe(self, address: Address) -> Description:
         return self._link.run(describe.describe(self._jetstream, address))
 
+    def look_letters(self, source: Address) -> LetterReader:
+        raise Unsupported(descriptor.support[self.resource(source)][Capability.LOOK_LETTERS].note)
+
+    def repair(self, source: Address, policy: RepairPolicy) -> Repair:
+        raise Unsupported(descriptor.support[self.resource(source)][Capability.REDRIVE].note)
+
     def close(self) -> None:
+        # a consumer that a look made goes with the look, not half a minute later
+        for opened in list(self._opened):
+            opened.close()
         self._link.close()

@@ -23,7 +23,9 @@ from collections.abc import Iterable
 import orjson
 
 from brokercli.backends.envelope import encode_value
+from brokercli.backends.nats import SUBJECT, descriptor
 from brokercli.backends.nats.records import MESSAGE_ID
+from brokercli.model.capability import Capability
 from brokercli.model.message import HeaderValue, Message, Typed
 
 _STATUS_LINE = b"NATS/1.0\r\n"
@@ -42,14 +44,18 @@ def is_control(name: str) -> bool:
 def check_carried(message: Message) -> None:
     """Raise Refusal for what NATS has no place for and was asked for by hand."""
     if message.body is None:
-        raise Refusal("NATS has no null bodies, only empty ones")
+        raise _declined(Capability.TOMBSTONE)
     if message.origin in (None, "nats"):
         if message.key is not None:
-            raise Refusal("NATS messages have no key; put it in a header or in the subject")
+            raise _declined(Capability.KEY)
         if message.partition is not None:
-            raise Refusal("NATS has no partitions")
+            raise _declined(Capability.PARTITION)
         if message.time is not None:
-            raise Refusal("JetStream stamps each message with the time it stores it; a publisher cannot set it")
+            raise _declined(Capability.MESSAGE_TIME)
+
+
+def _declined(capability: Capability) -> Refusal:
+    return Refusal(descriptor.support[SUBJECT][capability].note.rstrip("."))
 
 
 def header_block(message: Message, *, keep_control: bool, withheld: dict[str, int]) -> bytes:
