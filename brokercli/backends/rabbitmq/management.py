@@ -1,112 +1,216 @@
-"""The management API, where there is one: what AMQP itself cannot say."""
+"""RabbitMQ's management API, as far as looking goes: AMQP itself says neither what a queue is nor what it is bound to.
+
+Plain HTTP without redirects and without the proxies of the environment: the login goes to the address that was said, or to
+the usual ports of the broker's own host, and nowhere else. A guessed address is believed only when it names the same cluster.
+"""
 
 from __future__ import annotations
 
-import ssl
 from base64 import b64encode
 from collections.abc import Iterator
-from http.client import HTTPException
+from time import monotonic
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 import orjson
 
-from brokercli.backends.rabbitmq.connect import port_of, tls_context
-from brokercli.model.connection import Connection
+from brokercli.backends.rabbitmq.connect import DEFAULT_PORT, login_of, port_of, tls_context
+from brokercli.model.connection import TLS, Connection
 
-_PORT_DISTANCE = 10_000
+USUAL_PORT, USUAL_TLS_PORT = 15672, 15671
+# how far it lies from the port for messages; setups that shift one tend to shift the other
+_DISTANCE = 10_000
+_PAGE = 500
 _LARGEST_ANSWER = 64 * 1024 * 1024
-PAGE = 500
+_TURN_ON = "rabbitmq-plugins enable rabbitmq_management turns it on; management in the context says where it is"
+_TAG = "the tag management lets a user in: rabbitmqctl set_user_tags USER management"
+
+Facts = dict[str, Any]
 
 
-class ManagementMissing(Exception):
-    """The management API does not help; the text says why, and what would."""
+class Away(Exception):
+    """The management API does not help; the text says why, `hint` what would change that."""
 
-
-class NotThere(Exception):
-    """The management API works and knows no such thing."""
+    def __init__(self, why: str, hint: str = _TURN_ON) -> None:
+        super().__init__(why)
+        self.hint = hint
 
 
 class Management:
-    """Questions to the management API with the login of the connection. Connects when first asked, to one host only."""
+    """Asks for what the login may see in its virtual host. Connects when first asked, and once away stays away.
 
-    def __init__(self, connection: Connection) -> None:
+    Every question raises Away. `seconds` is for each answer.
+    """
+
+    def __init__(self, connection: Connection, cluster: str | None, seconds: float) -> None:
+        """`cluster` is the name that the AMQP connection was told; by it a guessed address is known for the same broker."""
         self._connection = connection
-        self.address = connection.management.rstrip("/") if connection.management else _usual(connection)
-        self._opener: OpenerDirector | None = None
-        self._missing: ManagementMissing | None = None
+        self._cluster = cluster
+        self._seconds = seconds
+        self._vhost = quote(connection.virtual_host, safe="")
+        self._base: str | None = None
+        self._http: Any = None
+        self._connected_to = ""
+        self._away: Away | None = None
 
-    def get(self, *path: str, **query: str | int) -> Any:
-        """Return what is at a path, whose parts are quoted here. Raises ManagementMissing and NotThere."""
-        if self._missing is not None:
-            raise self._missing
-        url = f"{self.address}/api/" + "/".join(quote(part, safe="", errors="surrogateescape") for part in path)
-        request = Request(url + (f"?{urlencode(query)}" if query else ""), headers={"Authorization": self._login(), "Accept": "application/json"})
-        try:
-            with self._open().open(request, timeout=self._connection.connect_timeout) as answer:
-                content = answer.read(_LARGEST_ANSWER + 1)
-        except HTTPError as problem:
-            problem.close()
-            if problem.code == 404:
-                raise NotThere from None
-            if problem.code in (401, 403):
-                raise ManagementMissing(f"{self.address} refuses {self._connection.user or 'this login'} ({problem.code}); "
-                                        "the tag management lets a user in: rabbitmqctl set_user_tags") from None
-            raise ManagementMissing(f"{self.address} answers {problem.code}") from None
-        except (URLError, OSError, HTTPException, ValueError) as problem:
-            self._missing = ManagementMissing(f"the management API does not answer at {self.address} ({_why(problem)}); rabbitmq-plugins enable "
-                                              "rabbitmq_management turns it on, management in the context says where it is")
-            raise self._missing from None
-        if len(content) > _LARGEST_ANSWER:
-            raise ManagementMissing(f"{self.address} answers with more than {_LARGEST_ANSWER >> 20} MiB")
-        try:
-            return orjson.loads(content)
-        except orjson.JSONDecodeError:
-            raise ManagementMissing(f"{self.address} is not RabbitMQ's management API") from None
+    @property
+    def preferred(self) -> bool:
+        """Whether its address is known: said by the context, or found before."""
+        return self._away is None and (self._connection.management is not None or self._base is not None)
 
-    def pages(self, *path: str, **query: str | int) -> Iterator[dict[str, Any]]:
-        """Yield the items of a list that comes in pages."""
-        page = 1
-        while True:
-            answer = self.get(*path, page=page, page_size=PAGE, **query)
-            if isinstance(answer, list):
-                yield from answer
-                return
-            yield from answer.get("items", ())
-            if page >= answer.get("page_count", 1):
-                return
+    def queue(self, name: str) -> Facts | None:
+        """Return everything known of a queue; None where there is none."""
+        return _facts(self._ask(f"queues/{self._vhost}/{quote(name, safe='')}"))
+
+    def exchange(self, name: str) -> Facts | None:
+        """Return everything known of an exchange; None where there is none."""
+        return _facts(self._ask(f"exchanges/{self._vhost}/{quote(name, safe='')}"))
+
+    def bindings_to_queue(self, name: str) -> list[Facts]:
+        """Return the bindings that lead to a queue, that of the default exchange among them."""
+        return self._ask(f"queues/{self._vhost}/{quote(name, safe='')}/bindings") or []
+
+    def bindings_to_exchange(self, name: str) -> list[Facts]:
+        """Return the bindings that lead to an exchange from others."""
+        return self._ask(f"exchanges/{self._vhost}/{quote(name, safe='')}/bindings/destination") or []
+
+    def bindings_from(self, exchange: str) -> list[Facts]:
+        """Return the bindings that lead away from an exchange."""
+        return self._ask(f"exchanges/{self._vhost}/{quote(exchange, safe='')}/bindings/source") or []
+
+    def queues(self) -> Iterator[Facts]:
+        """Yield all queues and streams by name."""
+        return self._pages("queues", "name,type,messages,message_bytes,consumers,exclusive,auto_delete,durable,internal,state")
+
+    def exchanges(self) -> Iterator[Facts]:
+        """Yield all exchanges by name."""
+        return self._pages("exchanges", "name,type,durable,auto_delete,internal")
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    def _pages(self, what: str, columns: str) -> Iterator[Facts]:
+        page = pages = 1
+        while page <= pages:
+            query = urlencode({"page": page, "page_size": _PAGE, "columns": columns, "sort": "name"}, safe=",")
+            answer = self._ask(f"{what}/{self._vhost}?{query}")
+            if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
+                raise Away("the management API answers in a form that is not known")
+            pages = int(answer.get("page_count", 1))
+            yield from answer["items"]
             page += 1
 
-    def _login(self) -> str:
-        connection = self._connection
-        password = connection.password.reveal() if connection.password is not None else "guest" if connection.user is None else ""
-        return "Basic " + b64encode(f"{connection.user if connection.user is not None else 'guest'}:{password}".encode()).decode()
+    def _ask(self, path: str) -> Any:
+        if self._away is not None:
+            raise self._away
+        try:
+            if self._base is None:
+                self._base = self._find()
+            return self._get(self._base, path)
+        except Away as problem:
+            self._away = problem
+            self.close()
+            raise
 
-    def _open(self) -> OpenerDirector:
-        if self._opener is None:
-            context = tls_context(self._connection.tls) if self._connection.tls is not None else ssl.create_default_context()
-            self._opener = build_opener(ProxyHandler({}), HTTPHandler(), HTTPSHandler(context=context), _SameHost())
-        return self._opener
+    def _find(self) -> str:
+        said = self._connection.management
+        if said is not None:
+            return said if "://" in said else f"http://{said}"
+        problems: list[Away] = []
+        for base in self._guesses():
+            try:
+                found = self._get(base, "cluster-name")
+            except Away as problem:
+                problems.append(problem)
+                continue
+            if self._cluster is None or not isinstance(found, dict) or found.get("name") == self._cluster:
+                return base
+            problems.append(Away(f"what answers at {base} belongs to another broker"))
+        # that it answers and refuses says more than that nothing answers at another port
+        raise next((problem for problem in problems if "nothing answers" not in str(problem)), problems[0])
+
+    def _guesses(self) -> list[str]:
+        host, port = self._connection.hosts[0]
+        name = f"[{host}]" if ":" in host else host
+        shifted = port_of(self._connection, port) + _DISTANCE
+        if self._connection.tls is not None:
+            # a login that is to be encrypted is not tried in the clear
+            ports, scheme = [USUAL_TLS_PORT, shifted], "https"
+        else:
+            ports, scheme = [USUAL_PORT, shifted] if port in (None, DEFAULT_PORT) else [shifted, USUAL_PORT], "http"
+        return [f"{scheme}://{name}:{number}" for number in dict.fromkeys(ports) if number < 65536]
+
+    def _get(self, base: str, path: str) -> Any:
+        import http.client  # 15 ms, and not every command asks
+
+        login = login_of(self._connection)
+        if login is None:
+            raise Away("the management API takes no client certificate as a login", hint="use a context with user and password")
+        headers = {"Authorization": "Basic " + b64encode(":".join(login).encode()).decode(), "Accept": "application/json"}
+        kept = self._http is not None and self._connected_to == base
+        while True:
+            try:
+                if self._http is None or self._connected_to != base:
+                    self._open(base)
+                self._http.request("GET", f"{urlsplit(base).path.rstrip('/')}/api/{path}", headers=headers)
+                answer = self._http.getresponse()
+                return self._judge(base, answer.status, self._read(answer, base))
+            except OSError as problem:
+                self.close()
+                # a connection that was kept may have been closed meanwhile
+                if not kept:
+                    raise Away(f"nothing answers at {base} ({(problem.strerror or str(problem) or 'no answer').lower()})") from None
+            except http.client.HTTPException:
+                self.close()
+                if not kept:
+                    raise Away(f"what answers at {base} is not RabbitMQ's management API") from None
+            kept = False
+
+    def _open(self, base: str) -> None:
+        import http.client
+
+        self.close()
+        place = urlsplit(base)
+        try:
+            port = place.port
+        except ValueError:
+            port = -1
+        if place.scheme not in ("http", "https") or not place.hostname or place.username is not None or port == -1:
+            raise Away("management in the context is no http:// or https:// address of a host", hint='for example: management = "http://HOST:15672"')
+        if place.scheme == "https":
+            self._http = http.client.HTTPSConnection(place.hostname, port, timeout=self._seconds, context=tls_context(self._connection.tls or TLS()))
+        else:
+            self._http = http.client.HTTPConnection(place.hostname, port, timeout=self._seconds)
+        self._connected_to = base
+
+    def _read(self, answer: Any, base: str) -> bytes:
+        deadline = monotonic() + 10 * self._seconds
+        pieces: list[bytes] = []
+        size = 0
+        while piece := answer.read(1024 * 1024):
+            pieces.append(piece)
+            size += len(piece)
+            if size > _LARGEST_ANSWER or monotonic() > deadline:
+                self.close()
+                raise Away(f"what {base} answers is too long")
+        return b"".join(pieces)
+
+    def _judge(self, base: str, status: int, text: bytes) -> Any:
+        if status == 404:
+            return None
+        if status in (401, 403):
+            # without the tag the right password is refused as well
+            raise Away(f"the management API at {base} refuses this login", hint=_TAG)
+        if status != 200:
+            raise Away(f"the management API at {base} answers with HTTP {status}", hint="the broker's log says why; it may still be starting")
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise Away(f"what answers at {base} is not RabbitMQ's management API") from None
 
 
-class _SameHost(HTTPRedirectHandler):
-    """Follows a redirect only where it stays with the host, the port and the encryption that the login was meant for."""
-
-    def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
-        before, after = urlsplit(req.full_url), urlsplit(newurl)
-        if (before.scheme, before.netloc) != (after.scheme, after.netloc):
-            raise URLError("it redirects to another host")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _usual(connection: Connection) -> str:
-    host, port = connection.hosts[0]
-    scheme = "http" if connection.tls is None else "https"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port_of(connection, port) + _PORT_DISTANCE}"
-
-
-def _why(problem: Exception) -> str:
-    reason = getattr(problem, "reason", problem)
-    return str(getattr(reason, "strerror", None) or reason or type(problem).__name__)
+def _facts(answer: Any) -> Facts | None:
+    return answer if isinstance(answer, dict) else None

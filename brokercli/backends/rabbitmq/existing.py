@@ -1,0 +1,201 @@
+"""What a name stands for: passive declares, and of which type it is, by the management API or by how the broker answers.
+
+A declare that contradicts what exists is refused with what exists in the text, and one that could not be made is refused
+before anything is made (verified on 4.3.6): a queue of a type that there is not, an exchange whose alternate exchange is a
+number. So asking creates nothing, whatever happens meanwhile. It takes the permission to configure; where that is missing, a
+consumer with an argument that no type of queue can read is refused with the type in the text before anything is delivered
+(from 4.0 on, which is why older brokers are not asked so). The broker logs each refusal as an error of the channel; where the
+context says where the management API is, that is asked instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Any
+
+from pika.exceptions import ChannelClosedByBroker
+
+from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM
+from brokercli.backends.rabbitmq.failures import translate
+from brokercli.backends.rabbitmq.link import Link, Step
+from brokercli.backends.rabbitmq.management import Away, Facts, Management
+from brokercli.model.errors import Unreachable
+
+ROW_OF = {"classic": CLASSIC_QUEUE, "quorum": QUORUM_QUEUE, "stream": STREAM}
+_NO_SUCH_TYPE = "brokercli-asks"
+_CURRENT = re.compile(r"inequivalent arg '([\w-]+)' for .*but current is '?([\w-]+)'?", re.DOTALL)
+_OF_TYPE = re.compile(r"of queue type rabbit_(\w+)_queue")
+_NO_PERMISSION, _NOT_FOUND, _LOCKED, _REFUSED = 403, 404, 405, 406
+_REFUSES_CONSUMERS = 4
+_BUILT_IN = {"amq.direct": "direct", "amq.fanout": "fanout", "amq.topic": "topic", "amq.headers": "headers", "amq.match": "headers",
+             "amq.rabbitmq.trace": "topic"}
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue or stream that exists."""
+
+    name: str
+    type: str | None
+    """classic, quorum, stream; None where it cannot be found out."""
+    messages: int | None = None
+    consumers: int | None = None
+
+    @property
+    def resource(self) -> str:
+        """Its row of the support table. A type that is not known is taken for the one that can do least."""
+        return ROW_OF.get(self.type or "", CLASSIC_QUEUE)
+
+    @property
+    def kind(self) -> str:
+        """Its kind of address."""
+        return "stream" if self.type == "stream" else "queue"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange that exists."""
+
+    name: str
+    type: str | None
+    """direct, fanout, topic, headers or a plugin's; None where it cannot be found out."""
+
+    resource = EXCHANGE
+    kind = "exchange"
+
+
+class Existing:
+    """Finds out what there is. Raises NotAuthorised and Unreachable; what does not exist is None."""
+
+    def __init__(self, link: Link, management: Management) -> None:
+        self._link = link
+        self._management = management
+
+    def find(self, name: str) -> tuple[Queue | None, Exchange | None]:
+        """Ask for both at once: a queue and an exchange may have the same name."""
+        asked_queue = self._ask(lambda channel, done: channel.queue_declare(name, passive=True, callback=done))
+        asked_exchange = self._ask(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)) if name else None
+        queue = self._queue(name, asked_queue)
+        return queue, None if asked_exchange is None else self._exchange(name, asked_exchange)
+
+    def queue(self, name: str) -> Queue | None:
+        """Ask for a queue or stream."""
+        return self._queue(name, self._ask(lambda channel, done: channel.queue_declare(name, passive=True, callback=done)))
+
+    def exchange(self, name: str) -> Exchange | None:
+        """Ask for an exchange. The default exchange cannot be asked for, and always exists."""
+        if not name:
+            return Exchange("", "direct")
+        return self._exchange(name, self._ask(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)))
+
+    def names(self) -> list[str]:
+        """Return the names there are, for a hint; none where they cannot be had."""
+        try:
+            return [str(facts["name"]) for facts in (*self._management.queues(), *self._management.exchanges()) if facts.get("name")]
+        except Away:
+            return []
+
+    def _queue(self, name: str, asked: Future[Any]) -> Queue | None:
+        doing = f"looking at the queue {name}"
+        answer = self._answer(asked, doing)
+        if isinstance(answer, ChannelClosedByBroker):
+            if answer.reply_code == _NOT_FOUND:
+                return None
+            if answer.reply_code == _LOCKED:
+                # another connection has it for itself: only classic queues can be
+                return Queue(name, "classic")
+            facts = self._facts(self._management.queue, name) if answer.reply_code == _NO_PERMISSION else None
+            if facts is None:
+                raise translate(answer, doing, self._link.where)
+            return Queue(name, facts.get("type"), facts.get("messages"), facts.get("consumers"))
+        return Queue(name, self._type_of_queue(name), answer.method.message_count, answer.method.consumer_count)
+
+    def _exchange(self, name: str, asked: Future[Any]) -> Exchange | None:
+        doing = f"looking at the exchange {name}"
+        answer = self._answer(asked, doing)
+        if isinstance(answer, ChannelClosedByBroker):
+            if answer.reply_code == _NOT_FOUND:
+                return None
+            facts = self._facts(self._management.exchange, name) if answer.reply_code == _NO_PERMISSION else None
+            if facts is None:
+                raise translate(answer, doing, self._link.where)
+            return Exchange(name, facts.get("type"))
+        return Exchange(name, self._type_of_exchange(name))
+
+    def _type_of_queue(self, name: str) -> str | None:
+        if self._management.preferred and (facts := self._facts(self._management.queue, name)):
+            return facts.get("type")
+        doing = f"looking at the queue {name}"
+        answer = self._answer(self._ask(lambda channel, done: channel.queue_declare(
+            name, durable=True, arguments={"x-queue-type": _NO_SUCH_TYPE}, callback=done)), doing)
+        if found := _contradiction(answer):
+            # the others are always durable and stay when nobody uses them
+            return found[1] if found[0] == "x-queue-type" else "classic"
+        if self._version() >= _REFUSES_CONSUMERS:
+            answer = self._answer(self._ask(lambda channel, done: channel.basic_consume(
+                name, _never, arguments={"x-stream-offset": "?"}, callback=done)), doing)
+            if isinstance(answer, ChannelClosedByBroker):
+                if match := _OF_TYPE.search(answer.reply_text):
+                    return match[1]
+                if "invalid_stream_offset" in answer.reply_text:
+                    return "stream"
+        facts = self._facts(self._management.queue, name)
+        return None if facts is None else facts.get("type")
+
+    def _type_of_exchange(self, name: str) -> str | None:
+        if name in _BUILT_IN:
+            return _BUILT_IN[name]
+        if self._management.preferred and (facts := self._facts(self._management.exchange, name)):
+            return facts.get("type")
+        answer = self._answer(self._ask(lambda channel, done: channel.exchange_declare(
+            name, exchange_type="topic", durable=True, arguments={"alternate-exchange": 0}, callback=done)), f"looking at the exchange {name}")
+        if found := _contradiction(answer):
+            return found[1] if found[0] == "type" else "topic"
+        facts = self._facts(self._management.exchange, name)
+        return None if facts is None else facts.get("type")
+
+    def _facts(self, ask: Callable[[str], Facts | None], name: str) -> Facts | None:
+        try:
+            return ask(name)
+        except Away:
+            return None
+
+    def _version(self) -> int:
+        found = re.match(r"\d+", str(self._link.server_properties.get("version", "")))
+        return int(found[0]) if found else 0
+
+    def _ask(self, step: Step) -> Future[Any]:
+        asked: Future[Any] = Future()
+
+        def done(channel: Any, answers: list[Any]) -> None:
+            channel.close()
+            asked.set_result(answers[0])
+
+        self._link.post(lambda: self._link.open_channel(None, [step], done, asked.set_exception))
+        return asked
+
+    def _answer(self, asked: Future[Any], doing: str) -> Any:
+        """Wait for the answer; a refusal is returned, a lost connection raised."""
+        try:
+            return asked.result(self._link.where.connect_timeout * 2)
+        except ChannelClosedByBroker as refusal:
+            return refusal
+        except FutureTimeout:
+            raise Unreachable(f"{self._link.where} did not answer while {doing}.", hint="the broker may be overloaded, or blocked by an alarm") from None
+        except Exception as problem:  # noqa: BLE001  whatever pika raises has a translation
+            raise translate(problem, doing, self._link.where) from None
+
+
+def _contradiction(answer: Any) -> tuple[str, str] | None:
+    if not isinstance(answer, ChannelClosedByBroker) or answer.reply_code != _REFUSED:
+        return None
+    match = _CURRENT.search(answer.reply_text)
+    return (match[1], match[2]) if match else None
+
+
+def _never(*arguments: Any) -> None:
+    """What pika wants to call for deliveries; there are none."""
