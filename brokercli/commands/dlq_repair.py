@@ -11,6 +11,7 @@ import typer
 
 from brokercli.backends.dead_letters import Repair, RepairPolicy, State
 from brokercli.commands.dlq_destination import Elsewhere, is_elsewhere, settle_elsewhere
+from brokercli.commands.dlq_end import End, say_problems
 from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
 from brokercli.commands.session import Session, streams_of
 from brokercli.model.address import Address, parse_address
@@ -21,16 +22,14 @@ from brokercli.model.receipt import Receipts
 from brokercli.operations.bulk import prepare_for_bulk
 from brokercli.operations.letter_journal import LetterFile
 from brokercli.operations.letters import LetterFilter
-from brokercli.operations.publishing import Outcome, Rate
+from brokercli.operations.publishing import Rate
 from brokercli.operations.redriving import Decision, Drop, Park, Plan, Redrive, Redriving, Rules, plan
 from brokercli.operations.through import Through
 from brokercli.terminal.confirm import confirm
-from brokercli.terminal.failure import present
 from brokercli.terminal.interrupt import Interrupt, StopNow
 from brokercli.terminal.plan import print_plan
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
-from brokercli.terminal.summary import summarise, write_report
 
 DONE = {"redrive": "redriven", "drop": "dropped", "park": "parked"}
 
@@ -118,40 +117,17 @@ class RepairRun:
                     streams.say(note)
             with Progress(streams, DONE[self.verb], repair.expected) as progress:
                 run = Redriving(repair, recogniser_of(session), rules, self.letter_filter, kept, self.through, self.rate, self.limit,
-                                stopping=lambda: interrupt.requested, on_receipts=lambda receipts: _say_problems(progress, receipts))
+                                stopping=lambda: interrupt.requested, on_receipts=lambda receipts: say_problems(progress, receipts))
                 try:
                     outcome = run.run(self._settle(repair, elsewhere))
                 except StopNow:
                     outcome = run.abandon()
             journal = kept.path if kept.count else None
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
-        self._say_end(streams, session, run.plan, outcome, code, time.monotonic() - began, journal)
+        End(streams, DONE[self.verb], str(session.address), run.plan, outcome, code, time.monotonic() - began, journal).say(self.quiet, self.report)
         return code
 
     def _settle(self, repair: Repair, elsewhere: Elsewhere | None) -> Callable[[list[Decision]], Receipts] | None:
         if self.verb == "drop":
             return lambda decisions: repair.mark([decision.letter.record for decision in decisions], State.DROPPED)
         return None if elsewhere is None else lambda decisions: settle_elsewhere(elsewhere, repair, decisions)
-
-    def _say_end(self, streams: Streams, session: Session, planned: Plan, outcome: Outcome, code: int, seconds: float, journal: str | None) -> None:
-        if outcome.error is not None:
-            present(outcome.error, streams)
-        if not self.quiet:
-            for reason, count in planned.left.most_common(10):
-                streams.say(f"left: {count:,} {reason}")
-            if journal is not None:
-                streams.say(f"the letters as they were are kept in {journal}")
-        summarise(streams, DONE[self.verb], outcome.account, exit_code=code, seconds=seconds, extra={}, quiet=self.quiet)
-        if code in (ExitCode.PARTLY, ExitCode.IN_DOUBT) and not self.quiet:
-            streams.say(f"what is left is still in {session.address}; the same command goes on with it")
-        if self.report is not None:
-            facts = {"left": dict(planned.left), "destinations": dict(planned.destinations), "journal": journal}
-            write_report(self.report, DONE[self.verb], outcome.account, exit_code=code, seconds=seconds, extra=facts)
-
-
-def _say_problems(progress: Progress, receipts: Receipts) -> None:
-    progress.advance(len(receipts))
-    for receipt in receipts.problems[:20]:
-        progress.note(f"{receipt.verdict}: {receipt.reason}")
-    if len(receipts.problems) > 20:
-        progress.note(f"and {len(receipts.problems) - 20:,} more")

@@ -64,8 +64,9 @@ def publish(
 ) -> None:
     """Publish messages and say what became of each: confirmed, refused, or unknown. Exits with 0 only when all are confirmed."""
     from brokercli.backends.contract import PublishPolicy
-    from brokercli.commands.publish_input import Wanted, open_source, template_of
+    from brokercli.commands.publish_input import Wanted, open_source
     from brokercli.commands.publish_output import Delivery
+    from brokercli.commands.publish_template import template_of
     from brokercli.commands.session import open_address, streams_of
     from brokercli.model.capability import Capability
     from brokercli.operations.bulk import prepare_for_bulk

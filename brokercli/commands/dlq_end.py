@@ -1,0 +1,57 @@
+"""What a repair says of letters that did not move, and at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from brokercli.model.exit_code import ExitCode
+from brokercli.model.receipt import Receipts
+from brokercli.operations.publishing import Outcome
+from brokercli.operations.redriving import Plan
+from brokercli.terminal.failure import present
+from brokercli.terminal.progress import Progress
+from brokercli.terminal.streams import Streams
+from brokercli.terminal.summary import summarise, write_report
+
+# problems said one by one in one batch; the rest are counted
+SAID = 20
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended."""
+
+    streams: Streams
+    verb: str
+    source: str
+    plan: Plan
+    outcome: Outcome
+    code: int
+    seconds: float
+    journal: str | None
+
+    def say(self, quiet: bool, report: str | None) -> None:
+        """Say what stopped it, what was left and why, where the letters are kept, the account, and what to type next."""
+        streams, outcome = self.streams, self.outcome
+        if outcome.error is not None:
+            present(outcome.error, streams)
+        if not quiet:
+            for reason, count in self.plan.left.most_common(10):
+                streams.say(f"left: {count:,} {reason}")
+            if self.journal is not None:
+                streams.say(f"the letters as they were are kept in {self.journal}")
+        summarise(streams, self.verb, outcome.account, exit_code=self.code, seconds=self.seconds, extra={}, quiet=quiet)
+        if self.code in (ExitCode.PARTLY, ExitCode.IN_DOUBT) and not quiet:
+            streams.say(f"what is left is still in {self.source}; the same command goes on with it")
+        if report is not None:
+            facts = {"left": dict(self.plan.left), "destinations": dict(self.plan.destinations), "journal": self.journal}
+            write_report(report, self.verb, outcome.account, exit_code=self.code, seconds=self.seconds, extra=facts)
+
+
+def say_problems(progress: Progress, receipts: Receipts) -> None:
+    """Say what did not move, as it happens."""
+    progress.advance(len(receipts))
+    for receipt in receipts.problems[:SAID]:
+        progress.note(f"{receipt.verdict}: {receipt.reason}")
+    if len(receipts.problems) > SAID:
+        progress.note(f"and {len(receipts.problems) - SAID:,} more")
