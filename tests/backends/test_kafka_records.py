@@ -12,9 +12,11 @@ from brokercli.backends.envelope import decode_envelope, encode_record
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.records import write_strings, write_time
 from brokercli.model.address import Address
+from brokercli.model.errors import Failed
 from brokercli.model.message import Message
-from brokercli.model.position import Number, Span, format_time
-from tests.backends.kafka_topics import Topics, publish
+from brokercli.model.position import Number, PerPartition, Span, format_time
+from tests.backends.kafka_topics import Topics, everything, publish
+from tests.backends.kafka_wire import produce
 
 BYTES = st.one_of(st.none(), st.binary(max_size=60), st.text(max_size=30).map(str.encode), st.sampled_from([
     b"", b"\x7f", b'"\x7f"', b"\x1e", b"\\u001e", b"\xff\xfe", b'{"a":"b\\n"}', b"\0", "\u2028\U0001f600".encode(), b"\xed\xa0\x80"]))
@@ -93,3 +95,19 @@ def test_strings_written_together_are_those_written_one_by_one(values: list[byte
 @given(st.integers(-(2**62) // 10**6, 2**62 // 10**6))
 def test_a_time_is_written_as_everywhere(milliseconds: int) -> None:
     assert write_time(milliseconds) == format_time(milliseconds * 1_000_000)
+
+
+@pytest.mark.parametrize("view", ["envelopes", "records"])
+def test_a_header_name_that_the_client_cannot_read_is_an_error_with_its_place_and_never_a_broken_record(topics: Topics, view: str) -> None:
+    topic = topics.make()
+    topics.fill(topic, [b"before"])
+    produce(topics.address, topic.name, b"odd", [(b"\xff", b"1")])
+    topics.fill(topic, [b"after"])
+    batch = topics.look(topic).read(20)
+    assert batch is not None
+    assert batch.bodies() == [b"before", b"odd", b"after"]
+    for _ in range(2):
+        with pytest.raises(Failed, match=r"0:1 .* not UTF-8") as caught:
+            getattr(batch, view)()
+    assert "--from 0:2" in (caught.value.hint or "")
+    assert len(everything(topics.look(topic, PerPartition(((0, 2),))))) == 1

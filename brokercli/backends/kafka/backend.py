@@ -5,28 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle
-from brokercli.backends.kafka.describe import describe_topic
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.listing import is_internal, list_topics
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
-from brokercli.backends.kafka.publish import KafkaPublisher
 from brokercli.backends.kafka.span import Offsets, locate
-from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.position import Span
+
+if TYPE_CHECKING:
+    # what looks do not need is loaded when it is needed: a small replay is mostly start-up
+    from confluent_kafka.admin import AdminClient
+
+    from brokercli.backends.kafka.topic_settings import TopicSettings
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -80,7 +82,9 @@ class KafkaBackend(Backend):
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         if policy.fire_and_forget:
             raise Unsupported(f"{SUPPORT['topic'][Capability.FIRE_AND_FORGET].note}.")
-        # asked while the producer connects
+        from brokercli.backends.kafka.publish import KafkaPublisher
+        from brokercli.backends.kafka.topic_settings import read_settings, request_settings
+
         answer = request_settings(self._admin(), destination.name, self._connection.connect_timeout)
         settings = read_settings(answer, self._connection.connect_timeout)
         publisher = KafkaPublisher(self._connection, destination.name, policy, settings)
@@ -98,6 +102,8 @@ class KafkaBackend(Backend):
 
     def _admin(self) -> AdminClient:
         if self._administrator is None:
+            from confluent_kafka.admin import AdminClient
+
             self._administrator = create(AdminClient, client_configuration(self._connection))
         return self._administrator
 
@@ -125,10 +131,8 @@ class KafkaBackend(Backend):
         return self._consumer, self._troubles, self._take_back
 
     def _take_back(self) -> None:
+        # unassigning costs 10 ms; the next look assigns anew, and what is fetched ahead until then is bounded
         self._lent = False
-        if not self._closed:
-            # what it has fetched is dropped, and no more is
-            self._consumer.unassign()
 
     def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
         if kinds and "topic" not in kinds:
@@ -136,6 +140,8 @@ class KafkaBackend(Backend):
         return list_topics(self._consumer, self._metadata(), self._connection.connect_timeout)
 
     def describe(self, address: Address) -> Description:
+        from brokercli.backends.kafka.describe import describe_topic
+
         topic = self._topic(address.name)
         offsets = Offsets(self._consumer, address.name, self._connection.connect_timeout)
         return describe_topic(address.name, topic, offsets, self._admin(), self._connection.connect_timeout)

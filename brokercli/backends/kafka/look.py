@@ -92,6 +92,9 @@ class KafkaReader(Reader):
             error = message.error()
             if error is None:
                 records.append(message)
+            elif message.topic() not in (None, self._topic):
+                # of the look before this one
+                continue
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._troubles.down_since = None
                 self._at_end_of(message.partition(), message.offset())

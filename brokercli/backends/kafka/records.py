@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import orjson
 from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.envelope import VERSION, encode_headers, text_or_base64
+from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
 from brokercli.model.position import format_time
 
 Stored = Any
 """A `confluent_kafka.Message` of a consumer; its type says of every part that it may be missing, which is not so here."""
+
+Item = TypeVar("Item")
 
 _MILLISECOND = 1_000_000
 # DEL is the one control character that JSON does not escape
@@ -55,7 +58,7 @@ def write_strings(values: list[bytes | None]) -> list[bytes]:
     apart there. A value that holds the character makes one part too many, and all are written one by one.
     """
     try:
-        escaped = orjson.dumps(_SEPARATOR.join(values).decode())  # type: ignore[arg-type]
+        escaped = orjson.dumps(_SEPARATOR.join(values).decode())
     except (TypeError, UnicodeDecodeError):
         pass
     else:
@@ -68,10 +71,11 @@ def write_strings(values: list[bytes | None]) -> list[bytes]:
 class KafkaBatch(Batch):
     """Messages of one topic as librdkafka delivered them; those of one partition are in its order."""
 
-    __slots__ = ("_messages",)
+    __slots__ = ("_messages", "_unreadable")
 
     def __init__(self, messages: list[Stored]) -> None:
         self._messages = messages
+        self._unreadable: Failed | None = None
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -80,13 +84,18 @@ class KafkaBatch(Batch):
         return [message.value() or b"" for message in self._messages]
 
     def envelopes(self) -> list[bytes]:
+        """Return one JSON envelope each. Raises Failed for a header that the client cannot read."""
+        lines: list[bytes] = []
+        self._read(self._write_envelopes, lines)
+        return lines
+
+    def _write_envelopes(self, lines: list[bytes]) -> None:
         messages = self._messages
         if not messages:
-            return []
+            return
         start = b'{"v":%d,"broker":"kafka","topic":%b,"partition":' % (VERSION, orjson.dumps(messages[0].topic()))
         starts: dict[int, bytes] = {}
         time_of = _times.get
-        lines: list[bytes] = []
         # formatted by hand: a dictionary for each message costs a third more
         for partition, offset, timestamp, headers, key, body in zip(
                 map(KafkaMessage.partition, messages), map(KafkaMessage.offset, messages), map(KafkaMessage.timestamp, messages),
@@ -98,10 +107,30 @@ class KafkaBatch(Batch):
             lines.append(b'%b%d%b%b,"headers":%b,"body":%b}' % (
                 place, offset, time_of(timestamp) or _time_and_key(timestamp), key,
                 orjson.dumps(encode_headers(tuple(headers))) if headers else b"[]", body))
-        return lines
 
     def records(self) -> list[Record]:
-        return [_record(message) for message in self._messages]
+        """Return them as objects. Raises Failed for a header that the client cannot read."""
+        found: list[Record] = []
+        self._read(self._make_records, found)
+        return found
+
+    def _make_records(self, found: list[Record]) -> None:
+        for message in self._messages:
+            found.append(_record(message))
+
+    def _read(self, view: Callable[[list[Item]], None], results: list[Item]) -> None:
+        # once its headers could not be read, asking a message for them again returns a broken tuple (confluent-kafka 2.16.1)
+        if self._unreadable is None:
+            try:
+                view(results)
+            except (UnicodeDecodeError, SystemError):
+                message = self._messages[len(results)]
+                place = f"{message.partition()}:{message.offset()}"
+                self._unreadable = Failed(
+                    f"The record {place} of {message.topic()} has a header whose name is not UTF-8, which Kafka's Python client cannot read.",
+                    hint=f"its body can be read with -o raw; --from {message.partition()}:{message.offset() + 1} goes on behind it")
+        if self._unreadable is not None:
+            raise self._unreadable
 
     def stamps(self) -> list[tuple[int, int, int]]:
         """Return partition, offset and time in milliseconds of each."""
@@ -109,7 +138,9 @@ class KafkaBatch(Batch):
 
     def select(self, indices: Sequence[int]) -> KafkaBatch:
         messages = self._messages
-        return KafkaBatch([messages[index] for index in indices])
+        chosen = KafkaBatch([messages[index] for index in indices])
+        chosen._unreadable = self._unreadable
+        return chosen
 
 
 def _record(message: Stored) -> Record:

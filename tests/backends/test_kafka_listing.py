@@ -1,0 +1,82 @@
+"""What `ls` and `describe` say about Kafka topics."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+
+from brokercli.backends.kafka import descriptor
+from brokercli.model.address import Address
+from brokercli.model.description import Description
+from brokercli.model.errors import NotFound
+from tests.backends.kafka_topics import Topics
+
+
+def section(description: Description, title: str) -> list[dict[str, object]]:
+    return next(list(map(dict, section.rows)) for section in description.sections if section.title == title)
+
+
+def test_topics_are_listed_by_name_with_what_they_hold_and_the_brokers_own_are_left_out(topics: Topics) -> None:
+    full, empty = topics.make(partitions=3), topics.make()
+    for partition in range(3):
+        topics.fill(full, [b"x"] * (partition + 1), partition)
+    listed = {listing.name: listing for listing in topics.backend().list()}
+    assert (listed[full.name].messages, listed[full.name].facts["partitions"]) == (6, 3)
+    assert (listed[empty.name].messages, listed[empty.name].facts["partitions"]) == (0, 1)
+    assert listed[full.name].kind == "topic"
+    assert listed[full.name].resource in descriptor.support
+    assert list(listed) == sorted(listed)
+    assert not [name for name in listed if name.startswith("__")]
+
+
+def test_only_what_was_deleted_is_not_counted(topics: Topics) -> None:
+    topic = topics.make()
+    topics.fill(topic, [b"x"] * 10)
+    topics.delete_before(topic, 7)
+    assert {listing.name: listing.messages for listing in topics.backend().list(["topic"])}[topic.name] == 3
+
+
+def test_there_are_no_queues_to_list(topics: Topics) -> None:
+    topics.make()
+    assert list(topics.backend().list(["queue", "stream"])) == []
+
+
+def test_a_topic_is_described_with_its_partitions_and_what_was_set_on_it(topics: Topics) -> None:
+    topic = topics.make(partitions=2, retention_ms="3600000", cleanup_policy="compact,delete")
+    producer = topics.producer()
+    producer.produce(topic.name, b"x", key=b"k", partition=1)
+    producer.flush(10)
+    description = topics.backend().describe(topic)
+    assert (description.kind, description.name, description.resource) == ("topic", topic.name, "topic")
+    assert description.facts["partitions"] == 2
+    assert description.facts["offsets held"] == 1
+    assert description.facts["cleanup.policy"] == "compact,delete"
+    assert description.facts["retention.ms"] == 3_600_000
+    rows = section(description, "partitions")
+    assert [(row["partition"], row["low"], row["high"]) for row in rows] == [(0, 0, 0), (1, 0, 1)]
+    assert rows[0]["leader"] is not None
+    assert section(description, "set on the topic") == [
+        {"setting": "cleanup.policy", "value": "compact,delete"}, {"setting": "retention.ms", "value": "3600000"}]
+    assert description.missing == []
+
+
+def test_groups_that_consume_a_topic_are_described_with_their_lag(topics: Topics) -> None:
+    topic, other = topics.make(partitions=2), topics.make()
+    topics.fill(topic, [b"x"] * 10, 0)
+    topics.fill(topic, [b"x"] * 5, 1)
+    group = topic.name + "-group"
+    consumer = Consumer({"bootstrap.servers": topics.address, "group.id": group, "log_level": 0})
+    consumer.commit(offsets=[TopicPartition(topic.name, 0, 4), TopicPartition(topic.name, 1, 5)], asynchronous=False)
+    consumer.close()
+    try:
+        assert section(topics.backend().describe(topic), "consumer groups") == [{"group": group, "state": "empty", "partitions": 2, "lag": 6}]
+        assert "consumer groups" not in [section.title for section in topics.backend().describe(other).sections]
+        committed = topics.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(10).topic_partitions
+        assert sorted((place.partition, place.offset) for place in committed) == [(0, 4), (1, 5)], "describing moved the group"
+    finally:
+        topics.admin.delete_consumer_groups([group])[group].result(10)
+
+
+def test_describing_what_is_not_there_is_an_error(topics: Topics) -> None:
+    with pytest.raises(NotFound):
+        topics.backend().describe(Address(topics.name(), "topic"))
