@@ -32,8 +32,13 @@ def problem_with(kind: str, name: str) -> str | None:
 
 def shown(name: str) -> str:
     """Return a name short and harmless enough for a remark."""
-    visible = _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}" if ord(match[0]) > 255 else f"\\x{ord(match[0]):02x}", name[:61])
-    return f"{visible[:60]}…" if len(name) > 60 else visible
+    start = name[:60]
+    visible = start if start.isprintable() else "".join(letter if letter.isprintable() else _escape(letter) for letter in start)
+    return f"{visible}…" if len(name) > 60 else visible
+
+
+def _escape(letter: str) -> str:
+    return ascii(letter)[1:-1]
 
 
 def _problem_with_topic(name: str) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brokercli.dialects.dialect import Dialect
+from brokercli.dialects.names import shown
 from brokercli.dialects.reading import Reading
 from brokercli.dialects.values import amqp_time_of, count_of, integer_of, text_of
 from brokercli.dialects.x_death_home import choose_homes
@@ -58,7 +59,7 @@ def fill_in(reading: Reading, letter: DeadLetter, deaths: list[Death], wait_queu
     letter.journey = tuple(Hop(death.queue, death.reason, {"exchange": death.exchange, "routing_key": ", ".join(death.routing_keys)}, death.time, death.count)
                            for death in reversed(deaths))
     for expiration in dict.fromkeys(death.original_expiration for death in deaths if death.original_expiration):
-        reading.remarks.append(f"its expiration of {expiration[:20]} ms was removed by the broker, and is not put back")
+        reading.remarks.append(f"its expiration of {shown(expiration)} ms was removed by the broker, and is not put back")
 
 
 def read_deaths(reading: Reading) -> list[Death]:

@@ -11,6 +11,7 @@ import re
 
 from brokercli.dialects import generic
 from brokercli.dialects.dialect import Dialect
+from brokercli.dialects.names import shown
 from brokercli.dialects.reading import Reading
 from brokercli.dialects.written_fields import read_fields
 from brokercli.model.dead_letter import Confidence, DeadLetter
@@ -26,7 +27,7 @@ def read(reading: Reading) -> DeadLetter | None:
         return None
     letter = read_fields(reading, dialect.name, _FIELDS, Confidence.CERTAIN)
     if not letter.homes and match is not None:
-        home = reading.home(match[1], f"the name {reading.lies_in[:80]}", Confidence.LIKELY)
+        home = reading.home(match[1], f"the name {shown(reading.lies_in)}", Confidence.LIKELY)
         letter.homes = (home,) if home is not None else ()
     letter.reason = letter.reason or "failed"
     return letter

@@ -11,7 +11,8 @@ from brokercli.model.dead_letter import Confidence
 from tests.dialects.real_letters import NAMES, read_letter, read_original
 
 CERTAIN, LIKELY = Confidence.CERTAIN, Confidence.LIKELY
-DATA, STATE, SERIAL = ("org.apache.kafka.connect.errors.DataException", "java.lang.IllegalStateException", "org.apache.kafka.common.errors.SerializationException")
+DATA, SERIAL = "org.apache.kafka.connect.errors.DataException", "org.apache.kafka.common.errors.SerializationException"
+STATE = "java.lang.IllegalStateException"
 
 # name: dialect, home and its confidence, then whatever else the letter must say
 EXPECTED: dict[str, tuple[str, str | None, Confidence | None, dict[str, Any]]] = {

@@ -1,0 +1,122 @@
+"""What a letter says is never trusted: no forged origin becomes a home, no absurd number is believed."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from brokercli.dialects import recognise, stamp, to_message
+from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
+from tests.dialects.frameworks import spring_kafka, x_death
+
+
+def _kafka(*headers: Header, topic: str = "orders-dlt", key: bytes | None = None) -> Record:
+    return Record("kafka", {"topic": topic, "partition": 0, "offset": 1}, "0:1", None, Message(headers=headers, key=key, origin="kafka"))
+
+
+def _nats(*headers: Header) -> Record:
+    return Record("nats", {"subject": "dlq.orders", "stream": "DLQ", "sequence": 1}, "1", None, Message(headers=headers, origin="nats"))
+
+
+@pytest.mark.parametrize("origin", [b"", b"orders-dlt", b"orders\x1b[2J", b"a" * 250, b"..", b"orders created", b"__consumer_offsets", b"\xff\xfe", None])
+def test_an_origin_no_topic_can_have_is_no_home_and_is_remarked_on(origin: HeaderValue) -> None:
+    letter = recognise(_kafka(("kafka_dlt-original-topic", origin), ("kafka_dlt-exception-fqcn", b"E")))
+    assert letter.dialect == "spring kafka"
+    assert letter.homes == ()
+    assert "it cannot go there" in letter.remarks[0]
+    assert letter.remarks[0].isprintable()
+
+
+@pytest.mark.parametrize("origin", [b"$JS.API.STREAM.DELETE.ORDERS", b"orders.*", b"orders.>", b"orders..x", b"_INBOX.x", b"a b", b"dlq.orders", b"x" * 5000])
+def test_an_origin_that_would_command_the_server_or_match_nothing_is_no_home(origin: bytes) -> None:
+    letter = recognise(_nats(("X-Original-Subject", origin)))
+    assert letter.homes == ()
+    assert letter.remarks
+
+
+@pytest.mark.parametrize("count", [b"1e30", b"9" * 30, b"-1", b"\xff\x00", b"", 10**30, 10**5000, 1_000_001, 2.5, True, Typed("double", 1)],
+                         ids=lambda value: type(value).__name__)
+def test_a_counter_that_cannot_be_true_is_ignored_and_said(count: HeaderValue) -> None:
+    letter = recognise(_nats(("X-Original-Subject", b"orders"), ("X-Delivery-Count", count)))
+    assert letter.attempts is None
+    assert any("no believable count" in remark for remark in letter.remarks)
+    assert letter.home is not None
+
+
+@pytest.mark.parametrize(("partition", "offset"), [(b"\xff\xff\xff\xff", b"\x80" + b"\x00" * 7), (b"three", b"\x00"), (b"", b"")])
+def test_coordinates_no_broker_counts_are_left_out_and_the_home_stays(partition: bytes, offset: bytes) -> None:
+    letter = recognise(_kafka(("kafka_dlt-original-topic", b"orders"), ("kafka_dlt-original-partition", partition), ("kafka_dlt-original-offset", offset)))
+    assert letter.home is not None
+    assert letter.home.place == {}
+    assert len(letter.remarks) == 2
+
+
+def test_the_name_of_a_header_decides_how_its_number_is_read() -> None:
+    record = _kafka(("kafka_dlt-original-topic", b"orders"), ("kafka_dlt-original-partition", b"1234"), ("kafka_dlt-original-offset", b"12345"))
+    home = recognise(record).home
+    assert home is not None
+    assert home.place == {"partition": struct.unpack(">i", b"1234")[0], "offset": 12345}
+
+
+def test_binary_under_a_name_nobody_owns_is_read_but_said() -> None:
+    letter = recognise(_kafka(("X-Original-Topic", b"orders"), ("X-Original-Partition", b"\x00\x00\x00\x03")))
+    assert letter.home is not None
+    assert letter.home.place == {"partition": 3}
+    assert "binary" in letter.remarks[0]
+
+
+@pytest.mark.parametrize(("counts", "believed"), [((), 0), ((b"2",), 2), ((b"1", b"3"), 3), ((b"1" * 31,), None), ((b"2", b"x"), None), ((-1,), None),
+                                                  ((None,), None), ((Typed("int32", 2),), 2)])
+def test_the_count_of_redrives_is_bounded_and_a_forged_one_is_no_zero(counts: tuple[HeaderValue, ...], believed: int | None) -> None:
+    letter = recognise(_kafka(*(("x-brokercli-redriven-count", count) for count in counts)))
+    assert letter.redrives == believed
+    assert bool(letter.remarks) == (believed is None)
+
+
+def test_a_stamp_replaces_older_ones_and_counts_on() -> None:
+    letter = recognise(_kafka(("a", b"1"), ("x-brokercli-redriven-count", b"2"), ("x-brokercli-redriven-from", b"old"), ("b", b"2")))
+    assert stamp(to_message(letter), letter, 1_795_474_000_000_000_000).headers == (
+        ("a", b"1"), ("b", b"2"), ("x-brokercli-redriven-from", b"topic:orders-dlt 0:1"), ("x-brokercli-redriven-at", b"2026-11-23T22:46:40.000Z"),
+        ("x-brokercli-redriven-count", b"3"))
+
+
+def test_headers_that_steer_the_server_do_not_go_back_to_it() -> None:
+    steering = [(name, b"x") for name in ("Nats-Msg-Id", "Nats-Rollup", "Nats-Expected-Stream", "Nats-Batch-Id", "Nats-TTL", "Nats-Schedule-Target",
+                                          "Nats-Sequence", "Nats-Trace-Only")]
+    letter = recognise(_nats(("a", b"1"), *steering, ("X-Original-Subject", b"orders"), ("traceparent", b"t"), ("nats-like", b"kept")))
+    assert to_message(letter).headers == (("a", b"1"), ("traceparent", b"t"), ("nats-like", b"kept"))
+    assert set(letter.stripped) == {name for name, _ in steering} | {"X-Original-Subject"}
+
+
+def test_reserved_names_of_earlier_deaths_are_stripped_whoever_wrote_last() -> None:
+    died_twice = spring_kafka(Message(headers=(("a", b"1"), ("__connect.errors.topic", b"orders"), ("__streams.errors.topic", b"orders"))))
+    assert to_message(recognise(died_twice)).headers == (("a", b"1"),)
+
+
+def test_a_record_nobody_wrote_on_is_unknown_has_no_home_and_goes_back_whole() -> None:
+    record = _kafka(("trace", b"1"), ("trace", b"2"), key=b"k")
+    letter = recognise(record)
+    assert (letter.dialect, letter.homes, letter.stripped) == ("unknown", (), ())
+    assert to_message(letter) == Message(body=b"", key=b"k", headers=record.message.headers, origin="kafka")
+
+
+@pytest.mark.parametrize("key", [b"c-7", b"\x12\x06orders", b"\x08\x01\x12\x06orders\x18\x03", b"\x12\x06orders\x28\x01", b"\x12\xff\xff\xff\xff\x0f",
+                                 b"\x0a" * 30, b"\x12\x07ord ers\x28" + b"\x80" * 8 + b"\x01"])
+def test_a_key_that_is_not_exactly_the_metadata_is_somebodys_key(key: bytes) -> None:
+    assert recognise(_kafka(key=key)).dialect == "unknown"
+
+
+def test_a_task_that_did_not_die_is_no_letter() -> None:
+    body = b'{"queue_name":"orders","actor_name":"charge","message_id":"m","options":{}}'
+    for headers in ((), (("task", b"shop.charge"), ("id", b"1"))):
+        record = Record("rabbitmq", {"exchange": "", "routing_key": "orders", "queue": "orders"}, "", None, Message(body=body, headers=headers))
+        assert recognise(record).dialect == "unknown"
+
+
+def test_a_thousand_deaths_are_read_in_bounds() -> None:
+    deaths = x_death(*((f"q{number}", "expired", 1) for number in range(1000)))
+    record = Record("rabbitmq", {"exchange": "", "routing_key": "dead", "queue": "dead"}, "", None, Message(headers=(("x-death", deaths),)))
+    letter = recognise(record)
+    assert len(letter.journey) == 100
+    assert len(letter.homes) <= 100

@@ -1,0 +1,74 @@
+"""Letters that only point: the original is fetched by coordinates, and nothing else is ever put back in its place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from brokercli.dialects import attach_original, original_is_gone, recognise, to_message
+from brokercli.model.errors import Failed
+from brokercli.model.message import Message, Record
+from tests.dialects.real_letters import read_letter, read_original
+
+
+def _original(name: str) -> Record:
+    original = read_original(name)
+    assert original is not None
+    return original
+
+
+@pytest.mark.parametrize("name", ["share_group_pointer", "share_group_copy", "jetstream_max_deliveries", "jetstream_terminated"])
+def test_a_pointer_cannot_go_back_before_its_original_was_fetched(name: str) -> None:
+    letter = recognise(read_letter(name))
+    assert not letter.complete
+    with pytest.raises(Failed, match="only points at its original"):
+        to_message(letter)
+
+
+@pytest.mark.parametrize("name", ["share_group_pointer", "jetstream_max_deliveries"])
+def test_a_record_from_elsewhere_is_not_taken_for_the_original(name: str) -> None:
+    letter, original = recognise(read_letter(name)), _original(name)
+    number = "offset" if "offset" in original.place else "sequence"
+    with pytest.raises(Failed, match="what was fetched lies at"):
+        attach_original(letter, replace(original, place={**original.place, number: 99}))
+    assert not letter.complete
+
+
+def test_an_advisory_goes_home_to_the_subject_of_its_original() -> None:
+    letter = attach_original(recognise(read_letter("jetstream_terminated")), _original("jetstream_terminated"))
+    assert str(letter.home and letter.home.address) == "subject:dialects.orders.created"
+    assert to_message(letter) == Message(body=b'{"id": 1}', headers=(("trace", b"abc"),), route="dialects.orders.created", origin="nats")
+
+
+def test_the_original_of_a_letter_keeps_the_headers_the_broker_did_not_copy() -> None:
+    letter = attach_original(recognise(read_letter("share_group_copy")), _original("share_group_copy"))
+    assert [name for name, _ in to_message(letter).headers] == ["trace", "sig", "trace", "none"]
+    assert letter.lost == ()
+
+
+def test_a_copy_stands_in_for_an_original_that_is_gone_and_says_what_it_lacks() -> None:
+    copied, empty = (original_is_gone(recognise(read_letter(name))) for name in ("share_group_copy", "share_group_pointer"))
+    assert to_message(copied) == Message(body=b'{"id":1}', key=b"c-7", route="dialects-shared", origin="kafka")
+    assert "headers" in copied.lost[0]
+    assert not empty.complete
+
+
+def test_how_often_an_original_was_put_back_counts_and_not_what_its_pointer_says() -> None:
+    letter, original = recognise(read_letter("share_group_pointer")), _original("share_group_pointer")
+    message = replace(original.message, headers=(*original.message.headers, ("x-brokercli-redriven-count", b"2")))
+    assert letter.redrives == 0
+    assert attach_original(letter, replace(original, message=message)).redrives == 2
+    assert letter.stripped == ("x-brokercli-redriven-count",)
+
+
+@pytest.mark.parametrize("sequence", [None, "7", 0, -1, 10**30])
+def test_an_advisory_without_a_believable_sequence_points_nowhere(sequence: object) -> None:
+    record = read_letter("jetstream_max_deliveries")
+    body = (record.message.body or b"").replace(b'"stream_seq":1', b'"stream_seq":' + (b"null" if sequence is None else f'"{sequence}"'.encode()
+                                                                                       if isinstance(sequence, str) else str(sequence).encode()))
+    letter = recognise(replace(record, message=replace(record.message, body=body)))
+    assert not letter.complete
+    assert letter.remarks
+    with pytest.raises(Failed, match="does not say which message"):
+        attach_original(letter, _original("jetstream_max_deliveries"))

@@ -1,0 +1,96 @@
+"""Which of the queues a RabbitMQ letter died in is the one it goes back to, with and without knowing the topology."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from brokercli.dialects import Facts, recognise, to_message
+from brokercli.model.dead_letter import Confidence, DeadLetter
+from brokercli.model.message import Header, Message, Record, Typed
+from tests.dialects.frameworks import x_death
+
+
+def _letter(*headers: Header, facts: Facts | None = None, queue: str = "orders.dead") -> DeadLetter:
+    record = Record("rabbitmq", {"exchange": "", "routing_key": queue, "queue": queue}, "", None, Message(headers=headers, origin="rabbitmq"))
+    return recognise(record, facts=facts or Facts())
+
+
+def _homes(letter: DeadLetter) -> list[tuple[str, Confidence]]:
+    return [(str(home.address), home.confidence) for home in letter.homes]
+
+
+def test_a_queue_that_was_rejected_from_comes_before_one_where_it_only_expired() -> None:
+    after_a_loop = _letter(("x-death", x_death(("wait", "expired", 2), ("orders", "rejected", 2))), ("x-first-death-queue", b"orders"))
+    after_a_lane = _letter(("x-death", x_death(("orders", "rejected", 1), ("lane", "expired", 1))), ("x-first-death-queue", b"lane"))
+    assert _homes(after_a_loop)[0] == _homes(after_a_lane)[0] == ("queue:orders", Confidence.CERTAIN)
+    assert after_a_loop.reason == after_a_lane.reason == "rejected"
+
+
+def test_the_choice_between_queues_is_said() -> None:
+    letter = _letter(("x-death", x_death(("wait", "expired", 2), ("orders", "rejected", 2))), ("x-first-death-queue", b"orders"))
+    assert letter.remarks == ("it also died in or comes from wait; home is orders: x-first-death-queue, rejected there",)
+
+
+def test_a_queue_where_it_only_expired_is_likely_and_becomes_certain_with_the_topology() -> None:
+    deaths = ("x-death", x_death(("orders", "expired", 1)))
+    assert _homes(_letter(deaths)) == [("queue:orders", Confidence.LIKELY)]
+    assert _homes(_letter(deaths, facts=Facts(wait_queues={}))) == [("queue:orders", Confidence.CERTAIN)]
+
+
+def test_a_known_wait_queue_is_never_home_but_what_it_returns_to_is() -> None:
+    deaths = ("x-death", x_death(("wait", "expired", 3)))
+    assert _homes(_letter(deaths, facts=Facts(wait_queues={"wait": "orders"}))) == [("queue:orders", Confidence.LIKELY)]
+    lost = _letter(deaths, facts=Facts(wait_queues={"wait": None}))
+    assert lost.homes == ()
+    assert "wait queues" in lost.remarks[0]
+
+
+def test_of_two_queues_that_rejected_it_the_first_is_home_and_only_likely() -> None:
+    letter = _letter(("x-death", x_death(("billing", "rejected", 1), ("orders", "rejected", 1))), ("x-first-death-queue", b"orders"))
+    assert _homes(letter) == [("queue:orders", Confidence.LIKELY), ("queue:billing", Confidence.GUESS)]
+
+
+def test_a_queue_known_to_hold_dead_letters_is_not_home() -> None:
+    facts = Facts(dead_letter_destinations=frozenset({"orders.dlq"}))
+    letter = _letter(("x-death", x_death(("orders.dlq", "rejected", 1), ("orders", "rejected", 1))), ("x-first-death-queue", b"orders"), facts=facts)
+    assert _homes(letter) == [("queue:orders", Confidence.LIKELY)]
+
+
+def test_a_letter_that_died_in_the_queue_it_lies_in_does_not_go_there_again() -> None:
+    letter = _letter(("x-death", x_death(("orders.dead", "expired", 1), ("orders", "rejected", 1))))
+    assert _homes(letter) == [("queue:orders", Confidence.CERTAIN)]
+    assert _letter(("x-death", x_death(("orders.dead", "expired", 1)))).homes == ()
+
+
+def test_first_and_last_death_are_enough_where_x_death_itself_is_missing() -> None:
+    letter = _letter(("x-first-death-queue", b"lane"), ("x-first-death-reason", b"expired"), ("x-last-death-queue", b"orders"),
+                     ("x-last-death-reason", b"rejected"))
+    assert _homes(letter)[0] == ("queue:orders", Confidence.CERTAIN)
+    assert [hop.where for hop in letter.journey] == ["lane", "orders"]
+
+
+def test_it_goes_to_the_queue_and_keeps_the_type_of_every_header() -> None:
+    kept: tuple[Header, ...] = (("n", Typed("int8", 3)), ("f", Typed("float32", 1_069_547_520)), ("t", Typed("table", (("a", 1),))), ("v", None))
+    letter = _letter(*kept, ("x-death", x_death(("orders", "rejected", 1), exchange=b"shop", key=b"order.created")), ("BCC", Typed("array", (b"x",))))
+    assert to_message(letter).headers == kept
+    assert to_message(letter).route == "orders"
+    assert letter.home is not None
+    assert letter.home.place == {"exchange": "shop", "routing_key": "order.created"}
+
+
+def test_properties_that_would_kill_it_again_are_stripped_and_the_others_kept() -> None:
+    record = _letter(("x-death", x_death(("orders", "rejected", 1)))).record
+    properties = {"expiration": b"50", "user_id": b"guest", "reply_to": b"amq.rabbitmq.reply-to.g1h2", "message_id": b"m", "delivery_mode": 1}
+    letter = recognise(replace(record, message=replace(record.message, properties=properties)))
+    assert to_message(letter).properties == {"message_id": b"m", "delivery_mode": 1}
+    assert letter.stripped_properties == ("expiration", "user_id", "reply_to")
+    ordinary = recognise(replace(record, message=replace(record.message, properties={"reply_to": b"answers"})))
+    assert to_message(ordinary).properties == {"reply_to": b"answers"}
+
+
+def test_delayed_retries_of_nservicebus_and_celery_are_no_homes() -> None:
+    nservicebus = _letter(("NServiceBus.FailedQ", b"orders"), ("x-death", x_death(("nsb.v2.delay-level-03", "expired", 1))), queue="error")
+    celery = _letter(("task", b"shop.charge"), ("id", b"1"), ("x-death", x_death(("celery", "rejected", 1), ("celery_delayed_5", "expired", 1))),
+                     ("x-first-death-queue", b"celery_delayed_5"))
+    assert [_homes(letter) for letter in (nservicebus, celery)] == [[("queue:orders", Confidence.CERTAIN)], [("queue:celery", Confidence.CERTAIN)]]
+    assert (nservicebus.dialect, celery.dialect) == ("nservicebus", "celery")
