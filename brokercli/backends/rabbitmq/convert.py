@@ -6,7 +6,7 @@
 | headers | as they are, every AMQP type exactly; bytes from Kafka and NATS are long strings, null is void |
 | a header that repeats | one array of its values, in order: RabbitMQ keeps only the first of a name (verified on 4.3.6) |
 | order of headers | by name: RabbitMQ sorts them |
-| key | header `x-message-key`, where the message has none |
+| key | from another broker: header `x-message-key`, where the message has none; written by hand: refused, AMQP has no keys |
 | id | property message_id |
 | header `x-message-id` from another broker | property message_id, where there is no id; the header is left out |
 | header `content-type` from another broker, or written by hand | property content_type, where there is none; the header is left out |
@@ -132,8 +132,11 @@ class Converter:
                 properties["message_id"] = value
             else:
                 headers.append((name, value))
-        if message.key is not None and not any(name == KEY_HEADER for name, _ in headers):
-            headers.append((KEY_HEADER, message.key))
+        if message.key is not None:
+            if not foreign:
+                raise CannotCarry(f"AMQP messages have no key; give it as a header, for example {KEY_HEADER}")
+            if not any(name == KEY_HEADER for name, _ in headers):
+                headers.append((KEY_HEADER, message.key))
         return _without_repeats(headers)
 
     def _check(self, headers: tuple[Header, ...], properties: dict[str, HeaderValue]) -> str:
