@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 def _topics(incomplete: str) -> list[tuple[str, str]]:
     from brokercli.commands.help_texts import TOPICS
 
-    return [(name, topic.summary) for name, topic in TOPICS.items() if name.startswith(incomplete)]
+    return [(name, summary) for name, summary in TOPICS.items() if name.startswith(incomplete)]
 
 
 def help_(
@@ -32,7 +32,7 @@ def help_(
     streams = streams_of(context)
     if topic is None:
         width = max(map(len, TOPICS))
-        lines = [f"  {name:{width}}  {text.summary}\n" for name, text in TOPICS.items()]
+        lines = [f"  {name:{width}}  {summary}\n" for name, summary in TOPICS.items()]
         streams.write(f"brokercli help TOPIC\n\n{''.join(lines)}\nbrokercli COMMAND --help explains one command.\n".encode())
     elif topic in TOPICS:
         streams.write(page(topic).encode())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from brokercli.commands import help_texts
 from brokercli.commands.app import COMMANDS
 from brokercli.commands.help_texts import TOPICS, page
 from brokercli.model.exit_code import ExitCode
@@ -15,9 +18,13 @@ from tests.commandline import CommandLine
 def test_the_topics_are_listed(cli: CommandLine) -> None:
     ended = cli("help")
     assert ended.code == 0
-    for name, topic in TOPICS.items():
+    for name, summary in TOPICS.items():
         assert f"{name}  " in ended.stdout.decode()
-        assert topic.summary in ended.stdout.decode()
+        assert summary in ended.stdout.decode()
+
+
+def test_every_text_is_a_topic() -> None:
+    assert {path.stem for path in (Path(help_texts.__file__).parent / "topics").iterdir()} == set(TOPICS)
 
 
 @pytest.mark.parametrize("topic", TOPICS)
