@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
-from brokercli.backends.rabbitmq import CLASSIC_QUEUE, STREAM, SUPPORT
+from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.connect import user_of
 from brokercli.backends.rabbitmq.convert import Converter
 from brokercli.backends.rabbitmq.describe import describe_exchange, describe_queue
@@ -22,11 +22,10 @@ from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
-from brokercli.model.errors import NotFound, Unsupported, UsageProblem
+from brokercli.model.errors import NotAuthorised, NotFound, Unsupported, UsageProblem
 from brokercli.model.position import Span
 
 _LONGEST_NAME = 255
-_MANAGEMENT_SECONDS = 2.0
 
 
 class RabbitMQBackend(Backend):
@@ -36,11 +35,11 @@ class RabbitMQBackend(Backend):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._link = Link(connection)
-        cluster = self._link.server_properties.get("cluster_name")
-        self._management = Management(connection, cluster if isinstance(cluster, str) else None, min(_MANAGEMENT_SECONDS, connection.connect_timeout))
+        self._management = Management(connection, self._link.server_properties.get("cluster_name"), connection.connect_timeout)
         self._existing = Existing(self._link, self._management)
-        self._found: dict[tuple[str, str], Queue | Exchange] = {}
+        self._rows: dict[str, str] = {}
         self._lent = False
+        self._own: list[Link] = []
 
     def resolve(self, address: Address, purpose: Purpose) -> Address:
         name, kind = address.name, address.kind
@@ -48,32 +47,55 @@ class RabbitMQBackend(Backend):
             raise UsageProblem(f"RabbitMQ has queues, streams and exchanges; there is no {kind} {name} on it.", hint=f"queue:{name} or exchange:{name}")
         self._check_name(name, "name")
         self._check_name(address.route or "", "routing key")
+        if kind == "exchange":
+            self._exchange(name, purpose)
+            return address
         if kind is None:
-            return address.of_kind(self._either(name).kind)
-        found = self._thing(kind, name)
-        if kind == "stream" and found.kind == "queue" and isinstance(found, Queue) and found.type is not None:
-            raise UsageProblem(f"{name} is a {found.resource}, not a stream.", hint=f"queue:{name}")
-        return address if kind == "stream" else address.of_kind(found.kind)
+            return self._resolve_bare(address)
+        queue = self._queue(name, kind, purpose)
+        if queue is None or queue.type is None:
+            return address
+        if kind == "stream" and queue.kind != "stream":
+            raise UsageProblem(f"{name} is a {queue.resource}, not a stream.", hint=f"queue:{name}")
+        return address.of_kind(queue.kind)
 
-    def _either(self, name: str) -> Queue | Exchange:
-        queue, exchange = self._existing.find(name)
+    def _resolve_bare(self, address: Address) -> Address:
+        queue, exchange = self._existing.find(address.name)
         if queue is not None and exchange is not None:
-            raise UsageProblem(f"{name} is a {queue.kind} and an exchange.", hint=f"say which: {queue.kind}:{name} or exchange:{name}")
-        found = queue or exchange
-        if found is None:
-            raise self._no_such("queue, stream or exchange", name)
-        self._found["exchange" if found is exchange else "queue", name] = found
-        return found
+            raise UsageProblem(f"{address.name} is a {queue.resource} and an exchange.",
+                               hint=f"say which: {queue.kind}:{address.name} or exchange:{address.name}")
+        if queue is not None:
+            self._rows[address.name] = queue.resource
+            return address.of_kind(queue.kind)
+        if exchange is None:
+            raise self._no_such("queue, stream or exchange", address.name)
+        return address.of_kind("exchange")
 
-    def _thing(self, kind: str, name: str) -> Queue | Exchange:
-        """Return what was found by that name, looked for once. Raises NotFound."""
-        key = ("exchange" if kind == "exchange" else "queue", name)
-        if key not in self._found:
-            found = self._existing.exchange(name) if kind == "exchange" else self._existing.queue(name)
-            if found is None:
-                raise self._no_such(kind, name)
-            self._found[key] = found
-        return self._found[key]
+    def _queue(self, name: str, kind: str, purpose: Purpose) -> Queue | None:
+        """Return a queue that exists; None where we may not ask, but may publish to it all the same."""
+        try:
+            queue = self._existing.queue(name)
+        except NotAuthorised:
+            # publishing takes the permission to write to the default exchange, and none for the queue
+            if purpose == "publish":
+                return None
+            raise
+        if queue is None:
+            raise self._no_such(kind, name)
+        self._rows[name] = queue.resource
+        return queue
+
+    def _exchange(self, name: str, purpose: Purpose) -> Exchange | None:
+        try:
+            exchange = self._existing.exchange(name)
+        except NotAuthorised:
+            # 4.3.0 wants the permission to configure for this question, and publishing does not
+            if purpose == "publish":
+                return None
+            raise
+        if exchange is None:
+            raise self._no_such("exchange", name)
+        return exchange
 
     def _check_name(self, name: str, what: str) -> None:
         try:
@@ -82,8 +104,6 @@ class RabbitMQBackend(Backend):
             raise UsageProblem(f"A {what} in RabbitMQ is UTF-8, and {name[:60]!r} is not.") from None
         if size > _LONGEST_NAME:
             raise UsageProblem(f"A {what} in RabbitMQ has 255 bytes at most, and {name[:60]!r}… has {size}.")
-        if any(character < " " or "\x7f" <= character <= "\x9f" for character in name):
-            raise UsageProblem(f"The {what} {name[:60]!r} holds control characters.")
 
     def _no_such(self, kind: str, name: str) -> NotFound:
         near = get_close_matches(name, self._existing.names(), 3)
@@ -91,20 +111,27 @@ class RabbitMQBackend(Backend):
                         hint=f"did you mean {' or '.join(near)}?" if near else "brokercli ls shows what there is")
 
     def resource(self, address: Address) -> str:
-        found = self._thing(address.kind or "queue", address.name)
-        # a stream that nobody says is one is one because the address says so
-        return STREAM if address.kind == "stream" else found.resource
+        if address.kind == "exchange":
+            return EXCHANGE
+        if address.name not in self._rows:
+            queue = self._existing.queue(address.name)
+            self._rows[address.name] = STREAM if queue is None and address.kind == "stream" else CLASSIC_QUEUE if queue is None else queue.resource
+        return self._rows[address.name]
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
-        resource = self.resource(destination)
         if policy.fire_and_forget:
-            raise Unsupported(f"{SUPPORT[resource][Capability.FIRE_AND_FORGET].note}.")
+            raise Unsupported(f"{SUPPORT[EXCHANGE][Capability.FIRE_AND_FORGET].note}.")
+        name = destination.name
+        to_stream = certain = False
         if destination.kind == "exchange":
-            target = Target(destination.name.encode(), None if destination.route is None else destination.route.encode())
+            self._exchange(name, "publish")
+            target = Target(name.encode(), None if destination.route is None else destination.route.encode())
         else:
-            target = Target(b"", destination.name.encode())
-        converter = Converter(user=user_of(self._connection), to_stream=resource == STREAM, keep_control_headers=policy.keep_control_headers,
-                              certain=destination.kind != "exchange" and self._thing("queue", destination.name).type is not None)
+            queue = self._queue(name, destination.kind or "queue", "publish")
+            to_stream = destination.kind == "stream" or (queue is not None and queue.kind == "stream")
+            certain = queue is not None and queue.type is not None
+            target = Target(b"", name.encode())
+        converter = Converter(user=user_of(self._connection), to_stream=to_stream, certain=certain, keep_control_headers=policy.keep_control_headers)
         link, give_back = self._lend()
         try:
             return RabbitMQPublisher(link, target, policy, converter, give_back)
@@ -115,9 +142,22 @@ class RabbitMQBackend(Backend):
     def look(self, source: Address, span: Span) -> Reader:
         if source.kind == "exchange":
             return look_at_exchange(self._link, self._management, source, span, self._lend)
-        if self.resource(source) == STREAM:
+        resource = self.resource(source)
+        if resource == STREAM:
             return look_at_stream(self._link, source.name, span, self._lend)
-        return look_at_queue(self._link, self._management, source.name, self.resource(source), span, self._lend)
+        return look_at_queue(self._link, self._management, source.name, resource, span, self._lend)
+
+    def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
+        return list_names(self._management, kinds, self._connection)
+
+    def describe(self, address: Address) -> Description:
+        if address.kind == "exchange":
+            exchange = self._exchange(address.name, "describe")
+            assert exchange is not None
+            return describe_exchange(exchange, self._management)
+        queue = self._queue(address.name, address.kind or "queue", "describe")
+        assert queue is not None
+        return describe_queue(queue, self._management)
 
     def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
         raise Unsupported(f"{SUPPORT[CLASSIC_QUEUE][Capability.LOOK_LETTERS].note}.")
@@ -132,6 +172,7 @@ class RabbitMQBackend(Backend):
         """Return a connection for one publisher or look, and how to give it back."""
         if self._lent:
             own = Link(self._connection)
+            self._own.append(own)
             return own, own.close
         self._lent = True
         return self._link, self._take_back
@@ -139,13 +180,8 @@ class RabbitMQBackend(Backend):
     def _take_back(self) -> None:
         self._lent = False
 
-    def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
-        return list_names(self._management, kinds, self._connection)
-
-    def describe(self, address: Address) -> Description:
-        found = self._thing(address.kind or "queue", address.name)
-        return describe_queue(found, self._management) if isinstance(found, Queue) else describe_exchange(found, self._management)
-
     def close(self) -> None:
+        for link in (*self._own, self._link):
+            link.close()
+        self._own.clear()
         self._management.close()
-        self._link.close()
