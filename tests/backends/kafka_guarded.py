@@ -12,7 +12,8 @@ READER, READER_PASSWORD = "reader", "may-only-look"
 
 
 class GuardedKafka(Kafka):
-    """USER may do everything and READER only read, both through PLAIN; on the plain and the TLS listener anybody may do everything."""
+    """USER may do everything and READER only what a test allows, both through PLAIN. SCRAM users are added by the test, and
+    a token that nobody signed is believed. On the plain and the TLS listener anybody may do everything."""
 
     roles = ("client", "login", "controller", "tls")
 
@@ -33,6 +34,10 @@ class GuardedKafka(Kafka):
             "listeners": ours["listeners"] + f",TLS://{HOST}:{self.ports['tls']}",
             "advertised.listeners": ours["advertised.listeners"] + f",TLS://localhost:{self.ports['tls']}",
             "listener.security.protocol.map": ours["listener.security.protocol.map"] + ",TLS:SSL",
+            "listener.name.login.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,OAUTHBEARER",
+            "listener.name.login.scram-sha-256.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            "listener.name.login.oauthbearer.sasl.jaas.config":
+                'org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";',
             "listener.name.login.plain.sasl.jaas.config": f'{login} user_{USER}="{PASSWORD}" user_{READER}="{READER_PASSWORD}";',
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(self.directory / "server.pem"),

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -16,6 +16,7 @@ from brokercli.model.connection import TLS, Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
 DEFAULT_PORT = 9092
+_TOKEN_SECONDS = 3600
 _NO_TOPIC = "__brokercli_connects"
 # librdkafka's log goes to a logger that drops it: what it has to say arrives as errors, and stderr is ours
 SILENT = logging.Logger("brokercli.librdkafka", logging.CRITICAL + 1)
@@ -90,7 +91,7 @@ def _security(connection: Connection) -> dict[str, Any]:
                                hint="connect by the name that the certificate holds")
     if sasl:
         # always said: librdkafka's own default is GSSAPI, which its wheels do not contain
-        mechanism = (connection.mechanism or "PLAIN").upper()
+        mechanism = mechanism_of(connection)
         if mechanism == "GSSAPI":
             raise UsageProblem("Kerberos (GSSAPI) is not in the Kafka client that pip installs.", hint="use SCRAM-SHA-256, SCRAM-SHA-512, PLAIN or OAUTHBEARER")
         settings["sasl.mechanism"] = mechanism
@@ -98,7 +99,16 @@ def _security(connection: Connection) -> dict[str, Any]:
             settings["sasl.username"] = connection.user
         if password is not None:
             settings["sasl.password"] = password.reveal()
+        if connection.token is not None:
+            token = connection.token
+            # asked again shortly before what we call its end; a token that has ended by then is refused by the broker
+            settings["oauth_cb"] = lambda _: (token.reveal(), time() + _TOKEN_SECONDS)
     return settings
+
+
+def mechanism_of(connection: Connection) -> str:
+    """Return the SASL mechanism that a login uses."""
+    return (connection.mechanism or ("OAUTHBEARER" if connection.token is not None and connection.password is None else "PLAIN")).upper()
 
 
 class Troubles:
@@ -194,10 +204,10 @@ def explain(error: KafkaError | None, connection: Connection, seconds: float) ->
 
 
 def _login_failed(text: str, connection: Connection) -> BrokercliError:
-    mechanism = (connection.mechanism or "PLAIN").upper()
+    mechanism = mechanism_of(connection)
     offered = re.search(r"supported mechanisms: ?([A-Z0-9_,. -]*)", text)
     if offered is None:
-        return NotAuthorised(f"{connection}: the login as {connection.user or 'nobody'} ({mechanism}) was refused.",
+        return NotAuthorised(f"{connection}: the login as {connection.user or 'a bearer of a token'} ({mechanism}) was refused.",
                              hint="check user, password and mechanism; brokercli context show says where they come from")
     names = offered[1].strip()
     if not names:

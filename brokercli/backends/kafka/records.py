@@ -58,7 +58,7 @@ def write_strings(values: list[bytes | None]) -> list[bytes]:
     apart there. A value that holds the character makes one part too many, and all are written one by one.
     """
     try:
-        escaped = orjson.dumps(_SEPARATOR.join(values).decode())
+        escaped = orjson.dumps(_SEPARATOR.join(values).decode())  # type: ignore[arg-type]
     except (TypeError, UnicodeDecodeError):
         pass
     else:
