@@ -14,10 +14,11 @@ from brokercli.backends.rabbitmq.describe import describe_exchange, describe_que
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.listing import list_names
-from brokercli.backends.rabbitmq.look import look_at_exchange, look_at_queue, look_at_stream
+from brokercli.backends.rabbitmq.look import look_at_stream
 from brokercli.backends.rabbitmq.management import Management
 from brokercli.backends.rabbitmq.outbox import Target
 from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
+from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from brokercli.backends.contract import Reader
 from brokercli.backends.rabbitmq import STREAM, SUPPORT
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.management import Management
 from brokercli.backends.rabbitmq.stream_look import StreamReader
 from brokercli.backends.rabbitmq.stream_range import at_time, end_of, first_at
-from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
@@ -50,11 +48,3 @@ def look_at_stream(link: Link, stream: str, span: Span, lend: Lend) -> Reader:
     lent, give_back = lend()
     # where nothing is stored, everything is still to come
     return StreamReader(lent, stream, "first" if end is None and stop is None else start, stop, largest, give_back)
-
-
-def look_at_exchange(link: Link, management: Management, source: Address, span: Span, lend: Lend) -> Reader:
-    raise Unsupported("Exchanges cannot be tapped yet.")
-
-
-def look_at_queue(link: Link, management: Management, queue: str, resource: str, span: Span, lend: Lend) -> Reader:
-    raise Unsupported("Queues cannot be tapped yet.")
