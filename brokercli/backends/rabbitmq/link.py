@@ -84,14 +84,16 @@ class Link:
             self._loop.add_callback_threadsafe(callback)
 
     def ask(self, doing: str, *steps: Step, timeout: float | None = None) -> list[Any]:
-        """Ask questions on a channel of their own, one after the other, and return the answers.
+        """Ask questions on a channel of their own, one after the other, and return the answers; waits for a lost connection.
 
         Raises what `failures.translate` makes of a refusal, and Unreachable where no answer comes.
         """
         answers: Future[list[Any]] = Future()
-        self.post(lambda: self._ask(steps, answers))
+        seconds = self.where.connect_timeout * 2 if timeout is None else timeout
+        deadline = monotonic() + seconds
+        self.post(lambda: self._ask(steps, answers, deadline))
         try:
-            return answers.result(self.where.connect_timeout * 2 if timeout is None else timeout)
+            return answers.result(seconds)
         except FutureTimeout:
             raise Unreachable(f"{self.where} did not answer while {doing}.", hint="the broker may be overloaded, or blocked by an alarm") from None
         except BrokercliError:
@@ -131,6 +133,11 @@ class Link:
         """Do not call back."""
         self._loop.remove_timeout(timer)
 
+    def reconnect(self) -> None:
+        """Drop the connection and make a new one; the watchers are told."""
+        if self.live is not None:
+            self.live.abort()
+
     def give_up(self, failure: BrokercliError) -> None:
         """Count the connection as lost for good."""
         if self.failure is None and not self._closing:
@@ -146,7 +153,14 @@ class Link:
                 self.give_up(translate(problem, "working", self.where))
         return guarded
 
-    def _ask(self, steps: Sequence[Step], answers: Future[list[Any]]) -> None:
+    def _ask(self, steps: Sequence[Step], answers: Future[list[Any]], deadline: float) -> None:
+        if self.failure is not None:
+            answers.set_exception(self.failure)
+            return
+        if (self.live is None or not self.live.is_open) and monotonic() < deadline:
+            self.later(_FIRST_WAIT / 2, lambda: self._ask(steps, answers, deadline))
+            return
+
         def done(channel: Any, results: list[Any]) -> None:
             channel.close()
             answers.set_result(results)
@@ -156,6 +170,12 @@ class Link:
             answers.set_exception(problem)
 
     def _serve(self, first: Future[None]) -> None:
+        try:
+            self._keep_connected(first)
+        finally:
+            self._services.close()
+
+    def _keep_connected(self, first: Future[None]) -> None:
         try:
             self._establish()
         except BaseException as problem:  # noqa: BLE001  goes to whoever connects
@@ -185,7 +205,6 @@ class Link:
         if self.live is not None:
             self._hang_up()
             self._loop.start()
-        self._services.close()
 
     def _after_failed_attempt(self, problem: BrokercliError, since: float) -> None:
         limit = float(self.where.options.get("give_up_after", GIVE_UP_SECONDS))

@@ -212,7 +212,10 @@ class Outbox:
                 self.failure = self.failure or translate(problem, f"publishing to {self._target.exchange.decode() or 'the default exchange'}", self._link.where)
             self.changed.notify_all()
             again = self.failure is None and not self._closed
-        if again:
+        if again and size_limit(text):
+            # the rest of the message is on its way, and 4.3.6 closes the connection for it (505): so nothing may follow it
+            self._link.reconnect()
+        elif again:
             self.open_channel()
 
     _confirmed_any = False
