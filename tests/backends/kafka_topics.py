@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from brokercli.backends.contract import Publisher, PublishPolicy, Reader
@@ -16,6 +16,7 @@ from brokercli.model.connection import Connection
 from brokercli.model.message import Message, Record
 from brokercli.model.position import End, Position, Span, Start
 from brokercli.model.receipt import Receipts, Verdict
+from tests.brokers.server import wait_until
 
 
 class Topics:
@@ -26,6 +27,8 @@ class Topics:
         host, _, port = address.rpartition(":")
         self.connection = Connection("kafka", ((host, int(port)),))
         self.admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+        # a consumer's questions create no topics
+        self._asking = Consumer({"bootstrap.servers": address, "group.id": "tests", "log_level": 0})
         self._made: list[str] = []
         self._opened: list[KafkaBackend | Publisher | Reader] = []
 
@@ -40,6 +43,8 @@ class Topics:
         name = self.name()
         config = {setting.replace("_", "."): value for setting, value in settings.items()}
         self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
+        # the controller answers before the broker has heard of it
+        wait_until(lambda: len(self._asking.list_topics(name, timeout=10).topics[name].partitions) == partitions, 20, f"the topic {name}")
         return Address(name, "topic")
 
     def add_partitions(self, topic: Address, total: int) -> None:
@@ -94,6 +99,7 @@ class Topics:
         """Close what was opened and delete what was made."""
         for opened in reversed(self._opened):
             opened.close()
+        self._asking.close()
         if self._made:
             for future in self.admin.delete_topics(self._made, request_timeout=5).values():
                 future.exception(10)

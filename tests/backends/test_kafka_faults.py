@@ -13,7 +13,7 @@ from brokercli.backends.kafka import publish as publish_module
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, Unreachable
 from brokercli.model.message import Message
-from brokercli.model.receipt import Receipts, Verdict
+from brokercli.model.receipt import Receipt, Receipts, Verdict
 from tests.backends.kafka_topics import Topics, of_verdict
 from tests.brokers.kafka import Kafka
 
@@ -183,3 +183,15 @@ def test_an_idle_tail_survives_a_restart(private_kafka: Kafka, broken: Topics, m
     batch = reader.read(30)
     assert batch is not None
     assert batch.bodies() == [b"after"]
+
+
+@pytest.mark.parametrize(("lie", "caught"), [
+    (Receipts(confirmed=3), "confirmed and not stored"),
+    (Receipts(confirmed=1, refused=2, problems=[Receipt(1, Verdict.REFUSED), Receipt(2, Verdict.REFUSED)]), "refused and stored"),
+    (Receipts(confirmed=2), "each message has one verdict"),
+], ids=["a loss", "a refusal that arrived", "a verdict too few"])
+def test_the_check_sees_a_lie(topics: Topics, lie: Receipts, caught: str) -> None:
+    topic = topics.make()
+    topics.fill(topic, [b"0", b"1"])
+    with pytest.raises(AssertionError, match=caught):
+        check(topics, topic, lie, 3)

@@ -86,13 +86,14 @@ class KafkaBackend(Backend):
         from brokercli.backends.kafka.topic_settings import read_settings, request_settings
 
         answer = request_settings(self._admin(), destination.name, self._connection.connect_timeout)
+        partitions = self._topic(destination.name).partitions
         settings = read_settings(answer, self._connection.connect_timeout)
+        notes = [*self.notes, *self._check_replicas(destination.name, partitions, settings)]
         publisher = KafkaPublisher(self._connection, destination.name, policy, settings)
-        publisher.notes += [*self.notes, *self._check_replicas(destination.name, settings)]
+        publisher.notes[:0] = notes
         return publisher
 
-    def _check_replicas(self, name: str, settings: TopicSettings) -> list[str]:
-        partitions = self._topic(name).partitions
+    def _check_replicas(self, name: str, partitions: dict[int, Any], settings: TopicSettings) -> list[str]:
         short = [number for number, partition in partitions.items() if len(partition.isrs) < settings.minimum_in_sync]
         if short and len(short) == len(partitions):
             in_sync = max(len(partitions[number].isrs) for number in short)
