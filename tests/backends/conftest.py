@@ -9,6 +9,7 @@ import pytest
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_topics import Topics
 from tests.backends.nats_streams import Streams
+from tests.backends.rabbitmq_places import Places
 
 
 @pytest.fixture
@@ -37,5 +38,13 @@ def guarded_topics(guarded_kafka: GuardedKafka) -> Iterator[Topics]:
 def streams(nats_address: str) -> Iterator[Streams]:
     """Streams of one's own on the NATS that all tests share."""
     made = Streams(nats_address)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def places(rabbitmq_address: str, rabbitmq_management: str) -> Iterator[Places]:
+    """Queues, streams and exchanges of one's own on the RabbitMQ that all tests share."""
+    made = Places(rabbitmq_address, rabbitmq_management)
     yield made
     made.close()
