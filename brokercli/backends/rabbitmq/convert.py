@@ -15,7 +15,8 @@
 | route | the routing key, where the destination leaves it open |
 | partition | refused, there are none |
 
-Not passed on unless control headers are to be kept, and counted in `withheld`:
+Not passed on from a stored message (what is written by hand is meant so) unless control headers are to be kept, and counted
+in `withheld`:
 
 | what | why |
 |---|---|
@@ -124,7 +125,7 @@ class Converter:
         foreign = message.origin is not None and message.origin != "rabbitmq"
         headers: list[Header] = []
         for name, value in message.headers:
-            if not self._keep and (name in _WITHHELD or name.startswith(_WITHHELD_PREFIXES)):
+            if message.origin is not None and not self._keep and (name in _WITHHELD or name.startswith(_WITHHELD_PREFIXES)):
                 withheld.append(name)
             elif message.origin != "rabbitmq" and name.lower() == "content-type" and isinstance(value, bytes) and "content_type" not in properties:
                 properties["content_type"] = value
