@@ -19,8 +19,9 @@ SUPPORT: SupportTable = {
         Capability.SEEK_LAST: Support.full(),
         Capability.LIST: Support.full(),
         Capability.DESCRIBE: Support.full(),
-        Capability.LOOK_LETTERS: Support.not_yet("brokercli reads dead-letter topics as topics, and does not understand them yet"),
-        Capability.REDRIVE: Support.not_yet("brokercli puts no dead letters back yet"),
+        Capability.LOOK_LETTERS: Support.full(),
+        Capability.REDRIVE: Support.some("exactly once within the cluster, at least once where transactions are not permitted; the broker keeps what was handled"
+                                         " with the offsets of a group, for 7 days after the last redrive unless its offsets.retention.minutes says otherwise"),
     },
 }
 

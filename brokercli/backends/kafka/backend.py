@@ -22,12 +22,14 @@ from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
-from brokercli.model.position import Span
+from brokercli.model.message import Place, Record
+from brokercli.model.position import End, Span, Start
 
 if TYPE_CHECKING:
     # what looks do not need is loaded when it is needed: a small replay is mostly start-up
     from confluent_kafka.admin import AdminClient
 
+    from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
     from brokercli.backends.kafka.topic_settings import TopicSettings
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -146,6 +148,41 @@ class KafkaBackend(Backend):
         topic = self._topic(address.name)
         offsets = Offsets(self._consumer, address.name, self._connection.connect_timeout)
         return describe_topic(address.name, topic, offsets, self._admin(), self._connection.connect_timeout)
+
+    def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
+        from brokercli.backends.kafka.dead_letters import find_sources
+
+        consumer, _, give_back = self._borrow()
+        try:
+            yield from find_sources(patterns, self._metadata(), consumer, self._admin(), self._connection.connect_timeout)
+        finally:
+            give_back()
+
+    def look_letters(self, source: Address) -> LetterReader:
+        from brokercli.backends.kafka.letters import open_letters
+
+        return open_letters(self.look(source, Span(Start(), End())), source.name, self._admin(), self._consumer, self._connection.connect_timeout)
+
+    def repair(self, source: Address, policy: RepairPolicy) -> Repair:
+        from brokercli.backends.kafka.open_repair import Cluster, open_repair
+
+        cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers), self.publisher)
+        repair = open_repair(cluster, source.name, policy)
+        repair.notes += self.notes
+        return repair
+
+    def _named_topic(self, name: str) -> Any:
+        """Return the metadata of a topic by a name that anybody may have written."""
+        return self._topic(self.resolve(Address(name), "publish").name)
+
+    def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
+        from brokercli.backends.kafka.fetch import fetch
+
+        consumer, troubles, give_back = self._borrow()
+        try:
+            return fetch(places, lambda name: self._named_topic(name).partitions, consumer, troubles, self._connection.connect_timeout)
+        finally:
+            give_back()
 
     def close(self) -> None:
         if not self._closed:

@@ -26,7 +26,7 @@ WINDOW = 100_000
 LARGEST_MESSAGE = 100_000_000
 BATCH_BYTES = 1_000_000
 # a batch's own header and the slack of librdkafka's estimate
-_BATCH_OVERHEAD = 512
+BATCH_OVERHEAD = 512
 _SERVE_EVERY = 1024
 _ATTEMPTS = 5
 
@@ -81,7 +81,7 @@ class KafkaPublisher(Publisher):
         timeout = max(1, int(self._policy.delivery_timeout * 1000))
         self._producer = open_handle(Producer, self._connection, {
             "partitioner": "murmur2_random", "linger.ms": 5, "queue.buffering.max.kbytes": 65536,
-            "batch.size": max(1, min(BATCH_BYTES, self._settings.maximum_batch_bytes - _BATCH_OVERHEAD)),
+            "batch.size": max(1, min(BATCH_BYTES, self._settings.maximum_batch_bytes - BATCH_OVERHEAD)),
             # a request without an answer is repeated on a new connection in time to get one
             "socket.timeout.ms": max(1000, min(15_000, timeout // 2)),
             **client_configuration(self._connection),

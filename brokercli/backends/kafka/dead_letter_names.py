@@ -1,0 +1,76 @@
+"""How the known frameworks name topics of dead letters, and which headers their letters carry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from fnmatch import fnmatchcase
+
+NAMES: tuple[tuple[str, str], ...] = (
+    ("*-dlt", "Spring Kafka"), ("*.DLT", "Spring Kafka before 3.0"), ("*.dlt", ""), ("*_dlt", ""),
+    ("*.dlq", ""), ("*-dlq", ""), ("*__dlq", "Uber's client"), ("*_dlq", ""), ("*.DLQ", ""), ("*-DLQ", ""), ("*_DLQ", ""), ("DLQ", ""), ("dlq", ""),
+    ("error.*.*", "Spring Cloud Stream"),
+    ("dlq.*", "share groups"), ("dlq-*", ""), ("dlq_*", ""),
+    ("*.dead-letter", ""), ("*-dead-letter", ""), ("*.deadletter", ""), ("*-dead-letters", ""), ("*.dead-letters", ""), ("dead-letters", ""),
+)
+"""Pattern, and whose it is where that is known (research of the frameworks' sources and documentation)."""
+
+_RETRY = re.compile(r"-retry(-\d+)?$|[._]retry([._].*)?$|__retry$")
+_PLAUSIBLE = re.compile(r"dlq|dlt|dlx|dead|letter|error|fail|poison|park|reject|invalid|discard|quarantine|undeliver", re.IGNORECASE)
+_PREFIXES = ("kafka_dlt-", "kafka_exception-", "__connect.errors.", "__streams.errors.", "__dlq.errors.", "_dlq.errors.", "x-exception-")
+_HEADERS = frozenset({"x-original-topic", "x-original-offset", "reason_poisoned", "topic_poisoned", "x-dead-letter-reason", "dlq-reason", "x-error-message"})
+_SUFFIX = re.compile(r"(?i)^(.+?)(?:[._-]|__)(?:dlq|dlt|dead-?letters?)$")
+_PREFIX = re.compile(r"^(?:dlq|dead-?letters?)[._-](.+)$")
+
+
+def by_name(name: str, patterns: Sequence[str]) -> str | None:
+    """Say why a topic is taken for dead letters by its name; None where the name says nothing."""
+    for pattern in patterns:
+        if fnmatchcase(name, pattern):
+            return f"name matches {pattern}"
+    if _RETRY.search(name):
+        return None
+    for pattern, whose in NAMES:
+        if fnmatchcase(name, pattern):
+            return f"name matches {pattern}" + (f" ({whose})" if whose else "")
+    return None
+
+
+def is_retry(name: str) -> bool:
+    """Whether a topic holds messages that wait for another try. Their headers are those of dead letters, and they are none."""
+    return _RETRY.search(name) is not None
+
+
+def is_plausible(name: str) -> bool:
+    """Whether a name makes it worth a look at what the topic holds."""
+    return _PLAUSIBLE.search(name) is not None
+
+
+def by_headers(samples: Sequence[Collection[str]]) -> str | None:
+    """Say why a topic is taken for dead letters by the header names of some of its records: more than half carry one."""
+    signs = [sign for headers in samples if (sign := _sign(headers)) is not None]
+    return f"header {max(set(signs), key=signs.count)} in {len(signs)} of its last {len(samples)} records" if 2 * len(signs) > len(samples) else None
+
+
+def _sign(headers: Collection[str]) -> str | None:
+    for name in headers:
+        lower = name.lower()
+        if lower in _HEADERS or lower.startswith(_PREFIXES):
+            return name
+    return None
+
+
+def feeds_of(name: str, exists: Callable[[str], bool]) -> str | None:
+    """Return the topic whose letters these are, where the name says so and there is such a topic."""
+    candidates: list[str] = []
+    if match := _SUFFIX.match(name):
+        candidates.append(match[1])
+        # <group>__<topic>__dlq
+        candidates.append(match[1].partition("__")[2])
+    if match := _PREFIX.match(name):
+        candidates.append(match[1])
+    if name.startswith("error."):
+        # error.<topic>.<group>, and both may hold dots
+        parts = name.split(".")[1:]
+        candidates += [".".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+    return next((candidate for candidate in candidates if candidate and candidate != name and exists(candidate)), None)

@@ -1,0 +1,160 @@
+"""Which topics hold dead letters: by their names, and by what their last records look like."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.dead_letters import DeadLetterSource
+from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry
+from brokercli.backends.kafka.failures import translate
+from brokercli.backends.kafka.handled_group import HandledLetters, read_committed, request_committed, understand
+from brokercli.backends.kafka.listing import is_internal
+from brokercli.backends.kafka.records import Stored
+from brokercli.backends.kafka.span import Range
+from brokercli.model.address import Address
+from brokercli.model.errors import BrokercliError
+
+SAMPLE = 20
+MANY_TOPICS = 200
+"""From so many topics on, only those with a plausible name are sampled."""
+_MANY_PARTITIONS = 1000
+_PATIENCE = 5.0
+_EARLIEST, _LATEST = -2, -1
+_MILLISECOND = 1_000_000
+
+Place = tuple[str, int]
+Ranges = dict[str, dict[int, Range]]
+
+
+def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, admin: AdminClient, timeout: float) -> Iterator[DeadLetterSource]:
+    """Yield the topics of dead letters by name, with what is pending in them. Assigns partitions; joins and commits nothing."""
+    topics = {name: topic for name, topic in metadata.topics.items() if topic.error is None and not is_internal(name)}
+    ranges = _ranges(consumer, topics, timeout)
+    found = {name: why for name in topics if (why := by_name(name, patterns)) is not None}
+    others = [name for name in topics if name not in found and not is_retry(name) and name in ranges]
+    sampled = others if len(topics) < MANY_TOPICS else [name for name in others if is_plausible(name)]
+    looked, unread = _sample(consumer, {name: ranges[name] for name in sampled}, timeout)
+    found |= {name: why for name, headers in looked.items() if (why := by_headers(headers)) is not None}
+    remark = _unsampled(len(others) - len(sampled), unread)
+    answers = {name: request_committed(admin, name, topics[name].partitions, timeout) for name in sorted(found)}
+    for number, name in enumerate(sorted(found)):
+        remarks = (remark,) if remark and not number else ()
+        yield _source(name, found[name], ranges.get(name), lambda name=name: read_committed(answers[name], name, timeout),  # type: ignore[misc]
+                      feeds_of(name, topics.__contains__), consumer, timeout, remarks)
+
+
+def _unsampled(left_out: int, unread: int) -> str:
+    parts = [f"{left_out} topics were not looked into, because there are many and their names say nothing" if left_out else "",
+             f"{unread} topics did not answer in time" if unread else ""]
+    said = "; ".join(filter(None, parts))
+    return f"there may be more: {said}" if said else ""
+
+
+def _ranges(consumer: Consumer, topics: Mapping[str, Any], timeout: float) -> Ranges:
+    """Return what the partitions of each topic hold; a topic with a partition that does not answer is left out."""
+    whole = [name for name, topic in topics.items() if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())]
+    ends: list[dict[Place, int]] = []
+    for which in (_EARLIEST, _LATEST):
+        asked = [TopicPartition(name, partition, which) for name in whole for partition in topics[name].partitions]
+        try:
+            answers = consumer.offsets_for_times(asked, timeout=timeout) if asked else []
+        except KafkaException as problem:
+            raise translate(problem.args[0], "asking for the offsets of", "the topics") from None
+        ends.append({(answer.topic, answer.partition): answer.offset for answer in answers if answer.error is None})
+    lows, highs = ends
+    return {name: {partition: Range(lows[name, partition], highs[name, partition]) for partition in topics[name].partitions} for name in whole
+            if all((name, partition) in lows and (name, partition) in highs for partition in topics[name].partitions)}
+
+
+def _source(name: str, why: str, held: dict[int, Range] | None, committed: Callable[[], list[TopicPartition]], feeds: str | None, consumer: Consumer,
+            timeout: float, remarks: tuple[str, ...]) -> DeadLetterSource:
+    address, fed = Address(name, "topic"), (str(Address(feeds, "topic")),) if feeds else ()
+    if held is None:
+        return DeadLetterSource(address, "topic", why, feeds=fed, remarks=(*remarks, "a partition has no leader, so nothing more can be told"))
+    depth = sum(there.high - there.low for there in held.values())
+    try:
+        handled = understand(name, 0, committed(), held)
+    except BrokercliError as problem:
+        return DeadLetterSource(address, "topic", why, depth, feeds=fed, remarks=(*remarks, f"what was handled cannot be told: {problem}"))
+    pending, oldest = _pending(name, held, handled, consumer, timeout)
+    redriven, dropped = (sum(getattr(one, what) for one in handled.sets.values()) for what in ("redriven", "dropped"))
+    counts = (f"{redriven:,} redriven, {dropped:,} dropped so far",) if redriven or dropped else ()
+    return DeadLetterSource(address, "topic", why, depth, pending, oldest, fed, (*remarks, *counts, *handled.notes))
+
+
+def _pending(name: str, held: dict[int, Range], handled: HandledLetters, consumer: Consumer, timeout: float) -> tuple[int, int | None]:
+    """Count the pending offsets, and read the first pending record of each partition for its time."""
+    pending = handled.pending(held)
+    starts = {(name, partition): max(there.low, handled.sets[partition].floor) for partition, there in held.items()}
+    open_ = {place: start for place, start in starts.items() if start < held[place[1]].high}
+    oldest: int | None = None
+    if pending:
+        for place, first in _first_records(consumer, open_, {place: held[place[1]].high for place in open_}, timeout).items():
+            if first is None:
+                # only what a transaction or compaction has left behind
+                pending -= held[place[1]].high - open_[place]
+                continue
+            pending -= first.offset() - open_[place]
+            kind, milliseconds = first.timestamp()
+            if kind and (oldest is None or milliseconds * _MILLISECOND < oldest):
+                oldest = milliseconds * _MILLISECOND
+    return max(0, pending), oldest
+
+
+def _first_records(consumer: Consumer, starts: dict[Place, int], ends: dict[Place, int], timeout: float) -> dict[Place, Stored | None]:
+    """Return the first record of each partition; None where there is none before its end. What does not answer in time is missing."""
+    found: dict[Place, Stored | None] = {}
+    for message in _read(consumer, starts, timeout, lambda: len(found) == len(starts)):
+        place = message.topic(), message.partition()
+        if place not in found:
+            found[place] = None if message.error() is not None or message.offset() >= ends[place] else message
+            consumer.pause([TopicPartition(*place)])
+    return found
+
+
+def _sample(consumer: Consumer, ranges: Ranges, timeout: float) -> tuple[dict[str, list[set[str]]], int]:
+    """Return the header names of the last records of each topic, and how many topics did not answer in time."""
+    starts: dict[Place, int] = {}
+    ends: dict[Place, int] = {}
+    for name, held in ranges.items():
+        filled = {partition: there for partition, there in held.items() if there.high > there.low}
+        if len(starts) + len(filled) > _MANY_PARTITIONS:
+            continue
+        for partition, there in filled.items():
+            starts[name, partition] = max(there.low, there.high - max(2, SAMPLE // len(filled)))
+            ends[name, partition] = there.high
+    headers: dict[str, list[set[str]]] = defaultdict(list)
+    waiting = set(starts)
+    for message in _read(consumer, starts, timeout, lambda: not waiting):
+        place = message.topic(), message.partition()
+        if message.error() is not None:
+            waiting.discard(place)
+        elif place in waiting:
+            headers[place[0]].append({name for name, _ in message.headers() or ()})
+            if message.offset() >= ends[place] - 1:
+                waiting.discard(place)
+                consumer.pause([TopicPartition(*place)])
+    missing = {name for name, _ in waiting} | {name for name, held in ranges.items() if not any((name, partition) in starts for partition in held)
+                                               and any(there.high > there.low for there in held.values())}
+    return headers, len(missing)
+
+
+def _read(consumer: Consumer, starts: dict[Place, int], timeout: float, done: Callable[[], bool]) -> Iterable[Stored]:
+    """Yield records and ends of partitions from some offsets on, until it is enough or takes too long."""
+    if not starts:
+        return
+    deadline = monotonic() + max(timeout, _PATIENCE)
+    consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in starts.items()])
+    try:
+        while not done() and (left := deadline - monotonic()) > 0:
+            message = consumer.poll(min(left, 0.5))
+            if message is not None and ((error := message.error()) is None or error.code() == KafkaError._PARTITION_EOF):
+                yield message
+    finally:
+        consumer.unassign()

@@ -1,0 +1,83 @@
+"""What is known of the topics that letters go to, so that a message which cannot arrive is refused before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.kafka.convert import Native
+from brokercli.backends.kafka.publish import BATCH_BYTES, BATCH_OVERHEAD
+from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
+from brokercli.model.address import Address
+from brokercli.model.errors import NotFound, UsageProblem
+
+# the header of a batch with one record in it (Kafka's record format, version 2)
+_LEAST_OVERHEAD = 61
+
+
+@dataclass(slots=True)
+class Destination:
+    """One topic; `refusal` is why it takes nothing."""
+
+    partitions: int = 0
+    settings: TopicSettings = field(default_factory=TopicSettings)
+    refusal: str = ""
+
+
+class Destinations:
+    """Asks about each topic once."""
+
+    def __init__(self, partitions_of: Callable[[str], int], admin: AdminClient, source: str, timeout: float, *, compressed: bool) -> None:
+        """`partitions_of` counts them; raises NotFound, and UsageProblem for what cannot be a topic's name.
+        `compressed`: messages shrink on their way, so their size is the broker's to judge."""
+        self._partitions_of = partitions_of
+        self._admin = admin
+        self._source = source
+        self._timeout = timeout
+        self._compressed = compressed
+        self._known: dict[str, Destination] = {}
+        self.batch_bytes = BATCH_BYTES
+        """How large a batch may be for every topic met so far."""
+
+    def refusal(self, address: Address, native: Native) -> str:
+        """Say why a message cannot be stored there, as far as can be told; empty when nothing speaks against it."""
+        destination = self._known.get(address.name) or self._ask(address.name)
+        if destination.refusal:
+            return destination.refusal
+        if address.kind not in (None, "topic"):
+            return f"Kafka has topics; there is no {address.kind}"
+        if native.partition >= destination.partitions:
+            return f"the topic {address.name} has no partition {native.partition}; it has {destination.partitions}"
+        settings = destination.settings
+        if native.key is None and settings.needs_key:
+            return f"the topic {address.name} is compacted and takes no message without a key"
+        if settings.known and not self._compressed and least_size(native) > settings.maximum_batch_bytes:
+            return f"it is larger than the broker takes (max.message.bytes of the topic: {settings.maximum_batch_bytes})"
+        return ""
+
+    def close_to_us(self, topic: str, reason: str) -> None:
+        """Remember that a topic takes nothing from us."""
+        self._known.setdefault(topic, Destination()).refusal = reason
+
+    def _ask(self, name: str) -> Destination:
+        destination = self._known[name] = Destination()
+        if name == self._source:
+            destination.refusal = "it would go where it lies now"
+            return destination
+        answer = request_settings(self._admin, name, self._timeout)
+        try:
+            destination.partitions = self._partitions_of(name)
+        except (NotFound, UsageProblem) as problem:
+            destination.refusal = str(problem).rstrip(".")
+            return destination
+        destination.settings = read_settings(answer, self._timeout)
+        self.batch_bytes = max(1, min(self.batch_bytes, destination.settings.maximum_batch_bytes - BATCH_OVERHEAD))
+        return destination
+
+
+def least_size(native: Native) -> int:
+    """Return how many bytes a message takes at least, uncompressed."""
+    size = _LEAST_OVERHEAD + len(native.value or b"") + len(native.key or b"")
+    return size + sum(len(name) + len(value or b"") + 2 for name, value in native.headers or ())

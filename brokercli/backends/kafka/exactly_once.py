@@ -1,0 +1,175 @@
+"""Moving letters in transactions: copies and marks become visible together, and a second operator fences the first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+
+from confluent_kafka import KafkaError
+
+from brokercli.backends.dead_letters import State
+from brokercli.backends.kafka.destinations import Destinations
+from brokercli.backends.kafka.failures import REFUSED
+from brokercli.backends.kafka.ledger import Entry, Ledger, Letter
+from brokercli.backends.kafka.transaction import Copy, Ending, NoTransactions, Transactions
+from brokercli.backends.kafka.way import NO_ROOM, Way, give
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable
+from brokercli.model.receipt import Receipts, Verdict
+
+_TRIES = 3
+_LOST = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE)
+_WHOLE_RUN = {
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "no permission to commit offsets for the group",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "no permission for transactions any more",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "no permission for idempotent writes on this cluster",
+}
+_DENIED = REFUSED[KafkaError.TOPIC_AUTHORIZATION_FAILED]
+
+
+class ExactlyOnce(Way):
+    """One transaction for each part of what is given: all of it, unless something in it cannot be stored."""
+
+    guarantee = ("exactly once: the copies of up to {batch:,} letters and the mark that they were handled are one transaction; consumers that read "
+                 "committed records only (isolation.level=read_committed) never see one twice")
+
+    def __init__(self, topic: str, ledger: Ledger, destinations: Destinations, open_transactions: Callable[[int], Transactions]) -> None:
+        """`open_transactions` makes a producer for batches of so many bytes; that fences whoever else works here."""
+        self._topic = topic
+        self._ledger = ledger
+        self._destinations = destinations
+        self._open = open_transactions
+        self._batch_bytes = destinations.batch_bytes
+        self._transactions = open_transactions(self._batch_bytes)
+        self.failure: BrokercliError | None = None
+
+    def move(self, letters: Sequence[Letter], state: State) -> Receipts:
+        receipts = Receipts()
+        parts: list[tuple[Sequence[Letter], int]] = [(letters, 0)]
+        while parts:
+            part, tries = parts.pop()
+            if self.failure is not None:
+                give(receipts, part, Verdict.REFUSED, str(self.failure))
+                continue
+            entry = self._ledger.entry(part, state)
+            give(receipts, entry.without_room, Verdict.REFUSED, NO_ROOM)
+            if not entry.letters:
+                self.failure = Failed(f"{self._topic}: {NO_ROOM}.", hint="handle the oldest pending letters first")
+                continue
+            ending = self._run(entry)
+            if ending.outcome == "committed":
+                self._ledger.adopt(entry)
+                receipts.confirmed += len(entry.letters)
+            elif ending.outcome == "in doubt":
+                self._find_out(entry, state, ending, receipts)
+            else:
+                # the first of them comes next
+                parts.extend(reversed([*self._after_abort(entry.letters, ending, tries, receipts)]))
+        return receipts
+
+    def record_passed(self, ends: dict[int, int]) -> None:
+        entry = self._ledger.passed(ends)
+        if entry is not None and self.failure is None and self._transactions.usable and self._run(entry).outcome == "committed":
+            self._ledger.adopt(entry)
+
+    def _run(self, entry: Entry) -> Ending:
+        if self._destinations.batch_bytes < self._batch_bytes:
+            # a topic that takes only smaller batches would refuse every message in a larger one
+            self._batch_bytes = self._destinations.batch_bytes
+            try:
+                self._reopen()
+            except BrokercliError as problem:
+                self.failure = problem
+                return Ending("aborted", str(problem))
+        copies = [Copy(letter.topic, letter.native) for letter in entry.letters if letter.native is not None]
+        return self._transactions.run(copies, entry.offsets, self._ledger.group)
+
+    def _reopen(self) -> None:
+        self._transactions.close()
+        try:
+            self._transactions = self._open(self._batch_bytes)
+        except NoTransactions as problem:
+            raise NotAuthorised(f"Transactions for {self._topic} are not permitted any more: {problem}.", hint="ask for the ACL") from None
+
+    def _after_abort(self, letters: Sequence[Letter], ending: Ending, tries: int, receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:
+        """Judge what was not stored, and yield the parts to try again."""
+        if ending.taken_over:
+            self.failure = self._taken_over()
+        elif ending.code in _WHOLE_RUN:
+            self.failure = NotAuthorised(f"{self._topic}: {_WHOLE_RUN[ending.code]}.", hint="ask for the ACL, or use a context with another login")
+        if self.failure is None and not self._transactions.usable:
+            self._recover()
+        if self.failure is not None:
+            give(receipts, letters, Verdict.REFUSED, str(self.failure))
+        elif ending.code == KafkaError.OFFSET_METADATA_TOO_LARGE and self._ledger.narrow():
+            yield letters, tries
+        elif ending.culprits:
+            yield from self._without(ending.culprits, letters, tries, receipts)
+        elif len(letters) == 1 or ending.code in _LOST:
+            give(receipts, letters, Verdict.REFUSED, REFUSED.get(ending.code, ending.why))
+            if ending.code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                self._destinations.close_to_us(letters[0].topic, _DENIED)
+        else:
+            yield from ((part, 0) for part in _divided(letters))
+
+    def _without(self, culprits: dict[int, str], letters: Sequence[Letter], tries: int, receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:
+        copies = [letter for letter in letters if letter.native is not None]
+        denied = {copies[index].topic for index, reason in culprits.items() if reason == _DENIED}
+        reasons = {copies[index].number: reason for index, reason in culprits.items()}
+        for topic in denied:
+            self._destinations.close_to_us(topic, _DENIED)
+        rest = []
+        for letter in letters:
+            reason = _DENIED if letter.topic in denied else reasons.get(letter.number)
+            if reason is None:
+                rest.append(letter)
+            else:
+                give(receipts, [letter], Verdict.REFUSED, reason)
+        if rest:
+            # each try finds at least one; when they are many, the halves keep what it costs within bounds
+            yield from ((part, 0) for part in _halves(rest)) if tries >= _TRIES else ((rest, tries + 1),)
+
+    def _recover(self) -> None:
+        try:
+            self._reopen()
+            self._ledger.reread(self._ledger.handled.sets)
+        except BrokercliError as problem:
+            self.failure = problem
+
+    def _find_out(self, entry: Entry, state: State, ending: Ending, receipts: Receipts) -> None:
+        """Learn what became of a commit that was not answered, by what the broker has now."""
+        try:
+            if not ending.taken_over:
+                # waits until the broker has ended the transaction, one way or the other
+                self._reopen()
+            self._ledger.reread(self._ledger.handled.sets)
+        except BrokercliError as problem:
+            self.failure = Unreachable(f"{self._topic}: the answer to a commit was lost, and the broker cannot be asked: {problem}",
+                                       hint="redrive again when it is back: it knows which letters were handled")
+            give(receipts, entry.letters, Verdict.UNKNOWN, "the answer to the commit was lost, and the broker cannot be asked what became of it")
+            return
+        if ending.taken_over:
+            self.failure = self._taken_over()
+        if all(self._ledger.state(letter.partition, letter.offset) in (state, State.HANDLED) for letter in entry.letters):
+            receipts.confirmed += len(entry.letters)
+        else:
+            give(receipts, entry.letters, Verdict.REFUSED, f"the transaction was not committed: {ending.why}")
+
+    def _taken_over(self) -> Failed:
+        return Failed(f"Another redrive of {self._topic} has taken over, or this one was stopped for so long that the broker ended its transaction; "
+                      "nothing that was open was put back.", hint="when the other one is done, the same command goes on with what is left")
+
+    def close(self) -> None:
+        self._transactions.close()
+
+
+def _divided(letters: Sequence[Letter]) -> list[Sequence[Letter]]:
+    """Divide by destination, or in halves where there is only one."""
+    by_topic: dict[str, list[Letter]] = defaultdict(list)
+    for letter in letters:
+        by_topic[letter.topic].append(letter)
+    return list(by_topic.values()) if len(by_topic) > 1 else _halves(letters)
+
+
+def _halves(letters: Sequence[Letter]) -> list[Sequence[Letter]]:
+    middle = len(letters) // 2
+    return [part for part in (letters[:middle], letters[middle:]) if part]

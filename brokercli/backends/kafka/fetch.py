@@ -1,0 +1,97 @@
+"""Records by their places: the originals that dead letters point at."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from confluent_kafka import Consumer
+
+from brokercli.backends.kafka.connect import Troubles
+from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader
+from brokercli.backends.kafka.span import Offsets
+from brokercli.model.errors import NotFound, OutOfRange, Unreachable, UsageProblem
+from brokercli.model.message import Place, Record
+
+# reading over so many records that nobody asked for takes about as long as starting to read elsewhere
+_NEAR = 2000
+
+Wanted = dict[int, list[int]]
+"""Partition → ascending offsets."""
+
+
+def fetch(places: Sequence[Place], partitions_of: Callable[[str], Iterable[int]], consumer: Consumer, troubles: Troubles,
+          timeout: float) -> list[Record | None]:
+    """Return the record at each place; None where it is not stored (any more), and for what is no place of a record."""
+    wanted: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for place in places:
+        if (found := _parse(place)) is not None:
+            wanted[found[0]].add(found[1:])
+    records: dict[tuple[str, int, int], Record] = {}
+    for topic, spots in wanted.items():
+        try:
+            partitions = set(partitions_of(topic))
+        except (NotFound, UsageProblem):
+            continue
+        offsets = Offsets(consumer, topic, timeout)
+        for partition, offset, record in _fetch(offsets, _stored(spots, partitions, offsets), consumer, troubles):
+            records[topic, partition, offset] = record
+    return [None if (found := _parse(place)) is None else records.get(found) for place in places]
+
+
+def _parse(place: Place) -> tuple[str, int, int] | None:
+    topic, partition, offset = place.get("topic"), place.get("partition"), place.get("offset")
+    if not isinstance(topic, str) or not topic or type(partition) is not int or type(offset) is not int:
+        return None
+    return topic, partition, offset
+
+
+def _stored(spots: Iterable[tuple[int, int]], partitions: set[int], offsets: Offsets) -> Wanted:
+    """Leave out what lies outside of what the partitions hold."""
+    wanted: Wanted = defaultdict(list)
+    for partition, offset in sorted(spots):
+        if partition in partitions:
+            wanted[partition].append(offset)
+    ranges = offsets.ranges(wanted) if wanted else {}
+    held = {partition: [offset for offset in found if ranges[partition].low <= offset < ranges[partition].high] for partition, found in wanted.items()}
+    return {partition: found for partition, found in held.items() if found}
+
+
+def _fetch(offsets: Offsets, wanted: Wanted, consumer: Consumer, troubles: Troubles) -> Iterable[tuple[int, int, Record]]:
+    stretches = {partition: _stretches(found) for partition, found in wanted.items()}
+    while stretches:
+        # one stretch of each partition at a time, all partitions at once
+        now = {partition: waiting.pop(0) for partition, waiting in stretches.items()}
+        stretches = {partition: waiting for partition, waiting in stretches.items() if waiting}
+        sought = {(partition, offset) for partition, stretch in now.items() for offset in stretch}
+        reader = KafkaReader(consumer, offsets, {partition: stretch[0] for partition, stretch in now.items()},
+                             {partition: stretch[-1] + 1 for partition, stretch in now.items()}, troubles, consumer.unassign)
+        with reader:
+            while not reader.finished:
+                try:
+                    batch = reader.read(LOST_SECONDS)
+                except OutOfRange:
+                    # deleted since they were asked for; those of the other partitions are tried alone
+                    if len(now) > 1:
+                        for partition, stretch in now.items():
+                            yield from _fetch(offsets, {partition: stretch}, consumer, troubles)
+                    break
+                if batch is None:
+                    if reader.finished:
+                        break
+                    raise Unreachable(f"Kafka sent nothing of {offsets.topic} for {LOST_SECONDS:g} s.",
+                                      hint="brokercli doctor says what answers and what does not")
+                stamps = batch.stamps()
+                chosen = [number for number, (partition, offset, _) in enumerate(stamps) if (partition, offset) in sought]
+                for number, record in zip(chosen, batch.select(chosen).records(), strict=True):
+                    yield stamps[number][0], stamps[number][1], record
+
+
+def _stretches(found: list[int]) -> list[list[int]]:
+    stretches = [[found[0]]]
+    for offset in found[1:]:
+        if offset - stretches[-1][-1] <= _NEAR:
+            stretches[-1].append(offset)
+        else:
+            stretches.append([offset])
+    return stretches

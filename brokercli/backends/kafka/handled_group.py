@@ -1,0 +1,173 @@
+"""Where the handled state lives: the committed offsets, and their metadata, of a group that nobody is a member of.
+
+The committed offset of a partition is the floor below which every letter is handled; its metadata say which ones above it.
+So the state belongs to the broker, and everybody who works on these letters shares it.
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+from collections.abc import Collection, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from time import time
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+
+from brokercli.backends.kafka.failures import translate
+from brokercli.backends.kafka.handled_set import HandledSet
+from brokercli.backends.kafka.handled_text import CHARACTERS, FromTheFuture, NotOurs, Room, read, write
+from brokercli.backends.kafka.span import Range
+from brokercli.model.errors import BrokercliError, Failed
+
+_PREFIX = "brokercli.dlq."
+RETENTION_MINUTES = 10_080
+"""What a broker's offsets.retention.minutes is unless set."""
+
+
+def group_of(topic: str) -> str:
+    """Return the group, and the transactional id, under which a topic's letters are handled."""
+    return _PREFIX + topic
+
+
+@dataclass(slots=True)
+class HandledLetters:
+    """The handled sets of a topic's partitions, and what the user should know about them."""
+
+    topic: str
+    topic_tag: int
+    sets: dict[int, HandledSet] = field(default_factory=dict)
+    written: dict[int, int] = field(default_factory=dict)
+    """When each partition's state was written, minutes since 1970."""
+    notes: list[str] = field(default_factory=list)
+
+    def pending(self, ranges: dict[int, Range]) -> int:
+        """Count the offsets that are stored and not handled."""
+        return sum(held.high - held.low - self.sets[partition].handled_between(held.low, held.high) for partition, held in ranges.items())
+
+    def offsets(self, partitions: Collection[int], sets: dict[int, HandledSet], room: Room) -> list[TopicPartition] | None:
+        """Return what to commit for some partitions; None when one of them has no room for its set."""
+        minutes = int(time()) // 60
+        found = []
+        for partition in partitions:
+            text = write(sets[partition], self.topic_tag, minutes, room)
+            if text is None:
+                return None
+            found.append(TopicPartition(self.topic, partition, sets[partition].floor, text))
+        return found
+
+
+def understand(topic: str, topic_tag: int, committed: Iterable[TopicPartition], ranges: dict[int, Range]) -> HandledLetters:
+    """Make sense of the committed offsets of a topic that holds `ranges`.
+
+    What is said of another topic of the same name, or of offsets that the log does not have (any more), is left out.
+    Raises Failed for a state that only a newer version can read.
+    """
+    found = HandledLetters(topic, topic_tag)
+    for place in committed:
+        held = ranges.get(place.partition)
+        if held is not None and place.offset >= 0:
+            found.sets[place.partition] = _understand(found, place, held).from_offset(held.low)
+    for partition, held in ranges.items():
+        found.sets.setdefault(partition, HandledSet(held.low))
+    return found
+
+
+def _understand(found: HandledLetters, place: TopicPartition, held: Range) -> HandledSet:
+    where = f"partition {place.partition} of {found.topic}"
+    tag = 0
+    try:
+        said = read(place.offset, place.metadata or "")
+    except FromTheFuture:
+        raise Failed(f"Which letters in {where} are handled was written by a newer brokercli, which this one cannot read.",
+                     hint="pip install --upgrade brokercli") from None
+    except NotOurs:
+        handled = HandledSet(place.offset)
+        found.notes.append(f"the offset committed for {where} was not written by brokercli: everything below {place.offset} counts as handled")
+    else:
+        handled, tag = said.handled, said.topic_tag
+        found.written[place.partition] = said.minutes
+    if tag and found.topic_tag and tag != found.topic_tag:
+        found.notes.append(f"{where} was made anew since letters were handled there: all of its letters count as pending")
+        return HandledSet(held.low)
+    if handled.floor > held.high or (handled.runs and handled.runs[-1].stop > held.high):
+        if handled.floor > held.high and not (tag and found.topic_tag):
+            found.notes.append(f"{where} ends at {held.high}, before the {handled.floor} up to which letters were handled: all of its letters count as pending")
+            return HandledSet(held.low)
+        found.notes.append(f"{where} ends at {held.high}, and letters beyond that were handled: the broker has lost the end of this partition")
+        return handled.up_to(held.high)
+    return handled
+
+
+def request_committed(admin: AdminClient, topic: str, partitions: Collection[int], seconds: float) -> Future[Any]:
+    """Ask for the committed offsets, those of an open transaction left out, without waiting."""
+    group = group_of(topic)
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition) for partition in partitions])
+    future: Future[Any] = admin.list_consumer_group_offsets([asked], require_stable=False, request_timeout=seconds)[group]
+    return future
+
+
+def read_committed(answer: Future[Any], topic: str, seconds: float) -> list[TopicPartition]:
+    """Wait for the answer. Raises what the broker says against it."""
+    try:
+        places: list[TopicPartition] = answer.result(seconds).topic_partitions
+    except (KafkaException, TimeoutError) as problem:
+        raise _failure(problem, "asking which letters are handled in", topic) from None
+    for place in places:
+        if place.error is not None:
+            raise translate(place.error, "asking which letters are handled in", topic)
+    return places
+
+
+def tag_of(admin: AdminClient, topic: str, seconds: float) -> int:
+    """Return a number made from the topic's id, which another topic of the same name does not share; 0 where there is none."""
+    try:
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)[topic].result(seconds)
+    except (KafkaException, TimeoutError):
+        return 0
+    identity = described.topic_id
+    if identity is None or not (identity.get_most_significant_bits() or identity.get_least_significant_bits()):
+        return 0
+    return crc32(str(identity).encode()) or 1
+
+
+def members_of(admin: AdminClient, topic: str, seconds: float) -> int:
+    """Count the consumers that are members of the group."""
+    group = group_of(topic)
+    try:
+        return len(admin.describe_consumer_groups([group], request_timeout=seconds)[group].result(seconds).members)
+    except KafkaException as problem:
+        # before 4.0 a group that is not there is described as dead, since then it may be an error
+        if problem.args[0].code() in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.INVALID_GROUP_ID):
+            return 0
+        raise translate(problem.args[0], "asking who is a member of the group", group) from None
+    except TimeoutError as problem:
+        raise _failure(problem, "asking who is a member of the group", group) from None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLimits:
+    """What the broker keeps for a group; its defaults where we may not ask."""
+
+    room: Room = field(default_factory=Room)
+    retention_minutes: int = RETENTION_MINUTES
+
+
+def limits_of(admin: AdminClient, node: int, seconds: float) -> GroupLimits:
+    """Ask a broker for its limits; its defaults are taken to hold where we may not ask."""
+    resource = ConfigResource(ConfigResource.Type.BROKER, str(node))
+    try:
+        entries = admin.describe_configs([resource], request_timeout=seconds)[resource].result(seconds)
+        # the protocol's strings end at 32,767 bytes, and each of our wide characters takes three
+        characters = min(int(entries["offset.metadata.max.bytes"].value) - 1, 8 * CHARACTERS // 3)
+        return GroupLimits(Room(characters), int(entries["offsets.retention.minutes"].value))
+    except (KafkaException, TimeoutError, KeyError, TypeError, ValueError):
+        return GroupLimits()
+
+
+def _failure(problem: KafkaException | TimeoutError, doing: str, where: str) -> BrokercliError:
+    error = problem.args[0] if isinstance(problem, KafkaException) else KafkaError(KafkaError._TIMED_OUT)
+    return translate(error, doing, where)

@@ -1,0 +1,197 @@
+"""What one run knows of the handled letters, and how it enters more of them into the group's committed offsets."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from brokercli.backends.dead_letters import State
+from brokercli.backends.kafka.convert import Native
+from brokercli.backends.kafka.failures import translate
+from brokercli.backends.kafka.handled_group import GroupLimits, HandledLetters, understand
+from brokercli.backends.kafka.handled_set import HandledSet
+from brokercli.backends.kafka.handled_text import Room, more_that_fit
+from brokercli.backends.kafka.span import Offsets
+from brokercli.model.message import Message
+
+_REMEMBERED_GAPS = 100_000
+_REFRESHED_PARTITIONS = 40
+_SCARCE = 1000
+
+
+class Letter(NamedTuple):
+    """One letter to handle. `number` is its place in what the operation gave; without a copy it is only marked."""
+
+    number: int
+    partition: int
+    offset: int
+    topic: str = ""
+    message: Message | None = None
+    native: Native | None = None
+    size: int = 0
+
+
+@dataclass(slots=True)
+class Entry:
+    """Letters that can be marked together, and what that takes."""
+
+    letters: Sequence[Letter]
+    without_room: Sequence[Letter]
+    sets: dict[int, HandledSet]
+    offsets: list[TopicPartition]
+
+
+class Ledger:
+    """The handled sets of a topic as the broker has them, changed only by `adopt` (after a commit) and `reread`."""
+
+    def __init__(self, consumer: Consumer, offsets: Offsets, topic_tag: int, limits: GroupLimits, timeout: float) -> None:
+        """Read what the broker has. `consumer` names the group and is no member of it."""
+        self._consumer = consumer
+        self._offsets = offsets
+        self._topic_tag = topic_tag
+        self._timeout = timeout
+        self.room: Room = limits.room
+        self._gaps: dict[tuple[int, int], int] = {}
+        self._bridges: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._refreshed = False
+        self._seen: dict[int, tuple[int, str]] = {}
+        self.handled = HandledLetters(offsets.topic, topic_tag)
+
+    def reread(self, partitions: Collection[int]) -> None:
+        """Take what the broker has for the truth; waits for an open transaction of the group to end."""
+        committed = self._committed(partitions)
+        self.handled = understand(self._offsets.topic, self._topic_tag, committed, self._offsets.ranges(partitions))
+        self._seen = {place.partition: (place.offset, place.metadata or "") for place in committed}
+
+    def changed_by_another(self) -> bool:
+        """Whether the broker has something else than what was read or written here."""
+        committed = self._committed(self.handled.sets)
+        return any(self._seen.get(place.partition) != (place.offset, place.metadata or "") for place in committed)
+
+    def _committed(self, partitions: Collection[int]) -> list[TopicPartition]:
+        topic = self._offsets.topic
+        try:
+            places = self._consumer.committed([TopicPartition(topic, partition) for partition in partitions], self._timeout)
+        except KafkaException as problem:
+            raise translate(problem.args[0], "asking which letters are handled in", topic) from None
+        for place in places:
+            if place.error is not None:
+                raise translate(place.error, "asking which letters are handled in", topic)
+        return list(places)
+
+    @property
+    def group(self) -> Any:
+        """What a transaction needs to commit offsets for the group."""
+        return self._consumer.consumer_group_metadata()
+
+    def state(self, partition: int, offset: int) -> State | None:
+        """Say what became of a letter; None for a partition that there is not."""
+        handled = self.handled.sets.get(partition)
+        return None if handled is None else handled.state(offset)
+
+    def note_gap(self, partition: int, start: int, offset: int) -> None:
+        """Remember that nothing is stored from `start` up to the letter at `offset`: handling that one handles the gap."""
+        if self.state(partition, offset) is not State.PENDING:
+            self._bridges[partition].append((start, offset))
+            return
+        if len(self._gaps) >= _REMEMBERED_GAPS:
+            del self._gaps[next(iter(self._gaps))]
+        self._gaps[partition, offset] = start
+
+    def entry(self, letters: Sequence[Letter], state: State) -> Entry:
+        """Prepare to mark letters: all of them, or as many of the first as there is room for."""
+        entered = self._entered(letters, state)
+        if entered is not None:
+            return Entry(letters, (), *entered)
+        fit, too_many, best = 0, len(letters), None
+        while too_many - fit > 1:
+            count = (fit + too_many) // 2
+            entered = self._entered(letters[:count], state)
+            if entered is None:
+                too_many = count
+            else:
+                fit, best = count, entered
+        return Entry(letters[:fit], letters[fit:], *(best or ({}, [])))
+
+    def _entered(self, letters: Sequence[Letter], state: State) -> tuple[dict[int, HandledSet], list[TopicPartition]] | None:
+        by_partition: dict[int, list[int]] = defaultdict(list)
+        for letter in letters:
+            by_partition[letter.partition].append(letter.offset)
+        sets = {partition: self._bridged(partition).handled(self._runs(partition, sorted(found)), state, len(found))
+                for partition, found in by_partition.items()}
+        return self._written(sets)
+
+    def _bridged(self, partition: int) -> HandledSet:
+        handled, bridges = self.handled.sets[partition], self._bridges.get(partition)
+        return handled.handled(bridges, State.REDRIVEN, 0) if bridges else handled
+
+    def _written(self, sets: dict[int, HandledSet]) -> tuple[dict[int, HandledSet], list[TopicPartition]] | None:
+        offsets = self.handled.offsets(sets, sets, self.room)
+        if offsets is None:
+            return None
+        if not self._refreshed:
+            # the broker forgets offsets that were committed long ago, partition by partition
+            rest = [partition for partition in self.handled.sets if partition not in sets and self._seen.get(partition, (-1, ""))[0] >= 0]
+            offsets += self.handled.offsets(rest[:_REFRESHED_PARTITIONS], self.handled.sets, self.room) or []
+        return sets, offsets
+
+    def _runs(self, partition: int, offsets: list[int]) -> list[tuple[int, int]]:
+        gaps = self._gaps
+        if not gaps and offsets[-1] - offsets[0] == len(offsets) - 1:
+            return [(offsets[0], offsets[-1] + 1)]
+        runs: list[tuple[int, int]] = []
+        for offset in offsets:
+            start = gaps.get((partition, offset), offset)
+            if runs and start <= runs[-1][1]:
+                runs[-1] = (runs[-1][0], offset + 1)
+            else:
+                runs.append((start, offset + 1))
+        return runs
+
+    def adopt(self, entry: Entry) -> None:
+        """Take an entry for true: the broker has committed it."""
+        self.handled.sets.update(entry.sets)
+        for partition in entry.sets:
+            self._bridges.pop(partition, None)
+        self._seen.update((place.partition, (place.offset, place.metadata or "")) for place in entry.offsets)
+        self._refreshed = True
+
+    def passed(self, ends: dict[int, int]) -> Entry | None:
+        """Prepare to enter that nothing is stored between the floor and these offsets; None when that is entered already."""
+        sets = {}
+        for partition, end in ends.items():
+            handled = self._bridged(partition)
+            if handled.floor < end and self._seen.get(partition, (-1, ""))[0] >= 0:
+                sets[partition] = handled.handled([(handled.floor, end)], State.REDRIVEN, 0)
+        written = self._written(sets) if sets else None
+        return None if written is None else Entry((), (), *written)
+
+    def commit(self, entry: Entry) -> None:
+        """Commit an entry by itself, outside any transaction, and wait for the answer."""
+        topic = self._offsets.topic
+        try:
+            places = self._consumer.commit(offsets=entry.offsets, asynchronous=False)
+        except KafkaException as problem:
+            raise translate(problem.args[0], "marking letters in", topic) from None
+        for place in places or ():
+            if place.error is not None:
+                raise translate(place.error, "marking letters in", topic)
+
+    def narrow(self) -> bool:
+        """Write bytes instead of characters from now on; false when that was done already."""
+        before, self.room = self.room.wide, Room(self.room.characters, wide=False)
+        return before
+
+    def scarcity(self) -> list[str]:
+        """Say which partitions have little room left."""
+        found = []
+        for partition, handled in sorted(self.handled.sets.items()):
+            left = more_that_fit(handled, self.room)
+            if left < _SCARCE:
+                found.append(f"partition {partition}: about {left} more letters out of order can be marked; the oldest pending ones, "
+                             f"from {handled.floor} on, always can")
+        return found

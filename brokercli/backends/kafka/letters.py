@@ -1,0 +1,70 @@
+"""Looking at the letters of a topic: a look like any other, which also knows what was handled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.contract import Batch, Reader
+from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.kafka.handled_group import HandledLetters, read_committed, request_committed, tag_of, understand
+from brokercli.backends.kafka.span import Offsets
+from brokercli.model.errors import NotAuthorised
+from brokercli.model.message import Record
+from brokercli.model.position import PerPartition
+
+
+class KafkaLetterReader(LetterReader):
+    """Assigns partitions, joins no group and commits nothing."""
+
+    side_effects = "none"
+
+    def __init__(self, reader: Reader, handled: HandledLetters) -> None:
+        self._reader = reader
+        self._sets = handled.sets
+        self._notes = handled.notes
+        self.expected = reader.expected
+        self.bounds = reader.bounds
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        """What the look and the handled state have to say; may grow while reading."""
+        return [*self._reader.notes, *self._notes]
+
+    def state(self, record: Record) -> State:
+        place = record.place
+        return self._sets[place["partition"]].state(place["offset"])  # type: ignore[index, arg-type]
+
+    def read(self, timeout: float) -> Batch | None:
+        return self._reader.read(timeout)
+
+    @property
+    def finished(self) -> bool:
+        return self._reader.finished
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consumer, timeout: float) -> KafkaLetterReader:
+    """Return a look at letters on top of a look at everything the topic holds. Without the permission to ask what was
+    handled, all letters count as pending, and a note says so."""
+    try:
+        ends = reader.bounds.end if reader.bounds is not None else None
+        partitions = [partition for partition, _ in ends.offsets] if isinstance(ends, PerPartition) else []
+        answer = request_committed(admin, topic, partitions, timeout)
+        tag = tag_of(admin, topic, timeout)
+        ranges = Offsets(consumer, topic, timeout).ranges(partitions)
+        try:
+            committed = read_committed(answer, topic, timeout)
+        except NotAuthorised as problem:
+            handled = understand(topic, tag, (), ranges)
+            handled.notes.append(f"what was handled cannot be seen, so every letter counts as pending: {problem}")
+        else:
+            handled = understand(topic, tag, committed, ranges)
+        return KafkaLetterReader(reader, handled)
+    except BaseException:
+        reader.close()
+        raise

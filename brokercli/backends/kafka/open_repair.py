@@ -1,0 +1,116 @@
+"""Opening a run over the letters of a topic: who else is there, what is allowed, what was handled, where it begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.dead_letters import RepairPolicy
+from brokercli.backends.kafka.at_least_once import AtLeastOnce
+from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
+from brokercli.backends.kafka.destinations import Destinations
+from brokercli.backends.kafka.exactly_once import ExactlyOnce
+from brokercli.backends.kafka.handled_group import GroupLimits, group_of, limits_of, members_of, tag_of
+from brokercli.backends.kafka.ledger import Ledger
+from brokercli.backends.kafka.look import PROMISED, READING, KafkaReader
+from brokercli.backends.kafka.repair import KafkaRepair
+from brokercli.backends.kafka.span import Offsets
+from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
+from brokercli.backends.kafka.transaction import NoTransactions, Transactions
+from brokercli.backends.kafka.way import Way
+from brokercli.model.address import Address
+from brokercli.model.connection import Connection
+from brokercli.model.errors import Failed, UsageProblem
+
+GUARANTEE = "guarantee"
+_GUARANTEES = ("exactly-once", "at-least-once")
+_MINUTE = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the backend lends: its connection, its administrator, and its ways to ask about topics and to publish."""
+
+    connection: Connection
+    admin: AdminClient
+    topic: Callable[[str], Any]
+    """Metadata of a topic; raises NotFound."""
+    any_node: Callable[[], int]
+    publisher: Callable[[Address, PublishPolicy], Publisher]
+
+
+def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepair:
+    """Open a run, and with it fence whoever redrives this topic now. Raises Failed where consumers are members of the group."""
+    wish = _wish(policy.options)
+    connection, admin, timeout = cluster.connection, cluster.admin, cluster.connection.connect_timeout
+    partitions = sorted(cluster.topic(topic).partitions)
+    group = group_of(topic)
+    members = members_of(admin, topic, timeout)
+    if members:
+        raise Failed(f"{members} consumers are members of the group {group}, which keeps the state of {topic}'s letters.",
+                     hint="stop them; no consumer should use a group of that name")
+    settings = request_settings(admin, topic, timeout)
+    tag, limits = tag_of(admin, topic, timeout), limits_of(admin, cluster.any_node(), timeout)
+    with ExitStack() as opened:
+        troubles = Troubles()
+        consumer: Consumer = open_handle(Consumer, connection, {
+            **READING, **client_configuration(connection), **PROMISED, "group.id": group, "isolation.level": "read_committed",
+            "error_cb": troubles.note}, troubles)
+        opened.callback(consumer.close)
+        offsets = Offsets(consumer, topic, timeout)
+        ledger = Ledger(consumer, offsets, tag, limits, timeout)
+        destinations = Destinations(lambda name: len(cluster.topic(name).partitions), admin, topic, timeout,
+                                    compressed=any(name.startswith("compression.") for name in connection.options))
+        way = _way(cluster, topic, policy, ledger, destinations, wish)
+        opened.callback(way.close)
+        # only now: fencing has ended what a run before this one left open
+        ledger.reread(partitions)
+        ranges = offsets.ranges(partitions)
+        ends = {partition: held.high for partition, held in ranges.items()}
+        starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
+        reader = KafkaReader(consumer, offsets, starts, ends, troubles, lambda: None)
+        repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close)
+        repair.notes += forgetting(limits, read_settings(settings, timeout))
+        opened.pop_all()
+        return repair
+
+
+def _wish(options: dict[str, str]) -> str:
+    unknown = sorted(set(options) - {GUARANTEE})
+    if unknown:
+        raise UsageProblem(f"Redriving on Kafka has no option {unknown[0]}.", hint=f"{GUARANTEE}={'|'.join(_GUARANTEES)}")
+    wish = options.get(GUARANTEE, _GUARANTEES[0])
+    if wish not in _GUARANTEES:
+        raise UsageProblem(f"{wish} is no guarantee that Kafka can give.", hint=f"{GUARANTEE}={'|'.join(_GUARANTEES)}")
+    return wish
+
+
+def _way(cluster: Cluster, topic: str, policy: RepairPolicy, ledger: Ledger, destinations: Destinations, wish: str) -> Way:
+    why = "as asked"
+    if wish == _GUARANTEES[0]:
+        try:
+            return ExactlyOnce(topic, ledger, destinations,
+                               lambda batch_bytes: Transactions(cluster.connection, group_of(topic), policy.delivery_timeout, batch_bytes))
+        except NoTransactions as problem:
+            why = f"transactions are not permitted here ({problem})"
+    publish_policy = PublishPolicy(delivery_timeout=policy.delivery_timeout)
+    return AtLeastOnce(topic, ledger, lambda name: cluster.publisher(Address(name, "topic"), publish_policy), policy.delivery_timeout, why)
+
+
+def forgetting(limits: GroupLimits, settings: TopicSettings) -> list[str]:
+    """Say so where the broker may forget what was handled while the letters are still stored.
+
+    A letter is deleted with its segment, which may be as old as the topic's retention when its last record is written.
+    """
+    retention = settings.retention_milliseconds
+    if settings.known and retention is not None and 2 * retention <= limits.retention_minutes * _MINUTE:
+        return []
+    days = limits.retention_minutes / 1440
+    return [f"{days:g} days after the last redrive of this topic the broker forgets which letters were handled (its offsets.retention.minutes); "
+            "those it still stores then count as pending again"]

@@ -1,0 +1,166 @@
+"""A run over the pending letters of a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.kafka.convert import CannotCarry, to_kafka
+from brokercli.backends.kafka.destinations import Destinations, least_size
+from brokercli.backends.kafka.ledger import Ledger, Letter
+from brokercli.backends.kafka.look import KafkaReader
+from brokercli.backends.kafka.records import KafkaBatch
+from brokercli.backends.kafka.span import Offsets
+from brokercli.backends.kafka.way import Way, give
+from brokercli.model.errors import UsageProblem
+from brokercli.model.message import Record
+from brokercli.model.receipt import Receipts, Verdict
+
+LARGEST_BYTES = 10_000_000
+"""How much is stored in one transaction, unless one message is larger."""
+
+
+class KafkaRepair(Repair):
+    """Reads from the floor on, passing over what is handled. One repair of a topic makes progress at a time.
+
+    What `settle` and `mark` return is what the broker has. When nothing more can be settled, that call still returns its
+    verdicts, and the next one of any kind raises why.
+    """
+
+    def __init__(self, reader: KafkaReader, offsets: Offsets, starts: dict[int, int], ends: dict[int, int], ledger: Ledger, way: Way,
+                 destinations: Destinations, policy: RepairPolicy, let_go: Callable[[], None]) -> None:
+        self._reader = reader
+        self._offsets = offsets
+        self._topic = offsets.topic
+        self._next = dict(starts)
+        self._ends = ends
+        self._ledger = ledger
+        self._way = way
+        self._destinations = destinations
+        self._batch = max(1, min(policy.batch, 5000))
+        self._let_go = let_go
+        self._rest: KafkaBatch | None = None
+        self._closed = False
+        self._settled = False
+        self.guarantee = way.guarantee.format(batch=self._batch)
+        self.expected = sum(max(0, ends[partition] - start - ledger.handled.sets[partition].handled_between(start, ends[partition]))
+                            for partition, start in starts.items())
+        self.notes: list[str] = [*ledger.handled.notes, *ledger.scarcity()]
+
+    def read(self, timeout: float) -> KafkaBatch | None:
+        self._check()
+        batch = self._rest
+        self._rest = None
+        while batch is None:
+            read = self._reader.read(timeout)
+            if read is None:
+                return None
+            batch = self._pending(read)
+        if len(batch) > self._batch:
+            self._rest = batch.select(range(self._batch, len(batch)))
+            batch = batch.select(range(self._batch))
+        return batch
+
+    def _pending(self, batch: KafkaBatch) -> KafkaBatch | None:
+        """Return those not handled yet, noticing the offsets between them that hold nothing."""
+        ledger, following = self._ledger, self._next
+        wanted = []
+        for number, (partition, offset, _) in enumerate(batch.stamps()):
+            if offset != following[partition]:
+                ledger.note_gap(partition, following[partition], offset)
+            following[partition] = offset + 1
+            if ledger.state(partition, offset) is State.PENDING:
+                wanted.append(number)
+        if not wanted:
+            return None
+        return batch if len(wanted) == len(batch) else batch.select(wanted)
+
+    @property
+    def finished(self) -> bool:
+        return self._rest is None and self._reader.finished
+
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        self._check()
+        receipts = Receipts()
+        seen: set[tuple[int, int]] = set()
+        letters: list[Letter] = []
+        refusal = self._destinations.refusal
+        for index, move in enumerate(moves):
+            partition, offset, why = self._pending_place(move.record, seen)
+            if why is None:
+                try:
+                    native = to_kafka(move.message)
+                    why = refusal(move.destination, native) or None
+                except CannotCarry as problem:
+                    why = str(problem)
+            if why is None:
+                letters.append(Letter(index, partition, offset, move.destination.name, move.message, native, least_size(native)))
+            else:
+                give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
+        for part in self._parts(letters):
+            receipts.add(self._way.move(part, State.REDRIVEN))
+        self._settled = self._settled or receipts.confirmed > 0
+        return receipts
+
+    def mark(self, records: Sequence[Record], state: State) -> Receipts:
+        if state not in (State.REDRIVEN, State.DROPPED):
+            raise UsageProblem(f"A letter can be marked as redriven or dropped, not as {state}.")
+        self._check()
+        receipts = Receipts()
+        seen: set[tuple[int, int]] = set()
+        letters: list[Letter] = []
+        for index, record in enumerate(records):
+            partition, offset, why = self._pending_place(record, seen)
+            if why is None:
+                letters.append(Letter(index, partition, offset))
+            else:
+                give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
+        if letters:
+            receipts.add(self._way.move(letters, state))
+        self._settled = self._settled or receipts.confirmed > 0
+        return receipts
+
+    def _pending_place(self, record: Record, seen: set[tuple[int, int]]) -> tuple[int, int, str | None]:
+        """Return where a letter lies, and why it cannot be handled if it cannot."""
+        topic, partition, offset = record.place.get("topic"), record.place.get("partition"), record.place.get("offset")
+        if topic != self._topic or not isinstance(partition, int) or not isinstance(offset, int):
+            return 0, 0, f"it is no letter of {self._topic}"
+        place = partition, offset
+        if place in seen:
+            return partition, offset, "it was given twice"
+        seen.add(place)
+        state = self._ledger.state(partition, offset)
+        if state is None:
+            return partition, offset, f"{self._topic} has no partition {partition}"
+        return partition, offset, None if state is State.PENDING else f"it is handled already ({state})"
+
+    def _parts(self, letters: list[Letter]) -> Iterator[list[Letter]]:
+        part: list[Letter] = []
+        size = 0
+        for letter in letters:
+            if part and (len(part) >= self._batch or size + letter.size > LARGEST_BYTES):
+                yield part
+                part, size = [], 0
+            part.append(letter)
+            size += letter.size
+        if part:
+            yield part
+
+    def arrived(self) -> int | None:
+        now = self._offsets.ends(self._ends)
+        return sum(max(0, now[partition] - end) for partition, end in self._ends.items())
+
+    def _check(self) -> None:
+        if self._way.failure is not None:
+            raise self._way.failure
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._settled and self._reader.finished:
+            # nothing is stored between a partition's last letter and its end (a transaction's marker, say)
+            sets = self._ledger.handled.sets
+            self._way.record_passed({partition: end for partition, end in self._ends.items() if sets[partition].floor >= self._next[partition]})
+        self._way.close()
+        self._let_go()

@@ -1,0 +1,186 @@
+"""One transaction at a time: copies of letters and the mark that they were handled become visible together, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from types import MethodType
+from typing import Any, Literal, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
+from brokercli.backends.kafka.convert import Native
+from brokercli.backends.kafka.failures import judge, translate
+from brokercli.backends.kafka.publish import LARGEST_MESSAGE
+from brokercli.model.connection import Connection
+
+LONGEST_TIMEOUT = 890.0
+"""Seconds; a broker with its default transaction.max.timeout.ms takes 900 at most."""
+_SPARE_SECONDS = 15.0
+_SERVE_EVERY = 1024
+# what a message gets that was given up because of another one
+_COLLATERAL = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD)
+_NO_TRANSACTIONS = (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError._UNSUPPORTED_FEATURE,
+                    KafkaError.UNSUPPORTED_VERSION)
+_TAKEN_OVER = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
+
+
+class Copy(NamedTuple):
+    """A message to store in a topic."""
+
+    topic: str
+    native: Native
+
+
+class NoTransactions(Exception):
+    """The cluster does not let us have transactions; the text says why."""
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a transaction ended."""
+
+    outcome: Literal["committed", "aborted", "in doubt"]
+    why: str = ""
+    code: int = 0
+    """librdkafka's or the broker's, of what ended it."""
+    culprits: dict[int, str] = field(default_factory=dict)
+    """Which messages could not be stored, and why; the others were given up with them."""
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether another producer has our transactional id now (or the broker ended a transaction that lasted too long)."""
+        return self.code in _TAKEN_OVER
+
+
+class Transactions:
+    """A transactional producer. Making one ends whatever a producer with the same id has left open, and fences that one."""
+
+    def __init__(self, connection: Connection, identity: str, delivery_timeout: float, batch_bytes: int) -> None:
+        """Raises NoTransactions, Unreachable or NotAuthorised. Waits until the transaction of a producer before us is over."""
+        self._timeout = min(delivery_timeout, LONGEST_TIMEOUT - _SPARE_SECONDS)
+        self._errors: dict[int, KafkaError] = {}
+        self._spent = False
+        self._troubles = Troubles()
+        milliseconds = max(1000, int(self._timeout * 1000))
+        self._producer = open_handle(Producer, connection, {
+            "partitioner": "murmur2_random", "linger.ms": 5, "queue.buffering.max.kbytes": 262_144, "batch.size": batch_bytes,
+            "socket.timeout.ms": max(1000, min(15_000, milliseconds // 2)),
+            **client_configuration(connection),
+            "transactional.id": identity, "transaction.timeout.ms": milliseconds + int(_SPARE_SECONDS * 1000), "message.timeout.ms": milliseconds,
+            "delivery.report.only.error": True, "message.max.bytes": LARGEST_MESSAGE, "error_cb": self._troubles.note}, self._troubles)
+        deadline = monotonic() + max(self._timeout, connection.connect_timeout)
+        try:
+            self._until(deadline, self._producer.init_transactions)
+        except KafkaException as problem:
+            error = problem.args[0]
+            self._spent = True
+            if error.code() in _NO_TRANSACTIONS:
+                raise NoTransactions(error.str()) from None
+            raise translate(error, "starting transactions for", identity) from None
+
+    @property
+    def usable(self) -> bool:
+        """Whether another transaction can begin; not after one that is in doubt or was taken over."""
+        return not self._spent
+
+    def run(self, copies: Sequence[Copy], offsets: Sequence[TopicPartition], group: Any) -> Ending:
+        """Store all copies and commit the offsets for the group, or do neither. Waits for the end, twice the delivery timeout at most."""
+        self._errors = {}
+        deadline = monotonic() + self._timeout
+        try:
+            self._producer.begin_transaction()
+            self._produce(copies, deadline)
+            if self._errors:
+                return self._abort(next(iter(self._errors.values())))
+            self._until(deadline, lambda seconds: self._producer.send_offsets_to_transaction(list(offsets), group, seconds))
+        except (KafkaException, SystemError) as problem:
+            return self._abort(_error_of(problem))
+        try:
+            # from here on the broker may have committed, whatever we hear of it
+            self._until(monotonic() + self._timeout, self._producer.commit_transaction)
+        except (KafkaException, SystemError) as problem:
+            error = _error_of(problem)
+            if error.txn_requires_abort():
+                ending = self._abort(error)
+                return Ending("in doubt", ending.why, ending.code) if self._spent else ending
+            self._spent = True
+            return Ending("in doubt", error.str(), error.code())
+        return Ending("committed")
+
+    def _produce(self, copies: Sequence[Copy], deadline: float) -> None:
+        produce, report, poll = self._producer.produce, self._report, self._producer.poll
+        for index, (topic, (value, key, headers, partition, timestamp)) in enumerate(copies):
+            while True:
+                try:
+                    produce(topic, value, key, partition, MethodType(report, index), None, timestamp, headers)
+                except BufferError:
+                    poll(0.05)
+                    if monotonic() > deadline:
+                        raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from None
+                    continue
+                except KafkaException as problem:
+                    if problem.args[0].code() in (KafkaError._STATE, KafkaError._FATAL) or problem.args[0].fatal():
+                        # something before it has ended the transaction
+                        return
+                    self._errors[index] = problem.args[0]
+                break
+            if not index % _SERVE_EVERY:
+                poll(0)
+                if self._errors:
+                    return
+        while len(self._producer) and not self._errors and monotonic() < deadline:
+            self._producer.flush(min(0.1, max(0.0, deadline - monotonic())))
+
+    def _report(self, index: int, error: KafkaError | None, message: object) -> None:
+        if error is not None:
+            self._errors.setdefault(index, error)
+
+    def _abort(self, error: KafkaError) -> Ending:
+        """End the transaction without it. Nothing of it is ever visible, even if the broker has to find that out by itself."""
+        if error.fatal():
+            self._spent = True
+        else:
+            try:
+                self._until(monotonic() + self._timeout, self._producer.abort_transaction)
+            except (KafkaException, SystemError) as problem:
+                self._spent = True
+                trouble = _error_of(problem)
+                error = trouble if trouble.code() in _TAKEN_OVER else error
+        self._serve()
+        culprits = {index: judge(failure)[1] for index, failure in self._errors.items() if failure.code() not in _COLLATERAL and not failure.fatal()}
+        return Ending("aborted", error.str(), error.code(), culprits)
+
+    def _serve(self) -> None:
+        try:
+            self._producer.poll(0)
+        except (KafkaException, SystemError) as problem:
+            _error_of(problem)
+
+    def _until(self, deadline: float, call: Callable[[float], object]) -> None:
+        """Call again what the client says can be called again, until a moment."""
+        while True:
+            try:
+                call(max(0.1, deadline - monotonic()))
+                return
+            except KafkaException as problem:
+                if not problem.args[0].retriable() or monotonic() >= deadline:
+                    raise
+                self._producer.poll(0.05)
+
+    def close(self) -> None:
+        """Let go without waiting."""
+        self._spent = True
+        self._producer.purge()
+        self._serve()
+
+
+def _error_of(problem: BaseException) -> KafkaError:
+    # the client raises a fatal error into whatever runs next, as the cause of a SystemError
+    cause = problem if isinstance(problem, KafkaException) else problem.__cause__
+    if isinstance(cause, KafkaException):
+        error: KafkaError = cause.args[0]
+        return error
+    raise problem
