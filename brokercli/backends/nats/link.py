@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from brokercli.backends.nats.bulk_parser import BulkParser, Delivery, Sink, split_headers, status_of
-from brokercli.backends.nats.connect import connect
+from brokercli.backends.nats.connect import as_failure, connect
 from brokercli.backends.nats.failures import not_permitted
 from brokercli.backends.nats.transport import CheckedTransport
 from brokercli.model.connection import Connection
@@ -296,9 +296,10 @@ class Link:
 
     def on_client_error(self, problem: Exception) -> None:
         """Keep the last reason, for the sentence when we give up."""
-        self._last_problem = str(problem).removeprefix("nats: ") or type(problem).__name__
-        if isinstance(problem, NotAuthorised):
-            self._give_up(problem)
+        failure = as_failure(problem, self.connection)
+        self._last_problem = str(failure)
+        if isinstance(failure, NotAuthorised):
+            self._give_up(failure)
 
     async def on_disconnected(self) -> None:
         """Tell everybody, and start the clock."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SECOND = 1_000_000_000
 # how long messages that a living server may still be storing are waited for
 PATIENCE_SECONDS = 3.0
+# questions under way while the stream is read
+TOGETHER = 64
 # repeats are not sent in the last moments of a duplicate window: they travel, too
 MARGIN_SECONDS = 2.0
 
@@ -90,14 +92,13 @@ class Recovery:
         server = self._link.server
         reborn = self._target.alone and "cluster" not in server and server.get("server_id") != self._target.server_id
         outcome = Outcome()
+        limit = time.monotonic() - self._target.duplicate_window + MARGIN_SECONDS
+        recognised = {number for number, sent in waiting.items() if sent.first_sent > limit and sent_id(sent.block) is not None}
         if floor is None:
             outcome.why = "others publish to the stream as well"
-        else:
+        elif len(recognised) < len(waiting):
             await self._look_up(waiting, floor, reborn, delivery_timeout, outcome)
-        now = time.monotonic()
-        for number, sent in waiting.items():
-            if number not in outcome.stored and sent_id(sent.block) is not None and now - sent.first_sent < self._target.duplicate_window - MARGIN_SECONDS:
-                outcome.repeat.add(number)
+        outcome.repeat |= recognised - outcome.stored.keys()
         self._target.server_id = str(server.get("server_id", ""))
         return outcome
 
@@ -113,14 +114,16 @@ class Recovery:
                 outcome.why = f"the stream has lost what it had acknowledged (it ends at {last}, {floor} was acknowledged)"
                 return
             while next_sequence <= last and len(outcome.stored) < len(order):
-                number = order[len(outcome.stored)]
-                row = await fetch_message(self._jetstream, self._target.stream, next_sequence)
-                if row is None or not _same(row, waiting[number]):
-                    outcome.stored.clear()
-                    outcome.why = "others publish to the stream as well, or have deleted from it"
-                    return
-                outcome.stored[number] = next_sequence
-                next_sequence += 1
+                stop = min(last + 1, next_sequence + TOGETHER, floor + 1 + len(order))
+                rows = await asyncio.gather(*(fetch_message(self._jetstream, self._target.stream, sequence) for sequence in range(next_sequence, stop)))
+                for sequence, row in zip(range(next_sequence, stop), rows, strict=True):
+                    number = order[len(outcome.stored)]
+                    if row is None or not _same(row, waiting[number]):
+                        outcome.stored.clear()
+                        outcome.why = "others publish to the stream as well, or have deleted from it"
+                        return
+                    outcome.stored[number] = sequence
+                next_sequence = stop
             if last >= next_sequence:
                 outcome.stored.clear()
                 outcome.why = "others publish to the stream as well"

@@ -28,6 +28,7 @@ class CheckedTransport(Transport):
     def __init__(self, context: ssl.SSLContext | None, server_name: str | None, time_left: Callable[[], float]) -> None:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._below: asyncio.StreamWriter | None = None
         self._context = context
         self._server_name = server_name
         self._time_left = time_left
@@ -133,6 +134,8 @@ class CheckedTransport(Transport):
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         transport = await loop.start_tls(self._writer.transport, protocol, context, server_hostname=server_name)
         assert transport is not None
+        # a collected StreamWriter closes its socket, also one that TLS has been put on top of
+        self._below = self._writer
         self._reader, self._writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def connect_tls(self, uri: Any, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: float) -> None:

@@ -1,0 +1,365 @@
+"""Connecting to NATS: who is let in, what goes wrong, and that no credential leaves in clear where TLS was asked for."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brokercli.backends.nats.backend import NatsBackend
+from brokercli.model.address import Address
+from brokercli.model.connection import TLS, Connection, Secret
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, UsageProblem
+from brokercli.model.message import Message
+from brokercli.model.position import End
+from tests.backends.nats_streams import Streams, everything, publish, stream, subject
+from tests.brokers.nats import Nats
+from tests.brokers.server import HOST, free_port
+
+PASSWORD = "nats-s3cret"
+_USERS = f"""{{users: [
+  {{user: "all", password: "{PASSWORD}"}}
+  {{user: "narrow", password: "{PASSWORD}", permissions: {{
+      publish: ["allowed.>", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"], subscribe: ["_INBOX.>", "allowed.>"]}}}}
+  {{user: "nojs", password: "{PASSWORD}", permissions: {{publish: ["NARROW.>"], subscribe: ["_INBOX.>"]}}}}
+]}}"""
+
+
+def refusal(connection: Connection) -> BrokercliError:
+    with pytest.raises(BrokercliError) as refused:
+        NatsBackend(connection)
+    return refused.value
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, a server's certificate for `localhost` and a client's, as PEM files."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=tests")
+    for name, extra in (("server", "subjectAltName=DNS:localhost"), ("client", "subjectAltName=DNS:client")):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        (folder / f"{name}.ext").write_text(extra)
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.pem", "-days", "2",
+                "-extfile", f"{name}.ext")
+    return folder
+
+
+def _tls(folder: Path, extra: str = "") -> str:
+    return f'{{cert_file: "{folder}/server.pem", key_file: "{folder}/server.key", ca_file: "{folder}/ca.pem"{extra}}}'
+
+
+class SecureNats(Nats):
+    """One that wants TLS: its own test that it is up would have to know that."""
+
+    def answers(self) -> bool:
+        with suppress(OSError), socket.create_connection((HOST, self.port), 0.5):
+            return True
+        return False
+
+
+@pytest.fixture(scope="session")
+def guarded(servers: Callable[..., Nats]) -> Nats:
+    """A server with users."""
+    return servers(Nats, settings={"authorization": _USERS})
+
+
+@pytest.fixture(scope="session")
+def secure(servers: Callable[..., SecureNats], certificates: Path) -> Connection:
+    """A server with TLS and a login, as the connection that it lets in."""
+    server = servers(SecureNats, settings={"tls": _tls(certificates), "authorization": _USERS})
+    return Connection("tls", (("localhost", server.port),), user="all", password=Secret(PASSWORD), tls=TLS(ca=str(certificates / "ca.pem")))
+
+
+def login(server: Nats, user: str = "all", password: str = PASSWORD) -> Connection:
+    return Connection("nats", ((HOST, server.port),), user=user, password=Secret(password), connect_timeout=5.0)
+
+
+@pytest.fixture
+def administered(guarded: Nats) -> Iterator[Streams]:
+    """Streams on the guarded server, made by somebody who may."""
+    made = Streams(guarded.address, {"user": "all", "pass": PASSWORD})
+    yield made
+    made.close()
+
+
+def test_a_wrong_password_is_said_without_showing_it(guarded: Nats) -> None:
+    for connection in (login(guarded, password="wrong-one"), replace(login(guarded), user=None, password=None), replace(login(guarded), user="nobody")):
+        error = refusal(connection)
+        assert isinstance(error, NotAuthorised)
+        assert "refused the login" in str(error)
+        assert PASSWORD not in f"{error}{error.hint}"
+        assert "wrong-one" not in f"{error}{error.hint}"
+
+
+def test_a_token_logs_in(servers: Callable[..., Nats]) -> None:
+    server = servers(Nats, settings={"authorization": '{token: "tok-s3cret"}'})
+    plain = Connection("nats", ((HOST, server.port),))
+    with NatsBackend(replace(plain, token=Secret("tok-s3cret"))) as backend:
+        assert list(backend.list()) == []
+    error = refusal(replace(plain, token=Secret("other")))
+    assert isinstance(error, NotAuthorised)
+    assert "with the token" in str(error)
+
+
+def test_what_this_login_may_not_do_is_said_by_name(administered: Streams, guarded: Nats) -> None:
+    name = administered.make(subjects=[f"allowed.{administered.subject()}", f"forbidden.{administered.subject()}"])
+    where = administered.api(f"STREAM.INFO.{name}")["config"]["subjects"]
+    with NatsBackend(login(guarded, "narrow")) as backend:
+        assert publish(backend.publisher(subject(where[0]), _policy()), [Message(b"fine")]).confirmed == 1
+        receipts = publish(backend.publisher(subject(where[1]), _policy()), [Message(b"%d" % number) for number in range(3000)])
+        assert (receipts.confirmed, receipts.refused) == (0, 3000)
+        assert "not permitted to publish to forbidden." in receipts.problems[0].reason
+        with pytest.raises(NotAuthorised, match=r"User 'narrow' is not permitted to publish to \$JS\.API\.CONSUMER\.CREATE"):
+            backend.look(stream(name), _span())
+        with pytest.raises(NotAuthorised, match=r"not permitted to subscribe to forbidden\.>"):
+            backend.look(subject("forbidden.>"), _live())
+        # the connection has survived all of it
+        assert publish(backend.publisher(subject(where[0]), _policy()), [Message(b"still")]).confirmed == 1
+        core = publish(backend.publisher(subject("forbidden.x"), _policy(fire_and_forget=True)), [Message(b"a"), Message(b"b")])
+        assert (core.confirmed, core.refused) == (0, 2)
+
+
+def test_a_login_without_the_jetstream_api_still_publishes_with_acknowledgements(administered: Streams, guarded: Nats) -> None:
+    where = f"NARROW.{administered.subject()}"
+    name = administered.make(subjects=[where])
+    with NatsBackend(login(guarded, "nojs")) as backend:
+        publisher = backend.publisher(subject(where), _policy())
+        assert "may not ask" in publisher.notes[0]
+        assert publish(publisher, [Message(b"%d" % number) for number in range(100)]).confirmed == 100
+        receipts = publish(backend.publisher(subject("NARROW.nobody"), _policy()), [Message(b"x")])
+        assert (receipts.refused, receipts.problems[0].reason) == (1, "no stream listens on its subject")
+        with pytest.raises(NotAuthorised):
+            list(backend.list())
+    assert administered.state(name)["messages"] == 100
+
+
+def test_a_server_without_jetstream_says_so_and_core_works(tmp_path: Path, servers: Callable[..., Nats]) -> None:
+    server = servers(PlainNats)
+    with NatsBackend(Connection("nats", ((HOST, server.port),))) as backend:
+        assert backend.resolve(Address("orders"), "publish") == subject("orders")
+        with pytest.raises(Failed, match="no JetStream") as refused:
+            backend.publisher(subject("orders"), _policy())
+        assert "--core" in (refused.value.hint or "")
+        reader = backend.look(subject("orders"), _live())
+        assert publish(backend.publisher(subject("orders"), _policy(fire_and_forget=True)), [Message(b"hi")]).confirmed == 1
+        batch = reader.read(10)
+        assert batch is not None
+        assert batch.bodies() == [b"hi"]
+
+
+class PlainNats(Nats):
+    """One without JetStream."""
+
+    def prepare(self) -> None:
+        (self.directory / "server.conf").write_text(f'listen: "{HOST}:{self.port}"\n')
+
+    def answers(self) -> bool:
+        with suppress(OSError), socket.create_connection((HOST, self.port), 0.5):
+            return True
+        return False
+
+
+def test_tls_with_its_authority_works_and_the_password_opens_up_only_there(secure: Connection) -> None:
+    with NatsBackend(secure) as backend:
+        assert list(backend.list()) == []
+
+
+def test_a_certificate_that_is_not_trusted_is_refused_before_anything_is_sent(secure: Connection, certificates: Path) -> None:
+    for tls, words in ((TLS(), "not trusted"), (TLS(ca=str(certificates / "ca.pem"), server_name="other.example"), "not trusted")):
+        error = refusal(replace(secure, tls=tls))
+        assert isinstance(error, NotAuthorised)
+        assert words in str(error)
+    with NatsBackend(replace(secure, tls=TLS(insecure=True))):
+        pass
+    with NatsBackend(replace(secure, hosts=((HOST, secure.hosts[0][1]),), tls=TLS(ca=str(certificates / "ca.pem"), server_name="localhost"))):
+        pass
+
+
+def test_a_client_certificate_is_shown_where_it_is_wanted(servers: Callable[..., SecureNats], certificates: Path) -> None:
+    server = servers(SecureNats, settings={"tls": _tls(certificates, ", verify: true")})
+    connection = Connection("tls", (("localhost", server.port),), tls=TLS(ca=str(certificates / "ca.pem")))
+    error = refusal(connection)
+    assert isinstance(error, (NotAuthorised, Unreachable))
+    assert "certificate" in f"{error} {error.hint}"
+    assert connection.tls is not None
+    shown = replace(connection.tls, certificate=str(certificates / "client.pem"), key=str(certificates / "client.key"))
+    with NatsBackend(replace(connection, tls=shown)):
+        pass
+
+
+def test_a_server_that_shakes_hands_first_is_recognised(servers: Callable[..., SecureNats], certificates: Path) -> None:
+    server = servers(SecureNats, settings={"tls": _tls(certificates, ", handshake_first: true")})
+    connection = Connection("tls", (("localhost", server.port),), tls=TLS(ca=str(certificates / "ca.pem")))
+    with NatsBackend(connection):
+        pass
+    plain = refusal(Connection("nats", (("localhost", server.port),)))
+    assert isinstance(plain, Unreachable)
+
+
+def test_plain_and_tls_mixed_up_are_told_apart(secure: Connection, nats_address: str) -> None:
+    wants = refusal(replace(secure, scheme="nats", tls=None))
+    assert isinstance(wants, Unreachable)
+    assert "wants TLS" in str(wants)
+    assert (wants.hint or "").startswith("tls://")
+    port = int(nats_address.rpartition(":")[2])
+    has_none = refusal(Connection("tls", ((HOST, port),), tls=TLS(insecure=True)))
+    assert isinstance(has_none, Unreachable)
+    assert "speaks plain NATS" in str(has_none)
+
+
+@contextmanager
+def impostor(greeting: bytes, *, handshake: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that says `greeting` and keeps everything it hears."""
+    listener = socket.create_server((HOST, 0))
+    heard: list[bytes] = []
+    threads: list[threading.Thread] = []
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                client.settimeout(10)
+                with suppress(OSError), client:
+                    client.sendall(greeting)
+                    while data := client.recv(4096):
+                        heard.append(data)
+                        if b"PING" in data:
+                            client.sendall(b"PONG\r\n")
+
+    threads.append(threading.Thread(target=serve, daemon=True))
+    threads[0].start()
+    try:
+        yield listener.getsockname()[1], heard
+    finally:
+        listener.close()
+
+
+@pytest.mark.parametrize("info", [{}, {"tls_required": False}, {"tls_available": False}, {"tls_required": True}, {"tls_available": True},
+                                  {"auth_required": True, "nonce": "x"}])
+def test_no_credential_ever_leaves_in_clear_where_tls_was_asked_for(info: dict[str, object]) -> None:
+    greeting = b"INFO " + json.dumps({"server_id": "x", "version": "2.15.1", "headers": True, "max_payload": 1000, **info}).encode() + b"\r\n"
+    for secret in ({"user": "all", "password": Secret(PASSWORD)}, {"token": Secret(PASSWORD)}):
+        with impostor(greeting) as (port, heard):
+            error = refusal(Connection("tls", ((HOST, port),), tls=TLS(insecure=True), connect_timeout=1.0, **secret))  # type: ignore[arg-type]
+            assert isinstance(error, (Unreachable, NotAuthorised))
+            said = b"".join(heard)
+            assert b"CONNECT" not in said
+            assert PASSWORD.encode() not in said
+
+
+def test_several_hosts_are_tried_in_order_and_the_best_reason_is_given(guarded: Nats) -> None:
+    closed = (HOST, free_port())
+    with NatsBackend(replace(login(guarded), hosts=(closed, (HOST, guarded.port)))):
+        pass
+    error = refusal(replace(login(guarded, password="wrong"), hosts=(closed, (HOST, guarded.port))))
+    assert isinstance(error, NotAuthorised)
+    error = refusal(replace(login(guarded), hosts=(closed, ("no-such-host.invalid", 4222))))
+    assert isinstance(error, Unreachable)
+    assert "refused" in str(error)
+
+
+@pytest.mark.parametrize(("answer", "words"), [
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "answers HTTP"), (b"AMQP\x00\x00\x09\x01", "RabbitMQ"), (b"\x15\x03\x01\x00\x02\x02\x46", "expects TLS"),
+    (b"", "hangs up"), (b"SSH-2.0-x\r\n", "SSH"), (b"\x00\x01", "does not speak NATS"),
+])
+def test_a_silent_stranger_is_named_by_what_it_answers(answer: bytes, words: str) -> None:
+    listener = socket.create_server((HOST, 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=talk, args=(client,), daemon=True).start()
+
+    def talk(client: socket.socket) -> None:
+        with suppress(OSError), client:
+            client.settimeout(10)
+            client.recv(100)
+            client.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        error = refusal(Connection("nats", ((HOST, listener.getsockname()[1]),), connect_timeout=1.5))
+        assert isinstance(error, Unreachable)
+        assert words in str(error)
+    finally:
+        listener.close()
+
+
+def test_a_stranger_that_speaks_first_is_not_taken_for_nats() -> None:
+    for greeting, words in ((b"SSH-2.0-OpenSSH\r\n", "SSH"), (b"220 mail ESMTP\r\n", "does not speak NATS"), (b"INFO nonsense\r\n", "says INFO"),
+                            (b"\x00" * 300_000, "does not speak NATS")):
+        with impostor(greeting) as (port, _):
+            error = refusal(Connection("nats", ((HOST, port),), connect_timeout=1.5))
+            assert isinstance(error, Unreachable)
+            assert words in str(error)
+
+
+def test_files_that_are_not_there_are_named() -> None:
+    base = Connection("tls", ((HOST, 1),))
+    for connection, name in ((replace(base, tls=TLS(ca="/nonexistent/ca.pem")), "/nonexistent/ca.pem"),
+                             (replace(base, tls=TLS(certificate="/nonexistent/c.pem", key="/k")), "/nonexistent/c.pem"),
+                             (replace(base, scheme="nats", credentials="/nonexistent/x.creds"), "/nonexistent/x.creds")):
+        with pytest.raises(UsageProblem, match=name):
+            NatsBackend(connection)
+
+
+def test_a_login_that_is_revoked_ends_what_is_open(servers: Callable[..., Nats]) -> None:
+    server = servers(Nats, settings={"authorization": _USERS})
+    made = Streams(server.address, {"user": "all", "pass": PASSWORD})
+    name = made.make()
+    backend = NatsBackend(login(server))
+    reader = backend.look(stream(name), _span(follow=True))
+    server.stop()
+    server._settings["authorization"] = _USERS.replace(PASSWORD, "changed")
+    server.start()
+    with pytest.raises(NotAuthorised):
+        reader.read(20)
+    backend.close()
+    made.wire.close()
+
+
+def test_a_jetstream_domain_and_another_api_prefix_are_used(servers: Callable[..., Nats]) -> None:
+    server = servers(Nats, settings={"jetstream": '{domain: "hub", store_dir: "domain-data"}'})
+    made = Streams(server.address)
+    name = made.make()
+    for options in ({"domain": "hub"}, {"js_api_prefix": "$JS.hub.API"}, {}):
+        with NatsBackend(replace(made.connection, options=options)) as backend:
+            assert publish(backend.publisher(subject(f"{name.lower()}.a"), _policy()), [Message(b"x")] * 10).confirmed == 10
+    with NatsBackend(replace(made.connection, options={"domain": "hub"})) as backend:
+        assert len(everything(backend.look(stream(name), _span()))) == 30
+    with NatsBackend(replace(made.connection, options={"domain": "nowhere"})) as backend, pytest.raises((Failed, NotFound)):
+        backend.resolve(stream(name), "look")
+    made.close()
+
+
+def _policy(**options: Any) -> Any:
+    from brokercli.backends.contract import PublishPolicy
+
+    return PublishPolicy(**options)
+
+
+def _span(*, follow: bool = False) -> Any:
+    from brokercli.model.position import Span, Start
+
+    return Span(Start(), None if follow else End())
+
+
+def _live() -> Any:
+    from brokercli.model.position import Span
+
+    return Span(End(), None)
