@@ -85,10 +85,11 @@ def test_contexts_are_offered_by_name_and_as_addresses(cli: CommandLine) -> None
     assert words(cli, "brokercli tail @") == ["@local/", "@prod/", "@staging/"]
 
 
-def test_names_and_kinds_on_the_broker_are_offered_live(cli: CommandLine, place: Place) -> None:
+def test_names_and_kinds_on_the_broker_are_offered_live(cli: CommandLine, place: Place, request: pytest.FixtureRequest) -> None:
+    management = ("--management", request.getfixturevalue("rabbitmq_management")) if place.broker == "rabbitmq" else ()
     kind = {"kafka": "topic", "nats": "stream", "rabbitmq": "stream"}[place.broker]
     name = place.name.partition(".")[0]
-    assert cli("context", "add", "here", "--url", place.server).code == 0
+    assert cli("context", "add", "here", "--url", place.server, *management).code == 0
     assert words(cli, f"brokercli tail --context here {name[:-2]}") == [name]
     assert words(cli, f"brokercli describe -c here {kind}:{name[:-2]}") == [f"{kind}:{name}"]
     assert words(cli, f"brokercli tail @here/{name[:-2]}") == [f"@here/{name}"]
