@@ -50,7 +50,7 @@ def test_headers_arrive_byte_by_byte_with_order_and_repeats(streams: Streams) ->
     name = streams.make()
     headers = (("b", b"2"), ("a", b"1"), ("b", b""), ("bin", b"\x00\xff\xfe"), ("spaced", b"  two  "), ("Ünï", b"\xc3\xbc"))
     assert publish(streams.publisher(subject(f"{name.lower()}.a")), [Message(b"body", headers=headers)]).confirmed == 1
-    block = "NATS/1.0\r\nb: 2\r\na: 1\r\nb: \r\n".encode() + b"bin: \x00\xff\xfe\r\nspaced:   two  \r\n" + "Ünï: ü\r\n\r\n".encode()
+    block = b"NATS/1.0\r\nb: 2\r\na: 1\r\nb: \r\nbin: \x00\xff\xfe\r\nspaced:   two  \r\n" + "Ünï: ü\r\n\r\n".encode()
     assert streams.stored(name) == [(f"{name.lower()}.a", block, b"body")]
 
 
@@ -158,7 +158,8 @@ def test_a_template_nats_cannot_carry_is_declined_before_anything_is_sent(stream
 def test_a_stream_takes_each_message_on_its_own_subject(streams: Streams) -> None:
     name = streams.make()
     low = name.lower()
-    messages = [Message(b"1", route=f"{low}.a"), Message(b"2", route="elsewhere"), Message(b"3", route=f"{low}.b.c"), Message(b"4"), Message(b"5", route=f"{low}.*")]
+    routes = (f"{low}.a", "elsewhere", f"{low}.b.c", None, f"{low}.*")
+    messages = [Message(b"%d" % number, route=route) for number, route in enumerate(routes, 1)]
     receipts = publish(streams.publisher(stream(name)), messages)
     assert (receipts.confirmed, of_verdict(receipts, Verdict.REFUSED)) == (2, [1, 3, 4])
     assert [(where, body) for where, _, body in streams.stored(name)] == [(f"{low}.a", b"1"), (f"{low}.b.c", b"3")]
@@ -196,7 +197,8 @@ def test_control_headers_of_stored_messages_are_withheld_and_counted(streams: St
     name = streams.make(allow_rollup_hdrs=True)
     control = (("Nats-Rollup", b"all"), ("x", b"1"), ("nats-msg-id", b"old"), ("Nats-Expected-Stream", b"OTHER"), ("Nats-TTL", b"5s"), ("Nats-Rollup", b"sub"))
     publisher = streams.publisher(subject(f"{name.lower()}.a"))
-    assert publish(publisher, [Message(b"first"), Message(b"copy", headers=control, origin="nats"), Message(b"copy", headers=control, origin="kafka")]).confirmed == 3
+    copies = [Message(b"copy", headers=control, origin=origin) for origin in ("nats", "kafka")]
+    assert publish(publisher, [Message(b"first"), *copies]).confirmed == 3
     assert publisher.withheld == {"Nats-Rollup": 2, "nats-msg-id": 2, "Nats-Expected-Stream": 2, "Nats-TTL": 2}
     assert [stored[1:] for stored in streams.stored(name)] == [(b"", b"first")] + [(b"NATS/1.0\r\nx: 1\r\n\r\n", b"copy")] * 2
 

@@ -99,12 +99,15 @@ class Heard:
         self.told.append(info)
 
 
+_BETWEEN = (b"PING\r\n", b"PONG\r\n", b"+OK\r\n", b'INFO {"max_payload":5} \r\n', b"-ERR 'Permissions Violation for Publish to \"a\"'\r\n", b"")
+
+
 def wire(messages: list[Any]) -> bytes:
     frames: list[bytes] = []
     for number, message in enumerate(messages):
         parts, payload = delivery(*message)
         frames.append(b" ".join(parts) + b"\r\n" + payload + b"\r\n")
-        frames.append((b"PING\r\n", b"PONG\r\n", b"+OK\r\n", b'INFO {"max_payload":5} \r\n', b"-ERR 'Permissions Violation for Publish to \"a\"'\r\n", b"")[number % 6])
+        frames.append(_BETWEEN[number % len(_BETWEEN)])
     return b"".join(frames)
 
 
@@ -159,7 +162,8 @@ def test_acknowledgements_counted_in_runs_are_those_taken_one_by_one(acknowledge
     assert len(others) == len(acknowledged) - len(plain)
 
 
-@pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"MSG a 1\r\n", b"MSG a 1 x\r\nhello\r\n", b"MSG a 1 2 3 4 5 6\r\n", b"x" * (2 << 20)])
+@pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"MSG a 1\r\n", b"MSG a 1 x\r\nhello\r\n", b"MSG a 1 2 3 4 5 6\r\n",
+                                      b"x" * (2 << 20)])
 def test_what_nats_never_says_ends_the_connection(nonsense: bytes) -> None:
     parser = BulkParser(Heard(), lambda text: None)  # type: ignore[arg-type]
     with pytest.raises(ProtocolError):

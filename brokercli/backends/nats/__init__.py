@@ -40,6 +40,7 @@ _STREAM: dict[Capability, Support] = {
     Capability.REDRIVE: Support.not_yet("brokercli puts no dead letters back yet"),
 }
 _BY_SEQUENCE = "Read by sequence number, not through a consumer: nobody's messages are taken or kept back."
+_AS_PUBLISHED = "Shown as published to the stream's subjects, without sequence numbers; after stored ones, by sequence, what its workers leave us."
 _STORED_ELSEWHERE = "Where exactly one stream captures the subject; that stream is read, filtered by it."
 
 _SUPPORT: SupportTable = {
@@ -62,11 +63,8 @@ _SUPPORT: SupportTable = {
         Capability.DESCRIBE: Support.some("Which streams capture it and what they hold of it; core subscribers are not visible to a client."),
     },
     LIMITS_STREAM: dict(_STREAM),
-    WORK_QUEUE_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_BY_SEQUENCE), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE)},
-    INTEREST_STREAM: _STREAM | {
-        Capability.LOOK_NEW: Support.some(_BY_SEQUENCE + " A message that every consumer has acknowledged before we read it is gone, and counted."),
-        Capability.LOOK_STORED: Support.some(_BY_SEQUENCE),
-    },
+    WORK_QUEUE_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_AS_PUBLISHED), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE)},
+    INTEREST_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_AS_PUBLISHED), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE)},
 }
 
 descriptor = Descriptor(
