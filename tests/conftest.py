@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with the brokers it needs, keep tests of one killable broker on one worker, and narrow."""
+    """Mark each test with the brokers it needs and narrow; keep together, and begin with, what shares something costly."""
     wanted = set(config.getoption("--broker"))
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
@@ -57,13 +57,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for fixture in getattr(item, "fixturenames", ()):
             if match := _OF_ADDRESS.fullmatch(fixture):
                 item.add_marker(match[1])
-                if fixture.startswith("private_"):
-                    item.add_marker(pytest.mark.xdist_group(fixture))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
         needed = {broker for broker in BROKERS if item.get_closest_marker(broker)}
         (left_out if wanted and needed - wanted else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
+    # the longest tests are among those that are kept together; begun last, one worker would be busy with them alone
+    items[:] = sorted(kept, key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def _group(item: pytest.Item) -> str | None:
+    """What a test shares with others, so that it is made on one worker only: a killable broker, or a fixture that a module or
+    a folder makes once. What this file makes once for a session is either shared by all workers or cheap."""
+    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009  pytest has no public name for it
+    shared = [name for name, (*_, fixture) in definitions.items()
+              if name.startswith("private_") or (fixture.scope in ("module", "session") and fixture.baseid not in ("", "tests"))]
+    return min(shared, default=None)
 
 
 @pytest.fixture(scope="session")
@@ -72,19 +82,30 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer[So
     base = Path(os.environ.get("BROKERCLI_TEST_RUN") or tmp_path_factory.mktemp("brokers"))
     with ExitStack() as started:
 
-        def start(kind: type[SomeServer], **options: object) -> SomeServer:
+        def start(kind: type[SomeServer], *, wait: bool = True, **options: object) -> SomeServer:
             server = kind(base / f"{kind.name}-{uuid.uuid4().hex[:8]}", **options)  # type: ignore[arg-type]
             started.callback(server.kill)
-            server.start()
+            server.start(wait=wait)
             return server
 
         yield start
 
 
 @pytest.fixture(scope="session")
-def kafka_address(servers: StartServer[Kafka]) -> str:
+def _kafka(servers: StartServer[Kafka]) -> Kafka:
+    return servers(Kafka)
+
+
+@pytest.fixture(scope="session")
+def kafka_address(request: pytest.FixtureRequest) -> str:
     """`host:port` of the Kafka all tests share: never stop it, use unique names."""
-    return os.environ.get("BROKERCLI_TEST_KAFKA") or servers(Kafka).address
+    return os.environ.get("BROKERCLI_TEST_KAFKA") or str(request.getfixturevalue("_kafka").address)
+
+
+@pytest.fixture(scope="session")
+def kafka_login_address(request: pytest.FixtureRequest) -> str:
+    """`host:port` where a Kafka wants the login of `tests.brokers.kafka`, by SASL PLAIN without TLS."""
+    return os.environ.get("BROKERCLI_TEST_KAFKA_LOGIN") or str(request.getfixturevalue("_kafka").login_address)
 
 
 @pytest.fixture(scope="session")

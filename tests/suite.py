@@ -118,6 +118,8 @@ class Run:
                       if os.environ.get(name)}
         for name, server in self._servers.items():
             variables[GIVEN[name]] = server.address
+            if isinstance(server, kafka.Kafka):
+                variables["BROKERCLI_TEST_KAFKA_LOGIN"] = server.login_address
             if isinstance(server, rabbitmq.RabbitMQ):
                 variables["BROKERCLI_TEST_RABBITMQ_MANAGEMENT"] = server.management
         narrowed = [word for name in self._brokers for word in ("--broker", name)] if len(self._brokers) < len(GIVEN) else []

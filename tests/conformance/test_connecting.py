@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -58,7 +57,7 @@ def tls_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture
-def ways(broker: Broker, tls_port: int, servers: Any) -> Iterator[Ways]:
+def ways(broker: Broker, tls_port: int, request: pytest.FixtureRequest) -> Iterator[Ways]:
     """Each way to fail, as the connection that fails so."""
     plain = replace(broker.connection, connect_timeout=TIMEOUT)
     secure = next((scheme for scheme in broker.descriptor.schemes if scheme not in (broker.scheme,)), broker.scheme)
@@ -73,7 +72,7 @@ def ways(broker: Broker, tls_port: int, servers: Any) -> Iterator[Ways]:
             return replace(plain, hosts=((HOST, port),))
 
         def login() -> Connection | None:
-            wrong = broker.wrong_login(servers)
+            wrong = broker.wrong_login(request.getfixturevalue)
             return None if wrong is None else replace(wrong, connect_timeout=TIMEOUT)
 
         yield {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from brokercli.backends.registry import Descriptor, find, open_backend
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability, Support
 from brokercli.model.connection import Connection
+from tests.faults.proxy import Proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,20 @@ class Broker(ABC):
     def messages(self, row: str) -> SearchStrategy[Stored]:
         """Generate messages that the broker stores as they are."""
 
-    def wrong_login(self, servers: Any) -> Connection | None:
+    def wrong_login(self, fixture: Callable[[str], Any]) -> Connection | None:
         """Return a connection with a password that is wrong, or None where the broker has no logins."""
         return None
+
+    def behind(self, proxy: Proxy, fixture: Callable[[str], Any]) -> Broker:
+        """Return this broker, or another of its kind, as it is reached through a proxy in front of it."""
+        proxy.swap((self.host, self.port))
+        reached = copy(self)
+        reached.host, reached.port = proxy.address
+        return reached
+
+    def reconnect(self) -> None:
+        """Connect the native client anew, where the broker may have hung up on it because it was silent."""
+        raise AssertionError(f"{self.name} hangs up on nobody")
 
     @abstractmethod
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -15,6 +15,7 @@ from brokercli.model.address import Address
 from brokercli.model.connection import Connection, Secret
 from tests.brokers.kafka import USER, Kafka
 from tests.brokers.server import HOST, wait_until
+from tests.faults.proxy import Proxy
 from tests.native.harness import Broker, Resource, Stored
 
 SECONDS = 30.0
@@ -56,9 +57,16 @@ class KafkaBroker(Broker):
         headers = st.lists(st.tuples(names, st.none() | st.binary(max_size=50)), max_size=5).map(tuple)
         return st.builds(Stored, st.none() | st.binary(max_size=200), st.none() | st.binary(max_size=50), headers)
 
-    def wrong_login(self, servers: Any) -> Connection:
-        server = servers(Kafka)
-        return Connection("kafka", ((HOST, server.ports["login"]),), user=USER, password=Secret("not-the-password"))
+    def wrong_login(self, fixture: Callable[[str], Any]) -> Connection:
+        host, _, port = fixture("kafka_login_address").partition(":")
+        return Connection("kafka", ((host, int(port)),), user=USER, password=Secret("not-the-password"))
+
+    def behind(self, proxy: Proxy, fixture: Callable[[str], Any]) -> KafkaBroker:
+        # its clients go where it tells them to, so it has to tell them the proxy's port
+        server: Kafka = fixture("servers")(Kafka, advertised=proxy.port, wait=False)
+        proxy.swap((HOST, server.port))
+        server.wait_ready()
+        return KafkaBroker(*proxy.address)
 
     def close(self) -> None:
         self.producer.flush(SECONDS)

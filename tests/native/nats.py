@@ -6,7 +6,7 @@ import json
 import socket
 import uuid
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -123,9 +123,13 @@ class NatsBroker(Broker):
         headers = st.lists(st.tuples(names, values), max_size=5).map(tuple)
         return st.builds(Stored, st.binary(max_size=200), st.none(), headers)
 
-    def wrong_login(self, servers: Any) -> Connection:
-        server = servers(Nats, settings={"authorization": '{user: "operator", password: "nats-secret"}'})
+    def wrong_login(self, fixture: Callable[[str], Any]) -> Connection:
+        server = fixture("servers")(Nats, settings={"authorization": '{user: "operator", password: "nats-secret"}'})
         return Connection("nats", ((HOST, server.port),), user="operator", password=Secret("not-the-password"))
+
+    def reconnect(self) -> None:
+        self.wire.close()
+        self.wire = Wire(self.host, self.port)
 
     def close(self) -> None:
         self.wire.close()

@@ -7,7 +7,7 @@ import struct
 import urllib.request
 import uuid
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -74,8 +74,12 @@ class RabbitBroker(Broker):
     def messages(self, row: str) -> SearchStrategy[Stored]:
         return st.builds(Stored, st.binary(max_size=200), st.none(), _tables(row), _properties(row))
 
-    def wrong_login(self, servers: Any) -> Connection:
+    def wrong_login(self, fixture: Callable[[str], Any]) -> Connection:
         return Connection("amqp", ((self.host, self.port),), user=self.user, password=Secret("not-the-password"), virtual_host=self.virtual_host)
+
+    def reconnect(self) -> None:
+        self.wire.close()
+        self.wire = Wire(self.host, self.port, self.user, self.password, self.virtual_host)
 
     def close(self) -> None:
         self.wire.close()

@@ -33,10 +33,11 @@ class MemoryPublisher(Publisher):
         self._early = Receipts()
         self._in_flight = 0
         self._overdue = 0
+        self._lost: BrokercliError | None = None
         self.withheld = {}
 
     def send(self, messages: Sequence[Message]) -> int:
-        taken = messages[:max(0, self._window - self._in_flight)]
+        taken = [] if self._lost else messages[:max(0, self._window - self._in_flight)]
         numbers, packed = [], []
         for message in taken:
             reason = self._refusal(message)
@@ -49,13 +50,18 @@ class MemoryPublisher(Publisher):
         self._in_flight += len(taken)
         if packed:
             self._batches.append(numbers)
-            self._line.say({"do": "publish", "kind": self._destination.kind, "name": self._destination.name, "messages": packed})
+            try:
+                self._line.say({"do": "publish", "kind": self._destination.kind, "name": self._destination.name, "messages": packed})
+            except BrokercliError as error:
+                self._lost = error  # they were accepted, and may have arrived; `collect` says so
         return len(taken)
 
     def send_bodies(self, bodies: Sequence[bytes]) -> int:
         return self.send([replace(self._policy.template, body=body) for body in bodies[:max(0, self._window - self._in_flight)]])
 
     def collect(self, timeout: float) -> Receipts:
+        if self._lost is not None:
+            raise self._lost
         receipts, self._early = self._early, Receipts()
         if self._batches and not len(receipts):
             self._hear(receipts, timeout)
@@ -73,7 +79,8 @@ class MemoryPublisher(Publisher):
                 if time.monotonic() >= deadline:
                     break
         except BrokercliError:
-            pass  # what follows says of each message what is known
+            receipts.add(self._early)  # what follows says of each other message what is known
+            self._early = Receipts()
         for number in (number for batch in self._batches for number in batch):
             receipts.count(Receipt(number, Verdict.UNKNOWN, reason="the memory broker did not answer"))
         self._overdue += len(self._batches)

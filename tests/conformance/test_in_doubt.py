@@ -1,0 +1,120 @@
+"""A verdict that did not come is *unknown*, and nothing else: neither confirmed nor refused.
+
+The network loses the broker's answers, holds them back, or cuts the connection; whatever was sent then may be stored. What
+is called confirmed is stored, every message has exactly one verdict, and when the network is whole again publishing goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.model.capability import Capability
+from brokercli.model.errors import BrokercliError
+from brokercli.model.receipt import Receipts
+from tests.conformance.driving import PATIENCE
+from tests.faults.proxy import Proxy
+from tests.native.harness import Broker, Resource
+
+DELIVERY = 3.0
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A proxy that `Broker.behind` puts in front of a broker."""
+    with Proxy(("127.0.0.1", 1)) as made:
+        yield made
+
+
+@pytest.fixture
+def reached(broker: Broker, proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """The broker, reached through the proxy."""
+    through = broker.behind(proxy, request.getfixturevalue)
+    yield through
+    proxy.heal()
+    through.clean()
+
+
+@pytest.fixture
+def target(reached: Broker, broker: Broker) -> Resource:
+    """Somewhere to publish to."""
+    row = next(row for row, answers in broker.descriptor.support.items() if answers[Capability.PUBLISH])
+    return reached.make(row)
+
+
+def send(publisher: Publisher, bodies: list[bytes]) -> Receipts:
+    """Publish with the window of the publisher; return the verdicts that came meanwhile."""
+    receipts = Receipts()
+    deadline = time.monotonic() + PATIENCE
+    while bodies:
+        bodies = bodies[publisher.send_bodies(bodies):]
+        receipts.add(publisher.collect(0.05 if bodies else 0))
+        assert time.monotonic() < deadline
+    return receipts
+
+
+def settle(publisher: Publisher, receipts: Receipts, seconds: float) -> None:
+    """Wait for the verdicts as `operations` do: collect, and finish whatever collect raises."""
+    deadline = time.monotonic() + seconds
+    try:
+        while publisher.in_flight and time.monotonic() < deadline:
+            receipts.add(publisher.collect(0.1))
+    except BrokercliError:
+        pass
+    receipts.add(publisher.finish(0))
+
+
+def test_messages_whose_confirmation_is_lost_are_unknown(reached: Broker, target: Resource, proxy: Proxy) -> None:
+    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(delivery_timeout=DELIVERY)) as publisher:
+        receipts = send(publisher, [b"before %d" % number for number in range(10)])
+        receipts.add(publisher.finish(PATIENCE))
+        assert (receipts.confirmed, len(receipts)) == (10, 10)
+        proxy.lose_answers()
+        doubtful = send(publisher, [b"doubtful %d" % number for number in range(10)])
+        settle(publisher, doubtful, DELIVERY + 2)
+    assert (doubtful.confirmed, doubtful.refused, doubtful.unknown) == (0, 0, 10)
+    assert sorted(problem.index for problem in doubtful.problems) == list(range(10, 20))
+    assert all(problem.reason for problem in doubtful.problems)
+
+
+def test_a_silent_network_makes_what_was_sent_unknown_and_never_confirmed(reached: Broker, target: Resource, proxy: Proxy) -> None:
+    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(delivery_timeout=DELIVERY)) as publisher:
+        receipts = send(publisher, [b"before"])
+        receipts.add(publisher.finish(PATIENCE))
+        proxy.hold()
+        silent = send(publisher, [b"silent %d" % number for number in range(5)])
+        settle(publisher, silent, DELIVERY + 2)
+    assert silent.confirmed == 0
+    assert len(silent) == silent.unknown + silent.refused == 5
+
+
+def test_a_connection_that_is_cut_loses_nothing_that_was_confirmed(reached: Broker, target: Resource, proxy: Proxy) -> None:
+    bodies = [b"%d" % number for number in range(2000)]
+    receipts = Receipts()
+    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(maximum_in_flight=100)) as publisher:
+        left = bodies
+        deadline = time.monotonic() + PATIENCE
+        cut = False
+        try:
+            while left:
+                left = left[publisher.send_bodies(left):]
+                receipts.add(publisher.collect(0.05))
+                if not cut and receipts.confirmed >= 500:
+                    proxy.reset()
+                    cut = True
+                assert time.monotonic() < deadline
+        except BrokercliError:
+            bodies = bodies[:len(bodies) - len(left)]
+        settle(publisher, receipts, PATIENCE)
+    assert cut
+    assert len(receipts) == receipts.confirmed + receipts.refused + receipts.unknown == len(bodies)
+    doubtful = {problem.index for problem in receipts.problems if not problem.duplicate}
+    stored = [one.body for one in target.stored(receipts.confirmed)]
+    assert {body for number, body in enumerate(bodies) if number not in doubtful} <= set(stored)
+    assert set(stored) <= set(bodies)
+    # what is there twice was in doubt, or the broker said so
+    twice = {body for body in set(stored) if stored.count(body) > 1}
+    assert twice <= {body for number, body in enumerate(bodies) if number in doubtful}
