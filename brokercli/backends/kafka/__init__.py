@@ -20,8 +20,9 @@ SUPPORT: SupportTable = {
         Capability.LIST: Support.full(),
         Capability.DESCRIBE: Support.full(),
         Capability.LOOK_LETTERS: Support.full(),
-        Capability.REDRIVE: Support.some("exactly once within the cluster, at least once where transactions are not permitted; the broker keeps what was handled"
-                                         " with the offsets of a group, for 7 days after the last redrive unless its offsets.retention.minutes says otherwise"),
+        Capability.REDRIVE: Support.some(
+            "exactly once within the cluster, at least once where transactions are not permitted; what was handled is kept with the offsets of a group, "
+            "which the broker forgets 7 days after the last redrive unless its offsets.retention.minutes says otherwise"),
     },
 }
 

@@ -41,8 +41,8 @@ class Destinations:
         self.batch_bytes = BATCH_BYTES
         """How large a batch may be for every topic met so far."""
 
-    def refusal(self, address: Address, native: Native) -> str:
-        """Say why a message cannot be stored there, as far as can be told; empty when nothing speaks against it."""
+    def refusal(self, address: Address, native: Native, size: int) -> str:
+        """Say why a message of at least so many bytes cannot be stored there, as far as can be told; empty when nothing speaks against it."""
         destination = self._known.get(address.name) or self._ask(address.name)
         if destination.refusal:
             return destination.refusal
@@ -53,7 +53,7 @@ class Destinations:
         settings = destination.settings
         if native.key is None and settings.needs_key:
             return f"the topic {address.name} is compacted and takes no message without a key"
-        if settings.known and not self._compressed and least_size(native) > settings.maximum_batch_bytes:
+        if size > settings.maximum_batch_bytes and settings.known and not self._compressed:
             return f"it is larger than the broker takes (max.message.bytes of the topic: {settings.maximum_batch_bytes})"
         return ""
 
@@ -79,5 +79,8 @@ class Destinations:
 
 def least_size(native: Native) -> int:
     """Return how many bytes a message takes at least, uncompressed."""
-    size = _LEAST_OVERHEAD + len(native.value or b"") + len(native.key or b"")
-    return size + sum(len(name) + len(value or b"") + 2 for name, value in native.headers or ())
+    value, key, headers, _, _ = native
+    size = _LEAST_OVERHEAD + len(value or b"") + len(key or b"")
+    for name, content in headers or ():
+        size += len(name) + 2 + len(content or b"")
+    return size

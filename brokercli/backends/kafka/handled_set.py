@@ -69,6 +69,8 @@ class HandledSet:
         """Say what became of the letter at an offset."""
         if offset < self.base:
             return _BELOW[self.below]
+        if not self.runs or offset >= self.runs[-1][1]:
+            return State.PENDING
         if self._starts is None:
             self._starts = list(map(_start, self.runs))
         at = bisect_right(self._starts, offset) - 1

@@ -10,9 +10,9 @@ is escaped. A checksum tells our text from anybody else's.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
-from binascii import crc_hqx
+from binascii import crc32
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,7 +82,7 @@ def read(floor: int, text: str) -> Written:
     """Read what `write` wrote for the offset `floor`. Raises NotOurs or FromTheFuture."""
     if text.startswith(_NARROW):
         try:
-            data = urlsafe_b64decode(text[len(_NARROW):] + "=" * (-(len(text) - len(_NARROW)) % 4))
+            data = b64decode(text[len(_NARROW):] + "=" * (-(len(text) - len(_NARROW)) % 4), b"-_", validate=True)
         except (NotBase64, ValueError):
             raise NotOurs(text[:40]) from None
         bits = "".join(format(byte, "08b") for byte in data)
@@ -127,7 +127,7 @@ def _bits(handled: HandledSet, topic_tag: int, minutes: int) -> str:
         for gap, length in zip(gaps, lengths, strict=True):
             parts += (_rice(gap, gap_order), _rice(length, length_order))
     body = "".join(parts)
-    return format(_checksum(body), "016b") + body
+    return format(_checksum(body), "032b") + body
 
 
 def _gaps(base: int, runs: Sequence[Run]) -> list[int]:
@@ -140,7 +140,7 @@ def _gaps(base: int, runs: Sequence[Run]) -> list[int]:
 
 
 def _parse(floor: int, bits: _Bits) -> Written:
-    checksum = bits.plain(16)
+    checksum = bits.plain(32)
     begin = bits.at
     topic_tag, minutes = bits.plain(32), bits.plain(32)
     base = floor - bits.number()
@@ -159,7 +159,7 @@ def _parse(floor: int, bits: _Bits) -> Written:
 
 
 def _checksum(bits: str) -> int:
-    return crc_hqx(bits.encode(), 0)
+    return crc32(bits.encode())
 
 
 def _order(values: list[int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
 from brokercli.backends.kafka.convert import CannotCarry, to_kafka
@@ -18,6 +19,7 @@ from brokercli.model.receipt import Receipts, Verdict
 
 LARGEST_BYTES = 10_000_000
 """How much is stored in one transaction, unless one message is larger."""
+_ARRIVED_SECONDS = 0.2
 
 
 class KafkaRepair(Repair):
@@ -42,6 +44,8 @@ class KafkaRepair(Repair):
         self._rest: KafkaBatch | None = None
         self._closed = False
         self._settled = False
+        self._arrived = 0
+        self._ask_again = 0.0
         self.guarantee = way.guarantee.format(batch=self._batch)
         self.expected = sum(max(0, ends[partition] - start - ledger.handled.sets[partition].handled_between(start, ends[partition]))
                             for partition, start in starts.items())
@@ -84,19 +88,22 @@ class KafkaRepair(Repair):
         receipts = Receipts()
         seen: set[tuple[int, int]] = set()
         letters: list[Letter] = []
-        refusal = self._destinations.refusal
+        refusal, pending_place = self._destinations.refusal, self._pending_place
         for index, move in enumerate(moves):
-            partition, offset, why = self._pending_place(move.record, seen)
-            if why is None:
+            partition, offset, why = pending_place(move.record, seen)
+            if not why:
+                message, destination = move.message, move.destination
                 try:
-                    native = to_kafka(move.message)
-                    why = refusal(move.destination, native) or None
+                    native = to_kafka(message)
                 except CannotCarry as problem:
                     why = str(problem)
-            if why is None:
-                letters.append(Letter(index, partition, offset, move.destination.name, move.message, native, least_size(native)))
-            else:
-                give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
+                else:
+                    size = least_size(native)
+                    why = refusal(destination, native, size)
+                    if not why:
+                        letters.append(Letter(index, partition, offset, destination.name, message, native, size))
+                        continue
+            give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
         for part in self._parts(letters):
             receipts.add(self._way.move(part, State.REDRIVEN))
         self._settled = self._settled or receipts.confirmed > 0
@@ -111,7 +118,7 @@ class KafkaRepair(Repair):
         letters: list[Letter] = []
         for index, record in enumerate(records):
             partition, offset, why = self._pending_place(record, seen)
-            if why is None:
+            if not why:
                 letters.append(Letter(index, partition, offset))
             else:
                 give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
@@ -120,19 +127,20 @@ class KafkaRepair(Repair):
         self._settled = self._settled or receipts.confirmed > 0
         return receipts
 
-    def _pending_place(self, record: Record, seen: set[tuple[int, int]]) -> tuple[int, int, str | None]:
-        """Return where a letter lies, and why it cannot be handled if it cannot."""
-        topic, partition, offset = record.place.get("topic"), record.place.get("partition"), record.place.get("offset")
-        if topic != self._topic or not isinstance(partition, int) or not isinstance(offset, int):
+    def _pending_place(self, record: Record, seen: set[tuple[int, int]]) -> tuple[int, int, str]:
+        """Return where a letter lies, and why it cannot be handled; empty when it can."""
+        there = record.place
+        partition, offset = there.get("partition"), there.get("offset")
+        if there.get("topic") != self._topic or not isinstance(partition, int) or not isinstance(offset, int):
             return 0, 0, f"it is no letter of {self._topic}"
         place = partition, offset
         if place in seen:
             return partition, offset, "it was given twice"
         seen.add(place)
         state = self._ledger.state(partition, offset)
-        if state is None:
-            return partition, offset, f"{self._topic} has no partition {partition}"
-        return partition, offset, None if state is State.PENDING else f"it is handled already ({state})"
+        if state is State.PENDING:
+            return partition, offset, ""
+        return partition, offset, f"{self._topic} has no partition {partition}" if state is None else f"it is handled already ({state})"
 
     def _parts(self, letters: list[Letter]) -> Iterator[list[Letter]]:
         part: list[Letter] = []
@@ -147,8 +155,12 @@ class KafkaRepair(Repair):
             yield part
 
     def arrived(self) -> int | None:
-        now = self._offsets.ends(self._ends)
-        return sum(max(0, now[partition] - end) for partition, end in self._ends.items())
+        """As promised; the answer may be a fifth of a second old, because it costs as much as a tenth of a transaction."""
+        if monotonic() >= self._ask_again:
+            now = self._offsets.ends(self._ends)
+            self._arrived = sum(max(0, now[partition] - end) for partition, end in self._ends.items())
+            self._ask_again = monotonic() + _ARRIVED_SECONDS
+        return self._arrived
 
     def _check(self) -> None:
         if self._way.failure is not None:
