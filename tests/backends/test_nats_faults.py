@@ -76,8 +76,9 @@ def test_the_check_sees_a_lie(stored: list[bytes], problems: list[Receipt], lie:
     check(Receipts(confirmed=1, unknown=1, problems=[Receipt(1, Verdict.UNKNOWN)]), 2, [b"0", b"1"])
 
 
-def publish_while(publisher: Publisher, messages: list[Message], disturb: Callable[[], None], at: int, timeout: float = 30) -> Receipts:
-    """Publish; once `at` messages are confirmed, disturb on another thread and go on."""
+def publish_while(publisher: Publisher, messages: list[Message], disturb: Callable[[], None], at: int, over: threading.Event | None = None) -> Receipts:
+    """Publish; once `at` messages are confirmed, disturb on another thread and go on. Sets `over` when all is done."""
+    timeout = 30.0
     total, sent = Receipts(), 0
     disturbing: threading.Thread | None = None
     deadline = time.monotonic() + timeout
@@ -90,6 +91,8 @@ def publish_while(publisher: Publisher, messages: list[Message], disturb: Callab
     assert sent == len(messages), f"only {sent} were accepted within {timeout} s"
     assert disturbing is not None
     total.add(publisher.finish(20))
+    if over is not None:
+        over.set()
     disturbing.join()
     return total
 
@@ -136,17 +139,18 @@ def test_with_somebody_else_publishing_what_was_in_flight_is_in_doubt_and_nothin
 @pytest.mark.parametrize("with_ids", [False, True], ids=["without-ids", "with-ids"])
 def test_a_connection_that_is_reset_again_and_again_doubles_nothing(private: Streams, proxy: Proxy, with_ids: bool) -> None:
     name = private.make()
-    publisher = private.publisher(subject(f"{name.lower()}.a"), private.backend(**through(proxy)))
+    publisher = private.publisher(subject(f"{name.lower()}.a"), private.backend(**through(proxy)), maximum_in_flight=500)
     messages = [Message(b"%d" % number, id=f"m-{number}" if with_ids else None) for number in range(15_000)]
+    over = threading.Event()
 
     def disturb() -> None:
-        for _ in range(5):
-            connections = proxy.accepted
+        while not over.is_set():
+            goal = proxy.passed("to broker") + 200_000
+            wait_until(lambda goal=goal: over.is_set() or proxy.passed("to broker") > goal, 30, "something to disturb")
             proxy.reset()
-            wait_until(lambda connections=connections: proxy.accepted > connections, 20, "a new connection")
-            proxy.wait_passed("to broker", 20_000)
 
-    receipts = publish_while(publisher, messages, disturb, 500)
+    receipts = publish_while(publisher, messages, disturb, 500, over)
+    assert proxy.accepted > 3
     check(receipts, len(messages), stored_bodies(private, name))
     if with_ids:
         assert receipts.unknown == 0
