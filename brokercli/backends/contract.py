@@ -51,7 +51,7 @@ class Reader(ABC):
     expected: int | None = None
     """About how many records lie between start and end, where the broker knows; for progress only."""
     notes: Sequence[str] = ()
-    """What the user should be told before the first record: side effects, what this look cannot see."""
+    """What the user should be told before the first record: side effects, what this look cannot see. Grows while reading."""
     bounds: Span | None = None
     """The span in numbers that do not move any more (Number, or PerPartition where there are partitions), for a journal;
     None where the broker numbers nothing or no end was asked for."""
@@ -110,7 +110,7 @@ class Publisher(ABC):
     withheld: dict[str, int]
     """Control headers that were not passed on → how many messages had them."""
     notes: Sequence[str] = ()
-    """What the user should be told before the first message."""
+    """What the user should be told before the first message. Grows while publishing."""
 
     @abstractmethod
     def send(self, messages: Sequence[Message]) -> int:

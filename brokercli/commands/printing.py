@@ -43,6 +43,7 @@ class Printing:
                 for note in reader.notes:
                     if not self.quiet:
                         streams.say(note)
+                said = len(reader.notes)
                 reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, idle_timeout=self.idle_timeout, timeout=self.timeout,
                                   stopping=lambda: interrupt.requested)
                 try:
@@ -52,6 +53,8 @@ class Printing:
                             progress.advance(len(batch))
                 except StopNow:
                     reading.ended = Ended.STOPPED
+            for note in reader.notes[said:]:
+                streams.say(note)
         if self.narrowing is not None and self.narrowing.note:
             streams.say(self.narrowing.note)
         return self._exit_code(reading, interrupt.exit_code)

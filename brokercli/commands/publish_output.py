@@ -73,11 +73,15 @@ class Delivery:
         for note in publishing.publisher.notes:
             if not self._quiet:
                 self._streams.say(note)
+        said = len(publishing.publisher.notes)
         try:
             outcome = work()
         except StopNow:
             outcome = publishing.abandon()
         self._progress.__exit__(None, None, None)
+        for note in publishing.publisher.notes[said:]:
+            if not self._quiet:
+                self._streams.say(note)
         code = self._exit_code(outcome, fail_if_empty)
         if outcome.error is not None:
             present(outcome.error, self._streams)

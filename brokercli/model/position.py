@@ -82,7 +82,8 @@ Position = Start | End | Number | Last | Moment | PerPartition
 class Span:
     """What to read: from `start` (included) up to `end` (not included).
 
-    `end=None` goes on for ever; `End()` is looked up once, when reading starts, so that a busy source ends.
+    `end=None` goes on for ever; `End()` is looked up once, when reading starts, so that a busy source ends. An end beyond
+    what is stored means what is stored: a span that ends never waits.
     """
 
     start: Position

@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class Receipt:
-    """One message's verdict. `index` counts the messages given to the publisher, from 0."""
+    """One message's verdict. `index` counts the messages given to the publisher, from 0; -1 where it cannot be named."""
 
     index: int
     verdict: Verdict

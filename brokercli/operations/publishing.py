@@ -84,6 +84,8 @@ class Publishing:
     delivery_timeout: float = 30.0
     outcome: Outcome = field(default_factory=Outcome)
     _accepted: int = 0
+    _judged: int = 0
+    """How many of the accepted have a verdict."""
     _shifts: list[tuple[int, int]] = field(default_factory=list)
 
     def run(self, source: Source) -> Outcome:
@@ -123,6 +125,9 @@ class Publishing:
         finally:
             self._take(self.publisher.finish(0))
             account = self.outcome.account
+            # a verdict that a second Ctrl-C took from under its reader: the message was sent, and that is all that is known
+            account.unknown += self._accepted - self._judged
+            self._judged = self._accepted
             if self.outcome.error is None:
                 account.skipped += account.open
             else:
@@ -163,6 +168,7 @@ class Publishing:
 
     def _take(self, receipts: Receipts) -> None:
         if len(receipts):
+            self._judged += len(receipts)
             self.outcome.account.take(receipts)
             self.outcome.duplicates += receipts.duplicates
             self.on_receipts(receipts)

@@ -27,6 +27,7 @@ LARGEST_MESSAGE = 100_000_000
 BATCH_BYTES = 1_000_000
 # a batch's own header and the slack of librdkafka's estimate
 BATCH_OVERHEAD = 512
+_CUT_OFF = Receipt(-1, Verdict.UNKNOWN, reason="interrupted while its verdict came")
 _SERVE_EVERY = 1024
 _ATTEMPTS = 5
 
@@ -214,7 +215,7 @@ class KafkaPublisher(Publisher):
         except BaseException:
             # a second Ctrl-C, perhaps at the start of a callback that then never said that its message failed
             self._failed += 1
-            self._news.count(Receipt(-1, Verdict.UNKNOWN, reason="interrupted while its verdict came"))
+            self._news.count(_CUT_OFF)
             raise
 
     def _note_fatal(self, problem: BaseException) -> None:
@@ -282,11 +283,21 @@ class KafkaPublisher(Publisher):
             self._news.count(Receipt(index, Verdict.REFUSED, reason="refused together with an invalid neighbour in its batch"))
         self._again = []
         self._producer.purge()
-        while self.in_flight:
+        while len(self._producer) or self._again:
             self._serve(0.05)
+            self._producer.purge()
+        self._take_back_cut_off()
         fatal = self._troubles.fatal
         for index, verdict, reason in never_sent(self._sent, self._producer, "there was no broker to send it to in time" if fatal is None else fatal.str()):
             self._news.count(Receipt(index, verdict, reason=reason))
+
+    def _take_back_cut_off(self) -> None:
+        """With nothing left in the producer every verdict is in: where there is one too many, the interrupt that was
+        taken to have cut off a callback had cut off none."""
+        while self._failed + self._reported > self._produced and _CUT_OFF in self._news.problems:
+            self._failed -= 1
+            self._news.unknown -= 1
+            self._news.problems.remove(_CUT_OFF)
 
     @property
     def in_flight(self) -> int:
