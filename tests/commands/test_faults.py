@@ -1,0 +1,128 @@
+"""The broker goes away under a command: what the command says afterwards is what happened."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.brokers.server import Server, wait_until
+from tests.commandline import CommandLine, Ended
+from tests.commands.conftest import Place, make_kafka, make_nats, make_rabbitmq
+
+COUNT = 30_000
+BROKERS = [pytest.param(name, marks=[getattr(pytest.mark, name), pytest.mark.xdist_group(f"private_{name}")]) for name in ("kafka", "nats", "rabbitmq")]
+
+
+@pytest.fixture(params=BROKERS)
+def killable(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> tuple[Server, Place]:
+    """A broker of this test's own, and a place on it."""
+    makers: dict[str, Callable[..., Place]] = {"kafka": make_kafka, "nats": make_nats, "rabbitmq": make_rabbitmq}
+    server: Server = request.getfixturevalue(f"private_{request.param}")
+    # a broker that was killed by the test before may answer before it takes orders
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return server, makers[request.param](server.address, unique("fault"))
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def publish_some(cli: CommandLine, place: Place, *arguments: str) -> Any:
+    (cli.home / "lines").write_bytes(b"".join(b"message %d\n" % number for number in range(COUNT)))
+    return cli.start("publish", place.url, "-f", "lines", "--report", "report.json", *arguments)
+
+
+def stored_bodies(cli: CommandLine, place: Place) -> list[bytes]:
+    deadline = time.monotonic() + 60
+    while True:
+        ended = cli("replay", place.url)
+        if ended.code == 0 or time.monotonic() > deadline:
+            assert ended.code == 0, ended.stderr
+            return ended.lines
+        time.sleep(0.5)
+
+
+def check_account(report: dict[str, Any], ended: Ended, stored: list[bytes]) -> None:
+    """The contract of every publish, whatever happened: nothing confirmed is missing, nothing is said twice."""
+    assert report["read"] == report["confirmed"] + report["refused"] + report["unknown"] + report["skipped"]
+    assert report["exit_code"] == ended.code
+    assert report["confirmed"] <= len(set(stored)) <= report["confirmed"] + report["unknown"]
+    if ended.code == 0:
+        assert report["confirmed"] == report["read"] == COUNT
+    if report["unknown"]:
+        assert ended.code == 4
+        assert f"unknown {report['unknown']:,}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_broker_that_is_killed_and_comes_back_costs_nothing_or_the_doubt_is_counted(cli: CommandLine, killable: tuple[Server, Place]) -> None:
+    server, place = killable
+    process = publish_some(cli, place, "--rate", "10000/s", "--delivery-timeout", "60s")
+    time.sleep(1.5)  # the rate makes this about the middle; where exactly does not matter to what is checked
+    server.kill()
+    server.start()
+    ended = cli.finish(process, timeout=120)
+    report = json.loads((cli.home / "report.json").read_bytes())
+    assert ended.code in (0, 4), ended.stderr
+    check_account(report, ended, stored_bodies(cli, place))
+
+
+def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back(cli: CommandLine, killable: tuple[Server, Place]) -> None:
+    server, place = killable
+    process = publish_some(cli, place, "--rate", "10000/s", "--delivery-timeout", "4s")
+    time.sleep(1.5)
+    server.kill()
+    ended = cli.finish(process, timeout=120)
+    report = json.loads((cli.home / "report.json").read_bytes())
+    assert ended.code in (3, 4, 5), ended.stderr
+    server.start()
+    check_account(report, ended, stored_bodies(cli, place))
+
+
+def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: CommandLine, killable: tuple[Server, Place]) -> None:
+    server, place = killable
+    process = publish_some(cli, place, "--rate", "5000/s", "--delivery-timeout", "120s")
+    time.sleep(1.5)
+    server.pause()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None, "the first interrupt waits for what is in flight"
+    process.send_signal(signal.SIGINT)
+    ended = cli.finish(process, timeout=20)
+    server.resume()
+    report = json.loads((cli.home / "report.json").read_bytes())
+    assert ended.code == 4, ended.stderr
+    assert report["unknown"] > 0
+    wait_until(server.answers, 60, "the broker's answer")
+    check_account(report, ended, stored_bodies(cli, place))
+
+
+def test_an_interrupt_while_standard_input_stalls_ends_with_an_account(cli: CommandLine, place: Place) -> None:
+    process = cli.start("publish", place.url)
+    assert process.stdin is not None
+    process.stdin.write(b"one\ntwo\n")
+    process.stdin.flush()
+    assert cli("tail", place.url, "--from", "start", "-n", "2", "--timeout", "30s").lines == [b"one", b"two"]
+    process.send_signal(signal.SIGINT)
+    process.wait(30)  # before its standard input ends, which would end it as well
+    ended = cli.finish(process)
+    assert ended.code == 130
+    assert "read 2, confirmed 2, refused 0, unknown 0, skipped 0" in ended.stderr
+
+
+def test_the_check_of_this_file_sees_a_lie() -> None:
+    honest = {"read": 3, "confirmed": 2, "refused": 0, "unknown": 1, "skipped": 0, "exit_code": 4}
+    ended = Ended(4, b"", "unknown 1")
+    check_account(honest, ended, [b"a", b"b"])
+    check_account(honest, ended, [b"a", b"b", b"c"])
+    for lie, stored in ((honest, [b"a"]), ({**honest, "confirmed": 3, "unknown": 0, "exit_code": 0}, [b"a", b"b"]), ({**honest, "skipped": 1}, [b"a", b"b"])):
+        with pytest.raises(AssertionError):
+            check_account(lie, ended, stored)
