@@ -26,7 +26,8 @@ def carried(message: Message, **options: bool) -> tuple[tuple[Header, ...], dict
 
 
 def test_headers_of_rabbitmq_keep_their_types() -> None:
-    headers: tuple[Header, ...] = (("a", b"\xff"), ("b", Typed("int8", 5)), ("c", None), ("d", 1.5), ("e", Typed("table", (("x", Typed("decimal", (1, 2))),))))
+    inner = Typed("table", (("x", Typed("decimal", (1, 2))),))
+    headers: tuple[Header, ...] = (("a", b"\xff"), ("b", Typed("int8", 5)), ("c", None), ("d", 1.5), ("e", inner))
     assert carried(Message(headers=headers, origin="rabbitmq"))[0] == headers
 
 

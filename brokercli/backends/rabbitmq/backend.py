@@ -105,6 +105,8 @@ class RabbitMQBackend(Backend):
             raise UsageProblem(f"A {what} in RabbitMQ is UTF-8, and {name[:60]!r} is not.") from None
         if size > _LONGEST_NAME:
             raise UsageProblem(f"A {what} in RabbitMQ has 255 bytes at most, and {name[:60]!r}… has {size}.")
+        if any(character < " " or "\x7f" <= character <= "\x9f" for character in name):
+            raise UsageProblem(f"The {what} {name[:60]!r} holds control characters.")
 
     def _no_such(self, kind: str, name: str) -> NotFound:
         near = get_close_matches(name, self._existing.names(), 3)

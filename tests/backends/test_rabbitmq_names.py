@@ -1,0 +1,133 @@
+"""What a name stands for on RabbitMQ: found out without creating or taking anything, with and without the management API."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from brokercli.backends.contract import Purpose
+from brokercli.backends.rabbitmq.backend import RabbitMQBackend
+from brokercli.model.address import Address
+from brokercli.model.connection import Connection, Secret
+from brokercli.model.errors import NotAuthorised, NotFound, UsageProblem
+from tests.backends.rabbitmq_places import Places
+
+Restricted = Callable[..., Connection]
+
+
+@pytest.fixture(params=["management", "AMQP alone"])
+def backend(request: pytest.FixtureRequest, places: Places) -> RabbitMQBackend:
+    return places.open(places.connection if request.param == "management" else places.without_management)
+
+
+@pytest.fixture
+def restricted(places: Places) -> Iterator[Restricted]:
+    """Make a login with these permissions and no more; it may not use the management API."""
+    users: list[str] = []
+
+    def make(configure: str = "^$", write: str = "^$", read: str = "^$") -> Connection:
+        user = f"user-{uuid.uuid4().hex[:12]}"
+        users.append(user)
+        places.api(f"users/{user}", "PUT", password="secret", tags="")
+        places.api(f"permissions/%2F/{user}", "PUT", configure=configure, write=write, read=read)
+        return replace(places.connection, user=user, password=Secret("secret"))
+
+    yield make
+    for user in users:
+        places.api(f"users/{user}", "DELETE")
+
+
+@pytest.mark.parametrize(("kind", "resource", "said"), [
+    ("classic", "classic queue", "queue"), ("quorum", "quorum queue", "queue"), ("stream", "stream", "stream")])
+def test_a_bare_name_and_a_queue_say_of_which_type_they_are(backend: RabbitMQBackend, places: Places, kind: str, resource: str, said: str) -> None:
+    name = places.queue(kind)
+    for address in (Address(name), Address(name, "queue")):
+        resolved = backend.resolve(address, "look")
+        assert (resolved.kind, backend.resource(resolved)) == (said, resource)
+
+
+def test_a_queue_that_is_not_durable_and_one_of_another_connection_are_classic(backend: RabbitMQBackend, places: Places) -> None:
+    assert backend.resource(backend.resolve(Address(places.queue(durable=False)), "look")) == "classic queue"
+
+
+@pytest.mark.parametrize("kind", ["direct", "fanout", "topic", "headers"])
+def test_an_exchange_is_found_by_its_bare_name(backend: RabbitMQBackend, places: Places, kind: str) -> None:
+    resolved = backend.resolve(Address(places.exchange(kind)), "look")
+    assert (resolved.kind, backend.resource(resolved)) == ("exchange", "exchange")
+    assert backend.describe(resolved).facts["type"] == kind
+
+
+def test_a_name_that_is_a_queue_and_an_exchange_is_refused_with_both_spellings(backend: RabbitMQBackend, places: Places) -> None:
+    name = places.exchange()
+    places.queue(name=name)
+    with pytest.raises(UsageProblem, match="queue and an exchange") as caught:
+        backend.resolve(Address(name), "look")
+    assert f"queue:{name} or exchange:{name}" in str(caught.value.hint)
+    assert backend.resolve(Address(name, "queue"), "look").kind == "queue"
+    assert backend.resolve(Address(name, "exchange"), "look").kind == "exchange"
+
+
+def test_a_queue_is_no_stream_and_that_is_said(backend: RabbitMQBackend, places: Places) -> None:
+    name = places.queue("quorum")
+    with pytest.raises(UsageProblem, match="is a quorum queue, not a stream") as caught:
+        backend.resolve(Address(name, "stream"), "look")
+    assert caught.value.hint == f"queue:{name}"
+
+
+@pytest.mark.parametrize("purpose", ["publish", "look", "describe"])
+@pytest.mark.parametrize("kind", [None, "queue", "stream", "exchange"])
+def test_what_does_not_exist_is_not_found_and_not_made(backend: RabbitMQBackend, places: Places, kind: str | None, purpose: Purpose) -> None:
+    name = f"missing-{uuid.uuid4().hex}"
+    with pytest.raises(NotFound, match=name):
+        backend.resolve(Address(name, kind), purpose)
+    assert name not in {facts["name"] for facts in [*places.api("queues/%2F"), *places.api("exchanges/%2F")]}
+
+
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(places: Places) -> None:
+    name = places.queue(name=f"orders-{uuid.uuid4().hex}")
+    with pytest.raises(NotFound) as caught:
+        places.open().resolve(Address(name + "s"), "look")
+    assert name in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "ü" * 128, "a\x07b", "a\udcffb"], ids=["long", "long in UTF-8", "control character", "no UTF-8"])
+@pytest.mark.parametrize("kind", [None, "queue", "stream", "exchange"])
+def test_a_name_that_nothing_can_have_is_refused(places: Places, kind: str | None, name: str) -> None:
+    with pytest.raises(UsageProblem):
+        places.open().resolve(Address(name, kind), "look")
+
+
+def test_a_kind_that_rabbitmq_does_not_have_is_refused(places: Places) -> None:
+    with pytest.raises(UsageProblem, match="no topic orders"):
+        places.open().resolve(Address("orders", "topic"), "look")
+
+
+def test_looking_up_takes_nothing_and_marks_nothing(backend: RabbitMQBackend, places: Places) -> None:
+    name = places.queue()
+    places.put("", name, [b"1", b"2"])
+    backend.resource(backend.resolve(Address(name), "look"))
+    found = [places.wire.get(name), places.wire.get(name)]
+    assert [(message[0], message[2]) for message in found if message] == [(b"1", False), (b"2", False)]
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum", "stream"])
+def test_the_type_is_found_with_the_permission_to_read_alone(places: Places, restricted: Restricted, kind: str) -> None:
+    name = places.queue(kind)
+    backend = places.open(restricted(read=f"^{name}$"))
+    assert backend.resource(backend.resolve(Address(name), "look")).startswith(kind)
+
+
+def test_without_any_permission_it_is_a_question_of_permission(places: Places, restricted: Restricted) -> None:
+    name = places.queue()
+    with pytest.raises(NotAuthorised, match="No permission"):
+        places.open(restricted()).resolve(Address(name, "queue"), "look")
+
+
+def test_a_guessed_management_api_of_another_broker_is_not_believed(places: Places) -> None:
+    from brokercli.backends.rabbitmq.management import Away, Management
+
+    with pytest.raises(Away):
+        Management(replace(places.connection, management=None), "another-cluster", 2).queue("orders")
