@@ -154,13 +154,26 @@ def _tls_failure(problem: OSError, connection: Connection, where: str) -> Broker
     text = str(problem).upper()
     if "WRONG_VERSION" in text or "RECORD_LAYER" in text or "RECORD LAYER" in text:
         return Unreachable(f"{where}: it does not speak TLS on this port.", hint="write amqp:// instead of amqps://, or use the TLS port, usually 5671")
-    if "CERTIFICATE_REQUIRED" in text or "HANDSHAKE_FAILURE" in text or "BAD_CERTIFICATE" in text or "UNKNOWN_CA" in text:
+    if _wants_certificate(text):
         return NotAuthorised(f"{where}: it wants a client certificate that it trusts.", hint="give tls.certificate and tls.key in the context")
     if isinstance(problem, TimeoutError):
         return Unreachable(f"{where}: the port is open but says nothing to TLS.", hint="a hung broker or a port without TLS looks like this")
     if isinstance(problem, (ssl.SSLEOFError, ConnectionError, ssl.SSLZeroReturnError)):
         return Unreachable(f"{where}: it hung up on TLS.", hint="write amqp:// instead of amqps:// if the port has no TLS, usually 5672")
     return Unreachable(f"{where}: TLS failed: {getattr(problem, 'reason', None) or problem}.", hint="brokercli doctor tries each step")
+
+
+def _wants_certificate(text: str) -> bool:
+    text = text.upper().replace(" ", "_")
+    return any(alert in text for alert in ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN"))
+
+
+def explain_end_of_tls(connection: Connection, where: str, problem: BaseException) -> BrokercliError:
+    """Say why a broker ended a connection whose TLS stood: with TLS 1.3 it looks at our certificate only then."""
+    if _wants_certificate(str(problem)):
+        return NotAuthorised(f"{where}: it wants a client certificate that it trusts.", hint="give tls.certificate and tls.key in the context")
+    return Unreachable(f"{where}: it hung up after TLS, before a word of AMQP.",
+                       hint="a client certificate that it does not trust looks like this, and so does a port that is not RabbitMQ's")
 
 
 def explain_login(connection: Connection, where: str, closed_by: tuple[int, str] | None, problem: BaseException | None) -> BrokercliError:

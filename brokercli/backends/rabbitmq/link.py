@@ -18,7 +18,7 @@ from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
 
 from brokercli.backends.rabbitmq.bulk_frames import BulkConnection, NotAMQP, Sink
-from brokercli.backends.rabbitmq.connect import address, explain_login, open_socket, parameters, port_of
+from brokercli.backends.rabbitmq.connect import address, explain_end_of_tls, explain_login, open_socket, parameters, port_of
 from brokercli.backends.rabbitmq.diagnose import explain_greeting, explain_silence
 from brokercli.backends.rabbitmq.failures import translate
 from brokercli.model.connection import Connection
@@ -250,6 +250,8 @@ class Link:
             if not greeting:
                 raise explain_silence(where, host, port, max(0.1, deadline - monotonic()))
             raise Unreachable(f"{where}: the broker did not finish the login within {seconds:.3g} s.", hint="it may be overloaded or starting")
+        if closed_by is None and not greeting and self.where.tls is not None:
+            raise explain_end_of_tls(self.where, where, ended)
         if closed_by is None and (isinstance(ended, NotAMQP) or not greeting):
             raise explain_greeting(self.where, where, greeting, host, port, max(0.2, deadline - monotonic()))
         raise explain_login(self.where, where, closed_by, ended)

@@ -1,0 +1,53 @@
+"""A RabbitMQ that asks who is there: TLS with client certificates, EXTERNAL logins, and small messages only."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.brokers.rabbitmq import PLUGINS, RabbitMQ
+from tests.brokers.server import HOST
+
+LARGEST_MESSAGE = 200_000
+
+
+class GuardedRabbitMQ(RabbitMQ):
+    """Its certificate is for `localhost` only; a client's certificate logs in as its common name, by EXTERNAL."""
+
+    roles = (*RabbitMQ.roles, "tls")
+
+    def __init__(self, directory: Path, *, ports: dict[str, int] | None = None, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(directory, ports=ports, plugins=(*PLUGINS, "rabbitmq_auth_mechanism_ssl"), settings={
+            "ssl_options.cacertfile": "/etc/rabbitmq/authority.pem", "ssl_options.certfile": "/etc/rabbitmq/server.pem",
+            "ssl_options.keyfile": "/etc/rabbitmq/server.key", "ssl_options.verify": "verify_peer", "ssl_options.fail_if_no_peer_cert": "false",
+            "auth_mechanisms.1": "PLAIN", "auth_mechanisms.2": "EXTERNAL", "ssl_cert_login_from": "common_name",
+            "max_message_size": str(LARGEST_MESSAGE), **(settings or {})})
+        self._settings["listeners.ssl.1"] = f"{HOST}:{self.ports['tls']}"
+
+    @property
+    def certificates(self) -> Path:
+        """Folder of authority.pem, and of server, client and stranger as .pem and .key; nobody knows who signed the last one."""
+        return self.directory / "etc"
+
+    def prepare(self) -> None:
+        super().prepare()
+        if not (self.certificates / "server.pem").exists():
+            _certify(self.certificates)
+
+
+def _certify(folder: Path) -> None:
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for authority in ("authority", "nobody"):
+        openssl("req", "-x509", *key, "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-days", "2", "-subj", f"/CN={authority}")
+    for name, authority, extra in (("server", "authority", "subjectAltName=DNS:localhost"), ("client", "authority", "subjectAltName=DNS:client"),
+                                   ("stranger", "nobody", "subjectAltName=DNS:client")):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        (folder / f"{name}.ext").write_text(extra)
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial", "-out", f"{name}.pem",
+                "-days", "2", "-extfile", f"{name}.ext")
+    for path in folder.glob("*.key"):
+        path.chmod(0o644)
