@@ -309,6 +309,13 @@ def test_a_stranger_that_speaks_first_is_not_taken_for_nats() -> None:
             assert words in str(error)
 
 
+def test_a_file_that_holds_no_credentials_is_said(tmp_path: Path) -> None:
+    for content in (b"nothing", b"\xff\xfe"):
+        (tmp_path / "x.creds").write_bytes(content)
+        with pytest.raises(UsageProblem, match="credentials file"):
+            NatsBackend(Connection("nats", ((HOST, 1),), credentials=str(tmp_path / "x.creds")))
+
+
 def test_files_that_are_not_there_are_named() -> None:
     base = Connection("tls", ((HOST, 1),))
     for connection, name in ((replace(base, tls=TLS(ca="/nonexistent/ca.pem")), "/nonexistent/ca.pem"),

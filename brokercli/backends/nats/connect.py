@@ -123,8 +123,7 @@ def _login(connection: Connection, transport: CheckedTransport) -> dict[str, Any
         return reveal
 
     if connection.credentials is not None:
-        if not Path(connection.credentials).is_file():
-            raise UsageProblem(f"There is no credentials file {connection.credentials}.", hint="it is the .creds file that nsc or your NATS provider wrote")
+        _check_credentials(connection.credentials)
         try:
             import_module("nkeys")  # nats-py needs it for these files only and does not bring it
         except ModuleNotFoundError:
@@ -135,6 +134,19 @@ def _login(connection: Connection, transport: CheckedTransport) -> dict[str, Any
     if connection.token is not None:
         return {"token": revealed(connection.token)}
     return {}
+
+
+def _check_credentials(path: str) -> None:
+    """nats-py reads the file while it connects and says nothing readable about one that is no such file."""
+    hint = "it is the .creds file that nsc or your NATS provider wrote"
+    try:
+        text = Path(path).read_text()
+    except FileNotFoundError:
+        raise UsageProblem(f"There is no credentials file {path}.", hint=hint) from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageProblem(f"The credentials file {path} cannot be read: {getattr(problem, 'strerror', None) or 'it is not text'}.", hint=hint) from None
+    if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
+        raise UsageProblem(f"The file {path} is no NATS credentials file: it needs a user JWT and an NKEY seed.", hint=hint)
 
 
 def _tls_context(tls: TLS | None) -> ssl.SSLContext | None:
