@@ -49,7 +49,8 @@ def test_each_offset_has_the_state_it_was_given_and_the_floor_is_the_first_pendi
 def test_what_is_written_is_read_back(base: int, steps: list[tuple[set[int], State]], tag: int, minutes: int, wide: bool) -> None:
     handled, _ = mark(base, steps)
     text = write(handled, tag, minutes, Room(wide=wide))
-    assert text is not None and len(text) <= CHARACTERS
+    assert text is not None
+    assert len(text) <= CHARACTERS
     assert text.isascii()
     said = read(handled.floor, text)
     assert (said.handled, said.topic_tag, said.minutes) == (handled, tag, minutes)
@@ -65,7 +66,8 @@ def test_distances_of_any_size_are_read_back_from_wide_characters_too(steps: lis
     text = write(handled, 1, 2, Room(characters))
     assert text is None or (len(text) <= characters and read(base, text).handled == handled)
     whole = write(handled, 1, 2, Room(100_000))
-    assert whole is not None and read(base, whole).handled == handled
+    assert whole is not None
+    assert read(base, whole).handled == handled
 
 
 @given(st.integers(0, 50), marks, st.integers(0, 320))
@@ -111,7 +113,8 @@ def test_thousands_of_scattered_letters_fit_one_offset(share: int, least: int) -
         offset += 1
     handled = HandledSet(0).handled([(start + 7, stop + 7) for start, stop in chosen], State.REDRIVEN, len(chosen))
     text = write(handled, 1, 1, Room())
-    assert text is not None and len(text) <= CHARACTERS
+    assert text is not None
+    assert len(text) <= CHARACTERS
     assert read(handled.floor, text).handled == handled
 
 

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.dead_letters import DeadLetterSource
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry
 from brokercli.backends.kafka.failures import translate
-from brokercli.backends.kafka.handled_group import HandledLetters, read_committed, request_committed, understand
+from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, tags_of, understand
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.records import Stored
 from brokercli.backends.kafka.span import Range
@@ -42,11 +42,11 @@ def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, adm
     looked, unread = _sample(consumer, {name: ranges[name] for name in sampled}, timeout)
     found |= {name: why for name, headers in looked.items() if (why := by_headers(headers)) is not None}
     remark = _unsampled(len(others) - len(sampled), unread)
-    answers = {name: request_committed(admin, name, topics[name].partitions, timeout) for name in sorted(found)}
+    asked = {name: CommittedOffsets(admin, name, topics[name].partitions, timeout) for name in found}
+    tags = tags_of(admin, found, timeout)
     for number, name in enumerate(sorted(found)):
         remarks = (remark,) if remark and not number else ()
-        yield _source(name, found[name], ranges.get(name), lambda name=name: read_committed(answers[name], name, timeout),  # type: ignore[misc]
-                      feeds_of(name, topics.__contains__), consumer, timeout, remarks)
+        yield _source(name, found[name], ranges.get(name), asked[name], tags[name], feeds_of(name, topics.__contains__), consumer, timeout, remarks)
 
 
 def _unsampled(left_out: int, unread: int) -> str:
@@ -72,20 +72,21 @@ def _ranges(consumer: Consumer, topics: Mapping[str, Any], timeout: float) -> Ra
             if all((name, partition) in lows and (name, partition) in highs for partition in topics[name].partitions)}
 
 
-def _source(name: str, why: str, held: dict[int, Range] | None, committed: Callable[[], list[TopicPartition]], feeds: str | None, consumer: Consumer,
+def _source(name: str, why: str, held: dict[int, Range] | None, asked: CommittedOffsets, tag: int, feeds: str | None, consumer: Consumer,
             timeout: float, remarks: tuple[str, ...]) -> DeadLetterSource:
     address, fed = Address(name, "topic"), (str(Address(feeds, "topic")),) if feeds else ()
     if held is None:
         return DeadLetterSource(address, "topic", why, feeds=fed, remarks=(*remarks, "a partition has no leader, so nothing more can be told"))
     depth = sum(there.high - there.low for there in held.values())
     try:
-        handled = understand(name, 0, committed(), held)
+        committed, notes = asked.read()
+        handled = understand(name, tag, committed, held)
     except BrokercliError as problem:
         return DeadLetterSource(address, "topic", why, depth, feeds=fed, remarks=(*remarks, f"what was handled cannot be told: {problem}"))
     pending, oldest = _pending(name, held, handled, consumer, timeout)
     redriven, dropped = (sum(getattr(one, what) for one in handled.sets.values()) for what in ("redriven", "dropped"))
     counts = (f"{redriven:,} redriven, {dropped:,} dropped so far",) if redriven or dropped else ()
-    return DeadLetterSource(address, "topic", why, depth, pending, oldest, fed, (*remarks, *counts, *handled.notes))
+    return DeadLetterSource(address, "topic", why, depth, pending, oldest, fed, (*remarks, *counts, *notes, *handled.notes))
 
 
 def _pending(name: str, held: dict[int, Range], handled: HandledLetters, consumer: Consumer, timeout: float) -> tuple[int, int | None]:
@@ -157,4 +158,6 @@ def _read(consumer: Consumer, starts: dict[Place, int], timeout: float, done: Ca
             if message is not None and ((error := message.error()) is None or error.code() == KafkaError._PARTITION_EOF):
                 yield message
     finally:
+        # a partition stays paused when it is assigned anew
+        consumer.resume([TopicPartition(*place) for place in starts])
         consumer.unassign()

@@ -10,7 +10,7 @@ from binascii import crc32
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from time import time
+from time import monotonic, sleep, time
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -24,6 +24,9 @@ from brokercli.backends.kafka.span import Range
 from brokercli.model.errors import BrokercliError, Failed
 
 _PREFIX = "brokercli.dlq."
+_ASKING = "asking which letters are handled in"
+_UNSTABLE_SECONDS = 1.0
+_AGAIN_SECONDS = 0.005
 RETENTION_MINUTES = 10_080
 """What a broker's offsets.retention.minutes is unless set."""
 
@@ -102,33 +105,58 @@ def _understand(found: HandledLetters, place: TopicPartition, held: Range) -> Ha
     return handled
 
 
-def request_committed(admin: AdminClient, topic: str, partitions: Collection[int], seconds: float) -> Future[Any]:
-    """Ask for the committed offsets, those of an open transaction left out, without waiting."""
-    group = group_of(topic)
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition) for partition in partitions])
-    future: Future[Any] = admin.list_consumer_group_offsets([asked], require_stable=False, request_timeout=seconds)[group]
-    return future
+class CommittedOffsets:
+    """Asks for the committed offsets of a topic's partitions when it is made, and waits for the answer when that is wanted."""
+
+    def __init__(self, admin: AdminClient, topic: str, partitions: Collection[int], seconds: float) -> None:
+        self._admin = admin
+        self._topic = topic
+        self._places = [TopicPartition(topic, partition) for partition in partitions]
+        self._seconds = seconds
+        self._answer = self._ask(stable=True)
+
+    def _ask(self, *, stable: bool) -> Future[Any]:
+        group = group_of(self._topic)
+        future: Future[Any] = self._admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, self._places)], require_stable=stable, request_timeout=self._seconds)[group]
+        return future
+
+    def read(self) -> tuple[list[TopicPartition], list[str]]:
+        """Return the offsets, and what is to be said about them. Raises what the broker says against it.
+
+        A transaction is confirmed a moment before its offsets show; one that stays open does not hold this up.
+        """
+        notes: list[str] = []
+        deadline = monotonic() + _UNSTABLE_SECONDS
+        while True:
+            try:
+                places: list[TopicPartition] = self._answer.result(self._seconds).topic_partitions
+            except (KafkaException, TimeoutError) as problem:
+                raise _failure(problem, _ASKING, self._topic) from None
+            errors = [place.error for place in places if place.error is not None]
+            if any(error.code() != KafkaError.UNSTABLE_OFFSET_COMMIT for error in errors):
+                raise translate(errors[0], _ASKING, self._topic)
+            if not errors:
+                return places, notes
+            stable = monotonic() < deadline
+            if stable:
+                sleep(_AGAIN_SECONDS)
+            else:
+                notes = ["a redrive is in the middle of a transaction, or was killed there: what it handles is not counted yet"]
+            self._answer = self._ask(stable=stable)
 
 
-def read_committed(answer: Future[Any], topic: str, seconds: float) -> list[TopicPartition]:
-    """Wait for the answer. Raises what the broker says against it."""
+def tags_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[str, int]:
+    """Return a number for each topic, made from its id, which another topic of the same name does not share; 0 where there is none."""
+    answers = admin.describe_topics(TopicCollection(list(topics)), request_timeout=seconds) if topics else {}
+    return {topic: _tag(answer, seconds) for topic, answer in answers.items()}
+
+
+def _tag(answer: Future[Any], seconds: float) -> int:
     try:
-        places: list[TopicPartition] = answer.result(seconds).topic_partitions
-    except (KafkaException, TimeoutError) as problem:
-        raise _failure(problem, "asking which letters are handled in", topic) from None
-    for place in places:
-        if place.error is not None:
-            raise translate(place.error, "asking which letters are handled in", topic)
-    return places
-
-
-def tag_of(admin: AdminClient, topic: str, seconds: float) -> int:
-    """Return a number made from the topic's id, which another topic of the same name does not share; 0 where there is none."""
-    try:
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)[topic].result(seconds)
+        identity = answer.result(seconds).topic_id
     except (KafkaException, TimeoutError):
         return 0
-    identity = described.topic_id
     if identity is None or not (identity.get_most_significant_bits() or identity.get_least_significant_bits()):
         return 0
     return crc32(str(identity).encode()) or 1

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterReader, State
-from brokercli.backends.kafka.handled_group import HandledLetters, read_committed, request_committed, tag_of, understand
+from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, tags_of, understand
 from brokercli.backends.kafka.span import Offsets
 from brokercli.model.errors import NotAuthorised
 from brokercli.model.message import Record
@@ -54,16 +54,17 @@ def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consu
     try:
         ends = reader.bounds.end if reader.bounds is not None else None
         partitions = [partition for partition, _ in ends.offsets] if isinstance(ends, PerPartition) else []
-        answer = request_committed(admin, topic, partitions, timeout)
-        tag = tag_of(admin, topic, timeout)
+        asked = CommittedOffsets(admin, topic, partitions, timeout)
+        tag = tags_of(admin, [topic], timeout)[topic]
         ranges = Offsets(consumer, topic, timeout).ranges(partitions)
         try:
-            committed = read_committed(answer, topic, timeout)
+            committed, notes = asked.read()
         except NotAuthorised as problem:
             handled = understand(topic, tag, (), ranges)
             handled.notes.append(f"what was handled cannot be seen, so every letter counts as pending: {problem}")
         else:
             handled = understand(topic, tag, committed, ranges)
+            handled.notes += notes
         return KafkaLetterReader(reader, handled)
     except BaseException:
         reader.close()

@@ -16,7 +16,7 @@ from brokercli.backends.kafka.at_least_once import AtLeastOnce
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
 from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.exactly_once import ExactlyOnce
-from brokercli.backends.kafka.handled_group import GroupLimits, group_of, limits_of, members_of, tag_of
+from brokercli.backends.kafka.handled_group import GroupLimits, group_of, limits_of, members_of, tags_of
 from brokercli.backends.kafka.ledger import Ledger
 from brokercli.backends.kafka.look import PROMISED, READING, KafkaReader
 from brokercli.backends.kafka.repair import KafkaRepair
@@ -56,7 +56,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         raise Failed(f"{members} consumers are members of the group {group}, which keeps the state of {topic}'s letters.",
                      hint="stop them; no consumer should use a group of that name")
     settings = request_settings(admin, topic, timeout)
-    tag, limits = tag_of(admin, topic, timeout), limits_of(admin, cluster.any_node(), timeout)
+    tag, limits = tags_of(admin, [topic], timeout)[topic], limits_of(admin, cluster.any_node(), timeout)
     with ExitStack() as opened:
         troubles = Troubles()
         consumer: Consumer = open_handle(Consumer, connection, {
