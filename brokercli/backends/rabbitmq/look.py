@@ -18,7 +18,8 @@ Lend = Callable[[], tuple[Link, Callable[[], None]]]
 
 def look_at_stream(link: Link, stream: str, span: Span, lend: Lend) -> Reader:
     """Open a look at a stream. Raises OutOfRange with the range there is."""
-    first, end = first_at(link, stream, "first"), end_of(link, stream)
+    first = first_at(link, stream, "first")
+    end = None if first is None else end_of(link, stream)
     low = 0 if first is None else first.offset
     high = low if end is None else end.offset
 

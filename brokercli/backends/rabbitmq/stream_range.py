@@ -1,17 +1,18 @@
 """What a stream holds, asked of the stream itself: its first offset, its end, the first offset at a time.
 
 AMQP 0.9.1 has no question for that, and the broker moves a start that is not stored to one that is without a word. What the
-management API says is up to five seconds old. So a consumer is opened there and looked at: the broker sends what it has
-before it answers the next question on the channel (verified on 4.3.6), so that an answer without a delivery before it says
-that there is nothing more.
+management API says is up to five seconds old. So a consumer is opened there and looked at: a chunk comes as a whole, and an
+answer to the next question on the channel without a delivery before it says that there is nothing more. The very first
+delivery may come after that answer, because the stream's own process has to wake the channel (RabbitMQ's osiris), so for
+that there is some patience.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
@@ -25,6 +26,9 @@ Place = str | int | datetime
 # more than one chunk holds, so that a chunk comes in one go
 _ALL = 10_000
 _NANOSECONDS = 1_000_000_000
+_PATIENCE, _PATIENCE_WITH_NOTHING = 2.0, 0.25
+"""Seconds to wait for the first delivery where the broker counts messages, and where it counts none."""
+_LOOK_AGAIN = 0.02
 
 
 class Edge(NamedTuple):
@@ -43,13 +47,14 @@ def consume(queue: str, place: Place, prefetch: int) -> tuple[Step, ...]:
 
 def first_at(link: Link, queue: str, place: Place) -> Edge | None:
     """Return the first visible record from a place on; None where there is none yet."""
-    return _probe(link, queue, place, 1, lambda deliveries: deliveries[0])
+    found = _probe(link, queue, place, 1)
+    return None if found is None else Edge(found.first, found.largest)
 
 
 def end_of(link: Link, queue: str) -> Edge | None:
     """Return one past the last visible record; None where there is no record."""
-    last = _probe(link, queue, "last", _ALL, lambda deliveries: deliveries[-1])
-    return None if last is None else Edge(last.offset + 1, last.largest)
+    found = _probe(link, queue, "last", _ALL)
+    return None if found is None else Edge(found.last + 1, found.largest)
 
 
 def at_time(nanoseconds: int) -> datetime:
@@ -57,35 +62,42 @@ def at_time(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(min(max(0, nanoseconds // _NANOSECONDS), 253_402_300_799), UTC)
 
 
-def _probe(link: Link, queue: str, place: Place, prefetch: int, choose: Callable[[list[Delivery]], Delivery]) -> Edge | None:
-    probe = _Probe(queue, once=prefetch == 1)
+class _Found(NamedTuple):
+    first: int
+    last: int
+    largest: int
+
+
+def _probe(link: Link, queue: str, place: Place, prefetch: int) -> _Found | None:
+    probe = _Probe(link, queue, place, once=prefetch == 1)
     link.post(lambda: link.open_channel(probe, consume(queue, place, prefetch), probe.opened, probe.failed, probe.failed))
     try:
-        deliveries = probe.found.result(link.where.connect_timeout * 2)
+        return probe.found.result(link.where.connect_timeout * 2 + _PATIENCE)
     except FutureTimeout:
         raise Unreachable(f"{link.where} did not answer about the stream {queue}.", hint="the broker may be overloaded") from None
     except BrokercliError:
         raise
     except Exception as problem:  # noqa: BLE001  whatever pika raises has a translation
         raise translate(problem, f"reading the stream {queue}", link.where) from None
-    if not deliveries:
-        return None
-    return Edge(offset_of(choose(deliveries)), max(len(delivery.body) for delivery in deliveries))
 
 
 class _Probe:
-    """Collects deliveries until an answer comes without one before it."""
+    """Looks at deliveries until an answer comes without one before it; waits for the first where there may be one."""
 
-    def __init__(self, queue: str, *, once: bool) -> None:
-        self.found: Future[list[Delivery]] = Future()
+    def __init__(self, link: Link, queue: str, place: Place, *, once: bool) -> None:
+        self.found: Future[_Found | None] = Future()
+        self._link = link
         self._queue = queue
+        self._place = place
         self._once = once
-        self._deliveries: list[Delivery] = []
-        self._seen = 0
+        self._seen: _Found | None = None
+        self._tag = self._asked_at = 0
         self._channel: Any = None
+        self._began = 0.0
 
     def opened(self, channel: Any, answers: list[Any]) -> None:
         self._channel = channel
+        self._began = monotonic()
         self._ask()
 
     def failed(self, problem: BaseException) -> None:
@@ -93,11 +105,14 @@ class _Probe:
             self.found.set_exception(problem)
 
     def delivered(self, deliveries: list[Delivery]) -> None:
+        if self._once and self._seen is not None:
+            return
         if self._once:
-            self._deliveries = self._deliveries or deliveries[:1]
-        else:
-            # bodies of a whole chunk would be kept for their sizes only
-            self._deliveries += deliveries
+            deliveries = deliveries[:1]
+        last, largest = offset_of(deliveries[-1]), max(len(delivery.body) for delivery in deliveries)
+        seen = self._seen
+        self._seen = _Found(offset_of(deliveries[0]), last, largest) if seen is None else _Found(seen.first, last, max(seen.largest, largest))
+        self._tag = deliveries[-1].tag
 
     def returned(self, message: Returned) -> None:
         raise AssertionError("nothing is published here")
@@ -106,16 +121,23 @@ class _Probe:
         raise AssertionError("nothing is published here")
 
     def _ask(self) -> None:
-        self._channel.queue_declare(self._queue, passive=True, callback=self._answered)
+        if self._channel.is_open:
+            self._asked_at = self._tag
+            self._channel.queue_declare(self._queue, passive=True, callback=self._answered)
 
     def _answered(self, answer: Any) -> None:
-        seen, self._seen = self._seen, len(self._deliveries)
-        if self._seen > seen and not self._once:
-            self._channel.basic_ack(self._deliveries[-1].tag, multiple=True)
+        if self._seen is None and monotonic() - self._began < self._patience(answer.method.message_count):
+            self._link.later(_LOOK_AGAIN, self._ask)
+        elif self._tag > self._asked_at and not self._once:
+            self._channel.basic_ack(self._tag, multiple=True)
             self._ask()
         else:
             self._channel.close()
-            self.found.set_result(self._deliveries)
+            self.found.set_result(self._seen)
+
+    def _patience(self, counted: int) -> float:
+        # the count is up to five seconds old; that it is not 0 is certain, and that after a time there is nothing is usual
+        return _PATIENCE if counted and not isinstance(self._place, datetime) else _PATIENCE_WITH_NOTHING
 
 
 def _ignore(*arguments: Any) -> None:
