@@ -36,7 +36,8 @@ def test_a_message_is_persistent_unless_it_says_otherwise() -> None:
     assert carried(Message(properties={"delivery_mode": 1}, origin="rabbitmq"))[1]["delivery_mode"] == 1
 
 
-@pytest.mark.parametrize("name", ["CC", "BCC", "x-death", "x-first-death-queue", "x-last-death-reason", "x-delivery-count", "x-acquired-count", "x-stream-offset"])
+@pytest.mark.parametrize("name", [
+    "CC", "BCC", "x-death", "x-first-death-queue", "x-last-death-reason", "x-delivery-count", "x-acquired-count", "x-stream-offset"])
 @pytest.mark.parametrize("origin", ["rabbitmq", "kafka", "nats"])
 def test_headers_that_steer_the_broker_are_withheld_and_counted(name: str, origin: str) -> None:
     converting = converter()
