@@ -114,6 +114,23 @@ def test_an_alarm_that_outlasts_the_delivery_timeout_leaves_in_doubt_only_what_w
     assert own.taken(queue) in ([], [b"0"])
 
 
+def test_an_alarm_that_never_ends_ends_the_run_instead_of_every_window_one_by_one(private_rabbitmq: RabbitMQ, own: Places) -> None:
+    queue = own.queue()
+    alarm(private_rabbitmq, on=True)
+    try:
+        with RabbitMQBackend(own.connection) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy(delivery_timeout=1)) as publisher:
+            receipts = Receipts()
+            publisher.send_bodies([b"x"] * 10)
+            with pytest.raises(Unreachable) as lost:
+                repeat(lambda: receipts.add(publisher.collect(PATIENCE)))
+            assert "blocked by the broker" in str(lost.value)
+            assert publisher.send_bodies([b"y"]) == 0
+            receipts.add(publisher.finish(0))
+            assert (receipts.confirmed, len(receipts)) == (0, 10)
+    finally:
+        alarm(private_rabbitmq, on=False)
+
+
 def test_a_broker_that_is_killed_and_comes_back_loses_nothing_that_was_confirmed(private_rabbitmq: RabbitMQ, own: Places) -> None:
     # a classic one: 4.3.6 killed within a second of declaring a quorum queue begins it anew, and what it had confirmed is gone
     queue = own.queue("classic")

@@ -86,11 +86,12 @@ class BulkConnection(SelectConnection):
     """One connection over a socket that is connected, and encrypted where it is to be."""
 
     def __init__(self, parameters: Any, services: Any, on_open: Callable[..., None], on_open_error: Callable[..., None],
-                 on_close: Callable[..., None]) -> None:
+                 on_close: Callable[..., None], on_bug: Callable[[Exception], None]) -> None:
         self.sinks: dict[int, Sink] = {}
         self.greeting = b""
         """The first bytes that came."""
         self.closed_by_broker: tuple[int, str] | None = None
+        self._on_bug = on_bug
         self._rest = b""
         self._contents: dict[int, _Content] = {}
         super().__init__(parameters, on_open, on_open_error, on_close, services, internal_connection_workflow=False)
@@ -121,6 +122,14 @@ class BulkConnection(SelectConnection):
         super()._on_connection_close_from_broker(method_frame)
 
     def _on_data_available(self, data_in: bytes) -> None:
+        try:
+            self._parse(data_in)
+        except Exception as problem:
+            # pika takes it for a broken connection, and a new one would break the same way
+            self._on_bug(problem)
+            raise
+
+    def _parse(self, data_in: bytes) -> None:
         self.bytes_received += len(data_in)
         if not self.greeting:
             if data_in[:1] != b"\1":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from brokercli.backends.rabbitmq.amqp_table import decode_table
@@ -87,9 +86,6 @@ class InFlight:
         taken = list(self._entries.values())
         self._entries.clear()
         return taken
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries.values())
 
 
 def _comparable(properties: bytes) -> tuple[bytes, object]:

@@ -172,6 +172,8 @@ class Link:
     def _serve(self, first: Future[None]) -> None:
         try:
             self._keep_connected(first)
+        except Exception as problem:  # noqa: BLE001  whoever waits for this thread must hear of its end
+            self.give_up(translate(problem, "serving the connection", self.where))
         finally:
             self._services.close()
 
@@ -231,7 +233,7 @@ class Link:
         deadline = monotonic() + seconds
         connected = open_socket(self.where, host, port, seconds)
         self._ended = None
-        opening = BulkConnection(parameters(self.where), self._services, self._on_open, self._on_end, self._on_end)
+        opening = BulkConnection(parameters(self.where), self._services, self._on_open, self._on_end, self._on_end, self._on_bug)
         opening.add_on_connection_blocked_callback(self._on_blocked)
         opening.add_on_connection_unblocked_callback(self._on_unblocked)
         opening.start(connected, encrypted=self.where.tls is not None)
@@ -265,6 +267,9 @@ class Link:
             self.live = None
         self._ended = problem
         self._loop.stop()
+
+    def _on_bug(self, problem: Exception) -> None:
+        self.give_up(translate(problem, "reading frames", self.where))
 
     def _on_blocked(self, connection: Any, method: Any) -> None:
         for watcher in list(self.watchers):

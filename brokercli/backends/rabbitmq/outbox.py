@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterable
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned, body_fra
 from brokercli.backends.rabbitmq.failures import gist, size_limit, translate
 from brokercli.backends.rabbitmq.in_flight import Entry, InFlight
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.model.errors import BrokercliError
+from brokercli.model.errors import BrokercliError, Unreachable
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 # what waits in the socket's buffer has left our hands; the rest can still be taken back
@@ -21,6 +20,7 @@ _WRITE_AHEAD = 512 * 1024
 # a message larger than any that was confirmed goes alone, so that a refusal for its size names it
 _SMALL = 16 * 1024
 _LOOK_AGAIN_SECONDS = 0.005
+_CLOCK_SECONDS = 0.2
 _SIZE = struct.Struct(">Q")
 
 
@@ -78,6 +78,10 @@ class Outbox:
         """What is written is to get its verdict before anything else is."""
         self._proven = 0
         """The size up to which messages are known to be taken; 0: none was confirmed on this channel."""
+        self._confirmed_any = False
+        self._progress = monotonic()
+        """When the broker last said something about a message, or the first was given to it."""
+        self._look_at_clock = 0.0
         self._blocked: str | None = None
         self._feed_posted = False
         self._timer: Any = None
@@ -85,11 +89,12 @@ class Outbox:
 
     # from the user's thread, holding `changed`
 
-    def put(self, entries: Iterable[Entry]) -> None:
+    def put(self, entries: list[Entry]) -> None:
         """Take messages to write."""
-        before = len(self._backlog)
+        if not self.open:
+            self._progress = monotonic()
         self._backlog.extend(entries)
-        self.held_bytes += sum(entry.size for entry in list(self._backlog)[before:]) if before else sum(entry.size for entry in self._backlog)
+        self.held_bytes += sum([entry.size for entry in entries])
         if not self._feed_posted:
             self._feed_posted = True
             self._link.post(self._feed)
@@ -103,13 +108,23 @@ class Outbox:
         """How many have no verdict."""
         return len(self._backlog) + len(self._written)
 
-    def expire(self) -> None:
-        """Judge what has waited for too long."""
+    def expire(self) -> float:
+        """Judge what has waited for too long; return for how many seconds nothing was heard of anything, 0 while nothing waits too long."""
         now = monotonic()
+        if now < self._look_at_clock:
+            return 0.0
+        self._look_at_clock = now + _CLOCK_SECONDS
+        news = len(self.news)
         for entry in self._written.take_expired(now):
             self._judge_entry(entry, Verdict.UNKNOWN, f"no confirm within the delivery timeout{self._why()}")
         while self._backlog and self._backlog[0].deadline <= now:
             self._judge_entry(self._backlog.popleft(), Verdict.REFUSED, f"not sent within the delivery timeout{self._why()}")
+        return now - self._progress if len(self.news) > news else 0.0
+
+    def give_up(self, seconds: float) -> None:
+        """Count the broker as lost for good: it has not answered for so long."""
+        self.failure = self.failure or Unreachable(f"{self._link.where} has confirmed nothing for {seconds:.0f} s{self._why()}.",
+                                                   hint="when it takes messages again, repeat with what was refused or is in doubt")
 
     def abandon(self, reason: str) -> None:
         """Judge everything now: what was written is unknown, what was not never will be."""
@@ -138,6 +153,7 @@ class Outbox:
 
     def returned(self, message: Returned) -> None:
         with self.changed:
+            self._progress = monotonic()
             entry = self._written.take_returned(message)
             if entry is not None:
                 self._judge_entry(entry, Verdict.REFUSED, self._target.unroutable(message.routing_key))
@@ -145,6 +161,7 @@ class Outbox:
 
     def settled(self, tag: int, multiple: bool, confirmed: bool) -> None:
         with self.changed:
+            self._progress = monotonic()
             entries = self._written.settle(tag, multiple)
             if confirmed:
                 self._confirm(entries)
@@ -217,8 +234,6 @@ class Outbox:
             self._link.reconnect()
         elif again:
             self.open_channel()
-
-    _confirmed_any = False
 
     def _feed(self) -> None:
         """Write what may be written now."""

@@ -118,13 +118,19 @@ class RabbitMQPublisher(Publisher):
         outbox = self._outbox
         deadline = monotonic() + timeout
         with outbox.changed:
-            outbox.expire()
+            self._check_clock()
             while not len(outbox.news) and outbox.failure is None and (left := deadline - monotonic()) > 0 and outbox.open:
                 outbox.changed.wait(min(left, 0.25))
-                outbox.expire()
+                self._check_clock()
             if timeout and outbox.open > self._window * 3 // 4 and outbox.failure is None:
                 outbox.changed.wait_for(lambda: outbox.open <= self._window * 3 // 4, min(timeout, _GATHER_SECONDS))
             return self._news()
+
+    def _check_clock(self) -> None:
+        # without this every window would wait for its timeout, one after the other, until the input ends
+        silence = self._outbox.expire()
+        if silence >= self._policy.delivery_timeout:
+            self._outbox.give_up(silence)
 
     def _news(self) -> Receipts:
         outbox = self._outbox
