@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from pika.exceptions import ChannelClosedByBroker
@@ -26,6 +27,7 @@ from brokercli.backends.rabbitmq.management import Away, Facts, Management
 from brokercli.model.errors import Unreachable
 
 ROW_OF = {"classic": CLASSIC_QUEUE, "quorum": QUORUM_QUEUE, "stream": STREAM}
+_FOR_A_HINT = 1000
 _NO_SUCH_TYPE = "brokercli-asks"
 _CURRENT = re.compile(r"inequivalent arg '([\w-]+)' for .*but current is '?([\w-]+)'?", re.DOTALL)
 _OF_TYPE = re.compile(r"of queue type rabbit_(\w+)_queue")
@@ -93,9 +95,10 @@ class Existing:
         return self._exchange(name, self._ask(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)))
 
     def names(self) -> list[str]:
-        """Return the names there are, for a hint; none where they cannot be had."""
+        """Return names there are, for a hint, not all where there are thousands; none where they cannot be had."""
         try:
-            return [str(facts["name"]) for facts in (*self._management.queues(), *self._management.exchanges()) if facts.get("name")]
+            return [str(facts["name"]) for facts in chain(islice(self._management.queues(), _FOR_A_HINT), islice(self._management.exchanges(), _FOR_A_HINT))
+                    if facts.get("name")]
         except Away:
             return []
 
