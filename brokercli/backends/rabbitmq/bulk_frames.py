@@ -64,6 +64,19 @@ class Sink(Protocol):
         """Whether the broker took the publish number `tag` (or all up to it)."""
 
 
+class _Nobody:
+    """Takes what still comes for a channel that is on its way out."""
+
+    def delivered(self, deliveries: list[Delivery]) -> None:
+        """Pass over."""
+
+    def returned(self, message: Returned) -> None:
+        """Pass over."""
+
+    def settled(self, tag: int, multiple: bool, confirmed: bool) -> None:
+        """Pass over."""
+
+
 class NotAMQP(Exception):
     """What came first is no AMQP frame."""
 
@@ -101,6 +114,16 @@ class BulkConnection(SelectConnection):
         kind = TLSTransport if encrypted else PlainTransport
         shim: Any = _StreamingProtocolShim(self)
         shim.connection_made(kind(connected, shim, self._nbio))
+
+    def silence(self, channel: int) -> None:
+        """Pass over whatever still comes for a channel, until it is closed."""
+        if channel in self.sinks:
+            self.sinks[channel] = _Nobody()
+
+    def forget(self, channel: int) -> None:
+        """Let go of a channel that is closed; its number may be given to another."""
+        self.sinks.pop(channel, None)
+        self._contents.pop(channel, None)
 
     def emit(self, frames: bytes) -> None:
         """Write frames to the socket, or behind what waits for it."""

@@ -325,7 +325,7 @@ class _Opening:
         self._next()
 
     def _closed(self, channel: Any, reason: BaseException) -> None:
-        self._live.sinks.pop(channel.channel_number, None)
+        self._live.forget(channel.channel_number)
         pending, self._done = self._done, None
         if pending is not None:
             self._failed(reason)

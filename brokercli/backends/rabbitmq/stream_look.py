@@ -175,7 +175,7 @@ class StreamReader(Reader):
         self._unacknowledged = 0
         if channel is not None and channel.is_open:
             if self._link.live is not None:
-                self._link.live.sinks.pop(channel.channel_number, None)
+                self._link.live.silence(channel.channel_number)
             channel.close()
 
 

@@ -1,0 +1,161 @@
+"""Reading RabbitMQ streams: exactly the span, whatever lies in the messages, and however the stream changes meanwhile."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+import pytest
+
+from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.rabbitmq import stream_look
+from brokercli.model.address import Address
+from brokercli.model.errors import NotFound, OutOfRange, Unsupported
+from brokercli.model.message import Message
+from brokercli.model.position import End, Last, Number, PerPartition, Position, Span, Start
+from tests.backends.rabbitmq_places import Places, bodies_of, records_of
+from tests.brokers.server import wait_until
+from tests.conformance.driving import publish
+
+PATIENCE = 30.0
+
+
+def read(places: Places, stream: str, start: Position, end: Position | None = None) -> list[bytes]:
+    with places.open() as backend, backend.look(Address(stream, "stream"), Span(start, end or End())) as reader:
+        return bodies_of(reader)
+
+
+def cut_stream(places: Places) -> tuple[str, int]:
+    """Make a stream whose first records were deleted to keep it small; return it and the first offset that is left."""
+    stream = places.queue("stream", x_max_length_bytes=("l", 200_000), x_stream_max_segment_size_bytes=("l", 100_000))
+    with places.open() as backend:
+        with backend.publisher(Address(stream, "stream"), PublishPolicy()) as publisher:
+            written = 0
+
+            def cut() -> bool:
+                # a segment is closed, and old ones are deleted, when the next chunk comes
+                nonlocal written
+                assert publish(publisher, [Message(b"%06d" % (written + number) + b"x" * 1000) for number in range(100)]).confirmed == 100
+                written += 100
+                with backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
+                    return reader.bounds is not None and reader.bounds.start != Number(0)
+
+            wait_until(cut, PATIENCE, "the end of the first segment")
+        with backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
+            assert reader.bounds is not None
+            assert isinstance(reader.bounds.start, Number)
+            return stream, reader.bounds.start.value
+
+
+def test_what_was_deleted_is_out_of_range_and_the_range_that_is_there_is_named(places: Places) -> None:
+    stream, first = cut_stream(places)
+    assert first > 0
+    with places.open() as backend, pytest.raises(OutOfRange) as refusal:
+        backend.look(Address(stream, "stream"), Span(Number(first - 1), End()))
+    assert f"offsets {first} to" in str(refusal.value)
+    everything = read(places, stream, Start())
+    assert read(places, stream, Number(first)) == everything
+    assert read(places, stream, Last(10**9)) == everything
+
+
+def test_an_empty_stream_has_no_offset_but_its_end(places: Places) -> None:
+    stream = places.stream()
+    assert read(places, stream, Number(0)) == []
+    with places.open() as backend, pytest.raises(OutOfRange) as refusal:
+        backend.look(Address(stream, "stream"), Span(Number(1), End()))
+    assert "holds nothing" in str(refusal.value)
+
+
+def test_the_bounds_of_a_look_are_numbers_that_do_not_move(places: Places) -> None:
+    stream = places.stream([b"a", b"b", b"c", b"d"])
+    with places.open() as backend, backend.look(Address(stream, "stream"), Span(Last(3), End())) as reader:
+        assert reader.bounds == Span(Number(1), Number(4))
+        assert reader.expected == 3
+        places.put("", stream, [b"later"])
+        assert bodies_of(reader) == [b"b", b"c", b"d"]
+
+
+def test_from_the_end_on_only_what_comes_is_seen_also_in_an_empty_stream(places: Places) -> None:
+    for stream in (places.stream([b"old"]), places.stream()):
+        with places.open() as backend, backend.look(Address(stream, "stream"), Span(End(), None)) as reader:
+            assert reader.read(0) is None
+            places.put("", stream, [b"new"])
+            assert bodies_of(reader, 1) == [b"new"]
+
+
+def test_the_end_is_exact_right_after_a_confirm(places: Places) -> None:
+    stream, total = places.stream(), 0
+    with places.open() as backend, backend.publisher(Address(stream, "stream"), PublishPolicy()) as publisher:
+        for count in (1, 2, 500, 1, 1500, 3):
+            assert publish(publisher, [Message(b"x")] * count).confirmed == count
+            total += count
+            with backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
+                assert reader.bounds == Span(Number(0), Number(total))
+
+
+def test_an_offset_is_not_mistaken_for_what_a_header_or_a_body_says(places: Places) -> None:
+    lie = b"\x0fx-stream-offsetl" + struct.pack(">q", 4711)
+    stream = places.stream()
+    with places.open() as backend, backend.publisher(Address(stream, "stream"), PublishPolicy()) as publisher:
+        messages = [Message(lie, headers=(("a", lie), ("z", lie)), id="lie"), Message(b"", headers=(("x-stream-offsetl", b"l" * 40),)), Message(b"plain")]
+        assert publish(publisher, messages).confirmed == 3
+    with places.open() as backend, backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
+        records = records_of(reader)
+    assert [record.position for record in records] == ["0", "1", "2"]
+    assert records[0].message.headers == (("a", lie), ("z", lie))
+    assert records[1].message.headers == (("x-stream-offsetl", b"l" * 40),)
+    assert records[2].message.headers == ()
+
+
+def test_a_stream_that_is_deleted_while_it_is_read_ends_the_look_with_the_reason(places: Places) -> None:
+    stream = places.stream([b"1"])
+    with places.open() as backend, backend.look(Address(stream, "stream"), Span(Start(), None)) as reader:
+        assert bodies_of(reader, 1) == [b"1"]
+        places.delete_queue(stream)
+        with pytest.raises(NotFound) as gone:
+            wait_until(lambda: reader.read(1) and False, PATIENCE, "the end")
+        assert stream in str(gone.value)
+
+
+def test_records_that_are_deleted_before_they_were_read_do_not_keep_a_look_waiting(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    # so little that the broker has not sent the rest when it deletes it
+    monkeypatch.setattr(stream_look, "_HELD_BYTES", 20_000)
+    monkeypatch.setattr(stream_look, "PREFETCH", 8)
+    stream, first = cut_stream(places)
+    with places.open() as backend, backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
+        assert reader.bounds is not None
+        end = int(str(reader.bounds.end))
+        with backend.publisher(Address(stream, "stream"), PublishPolicy()) as publisher:
+            # several times what the stream keeps
+            assert publish(publisher, [Message(b"later" + b"x" * 1000)] * 1500).confirmed == 1500
+        records = records_of(reader)
+        assert reader.finished
+    assert 0 < len(records) < end - first
+    assert all(first <= int(record.position) < end for record in records)
+
+
+def test_messages_of_a_megabyte_are_read_whole_and_in_order(places: Places) -> None:
+    stream = places.stream()
+    with places.open() as backend, backend.publisher(Address(stream, "stream"), PublishPolicy()) as publisher:
+        # small ones first, so that the reader starts with an idea of their size that turns out wrong
+        sizes = [10] * 300 + [1_000_000] * 60 + [10] * 300
+        assert publish(publisher, [Message(b"%06d" % number + b"x" * size) for number, size in enumerate(sizes)]).confirmed == len(sizes)
+        with backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
+            found = bodies_of(reader)
+    assert [int(body[:6]) for body in found] == list(range(len(sizes)))
+    assert [len(body) - 6 for body in found] == sizes
+
+
+def test_a_stream_has_no_partitions(places: Places) -> None:
+    stream = places.stream([b"1"])
+    with places.open() as backend, pytest.raises(Unsupported):
+        backend.look(Address(stream, "stream"), Span(PerPartition(((0, 0),)), End()))
+
+
+def test_the_time_of_a_record_is_what_its_publisher_wrote(places: Places) -> None:
+    stream = places.stream()
+    now = time.time_ns() // 10**9 * 10**9
+    with places.open() as backend, backend.publisher(Address(stream, "stream"), PublishPolicy()) as publisher:
+        assert publish(publisher, [Message(b"timed", time=now + 123), Message(b"not")]).confirmed == 2
+        with backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
+            assert [record.time for record in records_of(reader)] == [now, None]
