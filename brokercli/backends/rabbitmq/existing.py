@@ -1,11 +1,11 @@
 """What a name stands for: passive declares, and of which type it is, by the management API or by how the broker answers.
 
 A declare that contradicts what exists is refused with what exists in the text, and one that could not be made is refused
-before anything is made (verified on 4.3.6): a queue of a type that there is not, an exchange whose alternate exchange is a
-number. So asking creates nothing, whatever happens meanwhile. It takes the permission to configure; where that is missing, a
-consumer with an argument that no type of queue can read is refused with the type in the text before anything is delivered
-(from 4.0 on, which is why older brokers are not asked so). The broker logs each refusal as an error of the channel; where the
-context says where the management API is, that is asked instead.
+before anything is made (verified on 4.0.5 and 4.3.6): a queue of a type that there is not, an exchange whose alternate
+exchange is a number. So asking creates nothing, whatever happens meanwhile. It takes the permission to configure; where that is
+missing, a consumer with an argument for streams is refused by every other type with its name in the text, and by a stream
+because it asks for no prefetch (from 4.0 on, which is why older brokers are not asked so). The broker logs each refusal as an
+error of the channel; where the context says where the management API is, that is asked instead.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _FOR_A_HINT = 1000
 _NO_SUCH_TYPE = "brokercli-asks"
 _CURRENT = re.compile(r"inequivalent arg '([\w-]+)' for .*but current is '?([\w-]+)'?", re.DOTALL)
 _OF_TYPE = re.compile(r"of queue type rabbit_(\w+)_queue")
+_NO_PREFETCH = "prefetch count is not set"
 _NO_PERMISSION, _NOT_FOUND, _LOCKED, _REFUSED = 403, 404, 405, 406
 _REFUSES_CONSUMERS = 4
 _BUILT_IN = {"amq.direct": "direct", "amq.fanout": "fanout", "amq.topic": "topic", "amq.headers": "headers", "amq.match": "headers",
@@ -140,12 +141,11 @@ class Existing:
             return found[1] if found[0] == "x-queue-type" else "classic"
         if self._version() >= _REFUSES_CONSUMERS:
             answer = self._answer(self._ask(lambda channel, done: channel.basic_consume(
-                name, _never, arguments={"x-stream-offset": "?"}, callback=done)), doing)
-            if isinstance(answer, ChannelClosedByBroker):
-                if match := _OF_TYPE.search(answer.reply_text):
-                    return match[1]
-                if "invalid_stream_offset" in answer.reply_text:
-                    return "stream"
+                name, _never, arguments={"x-stream-offset": "next"}, callback=done)), doing)
+            if not isinstance(answer, ChannelClosedByBroker) or _NO_PREFETCH in answer.reply_text:
+                return "stream"
+            if match := _OF_TYPE.search(answer.reply_text):
+                return match[1]
         facts = self._facts(self._management.queue, name)
         return None if facts is None else facts.get("type")
 
