@@ -29,9 +29,8 @@ _EVERYWHERE: dict[Capability, Support] = {
     Capability.DEDUPLICATE: Support.never("over AMQP 0.9.1 RabbitMQ recognises no duplicates"),
     Capability.LIST: Support.some("through the management API"),
     Capability.DESCRIBE: Support.some("through the management API; without it, only that it exists and how much a queue holds"),
-    Capability.LOOK_LETTERS: Support.not_yet("brokercli does not understand dead letters yet"),
-    Capability.REDRIVE: Support.not_yet("brokercli puts no dead letters back yet"),
 }
+_AT_LEAST_ONCE = Support.some("at least once: confirmed at home before it is taken out; killed between the two, up to 2,500 letters may be repeated")
 _QUEUE: dict[Capability, Support] = _EVERYWHERE | {
     Capability.PUBLISH: Support.full(),
     Capability.LOOK_NEW: _THROUGH_BINDINGS,
@@ -43,9 +42,15 @@ _QUEUE: dict[Capability, Support] = _EVERYWHERE | {
 SUPPORT: dict[str, dict[Capability, Support]] = {
     CLASSIC_QUEUE: _QUEUE | {
         Capability.LOOK_STORED: Support.not_yet("reading a queue takes its messages out, and those put back are marked as redelivered and may change places"),
+        Capability.LOOK_LETTERS: Support.some("all letters are held while looking and returned together, marked as redelivered; order and contents stay"),
+        Capability.REDRIVE: _AT_LEAST_ONCE,
     },
     QUORUM_QUEUE: _QUEUE | {
         Capability.LOOK_STORED: Support.not_yet("reading a queue takes its messages out, and a quorum queue counts each return and may delete it"),
+        Capability.LOOK_LETTERS: Support.some("where the queue certainly has no delivery limit: with one, the first return deletes a letter that died by a"
+                                              " limit. A policy delivery-limit -1 lifts it; the management API tells"),
+        Capability.REDRIVE: Support.some("where the queue certainly has no delivery limit (policy delivery-limit -1), because being killed returns what is"
+                                         " held. At least once: up to 2,500 letters may be repeated then"),
     },
     STREAM: _EVERYWHERE | {
         Capability.PUBLISH: Support.some("a message with a header that a stream cannot keep exactly (decimal, table, array) is refused alone"),
@@ -54,6 +59,8 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
         Capability.SEEK_NUMBER: Support.full(),
         Capability.SEEK_TIME: Support.some("by when the broker stored a message, in whole seconds"),
         Capability.SEEK_LAST: Support.some("counted in offsets"),
+        Capability.LOOK_LETTERS: Support.some("a stream does not say which of its letters were handled"),
+        Capability.REDRIVE: Support.never("what is in a stream cannot be taken out, and over AMQP 0.9.1 there is no place to write down what was handled"),
     },
     EXCHANGE: _EVERYWHERE | {
         Capability.PUBLISH: Support.some("stored where it is routed; a message that no queue is bound for is refused"),

@@ -10,6 +10,7 @@ from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repa
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.connect import user_of
 from brokercli.backends.rabbitmq.convert import Converter
+from brokercli.backends.rabbitmq.dead_letters import find_sources, require_letters
 from brokercli.backends.rabbitmq.describe import describe_exchange, describe_queue
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
 from brokercli.backends.rabbitmq.link import Link
@@ -17,14 +18,17 @@ from brokercli.backends.rabbitmq.listing import list_names
 from brokercli.backends.rabbitmq.look import look_at_stream
 from brokercli.backends.rabbitmq.management import Management
 from brokercli.backends.rabbitmq.outbox import Target
+from brokercli.backends.rabbitmq.peek import StreamLetterReader, open_queue_letters
 from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
+from brokercli.backends.rabbitmq.repair import open_repair
+from brokercli.backends.rabbitmq.survivable import Conditions, read_conditions
 from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import NotAuthorised, NotFound, Unsupported, UsageProblem
-from brokercli.model.position import Span
+from brokercli.model.position import End, Span, Start
 
 _LONGEST_NAME = 255
 
@@ -163,13 +167,27 @@ class RabbitMQBackend(Backend):
         return describe_queue(queue, self._management)
 
     def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
-        raise Unsupported(f"{SUPPORT[CLASSIC_QUEUE][Capability.LOOK_LETTERS].note}.")
+        return find_sources(patterns, self._management, self._connection)
 
     def look_letters(self, source: Address) -> LetterReader:
-        raise Unsupported(f"{SUPPORT[self.resource(source)][Capability.LOOK_LETTERS].note}.")
+        if source.kind == "exchange":
+            raise Unsupported(f"{SUPPORT[EXCHANGE][Capability.LOOK_LETTERS].note}.")
+        if self.resource(source) == STREAM:
+            return StreamLetterReader(self.look(source, Span(Start(), End())))
+        return open_queue_letters(self._conditions(source), self._lend)
 
     def repair(self, source: Address, policy: RepairPolicy) -> Repair:
-        raise Unsupported(f"{SUPPORT[self.resource(source)][Capability.REDRIVE].note}.")
+        row = self.resource(source)
+        if not SUPPORT[row][Capability.REDRIVE]:
+            raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")
+        return open_repair(self._conditions(source), policy, self._lend, self._existing, user_of(self._connection))
+
+    def _conditions(self, source: Address) -> Conditions:
+        """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""
+        queue = self._queue(source.name, "queue", "look")
+        assert queue is not None
+        require_letters(queue, self._management)
+        return read_conditions(queue, self._management, self._link.server_properties, self._connection.virtual_host)
 
     def _lend(self) -> tuple[Link, Callable[[], None]]:
         """Return a connection for one publisher or look, and how to give it back."""

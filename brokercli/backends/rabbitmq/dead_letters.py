@@ -1,0 +1,81 @@
+"""Which queues hold dead letters: by what dead-letters into them, and by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from brokercli.backends.dead_letters import DeadLetterSource
+from brokercli.backends.rabbitmq.dead_letter_names import by_name, feed_of
+from brokercli.backends.rabbitmq.existing import ROW_OF, Queue
+from brokercli.backends.rabbitmq.management import Away, Management
+from brokercli.backends.rabbitmq.survivable import refuse_work
+from brokercli.backends.rabbitmq.topology import Node, read_topology
+from brokercli.model.address import Address
+from brokercli.model.connection import Connection
+from brokercli.model.errors import Failed
+
+_SECOND = 1_000_000_000
+_MOST_FEEDS = 20
+
+
+def find_sources(patterns: Sequence[str], management: Management, connection: Connection) -> Iterator[DeadLetterSource]:
+    """Yield the queues and streams of dead letters by name. Queues that only hold messages back before another try are none.
+
+    Raises Failed without the management API: AMQP itself says neither which queues there are nor what leads where.
+    """
+    try:
+        nodes = read_topology(management)
+    except Away as problem:
+        raise Failed(f"Finding the dead letters of {connection} takes the management API: {problem}.",
+                     hint=f"{problem.hint}; or name the queue: brokercli dlq inspect queue:NAME") from None
+    for name in sorted(nodes):
+        if (why := found_by(nodes[name], nodes, patterns)) is not None:
+            yield _source(nodes[name], nodes, why)
+
+
+def require_letters(queue: Queue, management: Management) -> None:
+    """Raise Failed for a queue that has consumers and is not known to hold letters: looking would take their work away."""
+    if not queue.consumers or by_name(queue.name):
+        return
+    try:
+        nodes = read_topology(management)
+    except Away as problem:
+        raise refuse_work(queue.name, queue.consumers, f"whether letters come to it cannot be found out ({problem})") from None
+    if queue.name not in nodes or found_by(nodes[queue.name], nodes, ()) is None:
+        raise refuse_work(queue.name, queue.consumers, "nothing dead-letters into it")
+
+
+def found_by(node: Node, nodes: dict[str, Node], patterns: Sequence[str]) -> str | None:
+    """Say why a queue is taken for dead letters; None where it is not."""
+    if named := by_name(node.name, patterns if not node.waits else ()):
+        # by a name alone, a queue that returns what expires in it is none
+        return None if node.waits else named if not (fed := _fed(node, nodes)) else fed
+    return None if node.waits else _fed(node, nodes)
+
+
+def _fed(node: Node, nodes: dict[str, Node]) -> str | None:
+    # what comes back from a wait queue is work
+    feeds = [nodes[name] for name in node.feeds if name != node.name and not nodes[name].waits]
+    if not feeds:
+        return None
+    first = min(feeds, key=lambda feed: feed.name)
+    how = f"x-dead-letter-exchange {first.exchange}" if first.exchange else "x-dead-letter-routing-key"
+    return f"{how} of queue {first.name}" + (f" and {len(feeds) - 1} more" if len(feeds) > 1 else "")
+
+
+def _source(node: Node, nodes: dict[str, Node], why: str) -> DeadLetterSource:
+    stream = node.type == "stream"
+    feeds = [name for name in node.feeds if name != node.name and not nodes[name].waits]
+    if not feeds and (named := feed_of(node.name, nodes.__contains__)):
+        feeds = [named]
+    remarks = []
+    if node.consumers:
+        remarks.append(f"{node.consumers} consumers take from it")
+    if stream:
+        remarks.append("a stream does not say which of its letters were handled")
+    if "message-ttl" in node.settings:
+        remarks.append(f"its letters are gone after {node.settings['message-ttl']} ms")
+    return DeadLetterSource(
+        Address(node.name, "stream" if stream else "queue"), ROW_OF.get(node.type, ROW_OF["classic"]), why, node.messages, node.messages,
+        None if node.oldest is None or not node.messages else node.oldest * _SECOND,
+        tuple(f"queue:{name}" for name in sorted(feeds)[:_MOST_FEEDS]), tuple(remarks))

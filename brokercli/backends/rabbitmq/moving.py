@@ -1,0 +1,163 @@
+"""Publishing letters one by one to where each belongs: confirmed, mandatory, through the default exchange where that is a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+
+from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME
+from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
+from brokercli.backends.rabbitmq.existing import Existing
+from brokercli.backends.rabbitmq.in_flight import Entry
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.outbox import Outbox, Target
+from brokercli.model.address import Address
+from brokercli.model.errors import BrokercliError, NotAuthorised
+from brokercli.model.message import Message
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+
+_ENTRY_OVERHEAD = 64
+_HELD_BYTES = 32 * 1024 * 1024
+_ROUTES = ("CC", "BCC")
+
+
+class ToQueues(Target):
+    """The default exchange, with the queue's name as each message's routing key: one place behind it, whatever the name."""
+
+    __slots__ = ()
+
+    @property
+    def is_queue(self) -> bool:
+        return True
+
+
+class Mover:
+    """One window of messages at a time. Everything a letter carries goes with it, x-death as well; never what would route it
+    elsewhere (CC, BCC), what the broker would refuse (another's user_id) or what would kill it again (expiration)."""
+
+    def __init__(self, link: Link, existing: Existing, user: str | None, timeout: float, give_back: Callable[[], None]) -> None:
+        self._link = link
+        self._existing = existing
+        self._user = user
+        self._timeout = timeout
+        self._give_back = give_back
+        self._outboxes: dict[str, Outbox] = {}
+        self._converters: dict[tuple[str | None, str], Converter | str] = {}
+        self._largest_header = int(link.live.params.frame_max if link.live is not None else LARGEST_FRAME) - FRAME_OVERHEAD - 12
+        self.failure: BrokercliError | None = None
+        """Why nothing more can be published."""
+
+    def move(self, items: Sequence[tuple[int, Message, Address]]) -> Receipts:
+        """Publish all and wait for every verdict, the delivery timeout at most. Receipts have the numbers given; those of
+        confirmed messages are counted only."""
+        receipts = Receipts()
+        deadline = monotonic() + self._timeout
+        used: dict[str, Outbox] = {}
+        pending: dict[str, list[Entry]] = {}
+        held = 0
+        for index, message, destination in items:
+            try:
+                exchange, entry = self._entry(index, message, destination, deadline)
+            except CannotCarry as problem:
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=str(problem)))
+                continue
+            pending.setdefault(exchange, []).append(entry)
+            held += entry.size
+            if held > _HELD_BYTES:
+                self._put(pending, used)
+                held = 0
+                self._wait(used, deadline, _HELD_BYTES // 2)
+        self._put(pending, used)
+        self._wait(used, deadline, 0)
+        for outbox in used.values():
+            with outbox.changed:
+                outbox.abandon("given up")
+                news, outbox.news = outbox.news, Receipts()
+                self.failure = self.failure or outbox.failure
+            receipts.add(news)
+        return receipts
+
+    def _put(self, pending: dict[str, list[Entry]], used: dict[str, Outbox]) -> None:
+        for exchange, entries in pending.items():
+            outbox = used[exchange] = self._outbox(exchange)
+            with outbox.changed:
+                outbox.put(entries)
+        pending.clear()
+
+    def _wait(self, used: dict[str, Outbox], deadline: float, until: int) -> None:
+        """Wait until no more than so many bytes are without a verdict."""
+        for outbox in used.values():
+            with outbox.changed:
+                while outbox.open and outbox.held_bytes >= until and outbox.failure is None and (left := deadline - monotonic()) > 0:
+                    outbox.changed.wait(min(left, 0.25))
+                    outbox.expire()
+
+    def _entry(self, index: int, message: Message, destination: Address, deadline: float) -> tuple[str, Entry]:
+        converter = self._converter(destination)
+        native = converter.convert(self._harmless(message))
+        if len(native.properties) > self._largest_header:
+            raise CannotCarry(f"its headers and properties are {len(native.properties)} bytes; the broker's frames hold {self._largest_header}")
+        if destination.kind == "exchange":
+            exchange = destination.name
+            key = (native.routing_key or b"") if destination.route is None else destination.route.encode()
+        else:
+            exchange, key = "", destination.name.encode(errors="surrogateescape")
+        outbox = self._outboxes.get(exchange)
+        if outbox is not None and outbox.size_limit is not None and len(native.body) > outbox.size_limit:
+            raise CannotCarry(f"it is {len(native.body)} bytes; the broker takes {outbox.size_limit} (max_message_size)")
+        if len(key) > 255:
+            raise CannotCarry("a queue's name has 255 bytes at most")
+        return exchange, Entry(index, native, key, len(native.body) + len(native.properties) + _ENTRY_OVERHEAD, deadline)
+
+    def _harmless(self, message: Message) -> Message:
+        headers, properties = message.headers, message.properties
+        if any(name in _ROUTES for name, _ in headers):
+            headers = tuple(header for header in headers if header[0] not in _ROUTES)
+        own = None if self._user is None else self._user.encode()
+        unwanted = [name for name, value in properties.items()
+                    if name == "expiration" or (name == "user_id" and value != own)
+                    or (name == "reply_to" and isinstance(value, bytes) and value.startswith(b"amq.rabbitmq.reply-to"))]
+        if unwanted:
+            properties = {name: value for name, value in properties.items() if name not in unwanted}
+        return message if headers is message.headers and properties is message.properties else replace(message, headers=headers, properties=properties)
+
+    def _converter(self, destination: Address) -> Converter:
+        key = destination.kind, destination.name
+        known = self._converters.get(key)
+        if known is None:
+            known = self._converters[key] = self._make_converter(destination)
+        if isinstance(known, str):
+            raise CannotCarry(known)
+        return known
+
+    def _make_converter(self, destination: Address) -> Converter | str:
+        if destination.kind == "exchange":
+            if self._existing.exchange(destination.name) is None:
+                return f"there is no exchange {destination.name}"
+            return Converter(user=self._user, to_stream=False, certain=False, keep_control_headers=True)
+        try:
+            queue = self._existing.queue(destination.name)
+        except NotAuthorised:
+            queue = None
+        # one that is not there may be made while this runs: the broker says of each message whether there is one
+        return Converter(user=self._user, to_stream=queue is not None and queue.kind == "stream", certain=queue is not None and queue.type is not None,
+                         keep_control_headers=True)
+
+    def _outbox(self, exchange: str) -> Outbox:
+        outbox = self._outboxes.get(exchange)
+        if outbox is None:
+            target = Target(exchange.encode(), None) if exchange else ToQueues(b"", None)
+            outbox = self._outboxes[exchange] = Outbox(self._link, target, positions=False)
+            self._link.watchers.append(outbox)
+            self._link.post(outbox.open_channel)
+        return outbox
+
+    def close(self) -> None:
+        """Let go without waiting."""
+        for outbox in self._outboxes.values():
+            if outbox in self._link.watchers:
+                self._link.watchers.remove(outbox)
+            self._link.post(outbox.close)
+        self._outboxes.clear()
+        self._give_back()

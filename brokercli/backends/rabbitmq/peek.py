@@ -1,0 +1,126 @@
+"""Looking at the letters of a queue or a stream, and leaving them where and as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from brokercli.backends.contract import Batch, Reader
+from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.rabbitmq import QUORUM_QUEUE
+from brokercli.backends.rabbitmq.holding import Holding
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.records import RabbitMQBatch
+from brokercli.backends.rabbitmq.survivable import Conditions, require_fit, require_survivable
+from brokercli.model.message import Record
+
+PART = 5000
+
+
+class StreamLetterReader(LetterReader):
+    """A stream keeps what was read: a look like any other. It has no place to write down what was handled."""
+
+    side_effects = "none"
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.expected = reader.expected
+        self.bounds = reader.bounds
+        self._note = "a stream does not say which of its letters were handled: all of them count as pending"
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        """What the look has to say; may grow while reading."""
+        return [self._note, *self._reader.notes]
+
+    def state(self, record: Record) -> State:
+        return State.PENDING
+
+    def read(self, timeout: float) -> Batch | None:
+        return self._reader.read(timeout)
+
+    @property
+    def finished(self) -> bool:
+        return self._reader.finished
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class QueueLetterReader(LetterReader):
+    """Takes as many letters as were ready when it was opened, holds them all, and returns them together when it is closed:
+    only so are they all seen, and only so does their order stay. Meanwhile nobody else gets them. Should we be killed, the
+    broker returns them by itself."""
+
+    def __init__(self, link: Link, conditions: Conditions, wanted: int, notes: list[str], give_back: Callable[[], None]) -> None:
+        self._conditions = conditions
+        self._give_back = give_back
+        self._closed = False
+        self.expected = wanted
+        self.notes: list[str] = notes
+        self._holding = Holding(link, conditions.name, wanted, part=PART, others=conditions.queue.consumers or 0)
+
+    @property
+    def side_effects(self) -> str:  # type: ignore[override]
+        """What the look has cost up to now."""
+        taken = self._holding.taken
+        if not taken:
+            return "none"
+        letters = "1 letter is" if taken == 1 else f"{taken:,} letters are"
+        counted = " and has one acquisition more (x-acquired-count)" if taken == 1 else " and have one acquisition more each (x-acquired-count)"
+        return (f"{letters} marked as redelivered{counted if self._conditions.queue.resource == QUORUM_QUEUE else ''}; "
+                "how many there are, their order and their contents are as they were")
+
+    def state(self, record: Record) -> State:
+        return State.PENDING
+
+    def read(self, timeout: float) -> Batch | None:
+        deliveries = self._holding.take(timeout)
+        if deliveries is None:
+            if self._holding.finished and self._holding.short:
+                self.notes.append(f"{self._holding.short:,} letters fewer came than were counted: somebody else takes letters as well")
+                self._holding.short = 0
+            return None
+        return RabbitMQBatch(deliveries, self._conditions.name, numbered=False)
+
+    @property
+    def finished(self) -> bool:
+        return self._holding.finished
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if not self._holding.give_back() and not self._holding.cut_off:
+            self.notes.append("the broker did not confirm in time that it has put the letters back; it does so when the connection ends")
+        self._give_back()
+
+
+def open_queue_letters(conditions: Conditions, lend: Callable[[], tuple[Link, Callable[[], None]]]) -> QueueLetterReader:
+    """Open a look at a queue that is no stream. Raises Unsupported where it could cost a letter."""
+    require_survivable(conditions, "Looking")
+    require_fit(conditions, "Looking")
+    link, give_back = lend()
+    try:
+        return QueueLetterReader(link, conditions, count_ready(conditions), notes_on(conditions), give_back)
+    except BaseException:
+        give_back()
+        raise
+
+
+def count_ready(conditions: Conditions) -> int:
+    """Return how many letters there are to take."""
+    said = (conditions.facts or {}).get("messages_ready")
+    # a quorum queue whose leader is slow counts 0 over AMQP
+    return conditions.queue.messages or (said if isinstance(said, int) else 0)
+
+
+def notes_on(conditions: Conditions) -> list[str]:
+    """Say what else goes on at the queue."""
+    consumers = conditions.queue.consumers or 0
+    notes = []
+    if consumers:
+        notes.append(f"{consumers} other consumer{'s take' if consumers > 1 else ' takes'} from {conditions.name} as well: what they get is not seen here")
+    held = (conditions.facts or {}).get("messages_unacknowledged")
+    if isinstance(held, int) and held and consumers:
+        notes.append(f"{held:,} letters are in somebody else's hands and are not seen here")
+    return notes

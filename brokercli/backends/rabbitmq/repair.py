@@ -1,0 +1,223 @@
+"""A run over the letters of a queue: published to where they belong, confirmed, and only then acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from time import monotonic, time_ns
+from typing import Any
+
+from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.rabbitmq.amqp_table import decode_table
+from brokercli.backends.rabbitmq.bulk_frames import Delivery
+from brokercli.backends.rabbitmq.exact_properties import split_headers
+from brokercli.backends.rabbitmq.existing import Existing
+from brokercli.backends.rabbitmq.holding import Holding
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.moving import Mover
+from brokercli.backends.rabbitmq.peek import count_ready, notes_on
+from brokercli.backends.rabbitmq.records import RabbitMQBatch
+from brokercli.backends.rabbitmq.survivable import Conditions, require_survivable
+from brokercli.model.errors import BrokercliError, Failed, UsageProblem
+from brokercli.model.message import Record
+from brokercli.model.position import parse_time
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+
+_STAMP = "x-brokercli-redriven-at"
+_STAMP_BYTES = _STAMP.encode()
+_SECOND = 1_000_000_000
+_ARRIVED_SECONDS = 0.2
+_CUT_OFF = "the connection that held it broke"
+
+
+@dataclass(slots=True)
+class HeldRecord(Record):
+    """A record that is held unacknowledged."""
+
+    tag: int = 0
+
+
+class HeldBatch(RabbitMQBatch):
+    """Letters that are held; their records know by which tag."""
+
+    __slots__ = ()
+
+    def _record(self, delivery: Delivery) -> Record:
+        record = super()._record(delivery)
+        return HeldRecord(record.broker, record.place, record.position, record.time, record.message, delivery.tag)
+
+    def select(self, indices: Sequence[int]) -> HeldBatch:
+        deliveries = self._deliveries
+        return HeldBatch([deliveries[index] for index in indices], self._queue, numbered=False)
+
+
+class RabbitMQRepair(Repair):
+    """Takes as many letters as were ready when it was opened; what comes meanwhile, and what died again, is left alone.
+
+    Several runs, and other consumers, share a queue safely: the broker hands each letter to one of them. Letters that are not
+    settled go back in their order when this is closed; should we be killed, the broker returns them by itself.
+    """
+
+    def __init__(self, link: Link, mover: Mover, conditions: Conditions, policy: RepairPolicy, let_go: Callable[[], None]) -> None:
+        self._link = link
+        self._mover = mover
+        self._queue = conditions.name
+        self._let_go = let_go
+        self._part = max(1, policy.batch // 2)
+        self._began = time_ns()
+        self._closed = False
+        self._open_tags: set[int] = set()
+        self._rest: list[Delivery] = []
+        self._failure: BrokercliError | None = None
+        self._asked_at = 0.0
+        self._arrived: int | None = None
+        self.expected = count_ready(conditions)
+        self.notes: list[str] = notes_on(conditions)
+        self.guarantee = (f"at least once: each letter is confirmed at its destination before it is taken out of {self._queue}; where this process or the"
+                          f" connection is killed between the two, at most {self._part:,} letters may be repeated")
+        self._holding = Holding(link, self._queue, self.expected, part=self._part, others=conditions.queue.consumers or 0)
+
+    def read(self, timeout: float) -> HeldBatch | None:
+        self._check()
+        deliveries = self._holding.take(timeout)
+        if deliveries is None:
+            if self._holding.finished and self._holding.short:
+                self.notes.append(f"{self._holding.short:,} letters fewer came than were counted: somebody else takes letters as well")
+                self._holding.short = 0
+            return None
+        fresh = [delivery for delivery in deliveries if _STAMP_BYTES not in delivery.properties or not self._is_ours(delivery)]
+        self._open_tags.update([delivery.tag for delivery in fresh])
+        return HeldBatch(fresh, self._queue, numbered=False)
+
+    def _is_ours(self, delivery: Delivery) -> bool:
+        """Whether a run that began no earlier than this one has put it back already."""
+        for name, value in decode_table(split_headers(delivery.properties)[1])[0]:
+            if name == _STAMP and isinstance(value, bytes):
+                try:
+                    # the stamp may come from another machine, but in this run it is ours
+                    return parse_time(value.decode()) >= self._began
+                except (UnicodeDecodeError, UsageProblem):
+                    return False
+        return False
+
+    @property
+    def finished(self) -> bool:
+        return self._holding.finished
+
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        self._check()
+        receipts = Receipts()
+        chosen: list[tuple[int, int, Move]] = []
+        for index, move in enumerate(moves):
+            tag = self._claim(move.record)
+            if isinstance(tag, str):
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=tag))
+            elif move.destination.kind != "exchange" and move.destination.name == self._queue:
+                self._open_tags.add(tag)
+                receipts.count(Receipt(index, Verdict.REFUSED, reason="its destination is where it lies"))
+            else:
+                chosen.append((index, tag, move))
+        moved = self._mover.move([(index, move.message, move.destination) for index, _, move in chosen])
+        problems = {receipt.index: receipt for receipt in moved.problems}
+        done = [(index, tag) for index, tag, _ in chosen if index not in problems]
+        self._open_tags.update([tag for index, tag, _ in chosen if index in problems])
+        for receipt in moved.problems:
+            receipts.count(receipt)
+        self._take_out(done, receipts, f"stored at its destination, but {_CUT_OFF} before it was taken out of {self._queue}: it may lie there still")
+        self._failure = self._failure or self._mover.failure
+        return receipts
+
+    def mark(self, records: Sequence[Record], state: State) -> Receipts:
+        if state not in (State.REDRIVEN, State.DROPPED):
+            raise UsageProblem(f"A letter can be marked as redriven or dropped, not as {state}.")
+        self._check()
+        receipts = Receipts()
+        done: list[tuple[int, int]] = []
+        for index, record in enumerate(records):
+            tag = self._claim(record)
+            if isinstance(tag, str):
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=tag))
+            else:
+                done.append((index, tag))
+        self._take_out(done, receipts, f"{_CUT_OFF} before it was certain that it is taken out of {self._queue}")
+        return receipts
+
+    def _claim(self, record: Record) -> int | str:
+        """Return the tag of a letter and note it as settled, or why it cannot be."""
+        if not isinstance(record, HeldRecord) or record.place.get("queue") != self._queue:
+            return f"it is no letter that was read from {self._queue} in this run"
+        if self._holding.cut_off:
+            return f"{_CUT_OFF}: it is back in {self._queue}"
+        if record.tag not in self._open_tags:
+            return "it is settled already"
+        self._open_tags.discard(record.tag)
+        return record.tag
+
+    def _take_out(self, done: list[tuple[int, int]], receipts: Receipts, in_doubt: str) -> None:
+        if not done or self._holding.acknowledge(sorted(tag for _, tag in done)):
+            receipts.confirmed += len(done)
+            return
+        for index, _ in done:
+            receipts.count(Receipt(index, Verdict.UNKNOWN, reason=in_doubt))
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def arrived(self) -> int | None:
+        """As promised; the answer may be a fifth of a second old. Letters that others took meanwhile make it too small."""
+        if monotonic() >= self._asked_at + _ARRIVED_SECONDS:
+            left = max(0, (self.expected or 0) - self._holding.taken)
+            ready = self._count()
+            self._arrived = self._arrived if ready is None else max(0, ready - left)
+            self._asked_at = monotonic()
+        return self._arrived
+
+    def _count(self) -> int | None:
+        asked: Future[int] = Future()
+
+        def counted(channel: Any, answers: list[Any]) -> None:
+            channel.close()
+            asked.set_result(answers[0].method.message_count)
+
+        steps = (lambda channel, answered: channel.queue_declare(self._queue, passive=True, callback=answered),)
+        self._link.post(lambda: self._link.open_channel(None, steps, counted, asked.set_exception))
+        try:
+            return asked.result(self._link.where.connect_timeout)
+        except FutureTimeout:
+            return None
+        except Exception:  # noqa: BLE001  a count that cannot be had stops no run; what is wrong shows when settling
+            return None
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._mover.close()
+        if not self._holding.give_back() and not self._holding.cut_off:
+            self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
+        self._let_go()
+
+
+def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[], tuple[Link, Callable[[], None]]], existing: Existing,
+                user: str | None) -> RabbitMQRepair:
+    """Open a run. Raises Unsupported where letters could be lost if it were killed."""
+    require_survivable(conditions, "Taking letters")
+    if conditions.single_active and conditions.queue.consumers:
+        raise Failed(f"{conditions.name} hands its messages to a single active consumer, and it has one.", hint="stop that consumer first")
+    link, give_back = lend()
+    try:
+        # a broker that is short of memory or disk stops reading from a connection that publishes: acknowledgements go their own way
+        publishing, give_back_publishing = lend()
+    except BaseException:
+        give_back()
+        raise
+    mover = Mover(publishing, existing, user, policy.delivery_timeout, give_back_publishing)
+    try:
+        return RabbitMQRepair(link, mover, conditions, policy, give_back)
+    except BaseException:
+        mover.close()
+        give_back()
+        raise

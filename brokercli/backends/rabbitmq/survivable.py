@@ -1,0 +1,155 @@
+"""Whether messages that are taken from a queue come back to it: read before the first one is touched.
+
+A classic queue puts what is returned back in its place and marks it as redelivered, however often and whoever dies meanwhile.
+A quorum queue counts and, above its delivery limit (20 by default since 4.0), drops. Until 4.2 every return counts; from 4.3
+on a nack is free and a lost connection counts, but the limit is tested at every return, and a letter that died by a delivery
+limit brings its count with it: the first return of any kind deletes it (verified on 4.3.6). No letter says its count before it
+is taken. So a quorum queue is touched only where it is certain that it has no limit; lifting it by a policy works at once and
+for the letters that lie there already (verified on 4.3.6).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from brokercli.backends.rabbitmq.existing import Queue
+from brokercli.backends.rabbitmq.management import Away, Facts, Management
+from brokercli.model.errors import Failed, Unsupported
+
+UNLIMITED = -1
+_DEFAULT_LIMIT = 20
+_LIMITS_BY_DEFAULT = (4, 0)
+_NACK_IS_FREE = (4, 3)
+_SAYS_POLICIES_AT_ONCE = (4, 2, 5)
+LIFTED = {"delivery-limit": UNLIMITED}
+_ABOVE_ANY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What decides whether a queue can be taken from."""
+
+    queue: Queue
+    version: tuple[int, ...]
+    limit: int | None = None
+    """How many deliveries a message survives; UNLIMITED; None where that cannot be found out."""
+    unknown: str = ""
+    """Why it cannot."""
+    argued: bool = False
+    """The limit is an argument of the queue, which no policy raises."""
+    policy: str | None = None
+    single_active: bool = False
+    delayed_retry: str | None = None
+    facts: Facts | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the queue."""
+        return self.queue.name
+
+    @property
+    def survivable(self) -> bool:
+        """Whether every letter certainly survives being returned, by us or by a connection that breaks."""
+        return self.queue.type == "classic" or self.limit == UNLIMITED
+
+
+def read_conditions(queue: Queue, management: Management, server: dict[str, Any], virtual_host: str) -> Conditions:
+    """Find out what there is to know; asks the management API, and changes nothing."""
+    version = version_of(server)
+    try:
+        facts = management.queue_now(queue.name) if version >= _SAYS_POLICIES_AT_ONCE else management.queue(queue.name)
+    except Away as problem:
+        return Conditions(queue, version, unknown=f"{problem}; {problem.hint}")
+    if facts is None:
+        return Conditions(queue, version, unknown=f"the management API knows no queue {queue.name} in {virtual_host}")
+    arguments = facts.get("arguments") or {}
+    settings = facts.get("effective_policy_definition")
+    limit = limit_of(facts, version)
+    argument = arguments.get("x-delivery-limit")
+    return Conditions(queue, version, limit, "" if limit is not None else "the management API does not say its delivery limit",
+                      isinstance(argument, int) and argument >= 0, facts.get("policy") or None,
+                      bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
+                      arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")), facts)
+
+
+def limit_of(facts: Facts, version: tuple[int, ...]) -> int | None:
+    """Return the delivery limit of a quorum queue; None where that is not certain."""
+    said: list[int] = []
+    current = facts.get("delivery_limit")
+    if current == "unlimited" or isinstance(current, int):
+        said.append(UNLIMITED if isinstance(current, str) else current)
+    settings = facts.get("effective_policy_definition")
+    if settings is not None:
+        given = [limit for limit in ((facts.get("arguments") or {}).get("x-delivery-limit"), settings.get("delivery-limit")) if isinstance(limit, int)]
+        # of two the lower one, but a number beats `unlimited` (rabbit_quorum_queue: resolve_delivery_limit)
+        said.append(min((limit for limit in given if limit >= 0), default=UNLIMITED) if given
+                    else _DEFAULT_LIMIT if version >= _LIMITS_BY_DEFAULT else UNLIMITED)
+    # where the two differ, one of them is old: the statistics of brokers before 4.2.5 are
+    return min((limit for limit in said if limit >= 0), default=UNLIMITED) if said else None
+
+
+def require_survivable(conditions: Conditions, doing: str) -> None:
+    """Raise Unsupported, with the reason and what would make it safe, where `doing` could cost a letter."""
+    queue = conditions.name
+    if conditions.queue.type is None:
+        raise Unsupported(f"{doing} could delete letters: of what type {queue} is cannot be found out with this login ({conditions.unknown}).",
+                          hint="a login that may configure the queue, or the management API, tells")
+    if conditions.survivable:
+        return
+    if conditions.limit is None:
+        raise Unsupported(f"{doing} could delete letters: {queue} is a quorum queue, and its delivery limit cannot be found out ({conditions.unknown}).",
+                          hint="with the management API it can be found out; a classic queue or a stream of dead letters needs no such care")
+    if conditions.version >= _NACK_IS_FREE:
+        why = "it deletes a letter that died by a delivery limit at its first return, and all it holds after that many broken connections"
+    else:
+        why = "each return counts"
+    raise Unsupported(f"{doing} could delete letters: {queue} is a quorum queue with a delivery limit of {conditions.limit}, and {why}.",
+                      hint=ways_out(conditions))
+
+
+def ways_out(conditions: Conditions) -> str:
+    """Say what makes it safe."""
+    if conditions.argued:
+        return (f"the limit is the argument x-delivery-limit of {conditions.name}, which no policy raises: let its letters go to a classic queue or a stream"
+                " instead, or move them there with a shovel")
+    definition = LIFTED if conditions.policy is None else {"…": f"what the policy {conditions.policy} says"} | LIFTED
+    return f"lift the limit first, then type the same again: {policy_words(conditions.name, definition)}"
+
+
+def policy_words(queue: str, definition: dict[str, Any]) -> str:
+    """Return the command that gives one quorum queue a policy of its own."""
+    words = ("rabbitmqctl", "set_policy", "--priority", str(_ABOVE_ANY), "--apply-to", "quorum_queues", f"unlimited-{queue}", pattern_for(queue),
+             orjson.dumps(definition).decode())
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def pattern_for(queue: str) -> str:
+    """Return the pattern of a policy that is for one queue."""
+    return f"^{re.escape(queue)}$"
+
+
+def require_fit(conditions: Conditions, doing: str) -> None:
+    """Raise where the way a queue hands out its messages makes `doing` impossible or harmful."""
+    if conditions.single_active:
+        raise Unsupported(f"{doing} would take the place of {conditions.name}'s single active consumer, or wait behind it.",
+                          hint="let its letters go to a queue without x-single-active-consumer")
+    if conditions.delayed_retry in ("all", "returned"):
+        raise Unsupported(f"{doing} would hide letters: {conditions.name} holds returned messages back (x-delayed-retry-type: {conditions.delayed_retry}).",
+                          hint="let its letters go to a queue without delayed retry")
+
+
+def refuse_work(queue: str, consumers: int, why: str) -> Failed:
+    """Return what to raise for a queue that is worked on and is not known to hold letters."""
+    return Failed(f"{queue} has {consumers} consumer{'s' if consumers > 1 else ''}, and {why}: its messages are work, and looking at them would take them away"
+                  " from whoever is at it.", hint="brokercli dlq ls shows where letters lie; brokercli tail shows what comes")
+
+
+def version_of(server: dict[str, Any]) -> tuple[int, ...]:
+    """Return the broker's version as numbers; (0,) where it says none."""
+    found = re.match(r"\d+(\.\d+)*", str(server.get("version", "")))
+    return tuple(int(part) for part in found[0].split(".")) if found else (0,)

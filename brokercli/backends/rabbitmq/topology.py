@@ -1,0 +1,141 @@
+"""Which queue dead-letters into which, as arguments, policies and bindings say, and which queues only hold messages back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from brokercli.backends.rabbitmq.dead_letter_names import by_name
+from brokercli.backends.rabbitmq.management import Facts, Management
+
+_MOST_HOPS = 10
+
+
+@dataclass(slots=True)
+class Node:
+    """One queue or stream."""
+
+    name: str
+    type: str
+    settings: Facts
+    """Arguments without their x-, over what policies say."""
+    messages: int | None = None
+    consumers: int | None = None
+    oldest: int | None = None
+    """Time of the first message in seconds, where a classic queue knows it."""
+    targets: tuple[str, ...] = ()
+    """Where its dead letters go, as far as that is fixed."""
+    feeds: list[str] = field(default_factory=list)
+    """What dead-letters here."""
+    waits: bool = False
+    """It only holds messages back for a while and then returns them to work."""
+    unrouted: bool = False
+    """It dead-letters to an exchange that nothing is bound to, or that does not exist."""
+
+    @property
+    def dead_letters(self) -> bool:
+        """Whether it hands its dead messages on."""
+        return "dead-letter-exchange" in self.settings
+
+    @property
+    def exchange(self) -> str:
+        """Where to, by name; empty is the default exchange."""
+        return str(self.settings.get("dead-letter-exchange", ""))
+
+
+def read_topology(management: Management) -> dict[str, Node]:
+    """Ask for everything; raises Away. Costs a few questions, and one for each exchange that takes dead letters."""
+    now = {facts["name"]: facts for facts in management.queues_now() if facts.get("name")}
+    used = {facts["name"]: facts for facts in management.queues_in_use() if facts.get("name")}
+    nodes = {name: _node(facts, used.get(name) or {}) for name, facts in now.items() if not facts.get("exclusive")}
+    routes = _Routes(management)
+    for node in nodes.values():
+        if node.dead_letters:
+            node.targets = tuple(sorted(name for name in routes.of(node.exchange, node.settings.get("dead-letter-routing-key")) if name in nodes))
+            node.unrouted = not node.targets and not (node.exchange == "" and "dead-letter-routing-key" not in node.settings)
+    for node in nodes.values():
+        for target in node.targets:
+            nodes[target].feeds.append(node.name)
+    for node in nodes.values():
+        node.waits = _waits(node, nodes)
+    return nodes
+
+
+def wait_queues(nodes: dict[str, Node]) -> dict[str, str | None]:
+    """Return the queues that only hold messages back, and the one queue each returns them to; None where that is not one."""
+    return {node.name: node.targets[0] if len(node.targets) == 1 else None for node in nodes.values() if node.waits}
+
+
+def _node(now: Facts, used: Facts) -> Node:
+    policies = now.get("effective_policy_definition")
+    if policies is None:
+        policies = used.get("effective_policy_definition")
+    arguments = {name.removeprefix("x-"): value for name, value in (now.get("arguments") or {}).items()}
+    head = used.get("head_message_timestamp")
+    messages = now.get("messages", used.get("messages"))
+    return Node(now["name"], str(now.get("type") or used.get("type") or "classic"), (policies or {}) | arguments, messages, used.get("consumers"),
+                head if isinstance(head, int) and not isinstance(head, bool) else None)
+
+
+def _waits(node: Node, nodes: dict[str, Node]) -> bool:
+    """Whether a queue without consumers sends what expires in it back to work: to a queue that fed it, or, with a TTL of its
+    own, to one that somebody works on."""
+    if not node.targets or node.consumers:
+        return False
+    targets = [nodes[name] for name in node.targets if name != node.name]
+    if any(target.name in node.feeds for target in targets):
+        if "message-ttl" not in node.settings and by_name(node.name):
+            return False
+        return "message-ttl" in node.settings or not any(target.consumers == 0 and "message-ttl" in target.settings for target in targets)
+    return "message-ttl" in node.settings and any(target.consumers or target.dead_letters for target in targets)
+
+
+class _Routes:
+    """Follows bindings, from exchange to exchange as well."""
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+        self._types: dict[str, str] | None = None
+        self._bindings: dict[str, list[Facts]] = {}
+
+    def of(self, exchange: str, key: Any) -> set[str]:
+        """Return the queues a message may be routed to; without a key, with any key it may have had."""
+        if not exchange:
+            return {key} if isinstance(key, str) else set()
+        return self._follow(exchange, key if isinstance(key, str) else None, _MOST_HOPS)
+
+    def _follow(self, exchange: str, key: str | None, hops: int) -> set[str]:
+        found: set[str] = set()
+        for binding in self._from(exchange):
+            if key is not None and not self._matches(exchange, str(binding.get("routing_key", "")), key):
+                continue
+            if binding.get("destination_type") == "queue":
+                found.add(str(binding["destination"]))
+            elif hops:
+                found |= self._follow(str(binding["destination"]), key, hops - 1)
+        return found
+
+    def _from(self, exchange: str) -> list[Facts]:
+        if exchange not in self._bindings:
+            self._bindings[exchange] = self._management.bindings_from(exchange)
+        return self._bindings[exchange]
+
+    def _matches(self, exchange: str, pattern: str, key: str) -> bool:
+        if self._types is None:
+            self._types = {str(facts.get("name")): str(facts.get("type")) for facts in self._management.exchanges()}
+        kind = self._types.get(exchange)
+        if kind == "direct":
+            return pattern == key
+        return kind != "topic" or _topic_matches(pattern.split("."), key.split("."))
+
+
+def _topic_matches(pattern: list[str], words: list[str]) -> bool:
+    # which of the words the pattern so far may have used up
+    reached = {0}
+    for part in pattern:
+        if part == "#":
+            reached = set(range(min(reached), len(words) + 1)) if reached else reached
+        else:
+            reached = {at + 1 for at in reached if at < len(words) and part in ("*", words[at])}
+    return len(words) in reached
+
