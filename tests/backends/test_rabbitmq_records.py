@@ -63,8 +63,9 @@ def converted(converter: Converter, message: Message) -> Native | None:
     try:
         return converter.convert(message)
     except CannotCarry as refusal:
-        assert "no finite number" in str(refusal) or "no array of strings" in str(refusal)
-        return None
+        if "no finite number" in str(refusal) or "no array of strings" in str(refusal):
+            return None
+        raise
 
 
 @given(deliveries(numbered=False))

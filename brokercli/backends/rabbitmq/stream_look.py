@@ -17,7 +17,7 @@ from brokercli.backends.rabbitmq.stream_range import consume, end_of
 from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.position import Number, Span
 
-PREFETCH = 2000
+PREFETCH = 8000
 _HELD_BYTES = 16 * 1024 * 1024
 _FEWEST = 8
 _LARGEST_BATCH = 5000
