@@ -167,7 +167,7 @@ class RabbitMQBackend(Backend):
         return describe_queue(queue, self._management)
 
     def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
-        return find_sources(patterns, self._management, self._connection)
+        return find_sources(patterns, self._management, self._link)
 
     def look_letters(self, source: Address) -> LetterReader:
         if source.kind == "exchange":

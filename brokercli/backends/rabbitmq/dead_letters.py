@@ -7,30 +7,31 @@ from collections.abc import Iterator, Sequence
 from brokercli.backends.dead_letters import DeadLetterSource
 from brokercli.backends.rabbitmq.dead_letter_names import by_name, feed_of
 from brokercli.backends.rabbitmq.existing import ROW_OF, Queue
+from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.survivable import refuse_work
 from brokercli.backends.rabbitmq.topology import Node, read_topology
 from brokercli.model.address import Address
-from brokercli.model.connection import Connection
-from brokercli.model.errors import Failed
+from brokercli.model.errors import Failed, NotAuthorised, NotFound
 
 _SECOND = 1_000_000_000
 _MOST_FEEDS = 20
 
 
-def find_sources(patterns: Sequence[str], management: Management, connection: Connection) -> Iterator[DeadLetterSource]:
+def find_sources(patterns: Sequence[str], management: Management, link: Link) -> Iterator[DeadLetterSource]:
     """Yield the queues and streams of dead letters by name. Queues that only hold messages back before another try are none.
 
+    Counts are of this moment, except those of streams, which are up to five seconds old, as are policies of classic queues.
     Raises Failed without the management API: AMQP itself says neither which queues there are nor what leads where.
     """
     try:
         nodes = read_topology(management)
     except Away as problem:
-        raise Failed(f"Finding the dead letters of {connection} takes the management API: {problem}.",
+        raise Failed(f"Finding the dead letters of {link.where} takes the management API: {problem}.",
                      hint=f"{problem.hint}; or name the queue: brokercli dlq inspect queue:NAME") from None
     for name in sorted(nodes):
         if (why := found_by(nodes[name], nodes, patterns)) is not None:
-            yield _source(nodes[name], nodes, why)
+            yield _source(nodes[name], nodes, why, _ready(name, link) if nodes[name].type != "stream" else nodes[name].messages)
 
 
 def require_letters(queue: Queue, management: Management) -> None:
@@ -63,7 +64,16 @@ def _fed(node: Node, nodes: dict[str, Node]) -> str | None:
     return f"{how} of queue {first.name}" + (f" and {len(feeds) - 1} more" if len(feeds) > 1 else "")
 
 
-def _source(node: Node, nodes: dict[str, Node], why: str) -> DeadLetterSource:
+def _ready(name: str, link: Link) -> int | None:
+    """Count what lies in a queue. What a consumer holds at the moment is not among it."""
+    try:
+        (answer,) = link.ask(f"counting the letters of {name}", lambda channel, answered: channel.queue_declare(name, passive=True, callback=answered))
+    except (NotAuthorised, NotFound):
+        return None
+    return int(answer.method.message_count)
+
+
+def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None) -> DeadLetterSource:
     stream = node.type == "stream"
     feeds = [name for name in node.feeds if name != node.name and not nodes[name].waits]
     if not feeds and (named := feed_of(node.name, nodes.__contains__)):
@@ -76,6 +86,6 @@ def _source(node: Node, nodes: dict[str, Node], why: str) -> DeadLetterSource:
     if "message-ttl" in node.settings:
         remarks.append(f"its letters are gone after {node.settings['message-ttl']} ms")
     return DeadLetterSource(
-        Address(node.name, "stream" if stream else "queue"), ROW_OF.get(node.type, ROW_OF["classic"]), why, node.messages, node.messages,
-        None if node.oldest is None or not node.messages else node.oldest * _SECOND,
+        Address(node.name, "stream" if stream else "queue"), ROW_OF.get(node.type, ROW_OF["classic"]), why, depth, depth,
+        None if node.oldest is None or not depth else node.oldest * _SECOND,
         tuple(f"queue:{name}" for name in sorted(feeds)[:_MOST_FEEDS]), tuple(remarks))

@@ -89,7 +89,7 @@ class Management:
 
     def queue_now(self, name: str) -> Facts | None:
         """Return what holds for a queue at this moment, without its statistics: those are up to five seconds old, and so is what
-        they say about policies (seen on 4.3.6). Brokers before 4.2.5 leave policies out here."""
+        they say about policies (seen on 4.3.6). Policies are left out here for classic queues, and before 4.2.5 for all."""
         return _facts(self._ask(f"queues/{self._vhost}/{quote(name, safe='')}?{_NO_STATISTICS}"))
 
     def queues_now(self) -> Iterator[Facts]:

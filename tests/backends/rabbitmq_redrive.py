@@ -1,0 +1,156 @@
+"""Makes letters and puts them back; kills itself on the way: python -m tests.backends.rabbitmq_redrive URL MANAGEMENT DLQ POINT BATCH [NTH]
+
+POINT: `read`, `before publish`, `confirmed` (and not yet taken out), `taken out`, in the NTH batch (from 1).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+import pika
+
+from brokercli.backends.dead_letters import Move, Repair, RepairPolicy
+from brokercli.backends.rabbitmq.backend import RabbitMQBackend
+from brokercli.backends.rabbitmq.holding import Holding
+from brokercli.backends.rabbitmq.moving import Mover
+from brokercli.dialects import recognise, to_message
+from brokercli.dialects.redrive_headers import stamp
+from brokercli.model.address import Address
+from brokercli.model.message import Record
+from brokercli.model.receipt import Receipts
+from tests.backends.rabbitmq_places import SECONDS, Places
+
+POINTS = ("read", "before publish", "confirmed", "taken out")
+
+
+LIMITLESS: dict[str, Any] = {"x_delivery_limit": ("l", -1)}
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b"%04d" % number for number in range(count)]
+
+
+def make(places: Places, kind: str, **arguments: Any) -> str:
+    """Make a queue that letters survive in."""
+    return str(places.queue(kind, **(arguments | LIMITLESS if kind == "quorum" else arguments)))
+
+
+def work_and_letters(places: Places, kind: str = "classic") -> tuple[str, str]:
+    """Make a queue whose dead letters go to another."""
+    dlq = make(places, kind)
+    return places.queue(kind, x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", dlq.encode())), dlq
+
+
+def count(places: Places, queue: str) -> int:
+    return places.wire.declare_queue(queue, passive=True)[0]
+
+
+def queue(name: str) -> Address:
+    return Address(name, "queue")
+
+
+def fail(places: Places, queue: str, bodies: Sequence[bytes], properties: dict[str, Any] | None = None, *, exchange: str = "", key: str | None = None) -> None:
+    """Publish, and be the worker who rejects each message that lies in the queue."""
+    with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for body in bodies:
+            channel.basic_publish(exchange, queue if key is None else key, body, pika.BasicProperties(delivery_mode=2, **(properties or {})), mandatory=True)
+        for method, _, _ in channel.consume(queue, inactivity_timeout=SECONDS):
+            assert method is not None, f"{queue} holds fewer than {len(bodies)} messages"
+            channel.basic_reject(method.delivery_tag, requeue=False)
+            if method.delivery_tag == len(bodies):
+                break
+
+
+def wear_out(places: Places, queue: str, dlq: str, body: bytes) -> None:
+    """Publish one message and return it until the queue's delivery limit sends it to its letters."""
+    with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("", queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
+        deadline = monotonic() + SECONDS
+        while not channel.queue_declare(dlq, passive=True).method.message_count:
+            assert monotonic() < deadline, f"{body!r} did not die of the delivery limit"
+            method, _, _ = channel.basic_get(queue)
+            if method is not None:
+                channel.basic_reject(method.delivery_tag, requeue=True)
+
+
+def moves_home(records: Sequence[Record], to: Address | None = None) -> list[Move]:
+    """Each letter goes home, stripped and stamped as the operations do it."""
+    moves = []
+    for record in records:
+        letter = recognise(record)
+        assert to is not None or letter.home is not None
+        moves.append(Move(record, stamp(to_message(letter), letter, 0), to or letter.home.address))  # type: ignore[union-attr]
+    return moves
+
+
+def letters(repair: Repair, count: int | None = None) -> list[Record]:
+    """Read so many letters, all without a count."""
+    records: list[Record] = []
+    deadline = monotonic() + SECONDS
+    while not repair.finished and (count is None or len(records) < count):
+        batch = repair.read(0.2)
+        records += batch.records() if batch is not None else []
+        assert monotonic() < deadline, f"only {len(records)} letters came"
+    return records
+
+
+def redrive(repair: Repair, to: Address | None = None) -> Receipts:
+    """Put back everything."""
+    total = Receipts()
+    deadline = monotonic() + SECONDS
+    while not repair.finished:
+        batch = repair.read(0.2)
+        if batch is not None:
+            total.add(repair.settle(moves_home(batch.records(), to)))
+        assert monotonic() < deadline, "the end did not come"
+    return total
+
+
+def _kill_at(point: str, nth: int) -> None:
+    counts = dict.fromkeys(POINTS, 0)
+
+    def reached(where: str) -> None:
+        counts[where] += 1
+        if where == point and counts[where] == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    take, move, acknowledge = Holding.take, Mover.move, Holding.acknowledge
+
+    def taken(self: Holding, timeout: float) -> Any:
+        deliveries = take(self, timeout)
+        if deliveries:
+            reached("read")
+        return deliveries
+
+    def moved(self: Mover, items: Any) -> Receipts:
+        reached("before publish")
+        receipts = move(self, items)
+        reached("confirmed")
+        return receipts
+
+    def acknowledged(self: Holding, tags: list[int]) -> bool:
+        done = acknowledge(self, tags)
+        reached("taken out")
+        return done
+
+    Holding.take, Mover.move, Holding.acknowledge = taken, moved, acknowledged  # type: ignore[method-assign]
+
+
+def _main(url: str, management: str, dlq: str, point: str, batch: str, nth: str = "1") -> None:
+    places = Places(url, management)
+    _kill_at(point, int(nth))
+    with RabbitMQBackend(places.connection) as backend, backend.repair(Address(dlq, "queue"), RepairPolicy(batch=int(batch))) as repair:
+        redrive(repair)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
