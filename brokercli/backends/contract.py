@@ -25,6 +25,9 @@ class Batch(ABC):
     `bodies` and `envelopes` build no object per message beyond their result; that all three views agree is a test.
     """
 
+    at_home: bool = False
+    """Of dead letters: whether they lie where they were published, known to be dead by the broker alone."""
+
     @abstractmethod
     def __len__(self) -> int: ...
 

@@ -10,7 +10,7 @@ from typing import Self
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.model.address import Address
-from brokercli.model.message import Message, Record
+from brokercli.model.message import Message, Place, Record
 from brokercli.model.receipt import Receipts
 
 
@@ -72,6 +72,9 @@ class Move:
     record: Record
     message: Message
     destination: Address
+    original: Place | None = None
+    """Where the message lies that a letter only points at, and that `message` is a copy of; None where the letter is the
+    message. Where it is of no use to anybody any more, it is taken out as well."""
 
 
 @dataclass(frozen=True, slots=True)

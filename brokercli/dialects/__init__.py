@@ -31,6 +31,7 @@ from brokercli.dialects import (
     uber,
     watermill,
 )
+from brokercli.dialects.at_home import died_at_home
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.facts import NO_FACTS, Facts
 from brokercli.dialects.reading import KIND_OF, Reading
@@ -40,7 +41,7 @@ from brokercli.dialects.user import UserDialect, parse_user_dialect
 from brokercli.model.dead_letter import UNKNOWN, DeadLetter
 from brokercli.model.message import Record
 
-__all__ = ["DIALECTS", "Facts", "UserDialect", "attach_original", "original_is_gone", "parse_user_dialect", "recognise", "stamp", "to_message"]
+__all__ = ["DIALECTS", "Facts", "UserDialect", "attach_original", "died_at_home", "original_is_gone", "parse_user_dialect", "recognise", "stamp", "to_message"]
 
 DIALECTS: tuple[Dialect, ...] = (
     # Letters the broker writes itself, and ones that are nothing but a wrapping: no other dialect's headers are theirs.

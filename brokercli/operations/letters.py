@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from brokercli.backends.contract import Backend, Batch
-from brokercli.dialects import Facts, UserDialect, attach_original, original_is_gone, recognise
+from brokercli.dialects import Facts, UserDialect, attach_original, died_at_home, original_is_gone, recognise
 from brokercli.dialects.facts import NO_FACTS
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed, UsageProblem
@@ -27,6 +27,8 @@ class Recogniser:
 
     def read(self, batch: Batch) -> list[DeadLetter]:
         """Return a letter for each record, in order. Never raises for what a record holds."""
+        if batch.at_home:
+            return [died_at_home(record) for record in batch.records()]
         letters = [recognise(record, extra=self.extra, facts=self.facts) for record in batch.records()]
         if self.fetch_originals:
             self._fetch([letter for letter in letters if not letter.complete])

@@ -12,9 +12,9 @@ from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
 from brokercli.dialects import stamp, to_message
 from brokercli.model.address import Address
-from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.dead_letter import UNKNOWN, DeadLetter
 from brokercli.model.errors import BrokercliError, Failed
-from brokercli.model.message import Message, Record
+from brokercli.model.message import Message, Place, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.publishing import SLICE, Outcome, Rate
@@ -23,6 +23,9 @@ from brokercli.operations.through import Through
 # letters that come back faster than this share of those put back stop the run: they are not cured
 RETURNED_SHARE = 0.5
 RETURNED_LEAST = 20
+
+
+NOT_A_LETTER = "nothing in it says that it is a dead letter, or where it came from (--to says where it goes)"
 
 
 class LetterJournal(Protocol):
@@ -40,6 +43,8 @@ class Decision:
     destination: Address | None = None
     message: Message | None = None
     left: str = ""
+    original: Place | None = None
+    """Where the message lies that the letter points at, where `message` is a copy of that."""
 
 
 class Rules(Protocol):
@@ -51,22 +56,26 @@ class Rules(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Every letter goes for good."""
+    """Every letter goes for good; with `unrecognised` also what does not say that it is one."""
+
+    unrecognised: bool = False
 
     def decide(self, letter: DeadLetter, at: int) -> Decision:
         """Drop it."""
-        return Decision(letter)
+        return Decision(letter, left="" if self.unrecognised else _doubt(letter))
 
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Every letter goes to one place with everything it carries."""
+    """Every letter goes to one place with everything it carries; with `unrecognised` also what does not say that it is one."""
 
     to: Address
+    unrecognised: bool = False
 
     def decide(self, letter: DeadLetter, at: int) -> Decision:
         """Move it as it is."""
-        return Decision(letter, self.to, letter.record.message)
+        left = "" if self.unrecognised else _doubt(letter)
+        return Decision(letter, left=left) if left else Decision(letter, self.to, letter.record.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +99,14 @@ class Redrive:
             return Decision(letter, self.park, letter.record.message)
         home = self.to or (letter.home.address if letter.home else None)
         if home is None:
-            return Decision(letter, left="nobody wrote down where it came from (--to says where it goes)")
+            return Decision(letter, left=NOT_A_LETTER if letter.dialect == UNKNOWN else "nobody wrote down where it came from (--to says where it goes)")
         if self.source is not None and home.name == self.source.name and home.kind in (self.source.kind, "queue", "stream"):
             return Decision(letter, left="its origin is where it lies now")
-        return Decision(letter, home, stamp(to_message(letter), letter, at))
+        return Decision(letter, home, stamp(to_message(letter), letter, at), original=letter.pointer)
+
+
+def _doubt(letter: DeadLetter) -> str:
+    return "nothing in it says that it is a dead letter (--unrecognised takes it all the same)" if letter.dialect == UNKNOWN else ""
 
 
 @dataclass(slots=True)
@@ -127,7 +140,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Redriving:
-    """One run. What was read is settled, marked or left, and the account says which."""
+    """One run. Letters that pass the filter count as read; each is settled, marked or left, and the account says which."""
 
     repair: Repair
     recogniser: Recogniser
@@ -138,6 +151,8 @@ class Redriving:
     rate: Rate = field(default_factory=lambda: Rate(None))
     limit: int | None = None
     stopping: Callable[[], bool] = lambda: False
+    on_begin: Callable[[], None] = lambda: None
+    """Called once, before anything is done to the first letter."""
     on_receipts: Callable[[Receipts], None] = lambda receipts: None
     outcome: Outcome = field(default_factory=Outcome)
     plan: Plan = field(default_factory=Plan)
@@ -183,16 +198,7 @@ class Redriving:
 
     def _move(self, batch: Batch, settle: Callable[[list[Decision]], Receipts]) -> None:
         account = self.outcome.account
-        account.read += len(batch)
-        at = time.time_ns()
-        decisions: list[Decision] = []
-        for letter in self.recogniser.read(self.letter_filter.narrow(batch)):
-            if not self.letter_filter.passes(letter):
-                continue
-            decision = self._transformed(self.rules.decide(letter, at))
-            self.plan.take(decision)
-            if not decision.left and (self.limit is None or self._moved + len(decisions) < self.limit):
-                decisions.append(decision)
+        decisions = self._decide(batch)
         start = 0
         while start < len(decisions) and not self.stopping():
             allowed = self.rate.allow(len(decisions) - start)
@@ -201,6 +207,8 @@ class Redriving:
                 continue
             chosen = decisions[start:start + allowed]
             start += allowed
+            if not self._moved:
+                self.on_begin()
             if self.journal is not None:
                 self.journal.write([decision.letter for decision in chosen])
             self._in_hand = len(chosen)
@@ -212,6 +220,22 @@ class Redriving:
             self._break_circuit()
         account.skipped += account.open
 
+    def _decide(self, batch: Batch) -> list[Decision]:
+        """Return the decisions on letters that go; those that pass the filter and are left are entered and counted as skipped."""
+        at = time.time_ns()
+        decisions: list[Decision] = []
+        for letter in self.recogniser.read(self.letter_filter.narrow(batch)):
+            if not self.letter_filter.passes(letter):
+                continue
+            if self.stopping() or (self.limit is not None and self._moved + len(decisions) >= self.limit):
+                break
+            decision = self._transformed(self.rules.decide(letter, at))
+            self.outcome.account.read += 1
+            self.plan.take(decision)
+            if not decision.left:
+                decisions.append(decision)
+        return decisions
+
     def _transformed(self, decision: Decision) -> Decision:
         if self.through is None or decision.message is None:
             return decision
@@ -221,7 +245,7 @@ class Redriving:
         return replace(decision, message=transformed.message)
 
     def _put_back(self, decisions: list[Decision]) -> Receipts:
-        moves = [Move(decision.letter.record, decision.message, decision.destination) for decision in decisions
+        moves = [Move(decision.letter.record, decision.message, decision.destination, decision.original) for decision in decisions
                  if decision.message is not None and decision.destination is not None]
         return self.repair.settle(moves)
 

@@ -20,6 +20,9 @@ _NO_KEY = Support.never("NATS messages have no key; keys from elsewhere travel i
 _NO_PARTITION = Support.never("NATS has no partitions.")
 _NO_TIME = Support.never("JetStream stamps each message with the time it stored it; a publisher cannot set it.")
 
+_ONCE = ("Exactly once inside the duplicate window of the stream a message goes to, two minutes unless it says otherwise; at least once after it. Not from"
+         " mirrors, sealed streams and those that deny deleting.")
+
 _STREAM: dict[Capability, Support] = {
     Capability.PUBLISH: Support.some("Each message goes to its own subject, which the stream must capture; without one, only where the stream captures"
                                      " exactly one subject without wildcards."),
@@ -36,10 +39,13 @@ _STREAM: dict[Capability, Support] = {
     Capability.SEEK_LAST: Support.full(),
     Capability.LIST: Support.full(),
     Capability.DESCRIBE: Support.full(),
-    Capability.LOOK_LETTERS: Support.not_yet("brokercli reads streams of dead letters as streams, and does not understand them yet"),
-    Capability.REDRIVE: Support.not_yet("brokercli puts no dead letters back yet"),
+    Capability.LOOK_LETTERS: Support.some("Where the stream's name, subjects or messages say that they are dead letters, and where it records JetStream's"
+                                          " advisories; else nothing tells which of its messages died, until dlq capture has them recorded."),
+    Capability.REDRIVE: Support.some(_ONCE),
 }
 _BY_SEQUENCE = "Read by sequence number, not through a consumer: nobody's messages are taken or kept back."
+_LEFT_BEHIND = Support.some("Also those that nobody recorded: delivered, no longer pending, still stored. Where messages are in progress, only the dead"
+                            " letters before the oldest of them can be told.")
 _AS_PUBLISHED = "Shown as published to the stream's subjects, without sequence numbers; after stored ones, by sequence, what its workers leave us."
 _STORED_ELSEWHERE = "Where exactly one stream captures the subject; that stream is read, filtered by it."
 
@@ -63,8 +69,10 @@ _SUPPORT: SupportTable = {
         Capability.DESCRIBE: Support.some("Which streams capture it and what they hold of it; core subscribers are not visible to a client."),
     },
     LIMITS_STREAM: dict(_STREAM),
-    WORK_QUEUE_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_AS_PUBLISHED), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE)},
-    INTEREST_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_AS_PUBLISHED), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE)},
+    WORK_QUEUE_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_AS_PUBLISHED), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE),
+                                  Capability.LOOK_LETTERS: _LEFT_BEHIND},
+    INTEREST_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_AS_PUBLISHED), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE),
+                                  Capability.LOOK_LETTERS: _LEFT_BEHIND},
 }
 
 descriptor = Descriptor(

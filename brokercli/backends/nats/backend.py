@@ -10,6 +10,7 @@ from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpo
 from brokercli.backends.nats import SUBJECT, describe, descriptor, listing, look
 from brokercli.backends.nats.destination import open_publisher
 from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.questions import Questions
 from brokercli.backends.nats.streams import JetStream, resource_of
 from brokercli.backends.nats.subjects import check_stream_name, check_subject, has_wildcards
 from brokercli.model.address import Address
@@ -17,10 +18,11 @@ from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import BrokercliError, Unsupported, UsageProblem
+from brokercli.model.message import Place, Record
 from brokercli.model.position import Span
 
 if TYPE_CHECKING:
-    from brokercli.backends.dead_letters import LetterReader, Repair, RepairPolicy
+    from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Repair, RepairPolicy
 
 
 class NatsBackend(Backend):
@@ -29,7 +31,8 @@ class NatsBackend(Backend):
     def __init__(self, connection: Connection) -> None:
         self._link = Link(connection)
         self._jetstream = JetStream(self._link)
-        self._opened: WeakSet[Publisher | Reader] = WeakSet()
+        self._questions = Questions(self._link)
+        self._opened: WeakSet[Publisher | Reader | Repair] = WeakSet()
 
     def resolve(self, address: Address, purpose: Purpose) -> Address:
         if address.kind not in (None, *descriptor.kinds):
@@ -80,11 +83,46 @@ class NatsBackend(Backend):
     def describe(self, address: Address) -> Description:
         return self._link.run(describe.describe(self._jetstream, address))
 
+    def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
+        from brokercli.backends.nats.dead_letters import find_sources
+
+        return self._link.run(find_sources(self._jetstream, patterns))
+
     def look_letters(self, source: Address) -> LetterReader:
-        raise Unsupported(descriptor.support[self.resource(source)][Capability.LOOK_LETTERS].note)
+        from brokercli.backends.nats.letters import find_letters, open_letters
+
+        self._require(source, Capability.LOOK_LETTERS)
+        reader = open_letters(self._jetstream, self._link.run(find_letters(self._jetstream, source.name)))
+        self._opened.add(reader)
+        return reader
 
     def repair(self, source: Address, policy: RepairPolicy) -> Repair:
-        raise Unsupported(descriptor.support[self.resource(source)][Capability.REDRIVE].note)
+        from brokercli.backends.nats.open_repair import open_repair
+
+        self._require(source, Capability.REDRIVE)
+        repair = open_repair(self._jetstream, self._questions, source.name, policy)
+        self._opened.add(repair)
+        return repair
+
+    def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
+        from brokercli.backends.nats.originals import fetch_originals
+
+        return self._link.run(fetch_originals(self._jetstream, self._questions, places))
+
+    def plan_capture(self, stream: Address, name: str | None) -> Capture:
+        from brokercli.backends.nats.capture import plan
+
+        self._require(stream, Capability.LOOK_LETTERS)
+        return self._link.run(plan(self._jetstream, stream.name, name))
+
+    def capture(self, planned: Capture) -> None:
+        from brokercli.backends.nats.capture import declare
+
+        self._link.run(declare(self._jetstream, planned))
+
+    def _require(self, source: Address, capability: Capability) -> None:
+        if source.kind != "stream":
+            raise Unsupported(descriptor.support[SUBJECT][capability].note, hint="brokercli dlq ls shows the streams that hold some")
 
     def close(self) -> None:
         # a consumer that a look made goes with the look, not half a minute later

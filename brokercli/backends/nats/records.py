@@ -149,11 +149,10 @@ class Delivered(NatsBatch):
 class Fetched(NatsBatch):
     """Messages read by sequence."""
 
-    __slots__ = ("_rows", "stream")
-
-    def __init__(self, rows: list[Row], stream: str | None) -> None:
+    def __init__(self, rows: list[Row], stream: str | None, *, at_home: bool = False) -> None:
         self._rows = rows
         self.stream = stream
+        self.at_home = at_home
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -166,7 +165,7 @@ class Fetched(NatsBatch):
 
     def select(self, indices: Sequence[int]) -> Fetched:
         rows = self._rows
-        return Fetched([rows[index] for index in indices], self.stream)
+        return Fetched([rows[index] for index in indices], self.stream, at_home=self.at_home)
 
 
 class _Times:

@@ -1,0 +1,95 @@
+"""What marks a stream as one of dead letters: the advisories it records, its name, its subjects, its messages' headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from brokercli.backends.nats.streams import Json
+from brokercli.backends.nats.subjects import covers
+
+ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER"
+"""Under it JetStream says once, to whoever listens, that a message will not be delivered any more (docs.nats.io, "Monitoring
+JetStream"; subjects seen on 2.15.1)."""
+DEATHS = (f"{ADVISORIES}.MAX_DELIVERIES.>", f"{ADVISORIES}.MSG_TERMINATED.>")
+"""MSG_NAKED is not among them: a message that was refused once may still be worked on."""
+
+# of a whole name or subject token; dead* as well
+_WORD = re.compile(r"(?i)^(?:.*[._-])?(?:dlq|dlt|dead[._-]?letters?)(?:[._-].*)?$|^dead(?:[._-].*|letters?.*)?$")
+_HEADERS = frozenset({"nats-failure-description", "x-nats-dlq-reason", "x-dead-letter-reason", "dlq-reason", "x-dlq-reason", "x-error-message", "x-death"})
+_HEADER_PREFIXES = ("nats-original-", "x-nats-original-", "x-original-", "x-exception-", "x-dead-letter-", "x-dlq-")
+_SUFFIX = re.compile(r"(?i)^(.+?)[._-](?:dlq|dlt|dead[._-]?letters?)$")
+_PREFIX = re.compile(r"(?i)^(?:dlq|dlt|dead[._-]?letters?)[._-](.+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Why a stream holds dead letters, and which of its messages are some."""
+
+    why: str
+    advisories: bool = False
+    """Whether its letters only point at the messages that died."""
+    subjects: tuple[str, ...] = ()
+    """Only messages on these are letters; empty: all of them."""
+
+    def holds(self, subject: str) -> bool:
+        """Whether a message on that subject is a letter."""
+        return not self.subjects or any(covers(pattern, subject) for pattern in self.subjects)
+
+
+def marks_of(config: Json, patterns: Sequence[str] = ()) -> Marks | None:
+    """Return what a stream's configuration says; None where it says nothing. `patterns` are names with * and ?."""
+    subjects = [str(subject) for subject in config.get("subjects") or []]
+    deaths = tuple(death for death in DEATHS if any(overlap(subject, death) for subject in subjects))
+    if deaths:
+        whole = all(any(covers(death, subject) for death in DEATHS) for subject in subjects)
+        return Marks("records JetStream's advisories", advisories=True, subjects=() if whole else deaths)
+    name = str(config["name"])
+    for pattern in patterns:
+        if fnmatchcase(name, pattern):
+            return Marks(f"name matches {pattern}")
+    if _WORD.match(name):
+        return Marks("name is that of dead letters")
+    by_pattern = {subject: pattern for subject in subjects for pattern in patterns if fnmatchcase(subject, pattern)}
+    speaking = tuple(subject for subject in subjects if subject in by_pattern or any(_WORD.match(token) for token in subject.split(".")))
+    if not speaking:
+        return None
+    why = f"subject {speaking[0]}" + (f" and {len(speaking) - 1} more" if len(speaking) > 1 else "")
+    return Marks(why, subjects=() if len(speaking) == len(subjects) else speaking)
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether some subject matches both patterns."""
+    one, other = first.split("."), second.split(".")
+    for left, right in zip(one, other, strict=False):
+        if ">" in (left, right):
+            return True
+        if left != right and "*" not in (left, right):
+            return False
+    return len(one) == len(other)
+
+
+def recorded_streams(config: Json) -> tuple[str, ...] | None:
+    """Return the streams whose deaths a stream records; None where it records every stream's."""
+    names: list[str] = []
+    for subject in config.get("subjects") or []:
+        if any(overlap(subject, death) for death in DEATHS):
+            tokens = subject.split(".")
+            if len(tokens) <= 5 or tokens[5] in ("*", ">"):
+                return None
+            names.append(tokens[5])
+    return tuple(dict.fromkeys(names))
+
+
+def look_like_letters(samples: Sequence[Collection[str]]) -> bool:
+    """Whether more than half of some messages carry a header that speaks of a death."""
+    signs = [any(name.lower() in _HEADERS or name.lower().startswith(_HEADER_PREFIXES) for name in names) for names in samples]
+    return 2 * sum(signs) > len(signs)
+
+
+def fed_by(name: str, exists: Collection[str]) -> str | None:
+    """Return the stream whose letters these are, where the name says so and there is such a stream."""
+    found = [match[1] for match in (_SUFFIX.match(name), _PREFIX.match(name)) if match]
+    return next((candidate for candidate in found if candidate in exists), None)

@@ -1,0 +1,106 @@
+"""Where letters are put back: the stream that captures each subject, one publisher for all subjects of a stream, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.nats.destination import open_publisher
+from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.backends.nats.subjects import covers, fault, has_wildcards
+from brokercli.backends.nats.unrecorded import Consumers, ask_consumers
+from brokercli.model.address import Address
+from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An open way to one stream."""
+
+    publisher: Publisher
+    stream: str
+    """Empty where this login may not ask which stream listens."""
+    patterns: tuple[str, ...]
+    interest: bool
+    """Whether the stream drops at once what no consumer wants, and confirms it all the same."""
+
+
+class Homes:
+    """Finds out about each destination once. What cannot work there is a reason, never a failure of the run."""
+
+    def __init__(self, jetstream: JetStream, source: str, policy: PublishPolicy, *, within: bool) -> None:
+        """`within`: letters go back into the stream they lie in; else that would only make new ones of them."""
+        self._jetstream = jetstream
+        self._source = source
+        self._policy = policy
+        self._within = within
+        self._known: dict[tuple[str | None, str], Home | str] = {}
+        self._streams: dict[str, Home] = {}
+        self._wanting: dict[str, Consumers] = {}
+
+    def find(self, destination: Address) -> Home | str:
+        """Return the way to a destination, or why nothing can be put there."""
+        key = destination.kind, destination.name
+        home = self._known.get(key)
+        if home is None:
+            try:
+                home = self._known[key] = self._open(destination)
+            except BrokercliError as problem:
+                home = self._known[key] = str(problem).rstrip(".")
+        if isinstance(home, Home) and home.interest and destination.kind != "stream" and not self._wanted(home, destination.name):
+            return f"stream {home.stream} keeps a message only while a consumer wants it, and none wants {destination.name}: it would confirm it and drop it"
+        return home
+
+    def _open(self, destination: Address) -> Home | str:
+        name = destination.name
+        if destination.kind == "stream":
+            info = self._jetstream.link.run(self._jetstream.info(name))
+            return self._stream(info, name)
+        if destination.kind not in (None, "subject"):
+            return f"NATS has no {destination.kind}s, and it would go to {destination}"
+        problem = fault(name) or ("it is a wildcard" if has_wildcards(name) else None)
+        if problem:
+            return f"{name[:200]!r} is no subject to publish to: {problem}"
+        for home in self._streams.values():
+            if any(covers(pattern, name) for pattern in home.patterns):
+                return self._allowed(home, name)
+        try:
+            capturing = self._jetstream.link.run(self._jetstream.capturing(name))
+            infos = [self._jetstream.link.run(self._jetstream.info(stream)) for stream in capturing[:1]]
+        except (NotAuthorised, TimedOut):
+            return Home(open_publisher(self._jetstream, Address(name, "subject"), self._policy), "", (), False)
+        if not infos:
+            return f"no stream listens on {name}, so nothing would be stored"
+        return self._stream(infos[0], name)
+
+    def _stream(self, info: Json, name: str) -> Home | str:
+        config = info["config"]
+        stream = str(config["name"])
+        home = self._streams.get(stream)
+        if home is None:
+            publisher = open_publisher(self._jetstream, Address(stream, "stream"), self._policy)
+            home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()), config.get("retention") == "interest")
+        return self._allowed(home, name)
+
+    def _allowed(self, home: Home, name: str) -> Home | str:
+        if home.stream == self._source and not self._within:
+            return f"{name} leads into stream {self._source}, where the letter lies now"
+        return home
+
+    def _wanted(self, home: Home, subject: str) -> bool:
+        consumers = self._wanting.get(home.stream)
+        if consumers is None:
+            try:
+                consumers = self._wanting[home.stream] = self._jetstream.link.run(ask_consumers(self._jetstream, home.stream))
+            except NotAuthorised:
+                return True  # its acknowledgement is all that can be had
+        return any(consumer.wants(subject) for consumer in consumers.all)
+
+    def forget_consumers(self) -> None:
+        """Ask anew which consumers there are when it matters next."""
+        self._wanting.clear()
+
+    def close(self) -> None:
+        """Let go of every publisher."""
+        for home in [*self._streams.values(), *(home for home in self._known.values() if isinstance(home, Home))]:
+            home.publisher.close()

@@ -1,0 +1,166 @@
+"""Looking at letters: the streams that hold some, which of their messages are, and reading them at no cost to anybody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from brokercli.backends.contract import Batch, Reader
+from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.nats import LIMITS_STREAM
+from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, marks_of
+from brokercli.backends.nats.fetch import fetch_message, fetch_next
+from brokercli.backends.nats.look_consumer import ConsumerReader
+from brokercli.backends.nats.look_sequence import SequenceReader
+from brokercli.backends.nats.records import NatsBatch, read_headers
+from brokercli.backends.nats.span import Source
+from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.unrecorded import Consumers, Standing, ask_consumers
+from brokercli.model.errors import Failed
+from brokercli.model.message import Record
+from brokercli.model.position import Number, Span
+
+SAMPLE = 5
+# an acknowledgement that a consumer has counted and whose message its stream has not removed yet: microseconds on one server
+SETTLING_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """What the letters of a stream are."""
+
+    info: Json
+    marks: Marks
+    consumers: Consumers | None = None
+    """Of a stream whose letters have no record: who tells which messages are dead."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def stream(self) -> str:
+        """Return the stream's name."""
+        return str(self.info["config"]["name"])
+
+    @property
+    def whole(self) -> bool:
+        """Whether every message of the stream is a letter."""
+        return self.consumers is None and not self.marks.subjects
+
+    def holds(self, sequence: int, subject: str) -> bool:
+        """Whether a stored message is a letter."""
+        if self.consumers is not None:
+            return self.consumers.standing(sequence, subject) is Standing.DEAD
+        return self.marks.holds(subject)
+
+
+async def find_letters(jetstream: JetStream, stream: str) -> Letters:
+    """Return what the letters of a stream are. Raises Failed where it holds work and no letters."""
+    info = await jetstream.info(stream)
+    marks = marks_of(info["config"])
+    if marks is not None:
+        return Letters(info, marks, notes=_notes(marks))
+    if int(info["state"].get("consumer_count", 0)):
+        if resource_of(info) != LIMITS_STREAM:
+            return await _without_record(jetstream, stream)
+        if int(info["state"]["messages"]) and not look_like_letters(await _sample(jetstream, info)):
+            raise Failed(f"Stream {stream} holds no dead letters but what its consumers read, and keeps it when they are done: nothing in it tells which "
+                         "messages died.", hint=f"brokercli dlq capture stream:{stream} records deaths from now on")
+    elif int(info["state"]["messages"]) and resource_of(info) != LIMITS_STREAM and not look_like_letters(await _sample(jetstream, info)):
+        raise Failed(f"Stream {stream} holds no dead letters but work: no consumer has been given any of it yet.", hint="brokercli dlq ls shows where some are")
+    return Letters(info, Marks("named"), notes=() if not int(info["state"]["messages"]) else (
+        "nothing in the name or subjects of this stream says that it is one of dead letters",) if not int(info["state"].get("consumer_count", 0)) else ())
+
+
+async def _without_record(jetstream: JetStream, stream: str) -> Letters:
+    consumers = await ask_consumers(jetstream, stream)
+    await asyncio.sleep(SETTLING_SECONDS)
+    notes = ["nobody recorded these deaths: shown is what was delivered, is no longer pending, and is still stored"]
+    if consumers.in_progress:
+        names = ", ".join(f"{consumer.name} ({consumer.in_progress:,})" for consumer in consumers.all if consumer.in_progress)
+        notes.append(f"{consumers.in_progress:,} messages may be in progress now, at {names}: dead letters among and behind the oldest of them cannot be "
+                     "told from these until they are acknowledged, and are left out")
+    return Letters(consumers.info, Marks("delivered, no longer pending, still stored"), consumers, tuple(notes))
+
+
+def _notes(marks: Marks) -> tuple[str, ...]:
+    return (f"only messages on {', '.join(marks.subjects)} are letters; the others in this stream are left alone",) if marks.subjects else ()
+
+
+async def _sample(jetstream: JetStream, info: Json) -> list[set[str]]:
+    """Return the header names of some of the last messages; of the first one where those are deleted."""
+    name, last = str(info["config"]["name"]), int(info["state"]["last_seq"])
+    rows = await asyncio.gather(*(fetch_message(jetstream, name, sequence) for sequence in range(max(1, last - SAMPLE + 1), last + 1)))
+    found = [row for row in rows if row is not None]
+    if not found and (first := await fetch_next(jetstream, name, int(info["state"]["first_seq"]))) is not None:
+        found = [first]
+    return [{header for header, _ in read_headers(row.block)} for row in found]
+
+
+@dataclass(slots=True)
+class Passed:
+    """What a look has come by."""
+
+    left_out: bool = False
+    """Whether there was a message that is no letter."""
+    sequences: list[int] = field(default_factory=list)
+    """Of the letters handed on last."""
+
+
+class NatsLetterReader(LetterReader):
+    """A look that hands on the letters only. What is handled is removed, so all that is there is pending."""
+
+    side_effects = "none"
+
+    def __init__(self, reader: Reader, holds: Callable[[int, str], bool] | None, notes: Sequence[str], *, at_home: bool) -> None:
+        """`holds` None: all are letters."""
+        self._at_home = at_home
+        self._reader = reader
+        self._holds = holds
+        self._notes = notes
+        self.passed = Passed()
+        self.expected = reader.expected
+        self.bounds = reader.bounds
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        """What the look and the stream have to say; may grow while reading."""
+        return [*self._notes, *self._reader.notes]
+
+    def state(self, record: Record) -> State:
+        return State.PENDING
+
+    def read(self, timeout: float) -> Batch | None:
+        batch = self._reader.read(timeout)
+        if not isinstance(batch, NatsBatch):
+            return batch
+        batch.at_home = self._at_home
+        places = [(row.sequence or 0, row.subject) for row in batch.rows()]
+        holds = self._holds
+        if holds is None:
+            self.passed.sequences = [sequence for sequence, _ in places]
+            return batch
+        chosen = [number for number, (sequence, subject) in enumerate(places) if holds(sequence, subject.decode(errors="surrogateescape"))]
+        self.passed.sequences = [places[number][0] for number in chosen]
+        self.passed.left_out = self.passed.left_out or len(chosen) < len(places)
+        if len(chosen) == len(places):
+            return batch
+        return batch.select(chosen) if chosen else None
+
+    @property
+    def finished(self) -> bool:
+        return self._reader.finished
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def open_letters(jetstream: JetStream, letters: Letters) -> NatsLetterReader:
+    """Open a look at letters, up to the end the stream had when they were found."""
+    source = Source(letters.info)
+    end = source.end if letters.consumers is None else min(source.end, letters.consumers.bound + 1)
+    start = min(source.first, end)
+    reader = (ConsumerReader if source.by_consumer else SequenceReader)(jetstream, source, start, end)
+    reader.bounds = Span(Number(start), Number(end))
+    if not letters.whole:
+        reader.expected = None
+    return NatsLetterReader(reader, None if letters.whole else letters.holds, letters.notes, at_home=letters.consumers is not None)

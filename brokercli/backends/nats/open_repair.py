@@ -1,0 +1,73 @@
+"""Opening a run over the letters of a stream: what they are, whether they can be taken out, and what can be promised."""
+
+from __future__ import annotations
+
+from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.dead_letters import RepairPolicy
+from brokercli.backends.nats import LIMITS_STREAM
+from brokercli.backends.nats.dead_letter_names import recorded_streams
+from brokercli.backends.nats.dead_originals import DeadOriginals
+from brokercli.backends.nats.homes import Homes
+from brokercli.backends.nats.letter_counts import LetterCounts
+from brokercli.backends.nats.letters import Letters, find_letters, open_letters
+from brokercli.backends.nats.questions import Questions
+from brokercli.backends.nats.removing import Remover, refusal_to_remove
+from brokercli.backends.nats.repair import NatsRepair
+from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.model.errors import UsageProblem
+from brokercli.model.position import NANOSECONDS
+
+_GUARANTEE = ("exactly once inside the duplicate window of {windows}; at least once after it: what a run that was killed had stored and not yet taken out of "
+              "{stream} is put back again then")
+_EVERYBODY = "what is put back reaches every consumer of its subject again, not only the one that failed"
+
+
+def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy: RepairPolicy) -> NatsRepair:
+    """Open a run. Raises Failed, and changes nothing, where letters could not be taken out afterwards."""
+    if policy.options:
+        raise UsageProblem(f"Redriving on NATS has no option {sorted(policy.options)[0]}.")
+    link = jetstream.link
+    letters = link.run(find_letters(jetstream, stream))
+    refusal = refusal_to_remove(letters.info)
+    if refusal is not None:
+        raise refusal
+    remover = Remover(jetstream, questions, letters.info)
+    remover.check_permission()
+    within = letters.consumers is not None
+    fed = _fed(jetstream, letters)
+    # ours is the only Nats- header that goes along (putting_back.py); it has to
+    homes = Homes(jetstream, stream, PublishPolicy(delivery_timeout=policy.delivery_timeout, keep_control_headers=True), within=within)
+    counts = LetterCounts(jetstream, letters)
+    guarantee = _GUARANTEE.format(windows=_windows([letters.info] if within else fed), stream=stream)
+    return NatsRepair(stream, open_letters(jetstream, letters), homes, DeadOriginals(jetstream, questions, letters.info, within=within), remover, counts,
+                      policy, guarantee, (*letters.notes, *_notes(letters, fed)))
+
+
+def _fed(jetstream: JetStream, letters: Letters) -> list[Json]:
+    """Return the streams whose deaths are recorded here, as far as they are named."""
+    if not letters.marks.advisories:
+        return []
+    names = recorded_streams(letters.info["config"]) or ()
+    infos = [jetstream.link.run(jetstream.info_or_none(name)) for name in names]
+    return [info for info in infos if info is not None]
+
+
+def _windows(streams: list[Json]) -> str:
+    if not streams:
+        return "the stream it goes to (two minutes unless that says otherwise)"
+    return " and ".join(f"{info['config']['name']} ({int(info['config'].get('duplicate_window') or 0) / NANOSECONDS:g} s)" for info in streams)
+
+
+def _notes(letters: Letters, fed: list[Json]) -> list[str]:
+    notes = [_EVERYBODY] if any(resource_of(info) == LIMITS_STREAM for info in fed) else []
+    for info in fed:
+        if resource_of(info) == LIMITS_STREAM:
+            continue
+        name = info["config"]["name"]
+        denied = refusal_to_remove(info)
+        if denied is None:
+            notes.append(f"once its copy is stored, the dead message itself is taken out of {name} as well; dropping a letter, or redriving it to another "
+                         f"broker, takes out the record only: the message stays in {name}, where dlq ls shows it as one without a record")
+        else:
+            notes.append(f"the dead messages themselves stay stored in {name}, which lets nothing be deleted")
+    return notes

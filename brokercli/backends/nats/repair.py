@@ -1,0 +1,256 @@
+"""A run over the letters of a stream: each copy confirmed where it goes, and only then its letter taken out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from brokercli.backends.contract import Batch, Publisher
+from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.nats.dead_originals import DeadOriginals
+from brokercli.backends.nats.homes import Home, Homes
+from brokercli.backends.nats.letter_counts import LetterCounts
+from brokercli.backends.nats.letters import NatsLetterReader
+from brokercli.backends.nats.originals import Where
+from brokercli.backends.nats.putting_back import as_copy
+from brokercli.backends.nats.removing import Remover
+from brokercli.model.errors import BrokercliError, UsageProblem
+from brokercli.model.message import Message, Record
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+
+_ARRIVED_SECONDS = 0.2
+BEFORE = "it had been put back before, and was only taken out now"
+TWICE = "another letter for the same message was put back in this run, and this one was only taken out"
+_ELSEWHERE = "somebody else had taken the letter out meanwhile"
+_STAYS = "stored at its destination, but its letter could not be taken out of {}: {}"
+
+
+@dataclass(slots=True)
+class Handled:
+    """A letter on its way through `settle`."""
+
+    index: int
+    sequence: int
+    copy: Message
+    home: Home
+    original: Where | None
+    duplicate: str = ""
+    """Why nothing was stored for it although it counts as put back."""
+
+
+class NatsRepair(Repair):
+    """Reads on from the first letter. Two repairs of one stream share it safely inside the duplicate window.
+
+    What `settle` and `mark` return is what the broker has. When nothing more can be settled, that call still returns its
+    verdicts, and the next one of any kind raises why.
+    """
+
+    def __init__(self, stream: str, reader: NatsLetterReader, homes: Homes, originals: DeadOriginals, remover: Remover, counts: LetterCounts,
+                 policy: RepairPolicy, guarantee: str, notes: Sequence[str]) -> None:
+        self.guarantee = guarantee
+        self.notes = notes
+        self.expected = reader.expected
+        self._stream = stream
+        self._reader = reader
+        self._homes = homes
+        self._originals = originals
+        self._remover = remover
+        self._counts = counts
+        self._timeout = policy.delivery_timeout
+        self._batch = max(1, policy.batch)
+        self._rest: Batch | None = None
+        self._open: set[int] = set()
+        """Sequences read last and not handled yet."""
+        self._read_to = 0
+        self._handled: set[int] = set()
+        """Those of the letters read last that are out."""
+        self._may_purge = True
+        self._numbered: dict[int, int] = {}
+        self._failure: BrokercliError | None = None
+        self._arrived: int | None = 0
+        self._ask_again = 0.0
+        self._closed = False
+
+    # reading
+
+    def read(self, timeout: float) -> Batch | None:
+        self._check()
+        batch, self._rest = self._rest, None
+        if batch is None:
+            batch = self._reader.read(timeout)
+            if batch is None:
+                return None
+            passed = self._reader.passed
+            # a letter that was left, or a message that is none: what lies behind it cannot be purged with what lies before
+            self._may_purge = self._may_purge and not self._open and not passed.left_out
+            self._open.update(passed.sequences)
+            self._handled.clear()
+            self._read_to = max(self._read_to, passed.sequences[-1]) if passed.sequences else self._read_to
+        if len(batch) > self._batch:
+            self._rest = batch.select(range(self._batch, len(batch)))
+            batch = batch.select(range(self._batch))
+        return batch
+
+    @property
+    def finished(self) -> bool:
+        return self._rest is None and self._reader.finished
+
+    # putting back
+
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        self._check()
+        receipts = Receipts()
+        self._homes.forget_consumers()
+        try:
+            self._originals.prepare([move.original for move in moves if move.original is not None])
+        except BrokercliError as problem:
+            self._failure = problem
+            for index in range(len(moves)):
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=str(problem)))
+            return receipts
+        firsts: dict[Where, int] = {}
+        repeats: list[tuple[Handled, int]] = []
+        ways: dict[int, list[Handled]] = defaultdict(list)
+        seen: set[int] = set()
+        for index, move in enumerate(moves):
+            letter = self._prepared(index, move, seen)
+            if isinstance(letter, str):
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=letter))
+            elif letter.original is None:
+                ways[id(letter.home.publisher)].append(letter)
+            elif letter.original in firsts or letter.original in self._originals.put_back:
+                repeats.append((letter, firsts.get(letter.original, -1)))
+            else:
+                firsts[letter.original] = index
+                ways[id(letter.home.publisher)].append(letter)
+        stored: list[Handled] = []
+        for letters in ways.values():
+            stored += self._publish(letters[0].home.publisher, letters, receipts)
+        stored_indices = {letter.index for letter in stored}
+        for letter, first in repeats:
+            if first < 0 or first in stored_indices:
+                letter.duplicate = TWICE
+                stored.append(letter)
+            else:
+                receipts.count(Receipt(letter.index, Verdict.REFUSED, reason="another letter for the same message could not be put back"))
+        self._take_out(stored, receipts)
+        return receipts
+
+    def _prepared(self, index: int, move: Move, seen: set[int]) -> Handled | str:
+        sequence = self._sequence(move.record, seen)
+        if isinstance(sequence, str):
+            return sequence
+        home = self._homes.find(move.destination)
+        if isinstance(home, str):
+            return home
+        original = self._originals.original_of(move)
+        refusal = self._originals.refusal(move.record, sequence, original)
+        if refusal is not None:
+            return refusal
+        subject = None if move.destination.kind == "stream" else move.destination.name
+        return Handled(index, sequence, as_copy(move.message, self._originals.copy_id(sequence, original), subject), home, original)
+
+    def _sequence(self, record: Record, seen: set[int]) -> int | str:
+        sequence = record.place.get("sequence")
+        if record.place.get("stream") != self._stream or not isinstance(sequence, int):
+            return f"it is no letter of stream {self._stream}"
+        if sequence in seen or sequence in self._handled:
+            return "it was given twice"
+        seen.add(sequence)
+        return sequence
+
+    def _publish(self, publisher: Publisher, letters: Sequence[Handled], receipts: Receipts) -> list[Handled]:
+        """Return the letters whose copies are stored; the verdict on every other one is entered."""
+        messages = [letter.copy for letter in letters]
+        verdicts, sent = Receipts(), 0
+        try:
+            while sent < len(messages):
+                taken = publisher.send(messages[sent:])
+                sent += taken
+                verdicts.add(publisher.collect(0.0 if taken else 0.1))
+            verdicts.add(publisher.finish(self._timeout))
+        except BrokercliError as problem:
+            self._failure = problem
+            verdicts.add(publisher.finish(0))
+        # a publisher numbers what it was given from its first message on
+        first = self._numbered.get(id(publisher), 0)
+        self._numbered[id(publisher)] = first + sent
+        judged = {receipt.index - first: receipt for receipt in verdicts.problems}
+        stored = []
+        for place, letter in enumerate(letters):
+            receipt = judged.get(place)
+            if place >= sent:
+                receipts.count(Receipt(letter.index, Verdict.REFUSED, reason=str(self._failure)))
+            elif receipt is None or receipt.verdict is Verdict.CONFIRMED:
+                letter.duplicate = BEFORE if receipt is not None else ""
+                stored.append(letter)
+            else:
+                receipts.count(Receipt(letter.index, receipt.verdict, reason=receipt.reason))
+        return stored
+
+    # taking out
+
+    def _take_out(self, letters: Sequence[Handled], receipts: Receipts) -> None:
+        """Take out the originals that would be left as dead storage, then the letters: a letter that is still there finds
+        its original gone, where an original without its letter would be put back once more."""
+        if not letters:
+            return
+        self._originals.remove([letter.original for letter in letters if letter.original is not None])
+        gone, failed = self._remove([letter.sequence for letter in letters])
+        for letter in letters:
+            why = failed.get(letter.sequence)
+            if why is not None:
+                receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=_STAYS.format(self._stream, why)))
+                continue
+            duplicate = letter.duplicate or (_ELSEWHERE if letter.sequence in gone else "")
+            receipts.count(Receipt(letter.index, Verdict.CONFIRMED, reason=duplicate, duplicate=bool(duplicate)))
+
+    def _remove(self, sequences: Sequence[int]) -> tuple[set[int], dict[int, str]]:
+        left = self._open.difference(sequences)
+        below = min(left, default=self._read_to + 1) if self._may_purge else 0
+        removed = self._remover.remove(sequences, below)
+        out = set(sequences).difference(removed.failed)
+        self._open -= out
+        self._handled |= out
+        self._counts.taken += len(out) - len(removed.gone_before)
+        return removed.gone_before, removed.failed
+
+    def mark(self, records: Sequence[Record], state: State) -> Receipts:
+        if state not in (State.REDRIVEN, State.DROPPED):
+            raise UsageProblem(f"A letter can be marked as redriven or dropped, not as {state}.")
+        self._check()
+        receipts = Receipts()
+        seen: set[int] = set()
+        places: dict[int, int] = {}
+        for index, record in enumerate(records):
+            sequence = self._sequence(record, seen)
+            if isinstance(sequence, str):
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=sequence))
+            else:
+                places[sequence] = index
+        if places:
+            _, failed = self._remove(list(places))
+            for sequence, why in failed.items():
+                receipts.count(Receipt(places[sequence], Verdict.UNKNOWN, reason=f"it could not be taken out of {self._stream}: {why}"))
+            receipts.confirmed += len(places) - len(failed)
+        return receipts
+
+    def arrived(self) -> int | None:
+        """As promised; the answer may be a fifth of a second old."""
+        if monotonic() >= self._ask_again:
+            self._arrived = self._counts.arrived()
+            self._ask_again = monotonic() + _ARRIVED_SECONDS
+        return self._arrived
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._reader.close()
+        self._homes.close()

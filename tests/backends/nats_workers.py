@@ -1,0 +1,48 @@
+"""Workers that fail: they take what a consumer gives them and acknowledge, refuse, give up or keep it, message by message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import nats
+
+ACK, NAK, TERM, KEEP = b"+ACK", b"-NAK", b"+TERM because it is broken", None
+BATCH = 500
+
+
+def work(address: str, stream: str, consumer: str, answer: Callable[[bytes], bytes | None]) -> list[bytes]:
+    """Pull until nothing comes any more, answer each message, and return the bodies in the order they came."""
+    return asyncio.run(_work(address, stream, consumer, answer))
+
+
+def fail(address: str, stream: str, consumer: str = "worker", alive: Callable[[bytes], bool] = lambda body: False) -> None:
+    """Refuse every message, as often as the consumer allows, but for those that are `alive`."""
+    work(address, stream, consumer, lambda body: ACK if alive(body) else NAK)
+
+
+async def _work(address: str, stream: str, consumer: str, answer: Callable[[bytes], bytes | None]) -> list[bytes]:
+    client = await nats.connect(address)
+    inbox = client.new_inbox()
+    arriving: asyncio.Queue[Any] = asyncio.Queue()
+    await client.subscribe(inbox, cb=arriving.put)
+    taken: list[bytes] = []
+    try:
+        while True:
+            await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", b'{"batch":%d,"no_wait":true}' % BATCH, reply=inbox)
+            got: list[Any] = []
+            while len(got) < BATCH:
+                message = await asyncio.wait_for(arriving.get(), 30)
+                if not message.reply:
+                    break
+                got.append(message)
+            for message in got:
+                reply = answer(message.data)
+                if reply is not None:
+                    await client.request(message.reply, reply)
+            taken += [message.data for message in got]
+            if not got:
+                return taken
+    finally:
+        await client.close()
