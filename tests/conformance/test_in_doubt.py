@@ -6,8 +6,10 @@ is called confirmed is stored, every message has exactly one verdict, and when t
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -19,23 +21,37 @@ from tests.conformance.driving import PATIENCE
 from tests.faults.proxy import Proxy
 from tests.native.harness import Broker, Resource
 
-DELIVERY = 3.0
+DELIVERY = 1.5
+
+
+@pytest.fixture(scope="session")
+def proxies(request: pytest.FixtureRequest) -> Iterator[Callable[[Broker], tuple[Broker, Proxy]]]:
+    """Put a proxy in front of a broker, once for all these tests: Kafka needs a server of its own for it."""
+    made: dict[str, tuple[Broker, Proxy]] = {}
+    with ExitStack() as opened:
+
+        def reach(broker: Broker) -> tuple[Broker, Proxy]:
+            if broker.name not in made:
+                proxy = opened.enter_context(Proxy((broker.host, broker.port)))
+                made[broker.name] = broker.behind(proxy, request.getfixturevalue), proxy
+            return made[broker.name]
+
+        yield reach
 
 
 @pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    """A proxy that `Broker.behind` puts in front of a broker."""
-    with Proxy(("127.0.0.1", 1)) as made:
-        yield made
-
-
-@pytest.fixture
-def reached(broker: Broker, proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[Broker]:
+def reached(broker: Broker, proxies: Callable[[Broker], tuple[Broker, Proxy]]) -> Iterator[Broker]:
     """The broker, reached through the proxy."""
-    through = broker.behind(proxy, request.getfixturevalue)
+    through, way = proxies(broker)
     yield through
-    proxy.heal()
+    way.heal()
     through.clean()
+
+
+@pytest.fixture
+def proxy(broker: Broker, proxies: Callable[[Broker], tuple[Broker, Proxy]]) -> Proxy:
+    """The proxy in front of it, without faults when a test starts."""
+    return proxies(broker)[1]
 
 
 @pytest.fixture
@@ -43,6 +59,12 @@ def target(reached: Broker, broker: Broker) -> Resource:
     """Somewhere to publish to."""
     row = next(row for row, answers in broker.descriptor.support.items() if answers[Capability.PUBLISH])
     return reached.make(row)
+
+
+def cut_and_heal(proxy: Proxy) -> None:
+    """Reset every connection and let new ones pass."""
+    proxy.reset()
+    proxy.heal()
 
 
 def send(publisher: Publisher, bodies: list[bytes]) -> Receipts:
@@ -118,3 +140,30 @@ def test_a_connection_that_is_cut_loses_nothing_that_was_confirmed(reached: Brok
     # what is there twice was in doubt, or the broker said so
     twice = {body for body in set(stored) if stored.count(body) > 1}
     assert twice <= {body for number, body in enumerate(bodies) if number in doubtful}
+
+
+def test_a_connection_that_is_cut_in_the_middle_of_a_message_goes_on_with_whole_messages(reached: Broker, target: Resource, proxy: Proxy) -> None:
+    bodies = [b"%d " % number + b"x" * 300_000 for number in range(40)]
+    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(delivery_timeout=PATIENCE)) as publisher:
+        receipts = send(publisher, [b"before"])
+        receipts.add(publisher.finish(PATIENCE))
+        proxy.hold()
+        # the buffers on the way are full by then, and the rest of some message is still to be written
+        cut = threading.Timer(1.0, cut_and_heal, [proxy])
+        cut.start()
+        sent = 0
+        deadline = time.monotonic() + PATIENCE
+        try:
+            while sent < len(bodies) and time.monotonic() < deadline:
+                sent += publisher.send_bodies(bodies[sent:])
+                receipts.add(publisher.collect(0.05))
+            cut.join()
+            settle(publisher, receipts, PATIENCE)
+        except BrokercliError:
+            cut.join()
+            settle(publisher, receipts, PATIENCE)
+    assert len(receipts) == receipts.confirmed + receipts.refused + receipts.unknown == 1 + sent
+    doubtful = {problem.index for problem in receipts.problems if not problem.duplicate}
+    stored = [one.body for one in target.stored(receipts.confirmed)]
+    assert {body for number, body in enumerate([b"before", *bodies[:sent]]) if number not in doubtful} <= set(stored)
+    assert set(stored) <= {b"before", *bodies}

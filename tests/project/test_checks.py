@@ -33,3 +33,12 @@ def test_mypy_finds_nothing_in_the_plugin_that_knows_only_the_contract() -> None
 
 def test_imports_point_one_way() -> None:
     check("lint-imports", "--no-cache")
+
+
+def test_tests_that_share_something_costly_are_kept_on_one_worker() -> None:
+    here = "tests/conformance/test_connecting.py"
+    ended = subprocess.run([sys.executable, "-m", "pytest", "-v", "-n", "2", "--dist", "loadgroup", "-p", "no:cacheprovider", "--broker", "memory", here],
+                           cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+    workers = {line.partition("[gw")[2][0] for line in ended.stdout.splitlines() if line.startswith("[gw") and "tls_port" in line}
+    assert len(workers) == 1, ended.stdout

@@ -29,7 +29,7 @@ class MemoryPublisher(Publisher):
         self._policy = policy
         self._window = policy.maximum_in_flight or _WINDOW
         self._accepted = 0
-        self._batches: deque[list[int]] = deque()
+        self._batches: deque[tuple[list[int], float]] = deque()
         self._early = Receipts()
         self._in_flight = 0
         self._overdue = 0
@@ -49,7 +49,7 @@ class MemoryPublisher(Publisher):
             self._accepted += 1
         self._in_flight += len(taken)
         if packed:
-            self._batches.append(numbers)
+            self._batches.append((numbers, time.monotonic() + self._policy.delivery_timeout))
             try:
                 self._line.say({"do": "publish", "kind": self._destination.kind, "name": self._destination.name, "messages": packed})
             except BrokercliError as error:
@@ -67,6 +67,8 @@ class MemoryPublisher(Publisher):
             self._hear(receipts, timeout)
         while self._batches and self._hear(receipts, 0):
             pass
+        while self._batches and self._batches[0][1] < time.monotonic():
+            self._give_up(receipts)
         self._in_flight -= len(receipts)
         return receipts
 
@@ -81,10 +83,8 @@ class MemoryPublisher(Publisher):
         except BrokercliError:
             receipts.add(self._early)  # what follows says of each other message what is known
             self._early = Receipts()
-        for number in (number for batch in self._batches for number in batch):
-            receipts.count(Receipt(number, Verdict.UNKNOWN, reason="the memory broker did not answer"))
-        self._overdue += len(self._batches)
-        self._batches.clear()
+        while self._batches:
+            self._give_up(receipts)
         self._in_flight = 0
         return receipts
 
@@ -95,6 +95,12 @@ class MemoryPublisher(Publisher):
     def close(self) -> None:
         self._line.close()
 
+    def _give_up(self, receipts: Receipts) -> None:
+        """Call the oldest batch unknown; its answer is passed over, should it come."""
+        for number in self._batches.popleft()[0]:
+            receipts.count(Receipt(number, Verdict.UNKNOWN, reason="the memory broker did not answer"))
+        self._overdue += 1
+
     def _hear(self, receipts: Receipts, timeout: float) -> bool:
         answer = self._line.hear(timeout)
         if answer is None:
@@ -102,7 +108,7 @@ class MemoryPublisher(Publisher):
         if self._overdue:  # the answer to something that was called unknown since
             self._overdue -= 1
             return True
-        for number, verdict in zip(self._batches.popleft(), answer["verdicts"], strict=True):
+        for number, verdict in zip(self._batches.popleft()[0], answer["verdicts"], strict=True):
             if "refused" in verdict:
                 receipts.count(Receipt(number, Verdict.REFUSED, reason=verdict["refused"]))
                 continue
