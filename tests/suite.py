@@ -18,7 +18,7 @@ from types import FrameType
 
 from tests import environment
 from tests.brokers import kafka, nats, rabbitmq
-from tests.brokers.downloads import FetchFailed, Missing, cache
+from tests.brokers.downloads import FetchFailed, Missing, cache, need
 from tests.brokers.server import BrokerFailed, Server
 
 GIVEN = {"kafka": "BROKERCLI_TEST_KAFKA", "nats": "BROKERCLI_TEST_NATS", "rabbitmq": "BROKERCLI_TEST_RABBITMQ"}
@@ -35,6 +35,12 @@ for pid in pathlib.Path(sys.argv[1]).rglob("pid"):
     except (OSError, ValueError):
         pass
 """
+
+
+def _check_tools() -> None:
+    """Raise Missing for what the tests themselves call."""
+    need("openssl", "openssl", "making certificates for the tests of TLS")
+    need("git", "git", "looking at every file of the repository")
 
 
 class Stopped(BaseException):
@@ -76,9 +82,9 @@ class Run:
     def _prepare(self) -> Path:
         began = time.monotonic()
         missing = []
-        for name in self._own:
+        for check in [_check_tools, *(_CHECKS[name] for name in self._own)]:
             try:
-                _CHECKS[name]()
+                check()
             except Missing as problem:
                 missing.append(str(problem))
         if missing:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.brokers.downloads import cache, fetched, need, run
+from tests.brokers.downloads import Missing, cache, fetched, need, run
 from tests.brokers.server import HOST, Server, conversation
 
 VERSION = "4.4.0"
@@ -18,9 +19,20 @@ _LOGGING = """<Configuration status="ERROR"><Appenders><Console name="c"><Patter
 """
 
 
+def java() -> str:
+    """Return the path of a Java that runs Kafka 4. Raises Missing."""
+    found = need("java", "default-jre-headless", "Apache Kafka")
+    said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < 17:
+        what = said.partition("\n")[0] or "no Java"
+        raise Missing(f"Apache Kafka needs Java 17 or newer, and {found} is {what}: apt-get install default-jre-headless")
+    return found
+
+
 def check() -> None:
     """Raise Missing for what the machine lacks."""
-    need("java", "openjdk-17-jre-headless", "Apache Kafka")
+    java()
     if not _libraries().exists():
         need("mvn", "maven", "fetching Apache Kafka")
 
@@ -72,7 +84,7 @@ class Kafka(Server):
 
     def _java(self) -> list[str]:
         # the first compiler only: half the time to the first answer, and these brokers do not live long
-        return [need("java", "openjdk-17-jre-headless", "Apache Kafka"), "-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+        return [need("java", "default-jre-headless", "Apache Kafka"), "-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
                 "-cp", f"{_libraries()}/*", f"-Dlog4j2.configurationFile={self.directory / 'log4j2.xml'}"]
 
     def _configuration(self) -> dict[str, str]:
