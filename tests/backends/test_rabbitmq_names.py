@@ -15,6 +15,7 @@ from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import NotAuthorised, NotFound, UsageProblem
 from brokercli.model.position import End, Span, Start
 from tests.backends.rabbitmq_places import Places
+from tests.native.amqp import Field
 
 Restricted = Callable[..., Connection]
 
@@ -48,6 +49,19 @@ def test_a_bare_name_and_a_queue_say_of_which_type_they_are(backend: RabbitMQBac
     for address in (Address(name), Address(name, "queue")):
         resolved = backend.resolve(address, "look")
         assert (resolved.kind, backend.resource(resolved)) == (said, resource)
+
+
+@pytest.mark.parametrize(("kind", "resource", "arguments"), [
+    ("stream", "stream", {"x_max_length_bytes": ("l", 10**9)}), ("stream", "stream", {"x_max_age": ("S", b"7D")}),
+    ("quorum", "quorum queue", {"x_dead_letter_exchange": ("S", b""), "x_dead_letter_routing_key": ("S", b"dead"), "x_delivery_limit": ("l", 3)}),
+    ("quorum", "quorum queue", {"x_max_length": ("l", 10), "x_overflow": ("S", b"reject-publish")}),
+    ("quorum", "quorum queue", {"x_expires": ("l", 600_000)}), ("quorum", "quorum queue", {"x_single_active_consumer": ("t", True)}),
+    ("classic", "classic queue", {"x_message_ttl": ("l", 600_000), "x_max_priority": ("l", 5)})])
+def test_what_else_a_queue_was_declared_with_does_not_hide_its_type(backend: RabbitMQBackend, places: Places, kind: str, resource: str,
+                                                                    arguments: dict[str, Field]) -> None:
+    # some arguments are compared before the type is (verified on 4.3.6), and the broker names the first that differs
+    name = places.queue(kind, **arguments)
+    assert backend.resource(backend.resolve(Address(name), "look")) == resource
 
 
 def test_a_queue_that_is_not_durable_and_one_of_another_connection_are_classic(backend: RabbitMQBackend, places: Places) -> None:

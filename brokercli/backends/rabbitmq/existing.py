@@ -34,6 +34,8 @@ _OF_TYPE = re.compile(r"of queue type rabbit_(\w+)_queue")
 _NO_PREFETCH = "prefetch count is not set"
 _NO_PERMISSION, _NOT_FOUND, _LOCKED, _REFUSED = 403, 404, 405, 406
 _REFUSES_CONSUMERS = 4
+# the other types are always durable and stay when nobody uses them
+_CLASSIC_ONLY = ("durable", "auto_delete", "exclusive")
 _BUILT_IN = {"amq.direct": "direct", "amq.fanout": "fanout", "amq.topic": "topic", "amq.headers": "headers", "amq.match": "headers",
              "amq.rabbitmq.trace": "topic"}
 
@@ -136,9 +138,12 @@ class Existing:
         doing = f"looking at the queue {name}"
         answer = self._answer(self._ask(lambda channel, done: channel.queue_declare(
             name, durable=True, arguments={"x-queue-type": _NO_SUCH_TYPE}, callback=done)), doing)
-        if found := _contradiction(answer):
-            # the others are always durable and stay when nobody uses them
-            return found[1] if found[0] == "x-queue-type" else "classic"
+        found = _contradiction(answer)
+        if found is not None and found[0] == "x-queue-type":
+            return found[1]
+        if found is not None and found[0] in _CLASSIC_ONLY:
+            return "classic"
+        # otherwise it has an argument that is compared before the type (x-max-length-bytes, x-dead-letter-exchange, …)
         if self._version() >= _REFUSES_CONSUMERS:
             answer = self._answer(self._ask(lambda channel, done: channel.basic_consume(
                 name, _never, arguments={"x-stream-offset": "next"}, callback=done)), doing)
