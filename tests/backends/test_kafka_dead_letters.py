@@ -14,15 +14,18 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLev
 from confluent_kafka.admin import NewTopic, OffsetSpec
 
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.kafka.convert import to_kafka
+from brokercli.backends.kafka.destinations import size_alone
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.backends.kafka.handled_text import Room
 from brokercli.backends.kafka.repair import KafkaRepair
+from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, NotFound, UsageProblem
 from brokercli.model.message import Message, Place, Record
 from brokercli.model.receipt import Verdict
 from tests.backends.kafka_redrive import POINTS, letters, redrive, to
-from tests.backends.kafka_topics import Topics, bodies, everything
+from tests.backends.kafka_topics import Topics, bodies, everything, of_verdict, publish
 
 AT_LEAST_ONCE = {"guarantee": "at-least-once"}
 
@@ -220,7 +223,6 @@ def test_a_message_too_large_is_refused_alone_and_its_neighbours_go_home(groups:
     run = repair(groups, dlq)
     moves = to(home, letters(run))
     moves[100].message.body = b"x" * 20_000
-    # passes what can be told from its size, and the broker refuses it
     moves[200].message.body = b"x" * (20_000 - 65)
     receipts = run.settle(moves)
     assert (receipts.confirmed, receipts.refused, receipts.unknown) == (298, 2, 0)
@@ -232,15 +234,16 @@ def test_a_message_too_large_is_refused_alone_and_its_neighbours_go_home(groups:
 
 def test_a_message_of_an_impossible_time_is_refused_alone(groups: Topics) -> None:
     dlq, home = groups.make(), groups.make(message_timestamp_before_max_ms="3600000")
-    groups.fill(dlq, numbered(50))
+    groups.fill(dlq, numbered(100))
     run = repair(groups, dlq)
     moves = to(home, letters(run))
-    for number in (7, 8, 31):
+    late = (7, 8, 31, *range(60, 100, 3))
+    for number in late:
         moves[number].message.time = 1_000_000_000_000_000_000
     receipts = run.settle(moves)
-    assert (receipts.confirmed, receipts.unknown) == (47, 0)
-    assert {receipt.index: receipt.verdict for receipt in receipts.problems} == dict.fromkeys((7, 8, 31), Verdict.REFUSED)
-    assert bodies(stored(groups, home)) == [body for number, body in enumerate(numbered(50)) if number not in (7, 8, 31)]
+    assert (receipts.confirmed, receipts.unknown) == (100 - len(late), 0)
+    assert {receipt.index: receipt.verdict for receipt in receipts.problems} == dict.fromkeys(late, Verdict.REFUSED)
+    assert bodies(stored(groups, home)) == [body for number, body in enumerate(numbered(100)) if number not in late]
 
 
 def test_each_letter_that_has_nowhere_to_go_is_refused_alone_with_its_reason(groups: Topics) -> None:
@@ -264,17 +267,35 @@ def test_each_letter_that_has_nowhere_to_go_is_refused_alone_with_its_reason(gro
     assert len(stored(groups, home)) == 1
 
 
-def test_many_letters_that_cannot_be_stored_are_refused_and_all_others_go_home(groups: Topics) -> None:
+def test_a_message_is_as_large_as_the_broker_finds_it(groups: Topics) -> None:
     dlq, home = groups.make(), groups.make(max_message_bytes="2000")
-    groups.fill(dlq, numbered(200))
+    groups.fill(dlq, numbered(2))
+    run = repair(groups, dlq)
+    largest, larger = letters(run)
+    headers = (("h", b"x" * 70), ("empty", b""), ("null", None))
+    body = 2000
+    while size_alone(to_kafka(Message(b"x" * body, b"key", headers))) > 2000:
+        body -= 1
+    message, too_large = Message(b"x" * body, b"key", headers), Message(b"x" * (body + 1), b"key", headers)
+    receipts = run.settle([Move(largest, message, home), Move(larger, too_large, home)])
+    assert (receipts.confirmed, [receipt.index for receipt in receipts.problems]) == (1, [1])
+    # one byte more, and the broker refuses it as well
+    assert of_verdict(publish(groups.publisher(home), [too_large]), Verdict.REFUSED) == [0]
+
+
+def test_what_only_the_broker_can_refuse_is_refused_and_all_others_go_home(groups: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as where we may not ask for the topic's settings
+    monkeypatch.setattr("brokercli.backends.kafka.destinations.read_settings", lambda answer, seconds: TopicSettings(maximum_batch_bytes=2000))
+    dlq, home = groups.make(), groups.make(max_message_bytes="2000")
+    groups.fill(dlq, numbered(100))
     run = repair(groups, dlq)
     moves = to(home, letters(run))
-    for move in moves[::5]:
-        move.message.body = b"x" * (2000 - 65)
+    for move in moves[::10]:
+        move.message.body = b"x" * 2000
     receipts = run.settle(moves)
-    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (160, 40, 0)
-    assert {receipt.index for receipt in receipts.problems} == set(range(0, 200, 5))
-    assert sorted(filter(None, bodies(stored(groups, home)))) == sorted(body for number, body in enumerate(numbered(200)) if number % 5)
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (90, 10, 0)
+    assert {receipt.index for receipt in receipts.problems} == set(range(0, 100, 10))
+    assert sorted(filter(None, bodies(stored(groups, home)))) == sorted(body for number, body in enumerate(numbered(100)) if number % 10)
 
 
 def test_letters_that_arrive_meanwhile_are_counted_and_left_for_the_next_run(groups: Topics) -> None:

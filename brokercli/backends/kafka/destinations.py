@@ -15,6 +15,8 @@ from brokercli.model.errors import NotFound, UsageProblem
 
 # the header of a batch with one record in it (Kafka's record format, version 2)
 _LEAST_OVERHEAD = 61
+# what lengths and counts take beyond what `least_size` counts
+_FRAMING = 512
 
 
 @dataclass(slots=True)
@@ -53,8 +55,9 @@ class Destinations:
         settings = destination.settings
         if native.key is None and settings.needs_key:
             return f"the topic {address.name} is compacted and takes no message without a key"
-        if size > settings.maximum_batch_bytes and settings.known and not self._compressed:
-            return f"it is larger than the broker takes (max.message.bytes of the topic: {settings.maximum_batch_bytes})"
+        limit = settings.maximum_batch_bytes
+        if size + _FRAMING > limit and settings.known and not self._compressed and size_alone(native) > limit:
+            return f"it is larger than the broker takes (max.message.bytes of the topic: {limit})"
         return ""
 
     def close_to_us(self, topic: str, reason: str) -> None:
@@ -78,9 +81,29 @@ class Destinations:
 
 
 def least_size(native: Native) -> int:
-    """Return how many bytes a message takes at least, uncompressed."""
+    """Return how many bytes a message takes at least, uncompressed; with up to 50 headers, `_FRAMING` more at most."""
     value, key, headers, _, _ = native
     size = _LEAST_OVERHEAD + len(value or b"") + len(key or b"")
     for name, content in headers or ():
         size += len(name) + 2 + len(content or b"")
     return size
+
+
+def size_alone(native: Native) -> int:
+    """Return how many bytes a message takes in a batch of its own, uncompressed: what the broker compares with its limit
+    (Kafka's record format, version 2)."""
+    value, key, headers, _, _ = native
+    # attributes, and the distances of time and offset to the batch's, which are 0
+    size = 3 + _length(value) + _length(key) + _varint(len(headers or ()))
+    for name, content in headers or ():
+        size += _length(name.encode(errors="surrogateescape")) + _length(content)
+    return _LEAST_OVERHEAD + _varint(size) + size
+
+
+def _length(part: bytes | None) -> int:
+    return _varint(-1) if part is None else _varint(len(part)) + len(part)
+
+
+def _varint(number: int) -> int:
+    """Return how many bytes a number takes: seven bits each, the sign first."""
+    return max(1, -(-(2 * abs(number) - (number < 0)).bit_length() // 7))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from time import monotonic, sleep
 
 from confluent_kafka import KafkaError
 
@@ -17,6 +18,7 @@ from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreac
 from brokercli.model.receipt import Receipts, Verdict
 
 _TRIES = 3
+_AGAIN_SECONDS = 0.2
 _LOST = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE)
 _WHOLE_RUN = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "no permission to commit offsets for the group",
@@ -32,11 +34,14 @@ class ExactlyOnce(Way):
     guarantee = ("exactly once: the copies of up to {batch:,} letters and the mark that they were handled are one transaction; consumers that read "
                  "committed records only (isolation.level=read_committed) never see one twice")
 
-    def __init__(self, topic: str, ledger: Ledger, destinations: Destinations, open_transactions: Callable[[int], Transactions]) -> None:
-        """`open_transactions` makes a producer for batches of so many bytes; that fences whoever else works here."""
+    def __init__(self, topic: str, ledger: Ledger, destinations: Destinations, open_transactions: Callable[[int], Transactions],
+                 patience: float) -> None:
+        """`open_transactions` makes a producer for batches of so many bytes; that fences whoever else works here. `patience` is for how
+        many seconds a broker that is coming back is asked again."""
         self._topic = topic
         self._ledger = ledger
         self._destinations = destinations
+        self._patience = patience
         self._open = open_transactions
         self._batch_bytes = destinations.batch_bytes
         self._transactions = open_transactions(self._batch_bytes)
@@ -96,18 +101,22 @@ class ExactlyOnce(Way):
             self.failure = self._taken_over()
         elif ending.code in _WHOLE_RUN:
             self.failure = NotAuthorised(f"{self._topic}: {_WHOLE_RUN[ending.code]}.", hint="ask for the ACL, or use a context with another login")
-        if self.failure is None and not self._transactions.usable:
+        renewed = self.failure is None and not self._transactions.usable
+        if renewed:
             self._recover()
         if self.failure is not None:
             give(receipts, letters, Verdict.REFUSED, str(self.failure))
+        elif renewed and tries < _TRIES:
+            yield letters, tries + 1
         elif ending.code == KafkaError.OFFSET_METADATA_TOO_LARGE and self._ledger.narrow():
             yield letters, tries
         elif ending.culprits:
             yield from self._without(ending.culprits, letters, tries, receipts)
+        elif ending.code == KafkaError.TOPIC_AUTHORIZATION_FAILED and len({letter.topic for letter in letters}) == 1:
+            self._destinations.close_to_us(letters[0].topic, _DENIED)
+            give(receipts, letters, Verdict.REFUSED, _DENIED)
         elif len(letters) == 1 or ending.code in _LOST:
             give(receipts, letters, Verdict.REFUSED, REFUSED.get(ending.code, ending.why))
-            if ending.code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                self._destinations.close_to_us(letters[0].topic, _DENIED)
         else:
             yield from ((part, 0) for part in _divided(letters))
 
@@ -131,9 +140,22 @@ class ExactlyOnce(Way):
     def _recover(self) -> None:
         try:
             self._reopen()
-            self._ledger.reread(self._ledger.handled.sets)
+            self._reread()
         except BrokercliError as problem:
             self.failure = problem
+
+    def _reread(self) -> None:
+        deadline = monotonic() + self._patience
+        while True:
+            try:
+                self._ledger.reread(self._ledger.handled.sets)
+                return
+            except NotAuthorised:
+                raise
+            except BrokercliError:
+                if monotonic() >= deadline:
+                    raise
+                sleep(_AGAIN_SECONDS)
 
     def _find_out(self, entry: Entry, state: State, ending: Ending, receipts: Receipts) -> None:
         """Learn what became of a commit that was not answered, by what the broker has now."""
@@ -141,7 +163,7 @@ class ExactlyOnce(Way):
             if not ending.taken_over:
                 # waits until the broker has ended the transaction, one way or the other
                 self._reopen()
-            self._ledger.reread(self._ledger.handled.sets)
+            self._reread()
         except BrokercliError as problem:
             self.failure = Unreachable(f"{self._topic}: the answer to a commit was lost, and the broker cannot be asked: {problem}",
                                        hint="redrive again when it is back: it knows which letters were handled")

@@ -96,7 +96,8 @@ def _way(cluster: Cluster, topic: str, policy: RepairPolicy, ledger: Ledger, des
     if wish == _GUARANTEES[0]:
         try:
             return ExactlyOnce(topic, ledger, destinations,
-                               lambda batch_bytes: Transactions(cluster.connection, group_of(topic), policy.delivery_timeout, batch_bytes))
+                               lambda batch_bytes: Transactions(cluster.connection, group_of(topic), policy.delivery_timeout, batch_bytes),
+                               policy.delivery_timeout)
         except NoTransactions as problem:
             why = f"transactions are not permitted here ({problem})"
     publish_policy = PublishPolicy(delivery_timeout=policy.delivery_timeout)

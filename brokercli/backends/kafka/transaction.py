@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from threading import Thread
 from time import monotonic
 from types import MethodType
 from typing import Any, Literal, NamedTuple
@@ -19,6 +20,8 @@ from brokercli.model.connection import Connection
 LONGEST_TIMEOUT = 890.0
 """Seconds; a broker with its default transaction.max.timeout.ms takes 900 at most."""
 _SPARE_SECONDS = 15.0
+_GRACE_SECONDS = 1.0
+_COORDINATOR_SECONDS = 10.0
 _SERVE_EVERY = 1024
 # what a message gets that was given up because of another one
 _COLLATERAL = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD)
@@ -63,6 +66,7 @@ class Transactions:
         self._timeout = min(delivery_timeout, LONGEST_TIMEOUT - _SPARE_SECONDS)
         self._errors: dict[int, KafkaError] = {}
         self._spent = False
+        self._stuck = False
         self._troubles = Troubles()
         milliseconds = max(1000, int(self._timeout * 1000))
         self._producer = open_handle(Producer, connection, {
@@ -93,9 +97,14 @@ class Transactions:
         try:
             self._producer.begin_transaction()
             self._produce(copies, deadline)
+            blamed = [error for error in self._errors.values() if error.code() not in _COLLATERAL]
+            if blamed:
+                return self._abort(blamed[0])
+            # where messages were only given up with the transaction, this says why it failed
+            self._until(monotonic() + _COORDINATOR_SECONDS,
+                        lambda seconds: self._producer.send_offsets_to_transaction(list(offsets), group, seconds))
             if self._errors:
                 return self._abort(next(iter(self._errors.values())))
-            self._until(deadline, lambda seconds: self._producer.send_offsets_to_transaction(list(offsets), group, seconds))
         except (KafkaException, SystemError) as problem:
             return self._abort(_error_of(problem))
         try:
@@ -142,14 +151,15 @@ class Transactions:
         """End the transaction without it. Nothing of it is ever visible, even if the broker has to find that out by itself."""
         if error.fatal():
             self._spent = True
-        else:
+        elif not self._stuck:
             try:
                 self._until(monotonic() + self._timeout, self._producer.abort_transaction)
             except (KafkaException, SystemError) as problem:
                 self._spent = True
                 trouble = _error_of(problem)
                 error = trouble if trouble.code() in _TAKEN_OVER else error
-        self._serve()
+        if not self._stuck:
+            self._serve()
         culprits = {index: judge(failure)[1] for index, failure in self._errors.items() if failure.code() not in _COLLATERAL and not failure.fatal()}
         return Ending("aborted", error.str(), error.code(), culprits)
 
@@ -163,18 +173,46 @@ class Transactions:
         """Call again what the client says can be called again, until a moment."""
         while True:
             try:
-                call(max(0.1, deadline - monotonic()))
+                self._within(max(0.1, deadline - monotonic()), call)
                 return
             except KafkaException as problem:
                 if not problem.args[0].retriable() or monotonic() >= deadline:
                     raise
                 self._producer.poll(0.05)
 
+    def _within(self, seconds: float, call: Callable[[float], object]) -> None:
+        """Call, and give the producer up when the call does not come back.
+
+        When metadata leave out a broker that restarts, librdkafka 2.16 loses the coordinator that it was, and
+        send_offsets_to_transaction() waits for ever, whatever its timeout (verified).
+        """
+        ends: list[KafkaException | SystemError | None] = []
+
+        def work() -> None:
+            try:
+                call(seconds)
+            except (KafkaException, SystemError) as problem:
+                ends.append(problem)
+            else:
+                ends.append(None)
+
+        thread = Thread(target=work, name="brokercli transaction", daemon=True)
+        thread.start()
+        thread.join(seconds + _GRACE_SECONDS)
+        if thread.is_alive():
+            self._spent = self._stuck = True
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the client lost the transaction's coordinator"))
+        # anything else that was raised there is a bug, and shows as one here
+        (problem,) = ends
+        if problem is not None:
+            raise problem
+
     def close(self) -> None:
         """Let go without waiting."""
         self._spent = True
-        self._producer.purge()
-        self._serve()
+        if not self._stuck:
+            self._producer.purge()
+            self._serve()
 
 
 def _error_of(problem: BaseException) -> KafkaError:
