@@ -7,9 +7,8 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from brokercli.backends.dead_letters import DeadLetterSource
+from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair
 from brokercli.commands.listing import parse_pattern
 from brokercli.commands.session import Session, open_address, open_broker
 from brokercli.dialects.facts import Facts
@@ -19,6 +18,7 @@ from brokercli.model.errors import NotFound, UsageProblem
 from brokercli.model.position import Moment, format_time, parse_position
 from brokercli.operations.filter import Filter
 from brokercli.operations.letters import LetterFilter, Recogniser, read_ids
+from brokercli.settings.places import state_directory
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import print_table
 
@@ -38,6 +38,7 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, *
     with open_broker(pattern, context_name, connect_timeout=connect_timeout) as broker:
         if broker.context.dlq is not None:
             with open_address(broker.context.dlq, context_name or broker.context.name, "look", connect_timeout=connect_timeout) as session:
+                session.require(Capability.LOOK_LETTERS)
                 yield session
             return
         found = [source for source in broker.backend.dead_letter_sources() if source.pending != 0]
@@ -53,9 +54,10 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, *
         yield Session(broker.backend, broker.backend.resolve(found[0].address, "look"), broker.context, broker.descriptor)
 
 
-def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recogniser:
+def recogniser_of(session: Session, letters: LetterReader | Repair, *, fetch_originals: bool = True) -> Recogniser:
     """Return what reads the letters of an open destination."""
-    return Recogniser(session.backend, facts=Facts(dead_letter_destinations=frozenset({session.address.name})), fetch_originals=fetch_originals)
+    facts = Facts(wait_queues=session.backend.wait_queues(), dead_letter_destinations=frozenset({session.address.name}))
+    return Recogniser(session.backend, facts=facts, fetch_originals=fetch_originals, in_place=letters.in_place)
 
 
 def letter_filter_of(reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None, grep: list[str] | None = None,
@@ -69,10 +71,9 @@ def journal_path(verb: str, source: Address, asked: str | None) -> str:
     """Return where the letters of a run are kept: the file asked for, or a new one in the user's state directory."""
     if asked is not None:
         return asked
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", source.name)[:80]
     moment = format_time(time.time_ns()).replace(":", "").partition(".")[0]
-    return str(Path(state) / "brokercli" / "journals" / f"{moment}-{verb}-{name}-{os.getpid()}.ndjson")
+    return str(state_directory() / "journals" / f"{moment}-{verb}-{name}-{os.getpid()}.ndjson")
 
 
 def print_sources(streams: Streams, sources: list[DeadLetterSource], output: str) -> None:

@@ -28,7 +28,7 @@ AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", autocompletio
 ContextOption = Annotated[str | None, typer.Option("--context", "-c", metavar="NAME", autocompletion=complete_context,
                                                    help="The broker to use, by its context's name.", rich_help_panel="Broker")]
 ConnectTimeoutOption = Annotated[float | None, typer.Option("--connect-timeout", metavar="SECONDS", min=0.1, rich_help_panel="Broker",
-                                                            help="Give up connecting after this long (5).")]
+                                                            envvar="BROKERCLI_CONNECT_TIMEOUT", help="Give up connecting after this long (5).")]
 
 LimitOption = Annotated[int | None, typer.Option("--limit", "-n", "--count", min=0, metavar="N", help="Stop after N records.")]
 IdleTimeoutOption = Annotated[str | None, typer.Option("--idle-timeout", metavar="DURATION", help="Stop when nothing came for this long (5s, 2m).")]

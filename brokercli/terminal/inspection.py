@@ -76,7 +76,8 @@ def print_inspection(streams: Streams, source: str, inspection: Inspected, outpu
 
 
 def _object(group: Grouped) -> dict[str, object]:
-    return {"count": group.count, "states": {str(state): count for state, count in group.states.items()}, "dialect": group.dialect, "reason": group.reason, "exception": group.exception,
+    states = {str(state): count for state, count in group.states.items()}
+    return {"count": group.count, "states": states, "dialect": group.dialect, "reason": group.reason, "exception": group.exception,
             "origin": group.origin or None, "consumer": group.consumer, "first": _time(group.first), "last": _time(group.last),
             "attempts": None if group.fewest_attempts is None else [group.fewest_attempts, group.most_attempts], "sample": group.sample.record.position,
             "message": group.sample.exception_message, "remarks": list(group.sample.remarks)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,16 @@ class GuardedRabbitMQ(RabbitMQ):
     def certificates(self) -> Path:
         """Folder of authority.pem, and of server, client and stranger as .pem and .key; nobody knows who signed the last one."""
         return self.directory / "etc"
+
+    def answers(self) -> bool:
+        """Whether it takes clients on both of its ports; it opens the one for TLS last."""
+        if not super().answers():
+            return False
+        try:
+            socket.create_connection((HOST, self.ports["tls"]), 1).close()
+        except OSError:
+            return False
+        return True
 
     def prepare(self) -> None:
         super().prepare()

@@ -100,7 +100,8 @@ class Broker(ABC):
     @property
     def connection(self) -> Connection:
         """How brokercli reaches it."""
-        return Connection(self.scheme, ((self.host, self.port),))
+        # three tests run at a time on two cores: a broker may be slow without anything being wrong
+        return Connection(self.scheme, ((self.host, self.port),), connect_timeout=20)
 
     def support(self, row: str, capability: Capability) -> Support:
         """Return the table's answer."""

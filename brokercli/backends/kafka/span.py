@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from time import monotonic, sleep
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from brokercli.backends.kafka.failures import translate
 from brokercli.model.errors import OutOfRange, UsageProblem
@@ -14,6 +15,9 @@ from brokercli.model.position import End, Last, Moment, Number, PerPartition, Po
 _MILLISECOND = 1_000_000
 # what ListOffsets calls the ends of a log in place of a time (Kafka protocol)
 _EARLIEST, _LATEST = -2, -1
+RETRY_SECONDS = 0.1
+_FOR_A_MOMENT = (KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION,
+                 KafkaError.LEADER_NOT_AVAILABLE, KafkaError.OFFSET_NOT_AVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,20 @@ class Offsets:
     def at_time(self, partitions: Collection[int], milliseconds: int) -> dict[int, int]:
         """Return the first offset at or after a time; -1 where there is none."""
         asked = [TopicPartition(self.topic, partition, milliseconds) for partition in partitions]
-        try:
-            answers = self._consumer.offsets_for_times(asked, timeout=self._timeout)
-        except KafkaException as problem:
-            raise translate(problem.args[0], "asking for the offsets of", self.topic) from None
-        for answer in answers:
-            if answer.error is not None:
-                raise translate(answer.error, f"asking for the offsets of partition {answer.partition} of", self.topic)
-        return {answer.partition: answer.offset for answer in answers}
+        deadline = monotonic() + self._timeout
+        while True:
+            try:
+                answers = self._consumer.offsets_for_times(asked, timeout=self._timeout)
+            except KafkaException as problem:
+                raise translate(problem.args[0], "asking for the offsets of", self.topic) from None
+            wrong = next(((answer.partition, answer.error) for answer in answers if answer.error is not None), None)
+            if wrong is None:
+                return {answer.partition: answer.offset for answer in answers}
+            partition, error = wrong
+            # a broker that has just come back may know less than the client does, for a moment
+            if error.code() not in _FOR_A_MOMENT or monotonic() >= deadline:
+                raise translate(error, f"asking for the offsets of partition {partition} of", self.topic)
+            sleep(RETRY_SECONDS)
 
 
 LastOf = Callable[[int, dict[int, Range]], dict[int, int]]
