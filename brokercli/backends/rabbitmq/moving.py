@@ -19,6 +19,8 @@ from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 _ENTRY_OVERHEAD = 64
 _HELD_BYTES = 32 * 1024 * 1024
+# the broker works on these while the next are converted
+_AT_ONCE = 250
 _ROUTES = ("CC", "BCC")
 
 
@@ -55,7 +57,7 @@ class Mover:
         deadline = monotonic() + self._timeout
         used: dict[str, Outbox] = {}
         pending: dict[str, list[Entry]] = {}
-        held = 0
+        held = waiting = 0
         for index, message, destination in items:
             try:
                 exchange, entry = self._entry(index, message, destination, deadline)
@@ -64,10 +66,11 @@ class Mover:
                 continue
             pending.setdefault(exchange, []).append(entry)
             held += entry.size
-            if held > _HELD_BYTES:
+            waiting += 1
+            if waiting >= _AT_ONCE or held > _HELD_BYTES // 8:
                 self._put(pending, used)
-                held = 0
-                self._wait(used, deadline, _HELD_BYTES // 2)
+                held = waiting = 0
+                self._wait(used, deadline, _HELD_BYTES)
         self._put(pending, used)
         self._wait(used, deadline, 0)
         for outbox in used.values():
