@@ -30,6 +30,12 @@ class Reading:
             self.headers.setdefault(name, []).append(value)
         self._by_folded_name: dict[str, list[HeaderValue]] | None = None
 
+    @property
+    def folded_names(self) -> tuple[str, ...]:
+        """The names in lower case, in order, each once."""
+        self.folded("")
+        return tuple(self._by_folded_name or ())
+
     def folded(self, name: str) -> list[HeaderValue]:
         """Return the values of a lower-case name, however it is spelled in the record."""
         if self._by_folded_name is None:

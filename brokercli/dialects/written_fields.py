@@ -17,6 +17,7 @@ original_time."""
 
 def read_fields(reading: Reading, dialect: str, fields: Fields, confidence: Confidence) -> DeadLetter:
     """Read a letter by names, whatever their case. A home of the broker's own kind has `confidence`, others are guesses."""
+    fields = _present(fields, reading.folded_names)
 
     def text(meaning: str) -> str:
         return reading.first_text(*fields.get(meaning, ()))
@@ -40,6 +41,25 @@ def read_fields(reading: Reading, dialect: str, fields: Fields, confidence: Conf
     where = next((text(meaning) for meaning in ("topic", "subject", "queue", "exchange") if text(meaning)), "")
     letter.journey = (Hop(where, letter.reason, dict(place), letter.last_death, letter.attempts),) if where else ()
     return letter
+
+
+# letters of one kind have headers of the same names, and a convention knows hundreds of spellings
+_narrowed: dict[tuple[int, tuple[str, ...]], tuple[Fields, Fields]] = {}
+_KINDS_REMEMBERED = 512
+
+
+def _present(fields: Fields, names: tuple[str, ...]) -> Fields:
+    """Return the fields with only those spellings that are among `names`, in their order."""
+    key = id(fields), names
+    known = _narrowed.get(key)
+    if known is not None and known[0] is fields:
+        return known[1]
+    there = frozenset(names)
+    found = {meaning: tuple(name for name in spellings if name in there) for meaning, spellings in fields.items()}
+    if len(_narrowed) >= _KINDS_REMEMBERED:
+        _narrowed.clear()
+    _narrowed[key] = fields, found
+    return found
 
 
 def _homes(reading: Reading, fields: Fields, confidence: Confidence, place: Place) -> list[Home | None]:
