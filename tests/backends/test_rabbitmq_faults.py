@@ -182,6 +182,23 @@ def test_a_connection_that_breaks_is_made_again_and_only_what_was_in_flight_is_i
     check_against(places.taken(queue), accepted, receipts)
 
 
+def test_a_channel_that_comes_back_under_another_number_goes_on(places: Places, proxy: Proxy) -> None:
+    queue = places.queue()
+    with RabbitMQBackend(through(proxy, places)) as backend:
+        taken = threading.Event()
+        # the first number is taken now, and will be free when the connection is made again
+        backend._link.post(lambda: backend._link.open_channel(None, (), lambda channel, answers: taken.set(), lambda problem: None))
+        assert taken.wait(PATIENCE)
+        with backend.publisher(Address(queue, "queue"), PublishPolicy()) as publisher:
+            publisher.send_bodies([b"before"])
+            assert publisher.finish(PATIENCE).confirmed == 1
+            proxy.reset()
+            wait_until(lambda: proxy.accepted == 2, PATIENCE, "another connection")
+            publisher.send_bodies([b"after", b"after"])
+            assert publisher.finish(PATIENCE).confirmed == 2
+    assert places.taken(queue) == [b"before", b"after", b"after"]
+
+
 def test_a_broker_that_stays_away_is_given_up_and_what_never_left_is_refused(places: Places, proxy: Proxy) -> None:
     queue = places.queue()
     with RabbitMQBackend(through(proxy, places, give_up_after="1")) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy()) as publisher:

@@ -184,9 +184,10 @@ class Link:
             first.set_exception(problem)
             return
         first.set_result(None)
-        wait, since = _FIRST_WAIT, 0.0
+        wait, since, short_lives = _FIRST_WAIT, 0.0, 0
         while not self._closing and self.failure is None:
             if self.live is not None:
+                began = monotonic()
                 self._loop.start()
                 if self._closing or self.failure is not None:
                     break
@@ -194,12 +195,15 @@ class Link:
                 reason = _reason_of(self._ended)
                 for watcher in list(self.watchers):
                     self._guard(watcher.lost)(reason)
+                # a broker that takes us in and ends it at once is not asked without a pause; the first time may be chance
+                short_lives = short_lives + 1 if since - began < _LONGEST_WAIT else 0
+                if short_lives > 1:
+                    self._pause(min(_FIRST_WAIT * 2 ** min(short_lives, 10), _LONGEST_WAIT))
             try:
                 self._establish()
             except BrokercliError as problem:
                 self._after_failed_attempt(problem, since)
-                self._loop.call_later(wait, self._loop.stop)
-                self._loop.start()
+                self._pause(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
                 continue
             for watcher in list(self.watchers):
@@ -207,6 +211,12 @@ class Link:
         if self.live is not None:
             self._hang_up()
             self._loop.start()
+
+    def _pause(self, seconds: float) -> None:
+        """Serve what is posted meanwhile, and nothing else."""
+        timer = self._loop.call_later(seconds, self._loop.stop)
+        self._loop.start()
+        self._loop.remove_timeout(timer)
 
     def _after_failed_attempt(self, problem: BrokercliError, since: float) -> None:
         limit = float(self.where.options.get("give_up_after", GIVE_UP_SECONDS))

@@ -203,6 +203,8 @@ class Outbox:
         with self.changed:
             self._channel = channel
             self._number = channel.channel_number
+            # they hold the number of the channel before
+            self._heads = (b"", b"", b"")
             self._written = InFlight()
             self._alone = False
             self._proven = 0
