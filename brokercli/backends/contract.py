@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -230,6 +230,11 @@ class Backend(ABC):
     def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
         """Return the records that dead letters point at, None for each that is gone. Changes nothing."""
         raise Unsupported("This broker plugin fetches no record by its place.")
+
+    def wait_queues(self) -> Mapping[str, str | None] | None:
+        """Return the queues that only hold messages back before another try, and the one each returns them to (None where
+        that is not one): a letter that came through them has its home elsewhere. None where that cannot be told."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.dead_letters import Repair
-from brokercli.commands.session import open_address
+from brokercli.commands.session import Session, open_address
 from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
+from brokercli.model.errors import UsageProblem
 from brokercli.model.receipt import Receipts
 from brokercli.operations.publishing import SLICE
 from brokercli.operations.redriving import Decision, mark_confirmed
+from brokercli.settings.resolve import resolve_connection
 
 
 @dataclass(slots=True)
@@ -36,10 +38,24 @@ class Elsewhere:
                 yield cls(publisher, session.address, delivery_timeout)
 
 
-def is_elsewhere(text: str) -> bool:
-    """Whether an address names its broker itself."""
+def is_elsewhere(session: Session, text: str, context_name: str | None) -> bool:
+    """Whether an address names another broker than the one the letters lie on."""
     address = parse_address(text)
-    return address.context is not None or address.url is not None
+    if address.context is None and address.url is None:
+        return False
+    return resolve_connection(address, context_name).connection != session.context.connection
+
+
+def resolve_here(session: Session, option: str, text: str, context_name: str | None) -> Address:
+    """Resolve an address on the broker of the letters. Raises UsageProblem for one elsewhere, and for where they lie now."""
+    if is_elsewhere(session, text, context_name):
+        raise UsageProblem(f"{option} {text} is on another broker; it has to be on the one the letters lie on.",
+                           hint="dlq redrive --to @CONTEXT/ADDRESS goes to another broker")
+    parsed = parse_address(text)
+    address = session.backend.resolve(Address(parsed.name, parsed.kind, parsed.route), "publish")
+    if address.name == session.address.name and address.kind == session.address.kind:
+        raise UsageProblem(f"{option} {text} is where the letters lie now.")
+    return address
 
 
 def settle_elsewhere(elsewhere: Elsewhere, repair: Repair, decisions: list[Decision]) -> Receipts:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from brokercli.commands import dlq_options as letters
@@ -27,8 +25,10 @@ def drop(
     header: shared.HeaderFilterOption = None,
     where: shared.WhereOption = None,
     limit: shared.LimitOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only, with exit code 8 where there is something to do.")] = False,
+    unrecognised: letters.UnrecognisedOption = False,
+    dry_run: letters.DryRunOption = False,
     yes: letters.YesOption = False,
+    fail_if_empty: shared.FailIfEmptyOption = False,
     journal: letters.JournalOption = None,
     output: shared.TableOption = "auto",
     quiet: shared.QuietOption = False,
@@ -44,5 +44,5 @@ def drop(
     from brokercli.commands.dlq_session import letter_filter_of
 
     run = RepairRun(context, "drop", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), limit=limit, journal=journal,
-                    output=output, quiet=quiet, report=report, connect_timeout=connect_timeout)
+                    output=output, quiet=quiet, report=report, connect_timeout=connect_timeout, fail_if_empty=fail_if_empty, unrecognised=unrecognised)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

@@ -35,6 +35,8 @@ class End:
         streams, outcome = self.streams, self.outcome
         if outcome.error is not None:
             present(outcome.error, streams)
+        if not quiet and not self.plan.letters and outcome.error is None and not outcome.stopped:
+            streams.say(f"no pending letter in {self.source} matches: nothing was changed")
         if not quiet:
             for reason, count in self.plan.left.most_common(10):
                 streams.say(f"left: {count:,} {reason}")

@@ -23,3 +23,6 @@ IdsOption = Annotated[str | None, typer.Option("--ids", metavar="FILE", rich_hel
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it. Without this the plan is printed; on a terminal it is asked.")]
 JournalOption = Annotated[str | None, typer.Option("--journal", metavar="FILE",
                                                    help="Keep the letters in FILE before they are touched; without it a file in the state directory.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan only, with exit code 8 where there is something to do.")]
+UnrecognisedOption = Annotated[bool, typer.Option("--unrecognised", rich_help_panel="Which letters",
+                                                  help="Also records in which nothing says that they are dead letters.")]

@@ -28,8 +28,10 @@ def park(
     header: shared.HeaderFilterOption = None,
     where: shared.WhereOption = None,
     limit: shared.LimitOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only, with exit code 8 where there is something to do.")] = False,
+    unrecognised: letters.UnrecognisedOption = False,
+    dry_run: letters.DryRunOption = False,
     yes: letters.YesOption = False,
+    fail_if_empty: shared.FailIfEmptyOption = False,
     journal: letters.JournalOption = None,
     output: shared.TableOption = "auto",
     quiet: shared.QuietOption = False,
@@ -48,5 +50,6 @@ def park(
     if not to:
         raise UsageProblem("dlq park needs --to ADDRESS.", hint="for example: brokercli dlq park orders.dlq --to orders.parked --reason '*Schema*'")
     run = RepairRun(context, "park", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, limit=limit,
-                    journal=journal, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout)
+                    journal=journal, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
+                    fail_if_empty=fail_if_empty, unrecognised=unrecognised)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

@@ -44,8 +44,9 @@ def redrive(
                                                 help="Pass each body through CMD; a failure leaves the letter where it is.")] = None,
     max_redrives: Annotated[int, typer.Option("--max-redrives", min=1, help="Leave letters that were put back this often already.")] = 3,
     park: Annotated[str | None, typer.Option("--park", metavar="ADDRESS", help="Put those there instead of leaving them.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only, with exit code 8 where there is something to do.")] = False,
+    dry_run: letters.DryRunOption = False,
     yes: letters.YesOption = False,
+    fail_if_empty: shared.FailIfEmptyOption = False,
     journal: letters.JournalOption = None,
     delivery_timeout: shared.DeliveryTimeoutOption = "30s",
     output: shared.TableOption = "auto",
@@ -62,9 +63,12 @@ def redrive(
     from brokercli.commands.dlq_session import letter_filter_of
     from brokercli.operations.publishing import Rate
     from brokercli.operations.through import Through
+    from brokercli.settings.child_environment import environment_for_children
 
     run = RepairRun(
         context, "redrive", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, park=park,
-        max_redrives=max_redrives, limit=limit, rate=Rate(shared.parse_rate(rate)), through=None if through is None else Through(through), journal=journal,
-        delivery_timeout=shared.parse_seconds(delivery_timeout) or 0.0, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout)
+        max_redrives=max_redrives, limit=limit, rate=Rate(shared.parse_rate(rate)), journal=journal,
+        through=None if through is None else Through(through, environment=environment_for_children()),
+        delivery_timeout=shared.parse_seconds(delivery_timeout) or 0.0, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
+        fail_if_empty=fail_if_empty)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

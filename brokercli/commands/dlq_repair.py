@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import typer
 
 from brokercli.backends.dead_letters import Repair, RepairPolicy, State
-from brokercli.commands.dlq_destination import Elsewhere, is_elsewhere, settle_elsewhere
+from brokercli.commands.dlq_destination import Elsewhere, is_elsewhere, resolve_here, settle_elsewhere
 from brokercli.commands.dlq_end import End, say_problems
 from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
 from brokercli.commands.session import Session, streams_of
-from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import UsageProblem
 from brokercli.model.exit_code import ExitCode
@@ -54,13 +54,16 @@ class RepairRun:
     output: str = "auto"
     quiet: bool = False
     report: str | None = None
+    fail_if_empty: bool = False
+    unrecognised: bool = False
     connect_timeout: float | None = None
 
     def run(self, *, yes: bool, dry_run: bool) -> int:
         """Plan, ask, do; return the exit code."""
         streams = streams_of(self.context)
         with Interrupt(streams) as interrupt, open_letters(streams, self.source, self.context_name, connect_timeout=self.connect_timeout) as session:
-            self._check_allowed(session, yes)
+            if yes and not dry_run:
+                self._check_allowed(session)
             session.require(Capability.REDRIVE)
             with self._elsewhere(session) as elsewhere:
                 rules = self._rules(session, elsewhere)
@@ -69,61 +72,75 @@ class RepairRun:
                     planned = self._plan(streams, session, rules, interrupt)
                     if interrupt.requested:
                         return interrupt.exit_code
-                    if not planned.destinations:
-                        return int(ExitCode.DONE)
-                    if dry_run or not (streams.can_ask() and confirm(streams, f"{self.verb} {sum(planned.destinations.values()):,} letters?", yes=False)):
-                        streams.say(f"nothing was changed; --yes {self.verb}s them")
+                    count = planned.destinations.total()
+                    if not count:
+                        return self._nothing()
+                    if dry_run or session.context.readonly or not streams.can_ask():
+                        streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else f'--yes {self.verb}s them'}")
+                        return int(ExitCode.CHANGES_PENDING)
+                    self._check_allowed(session)
+                    if not confirm(streams, f"{self.verb} {count:,} letter{'s' if count > 1 else ''}?", yes=False):
+                        streams.say("nothing was changed")
                         return int(ExitCode.CHANGES_PENDING)
                 return self._do(streams, session, rules, elsewhere, interrupt)
 
-    def _check_allowed(self, session: Session, yes: bool) -> None:
-        if session.context.readonly:
-            raise UsageProblem(f"The context {session.context.name} is read-only: nothing is changed there.")
-        if session.context.protected and yes and not session.context.said:
-            raise UsageProblem(f"The context {session.context.name} is protected: name it to change anything there.", hint=f"--context {session.context.name}")
+    def _nothing(self) -> int:
+        return int(ExitCode.NOTHING_MATCHED if self.fail_if_empty else ExitCode.DONE)
+
+    def _check_allowed(self, session: Session) -> None:
+        context = session.context
+        if context.readonly:
+            raise UsageProblem(f"The context {context.name} is read-only: nothing is changed there.", hint="without --yes it shows the plan")
+        if context.protected and not context.said:
+            raise UsageProblem(f"The context {context.name} is protected: name it to change anything there.", hint=f"--context {context.name}")
 
     @contextmanager
     def _elsewhere(self, session: Session) -> Iterator[Elsewhere | None]:
-        if self.to is None or not is_elsewhere(self.to):
+        if self.to is None or self.verb != "redrive" or not is_elsewhere(session, self.to, self.context_name):
             yield None
             return
-        if self.verb != "redrive":
-            raise UsageProblem(f"dlq {self.verb} stays on one broker.", hint="dlq redrive --to @CONTEXT/ADDRESS goes to another")
         with Elsewhere.open(self.to, self.context_name, self.delivery_timeout, self.connect_timeout) as elsewhere:
             yield elsewhere
 
     def _rules(self, session: Session, elsewhere: Elsewhere | None) -> Rules:
-        to = None if self.to is None else elsewhere.address if elsewhere is not None else session.backend.resolve(parse_address(self.to), "publish")
         if self.verb == "drop":
-            return Drop()
+            return Drop(self.unrecognised)
+        here = partial(resolve_here, session, context_name=self.context_name)
+        to = None if self.to is None else elsewhere.address if elsewhere is not None else here("--to", self.to)
         if self.verb == "park" and to is not None:
-            return Park(to)
-        park: Address | None = None if self.park is None else session.backend.resolve(parse_address(self.park), "publish")
-        return Redrive(to, self.max_redrives, park, session.address)
+            return Park(to, self.unrecognised)
+        return Redrive(to, self.max_redrives, None if self.park is None else here("--park", self.park), None if elsewhere else session.address)
 
     def _plan(self, streams: Streams, session: Session, rules: Rules, interrupt: Interrupt) -> Plan:
         with session.backend.look_letters(session.address) as reader, Progress(streams, "read", reader.expected) as progress:
             counted = plan(reader, recogniser_of(session), rules, self.letter_filter, limit=self.limit, stopping=lambda: interrupt.requested,
                            on_progress=progress.advance)
-        print_plan(streams, self.verb, str(session.address), counted, self.output)
+            notes = list(reader.notes)
+        for note in notes if not self.quiet else ():
+            streams.say(note)
+        if not interrupt.requested:
+            print_plan(streams, self.verb, str(session.address), counted, self.output)
         return counted
 
     def _do(self, streams: Streams, session: Session, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
         began = time.monotonic()
         policy = RepairPolicy(self.delivery_timeout)
         with session.backend.repair(session.address, policy) as repair, LetterFile(journal_path(self.verb, session.address, self.journal)) as kept:
-            for note in (repair.guarantee if elsewhere is None else elsewhere.guarantee, *repair.notes):
-                if not self.quiet:
-                    streams.say(note)
             with Progress(streams, DONE[self.verb], repair.expected) as progress:
+                def begin() -> None:
+                    for note in (repair.guarantee if elsewhere is None else elsewhere.guarantee, *repair.notes) if not self.quiet else ():
+                        progress.note(note)
+
                 run = Redriving(repair, recogniser_of(session), rules, self.letter_filter, kept, self.through, self.rate, self.limit,
-                                stopping=lambda: interrupt.requested, on_receipts=lambda receipts: say_problems(progress, receipts))
+                                stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=lambda receipts: say_problems(progress, receipts))
                 try:
                     outcome = run.run(self._settle(repair, elsewhere))
                 except StopNow:
                     outcome = run.abandon()
             journal = kept.path if kept.count else None
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
+        if code == ExitCode.DONE and not run.plan.destinations:
+            code = self._nothing()
         End(streams, DONE[self.verb], str(session.address), run.plan, outcome, code, time.monotonic() - began, journal).say(self.quiet, self.report)
         return code
 

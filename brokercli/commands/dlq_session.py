@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair
+from brokercli.backends.dead_letters import DeadLetterSource
 from brokercli.commands.listing import parse_pattern
 from brokercli.commands.session import Session, open_address, open_broker
 from brokercli.dialects.facts import Facts
@@ -54,10 +54,10 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, *
         yield Session(broker.backend, broker.backend.resolve(found[0].address, "look"), broker.context, broker.descriptor)
 
 
-def recogniser_of(session: Session, letters: LetterReader | Repair, *, fetch_originals: bool = True) -> Recogniser:
+def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recogniser:
     """Return what reads the letters of an open destination."""
     facts = Facts(wait_queues=session.backend.wait_queues(), dead_letter_destinations=frozenset({session.address.name}))
-    return Recogniser(session.backend, facts=facts, fetch_originals=fetch_originals, in_place=letters.in_place)
+    return Recogniser(session.backend, facts=facts, fetch_originals=fetch_originals)
 
 
 def letter_filter_of(reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None, grep: list[str] | None = None,

@@ -26,7 +26,8 @@ def read(reading: Reading) -> DeadLetter | None:
     if match is None and not reading.folded("x-original-topic"):
         return None
     letter = read_fields(reading, dialect.name, _FIELDS, Confidence.CERTAIN)
-    if not letter.homes and match is not None:
+    # an origin that was written and cannot be one is forged or damaged, and no reason to guess
+    if not letter.homes and match is not None and not reading.folded("x-original-topic"):
         home = reading.home(match[1], f"the name {shown(reading.lies_in)}", Confidence.LIKELY)
         letter.homes = (home,) if home is not None else ()
     letter.reason = letter.reason or "failed"

@@ -25,9 +25,6 @@ RETURNED_SHARE = 0.5
 RETURNED_LEAST = 20
 
 
-NOT_A_LETTER = "nothing in it says that it is a dead letter, or where it came from (--to says where it goes)"
-
-
 class LetterJournal(Protocol):
     """Where letters are written before anything is done to them; see `operations/letter_journal.py`."""
 
@@ -99,10 +96,22 @@ class Redrive:
             return Decision(letter, self.park, letter.record.message)
         home = self.to or (letter.home.address if letter.home else None)
         if home is None:
-            return Decision(letter, left=NOT_A_LETTER if letter.dialect == UNKNOWN else "nobody wrote down where it came from (--to says where it goes)")
+            return Decision(letter, left=_homeless(letter))
         if self.source is not None and home.name == self.source.name and home.kind in (self.source.kind, "queue", "stream"):
             return Decision(letter, left="its origin is where it lies now")
         return Decision(letter, home, stamp(to_message(letter), letter, at), original=letter.pointer)
+
+
+def _original(decision: Decision) -> Place | None:
+    letter = decision.letter
+    return letter.pointer if letter.fetched and decision.message is not letter.record.message else None
+
+
+def _homeless(letter: DeadLetter) -> str:
+    if any("as its origin; it cannot go there" in remark for remark in letter.remarks):
+        return "the origin it names is none it can go to (dlq show says why; --to says where it goes)"
+    why = "nothing in it says that it is a dead letter" if letter.dialect == UNKNOWN else "nobody wrote down where it came from"
+    return f"{why} (--to says where it goes)"
 
 
 def _doubt(letter: DeadLetter) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
@@ -16,13 +16,14 @@ from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.listing import list_names
 from brokercli.backends.rabbitmq.look import look_at_stream
-from brokercli.backends.rabbitmq.management import Management
+from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.outbox import Target
 from brokercli.backends.rabbitmq.peek import StreamLetterReader, open_queue_letters
 from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
 from brokercli.backends.rabbitmq.repair import open_repair
 from brokercli.backends.rabbitmq.survivable import Conditions, read_conditions
 from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
+from brokercli.backends.rabbitmq.topology import read_topology, wait_queues
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
@@ -181,6 +182,12 @@ class RabbitMQBackend(Backend):
         if not SUPPORT[row][Capability.REDRIVE]:
             raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")
         return open_repair(self._conditions(source), policy, self._lend, self._existing, user_of(self._connection))
+
+    def wait_queues(self) -> Mapping[str, str | None] | None:
+        try:
+            return wait_queues(read_topology(self._management))
+        except Away:
+            return None
 
     def _conditions(self, source: Address) -> Conditions:
         """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""

@@ -1,0 +1,258 @@
+"""`brokercli dlq`: the whole story on each broker, from the first look to an empty destination."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.commandline import CommandLine
+from tests.commands.conftest import STORED, Place, unmake
+from tests.commands.dead_letters import Graveyard, make_graveyard
+
+
+@pytest.fixture(params=[pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in STORED])
+def graveyard(request: pytest.FixtureRequest, cli: CommandLine, unique: Callable[[str], str]) -> Iterator[Graveyard]:
+    """A home and its empty DLQ, on each broker in turn."""
+    made = make_graveyard(cli, request.getfixturevalue(f"{request.param}_address").rstrip("/"), request.param, unique("dlq"))
+    yield made
+    unmake(made.home)
+    unmake(made.dlq)
+
+
+def test_ls_finds_the_destination_with_what_is_pending(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b")
+    ended = cli("dlq", "ls", graveyard.dlq.server + "/", "-o", "json")
+    assert ended.code == 0, ended.stderr
+    found = {row["dlq"]: row for row in map(orjson.loads, ended.lines)}
+    row = next(found[name] for name in found if name.partition(":")[2] == graveyard.address.rpartition(":")[2])
+    assert row["pending"] == 2
+
+
+def test_inspect_groups_by_why_and_where_and_changes_nothing(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b", reason="timeout")
+    graveyard.bury("c", reason="schema", **{"x_exception_class": "com.acme.BadSchema", "x_attempts": "5"})
+    for _ in range(2):
+        ended = cli("dlq", "inspect", graveyard.url, "-o", "json")
+        assert ended.code == 0, ended.stderr
+        groups = [orjson.loads(line) for line in ended.lines]
+        assert [(group["count"], group["reason"], group["exception"], group["attempts"]) for group in groups] == [
+            (2, "timeout", "", [3, 3]), (1, "schema", "com.acme.BadSchema", [5, 5])]
+        assert {group["origin"].partition(":")[2] for group in groups} == {graveyard.origin}
+        assert all(group["states"] == {"pending": group["count"]} for group in groups)
+        assert "side effects: " in ended.stderr
+    table = cli("dlq", "inspect", graveyard.url)
+    assert b"com.acme.BadSchema" in table.stdout
+    assert "3 letters" in table.stderr
+
+
+def test_show_tells_everything_about_one(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury('{"order":1}', reason="timeout", **{"x_exception_stacktrace": "at com.acme.Main"})
+    ended = cli("dlq", "show", "#1", graveyard.url)
+    assert ended.code == 0, ended.stderr
+    for part in (b"timeout", graveyard.origin.encode(), b'"order": 1', b"at com.acme.Main", b"pending"):
+        assert part in ended.stdout
+    told = orjson.loads(cli("dlq", "show", "#1", graveyard.url, "-o", "json").stdout)
+    assert told["facts"]["body"] == '{"order":1}'
+    missing = cli("dlq", "show", "#2", graveyard.url)
+    assert (missing.code, missing.stdout) == (1, b"")
+    assert "There is no letter #2" in missing.stderr
+
+
+def test_without_yes_the_plan_is_printed_and_nothing_changes(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b")
+    for options in ((), ("--dry-run",), ("--dry-run", "--yes")):
+        ended = cli("dlq", "redrive", graveyard.url, *options)
+        assert ended.code == 8, ended.stderr
+        assert graveyard.origin.encode() in ended.stdout
+        assert "nothing was changed; --yes redrives them" in ended.stderr
+        assert "x-original-topic (2)" in ended.stderr  # taken off
+    told = cli("dlq", "redrive", graveyard.url, "-o", "json")
+    assert told.code == 8
+    plan = orjson.loads(told.stdout)
+    assert (plan["verb"], plan["letters"], list(plan["destinations"].values()), plan["left"]) == ("redrive", 2, [2], {})
+    assert graveyard.pending == 2
+    assert graveyard.at_home() == []
+
+
+def test_redriven_letters_lie_at_home_as_they_were_less_what_their_death_added(cli: CommandLine, graveyard: Graveyard, tmp_path: Path) -> None:
+    graveyard.bury("a", "b\xff\t", "")
+    report = tmp_path / "report.json"
+    ended = cli("dlq", "redrive", graveyard.url, "--yes", "--report", str(report))
+    assert ended.code == 0, ended.stderr
+    assert ended.stdout == b""
+    assert "redriven: read 3, confirmed 3, refused 0, unknown 0, skipped 0" in ended.stderr
+    assert len([line for line in ended.stderr.splitlines() if line.startswith(("exactly once", "at least once"))]) == 1  # before it starts
+    told = json.loads(report.read_text())
+    assert (told["read"], told["confirmed"], told["exit_code"]) == (3, 3, 0)
+    assert graveyard.pending == 0
+    kept = [orjson.loads(line) for line in Path(told["journal"]).read_bytes().splitlines()]
+    assert [envelope["body"] for envelope in kept] == ["a", "b\xff\t", ""]
+    if graveyard.home.broker != "rabbitmq":
+        envelopes = [orjson.loads(line) for line in cli("replay", graveyard.home.url, "-o", "json").lines]
+        names = {header["name"] for envelope in envelopes for header in envelope["headers"]} - {"Nats-Msg-Id"}
+        assert names == {"x-tenant", "x-brokercli-redriven-from", "x-brokercli-redriven-at", "x-brokercli-redriven-count"}
+    assert graveyard.at_home() == [b"a", "b\xff\t".encode(), b""]
+
+
+def test_a_second_run_finds_nothing_and_says_so_shortly(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a")
+    assert cli("dlq", "redrive", graveyard.url, "--yes").code == 0
+    again = cli("dlq", "redrive", graveyard.url, "--yes")
+    assert again.code == 0, again.stderr
+    assert "no pending letter in" in again.stderr
+    assert "read 0, confirmed 0" in again.stderr
+    assert " once" not in again.stderr  # no guarantee where there is nothing to promise
+    assert cli("dlq", "redrive", graveyard.url, "--yes", "--fail-if-empty").code == 9
+    assert cli("dlq", "redrive", graveyard.url, "--fail-if-empty").code == 9
+    assert graveyard.at_home() == [b"a"]
+
+
+def test_dropped_letters_are_gone_from_the_pending_and_kept_in_the_journal(cli: CommandLine, graveyard: Graveyard, tmp_path: Path) -> None:
+    graveyard.bury("keep", reason="timeout")
+    graveyard.bury("a", "b", reason="schema")
+    assert cli("dlq", "drop", graveyard.url, "--reason", "schema").code == 8
+    assert graveyard.pending == 3
+    kept = tmp_path / "kept.ndjson"
+    ended = cli("dlq", "drop", graveyard.url, "--reason", "schema", "--yes", "--journal", str(kept))
+    assert ended.code == 0, ended.stderr
+    assert "dropped: read 2, confirmed 2" in ended.stderr
+    assert graveyard.pending == 1
+    assert [orjson.loads(line)["body"] for line in kept.read_bytes().splitlines()] == ["a", "b"]
+    assert graveyard.at_home() == []
+    again = cli("dlq", "drop", graveyard.url, "--yes", "--journal", str(kept))
+    assert (again.code, graveyard.pending) == (10, 1)
+    assert str(kept) in again.stderr
+
+
+def test_parked_letters_keep_everything_they_carry(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b")
+    assert cli("dlq", "park", graveyard.url).code == 2
+    assert cli("dlq", "park", graveyard.url, "--to", graveyard.home.url).code == 8
+    ended = cli("dlq", "park", graveyard.url, "--to", graveyard.home.url, "--yes")
+    assert ended.code == 0, ended.stderr
+    assert "parked: read 2, confirmed 2" in ended.stderr
+    assert graveyard.pending == 0
+    if graveyard.home.broker != "rabbitmq":
+        envelopes = [orjson.loads(line) for line in cli("replay", graveyard.home.url, "-o", "json").lines]
+        assert all({"x-original-topic", "x-attempts", "x-tenant"} <= {header["name"] for header in envelope["headers"]} for envelope in envelopes)
+    assert graveyard.at_home() == [b"a", b"b"]
+
+
+def test_exported_letters_can_be_published_back(cli: CommandLine, graveyard: Graveyard, tmp_path: Path) -> None:
+    graveyard.bury("a", "b")
+    file = tmp_path / "letters.ndjson"
+    ended = cli("dlq", "export", str(file), graveyard.url)
+    assert ended.code == 0, ended.stderr
+    assert "2 letters" in ended.stderr
+    assert graveyard.pending == 2
+    assert cli("dlq", "export", str(file), graveyard.url).code == 10
+    assert cli("dlq", "drop", graveyard.url, "--yes").code == 0
+    assert graveyard.pending == 0
+    back = cli("publish", graveyard.dlq.url, "--input", "json", "-f", str(file))
+    assert back.code == 0, back.stderr
+    assert graveyard.pending == 2
+    assert cli("dlq", "redrive", graveyard.url, "--yes").code == 0
+    assert graveyard.at_home() == [b"a", b"b"]
+
+
+def test_what_nobody_says_the_origin_of_is_left_and_said(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a")
+    graveyard.bury("homeless", origin="", **{"x_original_topic": "", "x_attempts": "", "x_dlq_reason": "", "x_error_message": "boom"})
+    ended = cli("dlq", "redrive", graveyard.url, "--yes")
+    assert ended.code == 0, ended.stderr
+    assert "read 2, confirmed 1, refused 0, unknown 0, skipped 1" in ended.stderr
+    assert "left: 1 nobody wrote down where it came from (--to says where it goes)" in ended.stderr
+    assert graveyard.pending == 1
+    only = cli("dlq", "redrive", graveyard.url)
+    assert only.code == 0
+    assert "nothing to redrive" in only.stderr
+    assert cli("dlq", "redrive", graveyard.url, "--to", graveyard.home.url, "--yes").code == 0
+    assert graveyard.pending == 0
+    assert graveyard.at_home() == [b"a", b"homeless"]
+
+
+def test_records_that_do_not_say_that_they_died_stay_unless_they_are_meant(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("work", **{"x_original_topic": "", "x_attempts": "", "x_dlq_reason": ""})
+    for verb in ("redrive", "drop"):
+        ended = cli("dlq", verb, graveyard.url, "--yes")
+        assert ended.code == 0, ended.stderr
+        assert "left: 1 nothing in it says that it is a dead letter" in ended.stderr
+        assert cli("dlq", verb, graveyard.url, "--yes", "--fail-if-empty").code == 9
+    assert graveyard.pending == 1
+    assert cli("dlq", "drop", graveyard.url, "--unrecognised", "--yes").code == 0
+    assert graveyard.pending == 0
+
+
+def test_forged_letters_are_left_and_nothing_is_lost(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("absurd", **{"x_attempts": "1" + "0" * 30, "x_brokercli_redriven_count": "1" + "0" * 30})
+    graveyard.bury("itself", **{"x_original_topic": graveyard.dlq.name})
+    graveyard.bury("control", **{"x_original_topic": "a\x1b[31mb"})
+    inspected = cli("dlq", "inspect", graveyard.url)
+    assert inspected.code == 0, inspected.stderr
+    assert b"\x1b" not in inspected.stdout + inspected.stderr.encode()
+    assert b"\x1b" not in cli("dlq", "show", "#3", graveyard.url).stdout
+    ended = cli("dlq", "redrive", graveyard.url, "--yes")
+    assert ended.code == 0, ended.stderr
+    assert "read 3, confirmed 0, refused 0, unknown 0, skipped 3" in ended.stderr
+    assert "left: 2 the origin it names is none it can go to" in ended.stderr
+    assert "its counter of redrives cannot be believed" in ended.stderr
+    assert graveyard.pending == 3
+    assert graveyard.at_home() == []
+
+
+def test_a_letter_put_back_too_often_is_left_or_parked(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("again", **{"x_brokercli_redriven_count": "3"})
+    left = cli("dlq", "redrive", graveyard.url, "--yes")
+    assert left.code == 0
+    assert "left: 1 put back 3 times already (--max-redrives)" in left.stderr
+    assert cli("dlq", "redrive", graveyard.url, "--yes", "--max-redrives", "4").code == 0
+    assert graveyard.at_home() == [b"again"]
+    graveyard.bury("again", **{"x_brokercli_redriven_count": "4"})
+    parked = cli("dlq", "redrive", graveyard.url, "--yes", "--park", graveyard.home.url)
+    assert parked.code == 0, parked.stderr
+    assert graveyard.pending == 0
+
+
+def test_a_program_that_fails_leaves_the_letter(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("good", "bad", "fine")
+    ended = cli("dlq", "redrive", graveyard.url, "--yes", "--through", "sh -c 'read line; [ $line != bad ] && printf mended-%s $line'")
+    assert ended.code == 0, ended.stderr
+    assert "read 3, confirmed 2, refused 0, unknown 0, skipped 1" in ended.stderr
+    assert "left: 1 --through: sh exited with 1" in ended.stderr
+    assert graveyard.pending == 1
+    assert graveyard.at_home() == [b"mended-good", b"mended-fine"]
+
+
+@pytest.mark.kafka
+@pytest.mark.nats
+def test_letters_go_to_another_broker_and_count_as_handled_here(cli: CommandLine, graveyard: Graveyard, make_place: Callable[..., Place]) -> None:
+    graveyard.bury("a", "b")
+    target = make_place("nats" if graveyard.home.broker == "kafka" else "kafka")
+    assert cli("dlq", "redrive", graveyard.url, "--to", target.url).code == 8
+    ended = cli("dlq", "redrive", graveyard.url, "--to", target.url, "--yes")
+    assert ended.code == 0, ended.stderr
+    assert "at least once" in ended.stderr
+    assert "read 2, confirmed 2" in ended.stderr
+    assert graveyard.pending == 0
+    assert cli("replay", target.url).lines == [b"a", b"b"]
+
+
+def test_a_destination_that_does_not_exist_is_said(cli: CommandLine, graveyard: Graveyard) -> None:
+    for command in (("inspect",), ("redrive", "--yes"), ("drop", "--yes")):
+        ended = cli("dlq", *command, f"{graveyard.url}-missing")
+        assert ended.code == 1, ended.stderr
+        assert "missing" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_the_destination_itself_is_no_place_to_put_letters(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a")
+    for command in (("redrive", "--to", graveyard.url, "--yes"), ("park", "--to", graveyard.url, "--yes")):
+        ended = cli("dlq", command[0], graveyard.url, *command[1:])
+        assert ended.code == 2, ended.stderr
+        assert "where the letters lie now" in ended.stderr
+    assert graveyard.pending == 1

@@ -1,0 +1,152 @@
+"""`brokercli dlq` on letters that the brokers make themselves: dead-lettered queues, given-up deliveries, recorded advisories."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+
+import nats
+import orjson
+import pika
+import pytest
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy
+
+from tests.commandline import CommandLine
+from tests.commands.conftest import Place
+from tests.commands.dead_letters import drain
+
+
+@pytest.fixture
+def rejected(rabbitmq_address: str, unique: Callable[[str], str]) -> Iterator[tuple[Place, Place]]:
+    """A queue whose two messages were rejected, and the queue they were dead-lettered to."""
+    name, server = unique("native"), rabbitmq_address.rstrip("/")
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq_address)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(f"{name}.dlq", durable=True)
+        channel.queue_declare(name, durable=True, arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"{name}.dlq"})
+        for body in (b"a", b"b"):
+            channel.basic_publish("", name, body, pika.BasicProperties(message_id=body.decode(), headers={"x-tenant": "shop"}))
+        for _ in range(2):
+            method = None
+            while method is None:
+                method, _, _ = channel.basic_get(name)
+            channel.basic_reject(method.delivery_tag, requeue=False)
+        while channel.queue_declare(f"{name}.dlq", passive=True).method.message_count < 2:
+            connection.process_data_events(0.01)
+        yield Place("rabbitmq", f"{server}/queue:{name}", name, server), Place("rabbitmq", f"{server}/queue:{name}.dlq", f"{name}.dlq", server)
+        channel.queue_delete(name)
+        channel.queue_delete(f"{name}.dlq")
+
+
+def test_rejected_messages_go_back_to_the_queue_that_rejected_them(cli: CommandLine, rejected: tuple[Place, Place]) -> None:
+    home, dlq = rejected
+    (group,) = [orjson.loads(line) for line in cli("dlq", "inspect", dlq.url, "-o", "json").lines]
+    assert (group["count"], group["reason"], group["origin"]) == (2, "rejected", f"queue:{home.name}")
+    ended = cli("dlq", "redrive", dlq.url, "--yes")
+    assert ended.code == 0, ended.stderr
+    assert "redriven: read 2, confirmed 2" in ended.stderr
+    assert drain(dlq) == []
+    assert drain(home) == [b"a", b"b"]
+
+
+def test_letters_of_a_queue_are_named_by_their_message_ids(cli: CommandLine, rejected: tuple[Place, Place]) -> None:
+    home, dlq = rejected
+    (cli.home / "ids").write_text("b\n")
+    ended = cli("dlq", "redrive", dlq.url, "--ids", "ids", "--yes")
+    assert ended.code == 0, ended.stderr
+    assert drain(home) == [b"b"]
+    assert drain(dlq) == [b"a"]
+
+
+class Worker:
+    """A consumer that gives everything up, and can be mended."""
+
+    def __init__(self, server: str, name: str) -> None:
+        self.server = server
+        self.name = name
+
+    async def fail(self, client: Client, count: int) -> None:
+        """Take `count` messages and refuse each as often as it comes."""
+        stream = client.jetstream()
+        subscription = await stream.pull_subscribe_bind("worker", self.name)
+        for _ in range(count):
+            (message,) = await subscription.fetch(1, timeout=10)
+            await message.nak()
+        with contextlib.suppress(nats.errors.TimeoutError):
+            await subscription.fetch(1, timeout=0.2)
+
+    async def take(self, count: int) -> list[bytes]:
+        """Take and acknowledge."""
+        client = await nats.connect(self.server)
+        subscription = await client.jetstream().pull_subscribe_bind("worker", self.name)
+        found = []
+        for _ in range(count):
+            (message,) = await subscription.fetch(1, timeout=10)
+            found.append(message.data)
+            await message.ack_sync()
+        await client.close()
+        return found
+
+
+@pytest.fixture
+def worker(nats_address: str, unique: Callable[[str], str]) -> Iterator[Worker]:
+    """A work-queue stream, two of whose messages a consumer has given up, with nobody who wrote that down."""
+    worker = Worker(nats_address, unique("native"))
+
+    async def prepare() -> None:
+        client = await nats.connect(nats_address)
+        stream = client.jetstream()
+        await stream.add_stream(name=worker.name, subjects=[f"{worker.name}.>"], retention=RetentionPolicy.WORK_QUEUE)
+        await stream.add_consumer(worker.name, ConsumerConfig(durable_name="worker", max_deliver=1, ack_wait=30, ack_policy=AckPolicy.EXPLICIT))
+        for body in (b"a", b"b"):
+            await stream.publish(f"{worker.name}.created", body)
+        await worker.fail(client, 2)
+        await client.close()
+
+    async def remove() -> None:
+        client = await nats.connect(nats_address)
+        for name in (worker.name, f"{worker.name}_DLQ"):
+            with contextlib.suppress(nats.js.errors.NotFoundError):
+                await client.jetstream().delete_stream(name)
+        await client.close()
+
+    asyncio.run(prepare())
+    yield worker
+    asyncio.run(remove())
+
+
+def test_messages_that_were_given_up_without_a_record_are_found_and_delivered_again(cli: CommandLine, worker: Worker) -> None:
+    url = f"{worker.server}/stream:{worker.name}"
+    (group,) = [orjson.loads(line) for line in cli("dlq", "inspect", url, "-o", "json").lines]
+    assert (group["count"], group["dialect"], group["origin"]) == (2, "jetstream without record", f"subject:{worker.name}.created")
+    ended = cli("dlq", "redrive", url, "--yes")
+    assert ended.code == 0, ended.stderr
+    assert "redriven: read 2, confirmed 2" in ended.stderr
+    assert asyncio.run(worker.take(2)) == [b"a", b"b"]
+    assert "read 0" in cli("dlq", "redrive", url, "--yes").stderr
+
+
+def test_captured_advisories_lead_to_the_messages_they_are_about(cli: CommandLine, worker: Worker) -> None:
+    assert cli("dlq", "redrive", f"{worker.server}/stream:{worker.name}", "--yes").code == 0
+    source = f"{worker.server}/stream:{worker.name}"
+    assert cli("dlq", "capture", source).code == 8
+    declared = cli("dlq", "capture", source, "--yes")
+    assert declared.code == 0, declared.stderr
+    assert cli("dlq", "capture", source).code == 0  # it is there already
+
+    async def fail_again() -> None:
+        client = await nats.connect(worker.server)
+        await worker.fail(client, 2)
+        await client.close()
+
+    asyncio.run(fail_again())
+    dlq = f"{worker.server}/stream:{worker.name}_DLQ"
+    (group,) = [orjson.loads(line) for line in cli("dlq", "inspect", dlq, "-o", "json").lines]
+    assert (group["count"], group["origin"]) == (2, f"subject:{worker.name}.created")
+    assert b"a" in cli("dlq", "show", "#1", dlq).stdout
+    ended = cli("dlq", "redrive", dlq, "--yes")
+    assert ended.code == 0, ended.stderr
+    assert asyncio.run(worker.take(2)) == [b"a", b"b"]
+    assert "read 0" in cli("dlq", "redrive", dlq, "--yes").stderr
