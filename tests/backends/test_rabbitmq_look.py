@@ -126,11 +126,16 @@ def test_records_that_are_deleted_before_they_were_read_do_not_keep_a_look_waiti
         assert reader.bounds is not None
         end = int(str(reader.bounds.end))
         with backend.publisher(Address(stream, "stream"), PublishPolicy()) as publisher:
-            # several times what the stream keeps
-            assert publish(publisher, [Message(b"later" + b"x" * 1000)] * 1500).confirmed == 1500
+            def all_deleted() -> bool:
+                assert publish(publisher, [Message(b"later" + b"x" * 1000)] * 300).confirmed == 300
+                with backend.look(Address(stream, "stream"), Span(Start(), End())) as now:
+                    return now.bounds is not None and int(str(now.bounds.start)) >= end
+
+            wait_until(all_deleted, PATIENCE, "the deletion of what is to be read")
         records = records_of(reader)
         assert reader.finished
-    assert 0 < len(records) < end - first
+    # the broker may have the file open still, and send what is in it
+    assert 0 < len(records) <= end - first
     assert all(first <= int(record.position) < end for record in records)
 
 
