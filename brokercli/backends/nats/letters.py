@@ -73,7 +73,8 @@ async def find_letters(jetstream: JetStream, stream: str) -> Letters:
 
 async def _without_record(jetstream: JetStream, stream: str) -> Letters:
     consumers = await ask_consumers(jetstream, stream)
-    await asyncio.sleep(SETTLING_SECONDS)
+    if any(consumer.just_acknowledged for consumer in consumers.all):
+        await asyncio.sleep(SETTLING_SECONDS)
     notes = ["nobody recorded these deaths: shown is what was delivered, is no longer pending, and is still stored"]
     if consumers.in_progress:
         names = ", ".join(f"{consumer.name} ({consumer.in_progress:,})" for consumer in consumers.all if consumer.in_progress)

@@ -17,8 +17,10 @@ from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.listing import subject_counts
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import covers
+from brokercli.model.position import parse_time
 
 SUBJECTS_COUNTED = 100_000
+JUST_NOW = 1_000_000_000
 
 
 class Standing(Enum):
@@ -44,6 +46,8 @@ class Consumer:
     in_progress: int
     waiting: int
     max_deliver: int
+    just_acknowledged: bool
+    """Whether it took an acknowledgement a moment ago, whose message the stream may not have removed yet."""
 
     def wants(self, subject: str) -> bool:
         """Whether messages on that subject are for it."""
@@ -61,7 +65,12 @@ def consumer_of(info: Json) -> Consumer:
     config = info["config"]
     filters = tuple(config.get("filter_subjects") or ()) or ((config["filter_subject"],) if config.get("filter_subject") else ())
     return Consumer(str(info["name"]), filters, int(info["delivered"]["stream_seq"]), int(info["ack_floor"]["stream_seq"]),
-                    int(info["num_ack_pending"]), int(info["num_pending"]), int(config.get("max_deliver", -1)))
+                    int(info["num_ack_pending"]), int(info["num_pending"]), int(config.get("max_deliver", -1)), _just_acknowledged(info))
+
+
+def _just_acknowledged(info: Json) -> bool:
+    last, now = info["ack_floor"].get("last_active"), info.get("ts")
+    return last is not None and (now is None or parse_time(str(now)) - parse_time(str(last)) < JUST_NOW)
 
 
 @dataclass(frozen=True, slots=True)

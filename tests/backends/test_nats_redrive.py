@@ -1,0 +1,233 @@
+"""JetStream's dead letters put back: as they were, where they came from, once, and taken out only then."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from brokercli.backends.dead_letters import Move, RepairPolicy
+from brokercli.dialects import recognise
+from brokercli.model.errors import Failed
+from brokercli.model.message import Message
+from tests.backends.nats_letters import (
+    KEPT_WHILE_WANTED,
+    LETTER,
+    RETENTIONS,
+    capture,
+    dlq_of,
+    failing,
+    fill_dlq,
+    in_stream,
+    letters_of,
+    numbers,
+    read_all,
+    redrive,
+    source_of,
+    wait_for,
+)
+from tests.backends.nats_streams import Streams, stream, subject
+from tests.backends.nats_workers import ACK, TERM, fail, work
+
+
+def test_a_letter_goes_home_as_it_was_without_instructions_to_the_server(streams: Streams) -> None:
+    home = streams.make(allow_rollup_hdrs=True)
+    low = home.lower()
+    name = dlq_of(streams, home, allow_rollup_hdrs=True)
+    streams.fill(f"{low}.a", numbers(3))
+    block = (LETTER % f"{low}.a".encode()).replace(b"Nats-Expected-Last-Sequence: 77\r\n", b"").replace(b"Nats-Rollup: all\r\n", b"Nats-Rollup: sub\r\n")
+    streams.fill(f"dlq.{low}.a", [b"\x00\xff letter"], block)
+    outcome, receipts = redrive(streams.backend(), name)
+    assert (outcome.account.read, receipts.confirmed, receipts.duplicates) == (1, 1, 0)
+    stored = streams.stored(home)
+    assert [body for _, _, body in stored] == [*numbers(3), b"\x00\xff letter"]
+    put_subject, put_block, _ = stored[-1]
+    assert put_subject == f"{low}.a"
+    assert b"\r\ntag: a\r\ntag:  b\r\nbinary: \xff\xfe\r\nx-brokercli-redriven-from:" in put_block
+    assert b"Nats-Rollup" not in put_block
+    assert put_block.count(b"Nats-Msg-Id: ") == 1
+    assert f"Nats-Msg-Id: brokercli:{name}:".encode() in put_block
+    assert streams.stored(name) == []
+
+
+def test_an_unread_instruction_is_withheld_whoever_gives_the_message(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 1)
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        record = read_all(repair)[0]
+        message = Message(b"x", headers=(("Nats-Batch-Id", b"1"), ("nats-ttl", b"1s"), ("Nats-Schedule", b"@at x"), ("Nats-Original-Subject", b"kept")),
+                          id="old", origin="nats")
+        assert repair.settle([Move(record, message, subject(f"{home.lower()}.a"))]).confirmed == 1
+    block = streams.stored(home)[0][1]
+    assert b"Nats-Original-Subject: kept" in block
+    assert block.count(b"\r\n") == 4
+    assert b"brokercli:" in block
+
+
+@pytest.mark.parametrize("retention", RETENTIONS)
+def test_recorded_deaths_are_put_back_and_their_records_taken_out(streams: Streams, nats_address: str, retention: str) -> None:
+    name = failing(streams, nats_address, retention, captured=True)
+    backend = streams.backend()
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 10)
+    found = source_of(backend, f"{name}_DLQ")
+    assert found is not None
+    assert (found.pending, found.feeds) == (10, (f"stream:{name}",))
+    assert source_of(backend, name) is None, "letters that are recorded are not shown a second time"
+    outcome, _ = redrive(backend, f"{name}_DLQ")
+    assert (outcome.account.read, outcome.account.confirmed) == (10, 10)
+    assert streams.state(f"{name}_DLQ")["messages"] == 0
+    # an original is never deleted from a limits stream, and is dead storage elsewhere
+    assert in_stream(streams, name) == (numbers(20)[:10] * 2 if retention == "limits" else numbers(10))
+    assert sorted(work(nats_address, name, "worker", lambda body: ACK)) == numbers(10)
+    assert source_of(backend, name) is None
+
+
+@pytest.mark.parametrize("retention", KEPT_WHILE_WANTED)
+def test_letters_without_a_record_are_put_back_and_the_dead_ones_taken_out(streams: Streams, nats_address: str, retention: str) -> None:
+    name = failing(streams, nats_address, retention, 50)
+    backend = streams.backend()
+    outcome, _ = redrive(backend, name)
+    assert (outcome.account.read, outcome.account.confirmed) == (50, 50)
+    assert in_stream(streams, name) == numbers(50)
+    assert streams.state(name)["first_seq"] == 51
+    assert work(nats_address, name, "worker", lambda body: ACK) == numbers(50)
+    assert streams.state(name)["messages"] == 0
+    assert redrive(backend, name)[0].account.read == 0
+
+
+def test_the_record_of_a_terminated_message_says_why(streams: Streams, nats_address: str) -> None:
+    name = streams.make()
+    streams.worker(name)
+    capture(streams, name)
+    streams.fill(f"{name.lower()}.a", numbers(2))
+    work(nats_address, name, "worker", lambda body: TERM)
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 2)
+    backend = streams.backend()
+    letter = recognise(letters_of(backend, f"{name}_DLQ")[0])
+    assert (letter.reason, letter.exception_message, letter.pointer) == ("terminated", "because it is broken", {"stream": name, "sequence": 1})
+    assert redrive(backend, f"{name}_DLQ")[0].account.confirmed == 2
+    assert in_stream(streams, name) == [b"0", b"1", b"0", b"1"]
+
+
+def test_a_pointer_whose_original_is_gone_stays_and_is_counted(streams: Streams, nats_address: str) -> None:
+    name = streams.make("workqueue")
+    streams.worker(name)
+    capture(streams, name)
+    streams.fill(f"{name.lower()}.a", numbers(2))
+    work(nats_address, name, "worker", lambda body: TERM)
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 2)
+    outcome, _ = redrive(streams.backend(), f"{name}_DLQ")
+    assert (outcome.account.confirmed, outcome.account.skipped) == (0, 2)
+    assert streams.state(f"{name}_DLQ")["messages"] == 2
+
+
+def test_several_records_of_one_message_put_it_back_once(streams: Streams, nats_address: str) -> None:
+    name = failing(streams, nats_address, "limits", 3, captured=True)
+    low = f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{name}.worker"
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 3)
+    for _, _, advisory in streams.stored(f"{name}_DLQ"):
+        streams.fill(low, [advisory])
+    outcome, receipts = redrive(streams.backend(), f"{name}_DLQ")
+    assert (outcome.account.confirmed, receipts.duplicates) == (6, 3)
+    assert in_stream(streams, name) == numbers(3) * 2
+    assert streams.state(f"{name}_DLQ")["messages"] == 0
+
+
+def test_refused_once_is_not_dead(streams: Streams, nats_address: str) -> None:
+    name = streams.make()
+    low = f"$JS.EVENT.ADVISORY.CONSUMER.*.{name}.*"
+    records = streams.make(subjects=[low])
+    streams.worker(name, max_deliver=2)
+    streams.fill(f"{name.lower()}.a", numbers(4))
+    fail(nats_address, name, alive=lambda body: body in (b"0", b"1"))
+    wait_for(lambda: sum(b"max_deliver" in body for body in in_stream(streams, records)) == 2)
+    backend = streams.backend()
+    found = source_of(backend, records)
+    assert found is not None
+    assert found.pending == 2
+    outcome, _ = redrive(backend, records)
+    assert (outcome.account.read, outcome.account.confirmed) == (2, 2)
+    assert in_stream(streams, name) == [*numbers(4), b"2", b"3"]
+    assert not any(b"max_deliver" in body for body in in_stream(streams, records))
+    assert any(b".nak" in body for body in in_stream(streams, records))
+
+
+def test_a_death_that_a_forged_record_claims_does_not_delete_what_is_being_worked_on(streams: Streams) -> None:
+    name = streams.make("workqueue")
+    streams.worker(name, max_deliver=2)
+    capture(streams, name)
+    streams.fill(f"{name.lower()}.a", numbers(2))
+    forged = {"type": "io.nats.jetstream.advisory.v1.max_deliver", "stream": name, "consumer": "worker", "stream_seq": 1, "deliveries": 2}
+    streams.fill(f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{name}.worker", [json.dumps(forged).encode()])
+    outcome, receipts = redrive(streams.backend(), f"{name}_DLQ", to=subject(f"{name.lower()}.b"))
+    assert (outcome.account.confirmed, outcome.account.refused) == (0, 1)
+    assert "not dead any more" in receipts.problems[0].reason
+    assert in_stream(streams, name) == numbers(2)
+
+
+def test_an_original_that_another_consumer_still_wants_stays(streams: Streams, nats_address: str) -> None:
+    name = streams.make("interest")
+    streams.worker(name, "one", max_deliver=2)
+    streams.worker(name, "two")
+    capture(streams, name)
+    streams.fill(f"{name.lower()}.a", numbers(2))
+    fail(nats_address, name, "one")
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 2)
+    assert redrive(streams.backend(), f"{name}_DLQ")[0].account.confirmed == 2
+    assert work(nats_address, name, "two", lambda body: ACK) == numbers(2) * 2
+
+
+# what cannot go home stays
+
+
+def test_letters_whose_home_nobody_listens_on_are_refused_and_stay(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 3)
+    streams.fill(f"dlq.{home.lower()}.a", [b"lost"], b"NATS/1.0\r\nX-Original-Subject: nobody.%b\r\n\r\n" % home.encode())
+    outcome, receipts = redrive(streams.backend(), name)
+    assert (outcome.account.confirmed, outcome.account.refused) == (3, 1)
+    assert "no stream listens" in receipts.problems[0].reason
+    assert in_stream(streams, name) == [b"lost"]
+
+
+def test_a_home_that_would_confirm_and_drop_is_refused(streams: Streams) -> None:
+    home = streams.make("interest")
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 2)
+    outcome, receipts = redrive(streams.backend(), name)
+    assert (outcome.account.confirmed, outcome.account.refused) == (0, 2)
+    assert "would confirm it and drop it" in receipts.problems[0].reason
+    assert in_stream(streams, name) == numbers(2)
+
+
+def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 1, b"NATS/1.0\r\nX-Original-Subject: dlq.%b.other\r\n\r\n" % home.lower().encode())
+    outcome, receipts = redrive(streams.backend(), name)
+    assert (outcome.account.confirmed, outcome.account.refused) == (0, 1)
+    assert "where the letter lies now" in receipts.problems[0].reason
+    assert streams.state(name)["messages"] == 1
+
+
+def test_a_full_home_refuses_and_the_letters_stay(streams: Streams) -> None:
+    home = streams.make(max_msgs=2, discard="new")
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 5)
+    outcome, _ = redrive(streams.backend(), name)
+    assert (outcome.account.confirmed, outcome.account.refused) == (2, 3)
+    assert sorted(in_stream(streams, name) + in_stream(streams, home)) == numbers(5)
+
+
+@pytest.mark.parametrize("config", [{"deny_delete": True}, {"sealed": True}])
+def test_a_stream_that_lets_nothing_be_taken_out_is_refused_before_anything_is_sent(streams: Streams, config: dict[str, bool]) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 2)
+    before = streams.api(f"STREAM.INFO.{name}")["config"]
+    streams.api(f"STREAM.UPDATE.{name}", **(before | config))
+    with pytest.raises(Failed, match=r"deny_delete|sealed"):
+        streams.backend().repair(stream(name), RepairPolicy())
+    assert streams.state(home)["messages"] == 0

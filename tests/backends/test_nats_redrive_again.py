@@ -1,0 +1,145 @@
+"""Some of the letters, two runs at once, and runs that are killed: nothing is put back twice, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from brokercli.backends.dead_letters import Move, RepairPolicy, State
+from brokercli.model.receipt import Verdict
+from brokercli.operations.letters import LetterFilter
+from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, read_all, redrive, wait_for
+from tests.backends.nats_streams import Streams, stream, subject
+
+# what is chosen
+
+
+def test_some_letters_are_put_back_and_the_others_stay_where_they_are(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 200)
+    wanted = frozenset(str(number + 1) for number in range(200) if number % 7 == 3)
+    outcome, _ = redrive(streams.backend(), name, LetterFilter(ids=wanted))
+    assert outcome.account.confirmed == len(wanted)
+    assert in_stream(streams, home) == [b"%d" % number for number in range(200) if number % 7 == 3]
+    assert in_stream(streams, name) == [b"%d" % number for number in range(200) if number % 7 != 3]
+
+
+def test_those_put_back_first_are_purged_without_what_lies_between_or_behind_them(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 300)
+    with streams.backend().repair(stream(name), RepairPolicy(batch=100)) as repair:
+        batches = [read_all(repair, 100) for _ in range(3)]
+        left = batches[1][40]
+        for batch in batches:
+            moves = [Move(record, record.message, subject(f"{home.lower()}.a")) for record in batch if record is not left]
+            fill_dlq(streams, home, 1)
+            assert repair.settle(moves).confirmed == len(moves)
+        assert repair.finished
+    assert streams.state(home)["messages"] == 299
+    assert in_stream(streams, name) == [left.message.body, b"0", b"0", b"0"]
+
+
+def test_a_dropped_letter_is_gone_and_nothing_is_put_back(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 40)
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        records = read_all(repair)
+        assert repair.mark(records[:35], State.DROPPED).confirmed == 35
+    assert in_stream(streams, name) == numbers(40)[35:]
+    assert streams.state(home)["messages"] == 0
+
+
+def test_letters_that_came_since_are_counted(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 5)
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        assert repair.arrived() == 0
+        repair.mark(read_all(repair), State.DROPPED)
+        fill_dlq(streams, home, 3)
+        wait_for(lambda: repair.arrived() == 3)
+
+
+# twice
+
+
+def test_a_letter_that_was_put_back_before_is_only_taken_out(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 50)
+    first, second = streams.backend(), streams.backend()
+    with first.repair(stream(name), RepairPolicy()) as one, second.repair(stream(name), RepairPolicy()) as other:
+        read = [[Move(record, record.message, subject(f"{home.lower()}.a")) for record in read_all(repair)] for repair in (one, other)]
+        assert one.settle(read[0][:20]).duplicates == 0
+        receipts = other.settle(read[1])
+        assert (receipts.confirmed, receipts.duplicates, receipts.unknown) == (50, 20, 0)
+        receipts = one.settle(read[0][20:])
+        assert (receipts.confirmed, receipts.duplicates) == (30, 30)
+    assert in_stream(streams, home) == numbers(50)
+    assert streams.state(name)["messages"] == 0
+
+
+def test_a_stream_made_anew_does_not_pass_for_the_old_one(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 3)
+    backend = streams.backend()
+    redrive(backend, name)
+    config = streams.api(f"STREAM.INFO.{name}")["config"]
+    streams.api(f"STREAM.DELETE.{name}")
+    streams.api(f"STREAM.CREATE.{name}", **config)
+    fill_dlq(streams, home, 3)
+    outcome, receipts = redrive(backend, name)
+    assert (outcome.account.confirmed, receipts.duplicates) == (3, 0)
+    assert in_stream(streams, home) == numbers(3) * 2
+
+
+KILLED = """
+import os, signal, sys
+from brokercli.backends.dead_letters import Move, RepairPolicy
+from brokercli.backends.nats.backend import NatsBackend
+from brokercli.backends.nats.removing import Remover
+from brokercli.model.address import Address
+from brokercli.model.connection import Connection
+host, port, name, home = sys.argv[1:]
+Remover.remove = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+repair = NatsBackend(Connection("nats", ((host, int(port)),))).repair(Address(name, "stream"), RepairPolicy())
+records = []
+while not repair.finished:
+    batch = repair.read(5)
+    records += batch.records() if batch is not None else []
+repair.settle([Move(record, record.message, Address(home, "subject")) for record in records])
+"""
+
+
+def test_killed_between_confirmation_and_taking_out_the_next_run_puts_nothing_back_twice(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 100)
+    ended = subprocess.run([sys.executable, "-c", KILLED, streams.host, str(streams.port), name, f"{home.lower()}.a"], timeout=60, check=False,
+                           cwd=Path(__file__).resolve().parents[2], env=dict(os.environ))
+    assert ended.returncode == -signal.SIGKILL
+    assert (streams.state(home)["messages"], streams.state(name)["messages"]) == (100, 100)
+    outcome, receipts = redrive(streams.backend(), name)
+    assert (outcome.account.confirmed, receipts.duplicates) == (100, 100)
+    assert in_stream(streams, home) == numbers(100)
+    assert streams.state(name)["messages"] == 0
+
+
+def test_a_letter_that_cannot_be_taken_out_is_unknown_and_says_where_it_is(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 2)
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        moves = [Move(record, record.message, subject(f"{home.lower()}.a")) for record in read_all(repair)]
+        streams.api(f"STREAM.UPDATE.{name}", **(streams.api(f"STREAM.INFO.{name}")["config"] | {"deny_delete": True}))
+        receipts = repair.settle(moves)
+    assert (receipts.confirmed, receipts.unknown) == (0, 2)
+    assert all(receipt.verdict is Verdict.UNKNOWN and "stored at its destination" in receipt.reason for receipt in receipts.problems)
+    assert in_stream(streams, home) == numbers(2)

@@ -1,0 +1,84 @@
+"""`brokercli dlq …` on JetStream: the whole story, from a stream whose deaths are recorded to an empty one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.backends.nats_letters import in_stream, numbers, wait_for
+from tests.backends.nats_streams import Streams
+from tests.backends.nats_workers import ACK, fail, work
+from tests.commandline import CommandLine, Ended
+
+
+@pytest.fixture
+def streams(nats_address: str) -> Iterator[Streams]:
+    made = Streams(nats_address)
+    yield made
+    made.close()
+
+
+def test_deaths_are_recorded_inspected_and_put_back(cli: CommandLine, streams: Streams, nats_address: str, tmp_path: Path) -> None:
+    name = streams.make()
+
+    def dlq(*arguments: str) -> Ended:
+        return cli("dlq", *arguments, timeout=60)
+
+    address, letters = f"{nats_address}/stream:{name}", f"{nats_address}/stream:{name}_DLQ"
+    streams.worker(name, max_deliver=2)
+    planned = dlq("capture", address)
+    assert (planned.code, streams.consumers(name)) == (8, ["worker"])
+    assert dlq("capture", address, "--yes").code == 0
+    streams._made.append(f"{name}_DLQ")
+    assert "already" in dlq("capture", address, "--yes").stderr
+
+    streams.fill(f"{name.lower()}.a", numbers(6))
+    refused = dlq("redrive", address, "--yes")
+    assert refused.code == 1
+    assert "dlq capture" in refused.stderr
+    fail(nats_address, name, alive=lambda body: body == b"5")
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 5)
+    listed = dlq("ls", f"{nats_address}/*", "-o", "json")
+    assert listed.code == 0, listed.stderr
+    assert any(b'"pending":5' in line.replace(b" ", b"") and f"{name}_DLQ".encode() in line for line in listed.lines), listed.stdout
+
+    inspected = dlq("inspect", letters, "-o", "json")
+    assert inspected.code == 0, inspected.stderr
+    group = orjson.loads(inspected.lines[0])
+    assert (group["count"], group["reason"], group["consumer"]) == (5, "max deliveries", "worker")
+    shown = dlq("show", "#2", letters)
+    assert shown.code == 0, shown.stderr
+    assert f"{name.lower()}.a".encode() in shown.stdout
+
+    plan = dlq("redrive", letters)
+    assert plan.code == 8, plan.stderr
+    assert streams.state(f"{name}_DLQ")["messages"] == 5
+    done = dlq("redrive", letters, "--yes", "--journal", str(tmp_path / "kept.ndjson"))
+    assert done.code == 0, done.stderr
+    assert "exactly once inside the duplicate window" in done.stderr
+    assert streams.state(f"{name}_DLQ")["messages"] == 0
+    assert in_stream(streams, name) == [*numbers(6), *numbers(5)]
+    assert len((tmp_path / "kept.ndjson").read_bytes().splitlines()) == 5
+    assert work(nats_address, name, "worker", lambda body: ACK) == numbers(5)
+    assert dlq("redrive", letters, "--yes").code == 0
+
+
+def test_letters_without_a_record_are_put_back_from_the_work_queue_itself(cli: CommandLine, streams: Streams, nats_address: str) -> None:
+    name = streams.make("workqueue")
+    streams.worker(name, max_deliver=1)
+    streams.fill(f"{name.lower()}.a", numbers(4))
+    fail(nats_address, name)
+    address = f"{nats_address}/stream:{name}"
+    inspected = cli("dlq", "inspect", address, "-o", "json")
+    assert orjson.loads(inspected.lines[0])["count"] == 4
+    assert "nobody recorded these deaths" in inspected.stderr
+    done = cli("dlq", "redrive", address, "-n", "3", "--yes")
+    assert done.code == 0, done.stderr
+    assert in_stream(streams, name) == [b"3", b"0", b"1", b"2"]
+    dropped = cli("dlq", "drop", address, "--yes")
+    assert dropped.code == 0, dropped.stderr
+    assert in_stream(streams, name) == [b"0", b"1", b"2"]
+    assert work(nats_address, name, "worker", lambda body: ACK) == [b"0", b"1", b"2"]
