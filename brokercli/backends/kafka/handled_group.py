@@ -27,6 +27,7 @@ _PREFIX = "brokercli.dlq."
 _ASKING = "asking which letters are handled in"
 _UNSTABLE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.005
+_COMING_BACK_SECONDS = 0.1
 RETENTION_MINUTES = 10_080
 """What a broker's offsets.retention.minutes is unless set."""
 
@@ -127,11 +128,15 @@ class CommittedOffsets:
         A transaction is confirmed a moment before its offsets show; one that stays open does not hold this up.
         """
         notes: list[str] = []
-        deadline = monotonic() + _UNSTABLE_SECONDS
+        deadline, give_up = monotonic() + _UNSTABLE_SECONDS, monotonic() + self._seconds
         while True:
             try:
                 places: list[TopicPartition] = self._answer.result(self._seconds).topic_partitions
             except (KafkaException, TimeoutError) as problem:
+                if _is_coming_back(problem) and monotonic() < give_up:
+                    sleep(_COMING_BACK_SECONDS)
+                    self._answer = self._ask(stable=True)
+                    continue
                 raise _failure(problem, _ASKING, self._topic) from None
             errors = [place.error for place in places if place.error is not None]
             if any(error.code() != KafkaError.UNSTABLE_OFFSET_COMMIT for error in errors):
@@ -165,15 +170,23 @@ def _tag(answer: Future[Any], seconds: float) -> int:
 def members_of(admin: AdminClient, topic: str, seconds: float) -> int:
     """Count the consumers that are members of the group."""
     group = group_of(topic)
-    try:
-        return len(admin.describe_consumer_groups([group], request_timeout=seconds)[group].result(seconds).members)
-    except KafkaException as problem:
-        # before 4.0 a group that is not there is described as dead, since then it may be an error
-        if problem.args[0].code() in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.INVALID_GROUP_ID):
-            return 0
-        raise translate(problem.args[0], "asking who is a member of the group", group) from None
-    except TimeoutError as problem:
-        raise _failure(problem, "asking who is a member of the group", group) from None
+    give_up = monotonic() + seconds
+    while True:
+        try:
+            return len(admin.describe_consumer_groups([group], request_timeout=seconds)[group].result(seconds).members)
+        except (KafkaException, TimeoutError) as problem:
+            # before 4.0 a group that is not there is described as dead, since then it may be an error
+            if isinstance(problem, KafkaException) and problem.args[0].code() in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.INVALID_GROUP_ID):
+                return 0
+            if not _is_coming_back(problem) or monotonic() >= give_up:
+                raise _failure(problem, "asking who is a member of the group", group) from None
+            sleep(_COMING_BACK_SECONDS)
+
+
+def _is_coming_back(problem: KafkaException | TimeoutError) -> bool:
+    """Whether the group's coordinator moves, or has just started: asking again helps."""
+    return isinstance(problem, KafkaException) and problem.args[0].code() in (
+        KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
 
 @dataclass(frozen=True, slots=True)

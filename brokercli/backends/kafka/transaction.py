@@ -100,6 +100,8 @@ class Transactions:
             blamed = [error for error in self._errors.values() if error.code() not in _COLLATERAL]
             if blamed:
                 return self._abort(blamed[0])
+            if not self._errors and len(self._producer):
+                return self._abort(KafkaError(KafkaError._MSG_TIMED_OUT))
             # where messages were only given up with the transaction, this says why it failed
             self._until(monotonic() + _COORDINATOR_SECONDS,
                         lambda seconds: self._producer.send_offsets_to_transaction(list(offsets), group, seconds))
