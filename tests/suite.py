@@ -18,22 +18,23 @@ from types import FrameType
 
 from tests import environment
 from tests.brokers import kafka, nats, rabbitmq
-from tests.brokers.downloads import FetchFailed, Missing, cache, need
+from tests.brokers.downloads import FetchFailed, Missing, abandon, cache, need
 from tests.brokers.server import BrokerFailed, Server
 
 GIVEN = {"kafka": "BROKERCLI_TEST_KAFKA", "nats": "BROKERCLI_TEST_NATS", "rabbitmq": "BROKERCLI_TEST_RABBITMQ"}
 _CHECKS: dict[str, Callable[[], None]] = {"kafka": kafka.check, "nats": nats.check, "rabbitmq": rabbitmq.check}
-# kills what is left of the brokers when this process is killed: standard input ends then
+# kills what is left of pytest and the brokers when this process is killed: standard input ends then
 _WATCHDOG = r"""
 import os, pathlib, signal, sys
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
 sys.stdin.read()
-for pid in pathlib.Path(sys.argv[1]).rglob("pid"):
-    try:
-        os.killpg(int(pid.read_text()), signal.SIGKILL)
-    except (OSError, ValueError):
-        pass
+for name, kill in (("pytest.pid", os.kill), ("pid", os.killpg)):
+    for file in pathlib.Path(sys.argv[1]).rglob(name):
+        try:
+            kill(int(file.read_text()), signal.SIGKILL)
+        except (OSError, ValueError):
+            pass
 """
 
 
@@ -93,13 +94,20 @@ class Run:
         with ThreadPoolExecutor() as together:
             making = together.submit(environment.python)
             starting = [together.submit(self._start, name) for name in self._own if name != "nats"]
-            python = making.result()
-            if "nats" in self._own:
-                # its server comes with the environment
-                os.environ["PATH"] = f"{python.parent}:{os.environ['PATH']}"
-                starting.append(together.submit(self._start, "nats"))
-            for start in starting:
-                start.result()
+            try:
+                python = making.result()
+                if "nats" in self._own:
+                    # its server comes with the environment
+                    os.environ["PATH"] = f"{python.parent}:{os.environ['PATH']}"
+                    starting.append(together.submit(self._start, "nats"))
+                for start in starting:
+                    start.result()
+            except BaseException:
+                # one that failed, or somebody who asked us to stop, need not wait for the others
+                abandon()
+                for server in list(self._servers.values()):
+                    server.kill()
+                raise
         _say(f"ready after {time.monotonic() - began:.0f} s: " + ", ".join(f"{name} {self._address(name)}" for name in self._brokers))
         return python
 
@@ -108,8 +116,9 @@ class Run:
         server = kinds[name](self._directory / name)
         self._servers[name] = server
         server.prepare()
-        if not self._asked_to_stop:
-            server.start()
+        if self._asked_to_stop:
+            raise BrokerFailed(f"{name} was not started")
+        server.start()
 
     def _address(self, name: str) -> str:
         return self._servers[name].address if name in self._servers else f"{os.environ[GIVEN[name]].rpartition('@')[2]} (given)"
@@ -132,9 +141,12 @@ class Run:
         # three workers on two cores: one of them waits for a broker at any time
         command = [str(python), "-m", "pytest", "-n", "3", "--dist", "loadgroup", *narrowed, *self._arguments]
         self._pytest = subprocess.Popen(command, cwd=environment.ROOT, env=variables)
+        pid_file = self._directory / "pytest.pid"
+        pid_file.write_text(str(self._pytest.pid))
         if self._asked_to_stop:
             self._pytest.send_signal(signal.SIGINT)
         code = self._pytest.wait()
+        pid_file.unlink()
         return 128 - code if code < 0 else code
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -17,6 +19,10 @@ class Missing(Exception):
 
 class FetchFailed(Exception):
     """A download that did not work; the text ends with what the tool that fetched it said."""
+
+
+class Abandoned(FetchFailed):
+    """A download that was ended because nobody wants it any more."""
 
 
 def cache() -> Path:
@@ -60,11 +66,31 @@ def fetched(path: Path, fetch: Callable[[Path], None]) -> Path:
     return path
 
 
+_running: set[subprocess.Popen[bytes]] = set()
+_abandoned = threading.Event()
+
+
 def run(command: list[str], log: Path, *, environment: dict[str, str] | None = None) -> None:
     """Run one tool of a download, its output in `log`. Raises FetchFailed with the end of it."""
+    if _abandoned.is_set():
+        raise Abandoned(f"{command[0]} was not started")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
-    if ended.returncode:
+        # a group of its own: such tools start others
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+    _running.add(process)
+    code = process.wait()
+    _running.discard(process)
+    if _abandoned.is_set():
+        raise Abandoned(f"{command[0]} was ended")
+    if code:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise FetchFailed(f"{command[0]} failed with {ended.returncode}; the end of {log}:\n{tail}")
+        raise FetchFailed(f"{command[0]} failed with {code}; the end of {log}:\n{tail}")
+
+
+def abandon() -> None:
+    """End every download that is under way, and let none begin. What is half made stays aside and is made anew next time."""
+    _abandoned.set()
+    for process in list(_running):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

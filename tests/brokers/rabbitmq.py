@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.brokers.downloads import FetchFailed, Missing, cache, fetched, need, need_root, run
+from tests.brokers.downloads import Abandoned, FetchFailed, Missing, cache, fetched, need, need_root, run
 from tests.brokers.server import HOST, Server, conversation
 
 PREFERRED_SUITE = "forky"
@@ -46,6 +46,8 @@ def fetch() -> Path:
             return _checked(_root(name))
     try:
         return _checked(fetched(_root(suite()), lambda part: _make(part, suite())))
+    except Abandoned:
+        raise
     except FetchFailed as problem:
         if suite() != PREFERRED_SUITE:
             raise
