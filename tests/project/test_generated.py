@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from brokercli.backends.registry import descriptors
 from brokercli.commands import broker_support, documentation
 from brokercli.commands.completion_scripts import FILES, SCRIPTS
 
 ROOT = Path(__file__).resolve().parents[2]
+_INTRODUCTION = """# From one broker to another
+
+What `replay --to`, `publish --input json` and `dlq redrive --to` make of a message that comes from another broker, or from the same one.
+Each of the nine pairs is a test (`tests/commands/test_replay.py`); each table below is the docstring of the module that does it.
+"""
+
+
+def crossing_brokers() -> str:
+    """Render how each broker carries messages of the others, from `backends/*/convert.py`."""
+    parts = [_INTRODUCTION]
+    for descriptor in descriptors():
+        source = ROOT / "brokercli" / "backends" / descriptor.name / "convert.py"
+        if source.exists():
+            parts.append(f"## To {descriptor.title}\n\n{ast.get_docstring(ast.parse(source.read_text()))}\n")
+    return "\n".join(parts)
+
+
 MADE: dict[str, Callable[[], str]] = {
     "docs/commands.md": documentation.page,
     "docs/brokers.md": broker_support.page,
+    "docs/crossing-brokers.md": crossing_brokers,
     **{f"completions/{FILES[shell]}": lambda script=script: script for shell, script in SCRIPTS.items()},  # type: ignore[misc]
 }
 
