@@ -61,7 +61,8 @@ class RepairRun:
     def run(self, *, yes: bool, dry_run: bool) -> int:
         """Plan, ask, do; return the exit code."""
         streams = streams_of(self.context)
-        with Interrupt(streams) as interrupt, open_letters(streams, self.source, self.context_name, connect_timeout=self.connect_timeout) as session:
+        with Interrupt(streams) as interrupt, open_letters(
+                streams, self.source, self.context_name, self.verb, connect_timeout=self.connect_timeout) as session:
             if yes and not dry_run:
                 self._check_allowed(session)
             session.require(Capability.REDRIVE)

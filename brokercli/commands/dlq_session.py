@@ -24,10 +24,11 @@ from brokercli.terminal.tables import print_table
 
 
 @contextmanager
-def open_letters(streams: Streams, text: str | None, context_name: str | None, *, connect_timeout: float | None = None) -> Iterator[Session]:
+def open_letters(streams: Streams, text: str | None, context_name: str | None, verb: str = "inspect", *, connect_timeout: float | None = None) -> Iterator[Session]:
     """Open a destination of dead letters: the one named, the context's, or the only one there is.
 
-    Several and none of them named: they are listed on standard error, and UsageProblem is raised.
+    Several and none of them named: they are listed on standard error, and UsageProblem is raised; its hint is how to name one
+    to `dlq VERB`.
     """
     pattern = parse_pattern(text)
     if text is not None and pattern is not None and "*" not in pattern.name:
@@ -45,11 +46,11 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, *
         if len(found) != 1:
             if not found:
                 raise NotFound("No destination of dead letters with pending letters was found.",
-                               hint="name one: brokercli dlq inspect ADDRESS; brokercli dlq ls shows also the empty ones")
+                               hint=f"name one: brokercli dlq {verb} ADDRESS; brokercli dlq ls shows also the empty ones")
             for source in found:
                 streams.say(f"  {source.address}" + (f"  {source.pending:,} pending" if source.pending is not None else ""))
             raise UsageProblem(f"There are {len(found)} destinations of dead letters; say which.",
-                               hint=f"for example: brokercli dlq inspect {found[0].address}")
+                               hint=f"for example: brokercli dlq {verb} {found[0].address}")
         streams.say(f"dead letters in {found[0].address}")
         yield Session(broker.backend, broker.backend.resolve(found[0].address, "look"), broker.context, broker.descriptor)
 

@@ -1,0 +1,142 @@
+"""Which letters a command is about: filters, limits, and the destination it finds when none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import orjson
+import pytest
+
+from tests.brokers.nats import Nats
+from tests.commandline import CommandLine
+from tests.commands.conftest import make_nats, unmake
+from tests.commands.dead_letters import Graveyard, make_graveyard
+from tests.conftest import StartServer
+
+
+@pytest.fixture
+def graveyard(kafka_address: str, cli: CommandLine, unique: Callable[[str], str]) -> Iterator[Graveyard]:
+    """A home and its DLQ on Kafka, with five letters of three kinds."""
+    made = make_graveyard(cli, kafka_address, "kafka", unique("dlq"))
+    made.bury('{"amount":1}', '{"amount":200}', reason="timeout", x_failed_at="2026-01-01T00:00:00Z")
+    made.bury('{"amount":3}', reason="schema", x_exception_class="com.acme.BadSchema", x_failed_at="2026-02-01T00:00:00Z")
+    made.bury("x", "y", reason="other", x_original_topic=f"{made.origin}.elsewhere", x_failed_at="2026-03-01T00:00:00Z", x_tenant="bank")
+    yield made
+    unmake(made.home)
+    unmake(made.dlq)
+
+
+def test_filters_are_the_same_for_looking_and_for_doing(cli: CommandLine, graveyard: Graveyard) -> None:
+    for options, count in ((("--reason", "TIME*", "--grep", "200"), 1), (("--origin", "*.elsewhere"), 2), (("--until", "@2026-01-15T00:00Z"), 2),
+                           (("--where", "value.amount > 100"), 1), (("--header", "x-tenant=bank", "--since", "1s"), 0)):
+        assert sum(graveyard.states(*options).values()) == count
+        assert orjson.loads(cli("dlq", "drop", graveyard.url, "-o", "json", *options).stdout)["letters"] == count
+    ended = cli("dlq", "drop", graveyard.url, "--yes", "--header", "x-tenant=bank")
+    assert "read 2, confirmed 2, refused 0, unknown 0, skipped 0" in ended.stderr
+    assert graveyard.pending == 3
+
+
+def test_letters_can_be_named_in_a_file(cli: CommandLine, graveyard: Graveyard) -> None:
+    (cli.home / "ids").write_text("0:1\n0:3\n\n")
+    ended = cli("dlq", "drop", graveyard.url, "--ids", "ids", "--yes")
+    assert "read 2, confirmed 2" in ended.stderr
+    exported = cli("dlq", "export", "-q", "letters", graveyard.url)
+    assert exported.code == 0
+    states = [orjson.loads(cli("dlq", "show", f"0:{offset}", graveyard.url, "-o", "json").stdout)["facts"]["state"] for offset in range(5)]
+    assert states == ["pending", "dropped", "pending", "dropped", "pending"]
+    for content in (None, "\n"):
+        (cli.home / "ids").unlink() if content is None else (cli.home / "ids").write_text(content)
+        assert cli("dlq", "drop", graveyard.url, "--ids", "ids", "--yes").code == 2
+
+
+def test_a_limit_counts_letters_that_match_and_the_next_run_goes_on(cli: CommandLine, graveyard: Graveyard) -> None:
+    plan = orjson.loads(cli("dlq", "redrive", graveyard.url, "-n", "1", "--reason", "timeout", "-o", "json").stdout)
+    assert list(plan["destinations"].values()) == [1]
+    for left in (1, 0, 0):
+        ended = cli("dlq", "redrive", graveyard.url, "-n", "1", "--reason", "timeout", "--yes")
+        assert ended.code == 0, ended.stderr
+        assert graveyard.states("--reason", "timeout").get("pending", 0) == left
+    assert graveyard.at_home() == [b'{"amount":1}', b'{"amount":200}']
+
+
+def test_a_rate_still_puts_everything_back(cli: CommandLine, graveyard: Graveyard) -> None:
+    ended = cli("dlq", "redrive", graveyard.url, "--reason", "timeout", "--rate", "20/s", "--yes")
+    assert ended.code == 0, ended.stderr
+    assert graveyard.at_home() == [b'{"amount":1}', b'{"amount":200}']
+
+
+def test_a_refused_letter_stays_and_its_neighbours_go(cli: CommandLine, graveyard: Graveyard) -> None:
+    ended = cli("dlq", "redrive", graveyard.url, "--yes")  # the topic that two of them come from does not exist
+    assert ended.code == 3, ended.stderr
+    assert "read 5, confirmed 3, refused 2" in ended.stderr
+    assert f"{graveyard.origin}.elsewhere" in ended.stderr
+    assert "the same command goes on" in ended.stderr
+    assert graveyard.pending == 2
+
+
+@pytest.mark.parametrize("command", [("inspect", "--since", "yesterday"), ("redrive", "--yes", "--where", "1 +"), ("drop", "--yes", "--grep", "/(/"),
+                                     ("redrive", "--yes", "--through", "no-such-program"), ("redrive", "--yes", "--rate", "0"), ("park", "--yes")])
+def test_what_cannot_be_understood_is_refused_before_anything_is_read(cli: CommandLine, graveyard: Graveyard, command: tuple[str, ...]) -> None:
+    ended = cli("dlq", command[0], graveyard.url, *command[1:])
+    assert (ended.code, ended.stdout) == (2, b""), ended.stderr
+    assert graveyard.pending == 5
+
+
+def test_a_protected_context_is_named_and_a_read_only_one_is_only_looked_at(cli: CommandLine, graveyard: Graveyard) -> None:
+    for name, flag in (("prod", "protected"), ("audit", "readonly")):
+        assert cli("context", "add", name, "--url", graveyard.dlq.server, f"--{flag}").code == 0
+        assert cli("context", "use", name).code == 0
+        plan = cli("dlq", "redrive", graveyard.address)
+        assert plan.code == 8, plan.stderr
+        refused = cli("dlq", "redrive", graveyard.address, "--yes")
+        assert refused.code == 2
+        assert name in refused.stderr
+    assert cli("dlq", "drop", graveyard.address, "--yes", "--context", "audit").code == 2
+    assert graveyard.pending == 5
+    assert cli("dlq", "redrive", graveyard.address, "--yes", "--reason", "timeout", "--context", "prod").code == 0
+    assert graveyard.pending == 3
+
+
+@pytest.fixture
+def lonely(servers: StartServer[Nats], cli: CommandLine) -> Nats:
+    """A NATS with nothing on it, chosen."""
+    server = servers(Nats)
+    assert cli("context", "add", "lonely", "--url", server.address, "--use").code == 0
+    return server
+
+
+def test_without_a_name_the_only_destination_is_meant(cli: CommandLine, lonely: Nats) -> None:
+    none = cli("dlq", "redrive", "--yes")
+    assert none.code == 1
+    assert "No destination of dead letters" in none.stderr
+    assert cli("dlq", "ls", "--fail-if-empty").code == 9
+    first = make_graveyard(cli, lonely.address, "nats", "first")
+    first.bury("a")
+    assert cli("dlq", "redrive").code == 8
+    second = make_graveyard(cli, lonely.address, "nats", "second")
+    second.bury("b", "c")
+    several = cli("dlq", "redrive", "--yes")
+    assert several.code == 2
+    assert "stream:first-DLQ" in several.stderr
+    assert "2 pending" in several.stderr
+    assert "dlq redrive" in several.stderr  # what to type next
+    assert cli("context", "add", "lonely2", "--url", lonely.address, "--dlq", "stream:second-DLQ", "--use").code == 0
+    chosen = cli("dlq", "redrive", "--yes")
+    assert chosen.code == 0, chosen.stderr
+    assert second.at_home() == [b"b", b"c"]
+    assert cli("dlq", "redrive", "--context", "lonely", "--yes").code == 0
+    assert first.at_home() == [b"a"]
+    for made in (first, second):
+        unmake(made.home)
+        unmake(made.dlq)
+
+
+def test_a_stream_of_work_is_not_taken_for_dead_letters(cli: CommandLine, lonely: Nats) -> None:
+    place = make_nats(lonely.address, "work")
+    assert cli("publish", place.url, "a").code == 0
+    for verb in ("redrive", "drop"):
+        ended = cli("dlq", verb, "stream:work", "--yes")
+        assert "Traceback" not in ended.stderr
+        assert "confirmed" not in ended.stderr or "confirmed 0" in ended.stderr
+    assert cli("replay", place.url).lines == [b"a"]
+    unmake(place)

@@ -1,0 +1,66 @@
+"""Which letters pass a filter, what they are called, and how a list of names is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from brokercli.dialects import recognise
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.errors import UsageProblem
+from brokercli.model.message import Message, Record
+from brokercli.operations.letters import LetterFilter, identity, read_ids
+
+DAY = 86_400_000_000_000
+
+
+def letter(position: str = "0:1", time: int | None = 5 * DAY, **headers: str) -> DeadLetter:
+    written = {"x-original-topic": "orders.created", "x-attempts": "3", "x-dlq-reason": "timeout"}
+    written |= {name.replace("_", "-"): value for name, value in headers.items()}
+    record = Record("kafka", {"topic": "orders.dlq", "partition": 0, "offset": 1}, position, time,
+                    Message(body=b"{}", headers=tuple((name, value.encode()) for name, value in written.items() if value)))
+    return recognise(record)
+
+
+@pytest.mark.parametrize(("pattern", "passes"), [("timeout", True), ("TIME*", True), ("t", False), ("*out", True), ("com.acme.Late", True), ("late", True),
+                                                 ("acme", False), ("?imeout", True), ("", False)])
+def test_a_reason_is_the_reason_or_the_exceptions_class_or_its_last_part(pattern: str, passes: bool) -> None:
+    assert LetterFilter(reason=pattern).passes(letter(x_exception_class="com.acme.Late")) is passes
+
+
+@pytest.mark.parametrize(("pattern", "passes"), [("orders.created", True), ("orders.*", True), ("ORDERS.CREATED", True), ("created", False)])
+def test_an_origin_is_the_whole_name_of_the_best_home(pattern: str, passes: bool) -> None:
+    assert LetterFilter(origin=pattern).passes(letter()) is passes
+    assert LetterFilter(origin=pattern).passes(letter(x_original_topic="a\tb")) is False
+
+
+def test_times_are_those_of_the_death_from_and_before() -> None:
+    died = letter(x_failed_at="1970-01-04T00:00:00Z")
+    assert LetterFilter(since=3 * DAY).passes(died)
+    assert not LetterFilter(since=3 * DAY + 1).passes(died)
+    assert LetterFilter(until=3 * DAY + 1).passes(died)
+    assert not LetterFilter(until=3 * DAY).passes(died)
+    assert LetterFilter(since=5 * DAY).passes(letter())  # nobody wrote when: the record's own time
+    assert not LetterFilter(since=0).passes(letter(time=None))
+    assert not LetterFilter(until=9 * DAY).passes(letter(time=None))
+
+
+def test_a_letter_is_named_by_its_position_or_else_its_message_id() -> None:
+    assert identity(letter("0:7")) == "0:7"
+    unnumbered = Record("rabbitmq", {"queue": "dlq"}, "", None, Message(body=b"", properties={"message_id": b"m-1"}))
+    assert identity(recognise(unnumbered)) == "m-1"
+    assert LetterFilter(ids=frozenset({"m-1"})).passes(recognise(unnumbered))
+    assert not LetterFilter(ids=frozenset({""})).passes(letter())
+
+
+def test_a_list_of_names_is_one_a_line_and_holds_some(tmp_path: Path) -> None:
+    file = tmp_path / "ids"
+    file.write_text("0:1\r\n\n 3:1200 \n")
+    assert read_ids(str(file)) == frozenset({"0:1", "3:1200"})
+    for content in (b"", b"\n\n", b"\xff\xfe"):
+        file.write_bytes(content)
+        with pytest.raises(UsageProblem):
+            read_ids(str(file))
+    with pytest.raises(UsageProblem, match="cannot be read"):
+        read_ids(str(tmp_path))
