@@ -20,6 +20,13 @@ def topics(kafka_address: str) -> Iterator[Topics]:
     made.close()
 
 
+@pytest.fixture
+def groups(topics: Topics) -> Iterator[Topics]:
+    """The topics, and the groups that keep the state of their letters are deleted at the end too."""
+    yield topics
+    topics.forget_letters()
+
+
 @pytest.fixture(scope="session")
 def guarded_kafka(servers: Callable[..., GuardedKafka]) -> GuardedKafka:
     """A Kafka with logins, TLS and permissions, for this worker."""

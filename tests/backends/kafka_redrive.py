@@ -1,4 +1,5 @@
-"""Redrives one topic into another and kills itself on the way: python -m tests.backends.kafka_redrive ADDRESS DLQ HOME POINT [NTH]
+"""Redriving for tests; and a program that redrives one topic into another and kills itself on the way:
+python -m tests.backends.kafka_redrive ADDRESS DLQ HOME POINT [NTH]
 
 POINT: `before produce`, `after produce`, `before commit`, `after commit`, of the NTH transaction (from 1).
 """
@@ -10,13 +11,19 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from brokercli.backends.dead_letters import Move, Repair, RepairPolicy
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
 from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.backends.kafka.handled_group import group_of
+from brokercli.backends.kafka.repair import KafkaRepair
 from brokercli.backends.kafka.transaction import Transactions
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipts
+from tests.backends.kafka_topics import Topics, everything
 
 POINTS = ("before produce", "after produce", "before commit", "after commit")
 
@@ -44,6 +51,51 @@ def redrive(repair: Repair, home: Address) -> Receipts:
         if batch is not None:
             total.add(repair.settle(to(home, batch.records())))
     return total
+
+
+def repair(topics: Topics, dlq: Address, **policy: object) -> KafkaRepair:
+    """Open a run over a topic; closed at the end."""
+    opened = topics.backend().repair(dlq, RepairPolicy(**policy))  # type: ignore[arg-type]
+    topics._opened.append(opened)  # type: ignore[arg-type]
+    assert isinstance(opened, KafkaRepair)
+    return opened
+
+
+def states(topics: Topics, dlq: Address) -> dict[bytes | None, State]:
+    """Look at every letter."""
+    with topics.backend().look_letters(dlq) as look:
+        return {record.message.body: look.state(record) for record in everything(look)}
+
+
+def committed(topics: Topics, dlq: Address, partition: int = 0) -> int:
+    """Return the floor, as any Kafka tool would show it."""
+    asked = ConsumerGroupTopicPartitions(group_of(dlq.name), [TopicPartition(dlq.name, partition)])
+    while True:
+        place = topics.admin.list_consumer_group_offsets([asked], require_stable=True)[group_of(dlq.name)].result(10).topic_partitions[0]
+        if place.error is None:
+            offset: int = place.offset
+            return offset
+
+
+def stored(topics: Topics, home: Address) -> list[Record]:
+    """Return every committed record, once no transaction is open any more: its end shows a moment after it is confirmed."""
+    partitions = topics.admin.list_topics(home.name, 10).topics[home.name].partitions
+    latest = {TopicPartition(home.name, partition): OffsetSpec.latest() for partition in partitions}
+    while True:
+        ends = [{place.partition: answer.result(10).offset for place, answer in topics.admin.list_offsets(latest, isolation_level=level).items()}
+                for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)]
+        if ends[0] == ends[1]:
+            return topics.read(home)
+
+
+def numbered(count: int) -> list[bytes]:
+    """Return that many bodies."""
+    return [b"%d" % number for number in range(count)]
+
+
+def by_body(records: list[Record]) -> dict[bytes | None, Record]:
+    """Index letters by what is in them."""
+    return {record.message.body: record for record in records}
 
 
 def _die() -> None:

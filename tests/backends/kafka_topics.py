@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from brokercli.backends.contract import Publisher, PublishPolicy, Reader
 from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 from brokercli.model.message import Message, Record
@@ -94,6 +95,11 @@ class Topics:
     def read(self, topic: Address) -> list[Record]:
         """Return everything that is stored, through the backend."""
         return everything(self.look(topic))
+
+    def forget_letters(self) -> None:
+        """Delete the groups that keep the state of the topics' letters."""
+        for future in self.admin.delete_consumer_groups([group_of(name) for name in self._made]).values():
+            future.exception(10)
 
     def close(self) -> None:
         """Close what was opened and delete what was made."""

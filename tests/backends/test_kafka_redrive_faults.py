@@ -17,9 +17,8 @@ from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
 from brokercli.model.message import Message
 from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
-from tests.backends.kafka_redrive import letters, redrive, to
+from tests.backends.kafka_redrive import letters, numbered, redrive, repair, states, stored, to
 from tests.backends.kafka_topics import Topics, bodies, everything
-from tests.backends.test_kafka_dead_letters import numbered, repair, states, stored
 from tests.brokers.kafka import Kafka
 from tests.brokers.server import HOST
 
