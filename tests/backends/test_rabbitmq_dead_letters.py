@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pika
 import pytest
@@ -65,13 +66,18 @@ def test_letters_are_found_by_the_policies_that_hold_for_the_queues_they_come_fr
         places.api(policy, "DELETE")
 
 
-def test_a_queue_that_only_holds_messages_back_is_none_and_neither_is_the_work_it_returns_them_to(places: Places) -> None:
+@pytest.mark.parametrize("lasting", [True, False], ids=["ttl of the queue", "ttl of each message"])
+def test_a_queue_that_only_holds_messages_back_is_none_and_neither_is_the_work_it_returns_them_to(places: Places, lasting: bool) -> None:
     work, wait = f"{make(places, 'classic')}-work", make(places, "classic") + "-wait"
     places.queue("classic", name=work, x_dead_letter_exchange=text(""), x_dead_letter_routing_key=text(wait))
-    places.queue("classic", name=wait, x_dead_letter_exchange=text(""), x_dead_letter_routing_key=text(work), x_message_ttl=("l", 60_000))
+    expiring: dict[str, Any] = {"x_message_ttl": ("l", 60_000)} if lasting else {}
+    places.queue("classic", name=wait, x_dead_letter_exchange=text(""), x_dead_letter_routing_key=text(work), **expiring)
     found = sources(places)
     assert work not in found
     assert wait not in found
+    waits = places.open().wait_queues() or {}
+    assert work not in waits
+    assert waits.get(wait) == (work if lasting else None)
 
 
 def test_error_queues_of_frameworks_are_found_by_their_names(places: Places) -> None:
@@ -204,6 +210,18 @@ def test_a_limit_that_is_an_argument_is_not_said_to_be_liftable(places: Places) 
     with pytest.raises(Unsupported, match="delivery limit of 5") as refusal:
         places.open().look_letters(queue(dlq))
     assert "no policy raises" in str(refusal.value.hint)
+
+
+def test_the_policy_that_would_lift_a_limit_keeps_what_the_present_one_says(places: Places) -> None:
+    dlq = places.queue("quorum")
+    policy = f"policies/%2F/present-{dlq}"
+    places.api(policy, "PUT", pattern=f"^{dlq}$", definition={"max-length": 7, "delivery-limit": 9})
+    try:
+        with pytest.raises(Unsupported, match="delivery limit of 9") as refusal:
+            places.open().look_letters(queue(dlq))
+    finally:
+        places.api(policy, "DELETE")
+    assert '{"delivery-limit":-1,"max-length":7}' in str(refusal.value.hint)
 
 
 def test_a_quorum_queue_whose_limit_cannot_be_found_out_is_not_touched(places: Places) -> None:

@@ -47,21 +47,21 @@ def require_letters(queue: Queue, management: Management) -> None:
 
 
 def found_by(node: Node, nodes: dict[str, Node], patterns: Sequence[str]) -> str | None:
-    """Say why a queue is taken for dead letters; None where it is not."""
-    if named := by_name(node.name, patterns if not node.waits else ()):
-        # by a name alone, a queue that returns what expires in it is none
-        return None if node.waits else named if not (fed := _fed(node, nodes)) else fed
-    return None if node.waits else _fed(node, nodes)
-
-
-def _fed(node: Node, nodes: dict[str, Node]) -> str | None:
-    # what comes back from a wait queue is work
-    feeds = [nodes[name] for name in node.feeds if name != node.name and not nodes[name].waits]
-    if not feeds:
+    """Say why a queue is taken for dead letters; None where it is not. One that returns what expires in it to work is none,
+    whatever its name."""
+    if node.waits:
         return None
-    first = min(feeds, key=lambda feed: feed.name)
-    how = f"x-dead-letter-exchange {first.exchange}" if first.exchange else "x-dead-letter-routing-key"
-    return f"{how} of queue {first.name}" + (f" and {len(feeds) - 1} more" if len(feeds) > 1 else "")
+    feeds = _feeds(node, nodes)
+    if not feeds:
+        return by_name(node.name, patterns)
+    exchange = nodes[feeds[0]].exchange
+    how = f"x-dead-letter-exchange {exchange}" if exchange else "x-dead-letter-routing-key"
+    return f"{how} of queue {feeds[0]}" + (f" and {len(feeds) - 1} more" if len(feeds) > 1 else "")
+
+
+def _feeds(node: Node, nodes: dict[str, Node]) -> list[str]:
+    """Return the queues whose letters come here. What comes back from where it was sent to is work that is tried again."""
+    return sorted(name for name in node.feeds if name != node.name and not nodes[name].waits and name not in node.targets)
 
 
 def _ready(name: str, link: Link) -> int | None:
@@ -75,7 +75,7 @@ def _ready(name: str, link: Link) -> int | None:
 
 def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None) -> DeadLetterSource:
     stream = node.type == "stream"
-    feeds = [name for name in node.feeds if name != node.name and not nodes[name].waits]
+    feeds = _feeds(node, nodes)
     if not feeds and (named := feed_of(node.name, nodes.__contains__)):
         feeds = [named]
     remarks = []
@@ -88,4 +88,4 @@ def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None) -> 
     return DeadLetterSource(
         Address(node.name, "stream" if stream else "queue"), ROW_OF.get(node.type, ROW_OF["classic"]), why, depth, depth,
         None if node.oldest is None or not depth else node.oldest * _SECOND,
-        tuple(f"queue:{name}" for name in sorted(feeds)[:_MOST_FEEDS]), tuple(remarks))
+        tuple(f"queue:{name}" for name in feeds[:_MOST_FEEDS]), tuple(remarks))

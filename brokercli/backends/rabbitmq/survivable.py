@@ -27,7 +27,7 @@ _LIMITS_BY_DEFAULT = (4, 0)
 _NACK_IS_FREE = (4, 3)
 _SAYS_POLICIES_AT_ONCE = (4, 2, 5)
 LIFTED = {"delivery-limit": UNLIMITED}
-_ABOVE_ANY = 100
+_ABOVE_ANY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,15 @@ class Conditions:
 
     queue: Queue
     version: tuple[int, ...]
+    virtual_host: str
     limit: int | None = None
     """How many deliveries a message survives; UNLIMITED; None where that cannot be found out."""
     unknown: str = ""
     """Why it cannot."""
     argued: bool = False
     """The limit is an argument of the queue, which no policy raises."""
-    policy: str | None = None
+    policy: Facts | None = None
+    """What the policy that holds for it defines; a new one would take its place."""
     single_active: bool = False
     delayed_retry: str | None = None
     facts: Facts | None = None
@@ -64,17 +66,30 @@ def read_conditions(queue: Queue, management: Management, server: dict[str, Any]
     try:
         facts = management.queue_now(queue.name) if version >= _SAYS_POLICIES_AT_ONCE else management.queue(queue.name)
     except Away as problem:
-        return Conditions(queue, version, unknown=f"{problem}; {problem.hint}")
+        return Conditions(queue, version, virtual_host, unknown=f"{problem}; {problem.hint}")
     if facts is None:
-        return Conditions(queue, version, unknown=f"the management API knows no queue {queue.name} in {virtual_host}")
+        return Conditions(queue, version, virtual_host, unknown=f"the management API knows no queue {queue.name} in {virtual_host}")
     arguments = facts.get("arguments") or {}
     settings = facts.get("effective_policy_definition")
     limit = limit_of(facts, version)
     argument = arguments.get("x-delivery-limit")
-    return Conditions(queue, version, limit, "" if limit is not None else "the management API does not say its delivery limit",
-                      isinstance(argument, int) and argument >= 0, facts.get("policy") or None,
+    return Conditions(queue, version, virtual_host, limit, "" if limit is not None else "the management API does not say its delivery limit",
+                      isinstance(argument, int) and argument >= 0, _definition(facts, limit, management),
                       bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
                       arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")), facts)
+
+
+def _definition(facts: Facts, limit: int | None, management: Management) -> Facts | None:
+    """Return what the policy of a queue with a limit defines; only one policy holds at a time."""
+    name = facts.get("policy")
+    if not name or limit == UNLIMITED:
+        return None
+    try:
+        policy = management.policy(name)
+    except Away:
+        policy = None
+    # without the permission to read policies: what holds for the queue, operator's policies included
+    return dict((policy or {}).get("definition") or facts.get("effective_policy_definition") or {})
 
 
 def limit_of(facts: Facts, version: tuple[int, ...]) -> int | None:
@@ -117,20 +132,16 @@ def ways_out(conditions: Conditions) -> str:
     if conditions.argued:
         return (f"the limit is the argument x-delivery-limit of {conditions.name}, which no policy raises: let its letters go to a classic queue or a stream"
                 " instead, or move them there with a shovel")
-    definition = LIFTED if conditions.policy is None else {"…": f"what the policy {conditions.policy} says"} | LIFTED
-    return f"lift the limit first, then type the same again: {policy_words(conditions.name, definition)}"
+    return f"lift the limit first, then type the same again: {policy_words(conditions, (conditions.policy or {}) | LIFTED)}"
 
 
-def policy_words(queue: str, definition: dict[str, Any]) -> str:
+def policy_words(conditions: Conditions, definition: dict[str, Any]) -> str:
     """Return the command that gives one quorum queue a policy of its own."""
-    words = ("rabbitmqctl", "set_policy", "--priority", str(_ABOVE_ANY), "--apply-to", "quorum_queues", f"unlimited-{queue}", pattern_for(queue),
+    name = conditions.name
+    where = () if conditions.virtual_host == "/" else ("--vhost", conditions.virtual_host)
+    words = ("rabbitmqctl", "set_policy", *where, "--priority", str(_ABOVE_ANY), "--apply-to", "quorum_queues", f"unlimited-{name}", f"^{re.escape(name)}$",
              orjson.dumps(definition).decode())
     return " ".join(shlex.quote(word) for word in words)
-
-
-def pattern_for(queue: str) -> str:
-    """Return the pattern of a policy that is for one queue."""
-    return f"^{re.escape(queue)}$"
 
 
 def require_fit(conditions: Conditions, doing: str) -> None:

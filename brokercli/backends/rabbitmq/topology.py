@@ -78,16 +78,14 @@ def _node(now: Facts, used: Facts) -> Node:
 
 
 def _waits(node: Node, nodes: dict[str, Node]) -> bool:
-    """Whether a queue without consumers sends what expires in it back to work: to a queue that fed it, or, with a TTL of its
-    own, to one that somebody works on."""
+    """Whether a queue without consumers sends what expires in it back to work: it has a TTL of its own, or what feeds it is
+    worked on at the moment. Where neither can be seen it is not taken for one: a home would be looked for elsewhere."""
     if not node.targets or node.consumers:
         return False
     targets = [nodes[name] for name in node.targets if name != node.name]
-    if any(target.name in node.feeds for target in targets):
-        if "message-ttl" not in node.settings and by_name(node.name):
-            return False
-        return "message-ttl" in node.settings or not any(target.consumers == 0 and "message-ttl" in target.settings for target in targets)
-    return "message-ttl" in node.settings and any(target.consumers or target.dead_letters for target in targets)
+    if "message-ttl" in node.settings:
+        return any(target.name in node.feeds or target.consumers or target.dead_letters for target in targets)
+    return not by_name(node.name) and any(target.name in node.feeds and target.consumers for target in targets)
 
 
 class _Routes:
