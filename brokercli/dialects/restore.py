@@ -12,6 +12,9 @@ from brokercli.model.dead_letter import Confidence, DeadLetter, Home
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
 
+# servers of a cluster agree about the time to well below that
+_CLOCKS_APART = 2_000_000_000
+
 
 def note_additions(letter: DeadLetter, dialect: Dialect | None, reserved: tuple[Dialect, ...] = ()) -> None:
     """Enter into the letter what will be stripped, and how often brokercli has put it back. `reserved` are the dialects
@@ -63,6 +66,9 @@ def attach_original(letter: DeadLetter, original: Record) -> DeadLetter:
     for name, value in (letter.pointer or {}).items():
         if original.place.get(name) != value:
             raise Failed(f"The letter points at {name} {value}; what was fetched lies at {name} {original.place.get(name)}.")
+    if (letter.record.broker == "nats" and letter.last_death is not None and original.time is not None
+            and original.time > letter.last_death + _CLOCKS_APART):
+        raise Failed("What lies where the letter points was stored after the death: the stream was made anew, and it is another message.")
     letter.fetched, letter.unwrapped, letter.original_time = True, original.message, original.time
     subject = original.place.get("subject")
     if not letter.homes and isinstance(subject, str):

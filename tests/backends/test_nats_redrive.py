@@ -166,6 +166,19 @@ def test_a_death_that_a_forged_record_claims_does_not_delete_what_is_being_worke
     assert in_stream(streams, name) == numbers(2)
 
 
+def test_a_record_older_than_what_it_points_at_means_another_message(streams: Streams) -> None:
+    name = streams.make()
+    capture(streams, name)
+    streams.fill(f"{name.lower()}.a", numbers(1))
+    old = {"type": "io.nats.jetstream.advisory.v1.max_deliver", "stream": name, "consumer": "worker", "stream_seq": 1, "deliveries": 2,
+           "timestamp": "2020-01-01T00:00:00Z"}
+    streams.fill(f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{name}.worker", [json.dumps(old).encode()])
+    outcome, _ = redrive(streams.backend(), f"{name}_DLQ")
+    assert (outcome.account.confirmed, outcome.account.skipped) == (0, 1)
+    assert in_stream(streams, name) == numbers(1)
+    assert streams.state(f"{name}_DLQ")["messages"] == 1
+
+
 def test_an_original_that_another_consumer_still_wants_stays(streams: Streams, nats_address: str) -> None:
     name = streams.make("interest")
     streams.worker(name, "one", max_deliver=2)

@@ -39,7 +39,7 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     homes = Homes(jetstream, stream, PublishPolicy(delivery_timeout=policy.delivery_timeout, keep_control_headers=True), within=within)
     counts = LetterCounts(jetstream, letters)
     guarantee = _GUARANTEE.format(windows=_windows([letters.info] if within else fed), stream=stream)
-    return NatsRepair(stream, open_letters(jetstream, letters), homes, DeadOriginals(jetstream, questions, letters.info, within=within), remover, counts,
+    return NatsRepair(link, stream, open_letters(jetstream, letters), homes, DeadOriginals(jetstream, questions, letters.info, within=within), remover, counts,
                       policy, guarantee, (*letters.notes, *_notes(letters, fed)))
 
 

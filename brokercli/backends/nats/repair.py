@@ -13,6 +13,7 @@ from brokercli.backends.nats.dead_originals import DeadOriginals
 from brokercli.backends.nats.homes import Home, Homes
 from brokercli.backends.nats.letter_counts import LetterCounts
 from brokercli.backends.nats.letters import NatsLetterReader
+from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.originals import Where
 from brokercli.backends.nats.putting_back import as_copy
 from brokercli.backends.nats.removing import Remover
@@ -47,11 +48,12 @@ class NatsRepair(Repair):
     verdicts, and the next one of any kind raises why.
     """
 
-    def __init__(self, stream: str, reader: NatsLetterReader, homes: Homes, originals: DeadOriginals, remover: Remover, counts: LetterCounts,
+    def __init__(self, link: Link, stream: str, reader: NatsLetterReader, homes: Homes, originals: DeadOriginals, remover: Remover, counts: LetterCounts,
                  policy: RepairPolicy, guarantee: str, notes: Sequence[str]) -> None:
         self.guarantee = guarantee
         self.notes = notes
         self.expected = reader.expected
+        self._link = link
         self._stream = stream
         self._reader = reader
         self._homes = homes
@@ -245,8 +247,9 @@ class NatsRepair(Repair):
         return self._arrived
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        failure = self._failure or self._link.failure
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
         if self._closed:

@@ -1,0 +1,83 @@
+"""JetStream's dead letters while the connection breaks: every letter ends up at home once or stays, and the receipts say which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from brokercli.backends.dead_letters import Move, RepairPolicy
+from brokercli.model.errors import BrokercliError
+from brokercli.model.receipt import Receipts, Verdict
+from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, read_all, redrive
+from tests.backends.nats_streams import Streams, stream, subject
+from tests.faults.proxy import Direction, Proxy
+
+COUNT = 3000
+
+
+@pytest.fixture
+def proxy(streams: Streams) -> Iterator[Proxy]:
+    """The way there, to be disturbed."""
+    with Proxy((streams.host, streams.port)) as made:
+        yield made
+
+
+def put_back(streams: Streams, proxy: Proxy, name: str, home: str, cut: tuple[int, Direction], step: int, delivery_timeout: float = 30.0) -> Receipts:
+    """Settle every `step`th letter, the connection cut once so many bytes have passed; return what is said of them."""
+    backend = streams.backend(hosts=(proxy.address,))
+    with backend.repair(stream(name), RepairPolicy(delivery_timeout)) as repair:
+        moves = [Move(record, record.message, subject(f"{home.lower()}.a")) for record in read_all(repair)[::step]]
+        proxy.cut_after(*cut)
+        receipts = repair.settle(moves)
+    assert backend._link._client.stats["reconnects"] == 1, "it was never cut"
+    return receipts
+
+
+@pytest.mark.parametrize("step", [1, 2], ids=["purged", "deleted"])
+@pytest.mark.parametrize("cut", [(5_000, "to broker"), (150_000, "to broker"), (250_000, "to broker"), (1_000, "to client"), (60_000, "to client"),
+                                 (140_000, "to client")], ids=lambda cut: f"{cut[0]}-{cut[1].replace(' ', '-')}")
+def test_a_connection_that_is_cut_loses_nothing_and_doubles_nothing(streams: Streams, proxy: Proxy, cut: tuple[int, Direction], step: int) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, COUNT)
+    receipts = put_back(streams, proxy, name, home, cut, step)
+    assert len(receipts) == len(range(0, COUNT, step))
+    check(streams, name, home, receipts, step)
+    redrive(streams.backend(), name)
+    assert sorted(in_stream(streams, home)) == sorted(numbers(COUNT))
+    assert streams.state(name)["messages"] == 0
+
+
+def check(streams: Streams, name: str, home: str, receipts: Receipts, step: int) -> None:
+    """Hold the receipts against what is stored."""
+    numbered = numbers(COUNT)[::step]
+    judged = {receipt.index: receipt.verdict for receipt in receipts.problems}
+    there, pending = in_stream(streams, home), in_stream(streams, name)
+    assert len(there) == len(set(there)), "stored twice"
+    assert set(numbers(COUNT)) == set(there) | set(pending), "lost"
+    assert {body for index, body in enumerate(numbered) if judged.get(index, Verdict.CONFIRMED) is Verdict.CONFIRMED} <= set(there) - set(pending)
+    assert {body for index, body in enumerate(numbered) if judged.get(index) is Verdict.REFUSED} <= set(pending) - set(there)
+    assert {body for index, body in enumerate(numbered) if judged.get(index) is Verdict.UNKNOWN} <= set(pending) | set(there)
+
+
+def test_a_connection_that_is_gone_for_good_leaves_the_letters_and_says_what_is_not_known(streams: Streams, proxy: Proxy) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, COUNT)
+    backend = streams.backend(hosts=(proxy.address,), options={"give_up_after": "1"})
+    with backend.repair(stream(name), RepairPolicy()) as repair:
+        moves = [Move(record, record.message, subject(f"{home.lower()}.a")) for record in read_all(repair)]
+        # homes are known from the first letter on, so that what breaks is the publishing
+        assert repair.settle(moves[:1]).confirmed == 1
+        proxy.cut_after(50_000, "to broker")
+        proxy.refuse()
+        receipts = repair.settle(moves[1:])
+        assert (receipts.confirmed, len(receipts)) == (0, COUNT - 1)
+        with pytest.raises(BrokercliError):
+            repair.settle(moves[:1])
+    there = in_stream(streams, home)
+    assert len(there) == len(set(there))
+    assert len(in_stream(streams, name)) == COUNT - 1
+    redrive(streams.backend(), name)
+    assert sorted(in_stream(streams, home)) == sorted(numbers(COUNT))
