@@ -46,7 +46,7 @@ class DeadOriginals:
         self._questions = questions
         self._source = str(source["config"]["name"])
         self._prefix = identity_prefix(source)
-        self._within = within
+        self.within = within
         self._streams: dict[str, _Stream | None] = {}
         self._consumers: dict[str, Consumers] = {}
         self._subjects: dict[Where, str] = {}
@@ -57,7 +57,7 @@ class DeadOriginals:
         self._consumers.clear()
         self._subjects.clear()
         self._died_at.clear()
-        if self._within:
+        if self.within:
             self._consumers[self._source] = self._jetstream.link.run(ask_consumers(self._jetstream, self._source))
         wanted = {where for place in originals if (where := where_of(place)) is not None}
         for stream in {stream for stream, _ in wanted}:
@@ -82,7 +82,7 @@ class DeadOriginals:
 
     def original_of(self, move: Move) -> Where | None:
         """Return the message elsewhere that a letter points at and `move.message` is a copy of."""
-        return None if move.original is None or self._within else where_of(move.original)
+        return None if move.original is None or self.within else where_of(move.original)
 
     def copy_id(self, sequence: int, original: Where | None) -> str:
         """Return the id under which a letter's copy is published: the same whoever does it, and however often.
@@ -94,7 +94,7 @@ class DeadOriginals:
 
     def refusal(self, record: Record, sequence: int, original: Where | None) -> str | None:
         """Return why a letter must not be put back now; None where it may."""
-        if self._within:
+        if self.within:
             subject = str(record.place.get("subject"))
             if self._consumers[self._source].standing(sequence, subject) is Standing.DEAD:
                 return None

@@ -37,9 +37,18 @@ class Homes:
         self._known: dict[tuple[str | None, str], Home | str] = {}
         self._streams: dict[str, Home] = {}
         self._wanting: dict[str, Consumers] = {}
+        self._last: tuple[Address | None, Home | str] = None, ""
+        """Letters of one kind go to one place."""
 
     def find(self, destination: Address) -> Home | str:
         """Return the way to a destination, or why nothing can be put there."""
+        if destination == self._last[0]:
+            return self._last[1]
+        home = self._find(destination)
+        self._last = destination, home
+        return home
+
+    def _find(self, destination: Address) -> Home | str:
         key = destination.kind, destination.name
         home = self._known.get(key)
         if home is None:
@@ -99,6 +108,7 @@ class Homes:
     def forget_consumers(self) -> None:
         """Ask anew which consumers there are when it matters next."""
         self._wanting.clear()
+        self._last = None, ""
 
     def close(self) -> None:
         """Let go of every publisher."""

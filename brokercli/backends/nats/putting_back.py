@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import lru_cache
 
 from brokercli.backends.nats.convert import is_control
 from brokercli.backends.nats.streams import Json
@@ -17,9 +17,18 @@ def as_copy(message: Message, identity: str, subject: str | None) -> Message:
     """Return the message to publish. Its own `Nats-Msg-Id` would be taken for a duplicate of the first one and swallowed,
     `Nats-Rollup` would purge, `Nats-Expected-…` refuse, `Nats-Batch-…` store nothing (seen on 2.15.1): only ours goes along."""
     headers = message.headers
-    if message.origin in (None, "nats") and any(is_control(name) for name, _ in headers):
-        headers = tuple(header for header in headers if not is_control(header[0]) or header[0].strip().lower().startswith(_HARMLESS))
-    return replace(message, headers=headers, id=identity, route=message.route if subject is None else subject)
+    if message.origin in (None, "nats"):
+        for name, _ in headers:
+            if _steers(name):
+                headers = tuple([header for header in headers if not _steers(header[0])])
+                break
+    return Message(message.body, message.key, headers, identity, message.time, message.partition, message.route if subject is None else subject,
+                   message.properties, message.origin)
+
+
+@lru_cache(maxsize=1024)
+def _steers(name: str) -> bool:
+    return is_control(name) and not name.strip().lower().startswith(_HARMLESS)
 
 
 def identity_prefix(info: Json) -> str:

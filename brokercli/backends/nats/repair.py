@@ -147,10 +147,12 @@ class NatsRepair(Repair):
         home = self._homes.find(move.destination)
         if isinstance(home, str):
             return home
-        original = self._originals.original_of(move)
-        refusal = self._originals.refusal(move.record, sequence, original)
-        if refusal is not None:
-            return refusal
+        original = None
+        if move.original is not None or self._originals.within:
+            original = self._originals.original_of(move)
+            refusal = self._originals.refusal(move.record, sequence, original)
+            if refusal is not None:
+                return refusal
         subject = None if move.destination.kind == "stream" else move.destination.name
         return Handled(index, sequence, as_copy(move.message, self._originals.copy_id(sequence, original), subject), home, original)
 

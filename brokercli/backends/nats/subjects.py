@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from brokercli.model.errors import UsageProblem
 
@@ -19,6 +20,7 @@ def check_subject(subject: str) -> None:
         raise UsageProblem(f"{subject[:200]!r} is no NATS subject: {problem}.", hint="a subject is tokens with dots between them: orders.created")
 
 
+@lru_cache(maxsize=1024)
 def fault(subject: str) -> str | None:
     """Return why a text is no subject, None where it is one."""
     if not subject:
@@ -48,6 +50,7 @@ def has_wildcards(subject: str) -> bool:
     return "*" in tokens or tokens[-1] == ">"
 
 
+@lru_cache(maxsize=4096)
 def covers(pattern: str, subject: str) -> bool:
     """Whether everything that `subject` stands for matches `pattern`."""
     wanted, given = pattern.split("."), subject.split(".")
