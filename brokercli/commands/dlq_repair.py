@@ -125,8 +125,8 @@ class RepairRun:
 
     def _do(self, streams: Streams, session: Session, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
         began = time.monotonic()
-        policy = RepairPolicy(self.delivery_timeout)
-        with session.backend.repair(session.address, policy) as repair, LetterFile(journal_path(self.verb, session.address, self.journal)) as kept:
+        file = journal_path(self.verb, session.address, self.journal)
+        with session.backend.repair(session.address, RepairPolicy(self.delivery_timeout)) as repair, LetterFile(file) as kept:
             with Progress(streams, DONE[self.verb], repair.expected) as progress:
                 def begin() -> None:
                     for note in (repair.guarantee if elsewhere is None else elsewhere.guarantee, *repair.notes) if not self.quiet else ():
@@ -138,10 +138,9 @@ class RepairRun:
                     outcome = run.run(self._settle(repair, elsewhere))
                 except StopNow:
                     outcome = run.abandon()
-            journal = kept.path if kept.count else None
+        journal = file if kept.count else None
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
-        if code == ExitCode.DONE and not run.plan.destinations:
-            code = self._nothing()
+        code = self._nothing() if code == ExitCode.DONE and not run.plan.destinations else code
         End(streams, DONE[self.verb], str(session.address), run.plan, outcome, code, time.monotonic() - began, journal).say(self.quiet, self.report)
         return code
 

@@ -24,7 +24,8 @@ from brokercli.terminal.tables import print_table
 
 
 @contextmanager
-def open_letters(streams: Streams, text: str | None, context_name: str | None, verb: str = "inspect", *, connect_timeout: float | None = None) -> Iterator[Session]:
+def open_letters(streams: Streams, text: str | None, context_name: str | None, verb: str = "inspect", *,
+                 connect_timeout: float | None = None) -> Iterator[Session]:
     """Open a destination of dead letters: the one named, the context's, or the only one there is.
 
     Several and none of them named: they are listed on standard error, and UsageProblem is raised; its hint is how to name one
