@@ -126,18 +126,18 @@ class RepairRun:
     def _do(self, streams: Streams, session: Session, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
         began = time.monotonic()
         file = journal_path(self.verb, session.address, self.journal)
-        with session.backend.repair(session.address, RepairPolicy(self.delivery_timeout)) as repair, LetterFile(file) as kept:
-            with Progress(streams, DONE[self.verb], repair.expected) as progress:
-                def begin() -> None:
-                    for note in (repair.guarantee if elsewhere is None else elsewhere.guarantee, *repair.notes) if not self.quiet else ():
-                        progress.note(note)
+        with (session.backend.repair(session.address, RepairPolicy(self.delivery_timeout)) as repair, LetterFile(file) as kept,
+              Progress(streams, DONE[self.verb], repair.expected) as progress):
+            def begin() -> None:
+                for note in (repair.guarantee if elsewhere is None else elsewhere.guarantee, *repair.notes) if not self.quiet else ():
+                    progress.note(note)
 
-                run = Redriving(repair, recogniser_of(session), rules, self.letter_filter, kept, self.through, self.rate, self.limit,
-                                stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=lambda receipts: say_problems(progress, receipts))
-                try:
-                    outcome = run.run(self._settle(repair, elsewhere))
-                except StopNow:
-                    outcome = run.abandon()
+            run = Redriving(repair, recogniser_of(session), rules, self.letter_filter, kept, self.through, self.rate, self.limit,
+                            stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=lambda receipts: say_problems(progress, receipts))
+            try:
+                outcome = run.run(self._settle(repair, elsewhere))
+            except StopNow:
+                outcome = run.abandon()
         journal = file if kept.count else None
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
         code = self._nothing() if code == ExitCode.DONE and not run.plan.destinations else code
