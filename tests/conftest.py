@@ -20,6 +20,7 @@ from tests.brokers.memory import Memory
 from tests.brokers.nats import Nats
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import Server
+from tests.brokers.watchdog import watched
 from tests.commandline import CommandLine, Terminal
 from tests.native.harness import Broker, Resource
 from tests.native.kafka import KafkaBroker
@@ -80,8 +81,11 @@ def _group(item: pytest.Item) -> str | None:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer[SomeServer]]:
     """Start a broker for this worker: `servers(Nats, settings=…)`. What is started is stopped at the end."""
-    base = Path(os.environ.get("BROKERCLI_TEST_RUN") or tmp_path_factory.mktemp("brokers"))
+    given = os.environ.get("BROKERCLI_TEST_RUN")
+    base = Path(given) if given else tmp_path_factory.mktemp("brokers")
     with ExitStack() as started:
+        if not given:
+            started.enter_context(watched(base))
 
         def start(kind: type[SomeServer], *, wait: bool = True, **options: object) -> SomeServer:
             server = kind(base / f"{kind.name}-{uuid.uuid4().hex[:8]}", **options)  # type: ignore[arg-type]

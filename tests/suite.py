@@ -20,22 +20,10 @@ from tests import environment
 from tests.brokers import kafka, nats, rabbitmq
 from tests.brokers.downloads import FetchFailed, Missing, abandon, cache, need
 from tests.brokers.server import BrokerFailed, Server
+from tests.brokers.watchdog import watched
 
 GIVEN = {"kafka": "BROKERCLI_TEST_KAFKA", "nats": "BROKERCLI_TEST_NATS", "rabbitmq": "BROKERCLI_TEST_RABBITMQ"}
 _CHECKS: dict[str, Callable[[], None]] = {"kafka": kafka.check, "nats": nats.check, "rabbitmq": rabbitmq.check}
-# kills what is left of pytest and the brokers when this process is killed: standard input ends then
-_WATCHDOG = r"""
-import os, pathlib, signal, sys
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_IGN)
-sys.stdin.read()
-for name, kill in (("pytest.pid", os.kill), ("pid", os.killpg)):
-    for file in pathlib.Path(sys.argv[1]).rglob(name):
-        try:
-            kill(int(file.read_text()), signal.SIGKILL)
-        except (OSError, ValueError):
-            pass
-"""
 
 
 def _check_tools() -> None:
@@ -64,21 +52,23 @@ class Run:
         """Do it all and return pytest's exit code."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
-        watchdog = subprocess.Popen([sys.executable, "-c", _WATCHDOG, str(self._directory)], stdin=subprocess.PIPE)
         code = 1
         try:
-            code = self._test(self._prepare())
+            with watched(self._directory):
+                code = self._test_with_brokers()
         except (Missing, FetchFailed, BrokerFailed) as problem:
             _say(str(problem))
         except Stopped:
             code = 128 + self._asked_to_stop
         finally:
-            self._stop_servers()
-            assert watchdog.stdin is not None
-            watchdog.stdin.close()
-            watchdog.wait()
             self._clean(keep_logs=code != 0)
         return code
+
+    def _test_with_brokers(self) -> int:
+        try:
+            return self._test(self._prepare())
+        finally:
+            self._stop_servers()
 
     def _prepare(self) -> Path:
         began = time.monotonic()

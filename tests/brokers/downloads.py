@@ -60,7 +60,7 @@ def fetched(path: Path, fetch: Callable[[Path], None]) -> Path:
         with locked(path):
             if not path.exists():
                 part = path.with_name(f"{path.name}.part")
-                shutil.rmtree(part, ignore_errors=True)
+                shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
                 fetch(part)
                 part.rename(path)
     return path

@@ -19,7 +19,7 @@ from tests.conformance.driving import publish, read_batches
 from tests.native.harness import Broker, Stored
 
 needs = pytest.mark.needs
-EXAMPLES = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+EXAMPLES = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 
 def copies(broker: Broker, row: str, messages: list[Stored], *, through_envelopes: bool) -> tuple[list[Stored], list[Stored]]:
@@ -51,7 +51,7 @@ def copies(broker: Broker, row: str, messages: list[Stored], *, through_envelope
 @needs(Capability.LOOK_STORED, Capability.PUBLISH)
 def test_a_copy_through_envelopes_is_bit_exact(broker: Broker, row: str) -> None:
     @EXAMPLES
-    @given(st.lists(broker.messages(row), min_size=1, max_size=40))
+    @given(st.lists(broker.messages(row), min_size=1, max_size=60))
     def check(messages: list[Stored]) -> None:
         original, copy = copies(broker, row, messages, through_envelopes=True)
         assert original == [message.content() for message in messages]
@@ -63,7 +63,7 @@ def test_a_copy_through_envelopes_is_bit_exact(broker: Broker, row: str) -> None
 @needs(Capability.LOOK_STORED, Capability.PUBLISH)
 def test_a_copy_through_records_is_bit_exact(broker: Broker, row: str) -> None:
     @EXAMPLES
-    @given(st.lists(broker.messages(row), min_size=1, max_size=40))
+    @given(st.lists(broker.messages(row), min_size=1, max_size=60))
     def check(messages: list[Stored]) -> None:
         original, copy = copies(broker, row, messages, through_envelopes=False)
         assert copy == original
@@ -74,7 +74,7 @@ def test_a_copy_through_records_is_bit_exact(broker: Broker, row: str) -> None:
 @needs(Capability.LOOK_NEW, Capability.PUBLISH, without=(Capability.LOOK_STORED,))
 def test_a_copy_of_what_is_seen_live_is_bit_exact(broker: Broker, row: str) -> None:
     @EXAMPLES
-    @given(st.lists(broker.messages(row), min_size=1, max_size=20))
+    @given(st.lists(broker.messages(row), min_size=1, max_size=40))
     def check(messages: list[Stored]) -> None:
         original, copy = copies(broker, row, messages, through_envelopes=True)
         assert copy == original

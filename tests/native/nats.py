@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 import uuid
 from base64 import b64decode
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from tests.brokers.server import HOST
 from tests.native.harness import Broker, Resource, Stored
 
 SECONDS = 30.0
+IDLE_SECONDS = 20.0
 _RETENTION = {"limits stream": "limits", "work-queue stream": "workqueue", "interest stream": "interest"}
 
 
@@ -93,7 +95,16 @@ class NatsBroker(Broker):
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)
-        self.wire = Wire(host, port)
+        self._wire = Wire(host, port)
+        self._used = time.monotonic()
+
+    @property
+    def wire(self) -> Wire:
+        """The connection. Between uses nobody answers the server's pings on it, so one that was idle is made anew."""
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self.reconnect()
+        self._used = time.monotonic()
+        return self._wire
 
     def api(self, verb: str, **question: Any) -> dict[str, Any]:
         """Ask JetStream; fails when it answers with an error."""
@@ -128,11 +139,11 @@ class NatsBroker(Broker):
         return Connection("nats", ((HOST, server.port),), user="operator", password=Secret("not-the-password"))
 
     def reconnect(self) -> None:
-        self.wire.close()
-        self.wire = Wire(self.host, self.port)
+        self._wire.close()
+        self._wire = Wire(self.host, self.port)
 
     def close(self) -> None:
-        self.wire.close()
+        self._wire.close()
 
 
 class Stream(Resource):
