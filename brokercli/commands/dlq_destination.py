@@ -30,8 +30,10 @@ class Elsewhere:
 
     @classmethod
     @contextmanager
-    def open(cls, text: str, context_name: str | None, delivery_timeout: float, connect_timeout: float | None) -> Iterator[Elsewhere]:
-        """Open the destination; closes it at the end."""
+    def open(cls, text: str, park: str | None, context_name: str | None, delivery_timeout: float, connect_timeout: float | None) -> Iterator[Elsewhere]:
+        """Open the destination; closes it at the end. Raises UsageProblem where some letters would be parked: all go to one place."""
+        if park is not None:
+            raise UsageProblem("--park does not go with a --to on another broker: everything is put there.", hint="dlq park moves letters away first")
         with open_address(text, context_name, "publish", connect_timeout=connect_timeout) as session:
             session.require(Capability.PUBLISH)
             with session.backend.publisher(session.address, PublishPolicy(delivery_timeout=delivery_timeout)) as publisher:

@@ -100,7 +100,7 @@ class RepairRun:
         if self.to is None or self.verb != "redrive" or not is_elsewhere(session, self.to, self.context_name):
             yield None
             return
-        with Elsewhere.open(self.to, self.context_name, self.delivery_timeout, self.connect_timeout) as elsewhere:
+        with Elsewhere.open(self.to, self.park, self.context_name, self.delivery_timeout, self.connect_timeout) as elsewhere:
             yield elsewhere
 
     def _rules(self, session: Session, elsewhere: Elsewhere | None) -> Rules:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.brokers.nats import Nats
 from tests.commandline import CommandLine
-from tests.commands.conftest import make_nats, unmake
+from tests.commands.conftest import Place, make_nats, unmake
 from tests.commands.dead_letters import Graveyard, make_graveyard
 from tests.conftest import StartServer
 
@@ -140,3 +140,12 @@ def test_a_stream_of_work_is_not_taken_for_dead_letters(cli: CommandLine, lonely
         assert "confirmed" not in ended.stderr or "confirmed 0" in ended.stderr
     assert cli("replay", place.url).lines == [b"a"]
     unmake(place)
+
+
+@pytest.mark.kafka
+@pytest.mark.nats
+def test_letters_are_not_parked_on_the_way_to_another_broker(cli: CommandLine, make_place: Callable[..., Place], nats_address: str) -> None:
+    place = make_place("kafka")
+    ended = cli("dlq", "redrive", place.url, "--to", f"{nats_address}/elsewhere", "--park", "parked", "--yes")
+    assert ended.code == 2
+    assert "--park does not go with a --to on another broker" in ended.stderr
