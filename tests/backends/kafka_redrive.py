@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from time import monotonic
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
 from brokercli.backends.kafka.backend import KafkaBackend
@@ -21,6 +22,7 @@ from brokercli.backends.kafka.repair import KafkaRepair
 from brokercli.backends.kafka.transaction import Transactions
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
+from brokercli.model.errors import BrokercliError
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipts
 from tests.backends.kafka_topics import Topics, everything
@@ -78,14 +80,21 @@ def committed(topics: Topics, dlq: Address, partition: int = 0) -> int:
 
 
 def stored(topics: Topics, home: Address) -> list[Record]:
-    """Return every committed record, once no transaction is open any more: its end shows a moment after it is confirmed."""
+    """Return every committed record, once no transaction is open any more: its end shows a moment after it is confirmed.
+    Waits for a broker that comes back."""
     partitions = topics.admin.list_topics(home.name, 10).topics[home.name].partitions
     latest = {TopicPartition(home.name, partition): OffsetSpec.latest() for partition in partitions}
+    deadline = monotonic() + 30
     while True:
-        ends = [{place.partition: answer.result(10).offset for place, answer in topics.admin.list_offsets(latest, isolation_level=level).items()}
-                for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)]
-        if ends[0] == ends[1]:
-            return topics.read(home)
+        try:
+            # a new client each time: one that knows an older leader epoch asks with it for ever
+            admin = AdminClient({"bootstrap.servers": topics.address, "log_level": 0})
+            ends = [{place.partition: answer.result(10).offset for place, answer in admin.list_offsets(latest, isolation_level=level).items()}
+                    for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)]
+            if ends[0] == ends[1]:
+                return topics.read(home)
+        except (KafkaException, BrokercliError):
+            assert monotonic() < deadline, f"{home.name} cannot be read"
 
 
 def numbered(count: int) -> list[bytes]:

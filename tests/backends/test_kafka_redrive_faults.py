@@ -131,6 +131,7 @@ def test_frozen_before_the_commit_letters_stay_pending_or_in_doubt_and_none_is_h
         run.settle(to(home, found[15:]))
     run.close()
     private_kafka.resume()
+    assert set(bodies(stored(private_topics, home))) >= set(numbered(5))
     assert redrive(repair(private_topics, dlq), home).refused == 0
     assert sorted(filter(None, bodies(stored(private_topics, home)))) == sorted(numbered(20))
 

@@ -13,7 +13,7 @@ from brokercli.backends.kafka.look import KafkaReader
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.way import Way, give
-from brokercli.model.errors import UsageProblem
+from brokercli.model.errors import BrokercliError, UsageProblem
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipts, Verdict
 
@@ -157,7 +157,11 @@ class KafkaRepair(Repair):
     def arrived(self) -> int | None:
         """As promised; the answer may be a fifth of a second old, because it costs as much as a tenth of a transaction."""
         if monotonic() >= self._ask_again:
-            now = self._offsets.ends(self._ends)
+            try:
+                now = self._offsets.ends(self._ends)
+            except BrokercliError:
+                # a leader that moves; the next time tells
+                return None
             self._arrived = sum(max(0, now[partition] - end) for partition, end in self._ends.items())
             self._ask_again = monotonic() + _ARRIVED_SECONDS
         return self._arrived
