@@ -43,6 +43,13 @@ class Nats(Server):
         lines = {"listen": f'"{HOST}:{self.port}"', "server_name": '"tests"', "jetstream": f"{{store_dir: {json.dumps(str(self.directory / 'data'))}}}"}
         (self.directory / "server.conf").write_text("".join(f"{name}: {value}\n" for name, value in (lines | self._settings).items()))
 
+    def wait_ready(self) -> None:
+        super().wait_ready()
+        # with its last stream the server removes this folder, and a stream that is made at that moment fails (seen on 2.15.1)
+        streams = self.directory / "data" / "jetstream" / "$G" / "streams"
+        streams.mkdir(parents=True, exist_ok=True)
+        (streams / "keep").touch()
+
     def command(self) -> list[str]:
         return [binary(), "-c", str(self.directory / "server.conf")]
 
