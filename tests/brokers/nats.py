@@ -46,9 +46,7 @@ class Nats(Server):
     def wait_ready(self) -> None:
         super().wait_ready()
         # with its last stream the server removes this folder, and a stream that is made at that moment fails (seen on 2.15.1)
-        streams = self.directory / "data" / "jetstream" / "$G" / "streams"
-        streams.mkdir(parents=True, exist_ok=True)
-        (streams / "keep").touch()
+        (self.directory / "data" / "jetstream" / "$G" / "streams" / "keep").mkdir(parents=True, exist_ok=True)
 
     def command(self) -> list[str]:
         return [binary(), "-c", str(self.directory / "server.conf")]
