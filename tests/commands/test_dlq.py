@@ -23,9 +23,11 @@ def graveyard(request: pytest.FixtureRequest, cli: CommandLine, unique: Callable
     unmake(made.dlq)
 
 
-def test_ls_finds_the_destination_with_what_is_pending(cli: CommandLine, graveyard: Graveyard) -> None:
+def test_ls_finds_the_destination_with_what_is_pending(cli: CommandLine, graveyard: Graveyard, request: pytest.FixtureRequest) -> None:
     graveyard.bury("a", "b")
-    ended = cli("dlq", "ls", graveyard.dlq.server + "/", "-o", "json")
+    where = ["--management", request.getfixturevalue("rabbitmq_management")] if graveyard.dlq.broker == "rabbitmq" else []
+    assert cli("context", "add", "here", "--url", graveyard.dlq.server, *where).code == 0
+    ended = cli("dlq", "ls", "@here/", "-o", "json")
     assert ended.code == 0, ended.stderr
     found = {row["dlq"]: row for row in map(orjson.loads, ended.lines)}
     row = next(found[name] for name in found if name.partition(":")[2] == graveyard.address.rpartition(":")[2])
