@@ -96,10 +96,7 @@ class Server(ABC):
     @property
     def running(self) -> bool:
         """Whether its process is there, frozen or not."""
-        if self._process is not None:
-            return self._process.poll() is None
-        group = self._group()
-        return group is not None and _alive(group)
+        return self._group() is not None
 
     def start(self, *, wait: bool = True) -> None:
         """Start it; with `wait`, return once it takes clients. Raises BrokerFailed with the end of its log."""
@@ -108,7 +105,7 @@ class Server(ABC):
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(),
                                              cwd=self.directory, start_new_session=True, preexec_fn=_many_files)
-        self._pid_file.write_text(str(self._process.pid))
+        self._pid_file.write_text(identity(self._process.pid))
         if wait:
             self.wait_ready()
 
@@ -158,9 +155,11 @@ class Server(ABC):
         return ports
 
     def _group(self) -> int | None:
+        """Return its process group while it is there. Its number may be somebody else's afterwards."""
         if self._process is not None:
-            return self._process.pid
-        return int(self._pid_file.read_text()) if self._pid_file.exists() else None
+            return self._process.pid if self._process.poll() is None else None
+        written = self._pid_file.read_text() if self._pid_file.exists() else ""
+        return int(written.split()[0]) if written and written == identity(int(written.split()[0])) else None
 
     def _signal(self, number: signal.Signals) -> None:
         group = self._group()
@@ -199,9 +198,10 @@ def _many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _alive(group: int) -> bool:
+def identity(pid: int) -> str:
+    """Return a process's number and when it began (in ticks since boot), which no other process shares; empty when it is gone."""
     try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if state == "Z" else f"{pid} {fields[18]}"
