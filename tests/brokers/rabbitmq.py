@@ -34,22 +34,20 @@ def check() -> None:
     """Raise Missing for what the machine lacks. debootstrap is installed by `fetch`."""
     need_root("RabbitMQ in a root folder", "or give a broker in BROKERCLI_TEST_RABBITMQ, or leave it out: tests/run --broker kafka --broker nats")
     need("unshare", "util-linux", "RabbitMQ in a root folder")
-    if not any(_root(name).exists() for name in _suites()):
+    if not _root(suite()).exists():
         need("apt-get", "apt", "fetching RabbitMQ")
 
 
-def fetch() -> Path:
-    """Return the root folder, made the first time. Where the preferred release cannot be had today (it may be between
-    two versions), the older one is taken, and that is said."""
-    for name in _suites():
-        if _root(name).exists():
-            return _checked(_root(name))
+def fetch(name: str | None = None) -> Path:
+    """Return the root folder of a Debian release, made the first time. Where the preferred release cannot be had today (it may
+    be between two versions), the older one is taken, and that is said."""
+    name = name or suite()
     try:
-        return _checked(fetched(_root(suite()), lambda part: _make(part, suite())))
+        return _checked(fetched(_root(name), lambda part: _make(part, name)))
     except Abandoned:
         raise
     except FetchFailed as problem:
-        if suite() != PREFERRED_SUITE:
+        if name != PREFERRED_SUITE:
             raise
         print(f"RabbitMQ: Debian {PREFERRED_SUITE} cannot be had, taking {OLDER_SUITE}: {problem}", flush=True)  # noqa: T201  said to whoever runs the tests
         return _checked(fetched(_root(OLDER_SUITE), lambda part: _make(part, OLDER_SUITE)))
@@ -63,16 +61,18 @@ def version(root: Path) -> str:
 
 
 class RabbitMQ(Server):
-    """One node with the management and stream plugins. `settings` are lines of rabbitmq.conf."""
+    """One node with the management and stream plugins. `settings` are lines of rabbitmq.conf; `release` is the Debian release it
+    is taken from: OLDER_SUITE has RabbitMQ 4.0."""
 
     name = "RabbitMQ"
     roles = ("client", "management", "stream", "epmd", "distribution")
 
     def __init__(self, directory: Path, *, ports: dict[str, int] | None = None, settings: Mapping[str, str] | None = None,
-                 plugins: tuple[str, ...] = PLUGINS) -> None:
+                 plugins: tuple[str, ...] = PLUGINS, release: str | None = None) -> None:
         super().__init__(directory, ports=ports)
         self._settings = dict(settings or {})
         self._plugins = plugins
+        self._release = release
 
     @property
     def address(self) -> str:
@@ -84,7 +84,7 @@ class RabbitMQ(Server):
         return f"http://{HOST}:{self.ports['management']}"
 
     def prepare(self) -> None:
-        fetch()
+        fetch(self._release)
         for name in ("lib", "etc"):
             (self.directory / name).mkdir(exist_ok=True)
         configuration = {
@@ -125,11 +125,7 @@ class RabbitMQ(Server):
     def _inside(self, program: str, *namespaces: str) -> list[str]:
         mount = "mount -t proc proc" if namespaces else "mount --bind /proc"
         enter = _ENTER.replace("mount -t proc proc", mount)
-        return [need("unshare", "util-linux", "RabbitMQ"), "--mount", *namespaces, "sh", "-c", enter, "sh", str(fetch()), str(self.directory), program]
-
-
-def _suites() -> tuple[str, ...]:
-    return (PREFERRED_SUITE, OLDER_SUITE) if suite() == PREFERRED_SUITE else (suite(),)
+        return [need("unshare", "util-linux", "RabbitMQ"), "--mount", *namespaces, "sh", "-c", enter, "sh", str(fetch(self._release)), str(self.directory), program]
 
 
 def _root(name: str) -> Path:
