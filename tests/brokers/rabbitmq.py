@@ -125,7 +125,8 @@ class RabbitMQ(Server):
     def _inside(self, program: str, *namespaces: str) -> list[str]:
         mount = "mount -t proc proc" if namespaces else "mount --bind /proc"
         enter = _ENTER.replace("mount -t proc proc", mount)
-        return [need("unshare", "util-linux", "RabbitMQ"), "--mount", *namespaces, "sh", "-c", enter, "sh", str(fetch(self._release)), str(self.directory), program]
+        root = fetch(self._release)
+        return [need("unshare", "util-linux", "RabbitMQ"), "--mount", *namespaces, "sh", "-c", enter, "sh", str(root), str(self.directory), program]
 
 
 def _root(name: str) -> Path:
