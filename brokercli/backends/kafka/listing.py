@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic, sleep
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from brokercli.backends.kafka.failures import translate
+from brokercli.backends.kafka.span import FOR_A_MOMENT, RETRY_SECONDS
 from brokercli.model.description import Listing, Value
 
 _EARLIEST, _LATEST = -2, -1
+PATIENCE_SECONDS = 2.0
 
 
 def is_internal(name: str) -> bool:
@@ -34,6 +37,21 @@ def list_topics(consumer: Consumer, metadata: Any, timeout: float) -> Iterator[L
         yield Listing("topic", name, "topic", messages=held.get(name), facts=facts)
 
 
+def _ask(consumer: Consumer, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+    """Ask for many offsets at once. One topic that is being made or deleted just now spoils the answer for all: then it is
+    asked again, and if it stays so nothing is known."""
+    deadline = monotonic() + min(timeout, PATIENCE_SECONDS)
+    while True:
+        try:
+            return consumer.offsets_for_times(asked, timeout=timeout)
+        except KafkaException as problem:
+            if problem.args[0].code() not in (*FOR_A_MOMENT, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                raise translate(problem.args[0], "asking for the offsets of", "the topics") from None
+        if monotonic() >= deadline:
+            return []
+        sleep(RETRY_SECONDS)
+
+
 def _held(consumer: Consumer, topics: dict[str, Any], timeout: float) -> dict[str, int]:
     """Return the number of offsets of each topic of which every partition answers: two requests to each leader in all."""
     # a partition without a leader would hold up the answer for all
@@ -43,10 +61,7 @@ def _held(consumer: Consumer, topics: dict[str, Any], timeout: float) -> dict[st
         asked = [TopicPartition(name, partition, which) for name in whole for partition in topics[name].partitions]
         if not asked:
             return {}
-        try:
-            answers = consumer.offsets_for_times(asked, timeout=timeout)
-        except KafkaException as problem:
-            raise translate(problem.args[0], "asking for the offsets of", "the topics") from None
+        answers = _ask(consumer, asked, timeout)
         ends.append({(answer.topic, answer.partition): answer.offset for answer in answers if answer.error is None})
     lows, highs = ends
     held: dict[str, int] = {}

@@ -16,7 +16,7 @@ _MILLISECOND = 1_000_000
 # what ListOffsets calls the ends of a log in place of a time (Kafka protocol)
 _EARLIEST, _LATEST = -2, -1
 RETRY_SECONDS = 0.1
-_FOR_A_MOMENT = (KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION,
+FOR_A_MOMENT = (KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION,
                  KafkaError.LEADER_NOT_AVAILABLE, KafkaError.OFFSET_NOT_AVAILABLE)
 
 
@@ -63,7 +63,7 @@ class Offsets:
                 return {answer.partition: answer.offset for answer in answers}
             partition, error = wrong
             # a broker that has just come back may know less than the client does, for a moment
-            if error.code() not in _FOR_A_MOMENT or monotonic() >= deadline:
+            if error.code() not in FOR_A_MOMENT or monotonic() >= deadline:
                 raise translate(error, f"asking for the offsets of partition {partition} of", self.topic)
             sleep(RETRY_SECONDS)
 
