@@ -69,7 +69,7 @@ class Transactions:
         self._stuck = False
         self._troubles = Troubles()
         milliseconds = max(1000, int(self._timeout * 1000))
-        self._producer = open_handle(Producer, connection, {
+        self._producer: Any = open_handle(Producer, connection, {
             "partitioner": "murmur2_random", "linger.ms": 5, "queue.buffering.max.kbytes": 262_144, "batch.size": batch_bytes,
             "socket.timeout.ms": max(1000, min(15_000, milliseconds // 2)),
             **client_configuration(connection),
@@ -77,10 +77,10 @@ class Transactions:
             "delivery.report.only.error": True, "message.max.bytes": LARGEST_MESSAGE, "error_cb": self._troubles.note}, self._troubles)
         deadline = monotonic() + max(self._timeout, connection.connect_timeout)
         try:
-            self._until(deadline, self._producer.init_transactions)
+            self._until(deadline, lambda seconds: self._producer.init_transactions(seconds))
         except KafkaException as problem:
             error = problem.args[0]
-            self._spent = True
+            self.close()
             if error.code() in _NO_TRANSACTIONS:
                 raise NoTransactions(error.str()) from None
             raise translate(error, "starting transactions for", identity) from None
@@ -210,11 +210,16 @@ class Transactions:
             raise problem
 
     def close(self) -> None:
-        """Let go without waiting."""
+        """Let go without waiting. Nothing can be asked of it afterwards."""
         self._spent = True
-        if not self._stuck:
-            self._producer.purge()
-            self._serve()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            # the last reference goes there: destroying a producer waits for its threads, and some may wait for a broker
+            Thread(target=_destroy, args=([producer],), name="brokercli lets go", daemon=True).start()
+
+
+def _destroy(producers: list[Any]) -> None:
+    producers.pop().purge()
 
 
 def _error_of(problem: BaseException) -> KafkaError:
