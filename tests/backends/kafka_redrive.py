@@ -89,7 +89,8 @@ def stored(topics: Topics, home: Address) -> list[Record]:
         try:
             # a new client each time: one that knows an older leader epoch asks with it for ever
             admin = AdminClient({"bootstrap.servers": topics.address, "log_level": 0})
-            ends = [{place.partition: answer.result(10).offset for place, answer in admin.list_offsets(latest, isolation_level=level, request_timeout=5).items()}
+            ends = [{place.partition: answer.result(10).offset
+                     for place, answer in admin.list_offsets(latest, isolation_level=level, request_timeout=5).items()}
                     for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)]
             if ends[0] == ends[1]:
                 return topics.read(home)
