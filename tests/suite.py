@@ -19,7 +19,7 @@ from types import FrameType
 from tests import environment
 from tests.brokers import kafka, nats, rabbitmq
 from tests.brokers.downloads import FetchFailed, Missing, abandon, cache, need
-from tests.brokers.server import BrokerFailed, Server, identity
+from tests.brokers.server import BrokerFailed, Server, note_process
 from tests.brokers.watchdog import watched
 
 GIVEN = {"kafka": "BROKERCLI_TEST_KAFKA", "nats": "BROKERCLI_TEST_NATS", "rabbitmq": "BROKERCLI_TEST_RABBITMQ"}
@@ -132,7 +132,7 @@ class Run:
         command = [str(python), "-m", "pytest", "-n", "3", "--dist", "loadgroup", *narrowed, *self._arguments]
         self._pytest = subprocess.Popen(command, cwd=environment.ROOT, env=variables)
         pid_file = self._directory / "pytest.pid"
-        pid_file.write_text(identity(self._pytest.pid))
+        note_process(pid_file, self._pytest.pid)
         if self._asked_to_stop:
             self._pytest.send_signal(signal.SIGINT)
         code = self._pytest.wait()

@@ -105,7 +105,7 @@ class Server(ABC):
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(),
                                              cwd=self.directory, start_new_session=True, preexec_fn=_many_files)
-        self._pid_file.write_text(identity(self._process.pid))
+        note_process(self._pid_file, self._process.pid)
         if wait:
             self.wait_ready()
 
@@ -158,8 +158,7 @@ class Server(ABC):
         """Return its process group while it is there. Its number may be somebody else's afterwards."""
         if self._process is not None:
             return self._process.pid if self._process.poll() is None else None
-        written = self._pid_file.read_text() if self._pid_file.exists() else ""
-        return int(written.split()[0]) if written and written == identity(int(written.split()[0])) else None
+        return noted_process(self._pid_file)
 
     def _signal(self, number: signal.Signals) -> None:
         group = self._group()
@@ -198,10 +197,24 @@ def _many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def identity(pid: int) -> str:
-    """Return a process's number and when it began (in ticks since boot), which no other process shares; empty when it is gone."""
+def note_process(file: Path, pid: int) -> None:
+    """Write down a process's number, and beside it when it began: the number alone may be a stranger's one day."""
+    file.with_suffix(".began").write_text(_began(pid))
+    file.write_text(str(pid))
+
+
+def noted_process(file: Path) -> int | None:
+    """Return the number of the process that was written down, None when it is gone."""
+    if not file.exists():
+        return None
+    pid = int(file.read_text())
+    began = _began(pid)
+    return pid if began and began == file.with_suffix(".began").read_text() else None
+
+
+def _began(pid: int) -> str:
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return ""
-    return "" if state == "Z" else f"{pid} {fields[18]}"
+    return "" if state == "Z" else fields[18]
