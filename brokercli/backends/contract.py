@@ -16,7 +16,10 @@ from brokercli.model.position import Span
 from brokercli.model.receipt import Receipts
 
 if TYPE_CHECKING:
+    from brokercli.backends.consumers import Consumers
     from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Repair, RepairPolicy
+    from brokercli.backends.declaring import Declarer
+    from brokercli.model.flow import Flow
 
 
 class Batch(ABC):
@@ -235,6 +238,19 @@ class Backend(ABC):
         """Return the queues that only hold messages back before another try, and the one each returns them to (None where
         that is not one): a letter that came through them has its home elsewhere. None where that cannot be told."""
         return None
+
+    def declarer(self) -> Declarer:
+        """Return what plans and makes declarations over this connection."""
+        raise Unsupported("This broker plugin declares nothing.")
+
+    def consumers(self) -> Consumers:
+        """Return what sees and moves consumers over this connection."""
+        raise Unsupported("This broker plugin knows no consumers.")
+
+    def flow(self, address: Address) -> Flow:
+        """Say where the messages of a resolved address come from and go to: publishers' side, consumers, retries, dead
+        letters, up to what a message can reach. Changes nothing."""
+        raise Unsupported("This broker plugin draws no graph.")
 
     @abstractmethod
     def close(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from brokercli.model.capability import SupportTable, check_complete
 from brokercli.model.connection import Connection
+from brokercli.model.declaration import Settings
 from brokercli.model.errors import BrokercliError, Failed, UsageProblem
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class Descriptor:
     """Kinds of address this broker has."""
     default_port: int
     support: SupportTable
+    declarable: str = ""
+    """`module:NAME` of the Settings of what can be declared (loads no client); empty: nothing can."""
+    not_declarable: Mapping[str, str] = field(default_factory=dict)
+    """Kind of declaration this broker does not have → why, and what to do instead."""
 
     def __post_init__(self) -> None:
         check_complete(self.support)
@@ -72,6 +77,15 @@ def open_backend(connection: Connection) -> Backend:
             raise
         raise Failed(f"{descriptor.title} needs the Python package {descriptor.client}, which is not installed.", hint=descriptor.install) from None
     return implementation(connection)
+
+
+def settings_of(descriptor: Descriptor) -> Settings:
+    """Return the settings of what can be declared on a broker, by kind."""
+    if not descriptor.declarable:
+        return {}
+    module, _, name = descriptor.declarable.partition(":")
+    settings: Settings = getattr(import_module(module), name)
+    return settings
 
 
 def _built_in(name: str) -> Descriptor:

@@ -42,6 +42,16 @@ class Capability(StrEnum):
     """Find dead letters in it and look at them, leaving them where and as they are."""
     REDRIVE = "redrive"
     """Put dead letters back where they came from, and take them out of the pending ones once that is confirmed."""
+    DECLARE = "declare"
+    """Plan and make it as declared, change what can be changed, remove it."""
+    CONSUMERS = "consumers"
+    """Say who consumes it and how far behind they are."""
+    SEEK_CONSUMERS = "seek consumers"
+    """Move its consumers to another position."""
+    PAUSE_CONSUMERS = "pause consumers"
+    """Stop delivering to its consumers for a while."""
+    FLOW = "graph"
+    """Draw where its messages come from and go to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,21 @@ SUPPORT: SupportTable = {
         Capability.REDRIVE: Support.some(
             "exactly once within the cluster, at least once where transactions are not permitted; what was handled is kept with the offsets of a group, "
             "which the broker forgets 7 days after the last redrive unless its offsets.retention.minutes says otherwise"),
+        Capability.DECLARE: Support.some("partitions can be added, never removed; the replication factor cannot be changed from here"),
+        Capability.CONSUMERS: Support.some("classic and consumer groups; share groups are named, their lag is not to be had through this client"),
+        Capability.SEEK_CONSUMERS: Support.some("groups without active members, as Kafka demands"),
+        Capability.PAUSE_CONSUMERS: Support.never("Kafka's consumers pause themselves; nobody else can stop them but by the broker's quotas or permissions"),
+        Capability.FLOW: Support.full(),
     },
 }
 
 descriptor = Descriptor(
     name="kafka", title="Apache Kafka", schemes=("kafka", "kafkas"), implementation="brokercli.backends.kafka.backend:KafkaBackend",
-    client="confluent_kafka", install="pip install 'confluent-kafka>=2.13.0'", kinds=("topic",), default_port=9092, support=SUPPORT)
+    client="confluent_kafka", install="pip install 'confluent-kafka>=2.13.0'", kinds=("topic",), default_port=9092, support=SUPPORT,
+    declarable="brokercli.backends.kafka.settings:SETTINGS", not_declarable={
+        "stream": "Kafka's topics are its streams: declare a topic",
+        "queue": "Kafka has topics; several workers share one by joining a group",
+        "exchange": "Kafka routes nothing: a producer names the topic",
+        "binding": "Kafka routes nothing: a producer names the topic",
+        "consumer": "a consumer group is there once its first member joins; brokercli consumers seek moves it",
+    })

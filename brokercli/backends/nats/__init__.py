@@ -42,6 +42,12 @@ _STREAM: dict[Capability, Support] = {
     Capability.LOOK_LETTERS: Support.some("Where the stream's name, subjects or messages say that they are dead letters, and where it records JetStream's"
                                           " advisories; else nothing tells which of its messages died, until dlq capture has them recorded."),
     Capability.REDRIVE: Support.some(_ONCE),
+    Capability.DECLARE: Support.some("Storage cannot be changed later, retention and a few others only in part."),
+    Capability.CONSUMERS: Support.full(),
+    Capability.SEEK_CONSUMERS: Support.some("Durable pull consumers nobody is waiting on: by a reset where the server has it (2.14), else"
+                                              " made anew with the same settings."),
+    Capability.PAUSE_CONSUMERS: Support.some("From nats-server 2.11 on."),
+    Capability.FLOW: Support.full(),
 }
 _BY_SEQUENCE = "Read by sequence number, not through a consumer: nobody's messages are taken or kept back."
 _LEFT_BEHIND = Support.some("Also those that nobody recorded: delivered, no longer pending, still stored. Where messages are in progress, only the dead"
@@ -66,6 +72,11 @@ _SUPPORT: SupportTable = {
         Capability.LIST: Support.some("NATS keeps no list of subjects; those that streams captured are listed with their stream."),
         Capability.LOOK_LETTERS: Support.never("A subject keeps nothing; dead letters lie in streams."),
         Capability.REDRIVE: Support.never("A subject keeps nothing; dead letters lie in streams."),
+        Capability.DECLARE: Support.never("A subject exists by being used; a stream declares which subjects it captures."),
+        Capability.CONSUMERS: Support.some("Those of the streams that capture it; core subscribers are not visible to a client."),
+        Capability.SEEK_CONSUMERS: Support.never("A subject keeps nothing; the consumers of the stream that captures it can be moved."),
+        Capability.PAUSE_CONSUMERS: Support.never("A subject keeps nothing; the consumers of the stream that captures it can be paused."),
+        Capability.FLOW: Support.some("The streams that capture it and their consumers; core subscribers are not visible to a client."),
         Capability.DESCRIBE: Support.some("Which streams capture it and what they hold of it; core subscribers are not visible to a client."),
     },
     LIMITS_STREAM: dict(_STREAM),
@@ -77,4 +88,10 @@ _SUPPORT: SupportTable = {
 
 descriptor = Descriptor(
     name="nats", title="NATS", schemes=("nats", "tls"), implementation="brokercli.backends.nats.backend:NatsBackend", client="nats",
-    install="python -m pip install nats-py", kinds=("subject", "stream"), default_port=4222, support=_SUPPORT)
+    install="python -m pip install nats-py", kinds=("subject", "stream"), default_port=4222, support=_SUPPORT,
+    declarable="brokercli.backends.nats.settings:SETTINGS", not_declarable={
+        "topic": "NATS has subjects, which exist by being used, and streams that capture them: declare a stream",
+        "queue": "a queue on NATS is a stream with retention=workqueue, or a queue group: declare a stream",
+        "exchange": "NATS routes by subject; a stream's subjects say what it captures",
+        "binding": "NATS routes by subject; a stream's subjects say what it captures",
+    })

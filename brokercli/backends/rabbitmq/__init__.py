@@ -29,6 +29,12 @@ _EVERYWHERE: dict[Capability, Support] = {
     Capability.DEDUPLICATE: Support.never("over AMQP 0.9.1 RabbitMQ recognises no duplicates"),
     Capability.LIST: Support.some("through the management API"),
     Capability.DESCRIBE: Support.some("through the management API; without it, only that it exists and how much a queue holds"),
+    Capability.DECLARE: Support.some("what can be changed later is kept in a policy, which takes the management API; without it, in arguments that never"
+                                     " change"),
+    Capability.CONSUMERS: Support.some("through the management API; without it, only how many there are"),
+    Capability.SEEK_CONSUMERS: Support.never("a queue has no position to move; where a stream's consumer is, it keeps itself"),
+    Capability.PAUSE_CONSUMERS: Support.never("RabbitMQ's consumers can be cancelled only by themselves"),
+    Capability.FLOW: Support.some("through the management API"),
 }
 _AT_LEAST_ONCE = Support.some("at least once: confirmed at home before it is taken out; killed between the two, up to 2,500 letters may be repeated")
 _QUEUE: dict[Capability, Support] = _EVERYWHERE | {
@@ -66,8 +72,7 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
         Capability.PUBLISH: Support.some("stored where it is routed; a message that no queue is bound for is refused"),
         Capability.LOOK_NEW: Support.some("through a temporary queue bound to it; direct, fanout, topic and headers exchanges only, others would give it the"
                                           " messages of the rest"),
-        Capability.LOOK_LETTERS: _KEEPS_NOTHING,
-        Capability.REDRIVE: _KEEPS_NOTHING,
+        Capability.CONSUMERS: Support.never("nobody consumes an exchange; the queues it routes to have consumers"),
         Capability.LOOK_STORED: _KEEPS_NOTHING,
         Capability.SEEK_NUMBER: _KEEPS_NOTHING,
         Capability.SEEK_TIME: _KEEPS_NOTHING,
@@ -79,4 +84,8 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
 
 descriptor = Descriptor(
     name="rabbitmq", title="RabbitMQ", schemes=("amqp", "amqps"), implementation="brokercli.backends.rabbitmq.backend:RabbitMQBackend", client="pika",
-    install="python -m pip install 'pika>=1.4.4,<1.5'", kinds=("queue", "stream", "exchange"), default_port=5672, support=SUPPORT)
+    install="python -m pip install 'pika>=1.4.4,<1.5'", kinds=("queue", "stream", "exchange"), default_port=5672, support=SUPPORT,
+    declarable="brokercli.backends.rabbitmq.settings:SETTINGS", not_declarable={
+        "topic": "RabbitMQ has queues, streams and exchanges: declare a stream for what is to be read again, an exchange of type topic to route",
+        "consumer": "a consumer on RabbitMQ is there as long as it is connected; nothing of it is kept",
+    })

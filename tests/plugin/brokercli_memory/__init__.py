@@ -5,15 +5,22 @@ from brokercli.model.capability import Capability, Support, SupportTable
 
 _NO_PARTITIONS = Support.never("a memory broker has one log for each topic, not several")
 _FORGETS = Support.never("a memory queue keeps nothing that could be read again; only topics do")
+_NOT_HERE = {
+    Capability.DECLARE: Support.never("a memory broker has what it is started with"),
+    Capability.CONSUMERS: Support.never("a memory broker remembers no consumers"),
+    Capability.SEEK_CONSUMERS: Support.never("a memory broker remembers no consumers"),
+    Capability.PAUSE_CONSUMERS: Support.never("a memory broker remembers no consumers"),
+    Capability.FLOW: Support.never("nothing flows on in a memory broker"),
+    Capability.LOOK_LETTERS: Support.never("nothing dies in a memory broker"),
+    Capability.REDRIVE: Support.never("nothing dies in a memory broker"),
+}
 
 SUPPORT: SupportTable = {
-    "topic": {capability: Support.full() for capability in Capability} | {
-        Capability.LOOK_LETTERS: Support.never("nothing dies in a memory broker"),
-        Capability.REDRIVE: Support.never("nothing dies in a memory broker"),
+    "topic": {capability: Support.full() for capability in Capability} | _NOT_HERE | {
         Capability.FIRE_AND_FORGET: Support.never("a memory broker answers every message"),
         Capability.PARTITION: _NO_PARTITIONS,
     },
-    "queue": {
+    "queue": _NOT_HERE | {
         Capability.PUBLISH: Support.full(),
         Capability.FIRE_AND_FORGET: Support.never("a memory broker answers every message"),
         Capability.TOMBSTONE: Support.full(),
@@ -28,8 +35,6 @@ SUPPORT: SupportTable = {
         Capability.SEEK_LAST: _FORGETS,
         Capability.LIST: Support.full(),
         Capability.DESCRIBE: Support.full(),
-        Capability.LOOK_LETTERS: Support.never("nothing dies in a memory broker"),
-        Capability.REDRIVE: Support.never("nothing dies in a memory broker"),
     },
 }
 

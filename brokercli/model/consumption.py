@@ -1,0 +1,70 @@
+"""Who reads what, and how far behind: consumer groups, durable consumers, the consumers of queues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from brokercli.model.description import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """One consumer as `consumers ls` shows it. A number the broker does not say is None."""
+
+    name: str
+    """Kafka: the group; JetStream: `STREAM/NAME`; RabbitMQ: the queue that is consumed."""
+    kind: str
+    """`classic group`, `consumer group`, `share group`, `durable consumer`, `ephemeral consumer`, `queue`."""
+    state: str = ""
+    """In the broker's words: Stable, Empty, paused, …"""
+    members: int | None = None
+    lag: int | None = None
+    """Stored messages that were not finished yet, in all: not delivered plus delivered and not acknowledged."""
+    in_hand: int | None = None
+    """Of these: delivered, not acknowledged."""
+    reads: tuple[str, ...] = ()
+    """Addresses it reads."""
+    facts: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far one consumer is on one source, or one partition of it."""
+
+    source: str
+    """Address (`topic:orders`)."""
+    partition: int | None = None
+    position: int | None = None
+    """The next number it would read: the committed offset, one past the acknowledged sequence. None: none yet, or not numbered."""
+    end: int | None = None
+    """One past the newest number there is."""
+    lag: int | None = None
+    in_hand: int | None = None
+    member: str = ""
+    """Who reads it now; empty: nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeekStep:
+    """One partition (or the whole source) of a seek: numbers of the next record to read."""
+
+    source: str
+    partition: int | None
+    have: int | None
+    want: int
+    """Where it will go on; `end` included, never one that is not stored."""
+    skipped: int | None = None
+    """Positive: records that will not be read; negative: records that will be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """A planned seek of one consumer."""
+
+    name: str
+    steps: tuple[SeekStep, ...]
+    active: tuple[str, ...] = ()
+    """Members at work now, with where they run: while there is one, the seek is refused."""
+    remarks: tuple[str, ...] = ()
+    handle: object = None
+    """The backend's own, for `seek`."""
