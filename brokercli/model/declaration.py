@@ -131,6 +131,8 @@ class RetrySpecification:
     """Use the broker's own delayed retry where it has one instead of wait queues (RabbitMQ 4.3 quorum queues)."""
     settings: Mapping[str, SettingValue] = field(default_factory=dict)
     """Further settings of what is made (partitions, replication.factor, num_replicas), for all of it."""
+    declared: Mapping[str, SettingValue] | None = None
+    """What the source is declared with in the same topology: it need not be there yet. None: it has to be."""
 
 
 @dataclass(frozen=True, slots=True)
