@@ -38,6 +38,8 @@ class Lag:
     """The next number it would read: the committed offset, one past the acknowledged sequence. None: none yet, or not numbered."""
     end: int | None = None
     """One past the newest number there is."""
+    start: int | None = None
+    """The oldest number that is still stored: a position below it has lost records. None: not known, or not numbered."""
     lag: int | None = None
     in_hand: int | None = None
     member: str = ""
