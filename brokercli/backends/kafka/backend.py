@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
     from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
+    from brokercli.backends.declaring import Declarer
     from brokercli.backends.kafka.topic_settings import TopicSettings
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -183,6 +184,12 @@ class KafkaBackend(Backend):
             return fetch(places, lambda name: self._named_topic(name).partitions, consumer, troubles, self._connection.connect_timeout)
         finally:
             give_back()
+
+    def declarer(self) -> Declarer:
+        from brokercli.backends.kafka.declaring import KafkaDeclarer
+
+        return KafkaDeclarer(self._admin(), lambda: self._metadata().topics, lambda name: self.describe(Address(name, "topic")),
+                             self._connection.connect_timeout)
 
     def close(self) -> None:
         if not self._closed:

@@ -58,7 +58,7 @@ def judge(error: KafkaError) -> tuple[Verdict, str]:
     return Verdict.UNKNOWN, UNKNOWN.get(code) or f"no verdict: {error.str()} ({error.name()})"
 
 
-_AUTHORISATION = {
+AUTHORISATION = {
     Code.TOPIC_AUTHORIZATION_FAILED, Code.GROUP_AUTHORIZATION_FAILED, Code.CLUSTER_AUTHORIZATION_FAILED, Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     Code.SASL_AUTHENTICATION_FAILED, Code._AUTHENTICATION, Code.SECURITY_DISABLED, Code.DELEGATION_TOKEN_AUTHORIZATION_FAILED}
 _CONNECTION = {Code._TRANSPORT, Code._ALL_BROKERS_DOWN, Code._RESOLVE, Code._TIMED_OUT, Code._WAIT_COORD, Code.NETWORK_EXCEPTION,
@@ -68,7 +68,7 @@ _CONNECTION = {Code._TRANSPORT, Code._ALL_BROKERS_DOWN, Code._RESOLVE, Code._TIM
 def translate(error: KafkaError, doing: str, where: str) -> BrokercliError:
     """Return what to raise for an error that came while `doing` something at `where` (a topic or an address)."""
     code = error.code()
-    if code in _AUTHORISATION:
+    if code in AUTHORISATION:
         return NotAuthorised(f"No permission for {doing} {where}: {error.str()}.", hint="ask for the ACL, or use a context with another login")
     if code in _CONNECTION:
         return Unreachable(f"Kafka did not answer while {doing} {where}: {error.str()}.", hint="brokercli doctor says what answers and what does not")
@@ -79,6 +79,11 @@ def translate(error: KafkaError, doing: str, where: str) -> BrokercliError:
     return Failed(f"Kafka failed while {doing} {where}: {error.str()} ({error.name()}).")
 
 
+def no_answer(doing: str, where: str, seconds: float) -> Unreachable:
+    """Return what to raise when the client itself gave no answer in time: whether it was done is not known."""
+    return Unreachable(f"Kafka did not answer within {seconds:g} s while {doing} {where}.", hint="brokercli doctor says what answers and what does not")
+
+
 def no_such_topic(name: str, names: list[str]) -> NotFound:
     """Return the error for a topic that does not exist, with the nearest names there are."""
     near = get_close_matches(name, names, 3)
@@ -87,7 +92,7 @@ def no_such_topic(name: str, names: list[str]) -> NotFound:
 
 def lost_for_good(error: KafkaError | None, where: object, seconds: float) -> BrokercliError:
     """Return what to raise when nothing can be published any more: nothing was confirmed for `seconds`, or the reason is final."""
-    if error is not None and error.code() in _AUTHORISATION:
+    if error is not None and error.code() in AUTHORISATION:
         return NotAuthorised(f"{where} takes no more messages: {error.str()}.", hint="ask for the ACL, or use a context with another login")
     why = f": {error.str()}" if error is not None else ""
     return Unreachable(f"{where} has confirmed nothing for {seconds:g} s{why}.", hint="when it is back, brokercli doctor says so")
@@ -95,5 +100,5 @@ def lost_for_good(error: KafkaError | None, where: object, seconds: float) -> Br
 
 def connection_lost(error: KafkaError, topic: str, seconds: float) -> BrokercliError:
     """Return what to raise when a look has been without a broker for too long."""
-    kind = NotAuthorised if error.code() in _AUTHORISATION else Unreachable
+    kind = NotAuthorised if error.code() in AUTHORISATION else Unreachable
     return kind(f"No broker of {topic} has been reachable for {seconds:g} s: {error.str()}.", hint="brokercli doctor says what answers and what does not")
