@@ -24,7 +24,7 @@ VERSION = 1
 PLACE_KEYS = ("topic", "partition", "offset", "subject", "stream", "sequence", "exchange", "routing_key", "queue", "redelivered")
 MESSAGE_KEYS = ("time", "id", "key", "headers", "properties", "body", "value")
 # what brokercli adds to an envelope for the reader, and publishing passes over
-COMMENT_KEYS = ("v", "broker", "dead_letter")
+COMMENT_KEYS = ("v", "broker", "dead_letter", "distance")
 INTEGER_BITS = {"int8": (8, True), "uint8": (8, False), "int16": (16, True), "uint16": (16, False), "int32": (32, True), "uint32": (32, False),
                 "int64": (64, True), "timestamp": (64, False)}
 # beyond this jq and JavaScript lose digits

@@ -16,6 +16,7 @@ COMMANDS = {
     "dlq": ("dlq", DEAD_LETTERS),
     "ls": ("ls", RESOURCES),
     "describe": ("describe", RESOURCES),
+    "consumers": ("consumers", RESOURCES),
     "context": ("context", SETUP),
     "brokers": ("brokers", SETUP),
     "local": ("local", SETUP),

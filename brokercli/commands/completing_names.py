@@ -41,6 +41,27 @@ def addresses(incomplete: str, context_name: str | None) -> list[Candidate]:
         return []
 
 
+def consumers(incomplete: str, context_name: str | None) -> list[Candidate]:
+    """Return names of consumers that begin so: contexts for `@…`, and what the broker says."""
+    from brokercli.backends.registry import open_backend
+    from brokercli.settings.resolve import resolve_connection
+
+    if "://" in incomplete:
+        return []
+    context, rest, prefix = context_name, incomplete, ""
+    if incomplete.startswith("@"):
+        name, slash, rest = incomplete[1:].partition("/")
+        if not slash:
+            return [(f"@{known}/", "context") for known, _ in contexts(name)]
+        context, prefix = name, f"@{name}/"
+    try:
+        connection = resolve_connection(None, context, background=True).connection
+        with open_backend(replace(connection, connect_timeout=CONNECT_TIMEOUT)) as backend:
+            return [(prefix + name, "") for name in backend.consumers().names() if name.startswith(rest)][:MOST]
+    except BrokercliError:
+        return []
+
+
 def _on_broker(incomplete: str, context: str | None) -> list[Candidate]:
     from brokercli.backends.registry import find, open_backend
     from brokercli.settings.resolve import resolve_connection

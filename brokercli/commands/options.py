@@ -22,6 +22,12 @@ def complete_context(incomplete: str) -> list[tuple[str, str]]:
     return contexts(incomplete)
 
 
+def complete_consumer(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    from brokercli.commands.completing_names import consumers
+
+    return consumers(incomplete, context.params.get("context_name"))
+
+
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", autocompletion=complete_address, show_default=False,
                                                 help="orders.created, or with its kind: topic: subject: stream: queue: exchange:NAME/KEY; "
                                                      "@CONTEXT/ADDRESS; a URL.")]

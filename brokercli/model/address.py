@@ -45,18 +45,26 @@ def parse_address(text: str) -> Address:
 
     Raises UsageProblem for anything else. Asks no broker.
     """
+    context, url, rest = split_broker(text)
+    return _parse_plain(rest, context=context, url=url)
+
+
+def split_broker(text: str) -> tuple[str | None, str | None, str]:
+    """Split what is in front of a name, `@CONTEXT/` or a broker's URL, from the name; return context, URL and name.
+
+    Raises UsageProblem where there is a broker and no name.
+    """
     if match := _URL.fullmatch(text):
-        return _parse_url(match[1], match[2])
-    context = None
-    if text.startswith("@"):
-        match = _CONTEXT.fullmatch(text)
-        if match is None:
-            raise UsageProblem("An address in another context is written @CONTEXT/ADDRESS.", hint="for example: @staging/orders.created")
-        context, text = match[1], match[2]
-    return _parse_plain(text, context=context, url=None)
+        return (None, *_split_url(match[1], match[2]))
+    if not text.startswith("@"):
+        return None, None, text
+    match = _CONTEXT.fullmatch(text)
+    if match is None:
+        raise UsageProblem("An address in another context is written @CONTEXT/ADDRESS.", hint="for example: @staging/orders.created")
+    return match[1], None, match[2]
 
 
-def _parse_url(scheme: str, rest: str) -> Address:
+def _split_url(scheme: str, rest: str) -> tuple[str, str]:
     # the text may hold a password: it is never quoted in an error
     authority, slash, path = rest.partition("/")
     if not authority or not slash or not path:
@@ -66,8 +74,8 @@ def _parse_url(scheme: str, rest: str) -> Address:
     if scheme in ("amqp", "amqps"):
         vhost, slash, rest_of_path = path.partition("/")
         if slash and not _KIND.match(vhost):
-            return _parse_plain(rest_of_path, context=None, url=f"{url}/{vhost}")
-    return _parse_plain(unquote(path) if "%" in path else path, context=None, url=url)
+            return f"{url}/{vhost}", rest_of_path
+    return url, unquote(path) if "%" in path else path
 
 
 def _parse_plain(text: str, *, context: str | None, url: str | None) -> Address:

@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     CHANGES_PENDING = 8
     NOTHING_MATCHED = 9
     LOCAL_IO = 10
+    ABOVE = 11
     TIMED_OUT = 124
     INTERRUPTED = 130
     READER_LEFT = 141

@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
@@ -88,6 +89,17 @@ class Streams:
                 _point_at_null(self.stdout_fd)
                 raise ReaderLeft("the reader of our output has gone") from None
             raise LocalIO(f"cannot write output: {problem.strerror}", hint=_output_hint(problem.errno)) from None
+
+    def wait(self, seconds: float) -> None:
+        """Sleep. Raises ReaderLeft as soon as the reader of a pipe at standard output closes it."""
+        if self.stdout_fd == CLOSED or not hasattr(select, "poll"):
+            time.sleep(seconds)
+            return
+        poll = select.poll()
+        poll.register(self.stdout_fd, 0)  # errors are reported without being asked for
+        if poll.poll(seconds * 1000):
+            _point_at_null(self.stdout_fd)
+            raise ReaderLeft("the reader of our output has gone")
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line to standard error, with everything that could steer a terminal escaped; folded between words on

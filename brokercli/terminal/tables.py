@@ -11,7 +11,7 @@ import orjson
 from brokercli.model.errors import UsageProblem
 from brokercli.terminal.cells import folded, padded, width_of
 from brokercli.terminal.escape import visible, visible_json
-from brokercli.terminal.streams import STYLES, Streams
+from brokercli.terminal.streams import STYLES, Streams, terminal_width
 
 if TYPE_CHECKING:
     from brokercli.model.description import Description
@@ -21,7 +21,8 @@ GAP = 2
 # a column of text is not folded to less than this
 NARROWEST = 14
 # numbers that count; the others (offsets, ports, ids) are typed elsewhere as they stand, so nothing is put between their digits
-COUNTS = frozenset({"messages", "records", "ready", "unacknowledged", "unacked", "pending", "lag", "consumers", "subscribers", "bytes", "size"})
+COUNTS = frozenset({"messages", "records", "ready", "unacknowledged", "unacked", "pending", "lag", "in hand", "skipped", "read again", "members", "consumers",
+                    "subscribers", "bytes", "size"})
 _SIZES = frozenset({"bytes", "size"})
 
 
@@ -37,6 +38,13 @@ def print_table(streams: Streams, rows: Sequence[Mapping[str, object]], columns:
         print_json(streams, [{name: row.get(name) for name in names} if columns is not None else dict(row) for row in rows])
     elif rows:
         streams.write("".join(f"{line}\n" for line in _Layout(streams).table(rows, names)).encode())
+
+
+def table_lines(streams: Streams, rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the lines that `print_table` would print on this terminal as it is now."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    layout = _Layout(streams, terminal_width(streams.stdout_fd) - 1 if streams.stdout_is_terminal else None)
+    return layout.table(rows, names) if rows else []
 
 
 def print_description(streams: Streams, description: Description, output: str = "auto") -> None:
@@ -71,10 +79,10 @@ def check_output(output: str) -> None:
 
 
 class _Layout:
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, width: int | None = None) -> None:
         self._terminal = streams.stdout_is_terminal
         self._colour = streams.colour
-        self._width = streams.width if self._terminal else None
+        self._width = width or (streams.width if self._terminal else None)
 
     def style(self, text: str, style: str) -> str:
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self._colour and text else text

@@ -5,12 +5,10 @@ from brokercli.model.capability import Capability, Support, SupportTable
 
 _NO_PARTITIONS = Support.never("a memory broker has one log for each topic, not several")
 _FORGETS = Support.never("a memory queue keeps nothing that could be read again; only topics do")
+_REMEMBERS_NOBODY = Support.never("a memory queue remembers nobody who listened to it; topics have groups")
 _NOT_HERE = {
     Capability.DECLARE: Support.never("a memory broker has what it is started with"),
-    Capability.CONSUMERS: Support.never("a memory broker remembers no consumers"),
-    Capability.SEEK_CONSUMERS: Support.never("a memory broker remembers no consumers"),
-    Capability.PAUSE_CONSUMERS: Support.never("a memory broker remembers no consumers"),
-    Capability.FLOW: Support.never("nothing flows on in a memory broker"),
+    Capability.PAUSE_CONSUMERS: Support.never("a memory broker is asked by its readers and sends nothing by itself"),
     Capability.LOOK_LETTERS: Support.never("nothing dies in a memory broker"),
     Capability.REDRIVE: Support.never("nothing dies in a memory broker"),
 }
@@ -21,6 +19,9 @@ SUPPORT: SupportTable = {
         Capability.PARTITION: _NO_PARTITIONS,
     },
     "queue": _NOT_HERE | {
+        Capability.CONSUMERS: _REMEMBERS_NOBODY,
+        Capability.SEEK_CONSUMERS: _REMEMBERS_NOBODY,
+        Capability.FLOW: _REMEMBERS_NOBODY,
         Capability.PUBLISH: Support.full(),
         Capability.FIRE_AND_FORGET: Support.never("a memory broker answers every message"),
         Capability.TOMBSTONE: Support.full(),

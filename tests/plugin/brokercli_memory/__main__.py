@@ -26,7 +26,16 @@ class Log:
     next: int = 0
 
 
+@dataclass
+class Group:
+    """How far some readers of topics are, and who they are."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    members: list[str] = field(default_factory=list)
+
+
 logs: dict[tuple[str, str], Log] = {}
+groups: dict[str, Group] = {}
 changed = threading.Condition()
 
 
@@ -39,9 +48,13 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
             return {}
         if verb == "delete":
             logs.pop((question["kind"], question["name"]), None)
+            for group in groups.values() if question["kind"] == "topic" else ():
+                group.positions.pop(question["name"], None)
             return {}
         if verb == "list":
             return {"logs": [{"kind": kind, "name": name, **_state(log)} for (kind, name), log in sorted(logs.items())]}
+        if "group" in question or verb == "groups":
+            return _about_groups(verb, **question)
         log = logs.get((question["kind"], question["name"]))
         if log is None:
             return {"problem": "missing", "why": f"There is no {question['kind']} {question['name']} on this broker."}
@@ -61,6 +74,32 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
                 begin = max(0, question["from"] - log.first)
                 return {"entries": log.entries[begin:begin + question["most"]]}
         return {"problem": "unknown", "why": f"A memory broker cannot {verb}."}
+
+
+def _about_groups(verb: str, group: str = "", member: str = "", positions: dict[str, list[int]] | None = None) -> dict[str, Any]:
+    if verb in ("commit", "join"):
+        groups.setdefault(group, Group())
+    if verb != "groups" and group not in groups:
+        return {"problem": "missing", "why": f"There is no group {group} on this broker."}
+    match verb:
+        case "groups":
+            return {"groups": {name: {"positions": found.positions, "members": found.members} for name, found in sorted(groups.items())}}
+        case "join":
+            groups[group].members.append(member)
+        case "leave":
+            groups[group].members.remove(member)
+        case "move" | "forget" if groups[group].members:
+            return {"problem": "busy", "why": f"The group {group} is at work: {', '.join(groups[group].members)}."}
+        case "forget":
+            del groups[group]
+        case "commit" | "move":
+            found = groups[group].positions
+            if verb == "move" and any(found.get(topic, -1) != have for topic, (have, _) in (positions or {}).items()):
+                return {"problem": "moved", "why": f"The group {group} moved meanwhile."}
+            found.update({topic: want for topic, (_, want) in (positions or {}).items()})
+        case _:
+            return {"problem": "unknown", "why": f"A memory broker cannot {verb} a group."}
+    return {}
 
 
 def _state(log: Log) -> dict[str, int]:

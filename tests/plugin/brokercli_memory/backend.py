@@ -6,14 +6,17 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
+from brokercli.backends.consumers import Consumers
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability, SupportTable
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import NotFound, Unsupported, UsageProblem
-from brokercli.model.position import Span
+from brokercli.model.flow import Flow
+from brokercli.model.position import End, Position, Span
 from brokercli_memory import SUPPORT, descriptor
+from brokercli_memory.consumers import MemoryConsumers
 from brokercli_memory.look import MemoryReader
 from brokercli_memory.publish import MemoryPublisher
 from brokercli_memory.wire import Line
@@ -75,8 +78,24 @@ class MemoryBackend(Backend):
         require(SUPPORT, self.resource(source), Capability.LOOK_LETTERS)
         raise AssertionError("the table says never")
 
+    def consumers(self) -> Consumers:
+        return MemoryConsumers(self._line, self._begin)
+
+    def flow(self, address: Address) -> Flow:
+        require(SUPPORT, self.resource(address), Capability.FLOW)
+        drawn = Flow(drawn_start := str(address))
+        drawn.node(drawn_start, "topic")
+        for consumption in self.consumers().find():
+            if drawn_start in consumption.reads:
+                drawn.edge(drawn_start, drawn.node(f"consumer {consumption.name}", "consumer", f"lag {consumption.lag}"), "read by")
+        return drawn
+
     def close(self) -> None:
         self._line.close()
+
+    def _begin(self, topic: Address, position: Position) -> int:
+        with MemoryReader(Line(self._connection), topic, "topic", Span(position, End())) as reader:
+            return reader.begin
 
 
 def require(table: SupportTable, row: str, *capabilities: Capability) -> None:

@@ -57,7 +57,7 @@ class MemoryReader(Reader):
         state = self._ask("state")
         self._first: int = state["first"]
         self._end: int = state["next"]
-        self._next = self._offset_of(span.start)
+        self._next = self.begin = self._offset_of(span.start)
         self._until = None if span.end is None else self._offset_of(span.end, end=True)
         self.expected = None if self._until is None else max(0, self._until - self._next)
 

@@ -1,0 +1,53 @@
+"""`brokercli consumers rm`: forget a consumer."""
+
+from __future__ import annotations
+
+import typer
+
+from brokercli.commands import consumers_options as which
+from brokercli.commands import options as shared
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("rm")(rm)
+
+
+def rm(
+    context: typer.Context,
+    name: which.NameArgument,
+    yes: which.YesOption = False,
+    context_name: shared.ContextOption = None,
+    connect_timeout: shared.ConnectTimeoutOption = None,
+) -> None:
+    """Delete one consumer, by its full name, with what it remembers. Says what that is, and changes nothing without --yes."""
+    from brokercli.commands.consumers_session import check_allowed, open_consumers
+    from brokercli.commands.session import streams_of
+    from brokercli.model.errors import NotFound, UsageProblem
+    from brokercli.model.exit_code import ExitCode
+    from brokercli.operations.seeking import positions
+    from brokercli.terminal.confirm import confirm
+
+    streams = streams_of(context)
+    with open_consumers([name], context_name, changing=yes, connect_timeout=connect_timeout) as session:
+        try:
+            lags = session.consumers.lag(session.name)
+        except NotFound:
+            if "*" in session.name or "?" in session.name:
+                raise UsageProblem(f"{session.name} is a pattern; rm takes the full name of one consumer.", hint="brokercli consumers ls PATTERN") from None
+            raise
+        for position, source in positions(lags):
+            streams.say(f"forgets {source} at {position}")
+        waiting = sum(lag.lag or 0 for lag in lags)
+        if waiting:
+            streams.say(f"{waiting:,} message{'s' if waiting > 1 else ''} it has not finished")
+        if not yes:
+            if session.context.readonly or not streams.can_ask():
+                streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else '--yes deletes it'}")
+                raise typer.Exit(int(ExitCode.CHANGES_PENDING))
+            check_allowed(session.context)
+            if not confirm(streams, f"delete {session.name}?", yes=False):
+                streams.say("nothing was changed")
+                raise typer.Exit(int(ExitCode.CHANGES_PENDING))
+        session.consumers.remove(session.name)
+        streams.say(f"{session.name} was deleted")

@@ -1,0 +1,101 @@
+"""From the words of a command line to the consumers of an open broker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from brokercli.backends.consumers import Consumers
+from brokercli.backends.contract import Backend
+from brokercli.backends.registry import Descriptor, find, open_backend
+from brokercli.model.address import Address, parse_address, split_broker
+from brokercli.model.capability import Capability
+from brokercli.model.errors import Unsupported, UsageProblem
+from brokercli.settings.resolve import ResolvedContext, resolve_connection
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSession:
+    """An open broker, its consumers, and those of them that the command names."""
+
+    backend: Backend
+    consumers: Consumers
+    names: tuple[str, ...]
+    """As typed, without the broker in front; with * and ? where the command takes patterns."""
+    context: ResolvedContext
+    descriptor: Descriptor
+
+    @property
+    def name(self) -> str:
+        """The one name of a command that takes one."""
+        return self.names[0]
+
+    def command(self, verb: str, *words: str, options: Sequence[str] = ()) -> str:
+        """Write the command line that does something else about this broker's consumers, to be copied into a shell."""
+        from shlex import join
+
+        broker = ["--context", self.context.name] if self.context.said else []
+        end = ["--"] if any(word.startswith("-") for word in words) else []
+        return join(["brokercli", "consumers", verb, *broker, *options, *end, *words])
+
+    def resolve(self, text: str | None) -> Address | None:
+        """Return an address on this broker, its kind said. Raises UsageProblem for one on another broker."""
+        if text is None:
+            return None
+        address = parse_address(text)
+        if (address.context or address.url) and resolve_connection(address, None).connection != self.context.connection:
+            raise UsageProblem(f"{address} is on another broker than the consumer.")
+        return self.backend.resolve(replace(address, context=None, url=None), "describe")
+
+
+@contextmanager
+def open_consumers(texts: Sequence[str], context_name: str | None, capability: Capability = Capability.CONSUMERS, *, changing: bool = False,
+                   connect_timeout: float | None = None) -> Iterator[ConsumerSession]:
+    """Open the broker that names are on; closes it at the end.
+
+    Raises, before connecting, UsageProblem for names on several brokers and where `changing` is not allowed in this context,
+    and Unsupported where no resource of this broker has the capability.
+    """
+    broker, names = split_names(texts)
+    resolved = resolve_connection(broker, context_name)
+    descriptor = find(resolved.connection.scheme)
+    _require(descriptor, capability)
+    if changing:
+        check_allowed(resolved)
+    connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
+    with open_backend(connection) as backend:
+        yield ConsumerSession(backend, backend.consumers(), names, resolved, descriptor)
+
+
+def split_names(texts: Sequence[str]) -> tuple[Address | None, tuple[str, ...]]:
+    """Split names from the one broker they are on; None: the context's. A broker alone names nothing."""
+    brokers: dict[tuple[str | None, str | None], None] = {}
+    names: list[str] = []
+    for text in texts:
+        alone = re.fullmatch(r"(@[^/\s]+)/?|([a-z][a-z0-9+.-]*://[^/]+)/?", text)
+        context, url, name = split_broker(f"{alone[1] or alone[2]}/*" if alone else text)
+        brokers[context, url] = None
+        if not alone:
+            names.append(name)
+            if not name:
+                raise UsageProblem("A consumer's name cannot be empty.", hint="brokercli consumers ls")
+    if len(brokers) > 1:
+        raise UsageProblem("These names are on several brokers.", hint="name the broker once: --context NAME")
+    return next((Address("*", context=context, url=url) for context, url in brokers if context or url), None), tuple(names)
+
+
+def check_allowed(context: ResolvedContext) -> None:
+    """Raise UsageProblem where this context allows no changes, or not without being named."""
+    if context.readonly:
+        raise UsageProblem(f"The context {context.name} is read-only: nothing is changed there.", hint="without --yes it shows the plan")
+    if context.protected and not context.said:
+        raise UsageProblem(f"The context {context.name} is protected: name it to change anything there.", hint=f"--context {context.name}")
+
+
+def _require(descriptor: Descriptor, capability: Capability) -> None:
+    answers = [row[capability] for row in descriptor.support.values()]
+    if not any(answers):
+        raise Unsupported(f"{descriptor.title} cannot do that ({capability}): {answers[0].note}.".replace("..", "."),
+                          hint="brokercli brokers says what each broker can do")

@@ -1,0 +1,123 @@
+"""How far consumers are, once or again and again."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+
+from brokercli.backends.consumers import Consumers
+from brokercli.model.consumption import Lag
+from brokercli.model.errors import NotFound, Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One consumer at one moment."""
+
+    name: str
+    time: int
+    """Nanoseconds since 1970."""
+    lags: tuple[Lag, ...]
+
+    @property
+    def lag(self) -> int | None:
+        """How many messages it has not finished, of all sources and partitions that say; None: none says."""
+        return _sum([lag.lag for lag in self.lags])
+
+    @property
+    def in_hand(self) -> int | None:
+        """How many of these were delivered and are not acknowledged."""
+        return _sum([lag.in_hand for lag in self.lags])
+
+    @property
+    def unknown(self) -> list[Lag]:
+        """Sources and partitions where nobody can tell how far it is behind, and where something may wait."""
+        return [lag for lag in self.lags if lag.lag is None and (lag.end is None or lag.end > (lag.start or 0))]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """All consumers at one moment, and what went wrong then."""
+
+    measured: list[Measured] = field(default_factory=list)
+    problem: Unreachable | None = None
+    """The broker was away: nothing was measured."""
+    gone: list[str] = field(default_factory=list)
+    """Consumers named in full that are not there any more."""
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for several."""
+    return "*" in name or "?" in name
+
+
+def select(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Return the names that match a pattern, in which * and ? are all that is special. A name that is itself one of the patterns
+    matches whatever is in it."""
+    ways = [re.compile("".join(".*" if part == "*" else "." if part == "?" else re.escape(part) for part in pattern), re.DOTALL) for pattern in patterns]
+    return [name for name in names if any(way.fullmatch(name) for way in ways)]
+
+
+def measure(consumers: Consumers, patterns: Sequence[str]) -> Tick:
+    """Ask how far the consumers are that `patterns` (or full names) name; those by full name that are not there are `gone`."""
+    names: dict[str, bool] = {}
+    known: list[str] | None = None
+    for pattern in patterns:
+        if is_pattern(pattern):
+            known = consumers.names() if known is None else known
+            for name in select(known, [pattern]):
+                names.setdefault(name, False)
+        else:
+            names[pattern] = True
+    tick = Tick()
+    for name, said in names.items():
+        try:
+            tick.measured.append(Measured(name, time.time_ns(), tuple(consumers.lag(name))))
+        except NotFound:
+            if said:
+                tick.gone.append(name)
+    return tick
+
+
+class Watch:
+    """An endless iteration over ticks, `interval` seconds apart.
+
+    `open_` opens the broker anew each time it was away; that it is away at the first tick is raised, later it is part of the
+    tick. `wait` sleeps, and may raise to end it.
+    """
+
+    def __init__(self, open_: Callable[[], AbstractContextManager[Consumers]], patterns: Sequence[str], interval: float, wait: Callable[[float], None]) -> None:
+        self._open = open_
+        self._patterns = patterns
+        self._interval = interval
+        self._wait = wait
+
+    def __iter__(self) -> Iterator[Tick]:
+        first = True
+        due = time.monotonic()
+        while True:
+            with ExitStack() as opened:
+                consumers: Consumers | None = None
+                while True:
+                    try:
+                        consumers = consumers or opened.enter_context(self._open())
+                        tick = measure(consumers, self._patterns)
+                    except Unreachable as problem:
+                        if first:
+                            raise
+                        tick = Tick(problem=problem)
+                    yield tick
+                    first = False
+                    # a tick that took longer than the interval is not made up for
+                    due = max(due + self._interval, time.monotonic())
+                    self._wait(max(0.0, due - time.monotonic()))
+                    if tick.problem is not None:
+                        break
+
+
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None

@@ -1,0 +1,83 @@
+"""What `consumers lag --watch` shows: a live table on a terminal, JSON objects in a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from brokercli.model.position import NANOSECONDS, format_time
+from brokercli.terminal.consumers import Measurement, lag_object, lag_rows
+from brokercli.terminal.escape import visible
+from brokercli.terminal.live import Live
+from brokercli.terminal.streams import Streams
+from brokercli.terminal.tables import print_json, print_table, table_lines
+
+
+class Moment(Protocol):
+    """All consumers at one moment; see `operations/lagging.py`."""
+
+    @property
+    def measured(self) -> Sequence[Measurement]: ...
+    @property
+    def problem(self) -> Exception | None: ...
+    @property
+    def gone(self) -> Sequence[str]: ...
+
+
+class LagWatch:
+    """Shows one moment after another. `auto` is a live table on a terminal that can draw over a line, JSON elsewhere."""
+
+    def __init__(self, streams: Streams, output: str) -> None:
+        self._streams = streams
+        self._json = output == "json" or (output == "auto" and not streams.stdout_is_terminal)
+        self._live = Live(streams) if not self._json and streams.stdout_is_terminal and streams.moving else None
+        self._before: dict[tuple[str, str, int | None], tuple[int, int]] = {}
+        self._away: str | None = None
+        self._told: set[str] = set()
+        self._last: Sequence[Measurement] = ()
+        self._change: dict[tuple[str, str, int | None], float] = {}
+
+    def show(self, moment: Moment) -> None:
+        """Show it. A broker that is away is said once, and once that it is back."""
+        now = format_time(time.time_ns())
+        if moment.problem is None:
+            self._compare(moment.measured)
+        if self._live is not None:
+            self._draw(now, moment)
+            return
+        if moment.problem is not None:
+            if self._away is None:
+                self._streams.say(f"{now} the broker is away: {moment.problem}")
+                self._away = now
+            return
+        if self._away is not None:
+            self._streams.say(f"{now} the broker is back, away since {self._away}")
+            self._away = None
+        for name in set(moment.gone) - self._told:
+            self._streams.say(f"{now} {name} is not there any more")
+        self._told = set(moment.gone)
+        if self._json:
+            print_json(self._streams, [lag_object(one) for one in moment.measured])
+        else:
+            print_table(self._streams, lag_rows(moment.measured, self._change))
+
+    def _draw(self, now: str, moment: Moment) -> None:
+        if self._live is None:
+            return
+        self._away = (self._away or now) if moment.problem is not None else None
+        head = f"{now[11:19]}Z" + (f"  the broker is away since {self._away[11:19]}Z: {moment.problem}" if self._away else "")
+        gone = [visible(f"{name} is not there any more") for name in moment.gone]
+        self._live.draw([visible(head), *table_lines(self._streams, lag_rows(self._last, self._change)), *gone])
+
+    def _compare(self, measured: Sequence[Measurement]) -> None:
+        found: dict[tuple[str, str, int | None], tuple[int, int]] = {}
+        for one in measured:
+            for lag in one.lags:
+                if lag.lag is not None:
+                    found[one.name, lag.source, lag.partition] = (one.time, lag.lag)
+            if one.lag is not None:
+                found[one.name, "", None] = (one.time, one.lag)
+        self._change = {key: (lag - self._before[key][1]) * NANOSECONDS / (moment - self._before[key][0])
+                        for key, (moment, lag) in found.items() if key in self._before and moment > self._before[key][0]}
+        self._before, self._last = found, measured
