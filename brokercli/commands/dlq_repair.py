@@ -14,9 +14,9 @@ from brokercli.backends.dead_letters import Repair, RepairPolicy, State
 from brokercli.commands.dlq_destination import Elsewhere, is_elsewhere, resolve_here, settle_elsewhere
 from brokercli.commands.dlq_end import End, say_problems
 from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
+from brokercli.commands.may_change import check_may_change
 from brokercli.commands.session import Session, streams_of
 from brokercli.model.capability import Capability
-from brokercli.model.errors import UsageProblem
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipts
 from brokercli.operations.bulk import prepare_for_bulk
@@ -64,7 +64,7 @@ class RepairRun:
         with Interrupt(streams) as interrupt, open_letters(
                 streams, self.source, self.context_name, self.verb, connect_timeout=self.connect_timeout) as session:
             if yes and not dry_run:
-                self._check_allowed(session)
+                check_may_change(session.context)
             session.require(Capability.REDRIVE)
             with self._elsewhere(session) as elsewhere:
                 rules = self._rules(session, elsewhere)
@@ -79,7 +79,7 @@ class RepairRun:
                     if dry_run or session.context.readonly or not streams.can_ask():
                         streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else f'--yes {self.verb}s them'}")
                         return int(ExitCode.CHANGES_PENDING)
-                    self._check_allowed(session)
+                    check_may_change(session.context)
                     if not confirm(streams, f"{self.verb} {count:,} letter{'s' if count > 1 else ''}?", yes=False):
                         streams.say("nothing was changed")
                         return int(ExitCode.CHANGES_PENDING)
@@ -87,13 +87,6 @@ class RepairRun:
 
     def _nothing(self) -> int:
         return int(ExitCode.NOTHING_MATCHED if self.fail_if_empty else ExitCode.DONE)
-
-    def _check_allowed(self, session: Session) -> None:
-        context = session.context
-        if context.readonly:
-            raise UsageProblem(f"The context {context.name} is read-only: nothing is changed there.", hint="without --yes it shows the plan")
-        if context.protected and not context.said:
-            raise UsageProblem(f"The context {context.name} is protected: name it to change anything there.", hint=f"--context {context.name}")
 
     @contextmanager
     def _elsewhere(self, session: Session) -> Iterator[Elsewhere | None]:
