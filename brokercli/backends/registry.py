@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from brokercli.model.capability import SupportTable, check_complete
 from brokercli.model.connection import Connection
-from brokercli.model.declaration import Settings
-from brokercli.model.errors import BrokercliError, Failed, UsageProblem
+from brokercli.model.declaration import Setting, Settings
+from brokercli.model.errors import BrokercliError, Failed, Unsupported, UsageProblem
 
 if TYPE_CHECKING:
     from brokercli.backends.contract import Backend
@@ -86,6 +86,24 @@ def settings_of(descriptor: Descriptor) -> Settings:
     module, _, name = descriptor.declarable.partition(":")
     settings: Settings = getattr(import_module(module), name)
     return settings
+
+
+def known_settings(descriptor: Descriptor, kind: str) -> tuple[Setting, ...]:
+    """Return the settings of a kind. Raises Unsupported, with the descriptor's reason, where this broker has no such thing."""
+    check_declarable(descriptor)
+    settings = settings_of(descriptor)
+    if kind in settings:
+        return settings[kind]
+    others = f"{descriptor.title} has: {', '.join(settings)}"
+    if reason := descriptor.not_declarable.get(kind):
+        raise Unsupported(f"{descriptor.title} has no {kind}s to declare: {reason}.", hint=others)
+    raise Unsupported(f"brokercli declares no {kind}s on {descriptor.title}.", hint=others)
+
+
+def check_declarable(descriptor: Descriptor) -> None:
+    """Raise Unsupported where nothing at all can be declared on this broker."""
+    if not settings_of(descriptor):
+        raise Unsupported(f"brokercli declares nothing on {descriptor.title}.", hint="brokercli brokers says what each broker can do")
 
 
 def _built_in(name: str) -> Descriptor:

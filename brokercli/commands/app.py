@@ -17,6 +17,8 @@ COMMANDS = {
     "ls": ("ls", RESOURCES),
     "describe": ("describe", RESOURCES),
     "consumers": ("consumers", RESOURCES),
+    "declare": ("declare", RESOURCES),
+    "topology": ("topology", RESOURCES),
     "context": ("context", SETUP),
     "brokers": ("brokers", SETUP),
     "local": ("local", SETUP),

@@ -94,3 +94,15 @@ def _bare(name: str) -> bool:
         return parse_address(name) == Address(name)
     except BrokercliError:
         return False
+
+
+def settings(kind: str, incomplete: str, context: str | None) -> list[Candidate]:
+    """Return `NAME=` for each setting of a kind on the broker that is chosen; connects nowhere."""
+    from brokercli.backends.registry import find, settings_of
+    from brokercli.settings.resolve import resolve_connection
+
+    try:
+        descriptor = find(resolve_connection(None, context, background=True).connection.scheme)
+    except BrokercliError:
+        return []
+    return [(f"{setting.name}=", setting.help) for setting in settings_of(descriptor).get(kind, ()) if setting.name.startswith(incomplete)]

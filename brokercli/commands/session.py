@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -51,10 +51,13 @@ class Broker:
 
 
 @contextmanager
-def open_broker(address: Address | None, context_option: str | None, *, connect_timeout: float | None = None) -> Iterator[Broker]:
-    """Open the broker of an address, or the one the context says; closes it at the end."""
+def open_broker(address: Address | None, context_option: str | None, *, connect_timeout: float | None = None,
+                check: Callable[[Descriptor], None] | None = None) -> Iterator[Broker]:
+    """Open the broker of an address, or the one the context says; closes it at the end. `check` is asked before anything connects."""
     resolved = resolve_connection(address, context_option)
     descriptor = find(resolved.connection.scheme)
+    if check is not None:
+        check(descriptor)
     connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
     with open_backend(connection) as backend:
         yield Broker(backend, resolved, descriptor)

@@ -142,3 +142,14 @@ class RetryTopology:
     declarations: tuple[Declaration, ...]
     worker: tuple[str, ...]
     """What a worker has to do so that it works, a sentence each: how it fails a message, where attempts are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything that ought to be on one broker, or that part of it that somebody answers for."""
+
+    declarations: tuple[Declaration, ...] = ()
+    retries: tuple[RetrySpecification, ...] = ()
+    prune: tuple[str, ...] = ()
+    """Patterns (with * and ?, a kind may stand before: `queue:orders.*`) of what is to go where nothing here declares it. A
+    pattern without a kind names no bindings and no consumers: those belong to others as well."""

@@ -58,8 +58,8 @@ def read_configuration(path: Path) -> ConfigurationFile | None:
     return ConfigurationFile(path, text, stat.S_IMODE(status.st_mode), owned, current, contexts, trusted)
 
 
-def line_of(text: str, path: tuple[str, ...]) -> int:
-    """Return the line on which the key at `path` is written; 1 when it is not there.
+def line_of(text: str, path: tuple[str | int, ...]) -> int:
+    """Return the line on which the key at `path` is written; 1 when it is not there. A number in it is a place in a list.
 
     A file cut after any whole statement is a TOML file itself, and the key is where it first appears in one.
     """
@@ -84,11 +84,12 @@ def _parse(lines: list[str]) -> Mapping[str, object] | None:
         return None
 
 
-def _holds(document: object, path: tuple[str, ...]) -> bool:
+def _holds(document: object, path: tuple[str | int, ...]) -> bool:
     for key in path:
-        if not isinstance(document, dict) or key not in document:
+        inside = key in document if isinstance(document, dict) else isinstance(document, list) and isinstance(key, int) and key < len(document)
+        if not inside:
             return False
-        document = document[key]
+        document = document[key]  # type: ignore[index]
     return True
 
 

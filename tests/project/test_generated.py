@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from brokercli.backends.registry import descriptors
-from brokercli.commands import broker_support, documentation
+from brokercli.backends.registry import BUILT_IN, descriptors
+from brokercli.commands import broker_support, documentation, topology_options
 from brokercli.commands.completion_scripts import FILES, SCRIPTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,7 @@ MADE: dict[str, Callable[[], str]] = {
     "docs/commands.md": documentation.page,
     "docs/brokers.md": broker_support.page,
     "docs/crossing-brokers.md": crossing_brokers,
+    "docs/topology.schema.json": lambda: topology_options.schema_page([one for one in descriptors() if one.name in BUILT_IN]),
     **{f"completions/{FILES[shell]}": lambda script=script: script for shell, script in SCRIPTS.items()},  # type: ignore[misc]
 }
 

@@ -7,7 +7,7 @@ _NO_PARTITIONS = Support.never("a memory broker has one log for each topic, not 
 _FORGETS = Support.never("a memory queue keeps nothing that could be read again; only topics do")
 _REMEMBERS_NOBODY = Support.never("a memory queue remembers nobody who listened to it; topics have groups")
 _NOT_HERE = {
-    Capability.DECLARE: Support.never("a memory broker has what it is started with"),
+    Capability.DECLARE: Support.full(),
     Capability.PAUSE_CONSUMERS: Support.never("a memory broker is asked by its readers and sends nothing by itself"),
     Capability.LOOK_LETTERS: Support.never("nothing dies in a memory broker"),
     Capability.REDRIVE: Support.never("nothing dies in a memory broker"),
@@ -41,4 +41,10 @@ SUPPORT: SupportTable = {
 
 descriptor = Descriptor(
     name="memory", title="Memory", schemes=("memory",), implementation="brokercli_memory.backend:MemoryBackend", client="brokercli_memory",
-    install="pip install brokercli-memory", kinds=("topic", "queue"), default_port=7411, support=SUPPORT)
+    install="pip install brokercli-memory", kinds=("topic", "queue"), default_port=7411, support=SUPPORT,
+    declarable="brokercli_memory.settings:SETTINGS", not_declarable={
+        "stream": "its topics keep their messages: declare a topic",
+        "exchange": "nothing is routed in a memory broker",
+        "binding": "nothing is routed in a memory broker",
+        "consumer": "a reader is remembered once it has read",
+    })

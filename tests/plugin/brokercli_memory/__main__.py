@@ -24,6 +24,7 @@ class Log:
     ids: dict[str, int] = field(default_factory=dict)
     first: int = 0
     next: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -44,7 +45,9 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     with changed:
         verb = question.pop("do")
         if verb == "create":
-            logs.setdefault((question["kind"], question["name"]), Log(question["kind"]))
+            if question.get("new") and (question["kind"], question["name"]) in logs:
+                return {"problem": "exists", "why": f"There is a {question['kind']} {question['name']} already."}
+            logs.setdefault((question["kind"], question["name"]), Log(question["kind"], settings=question.get("settings", {})))
             return {}
         if verb == "delete":
             logs.pop((question["kind"], question["name"]), None)
@@ -52,7 +55,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
                 group.positions.pop(question["name"], None)
             return {}
         if verb == "list":
-            return {"logs": [{"kind": kind, "name": name, **_state(log)} for (kind, name), log in sorted(logs.items())]}
+            return {"logs": [{"kind": kind, "name": name, "settings": log.settings, **_state(log)} for (kind, name), log in sorted(logs.items())]}
         if "group" in question or verb == "groups":
             return _about_groups(verb, **question)
         log = logs.get((question["kind"], question["name"]))
@@ -61,6 +64,11 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         match verb:
             case "state":
                 return _state(log)
+            case "configure":
+                if log.settings != question["was"]:
+                    return {"problem": "changed", "why": f"The {question['kind']} {question['name']} was changed meanwhile."}
+                log.settings |= question["settings"]
+                return {}
             case "trim":
                 log.entries = [entry for entry in log.entries if entry[0] >= question["first"]]
                 log.first = max(log.first, question["first"])
@@ -116,6 +124,9 @@ def _store(log: Log, message: dict[str, Any]) -> dict[str, Any]:
         log.ids[message["id"]] = log.next
     log.entries.append((log.next, time.time_ns() if message["time"] is None else message["time"], message["envelope"]))
     log.next += 1
+    if keep := log.settings.get("keep"):
+        log.entries = log.entries[-keep:]
+        log.first = log.next - len(log.entries)
     return {"offset": log.next - 1, "duplicate": False}
 
 

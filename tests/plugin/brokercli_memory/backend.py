@@ -17,6 +17,7 @@ from brokercli.model.flow import Flow
 from brokercli.model.position import End, Position, Span
 from brokercli_memory import SUPPORT, descriptor
 from brokercli_memory.consumers import MemoryConsumers
+from brokercli_memory.declaring import MemoryDeclarer
 from brokercli_memory.look import MemoryReader
 from brokercli_memory.publish import MemoryPublisher
 from brokercli_memory.wire import Line
@@ -89,6 +90,9 @@ class MemoryBackend(Backend):
             if drawn_start in consumption.reads:
                 drawn.edge(drawn_start, drawn.node(f"consumer {consumption.name}", "consumer", f"lag {consumption.lag}"), "read by")
         return drawn
+
+    def declarer(self) -> MemoryDeclarer:
+        return MemoryDeclarer(self._line)
 
     def close(self) -> None:
         self._line.close()

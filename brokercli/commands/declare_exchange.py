@@ -1,0 +1,41 @@
+"""`brokercli declare exchange`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands import declare_options as declaring
+from brokercli.commands import options as shared
+
+EXAMPLES = """[bold]Examples[/bold]
+
+brokercli declare exchange orders --type topic"""
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("exchange", epilog=EXAMPLES)(exchange)
+
+
+def exchange(
+    context: typer.Context,
+    name: Annotated[str, declaring.name_argument("NAME", "The exchange")],
+    type_: Annotated[str | None, declaring.setting_option("--type", "TEXT", "direct, topic, fanout or headers.")] = None,
+    assignments: declaring.SetOption = None,
+    dry_run: declaring.DryRunOption = False,
+    yes: declaring.YesOption = False,
+    output: shared.TableOption = "auto",
+    quiet: shared.QuietOption = False,
+    context_name: shared.ContextOption = None,
+    connect_timeout: shared.ConnectTimeoutOption = None,
+) -> None:
+    """Make an exchange as it ought to be, or say what differs.
+
+    What is missing is made. What exists otherwise is shown, setting by setting, and changed only with --yes; what cannot be
+    changed is refused, and nothing with it.
+    """
+    options = {"--type": type_}
+    raise typer.Exit(declaring.declare(context, "exchange", name, assignments, options, yes=yes, dry_run=dry_run, output=output, quiet=quiet,
+                                       context_name=context_name, connect_timeout=connect_timeout))

@@ -1,0 +1,61 @@
+"""How the thing to declare is named on a command line: by its name, with its context, or by a whole URL."""
+
+from __future__ import annotations
+
+import re
+
+from brokercli.model.address import KINDS, Address, parse_address
+from brokercli.model.declaration import Declaration, SettingValue, binding
+from brokercli.model.errors import UsageProblem
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_EXAMPLES = {"consumer": "ORDERS/worker", "binding": "orders/created queue:billing"}
+
+
+def parse_name(kind: str, text: str) -> Address:
+    """Read the name of a `kind`: `orders`, `topic:orders`, `@staging/orders`, a URL. A consumer's is STREAM/NAME.
+
+    Raises UsageProblem for an empty one, one with control characters, and one that says another kind.
+    """
+    if _URL.match(text):
+        address = parse_address(text)
+        name = address.name if address.route is None else f"{address.name}/{address.route}"
+        said = address.kind
+    else:
+        context, rest = None, text
+        if text.startswith("@"):
+            context, slash, rest = text[1:].partition("/")
+            if not slash or not context:
+                raise UsageProblem("A name in another context is written @CONTEXT/NAME.", hint=f"for example: @staging/{_EXAMPLES.get(kind, 'orders')}")
+        prefix, colon, after = rest.partition(":")
+        said, name = (prefix, after) if colon and prefix in (*KINDS, kind) else (None, rest)
+        address = Address(name, None, None, context)
+    expected = "exchange" if kind == "binding" else kind
+    if said not in (None, kind, expected):
+        raise UsageProblem(f"{said}:{name} is no {kind}.", hint=f"a name that holds a colon needs its kind said: {kind}:{said}:{name}")
+    if not name or _CONTROL.search(name):
+        raise UsageProblem(f"{_CONTROL.sub('?', name)!r} cannot be a name.", hint=f"for example: brokercli declare {kind} {_EXAMPLES.get(kind, 'orders')}")
+    if kind == "consumer" and not all(name.partition("/")):
+        raise UsageProblem(f"{name!r} is no consumer: a stream and a name are.", hint="for example: ORDERS/worker")
+    return Address(name, None, None, address.context, address.url)
+
+
+def parse_binding(source: str, destination: str | None, settings: dict[str, SettingValue]) -> tuple[Address, Declaration]:
+    """Read `EXCHANGE/KEY` and `queue:NAME` or `exchange:NAME` (a bare name is a queue), or both in one as plans write it:
+    `EXCHANGE/KEY -> queue:NAME`."""
+    if destination is None:
+        source, arrow, destination = source.partition(" -> ")
+        if not arrow:
+            raise UsageProblem("A binding goes from an exchange to a queue or another exchange; only one of them is said.",
+                               hint="for example: brokercli declare binding orders/created queue:billing")
+    address = parse_name("binding", source)
+    exchange, _, key = address.name.partition("/")
+    kind, colon, name = destination.partition(":")
+    if not colon or kind not in ("queue", "exchange"):
+        kind, name = "queue", destination.removeprefix("stream:")
+    if not name or not exchange:
+        raise UsageProblem("The default exchange reaches every queue by its name; nothing can be bound to it." if name else "The destination has no name.")
+    arguments = settings.get("arguments")
+    told = settings.get("routing_key", key)
+    return address, binding(exchange, f"{kind}:{name}", str(told), arguments if isinstance(arguments, dict) else None)

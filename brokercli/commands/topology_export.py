@@ -1,0 +1,64 @@
+"""`brokercli topology export`: write down what a broker has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands import options as shared
+
+EXAMPLES = """[bold]Examples[/bold]
+
+brokercli topology export broker.toml
+
+brokercli topology export - --name 'orders.*' --name 'binding:orders/*' --context staging
+
+brokercli topology export - -c staging | brokercli topology plan - -c production"""
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("export", epilog=EXAMPLES)(export)
+
+
+def export(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write it; - is standard output.")] = "-",
+    name: Annotated[list[str] | None, typer.Option("--name", metavar="PATTERN",
+                                                   help="Only what this names: orders.*, queue:orders.*, binding:orders/*; repeat for several.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+    quiet: shared.QuietOption = False,
+    context_name: shared.ContextOption = None,
+    connect_timeout: shared.ConnectTimeoutOption = None,
+) -> None:
+    """Write what there is as a file that plans to no changes on the same broker, with the settings that are not defaults.
+
+    The broker's own internals are left out. Changes nothing.
+    """
+    from pathlib import Path
+
+    from brokercli.backends.registry import check_declarable, settings_of
+    from brokercli.commands.session import open_broker, streams_of
+    from brokercli.model.errors import LocalIO, UsageProblem
+    from brokercli.operations.declaring import is_named
+    from brokercli.settings.topology_writing import write_topology
+
+    if file != "-" and Path(file).exists() and not force:
+        raise UsageProblem(f"{file} is there already.", hint="--force writes over it")
+    streams = streams_of(context)
+    with open_broker(None, context_name, connect_timeout=connect_timeout, check=check_declarable) as broker:
+        declarer = broker.backend.declarer()
+        found = [one for one in declarer.declared() if not name or is_named(one, name, everything=True)]
+        for note in declarer.notes if not quiet else ():
+            streams.say(note)
+        text = write_topology(found, broker.descriptor.name, settings_of(broker.descriptor), f"{broker.descriptor.title}, context {broker.context.name}")
+    if file == "-":
+        streams.write(text.encode())
+        return
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise LocalIO(f"{file} cannot be written: {problem.strerror}.") from None
+    if not quiet:
+        streams.say(f"{len(found):,} thing{'s' if len(found) != 1 else ''} written to {file}")

@@ -1,0 +1,193 @@
+"""Declaring: what a command line or a file asks for → a plan → done step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from brokercli.backends.declaring import Declarer
+from brokercli.backends.registry import Descriptor, check_declarable, known_settings, settings_of
+from brokercli.model.declaration import KINDS, Action, Change, Declaration, RetrySpecification, Setting, SettingValue, Topology
+from brokercli.model.errors import BrokercliError, Unreachable, UsageProblem
+from brokercli.model.retrying import retry_settings
+from brokercli.model.setting_value import Unfit, find_setting, nearest, read_text
+
+SHARED_KINDS = ("binding", "consumer")
+"""Kinds that belong to somebody beside the owner of what they hang on: only a pattern that says the kind removes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be done, in order, and what should be known before."""
+
+    changes: tuple[Change, ...]
+    worker: tuple[str, ...] = ()
+    """What a worker has to do so that declared retries work."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pending(self) -> list[Change]:
+        """What is to be done."""
+        return [change for change in self.changes if change.action not in (Action.UNCHANGED, Action.CANNOT)]
+
+    @property
+    def impossible(self) -> list[Change]:
+        """What cannot be as declared: as long as there is any, nothing is done."""
+        return [change for change in self.changes if change.action is Action.CANNOT]
+
+    @property
+    def only_creates(self) -> bool:
+        """Whether nothing that exists is touched."""
+        return all(change.action is Action.CREATE for change in self.pending)
+
+
+class State(StrEnum):
+    """How far one step of a plan came."""
+
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """The connection was lost over it: it may be done, or not."""
+    LEFT = "not done"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change after it was tried, or left because one before it failed."""
+
+    change: Change
+    state: State
+    error: BrokercliError | None = None
+
+
+def read_assignments(descriptor: Descriptor, kind: str, assignments: Sequence[str], options: Mapping[str, str | None] | None = None) -> dict[str, SettingValue]:
+    """Read `name=value` words, and options that stand for settings (`--replication-factor` is whichever setting of this
+    kind is spelled so but for dots, dashes and underlines). Raises UsageProblem for what is not known or does not fit."""
+    return read_settings(known_settings(descriptor, kind), f"{article(descriptor.title)} {kind}", assignments, options)
+
+
+def read_settings(known: Sequence[Setting], whose: str, assignments: Sequence[str], options: Mapping[str, str | None] | None = None) -> dict[str, SettingValue]:
+    """The same with the settings there are; `whose` says of what (`a NATS stream`)."""
+    said: dict[str, tuple[str, SettingValue]] = {}
+    for option, text in (options or {}).items():
+        if text is None:
+            continue
+        setting = next((one for one in known if same_option(option, one.name)), None)
+        if setting is None:
+            raise UsageProblem(f"{option}: {whose} has no such setting.", hint=nearest(option.strip("-"), [one.name for one in known]))
+        said[setting.name] = (option, _value(setting, text, option))
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise UsageProblem(f"--set {assignment!r} is no NAME=VALUE.", hint=f"for example: --set {known[0].name}=…" if known else None)
+        try:
+            setting = find_setting(name, known, whose)
+        except Unfit as unfit:
+            raise UsageProblem(f"{_sentence(unfit.message)}.", hint=unfit.hint) from None
+        if setting.name in said:
+            raise UsageProblem(f"{said[setting.name][0]} and --set {name} both say the same setting.", hint="leave one of them out")
+        said[setting.name] = (f"--set {name}", _value(setting, text, f"--set {name}"))
+    return {name: value for name, (_, value) in said.items()}
+
+
+def same_option(option: str, setting: str) -> bool:
+    """Whether an option (`--max-age`) stands for a setting (`max_age`, `max.age`, `x-max-age`)."""
+    plain = setting.lower().replace(".", "-").replace("_", "-")
+    return option.strip("-") in (plain, plain.removeprefix("x-"))
+
+
+def read_retry_settings(descriptor: Descriptor, assignments: Sequence[str]) -> dict[str, SettingValue]:
+    """Read `name=value` words for `RetrySpecification.settings`. Raises UsageProblem, Unsupported where this broker declares nothing."""
+    check_declarable(descriptor)
+    return read_settings(retry_settings(settings_of(descriptor)), f"{article(descriptor.title)} retry", assignments)
+
+
+def plan_topology(declarer: Declarer, topology: Topology, prune: bool = False) -> Plan:
+    """Plan everything a topology declares; with `prune` also the removal of what its patterns name and it does not declare.
+    Changes nothing."""
+    wanted, worker, notes = expand(declarer, topology)
+    changes = declarer.plan(wanted)
+    if prune:
+        kept = {(declaration.kind, declaration.name) for declaration in wanted}
+        unwanted = [found for found in declarer.declared() if (found.kind, found.name) not in kept and is_named(found, topology.prune)]
+        changes = [*changes, *declarer.plan_removal(unwanted)]
+    return Plan(tuple(changes), tuple(worker), (*declarer.notes, *notes))
+
+
+def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], list[str], list[str]]:
+    """Return all declarations, those that retries become among them; what workers have to do; what should be known.
+
+    Where a thing is declared and a retry needs it as well, both have their say, and what is declared goes before.
+    """
+    wanted = {(one.kind, one.name): one for one in topology.declarations}
+    said = dict(wanted)
+    worker: list[str] = []
+    notes: list[str] = []
+    for retry in topology.retries:
+        became = declarer.retry(replace(retry, declared=_source_settings(retry, topology.declarations)))
+        worker += [sentence for sentence in became.worker if sentence not in worker]
+        for one in became.declarations:
+            key = (one.kind, one.name)
+            before = wanted.get(key)
+            if before is None:
+                wanted[key] = one
+                continue
+            differing = [name for name, value in one.settings.items() if name in before.settings and before.settings[name] != value]
+            if differing and key not in said:
+                raise UsageProblem(f"Two retries want {one} with other settings: {', '.join(differing)}.", hint="give one of them another dead_letter")
+            notes += [f"{one}: {name} is as declared, not as the retries of {retry.source} would have it" for name in differing]
+            wanted[key] = replace(one, settings={**one.settings, **before.settings})
+    return list(wanted.values()), worker, notes
+
+
+def is_named(declaration: Declaration, patterns: Sequence[str], everything: bool = False) -> bool:
+    """Whether a pattern names this thing; see `Topology.prune`. With `everything` a pattern without a kind names all kinds."""
+    for pattern in patterns:
+        kind, colon, name = pattern.partition(":")
+        if colon and kind in KINDS:
+            if kind == declaration.kind and fnmatchcase(declaration.name, name):
+                return True
+        elif (everything or declaration.kind not in SHARED_KINDS) and fnmatchcase(declaration.name, pattern):
+            return True
+    return False
+
+
+def apply(declarer: Declarer, changes: Sequence[Change], stopping: Callable[[], bool] = lambda: False) -> Iterator[Step]:
+    """Do the changes in order, and yield each when it was tried. After the first that fails, or once `stopping`, the rest is left."""
+    going = True
+    for change in changes:
+        if not going or stopping():
+            yield Step(change, State.LEFT)
+            continue
+        try:
+            declarer.apply(change)
+        except Unreachable as error:
+            going = False
+            yield Step(change, State.UNKNOWN, error)
+        except BrokercliError as error:
+            going = False
+            yield Step(change, State.FAILED, error)
+        else:
+            yield Step(change, State.DONE)
+
+
+def article(title: str) -> str:
+    """Return `a Kafka`, `an Apache Kafka`."""
+    return f"{'an' if title[:1] in 'AEIOU' else 'a'} {title}"
+
+
+def _source_settings(retry: RetrySpecification, declarations: Sequence[Declaration]) -> Mapping[str, SettingValue] | None:
+    return next((one.settings for one in declarations if one.name == retry.source and one.kind in ("topic", "stream", "queue")), None)
+
+
+def _value(setting: Setting, text: str, where: str) -> SettingValue:
+    try:
+        return read_text(setting, text)
+    except Unfit as unfit:
+        raise UsageProblem(f"{where}: {unfit.message}.", hint=unfit.hint) from None
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

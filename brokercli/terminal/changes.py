@@ -1,0 +1,62 @@
+"""How a plan of declarations reads, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from brokercli.model.declaration import Action, Change, Setting, Settings
+from brokercli.model.errors import BrokercliError
+from brokercli.model.setting_value import show
+from brokercli.terminal.escape import visible
+from brokercli.terminal.streams import STYLES, Streams
+from brokercli.terminal.tables import print_json
+
+SIGNS = {Action.CREATE: "+", Action.CHANGE: "~", Action.UNCHANGED: "=", Action.CANNOT: "!", Action.DELETE: "-"}
+_STYLES = {Action.CREATE: "green", Action.CHANGE: "yellow", Action.UNCHANGED: "dim", Action.CANNOT: "bold red", Action.DELETE: "red"}
+
+
+def print_changes(streams: Streams, changes: Sequence[Change], settings: Settings, output: str = "auto") -> None:
+    """Print a plan: a line for each thing with the sign of what is done about it, below it what it is made with or what
+    differs. `json` is one object a line."""
+    if output == "json":
+        print_json(streams, [as_json(change) for change in changes])
+        return
+    lines: list[str] = []
+    for change in changes:
+        known = {setting.name: setting for setting in settings.get(change.declaration.kind, ())}
+        head = f"{SIGNS[change.action]} {visible(str(change.declaration))}"
+        lines.append(_style(streams, f"{head}: unchanged" if change.action is Action.UNCHANGED else head, _STYLES[change.action]))
+        lines += [f"    {line}" for line in _details(change, known)]
+    streams.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def as_json(change: Change, state: str | None = None, error: BrokercliError | None = None) -> dict[str, object]:
+    """Return a change as data; with its `state` and `error` once it was tried."""
+    differences = [{"setting": one.setting, "have": one.have, "want": one.want, **({"obstacle": one.obstacle} if one.obstacle else {})}
+                   for one in change.differences]
+    return {"action": str(change.action), "kind": change.declaration.kind, "name": change.declaration.name, "settings": dict(change.declaration.settings),
+            "differences": differences, "remarks": list(change.remarks), **({} if state is None else {"state": state}),
+            **({} if error is None else {"error": str(error), "hint": error.hint})}
+
+
+def _details(change: Change, known: Mapping[str, Setting]) -> list[str]:
+    if change.action is Action.CREATE:
+        rows = [(name, show(known.get(name), value), "") for name, value in change.declaration.settings.items()]
+        if change.declaration.kind == "binding":
+            rows = []  # its name says them all
+    elif change.action is Action.DELETE:
+        rows = []
+    else:
+        rows = [(one.setting, f"{show(known.get(one.setting), one.have)} → {show(known.get(one.setting), one.want)}", one.obstacle)
+                for one in change.differences]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    lines = []
+    for name, value, obstacle in rows:
+        lines.append(f"{visible(name).ljust(width)}  {visible(value)}")
+        if obstacle:
+            lines.append(f"{' ' * width}  {visible(obstacle)}")
+    return lines + [f"({visible(remark)})" for remark in change.remarks]
+
+
+def _style(streams: Streams, text: str, style: str) -> str:
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if streams.colour else text
