@@ -28,10 +28,11 @@ def ls(
     from brokercli.commands.listing import parse_pattern
     from brokercli.commands.session import open_broker, streams_of
     from brokercli.model.exit_code import ExitCode
+    from brokercli.settings.dead_letters import dead_letter_patterns
 
     streams = streams_of(context)
     with open_broker(parse_pattern(where), context_name, connect_timeout=connect_timeout) as broker:
-        found = list(broker.backend.dead_letter_sources(pattern or ()))
+        found = list(broker.backend.dead_letter_sources((*dead_letter_patterns(), *(pattern or ()))))
     print_sources(streams, found, output)
     if not found:
         streams.say(f"no dead letters on {broker.context.name}: nothing is named like them, and nothing is dead-lettered to")

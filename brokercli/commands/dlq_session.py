@@ -18,6 +18,7 @@ from brokercli.model.errors import NotFound, UsageProblem
 from brokercli.model.position import Moment, format_time, parse_position
 from brokercli.operations.filter import Filter
 from brokercli.operations.letters import LetterFilter, Recogniser, read_ids
+from brokercli.settings.dead_letters import dead_letter_patterns, user_dialects
 from brokercli.settings.places import state_directory
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import print_table
@@ -43,7 +44,7 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
                 session.require(Capability.LOOK_LETTERS)
                 yield session
             return
-        found = [source for source in broker.backend.dead_letter_sources() if source.pending != 0]
+        found = [source for source in broker.backend.dead_letter_sources(dead_letter_patterns()) if source.pending != 0]
         if len(found) != 1:
             if not found:
                 raise NotFound("No destination of dead letters with pending letters was found.",
@@ -59,7 +60,7 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
 def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recogniser:
     """Return what reads the letters of an open destination."""
     facts = Facts(wait_queues=session.backend.wait_queues(), dead_letter_destinations=frozenset({session.address.name}))
-    return Recogniser(session.backend, facts=facts, fetch_originals=fetch_originals)
+    return Recogniser(session.backend, user_dialects(), facts, fetch_originals)
 
 
 def letter_filter_of(reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None, grep: list[str] | None = None,

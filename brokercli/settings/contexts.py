@@ -52,7 +52,7 @@ class Contexts:
 
     def names(self) -> list[str]:
         """Return every name, sorted."""
-        return sorted({LOCAL, *(self.user.contexts if self.user else ()), *(self.project.contexts if self.project else ())})
+        return sorted({LOCAL, *(self.user.document.contexts if self.user else ()), *(self.project.document.contexts if self.project else ())})
 
     def find(self, name: str) -> Context:
         """Return a context; the project's hides the user's of the same name, as a whole: no setting of one, a password
@@ -61,8 +61,8 @@ class Contexts:
         if name == LOCAL:
             return Context(LOCAL)
         for file in (self.project, self.user):
-            if file is not None and name in file.contexts:
-                context = Context(name, file.contexts[name], file)
+            if file is not None and name in file.document.contexts:
+                context = Context(name, file.document.contexts[name], file)
                 if file is self.project and not self.project_is_trusted:
                     _refuse_untrusted(context)
                 return context
@@ -76,8 +76,8 @@ class Contexts:
         from brokercli.settings.file import line_of
 
         for file in (self.project, self.user):
-            if file is not None and file.current:
-                return file.current, f"{file.path}:{line_of(file.text, ('current',))}"
+            if file is not None and file.document.current:
+                return file.document.current, f"{file.path}:{line_of(file.text, ('current',))}"
         return None
 
 
@@ -87,13 +87,13 @@ def read_contexts(environment: Mapping[str, str] = os.environ) -> Contexts:
     user = read_configuration(user_path) if user_path else None
     project_path = project_file()
     project = read_configuration(project_path) if project_path else None
-    if project is not None and project.trusted:
+    if project is not None and project.document.trusted:
         raise project.problem(("trusted",), "a project cannot trust itself", f"write trusted into {user_path}")
     return Contexts(user, project, project is not None and _is_trusted(project.path, user))
 
 
 def _is_trusted(path: Path, user: ConfigurationFile | None) -> bool:
-    directories = [Path(directory).expanduser().resolve() for directory in user.trusted] if user else []
+    directories = [Path(directory).expanduser().resolve() for directory in user.document.trusted] if user else []
     return path.resolve().parent in directories
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from brokercli.model.errors import UsageProblem
-from brokercli.settings.schema import Misfit, Setting, check_document
+from brokercli.settings.schema import Document, Misfit, check_document
 
 LARGEST = 1_048_576
 """Bytes; a configuration larger than this is another file."""
@@ -17,7 +16,7 @@ LARGEST = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationFile:
-    """What one file says. `contexts` holds the settings of each context, nested keys joined by a dot."""
+    """One file, and what it says."""
 
     path: Path
     text: str
@@ -25,9 +24,7 @@ class ConfigurationFile:
     """Permission bits."""
     owned: bool
     """Whether it belongs to the user who runs us."""
-    current: str | None
-    contexts: Mapping[str, Mapping[str, Setting]]
-    trusted: tuple[str, ...]
+    document: Document
 
     def problem(self, path: tuple[str, ...], message: str, hint: str | None = None) -> UsageProblem:
         """Return an error that names the file and the line of the key at `path`."""
@@ -50,12 +47,12 @@ def read_configuration(path: Path) -> ConfigurationFile | None:
     except RecursionError:
         raise UsageProblem(f"{path} is nested too deeply to be a configuration.") from None
     try:
-        current, contexts, trusted = check_document(document)
+        checked = check_document(document)
     except Misfit as misfit:
         raise UsageProblem(f"{path}:{line_of(text, misfit.path)}: {misfit.message}.", hint=misfit.hint) from None
     getuid = getattr(os, "getuid", None)
     owned = getuid is None or status.st_uid == getuid()
-    return ConfigurationFile(path, text, stat.S_IMODE(status.st_mode), owned, current, contexts, trusted)
+    return ConfigurationFile(path, text, stat.S_IMODE(status.st_mode), owned, checked)
 
 
 def line_of(text: str, path: tuple[str | int, ...]) -> int:

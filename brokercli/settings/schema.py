@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Setting = str | bool | float | tuple[str, ...]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -42,14 +42,26 @@ CONTEXT_KEYS: Mapping[str, _Kind] = {
 TLS_KEYS: Mapping[str, _Kind] = {
     "ca": _TEXT, "certificate": _TEXT, "key": _TEXT, "key_password": _TEXT, "server_name": _TEXT, "insecure": _FLAG,
 }
-_TOP_KEYS = ("current", "contexts", "trusted")
+_TOP_KEYS = ("current", "contexts", "trusted", "dead_letters", "dialects")
 
 
-def check_document(document: Mapping[str, object]) -> tuple[str | None, dict[str, dict[str, Setting]], tuple[str, ...]]:
-    """Return the current context, the contexts' settings (nested keys joined by a dot) and the trusted directories.
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What one configuration file says."""
 
-    Raises Misfit for the first key that is unknown or of a wrong type.
-    """
+    current: str | None
+    contexts: Mapping[str, Mapping[str, Setting]]
+    """The settings of each context, nested keys joined by a dot."""
+    trusted: tuple[str, ...]
+    """Directories whose brokercli.toml may do everything."""
+    dead_letters: tuple[str, ...] = ()
+    """Names (with * and ?) that are taken for destinations of dead letters."""
+    dialects: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Dialects of the user's own; what is in them is checked by whoever reads letters."""
+
+
+def check_document(document: Mapping[str, object]) -> Document:
+    """Return what a file says. Raises Misfit for the first key that is unknown or of a wrong type."""
     for key in document:
         if key not in _TOP_KEYS:
             raise _unknown((), key, _TOP_KEYS)
@@ -62,7 +74,27 @@ def check_document(document: Mapping[str, object]) -> tuple[str | None, dict[str
     contexts = document.get("contexts", {})
     if not isinstance(contexts, dict):
         raise Misfit(("contexts",), "contexts is not a table", 'for example: [contexts.staging]')
-    return current, {name: _check_context(name, table) for name, table in contexts.items()}, tuple(trusted)
+    return Document(current, {name: _check_context(name, table) for name, table in contexts.items()}, tuple(trusted),
+                    _check_patterns(document.get("dead_letters", [])), _check_dialects(document.get("dialects", {})))
+
+
+def _check_patterns(patterns: object) -> tuple[str, ...]:
+    if not (isinstance(patterns, list) and all(isinstance(pattern, str) and pattern for pattern in patterns)):
+        raise Misfit(("dead_letters",), "dead_letters is not a list of names", 'for example: dead_letters = ["*.graveyard"]')
+    if any(not pattern.strip("*?") for pattern in patterns):
+        raise Misfit(("dead_letters",), "a name in dead_letters matches everything", 'for example: dead_letters = ["*.graveyard"]')
+    return tuple(patterns)
+
+
+def _check_dialects(dialects: object) -> dict[str, Mapping[str, object]]:
+    if not isinstance(dialects, dict):
+        raise Misfit(("dialects",), "dialects is not a table", "for example: [dialects.acme]")
+    for name, table in dialects.items():
+        if not NAME.fullmatch(name):
+            raise Misfit(("dialects", name), f"{name!r} is no name for a dialect", "names: letters, digits, dot, dash and underscore, 64 at most")
+        if not isinstance(table, dict):
+            raise Misfit(("dialects", name), f"{name} is not a table", f"for example: [dialects.{name}]")
+    return dict(dialects)
 
 
 def _check_context(name: str, table: object) -> dict[str, Setting]:

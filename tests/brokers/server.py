@@ -135,8 +135,11 @@ class Server(ABC):
         self._pid_file.unlink(missing_ok=True)
 
     def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
+        """Freeze it: connections stay open and nothing answers. Returns once every thread of it stands still."""
         self._signal(signal.SIGSTOP)
+        group = self._group()
+        if group is not None:
+            wait_until(lambda: _stands_still(group), STOP_SECONDS, "its standing still")
 
     def resume(self) -> None:
         """Let a frozen one go on."""
@@ -210,6 +213,21 @@ def noted_process(file: Path) -> int | None:
     pid = int(file.read_text())
     began = _began(pid)
     return pid if began and began == file.with_suffix(".began").read_text() else None
+
+
+def _stands_still(group: int) -> bool:
+    """Whether no thread of a group of processes runs: a signal reaches one thread first, and the others a moment later."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if int(status.read_text().rpartition(")")[2].split()[2]) == group and not all(map(_stopped, (status.parent / "task").iterdir())):
+                return False
+    return True
+
+
+def _stopped(thread: Path) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
+    return True
 
 
 def _began(pid: int) -> str:
