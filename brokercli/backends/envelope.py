@@ -10,17 +10,18 @@ import math
 import struct
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from brokercli.model.errors import InputRefused, UsageProblem
-from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
+from brokercli.model.message import Header, HeaderValue, Message, Place, Record, Typed
 from brokercli.model.position import format_time, parse_time
 
 VERSION = 1
+_Read = TypeVar("_Read")
 PLACE_KEYS = ("topic", "partition", "offset", "subject", "stream", "sequence", "exchange", "routing_key", "queue", "redelivered")
 MESSAGE_KEYS = ("time", "id", "key", "headers", "properties", "body", "value")
 # what brokercli adds to an envelope for the reader, and publishing passes over
@@ -112,6 +113,16 @@ def decode_envelope(line: bytes, number: int) -> Message:
     The time and partition of a stored record (one that says its offset or sequence) are where it lay, not where it
     should go, and are left out; without those they are instructions. Raises InputRefused with `number`, the line's.
     """
+    return _decode(line, number, _message_of)
+
+
+def decode_record(line: bytes, number: int) -> Record:
+    """Read the envelope of a stored record, as it lay where it was stored; the inverse of `encode_record`. Raises as
+    `decode_envelope`, and for one that does not say its broker."""
+    return _decode(line, number, _record_of)
+
+
+def _decode(line: bytes, number: int, read: Callable[[Mapping[str, Any]], _Read]) -> _Read:
     try:
         envelope = orjson.loads(line)
     except orjson.JSONDecodeError as problem:
@@ -127,7 +138,7 @@ def decode_envelope(line: bytes, number: int) -> Message:
     if "body" not in envelope and "value" not in envelope:
         raise InputRefused(f"line {number} has no body (an empty one is \"\", a tombstone is null)", number)
     try:
-        return _message_of(envelope)
+        return read(envelope)
     except (ValueError, TypeError, NotBase64, KeyError, OverflowError, RecursionError, UsageProblem) as problem:
         raise InputRefused(f"line {number}: {problem}", number) from None
 
@@ -153,6 +164,24 @@ def _message_of(envelope: Mapping[str, Any]) -> Message:
         time=None if stored or time is None else parse_time(time), partition=None if stored else partition,
         route=None if route is None else (bytes_of(route, "route") or b"").decode(errors="surrogateescape"),
         properties={name: decode_value(value) for name, value in properties.items()}, origin=origin if isinstance(origin, str) else None)
+
+
+def _record_of(envelope: Mapping[str, Any]) -> Record:
+    message = _message_of(envelope)
+    broker = envelope.get("broker")
+    if not isinstance(broker, str):
+        raise ValueError("it does not say which broker it was stored on")
+    place: Place = {}
+    for name in PLACE_KEYS:
+        if name in envelope:
+            word = envelope[name]
+            if not isinstance(word, (str, int, dict, type(None))):
+                raise ValueError(f"{name} is {str(word)[:40]!r}")
+            place[name] = (bytes_of(word, name) or b"").decode(errors="surrogateescape") if isinstance(word, dict) else word
+    number = next((place[name] for name in ("offset", "sequence") if isinstance(place.get(name), int)), None)
+    position = "" if number is None else f"{place['partition']}:{number}" if place.get("partition") is not None else str(number)
+    time = envelope.get("time")
+    return Record(broker, place, position, None if time is None else parse_time(time), message)
 
 
 def bytes_of(value: Any, what: str) -> bytes | None:

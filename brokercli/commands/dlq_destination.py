@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.dead_letters import Repair
 from brokercli.commands.session import Session, open_address
 from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import UsageProblem
 from brokercli.model.receipt import Receipts
-from brokercli.operations.publishing import SLICE
 from brokercli.operations.redriving import Decision, mark_confirmed
+from brokercli.operations.settling import Settling
 from brokercli.settings.resolve import resolve_connection
 
 
@@ -22,11 +22,9 @@ from brokercli.settings.resolve import resolve_connection
 class Elsewhere:
     """An open destination on another broker."""
 
-    publisher: Publisher
+    settling: Settling
     address: Address
-    delivery_timeout: float
     guarantee: str = "at least once: confirmed there before it is marked here; a run that is killed between the two repeats at most one batch"
-    sent: int = 0
 
     @classmethod
     @contextmanager
@@ -37,7 +35,7 @@ class Elsewhere:
         with open_address(text, context_name, "publish", connect_timeout=connect_timeout) as session:
             session.require(Capability.PUBLISH)
             with session.backend.publisher(session.address, PublishPolicy(delivery_timeout=delivery_timeout)) as publisher:
-                yield cls(publisher, session.address, delivery_timeout)
+                yield cls(Settling(publisher, delivery_timeout), session.address)
 
 
 def is_elsewhere(session: Session, text: str, context_name: str | None) -> bool:
@@ -62,14 +60,5 @@ def resolve_here(session: Session, option: str, text: str, context_name: str | N
 
 def settle_elsewhere(elsewhere: Elsewhere, repair: Repair, decisions: list[Decision]) -> Receipts:
     """Publish each message there and mark here what was confirmed."""
-    messages = [decision.message for decision in decisions if decision.message is not None]
-    receipts, sent = Receipts(), 0
-    publisher = elsewhere.publisher
-    while sent < len(messages):
-        sent += publisher.send(messages[sent:])
-        receipts.add(publisher.collect(0 if sent == len(messages) else SLICE))
-    receipts.add(publisher.finish(elsewhere.delivery_timeout))
-    for receipt in receipts.problems:
-        receipt.index -= elsewhere.sent  # the publisher counts all it was ever given
-    elsewhere.sent += sent
+    receipts = elsewhere.settling.put([decision.message for decision in decisions if decision.message is not None])
     return mark_confirmed(repair, [decision.letter.record for decision in decisions], receipts)

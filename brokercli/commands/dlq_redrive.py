@@ -17,7 +17,11 @@ brokercli dlq redrive orders.created.dlq --yes
 
 brokercli dlq redrive --reason '*Timeout*' --rate 50/s --yes
 
-brokercli dlq redrive --through "jq -c '.amount |= tonumber'" --yes"""
+brokercli dlq redrive --through "jq -c '.amount |= tonumber'" --yes
+
+brokercli dlq redrive --grep c-1200 --edit              one letter, mended by hand
+
+brokercli dlq redrive --from-file letters.ndjson --yes"""
 
 
 def register(group: typer.Typer) -> None:
@@ -42,6 +46,11 @@ def redrive(
     rate: shared.RateOption = None,
     through: Annotated[str | None, typer.Option("--through", metavar="CMD",
                                                 help="Pass each body through CMD; a failure leaves the letter where it is.")] = None,
+    edit: Annotated[bool, typer.Option("--edit", help="Edit the body in $EDITOR before it goes; for one letter.")] = False,
+    from_file: Annotated[str | None, typer.Option("--from-file", metavar="FILE",
+                                                  help="Put back the letters in FILE: an export, or the journal of a drop, park or redrive.")] = None,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="JOURNAL",
+                                               help="With --from-file: remember in JOURNAL what was put back; without it in the state directory.")] = None,
     max_redrives: Annotated[int, typer.Option("--max-redrives", min=1, help="Leave letters that were put back this often already.")] = 3,
     park: Annotated[str | None, typer.Option("--park", metavar="ADDRESS", help="Put those there instead of leaving them.")] = None,
     dry_run: letters.DryRunOption = False,
@@ -61,14 +70,17 @@ def redrive(
     """
     from brokercli.commands.dlq_repair import RepairRun
     from brokercli.commands.dlq_session import letter_filter_of
+    from brokercli.model.errors import UsageProblem
     from brokercli.operations.publishing import Rate
     from brokercli.operations.through import Through
     from brokercli.settings.child_environment import environment_for_children
 
+    if edit and through is not None:
+        raise UsageProblem("--edit and --through both make a new body.", hint="leave one of them out")
     run = RepairRun(
         context, "redrive", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, park=park,
         max_redrives=max_redrives, limit=limit, rate=Rate(shared.parse_rate(rate)), journal=journal,
         through=None if through is None else Through(through, environment=environment_for_children()),
         delivery_timeout=shared.parse_seconds(delivery_timeout) or 0.0, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
-        fail_if_empty=fail_if_empty)
+        fail_if_empty=fail_if_empty, from_file=from_file, resume=resume, edit=edit)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,22 +12,22 @@ import typer
 
 from brokercli.backends.dead_letters import Repair, RepairPolicy, State
 from brokercli.commands.dlq_destination import Elsewhere, is_elsewhere, resolve_here, settle_elsewhere
+from brokercli.commands.dlq_edit import edit_one
 from brokercli.commands.dlq_end import End, say_problems
-from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
+from brokercli.commands.dlq_plan import show_plan
+from brokercli.commands.dlq_source import LetterSource, check_resume, in_file, on_broker
 from brokercli.commands.may_change import check_may_change
 from brokercli.commands.session import Session, streams_of
-from brokercli.model.capability import Capability
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipts
 from brokercli.operations.bulk import prepare_for_bulk
 from brokercli.operations.letter_journal import LetterFile
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.publishing import Rate
-from brokercli.operations.redriving import Decision, Drop, Park, Plan, Redrive, Redriving, Rules, plan
-from brokercli.operations.through import Through
+from brokercli.operations.redriving import Decision, Drop, Park, Plan, Redrive, Redriving, Rules
+from brokercli.operations.through import Transforming
 from brokercli.terminal.confirm import confirm
 from brokercli.terminal.interrupt import Interrupt, StopNow
-from brokercli.terminal.plan import print_plan
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
 
@@ -48,7 +48,7 @@ class RepairRun:
     max_redrives: int = 3
     limit: int | None = None
     rate: Rate = field(default_factory=lambda: Rate(None))
-    through: Through | None = None
+    through: Transforming | None = None
     journal: str | None = None
     delivery_timeout: float = 30.0
     output: str = "auto"
@@ -57,33 +57,44 @@ class RepairRun:
     fail_if_empty: bool = False
     unrecognised: bool = False
     connect_timeout: float | None = None
+    from_file: str | None = None
+    resume: str | None = None
+    edit: bool = False
+    _chosen: list[Decision] = field(default_factory=list)
 
     def run(self, *, yes: bool, dry_run: bool) -> int:
         """Plan, ask, do; return the exit code."""
+        check_resume(self.from_file, self.source, self.resume, self.journal)
         streams = streams_of(self.context)
-        with Interrupt(streams) as interrupt, open_letters(
-                streams, self.source, self.context_name, self.verb, connect_timeout=self.connect_timeout) as session:
+        with Interrupt(streams) as interrupt, self._letters(streams) as letters:
+            session = letters.session
             if yes and not dry_run:
                 check_may_change(session.context)
-            session.require(Capability.REDRIVE)
             with self._elsewhere(session) as elsewhere:
                 rules = self._rules(session, elsewhere)
                 prepare_for_bulk()
-                if not yes or dry_run:
-                    planned = self._plan(streams, session, rules, interrupt)
+                if self.edit or not yes or dry_run:
+                    planned = self._plan(streams, letters, rules, interrupt)
                     if interrupt.requested:
                         return interrupt.exit_code
                     count = planned.destinations.total()
                     if not count:
                         return self._nothing()
-                    if dry_run or session.context.readonly or not streams.can_ask():
+                    if dry_run or session.context.readonly or not (yes or streams.can_ask()):
                         streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else f'--yes {self.verb}s them'}")
                         return int(ExitCode.CHANGES_PENDING)
                     check_may_change(session.context)
-                    if not confirm(streams, f"{self.verb} {count:,} letter{'s' if count > 1 else ''}?", yes=False):
+                    if self.edit:
+                        self.through = edit_one(streams, self._chosen)
+                    if not confirm(streams, f"{self.verb} {count:,} letter{'s' if count > 1 else ''}?", yes=yes):
                         streams.say("nothing was changed")
                         return int(ExitCode.CHANGES_PENDING)
-                return self._do(streams, session, rules, elsewhere, interrupt)
+                return self._do(streams, letters, rules, elsewhere, interrupt)
+
+    def _letters(self, streams: Streams) -> AbstractContextManager[LetterSource]:
+        if self.from_file is not None:
+            return in_file(self.from_file, self.context_name, self.resume, self.connect_timeout)
+        return on_broker(streams, self.source, self.context_name, self.verb, self.journal, self.connect_timeout)
 
     def _nothing(self) -> int:
         return int(ExitCode.NOTHING_MATCHED if self.fail_if_empty else ExitCode.DONE)
@@ -105,36 +116,29 @@ class RepairRun:
             return Park(to, self.unrecognised)
         return Redrive(to, self.max_redrives, None if self.park is None else here("--park", self.park), None if elsewhere else session.address)
 
-    def _plan(self, streams: Streams, session: Session, rules: Rules, interrupt: Interrupt) -> Plan:
-        with session.backend.look_letters(session.address) as reader, Progress(streams, "read", reader.expected) as progress:
-            counted = plan(reader, recogniser_of(session), rules, self.letter_filter, limit=self.limit, stopping=lambda: interrupt.requested,
-                           on_progress=progress.advance)
-            notes = list(reader.notes)
-        for note in notes if not self.quiet else ():
-            streams.say(note)
-        if not interrupt.requested:
-            print_plan(streams, self.verb, str(session.address), counted, self.output)
-        return counted
+    def _plan(self, streams: Streams, letters: LetterSource, rules: Rules, interrupt: Interrupt) -> Plan:
+        chosen = self._chosen if self.edit else None
+        return show_plan(streams, letters, self.verb, rules, self.letter_filter, self.limit, interrupt, quiet=self.quiet, output=self.output, chosen=chosen)
 
-    def _do(self, streams: Streams, session: Session, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
+    def _do(self, streams: Streams, letters: LetterSource, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
         began = time.monotonic()
-        file = journal_path(self.verb, session.address, self.journal)
-        with (session.backend.repair(session.address, RepairPolicy(self.delivery_timeout)) as repair, LetterFile(file) as kept,
+        with (letters.repair(RepairPolicy(self.delivery_timeout)) as repair,
+              nullcontext() if letters.journal is None else LetterFile(letters.journal) as kept,
               Progress(streams, DONE[self.verb], repair.expected) as progress):
             def begin() -> None:
                 for note in (repair.guarantee if elsewhere is None else elsewhere.guarantee, *repair.notes) if not self.quiet else ():
                     progress.note(note)
 
-            run = Redriving(repair, recogniser_of(session), rules, self.letter_filter, kept, self.through, self.rate, self.limit,
+            run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
                             stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=lambda receipts: say_problems(progress, receipts))
             try:
                 outcome = run.run(self._settle(repair, elsewhere))
             except StopNow:
                 outcome = run.abandon()
-        journal = file if kept.count else None
+        journal = letters.journal if kept is not None and kept.count else None
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
         code = self._nothing() if code == ExitCode.DONE and not run.plan.destinations else code
-        End(streams, DONE[self.verb], str(session.address), run.plan, outcome, code, time.monotonic() - began, journal).say(self.quiet, self.report)
+        End(streams, DONE[self.verb], str(letters.session.address), run.plan, outcome, code, time.monotonic() - began, journal).say(self.quiet, self.report)
         return code
 
     def _settle(self, repair: Repair, elsewhere: Elsewhere | None) -> Callable[[list[Decision]], Receipts] | None:

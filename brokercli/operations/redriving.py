@@ -18,7 +18,7 @@ from brokercli.model.message import Message, Place, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.publishing import SLICE, Outcome, Rate
-from brokercli.operations.through import Through
+from brokercli.operations.through import Transforming
 
 # letters that come back faster than this share of those put back stop the run: they are not cured
 RETURNED_SHARE = 0.5
@@ -156,7 +156,7 @@ class Redriving:
     rules: Rules
     letter_filter: LetterFilter
     journal: LetterJournal | None = None
-    through: Through | None = None
+    through: Transforming | None = None
     rate: Rate = field(default_factory=lambda: Rate(None))
     limit: int | None = None
     stopping: Callable[[], bool] = lambda: False
@@ -250,7 +250,7 @@ class Redriving:
             return decision
         transformed = self.through.transform(decision.message)
         if transformed.message is None:
-            return Decision(decision.letter, left=f"--through: {transformed.reason}")
+            return Decision(decision.letter, left=transformed.reason)
         return replace(decision, message=transformed.message)
 
     def _put_back(self, decisions: list[Decision]) -> Receipts:
@@ -267,8 +267,9 @@ class Redriving:
 
 
 def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filter: LetterFilter, *, limit: int | None = None,
-         stopping: Callable[[], bool] = lambda: False, on_progress: Callable[[int], None] = lambda count: None) -> Plan:
-    """Decide on every pending letter and count; nothing is changed."""
+         stopping: Callable[[], bool] = lambda: False, on_progress: Callable[[int], None] = lambda count: None,
+         on_decision: Callable[[Decision], None] = lambda decision: None) -> Plan:
+    """Decide on every pending letter and count; nothing is changed. Each decision is shown to `on_decision`."""
     counted = Plan()
     while not stopping() and (limit is None or sum(counted.destinations.values()) < limit):
         batch = reader.read(SLICE)
@@ -278,7 +279,9 @@ def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filt
             continue
         for letter in recogniser.read(letter_filter.narrow(batch)):
             if reader.state(letter.record) is State.PENDING and letter_filter.passes(letter) and (limit is None or sum(counted.destinations.values()) < limit):
-                counted.take(rules.decide(letter, 0))
+                decision = rules.decide(letter, 0)
+                counted.take(decision)
+                on_decision(decision)
         on_progress(len(batch))
     return counted
 

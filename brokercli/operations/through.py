@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
@@ -19,6 +20,13 @@ class Transformed:
 
     message: Message | None
     reason: str = ""
+
+
+class Transforming(Protocol):
+    """What makes another body of a message: a program, or somebody's hand."""
+
+    def transform(self, message: Message) -> Transformed:
+        """Return the new message, or why there is none."""
 
 
 class Through:
@@ -45,16 +53,16 @@ class Through:
         try:
             process = subprocess.Popen(self._arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True)
         except OSError as problem:
-            return Transformed(None, f"{self._arguments[0]} cannot be run: {problem.strerror}")
+            return Transformed(None, f"--through: {self._arguments[0]} cannot be run: {problem.strerror}")
         try:
             output, _ = process.communicate(message.body or b"", timeout=self._timeout)
         except subprocess.TimeoutExpired:
-            return Transformed(None, f"{self._arguments[0]} did not end within {self._timeout:g} s")
+            return Transformed(None, f"--through: {self._arguments[0]} did not end within {self._timeout:g} s")
         finally:
             _end(process)
         if process.returncode:
             how = f"was ended by signal {-process.returncode}" if process.returncode < 0 else f"exited with {process.returncode}"
-            return Transformed(None, f"{self._arguments[0]} {how}")
+            return Transformed(None, f"--through: {self._arguments[0]} {how}")
         return Transformed(replace(message, body=output))
 
 

@@ -1,0 +1,36 @@
+"""`dlq redrive --edit`: one letter's body changed by hand before it goes home."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from brokercli.model.errors import UsageProblem
+from brokercli.model.message import Message
+from brokercli.operations.redriving import Decision
+from brokercli.operations.through import Transformed
+from brokercli.terminal.editor import edit
+from brokercli.terminal.streams import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The new body of the letter whose body was `before`."""
+
+    before: bytes | None
+    after: bytes
+
+    def transform(self, message: Message) -> Transformed:
+        """Return the edited message; nothing for one that is not the letter that was edited."""
+        return Transformed(replace(message, body=self.after)) if message.body == self.before else Transformed(None, "it is not the letter that was edited")
+
+
+def edit_one(streams: Streams, chosen: Sequence[Decision]) -> Edited:
+    """Have the only chosen letter edited, before anything is taken. Raises UsageProblem where there are more."""
+    if len(chosen) != 1 or chosen[0].message is None:
+        raise UsageProblem("--edit is for one letter, and more than one matches. Nothing was changed.",
+                           hint="-n 1 takes the first; --ids FILE, --grep and the like choose another")
+    before = chosen[0].message.body
+    after = edit(before or b"")
+    streams.say("the body is as it was" if after == before else f"the body has {len(after):,} bytes now; it had {len(before or b''):,}")
+    return Edited(before, after)

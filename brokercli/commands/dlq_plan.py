@@ -1,0 +1,33 @@
+"""The plan of a redrive, a drop or a park: what would become of which letters, shown before anything is done."""
+
+from __future__ import annotations
+
+from brokercli.commands.dlq_source import LetterSource
+from brokercli.operations.letters import LetterFilter
+from brokercli.operations.redriving import Decision, Plan, Rules, plan
+from brokercli.terminal.interrupt import Interrupt
+from brokercli.terminal.plan import print_plan
+from brokercli.terminal.progress import Progress
+from brokercli.terminal.streams import Streams
+
+# two are enough to know that there is not just one
+_REMEMBERED = 2
+
+
+def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, letter_filter: LetterFilter, limit: int | None, interrupt: Interrupt, *,
+              quiet: bool, output: str, chosen: list[Decision] | None) -> Plan:
+    """Look at the letters, print the plan and return it; nothing is changed. The first letters that would go are put into `chosen`."""
+
+    def remember(decision: Decision) -> None:
+        if chosen is not None and len(chosen) < _REMEMBERED and not decision.left:
+            chosen.append(decision)
+
+    with letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
+        counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
+                       on_progress=progress.advance, on_decision=remember)
+        notes = list(reader.notes)
+    for note in notes if not quiet else ():
+        streams.say(note)
+    if not interrupt.requested:
+        print_plan(streams, verb, str(letters.session.address), counted, output)
+    return counted

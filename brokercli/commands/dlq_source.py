@@ -1,0 +1,65 @@
+"""Where the letters of a redrive, drop or park come from: a destination on a broker, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from brokercli.backends.dead_letters import LetterReader, Repair, RepairPolicy
+from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
+from brokercli.commands.session import Session, open_broker
+from brokercli.model.address import Address
+from brokercli.model.capability import Capability
+from brokercli.model.errors import UsageProblem
+from brokercli.operations.letters import Recogniser
+from brokercli.terminal.streams import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class LetterSource:
+    """Letters that can be looked at and put back. The address of a file's session is the file, of the kind `file`."""
+
+    session: Session
+    recogniser: Recogniser
+    look: Callable[[], LetterReader]
+    repair: Callable[[RepairPolicy], Repair]
+    journal: str | None
+    """Where letters are kept before anything is done to them; None where they come from a file already."""
+
+
+@contextmanager
+def on_broker(streams: Streams, name: str | None, context_name: str | None, verb: str, journal: str | None, connect_timeout: float | None,
+              ) -> Iterator[LetterSource]:
+    """Open a destination of dead letters, the one named or the one found."""
+    with open_letters(streams, name, context_name, verb, connect_timeout=connect_timeout) as session:
+        session.require(Capability.REDRIVE)
+        yield LetterSource(session, recogniser_of(session), lambda: session.backend.look_letters(session.address),
+                           lambda policy: session.backend.repair(session.address, policy), journal_path(verb, session.address, journal))
+
+
+@contextmanager
+def in_file(path: str, context_name: str | None, resume: str | None, connect_timeout: float | None) -> Iterator[LetterSource]:
+    """Open a file of letters, to be put back on the context's broker; what was put back is remembered in `resume`."""
+    from brokercli.operations.filed_letters import FiledReader, FiledRepair, Handled, LetterFileContent
+    from brokercli.operations.journal import Journal
+    from brokercli.settings.places import state_directory
+
+    with open_broker(None, context_name, connect_timeout=connect_timeout) as broker:
+        content = LetterFileContent(path, broker.descriptor.name)
+        journal_file = resume or str(state_directory() / "journals" / f"redriven-{content.digest[:16]}.journal")
+        session = Session(broker.backend, Address(path, "file"), broker.context, broker.descriptor)
+        with Journal(journal_file, {"letters": content.digest}) as journal:
+            yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, Handled(journal.done)),
+                               lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), None)
+
+
+def check_resume(file: str | None, name: str | None, resume: str | None, journal: str | None) -> None:
+    """Raise UsageProblem for options that do not go together."""
+    if file is None and resume is not None:
+        raise UsageProblem("--resume goes with --from-file: what was redriven from a broker is remembered there.",
+                           hint="the same command without it goes on with what is left")
+    if file is not None and name is not None:
+        raise UsageProblem(f"The letters come from the file {file} or from {name}, not from both.", hint="leave one of them out")
+    if file is not None and journal is not None:
+        raise UsageProblem("--journal keeps letters that are on a broker; these are in a file already.", hint="--resume FILE remembers what was put back")

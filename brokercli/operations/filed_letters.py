@@ -1,0 +1,209 @@
+"""Dead letters out of a file of envelopes (an export, the journal of a drop): read, put back, remembered by line.
+
+The file is only read. What was put back is kept in a journal of its own, by ranges of lines, so that the same command goes
+on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from brokercli.backends.contract import Backend, Batch, PublishPolicy
+from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
+from brokercli.backends.envelope import decode_record, encode_record
+from brokercli.model.address import Address
+from brokercli.model.errors import BrokercliError, InputRefused, NotAuthorised, Unreachable, UsageProblem
+from brokercli.model.message import Record
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.operations.journal import Journal
+from brokercli.operations.settling import Settling
+
+_PART = 1000
+_OPEN_DESTINATIONS = 64
+
+
+@dataclass(slots=True)
+class FiledRecord(Record):
+    """A record that a file holds."""
+
+    line: int = 0
+
+
+class FiledBatch(Batch):
+    """Some of the records of a file."""
+
+    def __init__(self, records: Sequence[FiledRecord]) -> None:
+        self._records = list(records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def bodies(self) -> list[bytes]:
+        return [record.message.body or b"" for record in self._records]
+
+    def envelopes(self) -> list[bytes]:
+        return [encode_record(record) for record in self._records]
+
+    def records(self) -> list[Record]:
+        return list(self._records)
+
+    def select(self, indices: Sequence[int]) -> FiledBatch:
+        return FiledBatch([self._records[index] for index in indices])
+
+
+class LetterFileContent:
+    """A file of letters that was checked as a whole: every line an envelope of one broker. Reading it changes nothing."""
+
+    def __init__(self, path: str, broker: str) -> None:
+        """Check the file. Raises UsageProblem where it cannot be read, holds no letters, or letters of another broker."""
+        self.path = path
+        digest = hashlib.sha256()
+        self.count = 0
+        try:
+            with Path(path).open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    digest.update(line)
+                    if line.strip():
+                        self.count += 1
+                        self._check(decode_record(line, number), number, broker)
+        except OSError as problem:
+            raise UsageProblem(f"{path} cannot be read: {problem.strerror}. Nothing was sent.") from None
+        except InputRefused as problem:
+            raise UsageProblem(f"{path} is no file of letters: {problem}. Nothing was sent.",
+                               hint="dlq export writes such files, and so does every dlq redrive, drop and park before it changes anything") from None
+        self.digest = digest.hexdigest()
+
+    def _check(self, record: Record, number: int, broker: str) -> None:
+        if record.broker != broker:
+            raise UsageProblem(f"line {number} of {self.path} is a letter of {record.broker}, and this context is {broker}. Nothing was sent.",
+                               hint=f"--context chooses a broker that is {record.broker}; publish --input json goes anywhere")
+
+    def records(self, passed_over: Handled) -> Generator[FiledRecord]:
+        """Yield the records that are not handled yet, in the order of the file."""
+        with Path(self.path).open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip() and number not in passed_over:
+                    record = decode_record(line, number)
+                    yield FiledRecord(record.broker, record.place, record.position, record.time, record.message, number)
+
+
+class Handled:
+    """Which lines were put back, by the journal of the file."""
+
+    def __init__(self, ranges: dict[int, int]) -> None:
+        self._firsts = sorted(ranges)
+        self._ranges = dict(ranges)
+
+    def __contains__(self, line: int) -> bool:
+        at = bisect_right(self._firsts, line)
+        return at > 0 and line <= self._ranges[self._firsts[at - 1]]
+
+
+class FiledReader(LetterReader):
+    """A look at the letters of a file that are not handled yet."""
+
+    def __init__(self, content: LetterFileContent, handled: Handled) -> None:
+        self._records = content.records(handled)
+        self._finished = False
+        self.expected = content.count
+        self.side_effects = "none"
+
+    def read(self, timeout: float) -> Batch | None:
+        part = [record for record, _ in zip(self._records, range(_PART), strict=False)]
+        self._finished = len(part) < _PART
+        return FiledBatch(part) if part else None
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
+    def state(self, record: Record) -> State:
+        return State.PENDING
+
+    def close(self) -> None:
+        self._records.close()
+
+
+class FiledRepair(Repair):
+    """A run over the letters of a file."""
+
+    def __init__(self, content: LetterFileContent, journal: Journal, backend: Backend, delivery_timeout: float) -> None:
+        self._backend = backend
+        self._timeout = delivery_timeout
+        self._journal = journal
+        self._reader = FiledReader(content, Handled(journal.done))
+        self._open: dict[Address, Settling] = {}
+        self._stack = ExitStack()
+        self.expected = content.count
+        self.guarantee = (f"at least once: each letter is confirmed before it is written down in {journal.path}; a run that is killed between the two repeats"
+                          " at most one batch")
+        self.notes = (f"{journal.delivered:,} of the {content.count:,} letters were put back by earlier runs ({journal.path})",) if journal.delivered else ()
+
+    def read(self, timeout: float) -> Batch | None:
+        return self._reader.read(timeout)
+
+    @property
+    def finished(self) -> bool:
+        return self._reader.finished
+
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        receipts, start = Receipts(), 0
+        for destination, group in groupby(moves, key=lambda move: move.destination):
+            part = list(group)
+            taken = self._put(destination, part)
+            problems = {receipt.index for receipt in taken.problems if receipt.verdict is not Verdict.CONFIRMED}
+            self._enter([move.record for index, move in enumerate(part) if index not in problems])
+            for receipt in taken.problems:
+                receipt.index += start
+            receipts.add(taken)
+            start += len(part)
+        return receipts
+
+    def mark(self, records: Sequence[Record], state: State) -> Receipts:
+        self._enter(records)
+        return Receipts(confirmed=len(records))
+
+    def arrived(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        self._reader.close()
+        self._stack.close()
+
+    def _put(self, destination: Address, moves: list[Move]) -> Receipts:
+        try:
+            settling = self._open.get(destination) or self._publisher(destination)
+        except (Unreachable, NotAuthorised):
+            raise
+        except BrokercliError as problem:
+            refused = Receipts()
+            for index in range(len(moves)):
+                refused.count(Receipt(index, Verdict.REFUSED, reason=f"{destination}: {problem}"))
+            return refused
+        return settling.put([move.message for move in moves])
+
+    def _publisher(self, destination: Address) -> Settling:
+        if len(self._open) >= _OPEN_DESTINATIONS:
+            self._stack.close()
+            self._open.clear()
+        resolved = self._backend.resolve(destination, "publish")
+        publisher = self._stack.enter_context(self._backend.publisher(resolved, PublishPolicy(delivery_timeout=self._timeout)))
+        self._open[destination] = Settling(publisher, self._timeout)
+        return self._open[destination]
+
+    def _enter(self, records: Sequence[Record]) -> None:
+        """Write down which lines are done, as ranges."""
+        ranges: dict[int, int] = {}
+        first = last = 0
+        for line in sorted(record.line for record in records if isinstance(record, FiledRecord)):
+            if line != last + 1 or not first:
+                first = line
+            ranges[first] = last = line
+        if ranges:
+            self._journal.enter(ranges, len(records))

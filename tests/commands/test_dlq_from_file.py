@@ -1,0 +1,110 @@
+"""`dlq redrive --from-file`: letters out of an export or a journal, put back where they came from, remembered by line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import orjson
+import pytest
+
+from tests.commandline import CommandLine
+from tests.commands.conftest import STORED, unmake
+from tests.commands.dead_letters import Graveyard, make_graveyard
+
+
+@pytest.fixture(params=[pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in STORED])
+def graveyard(request: pytest.FixtureRequest, cli: CommandLine, unique: Callable[[str], str]) -> Iterator[Graveyard]:
+    """A home and its empty DLQ, on each broker in turn; the context is chosen."""
+    made = make_graveyard(cli, request.getfixturevalue(f"{request.param}_address").rstrip("/"), request.param, unique("file"))
+    assert cli("context", "add", "here", "--url", made.dlq.server, "--use").code == 0
+    yield made
+    unmake(made.home)
+    unmake(made.dlq)
+
+
+def test_what_was_dropped_comes_back_from_its_journal_and_only_once(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b", "c")
+    assert cli("dlq", "drop", graveyard.url, "--yes", "--journal", "dropped.ndjson").code == 0
+    planned = cli("dlq", "redrive", "--from-file", "dropped.ndjson")
+    assert planned.code == 8, planned.stderr
+    assert graveyard.origin.encode() in planned.stdout
+    assert graveyard.at_home() == []
+    ended = cli("dlq", "redrive", "--from-file", "dropped.ndjson", "--yes", "--report", "report")
+    assert ended.code == 0, ended.stderr
+    assert "read 3, confirmed 3, refused 0, unknown 0, skipped 0" in ended.stderr
+    assert json.loads((cli.home / "report").read_text())["confirmed"] == 3
+    again = cli("dlq", "redrive", "--from-file", "dropped.ndjson", "--yes")
+    assert (again.code, "read 0" in again.stderr) == (0, True), again.stderr
+    assert graveyard.at_home() == [b"a", b"b", b"c"]
+
+
+def test_it_goes_on_where_a_limit_or_a_filter_stopped_it(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b", "c", "d")
+    assert cli("dlq", "export", "letters", graveyard.url).code == 0
+    for options in (("--grep", "c"), ("-n", "1"), ("-n", "9")):
+        ended = cli("dlq", "redrive", "--from-file", "letters", "--resume", "done", *options, "--yes")
+        assert ended.code == 0, ended.stderr
+    assert graveyard.at_home() == [b"c", b"a", b"b", b"d"]
+    assert graveyard.pending == 4  # where they lie nothing changed
+    (cli.home / "letters").write_bytes((cli.home / "letters").read_bytes().replace(b'"a"', b'"z"'))
+    refused = cli("dlq", "redrive", "--from-file", "letters", "--resume", "done", "--yes")
+    assert refused.code == 2
+    assert "belongs to another copy" in refused.stderr
+
+
+@pytest.fixture
+def on_kafka(kafka_address: str, cli: CommandLine, unique: Callable[[str], str]) -> Iterator[Graveyard]:
+    """The same on Kafka alone."""
+    made = make_graveyard(cli, kafka_address, "kafka", unique("file"))
+    assert cli("context", "add", "here", "--url", made.dlq.server, "--use").code == 0
+    yield made
+    unmake(made.home)
+    unmake(made.dlq)
+
+
+def test_a_home_that_is_gone_refuses_its_letters_alone_and_they_can_be_put_back_later(cli: CommandLine, on_kafka: Graveyard) -> None:
+    on_kafka.bury("a")
+    on_kafka.bury("b", x_original_topic=f"{on_kafka.origin}.gone")
+    assert cli("dlq", "export", "letters", on_kafka.url).code == 0
+    ended = cli("dlq", "redrive", "--from-file", "letters", "--yes")
+    assert ended.code == 3, ended.stderr
+    assert "read 2, confirmed 1, refused 1" in ended.stderr
+    assert cli("dlq", "redrive", "--from-file", "letters", "--to", on_kafka.home.name, "--yes").code == 0
+    assert on_kafka.at_home() == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (b"no envelope\n", "line 1 is not JSON"),
+    (b'{"v":1,"broker":"nats","stream":"S","sequence":1,"body":"x"}\n', "a letter of nats, and this context is kafka"),
+    (b'{"v":1,"topic":"t","partition":0,"offset":1,"body":"x"}\n', "does not say which broker"), (None, "cannot be read")])
+def test_a_file_that_holds_something_else_is_refused_before_anything_is_sent(
+        cli: CommandLine, on_kafka: Graveyard, content: bytes | None, words: str) -> None:
+    if content is not None:
+        (cli.home / "letters").write_bytes(content)
+    ended = cli("dlq", "redrive", "--from-file", "letters", "--yes")
+    assert ended.code == 2
+    assert words in ended.stderr
+    assert on_kafka.at_home() == []
+
+
+@pytest.mark.parametrize("options", [("--resume", "j"), ("--from-file", "letters", "--journal", "j"), ("--from-file", "letters", "somewhere")])
+def test_options_that_do_not_go_together_are_refused(cli: CommandLine, on_kafka: Graveyard, options: tuple[str, ...]) -> None:
+    assert cli("dlq", "redrive", *options, "--yes").code == 2
+
+
+def test_one_letter_can_be_edited_on_its_way(cli: CommandLine, on_kafka: Graveyard) -> None:
+    on_kafka.bury('{"amount":"7"}', '{"amount":8}')
+    editor = {"EDITOR": """sed -i 's/"7"/7/'"""}
+    several = cli("dlq", "redrive", on_kafka.url, "--edit", "--yes", extra=editor)
+    assert several.code == 2
+    assert "--edit is for one letter" in several.stderr
+    failed = cli("dlq", "redrive", on_kafka.url, "-n", "1", "--edit", "--yes", extra={"EDITOR": "false"})
+    assert (failed.code, on_kafka.pending) == (1, 2)
+    missing = cli("dlq", "redrive", on_kafka.url, "-n", "1", "--edit", "--yes", extra={"EDITOR": "no-such-editor"})
+    assert (missing.code, on_kafka.pending) == (2, 2)
+    ended = cli("dlq", "redrive", on_kafka.url, "--grep", '"7"', "--edit", "--yes", "--journal", "kept", extra=editor)
+    assert ended.code == 0, ended.stderr
+    assert on_kafka.at_home() == [b'{"amount":7}']
+    assert orjson.loads((cli.home / "kept").read_bytes())["body"] == '{"amount":"7"}'
+    assert on_kafka.states() == {"redriven": 1, "pending": 1}
