@@ -31,6 +31,7 @@ ATTEMPTS: dict[Capability, Callable[[Backend, Resource], object]] = {
     Capability.SEEK_LAST: lambda backend, resource: backend.look(resource.address, Span(Last(5), End())),
     Capability.LIST: lambda backend, resource: list(backend.list()),
     Capability.DESCRIBE: lambda backend, resource: backend.describe(resource.address),
+    Capability.FLOW: lambda backend, resource: backend.flow(resource.address),
     Capability.LOOK_LETTERS: lambda backend, resource: backend.look_letters(resource.address),
 }
 """What asks for an ability as a whole."""
@@ -45,6 +46,9 @@ ASKED_BY_A_MESSAGE: dict[Capability, Message] = {
 
 SHOWN_ELSEWHERE = {
     Capability.DEDUPLICATE: "test_without_duplicate_detection_both_are_stored_and_neither_is_called_a_duplicate",
+    Capability.CONSUMERS: "consumers are asked for by their names, and what has none has no names",
+    Capability.SEEK_CONSUMERS: "test_what_consumers_cannot_have_done_to_them_is_refused_with_the_reason",
+    Capability.PAUSE_CONSUMERS: "test_what_consumers_cannot_have_done_to_them_is_refused_with_the_reason",
     Capability.REDRIVE: "redriving starts with looking at letters, whose refusal is tested here",
 }
 

@@ -107,13 +107,17 @@ class Wire:
         properties, body = self._content()
         return body, properties, bool(arguments[8])
 
+    def consume(self, queue: str, tag: str, prefetch: int = 1, arguments: Sequence[tuple[str, Field]] = ()) -> None:
+        """Begin to consume, with acknowledgements."""
+        self._say(1, 60, 10, struct.pack(">IHB", 0, prefetch, 0))
+        self._expect(60, 11)
+        self._say(1, 60, 20, b"\0\0" + _short(queue) + _short(tag) + b"\0" + encode_table(arguments))
+        self._expect(60, 21)
+
     def read_stream(self, queue: str, at_least: int) -> list[tuple[bytes, Properties]]:
         """Return the messages of a stream: wait for `at_least` of them, then take what else is there. A stream does not say
         at once how many it has, so the end is where nothing comes for a while."""
-        self._say(1, 60, 10, struct.pack(">IHB", 0, 1000, 0))
-        self._expect(60, 11)
-        self._say(1, 60, 20, b"\0\0" + _short(queue) + _short("tests") + b"\0" + encode_table([("x-stream-offset", ("S", b"first"))]))
-        self._expect(60, 21)
+        self.consume(queue, "tests", 1000, [("x-stream-offset", ("S", b"first"))])
         found: list[tuple[bytes, Properties]] = []
         while len(found) < at_least or self._more_within(QUIET):
             arguments = self._expect(60, 60)

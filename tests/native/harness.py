@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,6 +69,22 @@ class Resource(ABC):
     @abstractmethod
     def delete(self) -> None:
         """Remove it."""
+
+    consumer: str | None = None
+    """What brokercli calls a consumer of it, where one can be named."""
+
+    def finish(self, count: int) -> None:
+        """Have its consumer finish the first messages natively, `count` in all at its first call and `count` more at each
+        other, and go away. Makes the consumer where it is not there yet and the broker remembers it."""
+        raise AssertionError(f"a {self.row} has no consumers")
+
+    def attend(self) -> AbstractContextManager[None]:
+        """Have a member of its consumer at work; the consumer is there and has finished everything."""
+        raise AssertionError(f"a {self.row} has no consumers")
+
+    def consumer_state(self) -> Any:
+        """Return how far its consumer is, and what else the broker knows of it; None where there is none. Compared with ==."""
+        raise AssertionError(f"a {self.row} has no consumers")
 
     def forget_before(self, number: int) -> None:
         """Remove the oldest messages natively, so that `number` is the first."""

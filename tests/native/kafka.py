@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported without saying so
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -145,10 +146,41 @@ class Topic(Resource):
                 found.append(name)
         return sorted(found)
 
+    def finish(self, count: int) -> None:
+        """The first partition's; the others are read from their start on."""
+        self.consumer = self.consumer or f"group-{uuid.uuid4().hex}"
+        first = (self.consumer_state() or [0])[0] + count
+        consumer = self._broker.consumer(**{"group.id": self.consumer})
+        try:
+            consumer.commit(offsets=[TopicPartition(self.name, partition, 0 if partition else first) for partition in range(self.partitions)],
+                            asynchronous=False)
+        finally:
+            consumer.close()
+
+    @contextmanager
+    def attend(self) -> Iterator[None]:
+        consumer = self._broker.consumer(**{"group.id": self.consumer, "client.id": "worker-1"})
+        try:
+            consumer.subscribe([self.name])
+            wait_until(lambda: consumer.poll(0.1) is None and consumer.assignment(), SECONDS, "its partitions")
+            yield
+        finally:
+            consumer.close()
+
+    def consumer_state(self) -> Any:
+        partitions = [TopicPartition(self.name, partition) for partition in range(self.partitions)]
+        if self.consumer is None:
+            return None
+        asked = self._broker.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.consumer, partitions)], request_timeout=SECONDS)
+        found = [partition.offset for partition in asked[self.consumer].result(SECONDS).topic_partitions]
+        return None if all(offset < 0 for offset in found) else found
+
     def forget_before(self, number: int) -> None:
         self._broker.admin.delete_records([TopicPartition(self.name, 0, number)])[TopicPartition(self.name, 0)].result(SECONDS)
 
     def delete(self) -> None:
         self._broker.admin.delete_topics([self.name], operation_timeout=SECONDS)
+        if self.consumer is not None and self.consumer_state() is not None:
+            self._broker.admin.delete_consumer_groups([self.consumer], request_timeout=SECONDS)[self.consumer].result(SECONDS)
 
 

@@ -6,7 +6,8 @@ import json
 import socket
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hypothesis import strategies as st
@@ -81,6 +82,23 @@ class Log(Resource):
 
     def state(self) -> Any:
         return self._broker.ask("state", **self._name)
+
+    def finish(self, count: int) -> None:
+        self.consumer = self.consumer or f"test-{uuid.uuid4().hex}"
+        before = self.consumer_state()
+        position = (before["positions"].get(self.address.name, 0) if before else 0) + count
+        self._broker.ask("commit", group=self.consumer, positions={self.address.name: [-1, position]})
+
+    @contextmanager
+    def attend(self) -> Iterator[None]:
+        self._broker.ask("join", group=self.consumer, member="worker-1")
+        try:
+            yield
+        finally:
+            self._broker.ask("leave", group=self.consumer, member="worker-1")
+
+    def consumer_state(self) -> Any:
+        return self._broker.ask("groups")["groups"].get(self.consumer)
 
     def forget_before(self, number: int) -> None:
         self._broker.ask("trim", first=number, **self._name)

@@ -7,7 +7,8 @@ import socket
 import time
 import uuid
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from brokercli.model.address import Address
 from brokercli.model.connection import Connection, Secret
 from brokercli.model.position import parse_time
 from tests.brokers.nats import Nats
-from tests.brokers.server import HOST
+from tests.brokers.server import HOST, wait_until
 from tests.native.harness import Broker, Resource, Stored
 
 SECONDS = 30.0
@@ -64,8 +65,21 @@ class Wire:
                 answers[int(subject.rpartition(".")[2])] = body
         return [answers[number] for number in range(first, self._asked)]
 
+    def take(self, stream: str, consumer: str, count: int) -> list[str]:
+        """Pull messages of a consumer; return the subjects that take their acknowledgements."""
+        self.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", json.dumps({"batch": count}).encode(), reply=f"{self._inbox}.pulled")
+        return [self._next()[1] for _ in range(count)]
+
+    def wait_for_more(self, stream: str, consumer: str) -> None:
+        """Begin to wait for the next message of a consumer."""
+        self.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", json.dumps({"batch": 1, "expires": 60 * 10**9}).encode(), reply=f"{self._inbox}.waits")
+
     def next(self) -> tuple[str, bytes, bytes]:
         """Return the next message: subject, header block, body."""
+        subject, _, head, body = self._next()
+        return subject, head, body
+
+    def _next(self) -> tuple[str, str, bytes, bytes]:
         while True:
             line = self._file.readline()
             words = line.split()
@@ -76,8 +90,8 @@ class Wire:
                 size = int(words[-1])
                 head = int(words[-2]) if words[0] == b"HMSG" else 0
                 data: bytes = self._file.read(size + 2)[:-2]
-                subject, head_block, body = words[1].decode(), data[:head], data[head:]
-                return subject, head_block, body
+                reply = words[3].decode() if len(words) > (5 if head else 4) else ""
+                return words[1].decode(), reply, data[:head], data[head:]
             else:
                 assert words[0] != b"-ERR", line
 
@@ -183,6 +197,35 @@ class Stream(Resource):
         return {"state": info["state"], "config": info["config"],
                 "consumers": [{part: consumer[part] for part in ("name", "config", "delivered", "ack_floor", "num_ack_pending", "num_pending",
                                                                   "num_redelivered")} for consumer in consumers]}
+
+    def finish(self, count: int) -> None:
+        if self.consumer is None:
+            self.consumer = f"{self.name}/worker"
+            if self.consumer_state() is None:
+                self._broker.api(f"CONSUMER.DURABLE.CREATE.{self.name}.worker", stream_name=self.name,
+                                 config={"durable_name": "worker", "ack_policy": "explicit", "deliver_policy": "all"})
+        wire = self._broker.wire
+        # an acknowledgement with a reply is itself acknowledged: what is finished is known to be
+        wire.ask_all([(reply, b"+ACK", b"") for reply in wire.take(self.name, "worker", count)])
+
+    @contextmanager
+    def attend(self) -> Iterator[None]:
+        wire = Wire(self._broker.host, self._broker.port)
+        try:
+            wire.wait_for_more(self.name, "worker")
+            wait_until(lambda: self._info()["num_waiting"] == 1, SECONDS, "one who waits for messages")
+            yield
+        finally:
+            wire.close()
+        wait_until(lambda: self._info().get("num_waiting", 0) == 0, SECONDS, "the end of the wait")
+
+    def consumer_state(self) -> Any:
+        info = self._info()
+        return {part: info[part] for part in ("config", "delivered", "ack_floor", "num_ack_pending", "num_pending", "paused") if part in info} or None
+
+    def _info(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._broker.wire.ask(f"$JS.API.CONSUMER.INFO.{self.name}.worker"))
+        return {} if "error" in answer else answer
 
     def forget_before(self, number: int) -> None:
         self._broker.api(f"STREAM.PURGE.{self.name}", seq=number)

@@ -7,7 +7,8 @@ import struct
 import urllib.request
 import uuid
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -97,6 +98,7 @@ class Queue(Resource):
         self.name = f"test-{uuid.uuid4().hex}"
         self.exchange = f"{self.name}-in"
         self.address = self.destination = Address(self.name, "stream" if row == "stream" else "queue")
+        self.consumer: str | None = None if row == "exchange" else self.name
         broker.wire.declare_queue(self.name, [("x-queue-type", ("S", kind))])
         broker.wire.declare_exchange(self.exchange, "topic")
         broker.wire.bind(self.name, self.exchange, "orders.#")
@@ -122,6 +124,24 @@ class Queue(Resource):
         return {"messages": None if self.row == "stream" else messages, "consumers": consumers,
                 "bindings": sorted((one["source"], one["routing_key"]) for one in bindings),
                 "bound": sorted((one["destination"], one["routing_key"]) for one in bound)}
+
+    def finish(self, count: int) -> None:
+        """What is read of a stream is remembered by nobody."""
+        for _ in range(0 if self.row == "stream" else count):
+            assert self._broker.wire.get(self.name) is not None
+
+    @contextmanager
+    def attend(self) -> Iterator[None]:
+        wire = Wire(self._broker.host, self._broker.port, self._broker.user, self._broker.password, self._broker.virtual_host)
+        try:
+            wire.consume(self.name, "worker-1")
+            yield
+        finally:
+            wire.close()
+
+    def consumer_state(self) -> Any:
+        messages, consumers = self._broker.wire.declare_queue(self.name, passive=True)
+        return {"messages": None if self.row == "stream" else messages, "consumers": consumers}
 
     def delete(self) -> None:
         self._broker.wire.delete_queue(self.name)
