@@ -46,11 +46,23 @@ class Streams:
 
     def make(self, retention: str = "limits", subjects: Sequence[str] | None = None, **config: Any) -> str:
         """Create a stream and return its name; without `subjects` it captures `<name in lower case>.>`."""
-        name = f"TEST{uuid.uuid4().hex[:12].upper()}"
+        name = self.name()
         self.api(f"STREAM.CREATE.{name}", name=name, retention=retention,
                  subjects=[f"{name.lower()}.>"] if subjects is None else list(subjects), **{"allow_direct": True, **config})
-        self._made.append(name)
         return name
+
+    def name(self) -> str:
+        """Return the name of a stream that nobody else has; whoever makes it, it is deleted at the end."""
+        self._made.append(f"TEST{uuid.uuid4().hex[:12].upper()}")
+        return self._made[-1]
+
+    def deleted_at_the_end(self, stream: str) -> None:
+        """Delete a stream that somebody else makes."""
+        self._made.append(stream)
+
+    def exists(self, stream: str) -> bool:
+        """Whether there is such a stream."""
+        return b'"error"' not in self.wire.ask(f"$JS.API.STREAM.INFO.{stream}", b"")
 
     def worker(self, stream: str, name: str = "worker", **config: Any) -> None:
         """Create a durable consumer."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import nats
@@ -44,5 +46,45 @@ async def _work(address: str, stream: str, consumer: str, answer: Callable[[byte
             taken += [message.data for message in got]
             if not got:
                 return taken
+    finally:
+        await client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery as a worker saw it, in seconds of a clock that only goes forward."""
+
+    body: bytes
+    attempt: int
+    """As the server counts, 1 at first."""
+    asked: float
+    """When the request that brought it was sent: it was not delivered before."""
+    came: float
+
+
+def keep_failing(address: str, stream: str, consumer: str, answer: bytes | None, until: Callable[[], bool]) -> list[Delivery]:
+    """Pull again and again, answer every message the same (None: not at all), until something is true."""
+    return asyncio.run(_keep_failing(address, stream, consumer, answer, until))
+
+
+async def _keep_failing(address: str, stream: str, consumer: str, answer: bytes | None, until: Callable[[], bool]) -> list[Delivery]:
+    client = await nats.connect(address)
+    seen: list[Delivery] = []
+    deadline = time.monotonic() + 30
+    try:
+        inbox = client.new_inbox()
+        arriving = await client.subscribe(inbox)
+        while not until():
+            assert time.monotonic() < deadline, f"nothing came of it in 30 s; seen: {seen}"
+            asked = time.monotonic()
+            await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", b'{"batch":1,"no_wait":true}', reply=inbox)
+            message = await arriving.next_msg(timeout=10)
+            if not message.reply:
+                await asyncio.sleep(0.01)
+                continue
+            seen.append(Delivery(message.data, int(message.reply.split(".")[4]), asked, time.monotonic()))
+            if answer is not None:
+                await client.publish(message.reply, answer)
+        return seen
     finally:
         await client.close()

@@ -23,6 +23,7 @@ from brokercli.model.position import Span
 
 if TYPE_CHECKING:
     from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Repair, RepairPolicy
+    from brokercli.backends.declaring import Declarer
 
 
 class NatsBackend(Backend):
@@ -119,6 +120,11 @@ class NatsBackend(Backend):
         from brokercli.backends.nats.capture import declare
 
         self._link.run(declare(self._jetstream, planned))
+
+    def declarer(self) -> Declarer:
+        from brokercli.backends.nats.declaring import NatsDeclarer
+
+        return NatsDeclarer(self._jetstream)
 
     def _require(self, source: Address, capability: Capability) -> None:
         if source.kind != "stream":

@@ -21,7 +21,12 @@ _OTHER_CONFIGURATION, _OVERLAP = 10058, 10065
 async def plan(jetstream: JetStream, stream: str, name: str | None) -> Capture:
     """Say what is missing for the deaths of a stream to be recorded. Raises Failed where the name is taken by something else,
     or where another stream records some of them."""
-    info = await jetstream.info(stream)
+    return await plan_for(jetstream, await jetstream.info(stream), name)
+
+
+async def plan_for(jetstream: JetStream, info: Json, name: str | None) -> Capture:
+    """The same for a stream of which the configuration is known, because it is there or because it will be."""
+    stream = str(info["config"]["name"])
     name = name or f"{stream}_DLQ"
     check_stream_name(name)
     wanted = _wanted(info, name)

@@ -1,4 +1,4 @@
-"""The JetStream API, as far as looking and publishing need it: raw JSON in and out, so that no unknown field is lost."""
+"""The JetStream API, as far as we need it: raw JSON in and out, so that no unknown field is lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from brokercli.backends.nats import INTEREST_STREAM, LIMITS_STREAM, WORK_QUEUE_STREAM
-from brokercli.backends.nats.failures import STREAM_NOT_FOUND, api_failure, without_jetstream
+from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure, without_jetstream
 from brokercli.backends.nats.link import NO_RESPONDERS, Link
 from brokercli.model.errors import Failed
 
@@ -32,9 +32,9 @@ class JetStream:
             raise api_failure(answer["error"], what)
         return answer
 
-    async def try_ask(self, operation: str, question: Json | None = None, *, timeout: float = 5.0) -> Json:
-        """The same, with an error returned under `error` as the API gives it."""
-        answer = await self.link.ask(f"{self.prefix}.{operation}", orjson.dumps(question) if question is not None else b"", timeout)
+    async def try_ask(self, operation: str, question: Json | None = None, *, timeout: float = 5.0, repeat: bool = True) -> Json:
+        """The same, with an error returned under `error` as the API gives it. `repeat`: ask again after a lost connection."""
+        answer = await self.link.ask(f"{self.prefix}.{operation}", orjson.dumps(question) if question is not None else b"", timeout, repeat=repeat)
         if answer.status == NO_RESPONDERS:
             raise without_jetstream()
         try:
@@ -68,6 +68,16 @@ class JetStream:
     async def consumers(self, stream: str) -> list[Json]:
         """Return every consumer of a stream."""
         return [consumer async for consumer in self._pages(f"CONSUMER.LIST.{stream}", {}, "consumers")]
+
+    async def consumer_or_none(self, stream: str, name: str) -> Json | None:
+        """Return configuration and state of a consumer, None where it or its stream is not there."""
+        answer = await self.try_ask(f"CONSUMER.INFO.{stream}.{name}")
+        error = answer.get("error")
+        if error is None:
+            return answer
+        if error.get("err_code") in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
+            return None
+        raise api_failure(error, f"consumer {stream}/{name}")
 
     async def _pages(self, operation: str, question: Json, field: str) -> Any:
         offset = 0

@@ -1,0 +1,101 @@
+"""What a change or a removal does beside what it says: messages that go, consumers that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from brokercli.backends.nats.streams import Json
+from brokercli.backends.nats.subjects import covers
+from brokercli.model.declaration import Declaration, Difference, SettingValue
+from brokercli.model.position import NANOSECONDS, parse_time
+
+
+def of_creating_a_stream(declaration: Declaration, clustered: bool) -> list[str]:
+    """Say what a new stream is that its declaration does not say."""
+    settings = declaration.settings
+    remarks = []
+    if not settings.get("subjects") and not settings.get("mirror") and not settings.get("sources"):
+        remarks.append(f"no subjects are named: it captures {declaration.name}")
+    if settings.get("storage") == "memory":
+        remarks.append("its messages are gone when its server stops" if int(_number(settings, "num_replicas", 1)) <= 1 else
+                       "its messages are gone when all its servers stop")
+    elif clustered and int(_number(settings, "num_replicas", 1)) <= 1:
+        remarks.append("one replica: its messages are as safe as one server's disk")
+    if settings.get("no_ack"):
+        remarks.append("no_ack: nobody can know that a message was stored")
+    return remarks
+
+
+def of_changing_a_stream(info: Json, changes: Sequence[Difference], now: int) -> list[str]:
+    """Say what becomes of stored messages, and of those that are published."""
+    state, remarks = info["state"], []
+    messages = int(state["messages"])
+    for change in changes:
+        want = change.want
+        if change.setting == "max_msgs" and _limits(want) and messages > _as_number(want):
+            remarks.append(f"the oldest {messages - _as_number(want):,} of its {messages:,} messages are deleted at once")
+        elif change.setting == "max_bytes" and _limits(want) and int(state["bytes"]) > _as_number(want):
+            remarks.append(f"it holds {int(state['bytes']):,} bytes: its oldest messages are deleted at once, until {_as_number(want):,} are left")
+        elif change.setting == "max_age" and _limits(want) and messages and now - parse_time(str(state["first_ts"])) > _as_number(want):
+            age = _as_number(want) / NANOSECONDS
+            remarks.append(f"its messages that are older than {age:g} s are deleted at once; the oldest is from {state['first_ts']}")
+        elif change.setting == "max_msgs_per_subject" and _limits(want) and messages:
+            remarks.append(f"of subjects that hold more than {_as_number(want):,} messages, the older ones are deleted at once")
+        elif change.setting == "retention" and want == "interest" and messages:
+            remarks.append("messages that no consumer waits for are deleted")
+        elif change.setting == "subjects" and isinstance(change.have, list) and isinstance(want, list):
+            lost = [str(subject) for subject in change.have if not any(covers(str(pattern), str(subject)) for pattern in want)]
+            if lost:
+                remarks.append(f"it no longer captures {', '.join(lost)}: what is published there is not stored any more")
+        elif change.setting == "duplicate_window" and _as_number(want) < _as_number(change.have):
+            remarks.append(f"message ids are remembered for {_as_number(want) / NANOSECONDS:g} s only: a repeat that comes later is stored again")
+    return remarks
+
+
+def of_changing_a_consumer(info: Json, changes: Sequence[Difference]) -> list[str]:
+    """Say what becomes of its messages."""
+    remarks = []
+    for change in changes:
+        if change.setting == "max_deliver":
+            remarks.append("messages that it has given up stay given up")
+        elif change.setting in ("filter_subject", "filter_subjects"):
+            remarks.append("it goes on where it is: messages before that are not delivered to it, whatever the new filter")
+    return remarks
+
+
+def of_removing_a_stream(info: Json, consumers: Sequence[str], readers: Sequence[str]) -> list[str]:
+    """Say what goes with a stream. `readers` are the streams that mirror it or are filled from it."""
+    messages, remarks = int(info["state"]["messages"]), []
+    held = f"{messages:,} message{'' if messages == 1 else 's'} ({int(info['state']['bytes']):,} bytes)"
+    remarks.append(f"{held} {'goes' if messages == 1 else 'go'} with it" if messages else "it holds no messages")
+    if consumers:
+        remarks.append(f"its consumer{'' if len(consumers) == 1 else 's'} {', '.join(consumers)} {'goes' if len(consumers) == 1 else 'go'} with it")
+    if readers:
+        remarks.append(f"{', '.join(readers)} {'gets' if len(readers) == 1 else 'get'} nothing from it any more")
+    return remarks
+
+
+def of_removing_a_consumer(info: Json, work_queue: bool) -> list[str]:
+    """Say what goes with a consumer: what it remembers."""
+    remarks = []
+    waiting, pending = int(info.get("num_waiting", 0)), int(info.get("num_ack_pending", 0))
+    behind = int(info.get("num_pending", 0)) + pending
+    if waiting or info.get("push_bound"):
+        remarks.append(f"it is in use: {waiting} requests for messages wait" if waiting else "it is in use: somebody gets what it pushes")
+    if pending:
+        remarks.append(f"{pending:,} messages are delivered and not acknowledged")
+    remarks.append(f"its position goes: it has {behind:,} messages left" + (", which stay in the stream for another one" if work_queue and behind else ""))
+    return remarks
+
+
+def _number(settings: Mapping[str, SettingValue], name: str, default: int) -> int:
+    value = settings.get(name)
+    return value if isinstance(value, int) else default
+
+
+def _as_number(value: SettingValue) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _limits(value: SettingValue) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -1,0 +1,307 @@
+"""Streams and durable consumers as they are declared: planned, made, changed, removed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from brokercli.backends.declaring import Declarer
+from brokercli.backends.nats import WORK_QUEUE_STREAM, consequences, obstacles
+from brokercli.backends.nats.configuration import differences, feeding, merged, settings_beyond_defaults, value_of, with_our_defaults
+from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure
+from brokercli.backends.nats.listing import purpose_of
+from brokercli.backends.nats.retrying import plan_retry
+from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology
+from brokercli.model.errors import BrokercliError, Failed, NotFound, TimedOut, Unreachable, UsageProblem
+
+# seen on nats-server 2.15.1: the name is taken by something else
+_TAKEN = (10058, 10148)
+_REFUSED = {
+    10065: "another stream captures the same subjects",
+    10052: "this cannot be changed",
+    10055: "a mirror cannot be changed",
+    10012: "this cannot be changed",
+    10025: "this server does not know a setting",
+    10074: "more than one replica needs a cluster",
+    10005: "the cluster has too few servers for so many replicas",
+    10026: "the stream allows no more consumers",
+    10047: "the account has used up its storage",
+    10028: "the account has used up its memory",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a change was planned on."""
+
+    created: str | None = None
+    """When the thing was made, None where it is not there: tells it from another of the same name."""
+    messages: int = 0
+
+
+class NatsDeclarer(Declarer):
+    """Declares over an open connection."""
+
+    def __init__(self, jetstream: JetStream) -> None:
+        self._jetstream = jetstream
+        self.notes: list[str] = []
+
+    def plan(self, wanted: Sequence[Declaration]) -> list[Change]:
+        return self._jetstream.link.run(_Plan(self._jetstream, self.notes).of(wanted))
+
+    def apply(self, change: Change) -> None:
+        self._jetstream.link.run(_apply(self._jetstream, change))
+
+    def declared(self, kinds: Sequence[str] = ()) -> Iterable[Declaration]:
+        return self._jetstream.link.run(_declared(self._jetstream, kinds, self.notes))
+
+    def plan_removal(self, unwanted: Sequence[Declaration]) -> list[Change]:
+        return self._jetstream.link.run(_plan_removal(self._jetstream, unwanted))
+
+    def retry(self, specification: RetrySpecification) -> RetryTopology:
+        return self._jetstream.link.run(plan_retry(self._jetstream, specification))
+
+
+class _Plan:
+    """One comparison of declarations with what there is."""
+
+    def __init__(self, jetstream: JetStream, notes: list[str]) -> None:
+        self._jetstream = jetstream
+        self._notes = notes
+        self._streams: dict[str, Declaration] = {}
+        self._infos: dict[str, Json | None] = {}
+
+    async def of(self, wanted: Sequence[Declaration]) -> list[Change]:
+        unique = _unique(wanted)
+        self._streams = {declaration.name: declaration for declaration in unique if declaration.kind == "stream"}
+        obstacles.check_together(self._streams)
+        names = list(dict.fromkeys(declaration.name.partition("/")[0] for declaration in unique))
+        self._infos = dict(zip(names, await asyncio.gather(*(self._jetstream.info_or_none(name) for name in names)), strict=True))
+        changes: list[Change] = []
+        before: dict[str, set[str]] = {}
+        for name, declaration in self._streams.items():
+            change, first = await self._stream(declaration, self._infos[name])
+            changes.append(change)
+            before[name] = first | feeding(declaration.settings)
+        ordered = _in_order(changes, before)
+        consumers = [declaration for declaration in unique if declaration.kind == "consumer"]
+        return ordered + await self._consumers(consumers)
+
+    async def _stream(self, declaration: Declaration, info: Json | None) -> tuple[Change, set[str]]:
+        hindering, first = await obstacles.of_stream(self._jetstream, declaration, info, self._streams, self._notes)
+        if info is None:
+            if hindering:
+                return Change(declaration, Action.CANNOT, tuple(hindering)), first
+            remarks = consequences.of_creating_a_stream(declaration, bool(self._jetstream.link.server.get("cluster")))
+            return Change(declaration, Action.CREATE, remarks=tuple(remarks), handle=_Found()), first
+        found = _joined(differences("stream", info["config"], declaration.settings), hindering)
+        remarks = consequences.of_changing_a_stream(info, found, time.time_ns())
+        return _change(declaration, found, remarks, _Found(str(info["created"]), int(info["state"]["messages"]))), first
+
+    async def _consumers(self, declarations: Sequence[Declaration]) -> list[Change]:
+        there: dict[str, dict[str, Json]] = {}
+        for stream in dict.fromkeys(declaration.name.partition("/")[0] for declaration in declarations):
+            if self._infos[stream] is not None:
+                there[stream] = {str(info["name"]): info for info in await self._jetstream.consumers(stream)}
+            elif stream not in self._streams:
+                raise UsageProblem(f"There is no stream {stream}, and none is declared: a consumer needs one.", hint="names are case-sensitive")
+        planned: dict[str, dict[str, Json]] = {stream: {name: info["config"] for name, info in infos.items()} for stream, infos in there.items()}
+        changes: list[Change] = []
+        for declaration in declarations:
+            stream, _, name = declaration.name.partition("/")
+            siblings = planned.setdefault(stream, {})
+            others = [(other, config) for other, config in siblings.items() if other != name]
+            changes.append(self._consumer(declaration, there.get(stream, {}).get(name), others))
+            siblings[name] = siblings.get(name, {}) | with_our_defaults("consumer", declaration.settings)
+        return changes
+
+    def _consumer(self, declaration: Declaration, info: Json | None, siblings: list[tuple[str, Json]]) -> Change:
+        stream = declaration.name.partition("/")[0]
+        config = dict((self._infos[stream] or {}).get("config") or {})
+        if stream in self._streams:
+            config |= self._streams[stream].settings
+        hindering = obstacles.of_consumer(declaration, info, config, siblings)
+        remarks = obstacles.remarks_on_filters(declaration, config)
+        if info is None:
+            return Change(declaration, Action.CANNOT if hindering else Action.CREATE, tuple(hindering), tuple(remarks), _Found())
+        if not info["config"].get("durable_name"):
+            name = declaration.name.partition("/")[2]
+            hindering.append(Difference("durable_name", None, name, "there is an ephemeral consumer of that name; it goes by itself"))
+        found = _joined(differences("consumer", info["config"], declaration.settings), hindering)
+        return _change(declaration, found, remarks + consequences.of_changing_a_consumer(info, found), _Found(str(info["created"])))
+
+
+def _unique(wanted: Sequence[Declaration]) -> list[Declaration]:
+    found: dict[tuple[str, str], Declaration] = {}
+    for declaration in wanted:
+        if declaration.kind not in ("stream", "consumer"):
+            raise UsageProblem(f"NATS has no {declaration.kind} to declare.", hint="stream or consumer")
+        obstacles.check(declaration)
+        other = found.setdefault((declaration.kind, declaration.name), declaration)
+        if dict(other.settings) != dict(declaration.settings):
+            raise UsageProblem(f"{declaration} is declared twice, with different settings.")
+    return list(found.values())
+
+
+def _joined(found: list[Difference], hindering: list[Difference]) -> list[Difference]:
+    """Put obstacles to the differences they belong to; one that is its own stays beside them."""
+    stopped = {difference.setting: difference for difference in hindering}
+    joined = [stopped.pop(difference.setting, difference) if not difference.obstacle else difference for difference in found]
+    told = {difference.setting for difference in joined}
+    return joined + [difference for name, difference in stopped.items() if name not in told]
+
+
+def _change(declaration: Declaration, found: list[Difference], remarks: Sequence[str], handle: _Found) -> Change:
+    if not found:
+        return Change(declaration, Action.UNCHANGED, handle=handle)
+    action = Action.CANNOT if any(difference.obstacle for difference in found) else Action.CHANGE
+    return Change(declaration, action, tuple(found), tuple(remarks), handle)
+
+
+def _in_order(changes: Sequence[Change], before: Mapping[str, set[str]]) -> list[Change]:
+    """Sort so that a stream comes behind those that it needs; circles (streams that fill each other) stay as they were declared."""
+    by_name = {change.declaration.name: change for change in changes}
+    ordered: dict[str, Change] = {}
+    under_way: set[str] = set()
+
+    def place(name: str) -> None:
+        if name in ordered or name in under_way or name not in by_name:
+            return
+        under_way.add(name)
+        for other in sorted(before.get(name, ())):
+            place(other)
+        ordered[name] = by_name[name]
+
+    for name in by_name:
+        place(name)
+    return list(ordered.values())
+
+
+async def _apply(jetstream: JetStream, change: Change) -> None:
+    planned = change.handle
+    if not isinstance(planned, _Found) or change.action not in (Action.CREATE, Action.CHANGE, Action.DELETE):
+        raise UsageProblem(f"{change.declaration}: there is nothing to apply.")
+    now = await _now(jetstream, change.declaration)
+    if (now is None) != (planned.created is None) or (now is not None and str(now["created"]) != planned.created):
+        happened = "is gone" if now is None else "has come" if planned.created is None else "was made anew"
+        raise Failed(f"{change.declaration} {happened} since this was planned; nothing was changed.", hint="the same command plans it anew")
+    match change.action:
+        case Action.DELETE:
+            await _delete(jetstream, change.declaration, planned, now or {})
+        case Action.CREATE:
+            await _write(jetstream, change.declaration, "create", with_our_defaults(change.declaration.kind, change.declaration.settings))
+        case _:
+            await _update(jetstream, change, (now or {})["config"])
+
+
+async def _now(jetstream: JetStream, declaration: Declaration) -> Json | None:
+    stream, _, consumer = declaration.name.partition("/")
+    if declaration.kind == "stream":
+        return await jetstream.info_or_none(stream)
+    return await jetstream.consumer_or_none(stream, consumer)
+
+
+async def _update(jetstream: JetStream, change: Change, config: Json) -> None:
+    kind = change.declaration.kind
+    for difference in change.differences:
+        have = value_of(kind, difference.setting, config)
+        if (None if have in ("", [], {}) else have) != difference.have:
+            raise Failed(f"{change.declaration}: {difference.setting} was changed since this was planned; it is {have} now. Nothing was changed.",
+                         hint="the same command plans it anew")
+    await _write(jetstream, change.declaration, "update", merged(kind, config, change.differences))
+
+
+async def _write(jetstream: JetStream, declaration: Declaration, action: str, config: Json) -> None:
+    stream, _, consumer = declaration.name.partition("/")
+    if declaration.kind == "stream":
+        answer = await _tell(jetstream, declaration, f"STREAM.{action.upper()}.{stream}", config | {"name": stream})
+    else:
+        config = config | {"name": consumer, "durable_name": consumer}
+        answer = await _tell(jetstream, declaration, f"CONSUMER.CREATE.{stream}.{consumer}", {"stream_name": stream, "config": config, "action": action})
+    ignored = [difference.setting for difference in differences(declaration.kind, answer.get("config") or config, declaration.settings)]
+    if ignored:
+        version = jetstream.link.server.get("version", "of unknown version")
+        raise Failed(f"{declaration} was {'made' if action == 'create' else 'changed'}, but this server ({version}) did not take over {', '.join(ignored)}.",
+                     hint="older servers leave out what they do not know")
+
+
+async def _delete(jetstream: JetStream, declaration: Declaration, planned: _Found, now: Json) -> None:
+    stream, _, consumer = declaration.name.partition("/")
+    if declaration.kind == "consumer":
+        await _tell(jetstream, declaration, f"CONSUMER.DELETE.{stream}.{consumer}")
+        return
+    if not planned.messages and int(now["state"]["messages"]):
+        raise Failed(f"{declaration} holds {int(now['state']['messages']):,} messages now, and held none when this was planned. It was not deleted.",
+                     hint="the same command plans it anew")
+    await _tell(jetstream, declaration, f"STREAM.DELETE.{stream}")
+
+
+async def _tell(jetstream: JetStream, declaration: Declaration, operation: str, question: Json | None = None) -> Json:
+    """Ask for a change once: one without an answer may have been made or not."""
+    try:
+        answer = await jetstream.try_ask(operation, question, repeat=False)
+    except (Unreachable, TimedOut) as problem:
+        raise Unreachable(f"{declaration}: {problem} Whether it was done is not known.", hint="the same command says what there is now") from None
+    error = answer.get("error")
+    if error is None:
+        return answer
+    code, words = error.get("err_code", 0), str(error.get("description", "no reason given"))
+    if code in _TAKEN:
+        raise Failed(f"{declaration} was not made: another one of that name has come meanwhile (NATS error {code}).", hint="the same command plans it anew")
+    if code in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
+        raise NotFound(f"{declaration}: {words} (NATS error {code}).")
+    if code in _REFUSED:
+        raise Failed(f"{declaration}: NATS refused it: {_REFUSED[code]} ({words}, NATS error {code}).")
+    if error.get("code") in (400, 500):
+        raise Failed(f"{declaration}: NATS refused it: {words} (NATS error {code}).")
+    raise api_failure(error, str(declaration))
+
+
+async def _declared(jetstream: JetStream, kinds: Sequence[str], notes: list[str]) -> list[Declaration]:
+    found: list[Declaration] = []
+    streams = [info for info in await jetstream.all() if not (purpose_of(str(info["config"]["name"])) or "").startswith("MQTT")]
+    if not kinds or "stream" in kinds:
+        found += [Declaration("stream", str(info["config"]["name"]), settings_beyond_defaults("stream", info["config"])) for info in streams]
+    if not kinds or "consumer" in kinds:
+        for info in streams:
+            name = str(info["config"]["name"])
+            try:
+                consumers = await jetstream.consumers(name)
+            except BrokercliError as problem:
+                notes.append(f"consumers of {name}: {problem}")
+                continue
+            found += [Declaration("consumer", f"{name}/{consumer['name']}", settings_beyond_defaults("consumer", consumer["config"]))
+                      for consumer in sorted(consumers, key=lambda consumer: str(consumer["name"])) if consumer["config"].get("durable_name")]
+    return found
+
+
+async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -> list[Change]:
+    consumers, streams = [], []
+    for declaration in unwanted:
+        info = await _now(jetstream, declaration)
+        if info is None:
+            continue
+        if declaration.kind == "consumer":
+            stream = await jetstream.info(declaration.name.partition("/")[0])
+            remarks: list[str] = consequences.of_removing_a_consumer(info, resource_of(stream) == WORK_QUEUE_STREAM)
+            consumers.append(Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=_Found(str(info["created"]))))
+        else:
+            streams.append((declaration, info))
+    if not streams:
+        return consumers
+    everything = await jetstream.all()
+    going = {change.declaration.name for change in consumers}
+    result = []
+    for declaration, info in streams:
+        name = declaration.name
+        with_it = [str(consumer["name"]) for consumer in await jetstream.consumers(name) if f"{name}/{consumer['name']}" not in going]
+        readers = [str(other["config"]["name"]) for other in everything if name in feeding(other["config"])]
+        result.append(Change(declaration, Action.DELETE, remarks=tuple(consequences.of_removing_a_stream(info, sorted(with_it), readers)),
+                             handle=_Found(str(info["created"]), int(info["state"]["messages"]))))
+    # those that are copied from others go first: a mirror of what is gone only asks for it in vain
+    return consumers + sorted(result, key=lambda change: not any(change.declaration.name == str(other["config"]["name"]) and feeding(other["config"])
+                                                                 for other in everything))
+

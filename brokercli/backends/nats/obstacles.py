@@ -1,0 +1,182 @@
+"""What JetStream would refuse, found out before it is asked: its errors are nobody's first information."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from brokercli.backends.nats import WORK_QUEUE_STREAM
+from brokercli.backends.nats.configuration import filters_of, setting_of, value_of
+from brokercli.backends.nats.dead_letter_names import overlap
+from brokercli.backends.nats.settings import TABLE_FIELDS
+from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers
+from brokercli.model.declaration import Declaration, Difference, SettingValue
+from brokercli.model.errors import NotAuthorised, UsageProblem
+
+MOST_REPLICAS = 5
+
+
+def check(declaration: Declaration) -> None:
+    """Raise UsageProblem for what no JetStream could have, whatever there is."""
+    kind, settings = declaration.kind, declaration.settings
+    stream, _, consumer = declaration.name.partition("/")
+    check_stream_name(stream)
+    if kind == "consumer":
+        if not consumer:
+            raise UsageProblem(f"A consumer is named with its stream: STREAM/NAME, not {declaration.name}.")
+        check_consumer_name(consumer)
+    elif "/" in declaration.name:
+        check_stream_name(declaration.name)
+    for name, value in settings.items():
+        setting_of(kind, name)
+        _check_tables(declaration, name, value)
+    for name in ("subjects", "filter_subjects", "filter_subject"):
+        given = settings.get(name) or []
+        for subject in [given] if isinstance(given, str) else given if isinstance(given, list) else []:
+            check_subject(str(subject))
+    replicas = settings.get("num_replicas")
+    if isinstance(replicas, int) and not 0 <= replicas <= MOST_REPLICAS:
+        raise UsageProblem(f"{declaration} cannot have {replicas} replicas: JetStream keeps 1 to {MOST_REPLICAS}.")
+    (_check_consumer if kind == "consumer" else _check_stream)(declaration)
+
+
+def check_consumer_name(name: str) -> None:
+    """Raise UsageProblem for what no consumer can be called (the rules are those of streams)."""
+    try:
+        check_stream_name(name)
+    except UsageProblem:
+        raise UsageProblem(f"{name[:200]!r} is no consumer name: dots, spaces, wildcards and slashes cannot be in one.", hint="STREAM/NAME") from None
+
+
+def _check_tables(declaration: Declaration, name: str, value: SettingValue) -> None:
+    fields = TABLE_FIELDS.get(name)
+    if fields is None:
+        return
+    for table in value if isinstance(value, list) else [value]:
+        for field in table if isinstance(table, dict) else ():
+            if field not in fields:
+                near = get_close_matches(field, fields, 1)
+                raise UsageProblem(f"{declaration}: {name} has no field {field!r}.", hint=f"did you mean {near[0]}?" if near else f"it has {', '.join(fields)}")
+
+
+def _check_stream(declaration: Declaration) -> None:
+    settings = declaration.settings
+    subjects = _subjects(settings)
+    for index, subject in enumerate(subjects):
+        for other in subjects[index + 1:]:
+            if overlap(subject, other):
+                raise UsageProblem(f"{declaration}: the subjects {subject} and {other} overlap, and a stream stores each message once.")
+    if settings.get("mirror") and (subjects or settings.get("sources")):
+        raise UsageProblem(f"{declaration} is a mirror: it can have neither subjects nor sources of its own.")
+    if settings.get("discard_new_per_subject") and settings.get("discard", "new") != "new":
+        raise UsageProblem(f"{declaration}: discard_new_per_subject needs discard=new.")
+    age, window = settings.get("max_age"), settings.get("duplicate_window")
+    if isinstance(age, int) and isinstance(window, int) and 0 < age < window:
+        raise UsageProblem(f"{declaration}: duplicate_window cannot be longer than max_age.")
+
+
+def _check_consumer(declaration: Declaration) -> None:
+    settings = declaration.settings
+    if settings.get("filter_subject") and settings.get("filter_subjects"):
+        raise UsageProblem(f"{declaration}: filter_subject and filter_subjects exclude each other.")
+    backoff, most = settings.get("backoff"), settings.get("max_deliver")
+    if isinstance(backoff, list) and backoff:
+        if isinstance(most, int) and 0 < most < len(backoff):
+            raise UsageProblem(f"{declaration}: {len(backoff)} waits in backoff and only {most} deliveries (max_deliver).")
+        if settings.get("ack_wait") not in (None, 0, backoff[0]):
+            raise UsageProblem(f"{declaration}: with a backoff the server takes its first wait for ack_wait.", hint="leave ack_wait out")
+    begins = settings.get("deliver_policy")
+    for name, policy in (("opt_start_seq", "by_start_sequence"), ("opt_start_time", "by_start_time")):
+        if bool(settings.get(name)) != (begins == policy) and (settings.get(name) or begins == policy):
+            raise UsageProblem(f"{declaration}: {name} and deliver_policy={policy} belong together.")
+    if bool(settings.get("priority_groups")) != (settings.get("priority_policy", "none") != "none"):
+        raise UsageProblem(f"{declaration}: priority_groups and a priority_policy belong together.")
+
+
+def _subjects(settings: Mapping[str, SettingValue]) -> list[str]:
+    given = settings.get("subjects")
+    return [str(subject) for subject in given] if isinstance(given, list) else []
+
+
+def check_together(streams: Mapping[str, Declaration]) -> None:
+    """Raise UsageProblem where two declared streams would capture the same subjects."""
+    named = [(name, subject) for name, declaration in streams.items() for subject in _subjects(declaration.settings)]
+    for index, (name, subject) in enumerate(named):
+        for other, second in named[index + 1:]:
+            if other != name and overlap(subject, second):
+                raise UsageProblem(f"The streams {name} and {other} would both capture {second if covers(subject, second) else subject}: no two streams may.")
+
+
+async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json | None, others: Mapping[str, Declaration],
+                    notes: list[str]) -> tuple[list[Difference], set[str]]:
+    """Return what stands in a stream's way, and the declared streams that have to give up subjects before it."""
+    found: list[Difference] = []
+    first: set[str] = set()
+    settings = declaration.settings
+    replicas, link = settings.get("num_replicas"), jetstream.link
+    if isinstance(replicas, int) and replicas > 1 and jetstream.prefix == "$JS.API" and not link.server.get("cluster"):
+        have = value_of("stream", "num_replicas", info["config"]) if info is not None else None
+        if have != replicas:
+            found.append(Difference("num_replicas", have, replicas, "this server is on its own: more than one replica needs a cluster"))
+    has = [str(subject) for subject in (info or {}).get("config", {}).get("subjects") or []]
+    wanted = _subjects(settings)
+    if not wanted and info is None and not settings.get("mirror") and not settings.get("sources"):
+        wanted = [declaration.name]
+    try:
+        for subject in wanted:
+            if any(covers(pattern, subject) for pattern in has):
+                continue
+            for other in await jetstream.capturing(subject):
+                if other == declaration.name:
+                    continue
+                planned = others.get(other)
+                if planned is not None and "subjects" in planned.settings:
+                    first.add(other)  # it does not capture it any more once it is as declared
+                    continue
+                found.append(Difference("subjects", list(has) or None, list(wanted),
+                                        f"stream {other} captures {subject}, or a part of it, and no two streams may"))
+    except NotAuthorised as problem:
+        note = f"whether other streams capture the same subjects: {problem}"
+        if note not in notes:
+            notes.append(note)
+    return found, first
+
+
+def of_consumer(declaration: Declaration, info: Json | None, stream: Json, siblings: list[tuple[str, Json]]) -> list[Difference]:
+    """Return what stands in a consumer's way: `stream` as it is or will be, `siblings` the names and configurations of the
+    stream's other consumers."""
+    settings = declaration.settings
+    found: list[Difference] = []
+    config: Json = dict((info or {}).get("config") or {"ack_policy": "explicit"})
+    config |= {name: value for name, value in settings.items() if value is not None}
+    most = value_of("stream", "max_consumers", stream)
+    if info is None and isinstance(most, int) and 0 <= most <= len(siblings):
+        found.append(Difference("max_consumers", most, len(siblings) + 1, f"stream {declaration.name.partition('/')[0]} allows no more consumers"))
+    backoff, deliveries = config.get("backoff") or [], int(config.get("max_deliver") or -1)
+    if 0 < deliveries < len(backoff):
+        name = "backoff" if "backoff" in settings else "max_deliver"
+        found.append(Difference(name, None, settings.get(name), f"{len(backoff)} waits in backoff and only {deliveries} deliveries (max_deliver)"))
+    if resource_of({"config": stream}) != WORK_QUEUE_STREAM:
+        return found
+    if info is None and config.get("ack_policy") != "explicit":
+        found.append(Difference("ack_policy", None, config.get("ack_policy"), "a work-queue stream removes what is acknowledged, so each message must be"))
+    if info is None and value_of("consumer", "deliver_policy", config) != "all":
+        found.append(Difference("deliver_policy", None, config.get("deliver_policy"), "a consumer of a work-queue stream begins with all there is"))
+    mine = filters_of(config) or (">",)
+    for name, other in siblings:
+        if any(overlap(one, two) for one in mine for two in filters_of(other) or (">",)):
+            setting = "filter_subjects" if "filter_subjects" in settings else "filter_subject"
+            have: SettingValue = list(filters_of(info["config"])) if info is not None else None
+            found.append(Difference(setting, have, settings.get(setting), f"consumer {name} gets {', '.join(filters_of(other)) or 'everything'}, and on a "
+                                    "work-queue stream each message is for one consumer"))
+    return found
+
+
+def remarks_on_filters(declaration: Declaration, stream: Json) -> list[str]:
+    """Say where a consumer would never get anything: its stream captures nothing that it asks for."""
+    captured = [str(subject) for subject in stream.get("subjects") or []]
+    if not captured:
+        return []  # a mirror, or filled from elsewhere: what it holds its configuration does not say
+    idle = [subject for subject in filters_of(declaration.settings) if not any(overlap(subject, pattern) for pattern in captured)]
+    return [f"nothing is delivered of {', '.join(idle)}: the stream captures {', '.join(captured)}"] if idle else []

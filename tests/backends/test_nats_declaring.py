@@ -1,0 +1,347 @@
+"""Streams and consumers declared: what differs is said before it is done, and what nobody named stays as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from brokercli.backends.declaring import Declarer
+from brokercli.backends.nats.settings import SETTINGS
+from brokercli.model.declaration import Action, Change, Declaration, Form
+from brokercli.model.errors import Failed, UsageProblem
+from tests.backends.nats_streams import Streams
+
+SECOND = 1_000_000_000
+DAY = 86_400 * SECOND
+
+
+@pytest.fixture
+def declarer(streams: Streams) -> Declarer:
+    return streams.backend().declarer()
+
+
+def a_stream(streams: Streams, **settings: Any) -> Declaration:
+    """Declare a stream nobody else has; it is deleted at the end, whoever makes it."""
+    name = streams.name()
+    return Declaration("stream", name, {"subjects": [f"{name.lower()}.>"], **settings})
+
+
+def a_consumer(stream: str, name: str = "worker", **settings: Any) -> Declaration:
+    return Declaration("consumer", f"{stream}/{name}", settings)
+
+
+def config(streams: Streams, stream: str, consumer: str | None = None) -> dict[str, Any]:
+    operation = f"STREAM.INFO.{stream}" if consumer is None else f"CONSUMER.INFO.{stream}.{consumer}"
+    found: dict[str, Any] = streams.api(operation)["config"]
+    return found
+
+
+def apply_all(declarer: Declarer, *wanted: Declaration) -> list[Change]:
+    """Plan, apply what can be, and return what was planned."""
+    planned = declarer.plan(wanted)
+    for change in planned:
+        assert change.action is not Action.CANNOT, change
+        if change.action is not Action.UNCHANGED:
+            declarer.apply(change)
+    return planned
+
+
+def only(planned: list[Change]) -> Change:
+    assert len(planned) == 1, planned
+    return planned[0]
+
+
+def told(change: Change) -> str:
+    return " / ".join([*change.remarks, *(difference.obstacle for difference in change.differences)])
+
+
+def test_a_stream_that_is_not_there_is_made_as_declared_and_is_unchanged_then(streams: Streams, declarer: Declarer) -> None:
+    wanted = a_stream(streams, retention="workqueue", max_age=7 * DAY, max_bytes=64 << 20, max_msgs_per_subject=5, duplicate_window=60 * SECOND,
+                      discard="new", deny_delete=True, description="orders", metadata={"team": "sales"}, republish={"src": ">", "dest": "copy.>"})
+    change = only(declarer.plan([wanted]))
+    assert (change.action, change.differences) == (Action.CREATE, ())
+    assert streams.exists(wanted.name) is False
+    declarer.apply(change)
+    made = config(streams, wanted.name)
+    assert {name: made[name] for name in wanted.settings if name != "metadata"} == {k: v for k, v in wanted.settings.items() if k != "metadata"}
+    assert made["metadata"]["team"] == "sales"
+    assert only(declarer.plan([wanted])).action is Action.UNCHANGED
+
+
+def test_a_stream_that_exists_as_declared_is_unchanged_however_its_values_are_written(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make(subjects=["a.x1", "b.x1"], max_msgs=0, metadata={"team": "sales"})
+    same: tuple[dict[str, Any], ...] = (
+                     {"subjects": ["b.x1", "a.x1"]}, {"max_msgs": -1}, {"max_msgs": 0}, {"duplicate_window": 0}, {"duplicate_window": 120 * SECOND},
+                     {"retention": "limits", "sealed": False, "no_ack": False}, {"metadata": {"team": "sales"}}, {"sources": []}, {"description": ""})
+    for settings in same:
+        assert only(declarer.plan([Declaration("stream", name, settings)])).action is Action.UNCHANGED, settings
+
+
+def test_what_differs_is_said_and_only_that_is_changed(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make(allow_direct=True, metadata={"team": "sales"}, republish={"src": ">", "dest": "copy.>"}, max_msgs_per_subject=9, deny_purge=True)
+    before = config(streams, name)
+    change = only(declarer.plan([Declaration("stream", name, {"max_age": 7 * DAY, "discard": "old", "description": "orders"})]))
+    assert change.action is Action.CHANGE
+    assert [(difference.setting, difference.have, difference.want, difference.obstacle) for difference in change.differences] == [
+        ("max_age", 0, 7 * DAY, ""), ("description", None, "orders", "")]
+    assert config(streams, name) == before
+    declarer.apply(change)
+    assert config(streams, name) == before | {"max_age": 7 * DAY, "description": "orders"}
+
+
+def test_metadata_that_is_named_replaces_ours_and_leaves_the_servers(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make(metadata={"team": "sales", "old": "yes"})
+    servers = {key: value for key, value in config(streams, name)["metadata"].items() if key.startswith("_nats.")}
+    assert servers
+    change = only(apply_all(declarer, Declaration("stream", name, {"metadata": {"team": "orders"}})))
+    assert change.differences[0].have == {"team": "sales", "old": "yes"}
+    assert config(streams, name)["metadata"] == servers | {"team": "orders"}
+
+
+@pytest.mark.parametrize(("there", "wanted", "why"), [
+    ({}, {"storage": "memory"}, "does not move a stream's messages"),
+    ({}, {"retention": "workqueue"}, "to or from workqueue"),
+    ({"retention": "workqueue"}, {"retention": "limits"}, "to or from workqueue"),
+    ({"deny_delete": True}, {"deny_delete": False}, "cannot be taken back"),
+    ({"allow_msg_ttl": True}, {"allow_msg_ttl": False}, "cannot be taken back"),
+    ({"sealed": False}, {"allow_msg_counter": True}, "from its first message"),
+    ({}, {"first_seq": 100}, "only when the stream is made"),
+    ({}, {"num_replicas": 3}, "needs a cluster"),
+])
+def test_what_cannot_be_changed_is_said_before_the_server_says_it(streams: Streams, declarer: Declarer, there: dict[str, Any], wanted: dict[str, Any],
+                                                                  why: str) -> None:
+    name = streams.make(**there)
+    before = config(streams, name)
+    change = only(declarer.plan([Declaration("stream", name, wanted)]))
+    assert change.action is Action.CANNOT
+    assert why in told(change)
+    with pytest.raises(UsageProblem):
+        declarer.apply(change)
+    assert config(streams, name) == before
+
+
+@pytest.mark.parametrize(("there", "wanted"), [({"retention": "interest"}, {"retention": "limits"}), ({"deny_delete": False}, {"deny_delete": True}),
+                                               ({}, {"compression": "s2"}), ({}, {"allow_atomic": True}), ({"discard": "new"}, {"discard": "old"}),
+                                               ({}, {"allow_msg_ttl": True, "subject_delete_marker_ttl": SECOND}), ({}, {"max_consumers": 3})])
+def test_what_the_server_can_change_is_changed(streams: Streams, declarer: Declarer, there: dict[str, Any], wanted: dict[str, Any]) -> None:
+    name = streams.make(**there)
+    assert only(apply_all(declarer, Declaration("stream", name, wanted))).action is Action.CHANGE
+    assert {key: config(streams, name)[key] for key in wanted} == wanted
+
+
+def test_a_sealed_stream_cannot_be_changed_at_all(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    streams.api(f"STREAM.UPDATE.{name}", **config(streams, name) | {"sealed": True})
+    change = only(declarer.plan([Declaration("stream", name, {"description": "x"})]))
+    assert change.action is Action.CANNOT
+    assert "sealed" in told(change)
+
+
+def test_a_shorter_age_takes_the_window_of_ids_with_it_and_says_so(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    streams.fill(f"{name.lower()}.a", [b"old"])
+    change = only(apply_all(declarer, Declaration("stream", name, {"max_age": SECOND})))
+    assert [(difference.setting, difference.want) for difference in change.differences] == [("max_age", SECOND), ("duplicate_window", SECOND)]
+    assert "repeat that comes later is stored again" in told(change)
+    assert only(declarer.plan([change.declaration])).action is Action.UNCHANGED
+
+
+def test_messages_that_a_change_deletes_are_counted_first(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    streams.fill(f"{name.lower()}.a", [b"%d" % number for number in range(10)])
+    assert "the oldest 7 of its 10 messages are deleted at once" in told(only(declarer.plan([Declaration("stream", name, {"max_msgs": 3})])))
+    assert "bytes: its oldest messages are deleted" in told(only(declarer.plan([Declaration("stream", name, {"max_bytes": 100})])))
+    assert "the older ones are deleted" in told(only(declarer.plan([Declaration("stream", name, {"max_msgs_per_subject": 2})])))
+    assert "no longer captures" in told(only(declarer.plan([Declaration("stream", name, {"subjects": [f"{name.lower()}.b"]})])))
+    assert streams.state(name)["messages"] == 10
+
+
+def test_subjects_of_another_stream_are_refused_with_its_name(streams: Streams, declarer: Declarer) -> None:
+    other = streams.make()
+    wanted = a_stream(streams, subjects=[f"{other.lower()}.created"])
+    change = only(declarer.plan([wanted]))
+    assert change.action is Action.CANNOT
+    assert f"stream {other} captures {other.lower()}.created" in told(change)
+
+
+def test_subjects_move_from_one_stream_to_another_in_one_plan(streams: Streams, declarer: Declarer) -> None:
+    old = streams.make()
+    low = old.lower()
+    new = a_stream(streams, subjects=[f"{low}.b.>"])
+    planned = apply_all(declarer, new, Declaration("stream", old, {"subjects": [f"{low}.a.>"]}))
+    assert [change.declaration.name for change in planned] == [old, new.name]
+    assert config(streams, old)["subjects"] == [f"{low}.a.>"]
+    assert config(streams, new.name)["subjects"] == [f"{low}.b.>"]
+
+
+def test_a_mirror_comes_behind_what_it_copies_and_consumers_behind_their_streams(streams: Streams, declarer: Declarer) -> None:
+    home = a_stream(streams)
+    mirror = Declaration("stream", streams.name(), {"mirror": {"name": home.name}})
+    worker = a_consumer(home.name, filter_subject=f"{home.name.lower()}.a")
+    planned = apply_all(declarer, worker, mirror, home)
+    assert [change.declaration for change in planned] == [home, mirror, worker]
+    assert {change.action for change in declarer.plan([worker, mirror, home])} == {Action.UNCHANGED}
+
+
+def test_what_no_jetstream_could_have_is_refused_before_it_is_asked(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    one, two = a_stream(streams), a_stream(streams)
+    for wanted, why in (
+            ([a_consumer("NOSUCH")], "no stream NOSUCH, and none is declared"),
+            ([Declaration("stream", name, {"max_age": 1}), Declaration("stream", name, {"max_age": 2})], "declared twice"),
+            ([one, Declaration("stream", two.name, {"subjects": one.settings["subjects"]})], "would both capture"),
+            ([a_stream(streams, subjects=["a.>", "a.b"])], "overlap"),
+            ([a_stream(streams, subjects=["a..b"])], "empty token"),
+            ([Declaration("stream", "a.b")], "no stream name"),
+            ([Declaration("consumer", name)], "STREAM/NAME"),
+            ([a_consumer(name, "a.b")], "no consumer name"),
+            ([a_consumer(name, backoff=[1, 2], max_deliver=1)], "2 waits in backoff and only 1 deliveries"),
+            ([a_consumer(name, backoff=[SECOND], ack_wait=5 * SECOND)], "takes its first wait"),
+            ([a_consumer(name, filter_subject="a", filter_subjects=["b"])], "exclude each other"),
+            ([a_consumer(name, deliver_policy="by_start_sequence")], "belong together"),
+            ([a_stream(streams, republish={"source": "a"})], "no field 'source'"),
+            ([a_stream(streams, num_replicas=7)], "1 to 5"),
+            ([Declaration("stream", name, {"max_agee": 1})], "no setting"),
+            ([Declaration("topic", "orders")], "no topic")):
+        with pytest.raises(UsageProblem, match=why):
+            declarer.plan(wanted)
+
+
+def test_a_consumer_is_made_with_explicit_acknowledgements_and_changed_without_losing_anything(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    apply_all(declarer, a_consumer(name, max_deliver=5, filter_subject=f"{name.lower()}.a", metadata={"team": "sales"}, inactive_threshold=DAY,
+                                   headers_only=True))
+    made = config(streams, name, "worker")
+    assert (made["ack_policy"], made["durable_name"], made["max_deliver"]) == ("explicit", "worker", 5)
+    change = only(apply_all(declarer, a_consumer(name, backoff=[SECOND, 2 * SECOND], filter_subjects=[f"{name.lower()}.a", f"{name.lower()}.b"])))
+    assert [(difference.setting, difference.have) for difference in change.differences] == [("backoff", None), ("filter_subjects", [f"{name.lower()}.a"])]
+    now = config(streams, name, "worker")
+    assert (now["backoff"], now["ack_wait"], now["filter_subjects"]) == ([SECOND, 2 * SECOND], SECOND, [f"{name.lower()}.a", f"{name.lower()}.b"])
+    untouched = set(made) - {"ack_wait", "filter_subject"}
+    assert {key: now[key] for key in untouched} == {key: made[key] for key in untouched}
+    assert only(declarer.plan([change.declaration])).action is Action.UNCHANGED
+
+
+@pytest.mark.parametrize("wanted", [{"ack_policy": "none"}, {"deliver_policy": "new"}, {"replay_policy": "original"}, {"max_waiting": 7}, {"mem_storage": True},
+                                    {"deliver_subject": "pushed.here"}])
+def test_what_a_consumer_is_made_with_cannot_be_changed_and_that_is_said_first(streams: Streams, declarer: Declarer, wanted: dict[str, Any]) -> None:
+    name = streams.make()
+    streams.worker(name)
+    change = only(declarer.plan([a_consumer(name, **wanted)]))
+    assert change.action is Action.CANNOT
+    assert "made anew" in told(change)
+
+
+def test_a_work_queue_refuses_what_would_take_messages_twice(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make("workqueue")
+    low = name.lower()
+    streams.worker(name, "first", filter_subject=f"{low}.a")
+    for settings, why in (({}, "consumer first gets"), ({"filter_subject": f"{low}.*"}, "consumer first gets"),
+                          ({"filter_subject": f"{low}.b", "ack_policy": "none"}, "each message must be"),
+                          ({"filter_subject": f"{low}.b", "deliver_policy": "new"}, "begins with all there is")):
+        change = only(declarer.plan([a_consumer(name, "second", **settings)]))
+        assert change.action is Action.CANNOT
+        assert why in told(change)
+    assert only(apply_all(declarer, a_consumer(name, "second", filter_subject=f"{low}.b"))).action is Action.CREATE
+
+
+def test_a_filter_that_matches_nothing_is_remarked_on(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    assert "nothing is delivered of other.x" in told(only(declarer.plan([a_consumer(name, filter_subject="other.x")])))
+
+
+def test_what_changed_since_the_plan_is_not_overwritten(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    change = only(declarer.plan([Declaration("stream", name, {"max_age": 7 * DAY})]))
+    streams.api(f"STREAM.UPDATE.{name}", **config(streams, name) | {"max_age": DAY})
+    with pytest.raises(Failed, match="max_age was changed since"):
+        declarer.apply(change)
+    assert config(streams, name)["max_age"] == DAY
+
+
+def test_what_came_since_the_plan_is_not_overwritten(streams: Streams, declarer: Declarer) -> None:
+    wanted = a_stream(streams)
+    change = only(declarer.plan([wanted]))
+    streams.api(f"STREAM.CREATE.{wanted.name}", name=wanted.name, subjects=["others.x"])
+    with pytest.raises(Failed, match="has come since"):
+        declarer.apply(change)
+    assert config(streams, wanted.name)["subjects"] == ["others.x"]
+
+
+def test_what_there_is_plans_to_unchanged(streams: Streams, declarer: Declarer) -> None:
+    plain = streams.make()
+    full = streams.make("interest", max_age=DAY, duplicate_window=SECOND, max_msgs=7, compression="s2", deny_purge=True, metadata={"a": "b"},
+                        consumer_limits={"max_ack_pending": 10}, subject_transform={"src": ">", "dest": "x.>"})
+    mirror = streams.make(subjects=[], mirror={"name": plain})
+    filled = streams.make(subjects=[], sources=[{"name": plain, "opt_start_time": "2026-01-01T00:00:00+01:00"}, {"name": full}])
+    short = streams.make(max_age=30 * SECOND)
+    streams.worker(full, "w", backoff=[SECOND, 2 * SECOND], max_deliver=3, filter_subjects=[f"{full.lower()}.a", f"{full.lower()}.b"], max_ack_pending=5)
+    streams.worker(plain, "pushed", deliver_subject="a.b", flow_control=True, idle_heartbeat=SECOND, ack_policy="none", deliver_policy="by_start_time",
+                   opt_start_time="2026-01-01T00:00:00Z")
+    streams.api(f"CONSUMER.CREATE.{plain}.passing", stream_name=plain, config={"name": "passing", "ack_policy": "explicit"})
+    mine = {plain, full, mirror, filled, short}
+    found = [declaration for declaration in declarer.declared() if declaration.name.partition("/")[0] in mine]
+    assert {declaration.name for declaration in found} == mine | {f"{full}/w", f"{plain}/pushed"}
+    by_name = {declaration.name: declaration.settings for declaration in found}
+    assert by_name[plain] == {"subjects": [f"{plain.lower()}.>"], "allow_direct": True}
+    assert by_name[short] == {"subjects": [f"{short.lower()}.>"], "allow_direct": True, "max_age": 30 * SECOND}
+    assert "ack_wait" not in by_name[f"{full}/w"]
+    planned = declarer.plan(found)
+    assert {change.action for change in planned} == {Action.UNCHANGED}, [change for change in planned if change.action is not Action.UNCHANGED]
+
+
+def test_what_there_is_can_be_made_again_elsewhere(streams: Streams, declarer: Declarer) -> None:
+    """Everything that `declared` says can be created: the server takes it as it is."""
+    name = streams.make("workqueue", max_age=DAY, metadata={"a": "b"}, max_msgs_per_subject=3)
+    streams.worker(name, "w", backoff=[SECOND], max_deliver=3)
+    found = [declaration for declaration in declarer.declared() if declaration.name.partition("/")[0] == name]
+    before = config(streams, name), config(streams, name, "w")
+    streams.api(f"STREAM.DELETE.{name}")
+    assert [change.action for change in apply_all(declarer, *found)] == [Action.CREATE, Action.CREATE]
+    assert (config(streams, name), config(streams, name, "w")) == before
+
+
+def test_removal_says_what_goes_with_it_and_takes_consumers_first(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    mirror = streams.make(subjects=[], mirror={"name": name})
+    streams.fill(f"{name.lower()}.a", [b"1", b"2"])
+    streams.worker(name, "one")
+    streams.worker(name, "two")
+    stream = Declaration("stream", name)
+    planned = declarer.plan_removal([stream, a_consumer(name, "one"), Declaration("stream", "NOSUCH"), a_consumer(name, "nosuch")])
+    assert [change.declaration for change in planned] == [a_consumer(name, "one"), stream]
+    assert {change.action for change in planned} == {Action.DELETE}
+    assert "its position goes: it has 2 messages left" in told(planned[0])
+    assert "2 messages" in told(planned[1])
+    assert "its consumer two goes with it" in told(planned[1])
+    assert f"{mirror} gets nothing from it any more" in told(planned[1])
+    for change in planned:
+        declarer.apply(change)
+    assert streams.exists(name) is False
+    assert declarer.plan_removal([stream]) == []
+
+
+def test_a_stream_that_was_empty_when_its_removal_was_planned_is_not_deleted_with_messages_in_it(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    change = only(declarer.plan_removal([Declaration("stream", name)]))
+    streams.fill(f"{name.lower()}.a", [b"1"])
+    with pytest.raises(Failed, match="holds 1 messages now"):
+        declarer.apply(change)
+    assert streams.state(name)["messages"] == 1
+
+
+def test_a_stream_made_anew_since_the_plan_is_another_one(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    change = only(declarer.plan_removal([Declaration("stream", name)]))
+    streams.api(f"STREAM.DELETE.{name}")
+    streams.api(f"STREAM.CREATE.{name}", name=name, subjects=[f"{name.lower()}.>"])
+    with pytest.raises(Failed, match="made anew since"):
+        declarer.apply(change)
+    assert streams.exists(name) is True
+
+
+def test_durations_count_nanoseconds_and_nothing_is_named_twice() -> None:
+    for settings in SETTINGS.values():
+        assert len({setting.name for setting in settings}) == len(settings)
+        assert {setting.unit for setting in settings if Form.DURATION in (setting.form, setting.items)} == {1}
