@@ -9,6 +9,7 @@ import pytest
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_topics import Topics
 from tests.backends.nats_streams import Streams
+from tests.backends.rabbitmq_declared import Declared
 from tests.backends.rabbitmq_places import Places
 
 
@@ -53,5 +54,13 @@ def streams(nats_address: str) -> Iterator[Streams]:
 def places(rabbitmq_address: str, rabbitmq_management: str) -> Iterator[Places]:
     """Queues, streams and exchanges of one's own on the RabbitMQ that all tests share."""
     made = Places(rabbitmq_address, rabbitmq_management)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def declared(places: Places) -> Iterator[Declared]:
+    """Declarations of one's own on the RabbitMQ that all tests share."""
+    made = Declared(places)
     yield made
     made.close()

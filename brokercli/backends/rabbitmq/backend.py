@@ -7,12 +7,15 @@ from difflib import get_close_matches
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
+from brokercli.backends.declaring import Declarer
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.connect import user_of
 from brokercli.backends.rabbitmq.convert import Converter
 from brokercli.backends.rabbitmq.dead_letters import find_sources, require_letters
+from brokercli.backends.rabbitmq.declaring import RabbitMQDeclarer
 from brokercli.backends.rabbitmq.describe import describe_exchange, describe_queue
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
+from brokercli.backends.rabbitmq.inventory import Inventory
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.listing import list_names
 from brokercli.backends.rabbitmq.look import look_at_stream
@@ -188,6 +191,9 @@ class RabbitMQBackend(Backend):
             return wait_queues(read_topology(self._management))
         except Away:
             return None
+
+    def declarer(self) -> Declarer:
+        return RabbitMQDeclarer(self._link, Inventory(self._link, self._management, self._existing))
 
     def _conditions(self, source: Address) -> Conditions:
         """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""

@@ -1,4 +1,4 @@
-"""RabbitMQ's management API, as far as looking goes: AMQP itself says neither what a queue is nor what it is bound to.
+"""RabbitMQ's management API, for looking and for policies: AMQP itself says neither what a queue is nor what it is bound to.
 
 Plain HTTP without redirects and without the proxies of the environment: the login goes to the address that was said, or to
 the usual ports of the broker's own host, and nowhere else. A guessed address is believed only when it names the same cluster.
@@ -16,6 +16,7 @@ import orjson
 
 from brokercli.backends.rabbitmq.connect import DEFAULT_PORT, login_of, port_of, tls_context
 from brokercli.model.connection import TLS, Connection
+from brokercli.model.errors import Failed, NotAuthorised, Unreachable
 
 USUAL_PORT, USUAL_TLS_PORT = 15672, 15671
 # how far it lies from the port for messages; setups that shift one tend to shift the other
@@ -25,6 +26,7 @@ _NO_STATISTICS = "disable_stats=true&enable_queue_totals=true"
 _LARGEST_ANSWER = 64 * 1024 * 1024
 _TURN_ON = "rabbitmq-plugins enable rabbitmq_management turns it on; management in the context says where it is"
 _TAG = "the tag management lets a user in: rabbitmqctl set_user_tags USER management"
+MAY_WRITE_POLICIES = "the tag policymaker lets a user write policies"
 
 Facts = dict[str, Any]
 
@@ -85,7 +87,7 @@ class Management:
 
     def exchanges(self) -> Iterator[Facts]:
         """Yield all exchanges by name."""
-        return self._pages("exchanges", "name,type,durable,auto_delete,internal")
+        return self._pages("exchanges", "name,type,durable,auto_delete,internal,arguments,policy")
 
     def queue_now(self, name: str) -> Facts | None:
         """Return what holds for a queue at this moment, without its statistics: those are up to five seconds old, and so is what
@@ -103,6 +105,40 @@ class Management:
     def policy(self, name: str) -> Facts | None:
         """Return a policy of the virtual host; None where there is none of that name."""
         return _facts(self._ask(f"policies/{self._vhost}/{quote(name, safe='')}"))
+
+    def policies(self) -> list[Facts]:
+        """Return the policies of the virtual host."""
+        return self._ask(f"policies/{self._vhost}") or []
+
+    def operator_policies(self) -> list[Facts]:
+        """Return those of the operator, which come before all others."""
+        return self._ask(f"operator-policies/{self._vhost}") or []
+
+    def bindings(self) -> list[Facts]:
+        """Return all bindings, those of the default exchange among them."""
+        return self._ask(f"bindings/{self._vhost}") or []
+
+    def tags(self) -> set[str]:
+        """Return the tags of this login."""
+        said = (_facts(self._ask("whoami")) or {}).get("tags") or ()
+        return set(said.replace(" ", "").split(",") if isinstance(said, str) else said)
+
+    def default_queue_type(self) -> str:
+        """Return what a queue is made of here when nobody says it."""
+        # the question for one virtual host alone is the administrator's
+        found = [facts for facts in self._ask("vhosts") or () if facts.get("name") == self._connection.virtual_host]
+        said = found[0].get("default_queue_type") if found else None
+        return said if isinstance(said, str) and said not in ("", "undefined") else "classic"
+
+    def put_policy(self, name: str, pattern: str, apply_to: str, priority: int, definition: Facts) -> None:
+        """Make or replace a policy of the virtual host; it holds at once. Raises NotAuthorised and Failed, with the broker's
+        reason, where that is refused."""
+        self._tell("PUT", f"policies/{self._vhost}/{quote(name, safe='')}", f"writing the policy {name}",
+                   {"pattern": pattern, "apply-to": apply_to, "priority": priority, "definition": definition})
+
+    def delete_policy(self, name: str) -> None:
+        """Take a policy away; one that is gone already is none to complain about. Raises as `put_policy`."""
+        self._tell("DELETE", f"policies/{self._vhost}/{quote(name, safe='')}", f"deleting the policy {name}")
 
     def close(self) -> None:
         """Hang up."""
@@ -124,16 +160,36 @@ class Management:
             page += 1
 
     def _ask(self, path: str) -> Any:
-        if self._away is not None:
-            raise self._away
         try:
-            if self._base is None:
-                self._base = self._find()
-            return self._get(self._base, path)
+            status, text = self._exchange("GET", path)
+            return self._judge(self._base or "", status, text)
         except Away as problem:
             self._away = problem
             self.close()
             raise
+
+    def _tell(self, method: str, path: str, doing: str, body: Facts | None = None) -> None:
+        """Change something; repeated where a connection that was kept is gone, which makes no difference to what is told."""
+        try:
+            status, text = self._exchange(method, path, body)
+        except Away as problem:
+            raise Unreachable(f"{doing[:1].upper()}{doing[1:]} had no answer: {problem}.", hint="whether it was done, the same command says") from None
+        if status in (401, 403):
+            raise NotAuthorised(f"No permission for {doing}.", hint=f"{MAY_WRITE_POLICIES}: rabbitmqctl set_user_tags USER management policymaker")
+        if status >= 300 and not (method == "DELETE" and status == 404):
+            raise Failed(f"RabbitMQ refused {doing}: {_reason(text)} ({status}).")
+
+    def _exchange(self, method: str, path: str, body: Facts | None = None) -> tuple[int, bytes]:
+        if self._away is not None:
+            raise self._away
+        if self._base is None:
+            try:
+                self._base = self._find()
+            except Away as problem:
+                self._away = problem
+                self.close()
+                raise
+        return self._send(self._base, method, path, body)
 
     def _find(self) -> str:
         said = self._connection.management
@@ -164,20 +220,23 @@ class Management:
         return [f"{scheme}://{name}:{number}" for number in dict.fromkeys(ports) if number < 65536]
 
     def _get(self, base: str, path: str) -> Any:
+        return self._judge(base, *self._send(base, "GET", path))
+
+    def _send(self, base: str, method: str, path: str, body: Facts | None = None) -> tuple[int, bytes]:
         import http.client  # 15 ms, and not every command asks
 
         login = login_of(self._connection)
         if login is None:
             raise Away("the management API takes no client certificate as a login", hint="use a context with user and password")
-        headers = {"Authorization": "Basic " + b64encode(":".join(login).encode()).decode(), "Accept": "application/json"}
+        headers = {"Authorization": "Basic " + b64encode(":".join(login).encode()).decode(), "Accept": "application/json", "Content-Type": "application/json"}
         kept = self._http is not None and self._connected_to == base
         while True:
             try:
                 if self._http is None or self._connected_to != base:
                     self._open(base)
-                self._http.request("GET", f"{urlsplit(base).path.rstrip('/')}/api/{path}", headers=headers)
+                self._http.request(method, f"{urlsplit(base).path.rstrip('/')}/api/{path}", None if body is None else orjson.dumps(body), headers)
                 answer = self._http.getresponse()
-                return self._judge(base, answer.status, self._read(answer, base))
+                return answer.status, self._read(answer, base)
             except OSError as problem:
                 self.close()
                 # a connection that was kept may have been closed meanwhile
@@ -230,6 +289,14 @@ class Management:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
             raise Away(f"what answers at {base} is not RabbitMQ's management API") from None
+
+
+def _reason(text: bytes) -> str:
+    try:
+        said = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return "without a reason"
+    return " ".join(str(said.get("reason") or said.get("error") or said).removeprefix("Validation failed").split()) if isinstance(said, dict) else str(said)
 
 
 def _facts(answer: Any) -> Facts | None:

@@ -1,0 +1,155 @@
+"""Deleting queues, streams, exchanges and bindings: what goes with them is said before, and must still be so when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from brokercli.backends.rabbitmq.comparing import Bind, bind_of, compare_binding
+from brokercli.backends.rabbitmq.inventory import Have, Inventory
+from brokercli.backends.rabbitmq.keeping import CLASSIC
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.management import Away
+from brokercli.backends.rabbitmq.topology import read_topology
+from brokercli.model.declaration import Action, Change, Declaration
+from brokercli.model.errors import Failed, NotFound, UsageProblem
+
+_FIRST = {"binding": 0, "queue": 1, "stream": 1, "exchange": 2}
+_AGAIN = "look at what is in it, then plan again"
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Takes one thing away."""
+
+    kind: str
+    name: str
+    type: str | None = None
+    messages: int | None = None
+    """What lay in it when it was planned."""
+    consumers: int | None = None
+    policy: str = ""
+    """Ours, which goes with it."""
+    bind: Bind | None = None
+
+    def apply(self, link: Link, inventory: Inventory) -> None:
+        """Do it. Raises Failed where a queue has got messages or consumers since; a classic queue and an exchange are asked to
+        make sure themselves, at the moment of deleting."""
+        doing = f"deleting the {self.kind} {self.name}"
+        if self.bind is not None:
+            _unbind(link, self.bind, doing)
+            return
+        if self.kind == "exchange":
+            link.ask(doing, lambda channel, done: channel.exchange_delete(self.name, callback=done))
+        else:
+            self._require_same(link)
+            classic = self.type == CLASSIC
+            # other types close the connection when they are asked to make sure
+            link.ask(doing, lambda channel, done: channel.queue_delete(self.name, if_unused=classic and not self.consumers,
+                                                                       if_empty=classic and not self.messages, callback=done))
+        if self.policy and not inventory.cannot_write:
+            inventory.management.delete_policy(self.policy)
+
+    def _require_same(self, link: Link) -> None:
+        (answer,) = link.ask(f"looking at the queue {self.name}", lambda channel, done: channel.queue_declare(self.name, passive=True, callback=done))
+        messages, consumers = answer.method.message_count, answer.method.consumer_count
+        if messages and not self.messages:
+            raise Failed(f"{self.name} has got {messages:,} messages since it was looked at, so it was not deleted.", hint=_AGAIN)
+        if consumers and not self.consumers:
+            raise Failed(f"{self.name} has got {consumers} consumers since it was looked at, so it was not deleted.", hint=_AGAIN)
+
+
+def plan_removal(unwanted: Sequence[Declaration], inventory: Inventory) -> list[Change]:
+    """Plan the deletion of what is there: bindings, then queues, then exchanges. Raises UsageProblem for what is RabbitMQ's own or
+    belongs to one connection."""
+    feeds = _feeds(inventory, [one.name for one in unwanted if one.kind in ("queue", "stream")])
+    changes = []
+    for declaration in unwanted:
+        if declaration.name.startswith("amq.") and declaration.kind != "binding":
+            raise UsageProblem(f"The {declaration} is RabbitMQ's own and is not deleted.")
+        change = {"binding": _plan_binding, "exchange": _plan_exchange}.get(declaration.kind)
+        planned = change(declaration, inventory) if change is not None else _plan_queue(declaration, inventory, feeds.get(declaration.name, []))
+        if planned is not None:
+            changes.append(planned)
+    return sorted(changes, key=lambda planned: _FIRST[planned.declaration.kind])
+
+
+def _plan_binding(declaration: Declaration, inventory: Inventory) -> Change | None:
+    bind = bind_of(declaration)
+    if inventory.away is None and compare_binding(declaration, inventory).action is not Action.UNCHANGED:
+        return None
+    remarks = [] if inventory.away is None else ["whether it is there only the management API says"]
+    return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=Remove("binding", declaration.name, bind=bind))
+
+
+def _plan_exchange(declaration: Declaration, inventory: Inventory) -> Change | None:
+    have = inventory.exchange(declaration.name)
+    if have is None:
+        return None
+    remarks = []
+    if inventory.away is None:
+        away, here = len(inventory.bindings_from(have.name)), len(inventory.management.bindings_to_exchange(have.name))
+        if away + here:
+            remarks.append(f"{_counted(away + here, 'binding')} {'goes' if away + here == 1 else 'go'} with it")
+    return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=Remove("exchange", have.name, policy=_ours(inventory, "exchange", have)))
+
+
+def _plan_queue(declaration: Declaration, inventory: Inventory, feeds: Sequence[str]) -> Change | None:
+    have = inventory.queue(declaration.name)
+    if have is None:
+        return None
+    if have.exclusive:
+        raise UsageProblem(f"{have.name} is the exclusive queue of another connection, which goes with it.")
+    messages, consumers = _now(inventory.link, have)
+    remarks = []
+    if messages:
+        remarks.append(f"{_counted(messages, 'message')} {'is' if messages == 1 else 'are'} lost with it")
+    if consumers:
+        remarks.append(f"{_counted(consumers, 'consumer')} {'is' if consumers == 1 else 'are'} cut off")
+    if feeds:
+        remarks.append(f"dead letters of {', '.join(feeds)} come here, and would be lost")
+    if inventory.away is None:
+        bound = [one for one in inventory.management.bindings_to_queue(have.name) if one.get("source")]
+        if bound:
+            remarks.append(f"{_counted(len(bound), 'binding')} {'goes' if len(bound) == 1 else 'go'} with it")
+    handle = Remove("queue", have.name, have.type, messages, consumers, _ours(inventory, "queue", have))
+    return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=handle)
+
+
+def _now(link: Link, have: Have) -> tuple[int | None, int | None]:
+    (answer,) = link.ask(f"looking at the queue {have.name}", lambda channel, done: channel.queue_declare(have.name, passive=True, callback=done))
+    return answer.method.message_count, answer.method.consumer_count
+
+
+def _feeds(inventory: Inventory, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return which queues that stay dead-letter into those that go."""
+    if inventory.away is not None or not names:
+        return {}
+    try:
+        nodes = read_topology(inventory.management)
+    except Away:
+        return {}
+    return {name: sorted(feed for feed in nodes[name].feeds if feed not in names) for name in names if name in nodes}
+
+
+def _ours(inventory: Inventory, kind: str, have: Have) -> str:
+    if inventory.away is not None:
+        return ""
+    ours = inventory.policies.ours(kind, have.name)
+    return "" if ours is None else str(ours["name"])
+
+
+def _unbind(link: Link, bind: Bind, doing: str) -> None:
+    arguments: dict[str, Any] = dict(bind.arguments)
+    try:
+        if bind.to_queue:
+            link.ask(doing, lambda channel, done: channel.queue_unbind(bind.destination, bind.source, bind.key, arguments, callback=done))
+        else:
+            link.ask(doing, lambda channel, done: channel.exchange_unbind(bind.destination, bind.source, bind.key, arguments, callback=done))
+    except NotFound:
+        return
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
