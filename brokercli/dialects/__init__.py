@@ -41,7 +41,9 @@ from brokercli.dialects.user import UserDialect, parse_user_dialect
 from brokercli.model.dead_letter import UNKNOWN, DeadLetter
 from brokercli.model.message import Record
 
-__all__ = ["DIALECTS", "Facts", "UserDialect", "attach_original", "died_at_home", "original_is_gone", "parse_user_dialect", "recognise", "stamp", "to_message"]
+__all__ = [
+    "DIALECTS", "Facts", "UserDialect", "attach_original", "died_at_home", "holds_another", "original_is_gone", "parse_user_dialect", "recognise", "stamp",
+    "to_message"]
 
 DIALECTS: tuple[Dialect, ...] = (
     # Letters the broker writes itself, and ones that are nothing but a wrapping: no other dialect's headers are theirs.
@@ -61,6 +63,7 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 """In the order they are tried. A dialect of the user's comes before all of them: whoever writes one down means it."""
 
+_HOLDING_ANOTHER = (share_group.dialect, jetstream_advisory.dialect, easynetq.dialect)
 _RESERVED = {broker: tuple(dialect for dialect in DIALECTS if dialect.reserved and broker in dialect.brokers) for broker in KIND_OF}
 
 
@@ -84,6 +87,12 @@ def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts
     letter = DeadLetter(record, UNKNOWN, lost=_lost_on_the_way(record))
     note_additions(letter, None, _RESERVED.get(record.broker, ()))
     return letter
+
+
+def holds_another(record: Record) -> bool:
+    """Whether a record may be nothing but a pointer to, or a wrapping of, the message that died."""
+    names = tuple([name for name, _ in record.message.headers])
+    return any(dialect in _HOLDING_ANOTHER for dialect in _candidates(record.broker, names))
 
 
 @lru_cache(maxsize=2048)

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from brokercli.backends.contract import Backend, Batch, PublishPolicy
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
-from brokercli.backends.envelope import decode_record, encode_record
+from brokercli.backends.envelope import decode_record
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, InputRefused, NotAuthorised, Unreachable, UsageProblem
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.journal import Journal
+from brokercli.operations.record_list import RecordList
 from brokercli.operations.settling import Settling
 
 _PART = 1000
@@ -33,28 +34,6 @@ class FiledRecord(Record):
     """A record that a file holds."""
 
     line: int = 0
-
-
-class FiledBatch(Batch):
-    """Some of the records of a file."""
-
-    def __init__(self, records: Sequence[FiledRecord]) -> None:
-        self._records = list(records)
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def bodies(self) -> list[bytes]:
-        return [record.message.body or b"" for record in self._records]
-
-    def envelopes(self) -> list[bytes]:
-        return [encode_record(record) for record in self._records]
-
-    def records(self) -> list[Record]:
-        return list(self._records)
-
-    def select(self, indices: Sequence[int]) -> FiledBatch:
-        return FiledBatch([self._records[index] for index in indices])
 
 
 class LetterFileContent:
@@ -117,7 +96,7 @@ class FiledReader(LetterReader):
     def read(self, timeout: float) -> Batch | None:
         part = [record for record, _ in zip(self._records, range(_PART), strict=False)]
         self._finished = len(part) < _PART
-        return FiledBatch(part) if part else None
+        return RecordList(part) if part else None
 
     @property
     def finished(self) -> bool:

@@ -62,7 +62,11 @@ class Filter:
             headers=tuple(_header(text) for text in headers), since=_moment("--since", since, now), until=_moment("--until-time", until, now), where=expression)
 
     def apply(self, batch: Batch) -> Batch:
-        """Return the batch of the records that pass; the same one where all do.
+        """Return the batch of the records that pass; the same one where all do. Raises as `indices`."""
+        return _left(batch, self.indices(batch))
+
+    def indices(self, batch: Batch) -> Sequence[int]:
+        """Return which records of a batch pass, in order.
 
         Bodies are looked at first, then objects, then envelopes, each only for what is left. Raises Failed where a regular
         expression does not come to an end (`REGEX_SECONDS`).
@@ -76,7 +80,7 @@ class Filter:
         if kept and self.where is not None:
             matches = self.where.matches
             kept = [index for index, envelope in zip(kept, _left(batch, kept).envelopes(), strict=True) if matches(envelope)]
-        return _left(batch, kept)
+        return kept
 
     @property
     def note(self) -> str:

@@ -11,7 +11,7 @@ from brokercli.backends.dead_letters import LetterReader, State
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import NotFound
 from brokercli.model.position import NANOSECONDS
-from brokercli.operations.letters import LetterFilter, Recogniser, message_id
+from brokercli.operations.letters import LetterFilter, Recogniser, message_id, read_matching
 from brokercli.operations.reading import SLICE
 
 
@@ -72,9 +72,8 @@ def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterF
     inspection = Inspection()
     for batch in _batches(reader, stopping):
         inspection.read += len(batch)
-        for letter in recogniser.read(letter_filter.narrow(batch)):
-            if letter_filter.passes(letter):
-                _take(inspection, letter, reader.state(letter.record))
+        for letter in read_matching(recogniser, letter_filter, batch):
+            _take(inspection, letter, reader.state(letter.record))
         on_progress(len(batch))
     return inspection
 
@@ -83,7 +82,7 @@ def matching(reader: LetterReader, recogniser: Recogniser, letter_filter: Letter
              stopping: Callable[[], bool] = lambda: False) -> Iterator[list[DeadLetter]]:
     """Yield the letters that pass, in order, a batch at a time, up to the end there was."""
     for batch in _batches(reader, stopping):
-        found = [letter for letter in recogniser.read(letter_filter.narrow(batch)) if letter_filter.passes(letter)]
+        found = read_matching(recogniser, letter_filter, batch)
         if found:
             yield found
 

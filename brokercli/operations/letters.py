@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from brokercli.backends.contract import Backend, Batch
-from brokercli.dialects import Facts, UserDialect, attach_original, died_at_home, original_is_gone, recognise
+from brokercli.dialects import Facts, UserDialect, attach_original, died_at_home, holds_another, original_is_gone, recognise
 from brokercli.dialects.facts import NO_FACTS
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed, UsageProblem
 from brokercli.model.message import Record
-from brokercli.operations.reading import Narrowing
+from brokercli.operations.filter import Filter
+from brokercli.operations.record_list import RecordList
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +62,23 @@ def message_id(record: Record) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
-    """Keeps the letters that pass every condition given. `reason` and `origin` take * and ?, compared without case.
+    """Keeps the letters that pass every condition given.
+
+    `records` asks the record as it lies, or the message it points at or wraps where that is at hand. `reason` and `origin` take * and ?, compared without case.
 
     `reason` looks at the reason, the exception's class and its last part; `origin` at the best home's name; times are
     those of the last death.
     """
 
-    records: Narrowing | None = None
+    records: Filter | None = None
     reason: str | None = None
     origin: str | None = None
     since: int | None = None
     until: int | None = None
     ids: frozenset[str] | None = None
 
-    def narrow(self, batch: Batch) -> Batch:
-        """Return the records that pass what can be told from a record."""
-        return batch if self.records is None else self.records.apply(batch)
-
     def passes(self, letter: DeadLetter) -> bool:
-        """Say whether a letter passes what can be told only from a letter."""
+        """Say whether a letter passes what can be told only from a letter: everything but `records`."""
         if self.reason is not None and not _matches(self.reason, (letter.reason, letter.exception, letter.exception.rpartition(".")[2])):
             return False
         if self.origin is not None and not _matches(self.origin, (letter.home.address.name,) if letter.home else ("",)):
@@ -90,6 +89,24 @@ class LetterFilter:
         if self.until is not None and (died is None or died >= self.until):
             return False
         return self.ids is None or identity(letter) in self.ids
+
+
+def read_matching(recogniser: Recogniser, letter_filter: LetterFilter, batch: Batch) -> list[DeadLetter]:
+    """Return the letters of a batch that pass the filter, in order. Raises what the filter raises."""
+    asked = letter_filter.records
+    letters = recogniser.read(batch) if asked is None else _asked(recogniser, asked, batch)
+    return [letter for letter in letters if letter_filter.passes(letter)]
+
+
+def _asked(recogniser: Recogniser, asked: Filter, batch: Batch) -> list[DeadLetter]:
+    kept = set(asked.indices(batch))
+    holding = set() if batch.at_home else {index for index, record in enumerate(batch.records()) if holds_another(record)}
+    wanted = sorted(kept | holding)
+    letters = recogniser.read(batch.select(wanted))
+    inner = [replace(letter.record, message=letter.unwrapped) for letter in letters if letter.unwrapped is not None]
+    passing = set(asked.indices(RecordList(inner)))
+    passes = iter(range(len(inner)))
+    return [letter for index, letter in zip(wanted, letters, strict=True) if (index in kept if letter.unwrapped is None else next(passes) in passing)]
 
 
 def read_ids(path: str) -> frozenset[str]:

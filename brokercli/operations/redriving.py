@@ -16,7 +16,7 @@ from brokercli.model.dead_letter import UNKNOWN, DeadLetter
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Message, Place, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from brokercli.operations.letters import LetterFilter, Recogniser
+from brokercli.operations.letters import LetterFilter, Recogniser, read_matching
 from brokercli.operations.publishing import SLICE, Outcome, Rate
 from brokercli.operations.through import Transforming
 
@@ -233,9 +233,7 @@ class Redriving:
         """Return the decisions on letters that go; those that pass the filter and are left are entered and counted as skipped."""
         at = time.time_ns()
         decisions: list[Decision] = []
-        for letter in self.recogniser.read(self.letter_filter.narrow(batch)):
-            if not self.letter_filter.passes(letter):
-                continue
+        for letter in read_matching(self.recogniser, self.letter_filter, batch):
             if self.stopping() or (self.limit is not None and self._moved + len(decisions) >= self.limit):
                 break
             decision = self._transformed(self.rules.decide(letter, at))
@@ -277,8 +275,8 @@ def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filt
             if reader.finished:
                 break
             continue
-        for letter in recogniser.read(letter_filter.narrow(batch)):
-            if reader.state(letter.record) is State.PENDING and letter_filter.passes(letter) and (limit is None or sum(counted.destinations.values()) < limit):
+        for letter in read_matching(recogniser, letter_filter, batch):
+            if reader.state(letter.record) is State.PENDING and (limit is None or sum(counted.destinations.values()) < limit):
                 decision = rules.decide(letter, 0)
                 counted.take(decision)
                 on_decision(decision)

@@ -66,6 +66,23 @@ def test_deaths_are_recorded_inspected_and_put_back(cli: CommandLine, streams: S
     assert dlq("redrive", letters, "--yes").code == 0
 
 
+def test_a_filter_asks_the_message_that_a_recorded_death_points_at(cli: CommandLine, streams: Streams, nats_address: str) -> None:
+    name = streams.make()
+    streams.worker(name, max_deliver=1)
+    assert cli("dlq", "capture", f"{nats_address}/stream:{name}", "--yes").code == 0
+    streams._made.append(f"{name}_DLQ")
+    streams.fill(f"{name.lower()}.a", [b"red", b"green", b"blue"])
+    fail(nats_address, name)
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 3)
+    letters = f"{nats_address}/stream:{name}_DLQ"
+    for options, count in ((("--grep", "re"), 2), (("--where", "body == 'blue'"), 1), (("--grep", "stream_seq"), 0)):
+        inspected = cli("dlq", "inspect", letters, "-o", "json", *options)
+        assert [orjson.loads(line)["count"] for line in inspected.lines] == ([count] if count else []), inspected.stderr
+    assert cli("dlq", "redrive", letters, "--grep", "green", "--yes").code == 0
+    assert in_stream(streams, name)[3:] == [b"green"]
+    assert streams.state(f"{name}_DLQ")["messages"] == 2
+
+
 def test_letters_without_a_record_are_put_back_from_the_work_queue_itself(cli: CommandLine, streams: Streams, nats_address: str) -> None:
     name = streams.make("workqueue")
     streams.worker(name, max_deliver=1)
