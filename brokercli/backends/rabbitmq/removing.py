@@ -55,9 +55,9 @@ class Remove:
         (answer,) = link.ask(f"looking at the queue {self.name}", lambda channel, done: channel.queue_declare(self.name, passive=True, callback=done))
         messages, consumers = answer.method.message_count, answer.method.consumer_count
         if messages and not self.messages:
-            raise Failed(f"{self.name} has got {messages:,} messages since it was looked at, so it was not deleted.", hint=_AGAIN)
+            raise Failed(f"{self.name} has got {_counted(messages, 'message')} since it was looked at, so it was not deleted.", hint=_AGAIN)
         if consumers and not self.consumers:
-            raise Failed(f"{self.name} has got {consumers} consumers since it was looked at, so it was not deleted.", hint=_AGAIN)
+            raise Failed(f"{self.name} has got {_counted(consumers, 'consumer')} since it was looked at, so it was not deleted.", hint=_AGAIN)
 
 
 def plan_removal(unwanted: Sequence[Declaration], inventory: Inventory) -> list[Change]:

@@ -1,0 +1,115 @@
+"""What is deleted on RabbitMQ goes only as planned: with what was said to go with it, and nothing that came since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from brokercli.model.connection import Connection
+from brokercli.model.declaration import Action, Declaration, binding
+from brokercli.model.errors import Failed, NotAuthorised, UsageProblem
+from tests.backends.rabbitmq_declared import Declared, actions, only
+from tests.backends.rabbitmq_places import Places
+from tests.native.amqp import Wire
+
+
+@pytest.fixture(params=["management", "AMQP alone"])
+def connection(request: pytest.FixtureRequest, places: Places) -> Connection:
+    return places.connection if request.param == "management" else places.without_management
+
+
+@pytest.fixture
+def worker(places: Places) -> Iterator[Wire]:
+    """Another connection."""
+    broker = places.broker
+    wire = Wire(broker.host, broker.port, broker.user, broker.password, broker.virtual_host)
+    yield wire
+    wire.close()
+
+
+def there(declared: Declared) -> set[str]:
+    return {one.name for one in declared.declarer().declared() if declared.prefix in one.name}
+
+
+def test_bindings_go_before_queues_and_queues_before_exchanges(declared: Declared, connection: Connection) -> None:
+    exchange, name = declared.name("x"), declared.name("q")
+    wanted = [Declaration("exchange", exchange, {"type": "topic", "alternate-exchange": "amq.fanout"}), Declaration("queue", name, {"max-length": 5}),
+              binding(exchange, f"queue:{name}", "#")]
+    declared.apply(*wanted)
+    declarer = declared.declarer(connection)
+    changes = declarer.plan_removal(wanted)
+    assert actions(changes) == [(f"binding {exchange}/# -> queue:{name}", Action.DELETE), (f"queue {name}", Action.DELETE),
+                                (f"exchange {exchange}", Action.DELETE)]
+    assert there(declared) == {exchange, name, f"{exchange}/# -> queue:{name}"}
+    for change in changes:
+        declarer.apply(change)
+    assert there(declared) == set()
+
+
+def test_the_policy_of_ours_goes_with_what_it_was_for(declared: Declared) -> None:
+    name, kept = declared.name("q"), declared.policy(declared.name("theirs"), f"^{declared.prefix}", **{"message-ttl": 100_000})
+    wanted = Declaration("queue", name, {"max-length": 5})
+    declared.apply(wanted)
+    declarer = declared.declarer()
+    declarer.apply(only(declarer.plan_removal([wanted])))
+    assert set(declared.policies()) == {kept}
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_goes_with_a_queue_is_said_before(declared: Declared, places: Places, worker: Wire, kind: str) -> None:
+    dead, exchange = places.queue(kind, name=declared.name("dead")), places.exchange()
+    work = places.queue("classic", name=declared.name("work"), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", dead.encode()))
+    places.bind(dead, exchange)
+    places.put("", dead, [b"1", b"2"])
+    worker.consume(work, "w")
+    declarer = declared.declarer()
+    changes = declarer.plan_removal([Declaration("queue", dead), Declaration("queue", work)])
+    assert changes[0].remarks == ("2 messages are lost with it", "1 binding goes with it")
+    assert changes[1].remarks == ("1 consumer is cut off",)
+    alone = only(declarer.plan_removal([Declaration("queue", dead)]))
+    assert alone.remarks == ("2 messages are lost with it", f"dead letters of {work} come here, and would be lost", "1 binding goes with it")
+    for change in changes:
+        declarer.apply(change)
+    assert there(declared) == set()
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_queue_that_got_messages_or_consumers_since_is_not_deleted(declared: Declared, places: Places, worker: Wire, connection: Connection,
+                                                                     kind: str) -> None:
+    name = places.queue(kind, name=declared.name("q"))
+    declarer = declared.declarer(connection)
+    change = only(declarer.plan_removal([Declaration("queue", name)]))
+    places.put("", name, [b"1"])
+    with pytest.raises(Failed, match="has got 1 message since"):
+        declarer.apply(change)
+    change = only(declarer.plan_removal([Declaration("queue", name)]))
+    worker.consume(name, "w")
+    with pytest.raises(Failed, match="has got 1 consumer since"):
+        declarer.apply(change)
+    assert name in there(declared)
+
+
+def test_what_is_not_there_is_not_deleted(declared: Declared) -> None:
+    exchange = declared.places.exchange()
+    wanted = [Declaration("queue", declared.name("q")), Declaration("stream", declared.name("s")), Declaration("exchange", declared.name("x")),
+              binding(exchange, f"queue:{declared.name('q')}", "#")]
+    assert declared.declarer().plan_removal(wanted) == []
+
+
+def test_a_queue_of_another_connection_is_not_deleted(declared: Declared, places: Places) -> None:
+    import pika
+
+    with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as other:
+        other.channel().queue_declare(declared.name("own"), exclusive=True)
+        with pytest.raises(UsageProblem, match="exclusive queue of another connection"):
+            declared.declarer().plan_removal([Declaration("queue", declared.name("own"))])
+
+
+def test_a_login_that_may_not_delete_it_is_told_so(declared: Declared, places: Places) -> None:
+    name = places.queue(name=declared.name("q"))
+    declarer = declared.declarer(declared.restricted("management", configure="^$"))
+    change = only(declarer.plan_removal([Declaration("queue", name)]))
+    with pytest.raises(NotAuthorised, match="No permission for deleting the queue"):
+        declarer.apply(change)
+    assert name in there(declared)
