@@ -14,6 +14,9 @@ from brokercli.model.position import Position
 class Consumers(ABC):
     """The consumer side of an open backend (`Backend.consumers`). Names are those that `find` gives."""
 
+    notes: Sequence[str] = ()
+    """What cannot be seen here, and why (a broker away, no permission). Grows while finding."""
+
     @abstractmethod
     def find(self, patterns: Sequence[str] = ()) -> Iterable[Consumption]:
         """Yield consumers by name; `patterns` (with * and ?) narrow. Changes nothing, joins no group."""

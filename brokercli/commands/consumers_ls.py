@@ -38,7 +38,10 @@ def ls(
     streams = streams_of(context)
     with open_consumers(patterns or (), context_name, connect_timeout=connect_timeout) as session:
         found = list(session.consumers.find(session.names))
+        notes = list(session.consumers.notes)
     print_consumers(streams, found, output)
+    for note in notes:
+        streams.say(note)
     if not found:
         if output != "json":
             streams.say(f"no consumer {'of this name ' if session.names else ''}on {session.context.name}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.backends.kafka_groups import Groups
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_topics import Topics
 from tests.backends.nats_streams import Streams
@@ -26,6 +27,14 @@ def groups(topics: Topics) -> Iterator[Topics]:
     """The topics, and the groups that keep the state of their letters are deleted at the end too."""
     yield topics
     topics.forget_letters()
+
+
+@pytest.fixture
+def consumer_groups(topics: Topics) -> Iterator[Groups]:
+    """Groups of one's own on the Kafka that all tests share."""
+    made = Groups(topics)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

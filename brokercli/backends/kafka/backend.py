@@ -16,7 +16,7 @@ from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.listing import is_internal, list_topics
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
-from brokercli.backends.kafka.span import Offsets, locate
+from brokercli.backends.kafka.span import LastOf, Offsets, Range, locate
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     # what looks do not need is loaded when it is needed: a small replay is mostly start-up
     from confluent_kafka.admin import AdminClient
 
+    from brokercli.backends.consumers import Consumers
     from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
     from brokercli.backends.kafka.topic_settings import TopicSettings
@@ -190,6 +191,26 @@ class KafkaBackend(Backend):
 
         return KafkaDeclarer(self._admin(), lambda: self._metadata().topics, lambda name: self.describe(Address(name, "topic")),
                              self._connection.connect_timeout)
+
+    def consumers(self) -> Consumers:
+        from brokercli.backends.kafka.consuming import KafkaConsumers
+        from brokercli.backends.kafka.seeking import Seeker
+
+        return KafkaConsumers(self._admin(), self._metadata, Seeker(self._admin(), self._offsets_of, self._connection.connect_timeout),
+                              self._connection.connect_timeout)
+
+    def _offsets_of(self, name: str) -> tuple[Sequence[int], Offsets, LastOf]:
+        """Return a topic's partitions, and how to find positions in them."""
+        offsets = Offsets(self._consumer, name, self._connection.connect_timeout)
+
+        def last(count: int, ranges: dict[int, Range]) -> dict[int, int]:
+            consumer, troubles, give_back = self._borrow()
+            try:
+                return newest(count, ranges, consumer, offsets, troubles, LOST_SECONDS)
+            finally:
+                give_back()
+
+        return sorted(self._topic(name).partitions), offsets, last
 
     def close(self) -> None:
         if not self._closed:

@@ -37,6 +37,11 @@ def group_of(topic: str) -> str:
     return _PREFIX + topic
 
 
+def topic_of(group: str) -> str | None:
+    """Return the topic whose letters are handled under a group; None where it is no such group."""
+    return group.removeprefix(_PREFIX) if group.startswith(_PREFIX) and group != _PREFIX else None
+
+
 @dataclass(slots=True)
 class HandledLetters:
     """The handled sets of a topic's partitions, and what the user should know about them."""

@@ -82,19 +82,26 @@ def locate(span: Span, partitions: list[int], offsets: Offsets, last: LastOf) ->
     if isinstance(span.start, Number) and isinstance(span.end, Number) and span.end.value < span.start.value:
         raise UsageProblem(f"The range ends at {span.end} before it starts at {span.start}.")
     ranges = offsets.ranges(partitions)
-    starts = _offsets_of(span.start, ranges, offsets, last)
-    outside = {partition: ranges[partition] for partition, offset in starts.items() if not ranges[partition].low <= offset <= ranges[partition].high}
-    if outside:
-        raise out_of_range(outside, "are not stored")
+    starts = offsets_of(span.start, ranges, offsets, last)
+    check_stored(starts, ranges)
     if span.end is None:
         return starts, None
-    ends = _offsets_of(span.end, ranges, offsets, last)
+    ends = offsets_of(span.end, ranges, offsets, last)
     named = [partition for partition in starts if partition in ends]
     return ({partition: starts[partition] for partition in named},
             {partition: max(starts[partition], min(ends[partition], ranges[partition].high)) for partition in named})
 
 
-def _offsets_of(position: Position, ranges: dict[int, Range], offsets: Offsets, last: LastOf) -> dict[int, int]:
+def check_stored(starts: dict[int, int], ranges: dict[int, Range]) -> None:
+    """Raise OutOfRange for offsets before or beyond what their partition holds; its end is none of these."""
+    outside = {partition: ranges[partition] for partition, offset in starts.items() if not ranges[partition].low <= offset <= ranges[partition].high}
+    if outside:
+        raise out_of_range(outside, "are not stored")
+
+
+def offsets_of(position: Position, ranges: dict[int, Range], offsets: Offsets, last: LastOf) -> dict[int, int]:
+    """Return the offset of a position in each partition that it names, whether that is stored or not. Raises UsageProblem for partitions
+    that do not exist."""
     match position:
         case Start():
             return {partition: held.low for partition, held in ranges.items()}

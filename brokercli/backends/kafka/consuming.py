@@ -1,0 +1,186 @@
+"""Groups as consumers: who they are, how far they are, and what may be done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from confluent_kafka import KafkaError
+
+from brokercli.backends.consumers import Consumers
+from brokercli.backends.kafka import SUPPORT
+from brokercli.backends.kafka.failures import no_answer, translate
+from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, NOT_THERE, Coordinators, Group
+from brokercli.backends.kafka.handled_group import topic_of
+from brokercli.backends.kafka.progress import HANDLED, handled_topic, lags_of, total
+from brokercli.backends.kafka.seeking import Seeker
+from brokercli.backends.kafka.topic_state import code_of
+from brokercli.model.address import Address
+from brokercli.model.capability import Capability
+from brokercli.model.consumption import Consumption, Lag, Seek
+from brokercli.model.description import Description, Section, Value
+from brokercli.model.errors import Failed, NotFound, Unsupported
+from brokercli.model.position import Position
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+_FOREIGN = "only their names are known to this client; kafka-share-groups.sh and kafka-streams-groups.sh tell more"
+
+
+class KafkaConsumers(Consumers):
+    """The groups of one cluster."""
+
+    def __init__(self, admin: AdminClient, metadata: Callable[[], Any], seeker: Seeker, seconds: float) -> None:
+        """`metadata` returns what the cluster says of all its topics."""
+        self._admin = admin
+        self._metadata = metadata
+        self._seeker = seeker
+        self._seconds = seconds
+        self.notes: list[str] = []
+
+    def find(self, patterns: Sequence[str] = ()) -> Iterator[Consumption]:
+        coordinators = Coordinators(self._admin, self._seconds)
+        known = coordinators.listed()
+        foreign = {name: kind for name, kind in coordinators.foreign(known).items() if _matches(name, patterns)}
+        self.notes += coordinators.notes
+        wanted = {name: kind for name, kind in known.items() if _matches(name, patterns)}
+        metadata = self._metadata() if wanted else None
+        names = sorted(wanted | foreign)
+        for first in range(0, len(names), GROUPS_AT_A_TIME):
+            some = names[first:first + GROUPS_AT_A_TIME]
+            groups = {group.name: group for group in coordinators.groups({name: wanted[name] for name in some if name in wanted})}
+            lags = lags_of(groups.values(), metadata, self._admin, self._seconds) if groups else {}
+            for name in some:
+                yield self._found(groups[name], lags[name]) if name in groups else Consumption(name, foreign[name], facts={"remark": _FOREIGN})
+
+    def _found(self, group: Group, lags: Sequence[Lag]) -> Consumption:
+        facts: dict[str, Value] = {}
+        kind, topic = group.kind, topic_of(group.name)
+        if topic is not None:
+            kind = HANDLED
+            facts["remark"] = f"keeps which letters of {topic} are handled"
+        if group.refused:
+            facts["remark"] = group.refused
+            return Consumption(group.name, kind, facts=facts)
+        reads = tuple(str(Address(name, "topic")) for name in group.topics)
+        return Consumption(group.name, kind, group.state, len(group.members), total(lags), reads=reads, facts=facts)
+
+    def names(self) -> list[str]:
+        return list(Coordinators(self._admin, self._seconds).listed())
+
+    def describe(self, name: str) -> Description:
+        group = self._group(name)
+        metadata = self._metadata()
+        lags = lags_of([group], metadata, self._admin, self._seconds)[name]
+        kind = HANDLED if topic_of(name) is not None else group.kind
+        description = Description("consumer", name, kind)
+        facts = description.facts
+        facts["state"] = group.state or None
+        if group.foreign:
+            description.missing.append(f"members, offsets and lag: {_FOREIGN}")
+            return description
+        if kind == HANDLED:
+            facts["keeps"] = _holds(name)
+        facts["members"] = len(group.members)
+        if group.assignor:
+            facts["assignor"] = group.assignor
+        facts["coordinator"] = group.coordinator or None
+        facts["lag"] = total(lags)
+        if group.members:
+            description.sections.append(Section("members", [
+                {"member": member.id, "client": member.client, "host": member.host or None, "instance": member.instance or None,
+                 "reads": shown_places(member.places) or None} for member in group.members]))
+        if lags:
+            description.sections.append(Section("partitions", [
+                {"source": lag.source, "partition": lag.partition, "position": lag.position, "start": lag.start, "end": lag.end, "lag": lag.lag,
+                 "member": lag.member or None} for lag in lags]))
+        description.missing += _unknown(lags)
+        return description
+
+    def lag(self, name: str) -> Sequence[Lag]:
+        group = self._group(name)
+        if group.foreign:
+            raise Unsupported(f"{name} is a {group.kind}: {SUPPORT['topic'][Capability.CONSUMERS].note}.")
+        return lags_of([group], self._metadata(), self._admin, self._seconds)[name]
+
+    def plan_seek(self, name: str, position: Position, source: Address | None = None) -> Seek:
+        group = self._group(name)
+        self._refuse_ours(group, "moved")
+        if group.foreign:
+            raise Unsupported(f"{name} is a {group.kind}: {_FOREIGN}.")
+        return self._seeker.plan(group, position, source)
+
+    def seek(self, planned: Seek) -> None:
+        self._seeker.seek(planned)
+
+    def pause(self, name: str, until: int) -> NoReturn:
+        raise Unsupported(f"{SUPPORT['topic'][Capability.PAUSE_CONSUMERS].note}.")
+
+    def resume(self, name: str) -> NoReturn:
+        raise Unsupported(f"{SUPPORT['topic'][Capability.PAUSE_CONSUMERS].note}.")
+
+    def remove(self, name: str) -> None:
+        group = self._group(name)
+        self._refuse_ours(group, "removed")
+        if group.members:
+            raise _at_work(group)
+        try:
+            error = code_of(self._admin.delete_consumer_groups([name], request_timeout=self._seconds)[name], self._seconds)
+        except TimeoutError:
+            raise no_answer("removing the group", name, self._seconds) from None
+        if error is None:
+            return
+        if error.code() == KafkaError.NON_EMPTY_GROUP:
+            raise _at_work(Coordinators(self._admin, self._seconds).find(name) or group)
+        if error.code() in NOT_THERE:
+            raise _no_such_group(name)
+        raise translate(error, "removing the group", name)
+
+    def _group(self, name: str) -> Group:
+        group = Coordinators(self._admin, self._seconds).find(name)
+        if group is None:
+            raise _no_such_group(name)
+        return group
+
+    def _refuse_ours(self, group: Group, done: str) -> None:
+        """Refuse what would make handled letters pending again, or hide pending ones."""
+        topic = handled_topic(group, self._metadata()) if topic_of(group.name) is not None else None
+        if topic is not None:
+            raise Failed(f"{group.name} is not {done}: it keeps which letters of {topic} were put back and dropped, and they would be put back a second time, "
+                         "or others never.", hint=f"brokercli dlq inspect topic:{topic} says what it holds; once the topic is deleted, the group can go")
+
+
+def _holds(name: str) -> str:
+    return f"which letters of {topic_of(name)} are handled (brokercli dlq inspect topic:{topic_of(name)})"
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) or name == pattern for pattern in patterns)
+
+
+def _no_such_group(name: str) -> NotFound:
+    return NotFound(f"There is no group {name} on this cluster.", hint="brokercli consumers ls shows those there are")
+
+
+def _at_work(group: Group) -> Failed:
+    who = ", ".join(map(str, group.members)) or "it has members"
+    return Failed(f"{group.name} is at work, so it was not removed: {who}.", hint="stop its members first")
+
+
+def shown_places(places: Sequence[tuple[str, int]]) -> str:
+    """Write partitions by topic: `orders 0,1,2; payments 0`."""
+    by_topic: dict[str, list[int]] = {}
+    for topic, partition in places:
+        by_topic.setdefault(topic, []).append(partition)
+    return "; ".join(f"{topic} {','.join(map(str, partitions))}" for topic, partitions in by_topic.items())
+
+
+def _unknown(lags: Sequence[Lag]) -> list[str]:
+    silent = [f"{lag.source} {lag.partition}" for lag in lags if lag.end is None]
+    beyond = [f"{lag.source} {lag.partition}" for lag in lags if lag.end is not None and lag.position is not None and lag.position > lag.end]
+    found = [f"ends of {', '.join(silent[:5])}: no leader answers for them"] if silent else []
+    if beyond:
+        found.append(f"lag of {', '.join(beyond[:5])}: the committed offset lies beyond the end, so the topic was made anew or has lost its end")
+    return found

@@ -1,0 +1,194 @@
+"""Groups, as their coordinators know them: kinds, states, members, committed offsets. Asking joins nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.kafka.failures import no_answer, translate
+from brokercli.model.errors import BrokercliError
+
+SHARE, STREAMS = "share group", "streams group"
+_KINDS = {ConsumerGroupType.CONSUMER: "consumer group", ConsumerGroupType.CLASSIC: "classic group"}
+# as the broker writes them; what a KIP-848 group is besides (Assigning, Reconciling) this client has no word for
+_STATES = {"STABLE": "Stable", "EMPTY": "Empty", "DEAD": "Dead", "PREPARING_REBALANCING": "PreparingRebalance",
+           "COMPLETING_REBALANCING": "CompletingRebalance", "UNKNOWN": "unknown"}
+_COMING_BACK = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+_COMING_BACK_SECONDS = 0.1
+NOT_THERE = (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.INVALID_GROUP_ID)
+GROUPS_AT_A_TIME = 200
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member, as it works now."""
+
+    id: str
+    client: str
+    host: str
+    instance: str
+    places: tuple[Place, ...]
+
+    def __str__(self) -> str:
+        named = f"{self.client} ({self.instance})" if self.instance else self.client
+        return f"{named} at {self.host}" if self.host else named
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group, at one moment."""
+
+    name: str
+    kind: str
+    state: str = ""
+    members: tuple[Member, ...] = ()
+    assignor: str = ""
+    coordinator: str = ""
+    committed: Mapping[Place, TopicPartition] = field(default_factory=dict)
+    """What was committed, with offset and metadata."""
+    refused: str = ""
+    """Why members or offsets are not known; empty: they are."""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this client knows no more than its name."""
+        return self.kind in (SHARE, STREAMS)
+
+    def reader_of(self, place: Place) -> str:
+        """Return who reads a partition now; empty: nobody."""
+        return next((str(member) for member in self.members if place in member.places), "")
+
+    @property
+    def topics(self) -> list[str]:
+        """What it reads: what it has committed, and what its members are assigned."""
+        return sorted({topic for topic, _ in self.committed} | {topic for member in self.members for topic, _ in member.places})
+
+
+class Coordinators:
+    """Asks the coordinators of groups, again while one is moving or has just started."""
+
+    def __init__(self, admin: AdminClient, seconds: float) -> None:
+        self._admin = admin
+        self._seconds = seconds
+        self.notes: list[str] = []
+        """What could not be seen."""
+
+    def listed(self) -> dict[str, str]:
+        """Return the kind of each classic and consumer group, by name."""
+        found = self._patiently(lambda: self._admin.list_consumer_groups(request_timeout=self._seconds), "listing", "the consumer groups")
+        if found.errors:
+            error = found.errors[0].args[0] if isinstance(found.errors[0], KafkaException) else found.errors[0]
+            if not found.valid:
+                raise translate(error, "listing", "the consumer groups")
+            self.notes.append(f"the groups of {len(found.errors)} brokers are missing: {error.str()}")
+        return {group.group_id: _KINDS.get(group.type, "group") for group in sorted(found.valid, key=lambda group: group.group_id)}
+
+    def foreign(self, known: Iterable[str]) -> dict[str, str]:
+        """Return the kind of each group that the client can only name. What is committed tells them apart: share groups keep
+        their state elsewhere."""
+        left_out = set(known)
+        try:
+            with warnings.catch_warnings():
+                # there is no other request in this client that names them
+                warnings.simplefilter("ignore", DeprecationWarning)
+                everything: list[Any] = self._admin.list_groups(timeout=self._seconds)
+        except KafkaException as problem:
+            self.notes.append(f"share groups are missing: {problem.args[0].str()}")
+            return {}
+        names = sorted(group.id for group in everything if not group.protocol_type and group.state == _STATES["DEAD"] and group.id not in left_out)
+        return {name: STREAMS if self.committed([name]).get(name) else SHARE for name in names}
+
+    def find(self, name: str) -> Group | None:
+        """Return one group; None where there is none of that name. Raises what the broker says against asking."""
+        described = self._described(name, None)
+        group = self._put_together(name, "group", described, self._places(name, None))
+        if group.state != _STATES["DEAD"] or group.committed:
+            return group
+        kind = self.foreign(self.listed()).get(name)
+        return Group(name, kind) if kind is not None else None
+
+    def groups(self, names: Mapping[str, str]) -> Iterator[Group]:
+        """Yield groups with everything that is known about them; `names` says of each which kind it was listed as."""
+        every = list(names)
+        for first in range(0, len(every), GROUPS_AT_A_TIME):
+            some = every[first:first + GROUPS_AT_A_TIME]
+            described = self._admin.describe_consumer_groups(some, request_timeout=self._seconds)
+            offsets = {name: self._offsets(name) for name in some}
+            for name in some:
+                yield self._group(name, names[name], described[name], offsets[name])
+
+    def _group(self, name: str, kind: str, described: Future[Any], offsets: Future[Any]) -> Group:
+        try:
+            return self._put_together(name, kind, self._described(name, described), self._places(name, offsets))
+        except BrokercliError as problem:
+            return Group(name, kind, refused=str(problem))
+
+    def _put_together(self, name: str, kind: str, about: Any, committed: dict[Place, TopicPartition]) -> Group:
+        if about is None:
+            return Group(name, kind, _STATES["DEAD"], committed=committed)
+        members = tuple(sorted((_member(member) for member in about.members), key=lambda member: (member.client, member.id)))
+        coordinator = f"{about.coordinator.host}:{about.coordinator.port}" if about.coordinator is not None else ""
+        return Group(name, _KINDS.get(about.type, kind), _STATES.get(about.state.name, "unknown"), members, about.partition_assignor, coordinator, committed)
+
+    def members(self, name: str) -> tuple[Member, ...]:
+        """Return who is a member now."""
+        about = self._described(name, None)
+        return tuple(map(_member, about.members)) if about is not None else ()
+
+    def committed(self, names: Sequence[str]) -> dict[str, dict[Place, TopicPartition]]:
+        """Return what each group has committed; a group that may not be asked is left out."""
+        asked = {name: self._offsets(name) for name in names}
+        found: dict[str, dict[Place, TopicPartition]] = {}
+        for name, future in asked.items():
+            try:
+                found[name] = self._places(name, future)
+            except BrokercliError as problem:
+                self.notes.append(f"the offsets of the group {name} are missing: {problem}")
+        return found
+
+    def _offsets(self, name: str) -> Future[Any]:
+        future: Future[Any] = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=self._seconds)[name]
+        return future
+
+    def _places(self, name: str, future: Future[Any] | None) -> dict[Place, TopicPartition]:
+        answer = self._patiently(lambda: self._offsets(name), "asking for the offsets of the group", name, future)
+        return {(place.topic, place.partition): place for place in answer.topic_partitions if place.error is None and place.offset >= 0}
+
+    def _described(self, name: str, future: Future[Any] | None) -> Any:
+        def ask() -> Future[Any]:
+            asked: Future[Any] = self._admin.describe_consumer_groups([name], request_timeout=self._seconds)[name]
+            return asked
+
+        return self._patiently(ask, "describing the group", name, future, missing=NOT_THERE)
+
+    def _patiently(self, ask: Callable[[], Future[Any]], doing: str, where: str, asked: Future[Any] | None = None, missing: Sequence[int] = ()) -> Any:
+        """Wait for an answer; None where the broker says one of `missing`."""
+        deadline = monotonic() + self._seconds
+        while True:
+            try:
+                return (asked or ask()).result(self._seconds + 1)
+            except KafkaException as problem:
+                error = problem.args[0]
+                if error.code() in missing:
+                    return None
+                if error.code() not in _COMING_BACK or monotonic() >= deadline:
+                    raise translate(error, doing, where) from None
+            except TimeoutError:
+                raise no_answer(doing, where, self._seconds) from None
+            asked = None
+            sleep(_COMING_BACK_SECONDS)
+
+
+def _member(member: Any) -> Member:
+    places = tuple(sorted((place.topic, place.partition) for place in member.assignment.topic_partitions)) if member.assignment is not None else ()
+    return Member(member.member_id, member.client_id or member.member_id, (member.host or "").lstrip("/"), member.group_instance_id or "", places)

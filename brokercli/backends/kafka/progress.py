@@ -1,0 +1,74 @@
+"""How far groups are: committed offsets against what the partitions hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.kafka.ends import held, led
+from brokercli.backends.kafka.groups import Group, Place
+from brokercli.backends.kafka.handled_group import HandledLetters, tags_of, topic_of, understand
+from brokercli.backends.kafka.span import Range
+from brokercli.model.address import Address
+from brokercli.model.consumption import Lag
+from brokercli.model.errors import BrokercliError
+
+HANDLED = "handled letters"
+"""Kind of the groups in which brokercli keeps which dead letters were handled; nobody is a member of them."""
+
+
+def lags_of(groups: Collection[Group], metadata: Any, admin: AdminClient, seconds: float) -> dict[str, list[Lag]]:
+    """Return how far each group is in every partition of the topics that it reads: two requests for all."""
+    topics = sorted({topic for group in groups for topic in group.topics})
+    ranges = held(admin, led(metadata, topics), seconds)
+    tags = tags_of(admin, {topic for group in groups if (topic := handled_topic(group, metadata)) is not None}, seconds)
+    return {group.name: _lags(group, metadata, ranges, tags) for group in groups}
+
+
+def handled_topic(group: Group, metadata: Any) -> str | None:
+    """Return the topic whose handled letters a group keeps; None where it is another kind of group, or there is no such topic."""
+    topic = topic_of(group.name)
+    return topic if topic is not None and topic in metadata.topics else None
+
+
+def _lags(group: Group, metadata: Any, ranges: Mapping[Place, Range], tags: Mapping[str, int]) -> list[Lag]:
+    topic = handled_topic(group, metadata)
+    letters = letters_of(group, topic, ranges, tags.get(topic, 0)) if topic is not None else None
+    return [_lag(group, place, ranges.get(place), letters) for place in _places(group, metadata)]
+
+
+def _places(group: Group, metadata: Any) -> Sequence[Place]:
+    """Return every partition of the topics that the group reads, also those it has no offset for."""
+    there = {(topic, number) for topic in group.topics if topic in metadata.topics for number in metadata.topics[topic].partitions}
+    return sorted(there | set(group.committed))
+
+
+def _lag(group: Group, place: Place, there: Range | None, letters: HandledLetters | None) -> Lag:
+    committed = group.committed.get(place)
+    position = committed.offset if committed is not None else None
+    lag = None
+    if there is not None and letters is not None and place[0] == letters.topic:
+        # what was handled above the committed offset does not wait any more
+        lag = there.high - there.low - letters.sets[place[1]].handled_between(there.low, there.high)
+    elif there is not None and position is not None and position <= there.high:
+        # beyond the end, the topic was made anew or has lost its end: where its readers go on is theirs to say (auto.offset.reset)
+        lag = there.high - max(position, there.low)
+    return Lag(str(Address(place[0], "topic")), place[1], position, there.high if there is not None else None, there.low if there is not None else None,
+               lag, member=group.reader_of(place))
+
+
+def letters_of(group: Group, topic: str, ranges: Mapping[Place, Range], tag: int) -> HandledLetters | None:
+    """Return what a group of ours says of a topic's letters; None where this version cannot read it."""
+    there = {number: held_there for (name, number), held_there in ranges.items() if name == topic}
+    try:
+        return understand(topic, tag, [place for (name, _), place in group.committed.items() if name == topic], there)
+    except BrokercliError:
+        return None
+
+
+def total(lags: Sequence[Lag]) -> int | None:
+    """Return the lag over all partitions that say; None where none does."""
+    known = [lag.lag for lag in lags if lag.lag is not None]
+    return sum(known) if known else None

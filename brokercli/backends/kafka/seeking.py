@@ -1,0 +1,127 @@
+"""Moving a group: where each partition would go on, and committing that while nobody is a member."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+
+from brokercli.backends.kafka.failures import AUTHORISATION, no_answer, translate
+from brokercli.backends.kafka.groups import Coordinators, Group, Member, Place
+from brokercli.backends.kafka.span import LastOf, Offsets, Range, check_stored, offsets_of
+from brokercli.model.address import Address
+from brokercli.model.consumption import Seek, SeekStep
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, UsageProblem
+from brokercli.model.position import Last, Number, PerPartition, Position
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+Look = Callable[[str], tuple[Sequence[int], Offsets, LastOf]]
+"""Of a topic: its partitions, its offsets, and the way to find its newest records. Raises NotFound."""
+
+
+class Seeker:
+    """Plans seeks and does them. `look` reads topics without joining."""
+
+    def __init__(self, admin: AdminClient, look: Look, seconds: float) -> None:
+        self._admin = admin
+        self._look = look
+        self._seconds = seconds
+
+    def plan(self, group: Group, position: Position, source: Address | None) -> Seek:
+        """Say where each partition would go on. Raises OutOfRange, and UsageProblem for a position that means nothing in several topics."""
+        topics = [source.name] if source is not None else group.topics
+        if not topics:
+            raise UsageProblem(f"{group.name} has committed nothing yet and nobody reads for it, so it is not known which topic is meant.",
+                               hint="--address topic:NAME says it")
+        if len(topics) > 1 and isinstance(position, Number | PerPartition | Last):
+            raise UsageProblem(f"{group.name} reads {len(topics)} topics, and {position} means something else in each: {', '.join(topics[:5])}.",
+                               hint=f"--address topic:{topics[0]}")
+        steps = [step for topic in topics for step in self._steps(group, topic, position)]
+        remarks = []
+        if source is not None and source.name not in group.topics:
+            remarks.append(f"{group.name} has not read {source.name} so far")
+        return Seek(group.name, tuple(steps), tuple(map(str, group.members)), tuple(remarks))
+
+    def _steps(self, group: Group, topic: str, position: Position) -> list[SeekStep]:
+        partitions, offsets, last = self._look(topic)
+        ranges = offsets.ranges(partitions)
+        wanted = offsets_of(position, ranges, offsets, last)
+        check_stored(wanted, ranges)
+        address = str(Address(topic, "topic"))
+        return [_step(address, number, group.committed.get((topic, number)), want, ranges[number]) for number, want in sorted(wanted.items())]
+
+    def seek(self, planned: Seek) -> None:
+        """Commit the planned offsets, in one request, where no member is at work and everything is still where it was planned on.
+
+        The broker refuses by itself when a member comes in between. Raises Failed or NotAuthorised, after which the group is
+        where it was.
+        """
+        coordinators = Coordinators(self._admin, self._seconds)
+        group = coordinators.find(planned.name)
+        if group is None:
+            raise Failed(f"{planned.name} is gone. Nothing was moved.", hint="brokercli consumers ls")
+        if group.members:
+            raise _at_work(planned.name, group.members)
+        moves = {_place(step): step for step in planned.steps if step.have != step.want}
+        elsewhere = [f"{topic} {partition}" for (topic, partition), step in moves.items() if _offset(group, (topic, partition)) != step.have]
+        if elsewhere:
+            raise Failed(f"{planned.name} is no longer where it was when this was planned: {', '.join(elsewhere[:5])}. Nothing was moved.", hint="plan again")
+        refused = self._commit(planned.name, {place: step.want for place, step in moves.items()})
+        if refused:
+            raise self._taken_back(planned.name, moves, refused)
+
+    def _taken_back(self, name: str, moves: dict[Place, SeekStep], refused: dict[Place, KafkaError]) -> BrokercliError:
+        """Put back what was moved beside something that was refused, and return what to raise."""
+        moved = {place: step.have for place, step in moves.items() if place not in refused}
+        back = {place: have for place, have in moved.items() if have is not None}
+        stuck = [place for place, have in moved.items() if have is None]
+        if back:
+            stuck += list(self._commit(name, back))
+        place, error = next(iter(refused.items()))
+        left = f" It has an offset now in {', '.join(f'{topic} {partition}' for topic, partition in stuck)}." if stuck else " Nothing was moved."
+        if error.code() == KafkaError.UNKNOWN_MEMBER_ID:
+            return _at_work(name, Coordinators(self._admin, self._seconds).members(name))
+        if error.code() in AUTHORISATION:
+            return NotAuthorised(f"No permission to move {name} in {place[0]}: {error.str()}.{left}", hint="READ on the group and on the topic would do")
+        return Failed(f"Kafka refuses to move {name} in {place[0]}: {error.str()} ({error.name()}).{left}")
+
+    def _commit(self, name: str, wanted: dict[Place, int]) -> dict[Place, KafkaError]:
+        """Commit offsets; return what was said against each that was refused."""
+        if not wanted:
+            return {}
+        request = ConsumerGroupTopicPartitions(name, [TopicPartition(topic, partition, offset) for (topic, partition), offset in wanted.items()])
+        try:
+            answer: Any = self._admin.alter_consumer_group_offsets([request], request_timeout=self._seconds)[name].result(self._seconds + 1)
+        except KafkaException as problem:
+            error = problem.args[0]
+            if error.code() in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP):
+                return dict.fromkeys(wanted, error)
+            raise translate(error, "moving the group", name) from None
+        except TimeoutError:
+            raise no_answer("moving the group", name, self._seconds) from None
+        return {(place.topic, place.partition): place.error for place in answer.topic_partitions if place.error is not None}
+
+
+def _step(source: str, partition: int, committed: TopicPartition | None, want: int, there: Range) -> SeekStep:
+    have = committed.offset if committed is not None else None
+    # what is not stored any more is not read from there either
+    skipped = want - max(have, there.low) if have is not None and have <= there.high else None
+    return SeekStep(source, partition, have, want, skipped)
+
+
+def _place(step: SeekStep) -> Place:
+    assert step.partition is not None
+    return step.source.partition(":")[2], step.partition
+
+
+def _offset(group: Group, place: Place) -> int | None:
+    committed = group.committed.get(place)
+    return committed.offset if committed is not None else None
+
+
+def _at_work(name: str, members: Sequence[Member]) -> Failed:
+    who = ", ".join(map(str, members)) or "somebody joined just now"
+    return Failed(f"{name} is at work, so it was not moved: {who}.", hint="stop its members, then repeat the command")

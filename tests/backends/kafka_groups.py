@@ -1,0 +1,77 @@
+"""Groups for one test, on a broker that many tests share: members that work, and offsets that were committed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+
+from brokercli.backends.consumers import Consumers
+from brokercli.model.address import Address
+from tests.backends.kafka_topics import Topics
+from tests.brokers.server import wait_until
+
+
+class Groups:
+    """Makes groups and forgets them at the end."""
+
+    def __init__(self, topics: Topics) -> None:
+        self.topics = topics
+        self._made: list[str] = []
+        self._members: list[Any] = []
+
+    @property
+    def consumers(self) -> Consumers:
+        """The code under test."""
+        return self.topics.backend().consumers()
+
+    def name(self) -> str:
+        """Return a name for a group that is made elsewhere; it is deleted too."""
+        name = f"{self.topics.name()}-group"
+        self._made.append(name)
+        return name
+
+    def commit(self, group: str, topic: Address, offsets: dict[int, int]) -> None:
+        """Commit offsets, as a client that manages its partitions itself does."""
+        self._made.append(group)
+        consumer = self._consumer(group)
+        consumer.commit(offsets=[TopicPartition(topic.name, partition, offset) for partition, offset in offsets.items()], asynchronous=False)
+        consumer.close()
+
+    def join(self, group: str, *topics: Address, client: str = "worker", kind: type[Any] = Consumer, **settings: Any) -> Any:
+        """Join as a member and wait until partitions are assigned (of a share group: until the first poll is over)."""
+        self._made.append(group)
+        member = self._consumer(group, kind=kind, **{"client.id": client, **{name.replace("_", "."): value for name, value in settings.items()}})
+        self._members.append(member)
+        member.subscribe([topic.name for topic in topics])
+        if kind is Consumer:
+            wait_until(lambda: member.poll(0.1) is not None or bool(member.assignment()), 30, f"partitions of {group}")
+        else:
+            member.poll(2)
+        return member
+
+    def _consumer(self, group: str, kind: type[Any] = Consumer, **settings: Any) -> Any:
+        of_consumers = {"enable.auto.commit": False, "auto.offset.reset": "earliest"} if kind is Consumer else {}
+        return kind({"bootstrap.servers": self.topics.address, "log_level": 0, "group.id": group, **of_consumers, **settings})
+
+    def leave(self, member: Any) -> None:
+        """End a member."""
+        self._members.remove(member)
+        member.close()
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """Return what the broker has, asked without the code under test."""
+        places = self.topics.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(10).topic_partitions
+        return {(place.topic, place.partition): place.offset for place in places}
+
+    def exists(self, group: str) -> bool:
+        """Whether the broker lists it."""
+        return any(found.group_id == group for found in self.topics.admin.list_consumer_groups().result(10).valid)
+
+    def close(self) -> None:
+        """End members and delete groups."""
+        for member in self._members:
+            member.close()
+        if self._made:
+            for future in self.topics.admin.delete_consumer_groups(list(dict.fromkeys(self._made))).values():
+                future.exception(10)

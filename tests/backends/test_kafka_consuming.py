@@ -1,0 +1,203 @@
+"""Groups: who they are and how far they are, without joining; and which may not be touched."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import ShareConsumer
+from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+
+from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.backends.kafka.handled_group import group_of
+from brokercli.model.connection import Connection, Secret
+from brokercli.model.consumption import Consumption, Lag
+from brokercli.model.errors import Failed, NotAuthorised, NotFound, Unreachable, Unsupported
+from brokercli.model.position import Start
+from tests.backends.kafka_groups import Groups
+from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
+from tests.backends.kafka_redrive import letters, numbered, repair, to
+from tests.backends.kafka_topics import Topics
+from tests.brokers.kafka import Kafka
+from tests.brokers.server import wait_until
+
+
+def found(groups: Groups, name: str) -> Consumption:
+    return next(one for one in groups.consumers.find() if one.name == name)
+
+
+def test_a_group_is_found_with_its_lag_and_what_it_reads(topics: Topics, consumer_groups: Groups) -> None:
+    orders, payments = topics.make(partitions=2), topics.make()
+    topics.fill(orders, numbered(10), 0)
+    topics.fill(orders, numbered(4), 1)
+    topics.fill(payments, numbered(3))
+    group = consumer_groups.name()
+    consumer_groups.commit(group, orders, {0: 7, 1: 4})
+    consumer_groups.commit(group, payments, {0: 1})
+    one = found(consumer_groups, group)
+    assert (one.kind, one.state, one.members, one.lag) == ("classic group", "Empty", 0, 5)
+    assert set(one.reads) == {str(orders), str(payments)}
+    assert [narrowed.name for narrowed in consumer_groups.consumers.find([f"{group[:-2]}*"])] == [group]
+    assert list(consumer_groups.consumers.find([f"{group}-not"])) == []
+    assert group in consumer_groups.consumers.names()
+
+
+def test_lag_is_told_for_each_partition_also_those_without_an_offset(topics: Topics, consumer_groups: Groups) -> None:
+    topic = topics.make(partitions=3)
+    topics.fill(topic, numbered(10), 0)
+    topics.fill(topic, numbered(6), 1)
+    topics.delete_before(topic, 4, 1)
+    group = consumer_groups.name()
+    consumer_groups.commit(group, topic, {0: 3, 1: 1})
+    assert list(consumer_groups.consumers.lag(group)) == [
+        Lag(str(topic), 0, 3, 10, 0, 7), Lag(str(topic), 1, 1, 6, 4, 2), Lag(str(topic), 2, None, 0, 0, None)]
+
+
+def test_the_lag_of_an_offset_beyond_the_end_is_not_called_none(topics: Topics, consumer_groups: Groups) -> None:
+    topic = topics.make()
+    topics.fill(topic, numbered(2))
+    group = consumer_groups.name()
+    consumer_groups.commit(group, topic, {0: 9})
+    assert [(lag.position, lag.end, lag.lag) for lag in consumer_groups.consumers.lag(group)] == [(9, 2, None)]
+    assert any("beyond the end" in missing for missing in consumer_groups.consumers.describe(group).missing)
+
+
+@pytest.mark.parametrize(("protocol", "kind"), [("classic", "classic group"), ("consumer", "consumer group")])
+def test_members_are_told_with_where_they_run_and_what_they_read(topics: Topics, consumer_groups: Groups, protocol: str, kind: str) -> None:
+    topic = topics.make(partitions=2)
+    group = consumer_groups.name()
+    consumer_groups.join(group, topic, client="billing-7", group_protocol=protocol)
+    wait_until(lambda: found(consumer_groups, group).state == "Stable", 20, "a stable group")
+    one = found(consumer_groups, group)
+    assert (one.kind, one.members, one.reads) == (kind, 1, (str(topic),))
+    description = consumer_groups.consumers.describe(group)
+    assert description.facts["state"] == "Stable"
+    members = next(section.rows for section in description.sections if section.title == "members")
+    assert [(row["client"], row["reads"]) for row in members] == [("billing-7", f"{topic.name} 0,1")]
+    assert members[0]["host"] == "127.0.0.1"
+    assert [lag.member for lag in consumer_groups.consumers.lag(group)] == ["billing-7 at 127.0.0.1"] * 2
+    with pytest.raises(Failed, match="billing-7"):
+        consumer_groups.consumers.remove(group)
+    assert consumer_groups.exists(group)
+
+
+def test_a_share_group_is_named_and_nothing_is_claimed_about_it(topics: Topics, consumer_groups: Groups) -> None:
+    topic, group = topics.make(), consumer_groups.name()
+    consumer_groups.join(group, topic, kind=ShareConsumer)
+    one = found(consumer_groups, group)
+    assert (one.kind, one.lag, one.members) == ("share group", None, None)
+    assert consumer_groups.consumers.describe(group).missing
+    for refused in (lambda: consumer_groups.consumers.lag(group), lambda: consumer_groups.consumers.plan_seek(group, Start())):
+        with pytest.raises(Unsupported, match="share"):
+            refused()
+
+
+def test_looking_at_groups_changes_nothing(topics: Topics, consumer_groups: Groups) -> None:
+    topic = topics.make()
+    topics.fill(topic, numbered(5))
+    group = consumer_groups.name()
+    consumer_groups.commit(group, topic, {0: 2})
+    before = set(consumer_groups.consumers.names())
+    consumer_groups.consumers.lag(group)
+    consumer_groups.consumers.describe(group)
+    consumer_groups.consumers.plan_seek(group, Start())
+    assert list(consumer_groups.consumers.find([group]))
+    assert consumer_groups.committed(group) == {(topic.name, 0): 2}
+    assert not [name for name in set(consumer_groups.consumers.names()) - before if "brokercli" in name and "dlq" not in name]
+
+
+def test_a_group_that_is_not_there_is_not_found(consumer_groups: Groups) -> None:
+    name = consumer_groups.name()
+    consumers = consumer_groups.consumers
+    for asked in (lambda: consumers.lag(name), lambda: consumers.describe(name), lambda: consumers.remove(name), lambda: consumers.plan_seek(name, Start())):
+        with pytest.raises(NotFound, match=name):
+            asked()
+    assert not consumer_groups.exists(name)
+
+
+def test_a_group_without_members_is_removed_with_its_offsets(topics: Topics, consumer_groups: Groups) -> None:
+    topic, group = topics.make(), consumer_groups.name()
+    consumer_groups.commit(group, topic, {0: 0})
+    consumer_groups.consumers.remove(group)
+    assert not consumer_groups.exists(group)
+    with pytest.raises(NotFound):
+        consumer_groups.consumers.lag(group)
+
+
+def test_nobody_can_pause_a_group(topics: Topics, consumer_groups: Groups) -> None:
+    topic, group = topics.make(), consumer_groups.name()
+    consumer_groups.commit(group, topic, {0: 0})
+    for asked in (lambda: consumer_groups.consumers.pause(group, 0), lambda: consumer_groups.consumers.resume(group)):
+        with pytest.raises(Unsupported, match="pause"):
+            asked()
+
+
+def test_the_group_of_handled_letters_says_what_it_keeps_counts_what_is_pending_and_is_left_alone(groups: Topics, consumer_groups: Groups) -> None:
+    dlq, home = groups.make(), groups.make()
+    groups.fill(dlq, numbered(6))
+    run = repair(groups, dlq)
+    records = letters(run)
+    run.settle(to(home, [records[0], records[3]]))
+    name = group_of(dlq.name)
+    wait_until(lambda: sum(lag.lag or 0 for lag in consumer_groups.consumers.lag(name)) == 4, 20, "four pending letters")
+    one = found(consumer_groups, name)
+    assert (one.kind, one.lag) == ("handled letters", 4)
+    assert dlq.name in str(one.facts["remark"])
+    assert dlq.name in str(consumer_groups.consumers.describe(name).facts["keeps"])
+    before = consumer_groups.committed(name)
+    for asked in (lambda: consumer_groups.consumers.remove(name), lambda: consumer_groups.consumers.plan_seek(name, Start())):
+        with pytest.raises(Failed, match="put back") as refused:
+            asked()
+        assert "dlq inspect" in str(refused.value.hint)
+    assert consumer_groups.committed(name) == before
+
+
+# --- permissions and faults
+
+def allow(topics: Topics, kind: ResourceType, name: str, operation: AclOperation) -> None:
+    binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
+    for future in topics.admin.create_acls([binding]).values():
+        future.result(10)
+
+
+def test_who_may_only_describe_a_group_sees_its_lag_and_cannot_remove_it(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+    topic = guarded_topics.make()
+    guarded_topics.fill(topic, numbered(5))
+    made = Groups(guarded_topics)
+    group, hidden = made.name(), made.name()
+    made.commit(group, topic, {0: 2})
+    made.commit(hidden, topic, {0: 2})
+    allow(guarded_topics, ResourceType.TOPIC, topic.name, AclOperation.DESCRIBE)
+    allow(guarded_topics, ResourceType.GROUP, group, AclOperation.DESCRIBE)
+    with KafkaBackend(Connection("kafka", (("127.0.0.1", guarded_kafka.ports["login"]),), user=READER, password=Secret(READER_PASSWORD))) as backend:
+        consumers = backend.consumers()
+        assert [one.lag for one in consumers.find([group])] == [3]
+        assert hidden not in consumers.names()
+        with pytest.raises(NotAuthorised, match=hidden):
+            consumers.lag(hidden)
+        with pytest.raises(NotAuthorised, match=group):
+            consumers.remove(group)
+        planned = consumers.plan_seek(group, Start())
+        with pytest.raises(NotAuthorised, match=group):
+            consumers.seek(planned)
+    assert made.committed(group) == {(topic.name, 0): 2}
+    made.close()
+
+
+def test_a_broker_that_does_not_answer_is_unreachable(private_kafka: Kafka) -> None:
+    topics = Topics(private_kafka.address)
+    topic = topics.make()
+    made = Groups(topics)
+    group = made.name()
+    made.commit(group, topic, {0: 0})
+    with KafkaBackend(Connection("kafka", (("127.0.0.1", private_kafka.port),), connect_timeout=2.0)) as backend:
+        consumers = backend.consumers()
+        planned = consumers.plan_seek(group, Start())
+        private_kafka.pause()
+        try:
+            for asked in (lambda: consumers.lag(group), lambda: list(consumers.find()), lambda: consumers.seek(planned), lambda: consumers.remove(group)):
+                with pytest.raises(Unreachable):
+                    asked()
+        finally:
+            private_kafka.resume()
+        wait_until(lambda: [lag.position for lag in consumers.lag(group)] == [0], 20, "the broker")
+    made.close()
+    topics.close()
