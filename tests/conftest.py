@@ -230,7 +230,8 @@ def resource(broker: Broker, row: str) -> Resource:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test for each broker, or for each row of each broker's table that `needs` picks."""
-    given = {name.strip() for mark in metafunc.definition.iter_markers("parametrize") for name in str(mark.args[0]).split(",")}
+    given = {name for mark in metafunc.definition.iter_markers("parametrize")
+             for name in ([mark.args[0]] if isinstance(mark.args[0], str) else mark.args[0])}
     if "broker" not in metafunc.fixturenames or "broker" in given:
         return
     tables = {descriptor.name: descriptor.support for descriptor in descriptors() if descriptor.name in BROKERS}

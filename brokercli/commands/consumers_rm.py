@@ -21,7 +21,8 @@ def rm(
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
     """Delete one consumer, by its full name, with what it remembers. Says what that is, and changes nothing without --yes."""
-    from brokercli.commands.consumers_session import check_allowed, open_consumers
+    from brokercli.commands.consumers_session import open_consumers
+    from brokercli.commands.may_change import check_may_change
     from brokercli.commands.session import streams_of
     from brokercli.model.errors import NotFound, UsageProblem
     from brokercli.model.exit_code import ExitCode
@@ -45,7 +46,7 @@ def rm(
             if session.context.readonly or not streams.can_ask():
                 streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else '--yes deletes it'}")
                 raise typer.Exit(int(ExitCode.CHANGES_PENDING))
-            check_allowed(session.context)
+            check_may_change(session.context)
             if not confirm(streams, f"delete {session.name}?", yes=False):
                 streams.say("nothing was changed")
                 raise typer.Exit(int(ExitCode.CHANGES_PENDING))

@@ -47,7 +47,8 @@ def seek(
 
     Prints the plan and changes nothing without --yes. Refused while members are active. Says how to undo it before it does it.
     """
-    from brokercli.commands.consumers_session import check_allowed, open_consumers
+    from brokercli.commands.consumers_session import open_consumers
+    from brokercli.commands.may_change import check_may_change
     from brokercli.commands.session import streams_of
     from brokercli.model.capability import Capability
     from brokercli.model.exit_code import ExitCode
@@ -74,7 +75,7 @@ def seek(
             if dry_run or session.context.readonly or not streams.can_ask():
                 streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else '--yes moves it'}")
                 raise typer.Exit(int(ExitCode.CHANGES_PENDING))
-            check_allowed(session.context)
+            check_may_change(session.context)
             if not confirm(streams, f"move {session.name}?", yes=False):
                 streams.say("nothing was changed")
                 raise typer.Exit(int(ExitCode.CHANGES_PENDING))

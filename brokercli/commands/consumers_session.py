@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.contract import Backend
 from brokercli.backends.registry import Descriptor, find, open_backend
+from brokercli.commands.may_change import check_may_change
 from brokercli.model.address import Address, parse_address, split_broker
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Unsupported, UsageProblem
@@ -63,7 +64,7 @@ def open_consumers(texts: Sequence[str], context_name: str | None, capability: C
     descriptor = find(resolved.connection.scheme)
     _require(descriptor, capability)
     if changing:
-        check_allowed(resolved)
+        check_may_change(resolved)
     connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
     with open_backend(connection) as backend:
         yield ConsumerSession(backend, backend.consumers(), names, resolved, descriptor)
@@ -84,14 +85,6 @@ def split_names(texts: Sequence[str]) -> tuple[Address | None, tuple[str, ...]]:
     if len(brokers) > 1:
         raise UsageProblem("These names are on several brokers.", hint="name the broker once: --context NAME")
     return next((Address("*", context=context, url=url) for context, url in brokers if context or url), None), tuple(names)
-
-
-def check_allowed(context: ResolvedContext) -> None:
-    """Raise UsageProblem where this context allows no changes, or not without being named."""
-    if context.readonly:
-        raise UsageProblem(f"The context {context.name} is read-only: nothing is changed there.", hint="without --yes it shows the plan")
-    if context.protected and not context.said:
-        raise UsageProblem(f"The context {context.name} is protected: name it to change anything there.", hint=f"--context {context.name}")
 
 
 def _require(descriptor: Descriptor, capability: Capability) -> None:

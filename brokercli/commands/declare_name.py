@@ -57,5 +57,7 @@ def parse_binding(source: str, destination: str | None, settings: dict[str, Sett
     if not name or not exchange:
         raise UsageProblem("The default exchange reaches every queue by its name; nothing can be bound to it." if name else "The destination has no name.")
     arguments = settings.get("arguments")
+    if twice := [name for name in ("source", "destination", "routing_key" if key else "") if name in settings]:
+        raise UsageProblem(f"The {twice[0]} of the binding is said twice.", hint=f"leave --set {twice[0]} out")
     told = settings.get("routing_key", key)
     return address, binding(exchange, f"{kind}:{name}", str(told), arguments if isinstance(arguments, dict) else None)

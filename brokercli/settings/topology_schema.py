@@ -66,11 +66,10 @@ def _thing(settings: Sequence[Setting], description: str) -> dict[str, Any]:
 
 
 def _value(setting: Setting) -> dict[str, Any]:
+    choices = {"enum": list(setting.choices)} if setting.choices else {}
     if setting.form is Form.LIST:
-        made: dict[str, Any] = {"type": "array", "items": dict(_TYPES[setting.items])}
+        made: dict[str, Any] = {"type": "array", "items": _TYPES[setting.items] | choices}
     else:
-        made = dict(_TYPES[setting.form])
-        if setting.choices:
-            made["enum"] = list(setting.choices)
+        made = _TYPES[setting.form] | choices
     made["description"] = setting.help + (f" Cannot be changed later: {setting.fixed}" if setting.fixed else "")
     return made

@@ -38,6 +38,7 @@ class Group:
 logs: dict[tuple[str, str], Log] = {}
 groups: dict[str, Group] = {}
 changed = threading.Condition()
+LONGEST_NAME = 200
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +48,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         if verb == "create":
             if question.get("new") and (question["kind"], question["name"]) in logs:
                 return {"problem": "exists", "why": f"There is a {question['kind']} {question['name']} already."}
+            if len(question["name"]) > LONGEST_NAME:
+                return {"problem": "name", "why": f"A name has {LONGEST_NAME} characters at most."}
             logs.setdefault((question["kind"], question["name"]), Log(question["kind"], settings=question.get("settings", {})))
             return {}
         if verb == "delete":

@@ -1,0 +1,175 @@
+"""`brokercli topology`: a file against a broker, shown, done step by step, written down again."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commandline import CommandLine
+from tests.native.memory import MemoryBroker
+
+
+@pytest.fixture
+def memory(cli: CommandLine, memory_address: str) -> Iterator[MemoryBroker]:
+    """The memory broker, chosen for every command."""
+    cli.extra["BROKERCLI_URL"] = memory_address
+    host, _, port = memory_address.removeprefix("memory://").partition(":")
+    broker = MemoryBroker(host, int(port))
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def name(unique: Callable[[str], str]) -> str:
+    return unique("shop")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "shop.toml"
+
+
+def there(memory: MemoryBroker, name: str) -> dict[str, object]:
+    """Each thing whose name begins so, and its settings."""
+    return {log["name"].removeprefix(name): log["settings"] for log in memory.ask("list")["logs"] if log["name"].startswith(name)}
+
+
+def test_a_plan_shows_each_sign_and_exits_with_8_and_applying_it_leaves_nothing_to_do(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    memory.ask("create", kind="topic", name=f"{name}.same", settings={"keep": 1})
+    memory.ask("create", kind="topic", name=f"{name}.other", settings={"keep": 1})
+    memory.ask("create", kind="queue", name=f"{name}.old")
+    file.write_text(f'prune = ["{name}.*"]\n[topic."{name}.same"]\nkeep = 1\n[topic."{name}.other"]\nkeep = 2\nmax.age = "7d"\n[queue."{name}.new"]\n')
+    expected = (f"= topic {name}.same: unchanged\n~ topic {name}.other\n    keep     1 → 2\n    max.age  - → 7d\n+ queue {name}.new\n"
+                f"- queue {name}.old\n    (0 messages go with it)\n")
+    for arguments in (["plan", "--prune"], ["apply", "--prune"], ["apply", "--prune", "--yes", "--dry-run"]):
+        planned = cli("topology", *arguments, str(file))
+        assert (planned.code, planned.stdout.decode()) == (8, expected)
+        assert planned.stderr.startswith("1 to create, 1 to change, 1 to delete, 1 unchanged\nnothing was changed; ")
+    assert set(there(memory, name)) == {".same", ".other", ".old"}
+    applied = cli("topology", "apply", str(file), "--prune", "--yes")
+    assert applied.code == 0
+    assert applied.stderr.splitlines()[1:] == [f"changed: topic {name}.other", f"created: queue {name}.new", f"deleted: queue {name}.old"]
+    assert there(memory, name) == {".same": {"keep": 1}, ".other": {"keep": 2, "max.age": 604_800_000}, ".new": {}}
+    assert cli("topology", "plan", str(file), "--prune").code == 0
+    assert cli("topology", "apply", str(file), "--prune").code == 0
+
+
+def test_nothing_is_deleted_without_prune_or_beside_its_patterns(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    for part in (".a", ".b", "-not"):
+        memory.ask("create", kind="queue", name=f"{name}{part}")
+    file.write_text(f'prune = ["{name}.a"]\n[topic."{name}.t"]\n')
+    assert cli("topology", "apply", str(file), "--yes").code == 0
+    assert set(there(memory, name)) == {".a", ".b", "-not", ".t"}
+    assert cli("topology", "apply", str(file), "--yes", "--prune").code == 0
+    assert set(there(memory, name)) == {".b", "-not", ".t"}
+    assert cli("topology", "apply", str(file), "--yes", "--prune-name", f"topic:{name}.*").code == 0
+    assert set(there(memory, name)) == {".b", "-not", ".t"}
+    assert cli("topology", "apply", str(file), "--yes", "--prune-name", f"queue:{name}.*").code == 0
+    assert set(there(memory, name)) == {"-not", ".t"}
+
+
+def test_prune_without_a_pattern_is_refused(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    file.write_text(f"[topic.{name}]\n")
+    ended = cli("topology", "apply", str(file), "--prune", "--yes")
+    assert ended.code == 2
+    assert "deletes only what a pattern names" in ended.stderr
+    assert there(memory, name) == {}
+
+
+def test_where_something_cannot_be_as_declared_nothing_is_done(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    memory.ask("create", kind="topic", name=f"{name}.a", settings={"order": "sent"})
+    file.write_text(f'[topic."{name}.new"]\n[topic."{name}.a"]\norder = "time"\n')
+    for arguments in (["plan"], ["apply"], ["apply", "--yes"]):
+        ended = cli("topology", *arguments, str(file))
+        assert ended.code == 1
+        assert f"! topic {name}.a\n    order  sent → time\n" in ended.stdout.decode()
+        assert "cannot be as declared" in ended.stderr
+    assert set(there(memory, name)) == {".a"}
+
+
+def test_each_step_is_data_with_json(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    memory.ask("create", kind="topic", name=f"{name}.same")
+    file.write_text(f'[topic."{name}.same"]\n[topic."{name}.new"]\nkeep = 2\n')
+    planned = [json.loads(line) for line in cli("topology", "plan", str(file), "-o", "json").lines]
+    assert [(row["action"], row["name"], "state" in row) for row in planned] == [("unchanged", f"{name}.same", False), ("create", f"{name}.new", False)]
+    applied = [json.loads(line) for line in cli("topology", "apply", str(file), "--yes", "-o", "json").lines]
+    assert [(row["action"], row["name"], row.get("state")) for row in applied] == [("unchanged", f"{name}.same", None), ("create", f"{name}.new", "done")]
+
+
+def test_the_first_failure_stops_says_what_was_done_and_can_be_gone_on_from(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    too_long = "x" * 201  # planned without complaint, refused when it is made
+    file.write_text(f'[topic."{name}.a"]\n[topic."{name}.{too_long}"]\n[topic."{name}.c"]\n')
+    ended = cli("topology", "apply", str(file), "--yes")
+    assert ended.code == 3
+    assert f"created: topic {name}.a\n" in ended.stderr
+    assert f"brokercli: topic {name}.{too_long}: " in ended.stderr
+    assert f"1 of 3 done; not done: topic {name}.c\n  → run it again: what is done is left as it is\n" in ended.stderr
+    assert set(there(memory, name)) == {".a"}
+    file.write_text(f'[topic."{name}.a"]\n[topic."{name}.c"]\n')
+    again = cli("topology", "apply", str(file), "--yes")
+    assert (again.code, again.stdout.decode()) == (0, f"= topic {name}.a: unchanged\n+ topic {name}.c\n")
+
+
+def test_what_is_exported_plans_to_no_changes(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    settings = {"keep": 7, "max.age": 90_000, "max.size": 65_536, "sample": 0.5, "owners": ["a"], "steps": [5000], "labels": {"x": {"y": 1}}}
+    memory.ask("create", kind="topic", name=f"{name}.a", settings=settings)
+    memory.ask("create", kind="queue", name=f"{name}.b", settings={"keep": 3})
+    ended = cli("topology", "export", str(file), "--name", f"{name}.*")
+    assert (ended.code, ended.stdout, ended.stderr) == (0, b"", f"2 things written to {file}\n")
+    written = tomllib.loads(file.read_text())
+    assert written["topic"][f"{name}.a"]["max.age"] == "1m30s"
+    assert set(written["topic"]) | set(written["queue"]) == {f"{name}.a", f"{name}.b"}
+    assert cli("topology", "plan", str(file)).code == 0
+    again = cli("topology", "export", str(file))
+    assert again.code == 2
+    assert "is there already" in again.stderr
+    piped = cli("topology", "export", "--name", f"{name}.*")
+    assert piped.stdout.decode() == file.read_text()
+    assert cli("topology", "plan", "-", stdin=piped.stdout).code == 0
+
+
+def test_what_is_wrong_in_a_file_is_said_with_its_line_before_anything_connects(cli: CommandLine, file: Path) -> None:
+    file.write_text('[topic.orders]\n"retention.ms" = "7d"\n"retention.byte" = "1GB"\n')
+    ended = cli("topology", "apply", str(file), "--yes", "--context", "kafka://127.0.0.1:1")
+    assert ended.code == 2
+    assert ended.stderr == f"brokercli: {file}:3: the topic orders has no setting 'retention.byte'.\n  → did you mean retention.bytes?\n"
+    assert cli("topology", "plan", str(file.with_name("none.toml")), "--context", "kafka://127.0.0.1:1").code == 2
+
+
+def test_a_file_for_another_broker_is_refused(cli: CommandLine, memory: MemoryBroker, file: Path) -> None:
+    file.write_text('broker = "kafka"\n[topic.orders]\n')
+    ended = cli("topology", "plan", str(file))
+    assert ended.code == 2
+    assert f"{file}:1: this file is for kafka, and the broker chosen is Memory." in ended.stderr
+
+
+def test_a_read_only_context_shows_the_plan_and_refuses_to_apply_it(cli: CommandLine, memory: MemoryBroker, memory_address: str, name: str, file: Path) -> None:
+    assert cli("context", "add", "looked-at", "--url", memory_address, "--readonly").code == 0
+    file.write_text(f"[topic.{name}]\n")
+    assert cli("topology", "plan", str(file), "-c", "looked-at").code == 8
+    refused = cli("topology", "apply", str(file), "--yes", "-c", "looked-at")
+    assert refused.code == 2
+    assert "is read-only: nothing is changed there" in refused.stderr
+    assert there(memory, name) == {}
+
+
+def test_on_a_terminal_applying_asks_and_then_does_it(cli: CommandLine, memory: MemoryBroker, memory_address: str, name: str, file: Path,
+                                                      terminal: Callable[..., object]) -> None:
+    file.write_text(f"[topic.{name}]\n[queue.{name}]\n")
+    shown = terminal("topology", "apply", str(file), "--context", memory_address)
+    shown.wait_for(b"2 changes: do them? [y/N]")  # type: ignore[attr-defined]
+    assert there(memory, name) == {}
+    shown.press(b"y\r")  # type: ignore[attr-defined]
+    assert shown.wait() == 0  # type: ignore[attr-defined]
+    assert f"created: queue {name}".encode() in shown.screen  # type: ignore[attr-defined]
+
+
+def test_the_schema_is_printed_with_every_broker_there_is(cli: CommandLine) -> None:
+    schema = json.loads(cli("topology", "schema").stdout)
+    assert "kafka-topic" in schema["$defs"]
+    assert "memory-topic" in schema["$defs"]
+    assert "memory" in schema["properties"]["broker"]["enum"]
