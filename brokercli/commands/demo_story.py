@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from brokercli.local import server
-from brokercli.local.example import STREAM, SUBJECTS, ensure_stream
 from brokercli.local.state import Identity
+from brokercli.local.worker import CONSUMER, STREAM, work
 from brokercli.model.errors import LocalIO
+from brokercli.model.exit_code import ExitCode
 from brokercli.settings.places import local_files
 from brokercli.terminal.streams import STYLES, Streams
 
@@ -24,14 +25,20 @@ class Chapter:
     """Returns what it did, to be told."""
 
 
-def _create_stream(identity: Identity) -> str:
-    made = "Now there is one" if ensure_stream(identity) else "It is there already"
-    return f"{made}: {STREAM}, which keeps every message whose subject begins with orders."
+def _work_in_vain(identity: Identity) -> str:
+    worked = work(identity, mended=False)
+    return (f"A worker, {CONSUMER}, ran: {worked.billed} orders billed, {worked.failed} given back twice, because their amount is a text and not a number."
+            " JetStream gives them up.")
+
+
+def _work_mended(identity: Identity) -> str:
+    return f"The worker was mended and ran again: {work(identity, mended=True).billed} order billed."
 
 
 CHAPTERS = (
     Chapter("A broker of your own: a nats-server with JetStream, for this machine only.", (("local", "start"),)),
-    Chapter(f"Messages are kept by a stream that captures their subject ({', '.join(SUBJECTS)}).", prepares=_create_stream),
+    Chapter("Messages are kept by a stream that captures their subject. Declaring it again changes nothing.", (
+        ("declare", "stream", STREAM, "--subjects", "orders.>"),)),
     Chapter("Publish three orders. A message counts as confirmed when the broker says that it is stored.", (
         ("publish", "orders.created", '{"order":1,"customer":"ada","amount":120}', "-H", "source=demo"),
         ("publish", "orders.created", '{"order":2,"customer":"grace","amount":75}', "-H", "source=demo"),
@@ -43,10 +50,20 @@ CHAPTERS = (
     Chapter("Replay them somewhere else: confirmed one by one, with an account at the end.", (
         ("replay", "orders.created", "--from", "-3", "--to", "orders.copied"),
         ("replay", "orders.copied", "--from", "-3", "--grep", "ada"))),
+    Chapter("A service bills the orders. What it fails on twice is dead; JetStream only announces that, so a stream has to record it.", (
+        ("declare", "consumer", f"{STREAM}/{CONSUMER}", "--max-deliver", "2", "--filter-subject", "orders.created"),
+        ("dlq", "capture", STREAM, "--yes"),
+        ("publish", "orders.created", '{"order":4,"customer":"linus","amount":"80"}'),
+        ("publish", "orders.created", '{"order":5,"customer":"barbara","amount":"95"}'))),
+    Chapter("Something is wrong with two of them.", prepares=_work_in_vain),
+    Chapter("Where are dead letters, how many, and why did they die?", (("dlq", "ls"), ("dlq", "inspect"), ("dlq", "show", "#1"))),
+    Chapter("Put one back: the plan first, which changes nothing, then the thing itself. It is confirmed at home before it is taken off the dead letters.", (
+        ("dlq", "redrive", "--grep", "linus", "--dry-run"), ("dlq", "redrive", "--grep", "linus", "--yes"))),
+    Chapter("And the service?", prepares=_work_mended),
     Chapter("See what is there.", (("ls",), ("describe", f"stream:{STREAM}"))),
 )
-ENDING = ("brokercli tail orders.created", "brokercli publish orders.created '{\"order\":4}'", "brokercli replay orders.created --from @-1h",
-          "brokercli local stop", "brokercli help")
+ENDING = ("brokercli dlq redrive", "brokercli tail orders.created", "brokercli publish orders.created '{\"order\":6}'",
+          "brokercli replay orders.created --from @-1h", "brokercli local stop", "brokercli help")
 
 
 def tell(streams: Streams) -> int:
@@ -60,7 +77,7 @@ def tell(streams: Streams) -> int:
             words = (*command, *(() if command[0] == "local" else context_words))
             _show(streams, words)
             code = _run(words)
-            if code:
+            if code and not ("--dry-run" in words and code == ExitCode.CHANGES_PENDING):
                 streams.say(f"the demonstration ends here: this command ended with exit code {code}")
                 return code
     _narrate(streams, "That was it. Type next:")

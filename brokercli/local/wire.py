@@ -1,11 +1,15 @@
-"""As much of the NATS protocol as it takes to recognise our own server and to ask it one question."""
+"""As much of the NATS protocol as it takes to recognise our own server, to ask it a question and to work for the demonstration."""
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
 
 from brokercli.model.errors import Failed, Unreachable
 
@@ -22,22 +26,78 @@ def server_info(port: int, timeout: float) -> dict[str, Any] | None:
         return None
 
 
-def request(port: int, token: str, subject: str, payload: dict[str, Any], timeout: float = 5.0) -> dict[str, Any]:
-    """Ask a JetStream API subject and return the answer. Raises Failed with the server's own reason."""
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message that a consumer delivered; `reply` is where its acknowledgement goes."""
+
+    body: bytes
+    reply: str
+
+
+class Conversation:
+    """One connection to our own server, logged in; for one question at a time. Raises Unreachable where it does not answer."""
+
+    def __init__(self, port: int, token: str, timeout: float = 5.0) -> None:
+        self._timeout = timeout
+        self._asked = 0
+        with _answering():
+            self._connection = socket.create_connection(("127.0.0.1", port), timeout)
+            self._lines = _Lines(self._connection, timeout)
+            _read_info(self._lines)
+            hello = json.dumps({"auth_token": token, "verbose": False, "headers": True, "no_responders": True, "name": "brokercli", "lang": "python",
+                                "version": "0"}).encode()
+            self._connection.sendall(b"CONNECT %b\r\n" % hello)
+
+    def request(self, subject: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Ask a JetStream API subject and return the answer. Raises Failed with the server's own reason."""
+        with _answering():
+            delivery = self._ask(subject, payload)
+            if delivery is None:
+                raise ConnectionRefusedError("JetStream is not there")
+        answer = json.loads(delivery.body)
+        if not isinstance(answer, dict) or "error" in answer:
+            raise Failed(f"The local broker refused {subject}: {answer['error'].get('description') if isinstance(answer, dict) else answer}.")
+        return answer
+
+    def pull(self, stream: str, consumer: str) -> Delivery | None:
+        """Take the next message of a durable consumer; None when there is none now."""
+        with _answering():
+            return self._ask(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", {"batch": 1, "no_wait": True})
+
+    def say(self, subject: str, body: bytes) -> None:
+        """Publish, and wait until the server has read it."""
+        with _answering():
+            self._connection.sendall(b"PUB %b %d\r\n%b\r\nPING\r\n" % (subject.encode(), len(body), body))
+            self._lines.begin(self._timeout)
+            while self._lines.line() != b"PONG":
+                pass
+
+    def close(self) -> None:
+        """Let go. May be called twice."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _ask(self, subject: str, payload: dict[str, Any]) -> Delivery | None:
+        """Return the first answer; None where it is a status: nobody listens, no messages."""
+        self._asked += 1
+        inbox, body = b"_INBOX.local.%d" % self._asked, json.dumps(payload).encode()
+        self._connection.sendall(b"SUB %b %d\r\nUNSUB %d 1\r\nPUB %b %b %d\r\n%b\r\n" % (
+            inbox, self._asked, self._asked, subject.encode(), inbox, len(body), body))
+        self._lines.begin(self._timeout)
+        return _read_answer(self._connection, self._lines)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout) as connection:
-            connection.settimeout(timeout)
-            lines = _Lines(connection, timeout)
-            _read_info(lines)
-            body = json.dumps(payload).encode()
-            hello = json.dumps({"auth_token": token, "verbose": False, "name": "brokercli", "lang": "python", "version": "0"}).encode()
-            connection.sendall(b"CONNECT %b\r\nSUB _INBOX.local 1\r\nPUB %b _INBOX.local %d\r\n%b\r\n" % (hello, subject.encode(), len(body), body))
-            answer = _read_answer(connection, lines)
+        yield
     except OSError as problem:
         raise Unreachable(f"The local broker does not answer: {problem}.", hint="brokercli local status") from None
-    if "error" in answer:
-        raise Failed(f"The local broker refused {subject}: {answer['error'].get('description')}.")
-    return answer
 
 
 class _Lines:
@@ -45,6 +105,10 @@ class _Lines:
         self._connection = connection
         self._deadline = time.monotonic() + timeout
         self._buffer = b""
+
+    def begin(self, timeout: float) -> None:
+        """Wait no longer than this, from now on."""
+        self._deadline = time.monotonic() + timeout
 
     def line(self) -> bytes:
         while b"\r\n" not in self._buffer:
@@ -80,16 +144,18 @@ def _read_info(lines: _Lines) -> dict[str, Any] | None:
     return info if isinstance(info, dict) else None
 
 
-def _read_answer(connection: socket.socket, lines: _Lines) -> dict[str, Any]:
+def _read_answer(connection: socket.socket, lines: _Lines) -> Delivery | None:
     while True:
         line = lines.line()
-        if line.startswith(b"MSG "):
-            answer = json.loads(lines.exactly(int(line.rsplit(b" ", 1)[1])))
-            return answer if isinstance(answer, dict) else {}
-        if line.startswith(b"HMSG "):
-            headers, total = (int(number) for number in line.split(b" ")[-2:])
-            status = lines.exactly(total)[:headers].partition(b"\r\n")[0].decode(errors="replace")
-            raise ConnectionRefusedError(f"JetStream is not there ({status})")
+        words = line.decode(errors="replace").split(" ")
+        if words[0] == "MSG":
+            return Delivery(lines.exactly(int(words[-1])), words[3] if len(words) == 5 else "")
+        if words[0] == "HMSG":
+            headers, total = int(words[-2]), int(words[-1])
+            content = lines.exactly(total)
+            if re.match(rb"NATS/1\.0 \d{3}", content):
+                return None
+            return Delivery(content[headers:], words[3] if len(words) == 6 else "")
         if line == b"PING":
             connection.sendall(b"PONG\r\n")
         if line.startswith(b"-ERR"):

@@ -30,9 +30,23 @@ def test_the_story_runs_chooses_local_and_what_it_shows_works_when_typed(local: 
     assert told.stdout.count(b'{"order":1,"customer":"ada","amount":120}') == 3  # published, tailed, replayed from the copy
     assert "the context local is chosen now" in told.stderr
     shown = commands(told.stdout)
-    assert {words[0] for words in shown} >= {"local", "publish", "tail", "replay", "ls", "describe"}
+    assert {words[0] for words in shown} >= {"local", "declare", "publish", "tail", "replay", "dlq", "ls", "describe"}
     for words in shown:
+        # the letter that was put back is no longer there to be planned on
         assert local(*words).code == 0, words
+
+
+def test_what_failed_is_dead_inspected_and_put_back_and_one_letter_is_left_for_who_types_redrive(local: CommandLine) -> None:
+    told = local("demo")
+    assert told.code == 0, told.stderr
+    assert b"3 orders billed, 2 given back twice" in told.stdout
+    assert b"max deliveries" in told.stdout
+    assert b"ran again: 1 order billed" in told.stdout
+    (group,) = [json.loads(line) for line in local("dlq", "inspect", "-o", "json").lines]
+    assert (group["count"], group["origin"], group["consumer"]) == (1, "subject:orders.created", "billing")
+    assert local("dlq", "redrive").code == 8
+    assert local("dlq", "redrive", "--yes").code == 0
+    assert local("replay", "orders.created", "--from", "-1").lines == [b'{"order":5,"customer":"barbara","amount":"95"}']
 
 
 def test_it_can_be_told_again(local: CommandLine) -> None:

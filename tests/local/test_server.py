@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from brokercli.local import process, program, server
-from brokercli.local.example import STREAM, ensure_stream
 from brokercli.local.state import Files, read_identity
-from brokercli.local.wire import request, server_info
+from brokercli.local.wire import Conversation, server_info
 from brokercli.model.errors import Failed, LocalIO, Unreachable
 
 PREPARE = "from pathlib import Path; from brokercli.local import server; from brokercli.local.state import Files;"
@@ -51,8 +50,8 @@ def test_only_its_owner_can_read_its_token_and_only_the_token_opens_it(files: Fi
     arguments = Path(f"/proc/{server.status(files).pid}/cmdline").read_bytes()
     assert identity.token.encode() not in arguments
     with pytest.raises(Unreachable, match="Authorization Violation"):
-        request(identity.port, "wrong", "$JS.API.INFO", {})
-    assert request(identity.port, identity.token, "$JS.API.INFO", {})["streams"] == 0
+        Conversation(identity.port, "wrong").request("$JS.API.INFO", {})
+    assert Conversation(identity.port, identity.token).request("$JS.API.INFO", {})["streams"] == 0
 
 
 def test_it_listens_on_this_machine_only(files: Files) -> None:
@@ -82,15 +81,16 @@ def test_it_outlives_whoever_started_it_and_does_not_hold_its_output(files: File
 
 def test_what_was_stored_is_there_after_a_stop_and_a_start_on_the_same_port(files: Files) -> None:
     identity, _ = server.start(files)
-    assert ensure_stream(identity)
-    assert not ensure_stream(identity)
+    with Conversation(identity.port, identity.token) as conversation:
+        conversation.request("$JS.API.STREAM.CREATE.ORDERS", {"name": "ORDERS", "subjects": ["orders.>"]})
     assert server.stop(files) is not None
     assert server.stop(files) is None
     assert not server.status(files).running
     again, started = server.start(files)
     assert started
     assert again == identity
-    assert request(again.port, again.token, "$JS.API.STREAM.NAMES", {})["streams"] == [STREAM]
+    with Conversation(again.port, again.token) as conversation:
+        assert conversation.request("$JS.API.STREAM.NAMES", {})["streams"] == ["ORDERS"]
 
 
 def test_after_a_kill_it_is_started_anew(files: Files) -> None:
