@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
+from brokercli.backends.consumers import Consumers
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.connect import user_of
+from brokercli.backends.rabbitmq.consuming import RabbitMQConsumers
 from brokercli.backends.rabbitmq.convert import Converter
 from brokercli.backends.rabbitmq.dead_letters import find_sources, require_letters
 from brokercli.backends.rabbitmq.declaring import RabbitMQDeclarer
@@ -194,6 +196,9 @@ class RabbitMQBackend(Backend):
 
     def declarer(self) -> Declarer:
         return RabbitMQDeclarer(self._link, Inventory(self._link, self._management, self._existing))
+
+    def consumers(self) -> Consumers:
+        return RabbitMQConsumers(self._link, self._management, self._existing)
 
     def _conditions(self, source: Address) -> Conditions:
         """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""

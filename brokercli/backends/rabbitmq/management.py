@@ -85,6 +85,10 @@ class Management:
         """Yield all queues and streams by name."""
         return self._pages("queues", "name,type,messages,message_bytes,consumers,exclusive,auto_delete,durable,internal,state")
 
+    def consumed(self) -> Iterator[Facts]:
+        """Yield what consumers have before them and in hand, of all queues and streams by name, up to five seconds old."""
+        return self._pages("queues", "name,type,messages,messages_unacknowledged,consumers,exclusive,internal,state,policy")
+
     def exchanges(self) -> Iterator[Facts]:
         """Yield all exchanges by name."""
         return self._pages("exchanges", "name,type,durable,auto_delete,internal,arguments,policy")
