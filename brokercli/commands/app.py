@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import typer
+from typer.core import TyperGroup
 
 MESSAGES, DEAD_LETTERS, RESOURCES, SETUP = "Messages", "Dead letters", "Topics, streams, queues", "Setting up"
 # command → (module under commands/ with a `register(app)`, its panel in the help)
@@ -28,11 +29,18 @@ COMMANDS = {
 }
 
 
+class Tree(TyperGroup):
+    """The commands in the order in which somebody looks for them; typer would put all groups behind all commands."""
+
+    def list_commands(self, context: object) -> list[str]:
+        return [name for name in COMMANDS if name in self.commands]
+
+
 def build(words: Sequence[str] = ()) -> typer.Typer:
     """Return the tree; with `words` (a command line) only the branch they name, where they name one."""
     app = typer.Typer(name="brokercli", add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True,
                       context_settings={"help_option_names": ["-h", "--help"]}, rich_markup_mode="rich")
-    app.callback()(root)
+    app.callback(cls=Tree)(root)
     named = next((word for word in words if not word.startswith("-")), None)
     for module in dict.fromkeys(module for name, (module, _) in COMMANDS.items() if named not in COMMANDS or name == named):
         import_module(f"brokercli.commands.{module}").register(app)

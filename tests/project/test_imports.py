@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PUBLIC = ("brokercli.backends.contract", "brokercli.backends.consumers", "brokercli.backends.registry", "brokercli.backends.envelope",
-          "brokercli.backends.handover", "brokercli.model")
+PUBLIC = ("brokercli.backends.contract", "brokercli.backends.consumers", "brokercli.backends.dead_letters", "brokercli.backends.declaring",
+          "brokercli.backends.envelope", "brokercli.backends.handover", "brokercli.backends.registry", "brokercli.model")
 CLIENTS = ("confluent_kafka", "nats", "pika")
 
 
