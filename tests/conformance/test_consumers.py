@@ -20,6 +20,8 @@ from tests.native.harness import Broker, Resource
 
 needs = pytest.mark.needs
 HOUR = 3600 * NANOSECONDS
+DELETES_WHAT_IS_SKIPPED = ("interest stream",)
+"""It keeps what somebody waits for: a consumer moves back there, never forward."""
 
 
 def behind(lags: Sequence[Lag]) -> int:
@@ -133,11 +135,16 @@ def test_a_consumer_that_is_not_there_is_said_to_be_missing(broker: Broker, reso
 
 @needs(Capability.SEEK_CONSUMERS)
 @pytest.mark.parametrize("position", [Start(), End(), Last(2), Moment(0), Moment(2 * 10**18)], ids=str)
-def test_a_seek_goes_where_the_plan_says_and_the_undo_leads_back(broker: Broker, resource: Resource, position: Position) -> None:
+def test_a_seek_goes_where_the_plan_says_and_the_undo_leads_back(broker: Broker, resource: Resource, row: str, position: Position) -> None:
     name = fill(resource, 6, 3)
     with broker.open() as backend:
         consumers = backend.consumers()
         before = resource.consumer_state()
+        if row in DELETES_WHAT_IS_SKIPPED and position not in (Start(), Moment(0)):
+            with pytest.raises(Unsupported, match="deletes what it skips"):
+                consumers.plan_seek(name, position)
+            assert resource.consumer_state() == before
+            return
         planned = consumers.plan_seek(name, position)
         assert resource.consumer_state() == before, "a plan changes nothing"
         (step,), (lag,) = planned.steps, consumers.lag(name)
@@ -176,11 +183,11 @@ def test_a_seek_is_refused_while_members_are_active_and_says_who(broker: Broker,
 
 
 @needs(Capability.SEEK_CONSUMERS)
-def test_a_seek_is_refused_once_the_consumer_is_elsewhere_than_planned_on(broker: Broker, resource: Resource) -> None:
+def test_a_seek_is_refused_once_the_consumer_is_elsewhere_than_planned_on(broker: Broker, resource: Resource, row: str) -> None:
     name = fill(resource, 6, 2)
     with broker.open() as backend:
         consumers = backend.consumers()
-        planned = consumers.plan_seek(name, End())
+        planned = consumers.plan_seek(name, Start() if row in DELETES_WHAT_IS_SKIPPED else End())
         resource.finish(1)
         before = resource.consumer_state()
         with pytest.raises(Failed):

@@ -23,6 +23,8 @@ _NO_TIME = Support.never("JetStream stamps each message with the time it stored 
 _ONCE = ("Exactly once inside the duplicate window of the stream a message goes to, two minutes unless it says otherwise; at least once after it. Not from"
          " mirrors, sealed streams and those that deny deleting.")
 
+_RESET = ("From nats-server 2.14 on, while nobody waits on it and nothing waits for an acknowledgement; not those that began with new or last messages"
+          " only.")
 _STREAM: dict[Capability, Support] = {
     Capability.PUBLISH: Support.some("Each message goes to its own subject, which the stream must capture; without one, only where the stream captures"
                                      " exactly one subject without wildcards."),
@@ -44,8 +46,7 @@ _STREAM: dict[Capability, Support] = {
     Capability.REDRIVE: Support.some(_ONCE),
     Capability.DECLARE: Support.some("Storage cannot be changed later, retention and a few others only in part."),
     Capability.CONSUMERS: Support.full(),
-    Capability.SEEK_CONSUMERS: Support.some("Durable pull consumers nobody is waiting on: by a reset where the server has it (2.14), else"
-                                              " made anew with the same settings."),
+    Capability.SEEK_CONSUMERS: Support.some(_RESET),
     Capability.PAUSE_CONSUMERS: Support.some("From nats-server 2.11 on."),
     Capability.FLOW: Support.full(),
 }
@@ -83,7 +84,8 @@ _SUPPORT: SupportTable = {
     WORK_QUEUE_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_AS_PUBLISHED), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE),
                                   Capability.LOOK_LETTERS: _LEFT_BEHIND},
     INTEREST_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_AS_PUBLISHED), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE),
-                                  Capability.LOOK_LETTERS: _LEFT_BEHIND},
+                                  Capability.LOOK_LETTERS: _LEFT_BEHIND,
+                                  Capability.SEEK_CONSUMERS: Support.some(f"{_RESET} Only back: what a move forward skips, such a stream would delete.")},
 }
 
 descriptor = Descriptor(

@@ -22,6 +22,7 @@ from brokercli.model.message import Place, Record
 from brokercli.model.position import Span
 
 if TYPE_CHECKING:
+    from brokercli.backends.consumers import Consumers
     from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
 
@@ -125,6 +126,11 @@ class NatsBackend(Backend):
         from brokercli.backends.nats.declaring import NatsDeclarer
 
         return NatsDeclarer(self._jetstream)
+
+    def consumers(self) -> Consumers:
+        from brokercli.backends.nats.consuming import NatsConsumers
+
+        return NatsConsumers(self._jetstream)
 
     def _require(self, source: Address, capability: Capability) -> None:
         if source.kind != "stream":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brokercli.backends.nats import LIMITS_STREAM
@@ -53,12 +54,12 @@ async def locate(jetstream: JetStream, source: Source, span: Span) -> tuple[int,
     """
     if isinstance(span.start, Number) and isinstance(span.end, Number) and span.end.value < span.start.value:
         raise UsageProblem(f"The range ends at {span.end} before it starts at {span.start}.")
-    start = await _sequence(jetstream, source, span.start)
+    start = await sequence_of(jetstream, source, span.start)
     if isinstance(span.start, Number) and not source.first <= start <= source.end:
         raise OutOfRange(_range(source, start), hint="--from start begins at the oldest there is")
     if span.end is None:
         return start, None
-    return start, max(start, min(await _sequence(jetstream, source, span.end), source.end))
+    return start, max(start, min(await sequence_of(jetstream, source, span.end), source.end))
 
 
 def _range(source: Source, asked: int) -> str:
@@ -67,7 +68,8 @@ def _range(source: Source, asked: int) -> str:
     return f"Stream {source.stream} holds the sequences {source.first} to {source.end - 1}, and {asked} was asked for."
 
 
-async def _sequence(jetstream: JetStream, source: Source, position: Position) -> int:
+async def sequence_of(jetstream: JetStream, source: Source, position: Position) -> int:
+    """Return where a position lies, whether that is stored or not; an end is one past the newest."""
     match position:
         case Start():
             return source.first
@@ -110,10 +112,11 @@ async def _last_by_counting(jetstream: JetStream, source: Source, count: int) ->
     return low
 
 
-async def count_from(jetstream: JetStream, source: Source, sequence: int) -> int:
-    """Return how many messages lie at or behind a sequence, through a consumer that is removed again at once."""
+async def count_from(jetstream: JetStream, source: Source, sequence: int, filters: Sequence[str] = ()) -> int:
+    """Return how many messages lie at or behind a sequence, through a consumer that is removed again at once. `filters` (which
+    do not overlap) take the place of the source's subject."""
     name = f"brokercli-{secrets.token_hex(6)}"
-    answer = await create_consumer(jetstream, source, name, sequence)
+    answer = await create_consumer(jetstream, source, name, sequence, filters)
     await jetstream.try_ask(f"CONSUMER.DELETE.{source.stream}.{name}")
     return int(answer.get("num_pending", 0))
 
@@ -131,10 +134,12 @@ async def _last_by_reading(jetstream: JetStream, source: Source, count: int) -> 
     return newest[0] if newest else source.end
 
 
-async def create_consumer(jetstream: JetStream, source: Source, name: str, sequence: int) -> Json:
+async def create_consumer(jetstream: JetStream, source: Source, name: str, sequence: int, filters: Sequence[str] = ()) -> Json:
     """Create an ephemeral consumer that acknowledges nothing and lives in memory; it goes by itself when nobody pulls."""
     config: Json = {"name": name, "deliver_policy": "by_start_sequence", "opt_start_seq": max(1, sequence), "ack_policy": "none", "max_deliver": 1,
                     "replay_policy": "instant", "mem_storage": True, "num_replicas": 1, "inactive_threshold": 30 * NANOSECONDS}
-    if source.subject is not None:
-        config["filter_subject"] = source.subject
+    if len(filters) > 1:
+        config["filter_subjects"] = list(filters)
+    elif filters or source.subject is not None:
+        config["filter_subject"] = filters[0] if filters else source.subject
     return await jetstream.ask(f"CONSUMER.CREATE.{source.stream}.{name}", {"stream_name": source.stream, "config": config}, what=f"stream {source.stream}")

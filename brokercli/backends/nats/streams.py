@@ -65,6 +65,14 @@ class JetStream:
         """Return every stream with configuration and state, by name."""
         return sorted([stream async for stream in self._pages("STREAM.LIST", {}, "streams")], key=lambda stream: str(stream["config"]["name"]))
 
+    async def names(self) -> list[str]:
+        """Return the names of all streams, in order."""
+        return sorted([str(name) async for name in self._pages("STREAM.NAMES", {}, "streams")])
+
+    async def consumer_names(self, stream: str) -> list[str]:
+        """Return the names of a stream's consumers."""
+        return [str(name) async for name in self._pages(f"CONSUMER.NAMES.{stream}", {}, "consumers")]
+
     async def consumers(self, stream: str) -> list[Json]:
         """Return every consumer of a stream."""
         return [consumer async for consumer in self._pages(f"CONSUMER.LIST.{stream}", {}, "consumers")]

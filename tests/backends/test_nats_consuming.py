@@ -1,0 +1,279 @@
+"""Consumers of JetStream: seen with what holds them up, and moved, paused and removed without taking a message from anybody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from brokercli.backends.consumers import Consumers
+from brokercli.backends.nats.backend import NatsBackend
+from brokercli.model.address import Address
+from brokercli.model.connection import Connection, Secret
+from brokercli.model.errors import Failed, NotAuthorised, NotFound, OutOfRange, Unsupported
+from brokercli.model.position import NANOSECONDS, End, Last, Moment, Number, PerPartition, Start
+from tests.backends.nats_letters import capture, wait_for
+from tests.backends.nats_streams import Streams, stream
+from tests.backends.nats_workers import KEEP, NAK, fail, work
+from tests.brokers.nats import Nats
+from tests.brokers.server import HOST
+
+PASSWORD = "nats-s3cret"
+_INBOX_AND_PLAIN_QUESTIONS = '"_INBOX.>", "$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.>"'
+_USERS = f"""{{users: [
+  {{user: "all", password: "{PASSWORD}"}}
+  {{user: "looks", password: "{PASSWORD}", permissions: {{publish: [{_INBOX_AND_PLAIN_QUESTIONS}], subscribe: ["_INBOX.>"]}}}}
+]}}"""
+
+
+@pytest.fixture
+def consumers(streams: Streams) -> Consumers:
+    return streams.backend().consumers()
+
+
+@pytest.fixture(scope="session")
+def users(servers: Callable[..., Nats]) -> Nats:
+    """A server with users."""
+    return servers(Nats, settings={"authorization": _USERS})
+
+
+@pytest.fixture
+def administered(users: Nats) -> Iterator[Streams]:
+    made = Streams(users.address, {"user": "all", "pass": PASSWORD})
+    yield made
+    made.close()
+
+
+def filled(streams: Streams, retention: str = "limits", count: int = 10, **consumer: Any) -> str:
+    """Make a stream with messages 1 to `count` on `<name>.a` and a worker; return its name."""
+    name = streams.make(retention)
+    streams.worker(name, **consumer)
+    streams.fill(f"{name.lower()}.a", [b"%d" % number for number in range(1, count + 1)])
+    return name
+
+
+def state(streams: Streams, name: str) -> dict[str, object]:
+    info = streams.api(f"CONSUMER.INFO.{name}.worker")
+    return {part: info.get(part) for part in ("delivered", "ack_floor", "num_pending", "num_ack_pending", "paused")}
+
+
+def finish(streams: Streams, name: str, count: int) -> None:
+    streams.wire.ask_all([(reply, b"+ACK", b"") for reply in streams.wire.take(name, "worker", count)])
+
+
+def test_durable_and_passing_consumers_are_found_in_all_streams(streams: Streams, consumers: Consumers) -> None:
+    one, two = filled(streams), filled(streams, "workqueue", filter_subject="x.y")
+    streams.api(f"CONSUMER.CREATE.{one}.passing", stream_name=one, config={"name": "passing", "ack_policy": "explicit", "inactive_threshold": 60 * NANOSECONDS})
+    streams.worker(one, "pushed", deliver_subject="nobody.listens")
+    names = [f"{one}/passing", f"{one}/pushed", f"{one}/worker", f"{two}/worker"]
+    assert [name for name in consumers.names() if name.partition("/")[0] in (one, two)] == sorted(names)
+    found = {consumer.name: consumer for consumer in consumers.find() if consumer.name in names}
+    assert {name: consumer.kind for name, consumer in found.items()} == dict.fromkeys(names, "durable consumer") | {f"{one}/passing": "ephemeral consumer"}
+    assert (found[f"{one}/worker"].lag, found[f"{two}/worker"].lag) == (10, 0)
+    assert found[f"{two}/worker"].facts["filter"] == "x.y"
+    assert found[f"{one}/pushed"].facts["pushes to"] == "nobody.listens"
+    assert [consumer.name for consumer in consumers.find([f"{one}/p*"])] == [f"{one}/passing", f"{one}/pushed"]
+    assert list(consumers.find(["NOSUCH/worker", "no stream/at all"])) == []
+
+
+def test_what_is_in_hand_and_tried_again_is_counted(streams: Streams, consumers: Consumers, nats_address: str) -> None:
+    name = filled(streams, count=4)
+    taken: list[bytes] = []
+
+    def answer(body: bytes) -> bytes | None:
+        taken.append(body)
+        return NAK if taken.count(body) == 1 else KEEP
+
+    work(nats_address, name, "worker", answer)
+    found = next(iter(consumers.find([f"{name}/worker"])))
+    assert (found.lag, found.in_hand, found.state, found.facts["redelivered"]) == (4, 4, "active", 4)
+    (lag,) = consumers.lag(f"{name}/worker")
+    assert (lag.position, lag.end, lag.lag, lag.in_hand) == (1, 5, 4, 4)
+
+
+def test_what_holds_a_consumer_up_is_said(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, max_ack_pending=3)
+    streams.wire.take(name, "worker", 3)
+    assert "as many as max_ack_pending allows" in str(consumers.describe(f"{name}/worker").facts["held up"])
+    streams.worker(name, "pushed", deliver_subject="nobody.listens")
+    assert "nobody listens on nobody.listens" in str(consumers.describe(f"{name}/pushed").facts["held up"])
+    idle = filled(streams)
+    assert "held up" not in consumers.describe(f"{idle}/worker").facts
+    consumers.pause(f"{idle}/worker", time.time_ns() + 3600 * NANOSECONDS)
+    assert "paused until" in str(consumers.describe(f"{idle}/worker").facts["held up"])
+
+
+def test_what_caps_the_tries_and_where_dead_letters_go_is_said(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, max_deliver=5, backoff=[5 * NANOSECONDS, 60 * NANOSECONDS])
+    facts = consumers.describe(f"{name}/worker").facts
+    assert facts["tries"] == "given up after 5 deliveries"
+    assert facts["delivered again after"] == "5s, 1m"
+    assert f"brokercli dlq capture stream:{name}" in str(facts["dead letters"])
+    recorder = capture(streams, name)
+    assert consumers.describe(f"{name}/worker").facts["dead letters"] == f"recorded in stream {recorder}"
+    endless = filled(streams)
+    assert "for ever" in str(consumers.describe(f"{endless}/worker").facts["tries"])
+
+
+def test_settings_beyond_the_defaults_are_shown_as_one_would_type_them(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, ack_wait=90 * NANOSECONDS, metadata={"team": "sales"})
+    section = consumers.describe(f"{name}/worker").sections[-1]
+    assert {row["setting"]: row["value"] for row in section.rows} == {"ack_wait": "90s", "metadata": '{"team":"sales"}'}
+
+
+def test_a_seek_counts_what_it_skips_where_messages_were_deleted(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams)
+    streams.delete(name, 4, 5)
+    step = consumers.plan_seek(f"{name}/worker", Number(7)).steps[0]
+    assert (step.have, step.want, step.skipped) == (1, 7, 4)
+    # a number that is not stored any more leads to the next one that is
+    assert consumers.plan_seek(f"{name}/worker", Number(4)).steps[0].want == 6
+    assert streams.consumers(name) == ["worker"]
+
+
+def test_a_seek_of_a_filtered_consumer_goes_to_what_it_gets(streams: Streams, consumers: Consumers) -> None:
+    name = streams.make()
+    low = name.lower()
+    for _ in range(3):
+        streams.fill(f"{low}.a", [b"a"])
+        streams.fill(f"{low}.b", [b"b"])
+    streams.worker(name, filter_subject=f"{low}.b")
+    step = consumers.plan_seek(f"{name}/worker", Number(3)).steps[0]
+    assert (step.want, step.skipped) == (4, 1)
+    assert consumers.plan_seek(f"{name}/worker", Last(1)).steps[0].want == 6
+    streams.worker(name, "both", filter_subjects=[f"{low}.a", f"{low}.c"])
+    assert consumers.plan_seek(f"{name}/both", Number(5)).steps[0].skipped == 2
+    with pytest.raises(Unsupported, match="cannot be counted"):
+        consumers.plan_seek(f"{name}/both", Last(1))
+
+
+def test_a_time_is_looked_up_in_the_stream(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, count=3)
+    third = streams.look(stream(name), Number(3)).read(20)
+    assert third is not None
+    moment = third.records()[0].time
+    assert moment is not None
+    assert consumers.plan_seek(f"{name}/worker", Moment(moment)).steps[0].want == 3
+    assert consumers.plan_seek(f"{name}/worker", Moment(moment + 1)).steps[0].want == 4
+
+
+def test_on_a_work_queue_a_move_back_brings_letters_to_life(streams: Streams, consumers: Consumers, nats_address: str) -> None:
+    name = filled(streams, "workqueue", count=4, max_deliver=2)
+    fail(nats_address, name, alive=lambda body: body in (b"1", b"3"))
+    assert state(streams, name)["num_pending"] == 0
+    planned = consumers.plan_seek(f"{name}/worker", Start())
+    assert "given up" in " ".join(planned.remarks)
+    consumers.seek(planned)
+    assert work(nats_address, name, "worker", lambda body: b"+ACK") == [b"2", b"4"]
+    assert streams.state(name)["messages"] == 0
+
+
+def test_on_a_work_queue_what_is_skipped_stays_and_can_be_gone_back_to(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, "workqueue", count=4)
+    planned = consumers.plan_seek(f"{name}/worker", End())
+    assert "stays in stream" in " ".join(planned.remarks)
+    consumers.seek(planned)
+    assert streams.state(name)["messages"] == 4
+    consumers.seek(consumers.plan_seek(f"{name}/worker", Number(1)))
+    assert consumers.lag(f"{name}/worker")[0].lag == 4
+
+
+def test_on_an_interest_stream_nothing_is_skipped_because_it_would_be_deleted(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, "interest", count=4)
+    with pytest.raises(Unsupported, match="deletes what it skips"):
+        consumers.plan_seek(f"{name}/worker", End())
+    assert streams.state(name)["messages"] == 4
+    # what the refusal says is what the server does
+    streams.api(f"CONSUMER.RESET.{name}.worker", seq=5)
+    wait_for(lambda: streams.state(name)["messages"] == 0)
+
+
+def test_a_consumer_with_messages_in_hand_is_not_moved(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams)
+    streams.wire.take(name, "worker", 2)
+    planned = consumers.plan_seek(f"{name}/worker", End())
+    assert planned.active == ("2 messages delivered and not acknowledged",)
+    before = state(streams, name)
+    with pytest.raises(Failed, match="2 messages delivered"):
+        consumers.seek(planned)
+    assert state(streams, name) == before
+
+
+def test_a_paused_consumer_is_moved_while_its_workers_wait(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, count=2)
+    finish(streams, name, 2)
+    streams.wire.wait_for_more(name, "worker")
+    wait_for(lambda: streams.api(f"CONSUMER.INFO.{name}.worker")["num_waiting"] == 1)
+    planned = consumers.plan_seek(f"{name}/worker", Start())
+    assert planned.active == ("1 waiting request",)
+    assert f"brokercli consumers pause {name}/worker" in " ".join(planned.remarks)
+    consumers.pause(f"{name}/worker", time.time_ns() + 3600 * NANOSECONDS)
+    planned = consumers.plan_seek(f"{name}/worker", Start())
+    assert planned.active == ()
+    consumers.seek(planned)
+    consumers.resume(f"{name}/worker")
+    # nats-server 2.15 serves those who waited through a pause at the next request or message, not before
+    streams.wire.wait_for_more(name, "worker")
+    assert streams.wire.next()[2] == b"1"
+
+
+def test_only_consumers_that_began_somewhere_can_be_moved(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams)
+    for number, policy in enumerate(("new", "last", "last_per_subject")):
+        streams.worker(name, f"w{number}", deliver_policy=policy, **({"filter_subject": ">"} if policy == "last_per_subject" else {}))
+        with pytest.raises(Unsupported, match=f"deliver_policy {policy}"):
+            consumers.plan_seek(f"{name}/w{number}", Start())
+    streams.worker(name, "from5", deliver_policy="by_start_sequence", opt_start_seq=5)
+    with pytest.raises(OutOfRange, match="begins at 5"):
+        consumers.plan_seek(f"{name}/from5", Number(4))
+    for position, want in ((Start(), 5), (Number(7), 7), (End(), 11)):
+        planned = consumers.plan_seek(f"{name}/from5", position)
+        assert planned.steps[0].want == want
+        consumers.seek(planned)
+        assert consumers.lag(f"{name}/from5")[0].lag == 11 - want
+    streams.worker(name, "later", deliver_policy="by_start_time", opt_start_time="2100-01-01T00:00:00Z")
+    with pytest.raises(OutOfRange, match="begins at 11"):
+        consumers.plan_seek(f"{name}/later", Number(4))
+
+
+def test_positions_and_sources_that_a_consumer_does_not_have_are_refused(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams)
+    with pytest.raises(Unsupported, match="no partitions"):
+        consumers.plan_seek(f"{name}/worker", PerPartition(((0, 1),)))
+    with pytest.raises(NotFound, match=f"reads stream:{name}"):
+        consumers.plan_seek(f"{name}/worker", Start(), Address("OTHER", "stream"))
+    assert consumers.plan_seek(f"{name}/worker", Start(), stream(name)).steps[0].source == f"stream:{name}"
+
+
+@pytest.mark.parametrize("name", ["worker", "NO.SUCH/worker", "*/worker", "NOSUCH/worker", "NOSUCH/", "a b/c"])
+def test_what_is_no_consumers_name_is_not_found(consumers: Consumers, name: str) -> None:
+    for ask in (consumers.describe, consumers.lag, consumers.remove, consumers.resume):
+        with pytest.raises(NotFound):
+            ask(name)
+
+
+def test_a_pause_that_is_over_already_is_refused(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams)
+    with pytest.raises(Failed, match="over already"):
+        consumers.pause(f"{name}/worker", time.time_ns() - NANOSECONDS)
+
+
+def test_who_may_only_look_sees_a_consumer_and_is_told_what_he_may_not_do(administered: Streams, users: Nats) -> None:
+    name = filled(administered)
+    with NatsBackend(Connection("nats", ((HOST, users.port),), user="looks", password=Secret(PASSWORD), connect_timeout=5.0)) as backend:
+        consumers = backend.consumers()
+        assert [found.lag for found in consumers.find([f"{name}/worker"])] == [10]
+        assert consumers.lag(f"{name}/worker")[0].lag == 10
+        description = consumers.describe(f"{name}/worker")
+        assert description.facts["lag"] == 10
+        assert any("not permitted to publish to $JS.API.STREAM.NAMES" in reason for reason in description.missing)
+        for attempt in (lambda: list(consumers.find()), consumers.names, lambda: consumers.pause(f"{name}/worker", time.time_ns() + 3600 * NANOSECONDS),
+                        lambda: consumers.remove(f"{name}/worker")):
+            with pytest.raises(NotAuthorised, match="'looks' is not permitted to publish"):
+                attempt()
+        planned = consumers.plan_seek(f"{name}/worker", End())
+        with pytest.raises(NotAuthorised, match=r"CONSUMER\.RESET"):
+            consumers.seek(planned)
+    assert administered.consumers(name) == ["worker"]
