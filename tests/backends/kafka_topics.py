@@ -39,9 +39,11 @@ class Topics:
         self._made.append(name)
         return name
 
-    def make(self, partitions: int = 1, **settings: str) -> Address:
+    def make(self, partitions: int = 1, called: str | None = None, **settings: str) -> Address:
         """Create a topic; settings with `_` for `.`."""
-        name = self.name()
+        name = called or self.name()
+        if called:
+            self._made.append(called)
         config = {setting.replace("_", "."): value for setting, value in settings.items()}
         self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
         # the controller answers before the broker has heard of it

@@ -69,7 +69,8 @@ def test_groups_that_consume_a_topic_are_described_with_their_lag(topics: Topics
     consumer.commit(offsets=[TopicPartition(topic.name, 0, 4), TopicPartition(topic.name, 1, 5)], asynchronous=False)
     consumer.close()
     try:
-        assert section(topics.backend().describe(topic), "consumer groups") == [{"group": group, "state": "empty", "partitions": 2, "lag": 6}]
+        assert section(topics.backend().describe(topic), "consumer groups") == [
+            {"group": group, "kind": "classic group", "state": "Empty", "members": 0, "partitions": 2, "lag": 6}]
         assert "consumer groups" not in [section.title for section in topics.backend().describe(other).sections]
         committed = topics.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(10).topic_partitions
         assert sorted((place.partition, place.offset) for place in committed) == [(0, 4), (1, 5)], "describing moved the group"

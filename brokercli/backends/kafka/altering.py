@@ -63,18 +63,22 @@ class Alterations:
         if altered is not None:
             self._do("changing", name, altered)
         grown = self._grow(name, differences)
-        if grown is None:
-            return
+        if grown is not None:
+            self._add_partitions(state, grown, settings)
+        # the controller answers before the brokers have heard of it, and a plan made at once would find it undone
+        self._until(lambda: (there := self._there(name)) is not None and all(there.value(difference.setting) != difference.have for difference in differences),
+                    f"{name} was changed")
+
+    def _add_partitions(self, state: TopicState, grown: Future[Any], settings: Mapping[str, str]) -> None:
+        name = state.name
         try:
             self._do("adding partitions to", name, grown)
         except Unreachable:
             raise
         except BrokercliError:
-            if altered is not None:
+            if settings:
                 self._put_back(state, settings)
             raise
-        wanted = next(difference.want for difference in differences if difference.setting == PARTITIONS)
-        self._until(lambda: (there := self._there(name)) is not None and there.partitions == wanted, f"{name} got its partitions")
 
     def _put_back(self, state: TopicState, settings: Mapping[str, str]) -> None:
         back = self._alter(state.name, {setting: state.own.get(setting) for setting in settings})

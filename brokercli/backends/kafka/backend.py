@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
     from brokercli.backends.kafka.topic_settings import TopicSettings
+    from brokercli.model.flow import Flow
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -147,9 +148,14 @@ class KafkaBackend(Backend):
     def describe(self, address: Address) -> Description:
         from brokercli.backends.kafka.describe import describe_topic
 
-        topic = self._topic(address.name)
-        offsets = Offsets(self._consumer, address.name, self._connection.connect_timeout)
-        return describe_topic(address.name, topic, offsets, self._admin(), self._connection.connect_timeout)
+        self._topic(address.name)
+        return describe_topic(address.name, self._metadata(), self._admin(), self._connection.connect_timeout)
+
+    def flow(self, address: Address) -> Flow:
+        from brokercli.backends.kafka.flowing import flow_of
+
+        self._topic(address.name)
+        return flow_of(address.name, self._metadata(), self._admin(), self._connection.connect_timeout)
 
     def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
         from brokercli.backends.kafka.dead_letters import find_sources

@@ -16,6 +16,7 @@ NAMES: tuple[tuple[str, str], ...] = (
 """Pattern, and whose it is where that is known (research of the frameworks' sources and documentation)."""
 
 _RETRY = re.compile(r"-retry(-\d+)?$|[._]retry([._].*)?$|__retry$")
+_RETRIES = re.compile(r"^(.+?)(?:-retry(?:-\d+)?|[._]retry(?:[._].*)?|__retry)$")
 _PLAUSIBLE = re.compile(r"dlq|dlt|dlx|dead|letter|error|fail|poison|park|reject|invalid|discard|quarantine|undeliver", re.IGNORECASE)
 _PREFIXES = ("kafka_dlt-", "kafka_exception-", "__connect.errors.", "__streams.errors.", "__dlq.errors.", "_dlq.errors.", "x-exception-")
 _HEADERS = frozenset({"x-original-topic", "x-original-offset", "reason_poisoned", "topic_poisoned", "x-dead-letter-reason", "dlq-reason", "x-error-message"})
@@ -74,3 +75,11 @@ def feeds_of(name: str, exists: Callable[[str], bool]) -> str | None:
         parts = name.split(".")[1:]
         candidates += [".".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
     return next((candidate for candidate in candidates if candidate and candidate != name and exists(candidate)), None)
+
+
+def retries_of(name: str, exists: Callable[[str], bool]) -> str | None:
+    """Return the topic whose messages wait in this one for another try, where the name says so and there is such a topic."""
+    match = _RETRIES.match(name)
+    # <group>__<topic>__retry
+    candidates = (match[1], match[1].partition("__")[2]) if match else ()
+    return next((candidate for candidate in candidates if candidate and exists(candidate)), None)

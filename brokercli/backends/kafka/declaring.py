@@ -152,7 +152,8 @@ def _goes_with(description: Description) -> Iterable[str]:
         yield f"up to {held:,} messages go with it"
     for section in description.sections:
         if section.title == "consumer groups":
-            yield from (f"the group {row['group']} ({row['state']}) reads it, lag {row['lag']:,}" for row in section.rows)
+            yield from (f"the {row['kind']} {row['group']} ({row['state']}) reads it" + (f", lag {row['lag']:,}" if row["lag"] is not None else "")
+                        for row in section.rows)
     yield from (f"not known: {missing}" for missing in description.missing)
 
 

@@ -2,112 +2,145 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka._model import ConsumerGroupTopicPartitions
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigSource
 
-from brokercli.backends.kafka.span import Offsets, Range
+from brokercli.backends.kafka.ends import held, led
+from brokercli.backends.kafka.family import Family, delay_of, family_of
+from brokercli.backends.kafka.groups import Place
+from brokercli.backends.kafka.listing import is_internal
+from brokercli.backends.kafka.progress import total
+from brokercli.backends.kafka.readers import Readers, kind_of, readers_of
+from brokercli.backends.kafka.risks import risks_of
+from brokercli.backends.kafka.span import Range
 from brokercli.backends.kafka.topic_settings import own_values, request_settings
+from brokercli.model.address import Address
 from brokercli.model.description import Description, Section, Value
-from brokercli.model.errors import BrokercliError
 
 _SHOWN = ("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes", "min.insync.replicas", "message.timestamp.type")
-_MOST_GROUPS = 200
-"""Groups whose offsets are asked for; with more of them the answer would take too long."""
+_OF_THE_BROKERS = (ConfigSource.DYNAMIC_BROKER_CONFIG.value, ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG.value, ConfigSource.STATIC_BROKER_CONFIG.value)
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
 
 
-def describe_topic(name: str, topic: Any, offsets: Offsets, admin: AdminClient, seconds: float) -> Description:
-    """Describe a topic from its metadata and what its leaders, its configuration and the group coordinators say.
+def describe_topic(name: str, metadata: Any, admin: AdminClient, seconds: float) -> Description:
+    """Describe a topic from the cluster's metadata and what its leaders, its configuration and the group coordinators say.
 
     What may not be asked, or does not answer within `seconds`, is in `missing`.
     """
+    topic = metadata.topics[name]
     configuration = request_settings(admin, name, seconds)
-    groups = admin.list_consumer_groups(request_timeout=seconds)
+    family = family_of(name, [other for other, about in metadata.topics.items() if about.error is None and not is_internal(other)])
+    ranges = held(admin, led(metadata, (name, *family.retries, *family.dead_letters)), seconds)
     description = Description("topic", name, "topic")
-    ranges = _ranges(topic, offsets, description)
+    _partitions(description, topic, {number: there for (of, number), there in ranges.items() if of == name})
+    settings = _settings(description, configuration, seconds)
+    readers = readers_of([name], metadata, admin, seconds)
+    _groups(description, name, readers)
+    _relations(description, name, family, metadata, ranges)
+    risks = list(risks_of(topic.partitions, settings, dead_letters=name in family.dead_letters, readers=readers.of(name)))
+    if risks:
+        description.sections.insert(0, Section("risks", [{"risk": risk} for risk in risks]))
+    description.missing += readers.missing
+    return description
+
+
+def _partitions(description: Description, topic: Any, ranges: Mapping[int, Range]) -> None:
+    led_by = [number for number, partition in topic.partitions.items() if partition.leader >= 0]
+    if len(led_by) < len(topic.partitions):
+        description.missing.append(f"offsets of {len(topic.partitions) - len(led_by)} partitions: they have no leader")
+    if silent := len(led_by) - len(ranges):
+        description.missing.append(f"offsets of {silent} partitions: their leaders did not answer")
     facts = description.facts
     facts["partitions"] = len(topic.partitions)
     facts["replicas"] = max((len(partition.replicas) for partition in topic.partitions.values()), default=0)
     if len(ranges) == len(topic.partitions):
         # an upper bound: markers of transactions and what compaction removed have offsets too
-        facts["offsets held"] = sum(held.high - held.low for held in ranges.values())
-    own: dict[str, str] = {}
-    try:
-        entries = configuration.result(seconds)
-        own = own_values(entries)
-        facts.update({setting: _number(entries[setting].value) for setting in _SHOWN if setting in entries})
-    except (KafkaException, TimeoutError) as problem:
-        description.missing.append(f"configuration: {_reason(problem)}")
-    rows = [_partition(number, topic.partitions[number], ranges.get(number)) for number in sorted(topic.partitions)]
-    description.sections.append(Section("partitions", rows))
-    if own:
-        description.sections.append(Section("set on the topic", [{"setting": setting, "value": value} for setting, value in own.items()]))
-    if consumers := _groups(name, groups, ranges, admin, seconds, description):
-        description.sections.append(Section("consumer groups", consumers))
-    return description
+        facts["offsets held"] = sum(there.high - there.low for there in ranges.values())
+    description.sections.append(Section("partitions", [_partition(number, partition, ranges.get(number))
+                                                       for number, partition in sorted(topic.partitions.items())]))
 
 
-def _ranges(topic: Any, offsets: Offsets, description: Description) -> dict[int, Range]:
-    led = sorted(number for number, partition in topic.partitions.items() if partition.leader >= 0)
-    if len(led) < len(topic.partitions):
-        description.missing.append(f"offsets of {len(topic.partitions) - len(led)} partitions: they have no leader")
-    if not led:
-        return {}
-    try:
-        return offsets.ranges(led)
-    except BrokercliError as problem:
-        description.missing.append(f"offsets: {problem}")
-        return {}
-
-
-def _partition(number: int, partition: Any, held: Range | None) -> dict[str, Value]:
+def _partition(number: int, partition: Any, there: Range | None) -> dict[str, Value]:
     return {"partition": number, "leader": partition.leader if partition.leader >= 0 else None,
             "in sync": ",".join(map(str, sorted(partition.isrs))), "replicas": ",".join(map(str, sorted(partition.replicas))),
-            "low": held.low if held else None, "high": held.high if held else None}
+            "low": there.low if there else None, "high": there.high if there else None}
 
 
-def _groups(name: str, listing: Any, ranges: dict[int, Range], admin: AdminClient, seconds: float, description: Description) -> list[dict[str, Value]]:
-    """Return the groups that have committed offsets of this topic, with their lag."""
+def _settings(description: Description, configuration: Any, seconds: float) -> dict[str, str]:
+    """Enter what the topic is configured with; return it by name."""
     try:
-        listed = listing.result(seconds)
+        entries = configuration.result(seconds + 1)
     except (KafkaException, TimeoutError) as problem:
-        description.missing.append(f"consumer groups: {_reason(problem)}")
-        return []
-    states = {group.group_id: group.state.name.lower() for group in listed.valid}
-    if listed.errors:
-        description.missing.append(f"consumer groups of {len(listed.errors)} brokers: {_reason(listed.errors[0])}")
-    if len(states) > _MOST_GROUPS:
-        description.missing.append(f"consumer groups: the cluster has {len(states)}, more than are asked one by one")
-        return []
-    partitions = [TopicPartition(name, number) for number in sorted(ranges)]
-    if not partitions:
-        return []
-    asked = {group: admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)], request_timeout=seconds)[group]
-             for group in sorted(states)}
-    rows: list[dict[str, Value]] = []
-    refused: list[str] = []
-    for group, answer in asked.items():
-        try:
-            committed = {place.partition: place.offset for place in answer.result(seconds).topic_partitions if place.error is None and place.offset >= 0}
-        except (KafkaException, TimeoutError) as problem:
-            refused.append(f"{group} ({_reason(problem)})")
-            continue
-        if committed:
-            rows.append({"group": group, "state": states[group], "partitions": len(committed),
-                         "lag": sum(max(0, ranges[number].high - max(offset, ranges[number].low)) for number, offset in committed.items())})
-    if refused:
-        description.missing.append(f"offsets of consumer groups: {', '.join(refused[:5])}")
-    return rows
+        description.missing.append(f"configuration: {_reason(problem)}")
+        return {}
+    values = {name: entry.value for name, entry in entries.items() if entry.value is not None}
+    description.facts["messages stay"] = _stay(values)
+    description.facts.update({name: _number(values[name]) for name in _SHOWN if name in values})
+    if own := own_values(entries):
+        description.sections.append(Section("set on the topic", [{"setting": name, "value": value} for name, value in own.items()]))
+    of_the_brokers = {name: entry.value for name, entry in sorted(entries.items()) if entry.source in _OF_THE_BROKERS and not entry.is_sensitive}
+    if of_the_brokers:
+        description.sections.append(Section("set on the brokers", [{"setting": name, "value": value} for name, value in of_the_brokers.items()]))
+    return values
 
 
-def _number(value: str | None) -> Value:
-    return int(value) if value is not None and value.removeprefix("-").isdigit() else value
+def _stay(settings: Mapping[str, str]) -> str:
+    """Say how long messages are kept: `for 7d; at most 1,073,741,824 bytes a partition`."""
+    policies = settings.get("cleanup.policy", "delete").split(",")
+    age, size = int(settings.get("retention.ms", -1)), int(settings.get("retention.bytes", -1))
+    kept = [f"for {written(age)}" if age >= 0 else "for ever"] if "delete" in policies else []
+    if "delete" in policies and size >= 0:
+        kept.append(f"at most {size:,} bytes a partition")
+    if "compact" in policies:
+        kept.append("the newest of each key" + ("" if "delete" in policies else " for ever"))
+    return "; ".join(kept) or "for ever"
+
+
+def written(milliseconds: int) -> str:
+    """Write a duration in the largest unit that fits it: `7d`, `90s`."""
+    size, unit = next((size, unit) for size, unit in _UNITS if milliseconds % size == 0)
+    return f"{milliseconds // size}{unit}"
+
+
+def _groups(description: Description, name: str, readers: Readers) -> None:
+    rows: list[dict[str, Value]] = [
+        {"group": group.name, "kind": kind_of(group), "state": group.state, "members": len(group.members),
+         "partitions": sum(lag.position is not None for lag in lags), "lag": total(lags)} for group, lags in readers.of(name)]
+    if rows:
+        description.sections.append(Section("consumer groups", rows))
+
+
+def _relations(description: Description, name: str, family: Family, metadata: Any, ranges: Mapping[Place, Range]) -> None:
+    """Enter where what fails goes, as far as names say it."""
+    def holds(topic: str) -> int | None:
+        found = [there.high - there.low for (of, _), there in ranges.items() if of == topic]
+        return sum(found) if len(found) == len(metadata.topics[topic].partitions) else None
+
+    facts = description.facts
+    if name in family.dead_letters:
+        facts["dead letters of"] = str(Address(family.root, "topic"))
+    elif name in family.retries:
+        facts["retries of"] = str(Address(family.root, "topic"))
+    else:
+        facts["dead letters"] = ", ".join(str(Address(dead, "topic")) for dead in family.dead_letters) or "none known by name"
+    # Kafka redelivers and counts nothing for these groups, so nothing in it caps retries or loses a letter
+    facts["retries"] = "by its consumers, who count them and write the dead letters themselves"
+    rows: list[dict[str, Value]] = [{"topic": topic, "role": role, "after": delay_of(topic) if role == "retry" else None, "offsets held": holds(topic)}
+                                    for role, topics in (("retry", family.retries), ("dead letters", family.dead_letters)) for topic in topics]
+    if rows:
+        description.sections.append(Section("retries and dead letters", rows))
+
+
+def _number(value: str) -> Value:
+    return int(value) if value.removeprefix("-").isdigit() else value
 
 
 def _reason(problem: BaseException) -> str:
     if isinstance(problem, KafkaException) and problem.args:
         error = problem.args[0]
         return str(error.str()) if hasattr(error, "str") else str(error)
-    return "no answer in time" if isinstance(problem, TimeoutError) else str(problem)
+    return "no answer in time"

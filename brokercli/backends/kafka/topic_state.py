@@ -111,7 +111,7 @@ def from_text(name: str, text: str) -> SettingValue:
             case Form.LIST:
                 return [item.strip() for item in text.split(",") if item.strip()]
             case _:
-                return text
+                return text.strip()
     except ValueError:
         return text
 
@@ -131,5 +131,5 @@ def same(name: str, have: SettingValue, want: SettingValue) -> bool:
         return False
     ours, theirs = (from_text(name, to_text(value)) for value in (want, have))
     if isinstance(ours, list) and isinstance(theirs, list):
-        return sorted(map(str, ours)) == sorted(map(str, theirs))
+        return set(map(str, ours)) == set(map(str, theirs))
     return ours == theirs

@@ -1,0 +1,59 @@
+"""Who reads some topics, and how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.kafka.groups import Coordinators, Group
+from brokercli.backends.kafka.handled_group import topic_of
+from brokercli.backends.kafka.progress import HANDLED, lags_of
+from brokercli.model.address import Address
+from brokercli.model.consumption import Lag
+from brokercli.model.errors import BrokercliError
+
+MOST_GROUPS = 200
+"""Groups that are asked; with more of them the answer would take too long."""
+
+
+@dataclass(slots=True)
+class Readers:
+    """Groups that have committed offsets of some topics, or whose members read them now."""
+
+    groups: list[Group] = field(default_factory=list)
+    lags: dict[str, list[Lag]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def of(self, topic: str) -> list[tuple[Group, Sequence[Lag]]]:
+        """Return the groups that read one topic, with how far they are in it."""
+        source = str(Address(topic, "topic"))
+        return [(group, [lag for lag in self.lags[group.name] if lag.source == source]) for group in self.groups if topic in group.topics]
+
+
+def kind_of(group: Group) -> str:
+    """Return the kind of a group, ours told apart."""
+    return HANDLED if topic_of(group.name) is not None else group.kind
+
+
+def readers_of(topics: Collection[str], metadata: Any, admin: AdminClient, seconds: float) -> Readers:
+    """Ask every group. What may not be asked, or does not answer within `seconds`, is in `missing`."""
+    found = Readers()
+    coordinators = Coordinators(admin, seconds)
+    try:
+        listed = coordinators.listed()
+        found.missing += [f"consumer groups: {note}" for note in coordinators.notes]
+        if len(listed) > MOST_GROUPS:
+            found.missing.append(f"consumer groups: the cluster has {len(listed)}, more than are asked one by one")
+            return found
+        every = list(coordinators.groups(listed))
+        if refused := [f"{group.name} ({group.refused.rstrip('.')})" for group in every if group.refused]:
+            found.missing.append(f"offsets of consumer groups: {', '.join(refused[:5])}")
+        found.groups = [group for group in every if not set(topics).isdisjoint(group.topics)]
+        found.lags = lags_of(found.groups, metadata, admin, seconds)
+    except BrokercliError as problem:
+        found.missing.append(f"consumer groups: {problem}")
+        found.groups = []
+    return found
