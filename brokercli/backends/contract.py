@@ -17,7 +17,7 @@ from brokercli.model.receipt import Receipts
 
 if TYPE_CHECKING:
     from brokercli.backends.consumers import Consumers
-    from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Repair, RepairPolicy
+    from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Lift, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
     from brokercli.model.flow import Flow
 
@@ -221,6 +221,16 @@ class Backend(ABC):
         """Open a run over the pending letters of a resolved address. Raises as `look_letters`, and Failed where another
         run is at work there and cannot be shared with."""
         raise Unsupported("This broker plugin knows no dead letters.")
+
+    def lift_limit(self, source: Address) -> Lift:
+        """Make it safe to return the letters of a resolved address, where a limit of deliveries would delete them: open until
+        whatever was opened within it by `look_letters` or `repair` is closed. Nothing is done where nothing is needed.
+
+        Raises Unsupported, with everything as it was, where that takes what this login or this broker does not have.
+        """
+        from brokercli.backends.dead_letters import Lift  # which builds upon this module
+
+        return Lift()
 
     def plan_capture(self, stream: Address, name: str | None) -> Capture:
         """Say what would have to be declared so that the dead letters of a resolved stream are recorded from now on."""

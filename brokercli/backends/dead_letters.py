@@ -65,6 +65,28 @@ class LetterReader(Reader):
         """Say what became of a letter that was read."""
 
 
+class Lift:
+    """What keeps letters from being deleted when they are returned, for as long as it is open; see `Backend.lift_limit`. This one
+    is for where nothing is needed: nothing was changed."""
+
+    before = ""
+    """What was changed until it is closed, in words; empty where nothing was."""
+
+    @property
+    def after(self) -> str:
+        """Once it is closed: that everything is as it was, or what is left behind and why, in words; empty where nothing was changed."""
+        return ""
+
+    def close(self) -> None:
+        """Take back what was changed, where every letter is certainly back. May be called twice; raises nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """Put `message` to `destination`, and then take `record` for handled."""

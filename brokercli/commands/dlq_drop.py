@@ -28,6 +28,7 @@ def drop(
     unrecognised: letters.UnrecognisedOption = False,
     dry_run: letters.DryRunOption = False,
     yes: letters.YesOption = False,
+    lift_limit: letters.RepairLiftOption = None,
     fail_if_empty: shared.FailIfEmptyOption = False,
     journal: letters.JournalOption = None,
     output: shared.TableOption = "auto",
@@ -44,5 +45,6 @@ def drop(
     from brokercli.commands.dlq_session import letter_filter_of
 
     run = RepairRun(context, "drop", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), limit=limit, journal=journal,
-                    output=output, quiet=quiet, report=report, connect_timeout=connect_timeout, fail_if_empty=fail_if_empty, unrecognised=unrecognised)
+                    output=output, quiet=quiet, report=report, connect_timeout=connect_timeout, fail_if_empty=fail_if_empty, lift_limit=lift_limit,
+                    unrecognised=unrecognised)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

@@ -28,11 +28,13 @@ def export(
     header: shared.HeaderFilterOption = None,
     where: shared.WhereOption = None,
     fail_if_empty: shared.FailIfEmptyOption = False,
+    lift_limit: letters.LiftOption = False,
     quiet: shared.QuietOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
     """Write dead letters to a file as envelopes, which publish --input json reads back. Changes nothing on the broker."""
+    from brokercli.commands.dlq_looking import look_at_letters
     from brokercli.commands.dlq_session import letter_filter_of, open_letters, recogniser_of
     from brokercli.commands.session import streams_of
     from brokercli.model.exit_code import ExitCode
@@ -44,12 +46,12 @@ def export(
     streams = streams_of(context)
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
     with (Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session,
-          session.backend.look_letters(session.address) as reader, LetterFile(file) as kept, Progress(streams, "exported", reader.expected) as progress):
-        for found in matching(reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
+          look_at_letters(session, lift_limit) as look, LetterFile(file) as kept, Progress(streams, "exported", look.reader.expected) as progress):
+        for found in matching(look.reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
             kept.write(found)
             progress.advance(len(found))
     if not quiet:
-        streams.say(f"exported: {kept.count:,} letters of {session.address} to {file}; side effects: {reader.side_effects}")
+        streams.say(f"exported: {kept.count:,} letters of {session.address} to {file}; side effects: {look.side_effects}")
     if interrupt.requested:
         raise typer.Exit(interrupt.exit_code)
     if fail_if_empty and not kept.count:

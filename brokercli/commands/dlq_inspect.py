@@ -32,6 +32,7 @@ def inspect(
     where: shared.WhereOption = None,
     fail_if_empty: shared.FailIfEmptyOption = False,
     output: shared.TableOption = "auto",
+    lift_limit: letters.LiftOption = False,
     quiet: shared.QuietOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
@@ -40,6 +41,7 @@ def inspect(
 
     Changes nothing, or says what looking costs and refuses where it could cost a letter.
     """
+    from brokercli.commands.dlq_looking import look_at_letters
     from brokercli.commands.dlq_session import letter_filter_of, open_letters, recogniser_of
     from brokercli.commands.session import streams_of
     from brokercli.model.exit_code import ExitCode
@@ -53,13 +55,13 @@ def inspect(
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
     with Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session:
         prepare_for_bulk()
-        with session.backend.look_letters(session.address) as reader, Progress(streams, "read", reader.expected) as progress:
-            for note in reader.notes:
+        with look_at_letters(session, lift_limit) as look, Progress(streams, "read", look.reader.expected) as progress:
+            for note in look.reader.notes:
                 progress.note(note)
-            inspection = look_into(reader, recogniser_of(session), letter_filter, stopping=lambda: interrupt.requested, on_progress=progress.advance)
+            inspection = look_into(look.reader, recogniser_of(session), letter_filter, stopping=lambda: interrupt.requested, on_progress=progress.advance)
         print_inspection(streams, str(session.address), inspection, output)
         if not quiet:
-            streams.say(f"side effects: {reader.side_effects}")
+            streams.say(f"side effects: {look.side_effects}")
     if interrupt.requested:
         raise typer.Exit(interrupt.exit_code)
     if fail_if_empty and not inspection.matched:

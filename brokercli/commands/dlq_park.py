@@ -31,6 +31,7 @@ def park(
     unrecognised: letters.UnrecognisedOption = False,
     dry_run: letters.DryRunOption = False,
     yes: letters.YesOption = False,
+    lift_limit: letters.RepairLiftOption = None,
     fail_if_empty: shared.FailIfEmptyOption = False,
     journal: letters.JournalOption = None,
     output: shared.TableOption = "auto",
@@ -51,5 +52,5 @@ def park(
         raise UsageProblem("dlq park needs --to ADDRESS.", hint="for example: brokercli dlq park orders.dlq --to orders.parked --reason '*Schema*'")
     run = RepairRun(context, "park", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, limit=limit,
                     journal=journal, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
-                    fail_if_empty=fail_if_empty, unrecognised=unrecognised)
+                    fail_if_empty=fail_if_empty, lift_limit=lift_limit, unrecognised=unrecognised)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

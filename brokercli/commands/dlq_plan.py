@@ -22,10 +22,11 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
         if chosen is not None and len(chosen) < _REMEMBERED and not decision.left:
             chosen.append(decision)
 
-    with letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
+    with letters.lift_to_look() as lift, letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
         counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
                        on_progress=progress.advance, on_decision=remember)
         notes = list(reader.notes)
+    notes += [f"{lift.after}; to {verb} them lifts it once more"] if lift.after else []
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:

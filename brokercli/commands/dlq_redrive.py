@@ -55,6 +55,7 @@ def redrive(
     park: Annotated[str | None, typer.Option("--park", metavar="ADDRESS", help="Put those there instead of leaving them.")] = None,
     dry_run: letters.DryRunOption = False,
     yes: letters.YesOption = False,
+    lift_limit: letters.RepairLiftOption = None,
     fail_if_empty: shared.FailIfEmptyOption = False,
     journal: letters.JournalOption = None,
     delivery_timeout: shared.DeliveryTimeoutOption = "30s",
@@ -82,5 +83,5 @@ def redrive(
         max_redrives=max_redrives, limit=limit, rate=Rate(shared.parse_rate(rate)), journal=journal,
         through=None if through is None else Through(through, environment=environment_for_children()),
         delivery_timeout=shared.parse_seconds(delivery_timeout) or 0.0, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
-        fail_if_empty=fail_if_empty, from_file=from_file, resume=resume, edit=edit)
+        fail_if_empty=fail_if_empty, lift_limit=lift_limit, from_file=from_file, resume=resume, edit=edit)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

@@ -60,6 +60,7 @@ class RepairRun:
     from_file: str | None = None
     resume: str | None = None
     edit: bool = False
+    lift_limit: bool | None = None
     _chosen: list[Decision] = field(default_factory=list)
 
     def run(self, *, yes: bool, dry_run: bool) -> int:
@@ -94,7 +95,7 @@ class RepairRun:
     def _letters(self, streams: Streams) -> AbstractContextManager[LetterSource]:
         if self.from_file is not None:
             return in_file(self.from_file, self.context_name, self.resume, self.connect_timeout)
-        return on_broker(streams, self.source, self.context_name, self.verb, self.journal, self.connect_timeout)
+        return on_broker(streams, self.source, self.context_name, self.verb, self.journal, self.connect_timeout, self.lift_limit)
 
     def _nothing(self) -> int:
         return int(ExitCode.NOTHING_MATCHED if self.fail_if_empty else ExitCode.DONE)
@@ -122,11 +123,11 @@ class RepairRun:
 
     def _do(self, streams: Streams, letters: LetterSource, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
         began = time.monotonic()
-        with (letters.repair(RepairPolicy(self.delivery_timeout)) as repair,
+        with (letters.lift_to_repair() as lift, letters.repair(RepairPolicy(self.delivery_timeout)) as repair,
               nullcontext() if letters.journal is None else LetterFile(letters.journal) as kept,
               Progress(streams, DONE[self.verb], repair.expected) as progress):
             def begin() -> None:
-                for note in (repair.guarantee if elsewhere is None else elsewhere.guarantee, *repair.notes) if not self.quiet else ():
+                for note in filter(None, ((elsewhere or repair).guarantee, lift.before, *repair.notes)) if not self.quiet else ():
                     progress.note(note)
 
             run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
@@ -135,6 +136,8 @@ class RepairRun:
                 outcome = run.run(self._settle(repair, elsewhere))
             except StopNow:
                 outcome = run.abandon()
+        if lift.after and not self.quiet:
+            streams.say(lift.after)
         journal = letters.journal if kept is not None and kept.count else None
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
         code = self._nothing() if code == ExitCode.DONE and not run.plan.destinations else code

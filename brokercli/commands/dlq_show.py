@@ -20,11 +20,13 @@ def show(
     position: Annotated[str, typer.Argument(metavar="POSITION", help="Which one: its position (3:1200, 87), its message id, or #N, the Nth pending one.")],
     dlq: letters.SourceArgument = None,
     output: shared.TableOption = "auto",
+    lift_limit: letters.LiftOption = False,
     quiet: shared.QuietOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
     """Show one dead letter whole: why it died, where it came from, its way, its headers, its body, its stack trace."""
+    from brokercli.commands.dlq_looking import look_at_letters
     from brokercli.commands.dlq_session import open_letters, recogniser_of
     from brokercli.commands.session import streams_of
     from brokercli.operations.inspecting import find_letter
@@ -33,8 +35,8 @@ def show(
 
     streams = streams_of(context)
     with Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session:
-        with session.backend.look_letters(session.address) as reader:
-            letter, state = find_letter(reader, recogniser_of(session), position, stopping=lambda: interrupt.requested)
+        with look_at_letters(session, lift_limit) as look:
+            letter, state = find_letter(look.reader, recogniser_of(session), position, stopping=lambda: interrupt.requested)
         print_letter(streams, letter, str(state), output)
         if not quiet:
-            streams.say(f"side effects: {reader.side_effects}")
+            streams.say(f"side effects: {look.side_effects}")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from brokercli.backends.dead_letters import LetterReader, Repair, RepairPolicy
+from brokercli.backends.dead_letters import LetterReader, Lift, Repair, RepairPolicy
 from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
+from brokercli.commands.may_change import check_may_change
 from brokercli.commands.session import Session, open_broker
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
@@ -24,18 +25,29 @@ class LetterSource:
     recogniser: Recogniser
     look: Callable[[], LetterReader]
     repair: Callable[[RepairPolicy], Repair]
+    lift_to_look: Callable[[], Lift]
+    """Makes looking safe where a limit of deliveries would cost letters, as far as that was asked for."""
+    lift_to_repair: Callable[[], Lift]
     journal: str | None
     """Where letters are kept before anything is done to them; None where they come from a file already."""
 
 
 @contextmanager
 def on_broker(streams: Streams, name: str | None, context_name: str | None, verb: str, journal: str | None, connect_timeout: float | None,
-              ) -> Iterator[LetterSource]:
-    """Open a destination of dead letters, the one named or the one found."""
+              lift_limit: bool | None) -> Iterator[LetterSource]:
+    """Open a destination of dead letters, the one named or the one found. Its limit of deliveries is lifted to look only with
+    `lift_limit`, and to repair only without that being False."""
     with open_letters(streams, name, context_name, verb, connect_timeout=connect_timeout) as session:
         session.require(Capability.REDRIVE)
+        if lift_limit:
+            check_may_change(session.context, "without --lift-limit nothing is changed")
+
+        def lift() -> Lift:
+            return session.backend.lift_limit(session.address)
+
         yield LetterSource(session, recogniser_of(session), lambda: session.backend.look_letters(session.address),
-                           lambda policy: session.backend.repair(session.address, policy), journal_path(verb, session.address, journal))
+                           lambda policy: session.backend.repair(session.address, policy), lift if lift_limit else Lift,
+                           Lift if lift_limit is False else lift, journal_path(verb, session.address, journal))
 
 
 @contextmanager
@@ -51,7 +63,7 @@ def in_file(path: str, context_name: str | None, resume: str | None, connect_tim
         session = Session(broker.backend, Address(path, "file"), broker.context, broker.descriptor)
         with Journal(journal_file, {"letters": content.digest}) as journal:
             yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, Handled(journal.done)),
-                               lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), None)
+                               lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), Lift, Lift, None)
 
 
 def check_resume(file: str | None, name: str | None, resume: str | None, journal: str | None) -> None:

@@ -12,6 +12,7 @@ from tests.backends.kafka_topics import Topics
 from tests.backends.nats_streams import Streams
 from tests.backends.rabbitmq_declared import Declared
 from tests.backends.rabbitmq_places import Places
+from tests.brokers.rabbitmq import OLDER_SUITE, RabbitMQ
 
 
 @pytest.fixture
@@ -55,6 +56,24 @@ def guarded_topics(guarded_kafka: GuardedKafka) -> Iterator[Topics]:
 def streams(nats_address: str) -> Iterator[Streams]:
     """Streams of one's own on the NATS that all tests share."""
     made = Streams(nats_address)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def older_rabbitmq(servers: Callable[..., RabbitMQ]) -> RabbitMQ:
+    """RabbitMQ 4.0, which counts what is returned in another way. Its root folder is fetched the first time a test asks."""
+    return servers(RabbitMQ, release=OLDER_SUITE)
+
+
+@pytest.fixture(params=["4.3", pytest.param("4.0", marks=pytest.mark.xdist_group("older_rabbitmq"))])
+def versions(request: pytest.FixtureRequest) -> Iterator[Places]:
+    """Queues of one's own on each RabbitMQ that treats letters in its own way; the test is to be marked with rabbitmq."""
+    if request.param == "4.0":
+        older = request.getfixturevalue("older_rabbitmq")
+        made = Places(older.address, older.management)
+    else:
+        made = Places(request.getfixturevalue("rabbitmq_address"), request.getfixturevalue("rabbitmq_management"))
     yield made
     made.close()
 

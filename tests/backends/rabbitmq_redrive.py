@@ -68,18 +68,21 @@ def fail(places: Places, queue: str, bodies: Sequence[bytes], properties: dict[s
                 break
 
 
-def wear_out(places: Places, queue: str, dlq: str, body: bytes) -> None:
-    """Publish one message and return it until the queue's delivery limit sends it to its letters."""
+def wear_out(places: Places, queue: str, dlq: str, *bodies: bytes) -> None:
+    """Publish messages and return each until the queue's delivery limit sends it to its letters, in their order."""
     with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
-        channel.basic_publish("", queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
+        channel.basic_qos(prefetch_count=1)
         deadline = monotonic() + SECONDS
-        while not channel.queue_declare(dlq, passive=True).method.message_count:
-            assert monotonic() < deadline, f"{body!r} did not die of the delivery limit"
-            method, _, _ = channel.basic_get(queue)
-            if method is not None:
-                channel.basic_reject(method.delivery_tag, requeue=True)
+        for number, body in enumerate(bodies, 1):
+            channel.basic_publish("", queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
+            for method, _, _ in channel.consume(queue, inactivity_timeout=0.05):
+                if method is not None:
+                    channel.basic_reject(method.delivery_tag, requeue=True)
+                elif channel.queue_declare(dlq, passive=True).method.message_count >= number:
+                    break
+                assert monotonic() < deadline, f"{body!r} did not die of the delivery limit"
 
 
 def moves_home(records: Sequence[Record], to: Address | None = None) -> list[Move]:
@@ -148,7 +151,8 @@ def _kill_at(point: str, nth: int) -> None:
 def _main(url: str, management: str, dlq: str, point: str, batch: str, nth: str = "1") -> None:
     places = Places(url, management)
     _kill_at(point, int(nth))
-    with RabbitMQBackend(places.connection) as backend, backend.repair(Address(dlq, "queue"), RepairPolicy(batch=int(batch))) as repair:
+    with (RabbitMQBackend(places.connection) as backend, backend.lift_limit(Address(dlq, "queue")),
+          backend.repair(Address(dlq, "queue"), RepairPolicy(batch=int(batch))) as repair):
         redrive(repair)
 
 

@@ -101,20 +101,6 @@ def test_without_the_management_api_finding_says_what_it_takes(places: Places) -
     assert "dlq inspect queue:NAME" in str(refusal.value.hint)
 
 
-@pytest.mark.parametrize("kind", ["classic", "quorum", "stream"])
-def test_many_looks_leave_depth_order_and_content_as_they_were(places: Places, kind: str) -> None:
-    name = make(places, kind)
-    places.put("", name, numbered(30))
-    backend = places.open()
-    source = backend.resolve(Address(name), "look")
-    for _ in range(50):
-        with backend.look_letters(source) as reader:
-            assert bodies_of(reader) == numbered(30)
-    if kind != "stream":
-        assert count(places, name) == 30
-        assert places.taken(name) == numbered(30)
-
-
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
 def test_a_look_says_what_it_costs(places: Places, kind: str) -> None:
     name = make(places, kind)

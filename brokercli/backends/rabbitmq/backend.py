@@ -7,9 +7,9 @@ from difflib import get_close_matches
 
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
-from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
+from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Lift, Repair, RepairPolicy
 from brokercli.backends.declaring import Declarer
-from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, STREAM, SUPPORT
+from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.connect import user_of
 from brokercli.backends.rabbitmq.consuming import RabbitMQConsumers
 from brokercli.backends.rabbitmq.convert import Converter
@@ -18,6 +18,7 @@ from brokercli.backends.rabbitmq.declaring import RabbitMQDeclarer
 from brokercli.backends.rabbitmq.describe import describe_exchange, describe_queue
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
 from brokercli.backends.rabbitmq.inventory import Inventory
+from brokercli.backends.rabbitmq.lifting import LimitLift, lift_limit
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.listing import list_names
 from brokercli.backends.rabbitmq.look import look_at_stream
@@ -26,7 +27,7 @@ from brokercli.backends.rabbitmq.outbox import Target
 from brokercli.backends.rabbitmq.peek import StreamLetterReader, open_queue_letters
 from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
 from brokercli.backends.rabbitmq.repair import open_repair
-from brokercli.backends.rabbitmq.survivable import Conditions, read_conditions
+from brokercli.backends.rabbitmq.survivable import Conditions, read_conditions, version_of
 from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
 from brokercli.backends.rabbitmq.topology import read_topology, wait_queues
 from brokercli.model.address import Address
@@ -51,6 +52,7 @@ class RabbitMQBackend(Backend):
         self._rows: dict[str, str] = {}
         self._lent = False
         self._own: list[Link] = []
+        self._lifts: dict[str, LimitLift] = {}
 
     def resolve(self, address: Address, purpose: Purpose) -> Address:
         name, kind = address.name, address.kind
@@ -180,13 +182,23 @@ class RabbitMQBackend(Backend):
             raise Unsupported(f"{SUPPORT[EXCHANGE][Capability.LOOK_LETTERS].note}.")
         if self.resource(source) == STREAM:
             return StreamLetterReader(self.look(source, Span(Start(), End())))
-        return open_queue_letters(self._conditions(source), self._lend)
+        return open_queue_letters(self._conditions(source), self._lend, self._doubt(source))
 
     def repair(self, source: Address, policy: RepairPolicy) -> Repair:
         row = self.resource(source)
         if not SUPPORT[row][Capability.REDRIVE]:
             raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")
-        return open_repair(self._conditions(source), policy, self._lend, self._existing, user_of(self._connection))
+        return open_repair(self._conditions(source), policy, self._lend, self._existing, user_of(self._connection), self._doubt(source))
+
+    def lift_limit(self, source: Address) -> Lift:
+        if source.kind == "exchange" or self.resource(source) != QUORUM_QUEUE:
+            return Lift()
+        assert not self._lent, "letters are taken over the connection that lifts their limit"
+        conditions = self._conditions(source)
+        lift = lift_limit(self._link, self._management, conditions)
+        if isinstance(lift, LimitLift):
+            self._lifts[source.name] = lift
+        return lift
 
     def wait_queues(self) -> Mapping[str, str | None] | None:
         try:
@@ -200,12 +212,19 @@ class RabbitMQBackend(Backend):
     def consumers(self) -> Consumers:
         return RabbitMQConsumers(self._link, self._management, self._existing)
 
+    def _doubt(self, source: Address) -> Callable[[str], None]:
+        """Return what to call where it is not certain that every letter of a queue is back."""
+        lift = self._lifts.get(source.name)
+        return (lambda why: None) if lift is None else lift.doubt
+
     def _conditions(self, source: Address) -> Conditions:
         """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""
         queue = self._queue(source.name, "queue", "look")
         assert queue is not None
         require_letters(queue, self._management)
-        return read_conditions(queue, self._management, self._link.server_properties, self._connection.virtual_host)
+        lift = self._lifts.get(source.name)
+        return read_conditions(queue, self._management, version_of(self._link.server_properties), self._connection.virtual_host,
+                               lifted=lift is not None and lift.open)
 
     def _lend(self) -> tuple[Link, Callable[[], None]]:
         """Return a connection for one publisher or look, and how to give it back."""

@@ -55,6 +55,8 @@ class Holding:
         """How many were taken so far. Tags count from 1 and are one channel's, so it is the last tag as well."""
         self.cut_off = False
         """Whether the broker has put everything back because we were cut off."""
+        self.back = False
+        """Whether everything that was given back is certainly in the queue again."""
         self.short = 0
         """How many fewer there were than wanted, once the end is reached."""
         self._channel: Any = None
@@ -98,27 +100,35 @@ class Holding:
         if self._closing:
             return True
         self._closing = True
+        self._ask(self._stop_taking)
+        held = self.taken - (self._lowest - 1) - len(self._settled)
+        ready = self._counts()[0] if held else 0
         done = self._ask(self._give_back)
         if self in self._link.watchers:
             self._link.watchers.remove(self)
-        if done:
-            self._wait_until_back()
+        self.back = done and (not held or self._is_back(ready, held))
         return done
 
-    def _wait_until_back(self) -> None:
+    def _is_back(self, ready: int, returned: int) -> bool:
         """Wait until whoever asks finds the queue as it was: a quorum queue takes its time (seen on 4.3.6)."""
-        returned = self.taken - (self._lowest - 1) - len(self._settled)
         deadline = monotonic() + _BACK_SECONDS
-        while returned and monotonic() < deadline:
-            try:
-                (answer,) = self._link.ask("putting letters back", lambda channel, answered: channel.queue_declare(
-                    self._queue, passive=True, callback=answered), timeout=_BACK_SECONDS)
-            except BrokercliError:
-                # it was asked before anything was taken, so the queue or the connection is gone
-                return
-            if answer.method.message_count >= returned and answer.method.consumer_count <= self._others:
-                return
+        while monotonic() < deadline:
+            messages, consumers = self._counts()
+            if messages >= ready + returned and consumers <= self._others:
+                return True
+            if messages < 0:
+                return False
             sleep(_BACK_STEP)
+        return False
+
+    def _counts(self) -> tuple[int, int]:
+        """Return how many messages are ready and how many consumers there are; -1 where the queue or the connection is gone."""
+        try:
+            (answer,) = self._link.ask("putting letters back", lambda channel, answered: channel.queue_declare(
+                self._queue, passive=True, callback=answered), timeout=_BACK_SECONDS)
+        except BrokercliError:
+            return -1, 0
+        return answer.method.message_count, answer.method.consumer_count
 
     def _ask(self, step: Any) -> bool:
         answer: Future[bool] = Future()
@@ -228,15 +238,18 @@ class Holding:
 
         self._channel.basic_qos(prefetch_count=1, callback=answered)
 
+    def _stop_taking(self, answer: Future[bool]) -> None:
+        if self._channel is None or not self._channel.is_open or not self._consumer:
+            answer.set_result(True)
+            return
+        if self._consumer != "cancelling":
+            self._complete(end=True)
+        self._link.later(0.005, lambda: self._stop_taking(answer))
+
     def _give_back(self, answer: Future[bool]) -> None:
         channel, live = self._channel, self._link.live
         if channel is None or not channel.is_open or live is None:
             answer.set_result(not self.taken)
-            return
-        if self._consumer and self._consumer != "cancelling":
-            self._complete(end=True)
-        if self._consumer:
-            self._link.later(0.005, lambda: self._give_back(answer))
             return
         frames = []
         floor = self._lowest - 1

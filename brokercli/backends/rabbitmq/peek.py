@@ -51,9 +51,11 @@ class QueueLetterReader(LetterReader):
     only so are they all seen, and only so does their order stay. Meanwhile nobody else gets them. Should we be killed, the
     broker returns them by itself."""
 
-    def __init__(self, link: Link, conditions: Conditions, wanted: int, notes: list[str], give_back: Callable[[], None]) -> None:
+    def __init__(self, link: Link, conditions: Conditions, wanted: int, notes: list[str], give_back: Callable[[], None],
+                 doubt: Callable[[str], None]) -> None:
         self._conditions = conditions
         self._give_back = give_back
+        self._doubt = doubt
         self._closed = False
         self.expected = wanted
         self.notes: list[str] = notes
@@ -92,16 +94,19 @@ class QueueLetterReader(LetterReader):
         self._closed = True
         if not self._holding.give_back() and not self._holding.cut_off:
             self.notes.append("the broker did not confirm in time that it has put the letters back; it does so when the connection ends")
+        if not self._holding.back:
+            self._doubt("the broker has not said that all letters are back")
         self._give_back()
 
 
-def open_queue_letters(conditions: Conditions, lend: Callable[[], tuple[Link, Callable[[], None]]]) -> QueueLetterReader:
-    """Open a look at a queue that is no stream. Raises Unsupported where it could cost a letter."""
+def open_queue_letters(conditions: Conditions, lend: Callable[[], tuple[Link, Callable[[], None]]], doubt: Callable[[str], None]) -> QueueLetterReader:
+    """Open a look at a queue that is no stream; `doubt` is told where letters may not be back when it is closed. Raises
+    Unsupported where it could cost a letter."""
     require_survivable(conditions, "Looking")
     require_fit(conditions, "Looking")
     link, give_back = lend()
     try:
-        return QueueLetterReader(link, conditions, count_ready(conditions), notes_on(conditions), give_back)
+        return QueueLetterReader(link, conditions, count_ready(conditions), notes_on(conditions), give_back, doubt)
     except BaseException:
         give_back()
         raise

@@ -60,11 +60,13 @@ class RabbitMQRepair(Repair):
     settled go back in their order when this is closed; should we be killed, the broker returns them by itself.
     """
 
-    def __init__(self, link: Link, mover: Mover, conditions: Conditions, policy: RepairPolicy, let_go: Callable[[], None]) -> None:
+    def __init__(self, link: Link, mover: Mover, conditions: Conditions, policy: RepairPolicy, let_go: Callable[[], None],
+                 doubt: Callable[[str], None]) -> None:
         self._link = link
         self._mover = mover
         self._queue = conditions.name
         self._let_go = let_go
+        self._doubt = doubt
         self._part = max(1, policy.batch // 2)
         self._began = time_ns()
         self._closed = False
@@ -198,12 +200,15 @@ class RabbitMQRepair(Repair):
         self._mover.close()
         if not self._holding.give_back() and not self._holding.cut_off:
             self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
+        if not self._holding.back:
+            self._doubt("the broker has not said that all letters are back")
         self._let_go()
 
 
 def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[], tuple[Link, Callable[[], None]]], existing: Existing,
-                user: str | None) -> RabbitMQRepair:
-    """Open a run. Raises Unsupported where letters could be lost if it were killed."""
+                user: str | None, doubt: Callable[[str], None]) -> RabbitMQRepair:
+    """Open a run; `doubt` is told where letters may not be back when it is closed. Raises Unsupported where letters could be
+    lost if it were killed."""
     require_survivable(conditions, "Taking letters")
     if conditions.single_active and conditions.queue.consumers:
         raise Failed(f"{conditions.name} hands its messages to a single active consumer, and it has one.", hint="stop that consumer first")
@@ -216,7 +221,7 @@ def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[],
         raise
     mover = Mover(publishing, existing, user, policy.delivery_timeout, give_back_publishing)
     try:
-        return RabbitMQRepair(link, mover, conditions, policy, give_back)
+        return RabbitMQRepair(link, mover, conditions, policy, give_back, doubt)
     except BaseException:
         mover.close()
         give_back()

@@ -5,7 +5,7 @@ A quorum queue counts and, above its delivery limit (20 by default since 4.0), d
 on a nack is free and a lost connection counts, but the limit is tested at every return, and a letter that died by a delivery
 limit brings its count with it: the first return of any kind deletes it (verified on 4.3.6). No letter says its count before it
 is taken. So a quorum queue is touched only where it is certain that it has no limit; lifting it by a policy works at once and
-for the letters that lie there already (verified on 4.3.6).
+for the letters that lie there already (verified on 4.0.5 and 4.3.6; `lifting.py` does it for as long as a run lasts).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _LIMITS_BY_DEFAULT = (4, 0)
 _NACK_IS_FREE = (4, 3)
 _SAYS_POLICIES_AT_ONCE = (4, 2, 5)
 LIFTED = {"delivery-limit": UNLIMITED}
+LIFTS = "brokercli-lift-"
+"""How the policies begin that lift a limit for the duration of one run."""
 _ABOVE_ANY = 1000
 
 
@@ -45,6 +47,8 @@ class Conditions:
     """The limit is an argument of the queue, which no policy raises."""
     policy: Facts | None = None
     """What the policy that holds for it defines; a new one would take its place."""
+    borrowed: bool = False
+    """The limit is lifted only while another run lasts."""
     single_active: bool = False
     delayed_retry: str | None = None
     facts: Facts | None = None
@@ -57,14 +61,13 @@ class Conditions:
     @property
     def survivable(self) -> bool:
         """Whether every letter certainly survives being returned, by us or by a connection that breaks."""
-        return self.queue.type == "classic" or self.limit == UNLIMITED
+        return self.queue.type == "classic" or (self.limit == UNLIMITED and not self.borrowed)
 
 
-def read_conditions(queue: Queue, management: Management, server: dict[str, Any], virtual_host: str) -> Conditions:
-    """Find out what there is to know; asks the management API, and changes nothing."""
-    version = version_of(server)
+def read_conditions(queue: Queue, management: Management, version: tuple[int, ...], virtual_host: str, *, lifted: bool = False) -> Conditions:
+    """Find out what there is to know; asks the management API, and changes nothing. `lifted`: a policy of this run lifts the limit."""
     try:
-        facts = management.queue_now(queue.name) if version >= _SAYS_POLICIES_AT_ONCE else management.queue(queue.name)
+        facts = management.queue_now(queue.name) if version >= _SAYS_POLICIES_AT_ONCE or queue.type != "quorum" else _as_policies_say(queue.name, management)
     except Away as problem:
         return Conditions(queue, version, virtual_host, unknown=f"{problem}; {problem.hint}")
     if facts is None:
@@ -73,16 +76,41 @@ def read_conditions(queue: Queue, management: Management, server: dict[str, Any]
     settings = facts.get("effective_policy_definition")
     limit = limit_of(facts, version)
     argument = arguments.get("x-delivery-limit")
+    borrowed = not lifted and str(facts.get("policy") or "").startswith(LIFTS)
     return Conditions(queue, version, virtual_host, limit, "" if limit is not None else "the management API does not say its delivery limit",
-                      isinstance(argument, int) and argument >= 0, _definition(facts, limit, management),
+                      isinstance(argument, int) and argument >= 0, _definition(facts, management) if borrowed or limit != UNLIMITED else None, borrowed,
                       bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
                       arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")), facts)
 
 
-def _definition(facts: Facts, limit: int | None, management: Management) -> Facts | None:
-    """Return what the policy of a queue with a limit defines; only one policy holds at a time."""
+def _as_policies_say(name: str, management: Management) -> Facts | None:
+    """Return the facts of a broker before 4.2.5, which says what its policies come to only in its statistics, and those are seconds
+    old: so this is what its policies say at this moment, and what any operator's policy that may hold as well says."""
+    facts = management.queue_now(name)
+    if facts is None:
+        return None
+    held = management.policy(facts["policy"]) if facts.get("policy") else {}
+    if held is None:
+        return facts
+    definition = dict(held.get("definition") or {})
+    limits = [limit for policy in management.operator_policies() if _may_hold(policy, name)
+              if isinstance(limit := (policy.get("definition") or {}).get("delivery-limit"), int) and limit >= 0]
+    if limits:
+        definition["delivery-limit"] = min(limits)
+    return facts | {"effective_policy_definition": definition}
+
+
+def _may_hold(policy: Facts, name: str) -> bool:
+    try:
+        return re.search(str(policy.get("pattern")), name) is not None
+    except re.error:
+        return True  # Erlang may read it
+
+
+def _definition(facts: Facts, management: Management) -> Facts | None:
+    """Return what the policy of a queue defines; only one policy holds at a time."""
     name = facts.get("policy")
-    if not name or limit == UNLIMITED:
+    if not name:
         return None
     try:
         policy = management.policy(name)
@@ -116,6 +144,9 @@ def require_survivable(conditions: Conditions, doing: str) -> None:
                           hint="a login that may configure the queue, or the management API, tells")
     if conditions.survivable:
         return
+    if conditions.borrowed:
+        raise Unsupported(f"{doing} could delete letters: the delivery limit of {queue} is lifted only as long as another run of brokercli lasts.",
+                          hint="--lift-limit lifts it for this run as well")
     if conditions.limit is None:
         raise Unsupported(f"{doing} could delete letters: {queue} is a quorum queue, and its delivery limit cannot be found out ({conditions.unknown}).",
                           hint="with the management API it can be found out; a classic queue or a stream of dead letters needs no such care")
@@ -127,12 +158,15 @@ def require_survivable(conditions: Conditions, doing: str) -> None:
                       hint=ways_out(conditions))
 
 
-def ways_out(conditions: Conditions) -> str:
-    """Say what makes it safe."""
+def ways_out(conditions: Conditions, *, by_hand: bool = False) -> str:
+    """Say what makes it safe; `by_hand`: by somebody else than brokercli."""
     if conditions.argued:
         return (f"the limit is the argument x-delivery-limit of {conditions.name}, which no policy raises: let its letters go to a classic queue or a stream"
                 " instead, or move them there with a shovel")
-    return f"lift the limit first, then type the same again: {policy_words(conditions, (conditions.policy or {}) | LIFTED)}"
+    words = policy_words(conditions, (conditions.policy or {}) | LIFTED)
+    if by_hand:
+        return f"have it lifted first, then type the same again: {words}"
+    return f"--lift-limit lifts the limit by a policy of its own until it is done; or lift it first, for good: {words}"
 
 
 def policy_words(conditions: Conditions, definition: dict[str, Any]) -> str:

@@ -1,0 +1,83 @@
+"""`brokercli dlq` on a RabbitMQ quorum queue with a delivery limit: looks are refused, and what was confirmed lifts it meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import orjson
+import pytest
+
+from brokercli.backends.rabbitmq.survivable import LIFTS
+from tests.backends.rabbitmq_places import Places
+from tests.backends.rabbitmq_redrive import count, numbered, wear_out
+from tests.commandline import CommandLine
+
+CANNOT = 7
+
+
+@dataclass(frozen=True, slots=True)
+class WornOut:
+    """Three letters that died of a delivery limit."""
+
+    places: Places
+    work: str
+    dlq: str
+
+    @property
+    def policies(self) -> list[str]:
+        """Ours that are there for it."""
+        return [policy["name"] for policy in self.places.api("policies/%2F")
+                if policy["name"].startswith(LIFTS) and self.dlq in policy["pattern"].replace("\\", "")]
+
+
+@pytest.fixture
+def worn_out(cli: CommandLine, rabbitmq_address: str, rabbitmq_management: str) -> Iterator[WornOut]:
+    """Letters behind the context `here`, which knows where the management API is."""
+    places = Places(rabbitmq_address, rabbitmq_management)
+    dlq = places.queue("quorum")
+    work = places.queue("quorum", x_delivery_limit=("l", 21), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", dlq.encode()))
+    wear_out(places, work, dlq, *numbered(3))
+    assert cli("context", "add", "here", "--url", rabbitmq_address, "--management", rabbitmq_management).code == 0
+    yield WornOut(places, work, dlq)
+    places.close()
+
+
+def test_a_look_is_refused_with_the_two_safe_ways_and_one_of_them_is_an_option(cli: CommandLine, worn_out: WornOut) -> None:
+    refused = cli("dlq", "inspect", f"@here/queue:{worn_out.dlq}")
+    assert refused.code == CANNOT
+    assert "delivery limit of 20" in refused.stderr
+    assert "--lift-limit lifts the limit" in refused.stderr
+    assert "rabbitmqctl set_policy" in refused.stderr
+    assert cli("dlq", "redrive", f"@here/queue:{worn_out.dlq}").code == CANNOT
+    looked = cli("dlq", "inspect", f"@here/queue:{worn_out.dlq}", "--lift-limit", "-o", "json")
+    assert looked.code == 0, looked.stderr
+    assert orjson.loads(looked.stdout)["count"] == 3
+    assert f"side effects: the delivery limit of 20 of {worn_out.dlq} was lifted meanwhile" in looked.stderr
+    assert worn_out.policies == []
+    assert count(worn_out.places, worn_out.dlq) == 3
+
+
+def test_a_redrive_that_was_confirmed_lifts_the_limit_and_says_so(cli: CommandLine, worn_out: WornOut) -> None:
+    planned = cli("dlq", "redrive", f"@here/queue:{worn_out.dlq}", "--lift-limit")
+    assert planned.code == 8, planned.stderr
+    assert "was lifted meanwhile" in planned.stderr
+    assert "to redrive them lifts it once more" in planned.stderr
+    held_back = cli("dlq", "redrive", f"@here/queue:{worn_out.dlq}", "--yes", "--no-lift-limit")
+    assert (held_back.code, count(worn_out.places, worn_out.dlq)) == (CANNOT, 3)
+    done = cli("dlq", "redrive", f"@here/queue:{worn_out.dlq}", "--yes")
+    assert done.code == 0, done.stderr
+    before, _, after = done.stderr.partition("is lifted meanwhile by the policy brokercli-lift-")
+    assert "at least once" in before
+    assert "the policy that did it is gone" in after
+    assert worn_out.policies == []
+    assert worn_out.places.taken(worn_out.work) == numbered(3)
+
+
+def test_a_context_that_is_only_for_reading_lets_no_limit_be_lifted(cli: CommandLine, worn_out: WornOut, rabbitmq_address: str,
+                                                                    rabbitmq_management: str) -> None:
+    assert cli("context", "add", "shut", "--url", rabbitmq_address, "--management", rabbitmq_management, "--readonly").code == 0
+    refused = cli("dlq", "inspect", f"@shut/queue:{worn_out.dlq}", "--lift-limit")
+    assert refused.code == 2
+    assert "read-only" in refused.stderr
+    assert count(worn_out.places, worn_out.dlq) == 3
