@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from brokercli.model.declaration import Action, Change, Setting, Settings
 from brokercli.model.errors import BrokercliError
 from brokercli.model.setting_value import show
+from brokercli.terminal.cells import folded_words
 from brokercli.terminal.escape import visible
 from brokercli.terminal.streams import STYLES, Streams
-from brokercli.terminal.tables import print_json
+from brokercli.terminal.tables import NARROWEST, print_json
 
 SIGNS = {Action.CREATE: "+", Action.CHANGE: "~", Action.UNCHANGED: "=", Action.CANNOT: "!", Action.DELETE: "-"}
 _STYLES = {Action.CREATE: "green", Action.CHANGE: "yellow", Action.UNCHANGED: "dim", Action.CANNOT: "bold red", Action.DELETE: "red"}
@@ -26,7 +28,7 @@ def print_changes(streams: Streams, changes: Sequence[Change], settings: Setting
         known = {setting.name: setting for setting in settings.get(change.declaration.kind, ())}
         head = f"{SIGNS[change.action]} {visible(str(change.declaration))}"
         lines.append(_style(streams, f"{head}: unchanged" if change.action is Action.UNCHANGED else head, _STYLES[change.action]))
-        lines += [f"    {line}" for line in _details(change, known)]
+        lines += [f"    {line}" for detail in _details(change, known) for line in _folded(streams, detail)]
     streams.write("".join(f"{line}\n" for line in lines).encode())
 
 
@@ -56,6 +58,16 @@ def _details(change: Change, known: Mapping[str, Setting]) -> list[str]:
         if obstacle:
             lines.append(f"{' ' * width}  {visible(obstacle)}")
     return lines + [f"({visible(remark)})" for remark in change.remarks]
+
+
+def _folded(streams: Streams, text: str) -> list[str]:
+    # what hangs over begins where the last column does
+    if not streams.stdout_is_terminal:
+        return [text]
+    start = next((found.end() for found in re.finditer(r"^ +|^\S+ {2,}", text)), 0)
+    width = max(streams.width - 4 - start, NARROWEST)
+    first, *others = folded_words(text[start:], width, width)
+    return [text[:start] + first, *(" " * start + other for other in others)]
 
 
 def _style(streams: Streams, text: str, style: str) -> str:

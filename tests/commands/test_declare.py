@@ -174,3 +174,12 @@ def test_settings_are_listed_with_what_never_changes(cli: CommandLine) -> None:
 def test_a_broker_that_is_away_is_told_so(cli: CommandLine) -> None:
     ended = cli("declare", "topic", "orders", "--context", "memory://127.0.0.1:1")
     assert (ended.code, ended.stdout) == (5, b"")
+
+
+def test_a_long_obstacle_folds_on_a_narrow_terminal(cli: CommandLine, memory: MemoryBroker, memory_address: str, name: str,
+                                                    terminal: Callable[..., object]) -> None:
+    cli("declare", "topic", name)
+    shown = terminal("declare", "topic", name, "--set", "order=time", "--context", memory_address, columns=50, extra={"NO_COLOR": "1"})
+    assert shown.wait() == 1  # type: ignore[attr-defined]
+    lines = shown.screen.decode().replace("\r", "").splitlines()  # type: ignore[attr-defined]
+    assert lines[:4] == [f"! topic {name}", "    order  sent → time", "           what is stored is not sorted again;", "           make the topic anew"]

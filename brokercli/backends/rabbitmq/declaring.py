@@ -52,6 +52,7 @@ class RabbitMQDeclarer(Declarer):
             if isinstance(handle, Make):
                 self._make(declaration, handle)
             elif isinstance(handle, Alter):
+                self._require_still_there(declaration)
                 self._inventory.policies.make(handle.policy, handle.said)
             elif isinstance(handle, Bind):
                 self._bind(handle)
@@ -94,6 +95,11 @@ class RabbitMQDeclarer(Declarer):
         except (NotAuthorised, Failed):
             return True
         return True
+
+    def _require_still_there(self, declaration: Declaration) -> None:
+        # a policy for what is gone would be made without complaint, and lie in wait for the next of that name
+        if not self._exists("exchange" if declaration.kind == "exchange" else "queue", declaration.name):
+            raise NotFound(f"The {declaration} is gone by now, so nothing was changed.", hint=_AGAIN)
 
     def _make(self, declaration: Declaration, make: Make) -> None:
         kind, name = declaration.kind, declaration.name
