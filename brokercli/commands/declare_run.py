@@ -89,10 +89,10 @@ class DeclareRun:
                 for step in apply(self.declarer, plan.pending, lambda: interrupt.requested):
                     steps.append(step)
                     self._report(step)
-            except StopNow as stopped:
-                tried = plan.pending[len(steps)].declaration
-                self.streams.say(f"stopped; it is not known whether this was done: {tried}", "bold yellow")
-                return int(ExitCode.IN_DOUBT) if steps or stopped.exit_code else stopped.exit_code
+            except StopNow:
+                self.streams.say(f"stopped: it is not known whether this was done: {', '.join(str(one.declaration) for one in plan.pending[len(steps):][:1])}",
+                                 "bold yellow")
+                return int(ExitCode.IN_DOUBT)
         left = [step.change.declaration for step in steps if step.state is State.LEFT]
         done = sum(step.state is State.DONE for step in steps)
         if left:

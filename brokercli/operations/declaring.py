@@ -111,8 +111,10 @@ def plan_topology(declarer: Declarer, topology: Topology, prune: bool = False) -
     changes = declarer.plan(wanted)
     if prune:
         kept = {(declaration.kind, declaration.name) for declaration in wanted}
-        unwanted = [found for found in declarer.declared() if (found.kind, found.name) not in kept and is_named(found, topology.prune)]
-        changes = [*changes, *declarer.plan_removal(unwanted)]
+        named = [found for found in declarer.declared() if (found.kind, found.name) not in kept and is_named(found, topology.prune)]
+        needed = _needed(wanted, topology.retries)
+        notes += [f"{found} is kept: {needed[found.name]}" for found in named if found.name in needed]
+        changes = [*changes, *declarer.plan_removal([found for found in named if found.name not in needed])]
     return Plan(tuple(changes), tuple(worker), (*declarer.notes, *notes))
 
 
@@ -140,6 +142,29 @@ def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], l
             notes += [f"{one}: {name} is as declared, not as the retries of {retry.source} would have it" for name in differing]
             wanted[key] = replace(one, settings={**one.settings, **before.settings})
     return list(wanted.values()), worker, notes
+
+
+def _needed(wanted: Sequence[Declaration], retries: Sequence[RetrySpecification]) -> dict[str, str]:
+    """Return the names that declared things name in their settings, or hang on, and who does: what is called so is not pruned."""
+    needed = {retry.source: "retries of it are declared" for retry in retries}
+    for one in wanted:
+        names = list(_texts(list(one.settings.values())))
+        if one.kind == "consumer":
+            names.append(one.name.partition("/")[0])
+        needed |= {name: f"the {one} needs it" for name in names if name != one.name}
+    return needed
+
+
+def _texts(value: SettingValue) -> Iterator[str]:
+    match value:
+        case str():
+            kind, colon, name = value.partition(":")
+            yield name if colon and kind in KINDS else value
+        case list():
+            for inner in value:
+                yield from _texts(inner)
+        case dict():
+            yield from _texts(list(value.values()))
 
 
 def is_named(declaration: Declaration, patterns: Sequence[str], everything: bool = False) -> bool:

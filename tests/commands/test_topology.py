@@ -173,3 +173,45 @@ def test_the_schema_is_printed_with_every_broker_there_is(cli: CommandLine) -> N
     assert "kafka-topic" in schema["$defs"]
     assert "memory-topic" in schema["$defs"]
     assert "memory" in schema["properties"]["broker"]["enum"]
+
+
+SOURCES = {
+    "kafka": ('[topic."{name}.created"]\npartitions = 2\nretention.ms = "7d"\n[retry."{name}.created"]\nattempts = 4\ndelays = ["5s", "30s"]\n',
+              {"topic:{name}.*"}),
+    "nats": ('[stream."{name}"]\nsubjects = ["{name}.>"]\nmax_age = "7d"\n[retry."{name}"]\nattempts = 4\ndelays = ["5s", "30s"]\nconsumer = "worker"\n',
+             {"stream:{name}*", "consumer:{name}/*"}),
+    "rabbitmq": ('[exchange."{name}"]\ntype = "topic"\n[queue."{name}.created"]\ntype = "quorum"\n[[binding]]\nsource = "{name}"\n'
+                 'destination = "queue:{name}.created"\nrouting_key = "created"\n[retry."{name}.created"]\nattempts = 4\ndelays = ["5s", "30s"]\n',
+                 {"exchange:{name}*", "queue:{name}*", "binding:{name}*"}),
+}
+
+
+@pytest.mark.parametrize("server", [pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in SOURCES])
+def test_a_whole_topology_is_applied_changed_exported_and_pruned(cli: CommandLine, request: pytest.FixtureRequest, server: str, name: str, file: Path) -> None:
+    management = ["--management", request.getfixturevalue("rabbitmq_management")] if server == "rabbitmq" else []
+    address = request.getfixturevalue(f"{server}_address")
+    assert cli("context", "add", "here", "--url", address if "://" in address else f"kafka://{address}", *management).code == 0
+    assert cli("context", "use", "here").code == 0
+    text, patterns = SOURCES[server][0].replace("{name}", name), sorted(one.replace("{name}", name) for one in SOURCES[server][1])
+    file.write_text(text)
+    assert cli("topology", "plan", str(file)).code == 8
+    applied = cli("topology", "apply", str(file), "--yes")
+    assert applied.code == 0, applied.stderr
+    assert "what a worker has to do:" in applied.stderr
+    unchanged = cli("topology", "plan", str(file))
+    assert unchanged.code == 0, unchanged.stdout
+    longer = text.replace('"30s"', '"30s", "2m"')
+    file.write_text(longer)
+    assert cli("topology", "plan", str(file)).code == 8
+    assert cli("topology", "apply", str(file), "--yes").code == 0
+    names = [word for pattern in patterns for word in ("--name", pattern)]
+    written = cli("topology", "export", *names)
+    assert written.code == 0, written.stderr
+    made = {(kind, one) for kind, table in tomllib.loads(written.stdout.decode()).items() if isinstance(table, dict) for one in table}
+    assert len(made) >= 3, made
+    planned = cli("topology", "plan", "-", stdin=written.stdout)
+    assert planned.code == 0, planned.stdout
+    prunes = [word for pattern in patterns for word in ("--prune-name", pattern)]
+    pruned = cli("topology", "apply", "-", "--yes", *prunes)
+    assert pruned.code == 0, pruned.stderr
+    assert cli("topology", "export", *names).stdout.decode().count("[") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +102,23 @@ def test_nothing_is_pruned_unless_it_is_asked_for() -> None:
 def test_what_a_retry_makes_is_not_pruned() -> None:
     plan = plan_topology(Pretended(queue("orders.wait"), queue("orders.old")), Topology(retries=(retry("orders"),), prune=("orders*",)), prune=True)
     assert [change.declaration.name for change in plan.changes if change.action is Action.DELETE] == ["orders.old"]
+
+
+@pytest.mark.parametrize(("topology", "kept"), [
+    (Topology(retries=(RetrySpecification("source", (5,), 2),)), "queue source is kept: retries of it are declared"),
+    (Topology((Declaration("consumer", "source/worker"),)), "queue source is kept: the consumer source/worker needs it"),
+    (Topology((queue("other", **{"dead-letter-exchange": "source"}),)), "queue source is kept: the queue other needs it"),
+    (Topology((Declaration("stream", "other", {"sources": [{"name": "source"}]}),)), "queue source is kept: the stream other needs it"),
+    (Topology((binding("x", "queue:source"),)), "queue source is kept: the binding x/ -> queue:source needs it"),
+])
+def test_what_declared_things_need_is_not_pruned_with_them(topology: Topology, kept: str) -> None:
+    class Elsewhere(Pretended):
+        def retry(self, specification: RetrySpecification) -> RetryTopology:
+            return RetryTopology((), ())
+
+    plan = plan_topology(Elsewhere(queue("source"), queue("unneeded")), replace(topology, prune=("*",)), prune=True)
+    assert [change.declaration.name for change in plan.changes if change.action is Action.DELETE] == ["unneeded"]
+    assert kept in plan.notes
 
 
 def test_a_pattern_without_a_kind_names_bindings_only_where_everything_is_meant() -> None:
