@@ -142,6 +142,8 @@ class RetryTopology:
     declarations: tuple[Declaration, ...]
     worker: tuple[str, ...]
     """What a worker has to do so that it works, a sentence each: how it fails a message, where attempts are counted."""
+    obsolete: tuple[Declaration, ...] = ()
+    """What retries that were declared otherwise have left, holds no messages, and would get in the way: it is to be removed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,10 @@ def read_retry_settings(descriptor: Descriptor, assignments: Sequence[str]) -> d
 def plan_topology(declarer: Declarer, topology: Topology, prune: bool = False) -> Plan:
     """Plan everything a topology declares; with `prune` also the removal of what its patterns name and it does not declare.
     Changes nothing."""
-    wanted, worker, notes = expand(declarer, topology)
+    wanted, obsolete, worker, notes = expand(declarer, topology)
     changes = declarer.plan(wanted)
+    if obsolete:
+        changes = [*changes, *declarer.plan_removal(obsolete)]
     if prune:
         kept = {(declaration.kind, declaration.name) for declaration in wanted}
         named = [found for found in declarer.declared() if (found.kind, found.name) not in kept and is_named(found, topology.prune)]
@@ -118,8 +120,9 @@ def plan_topology(declarer: Declarer, topology: Topology, prune: bool = False) -
     return Plan(tuple(changes), tuple(worker), (*declarer.notes, *notes))
 
 
-def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], list[str], list[str]]:
-    """Return all declarations, those that retries become among them; what workers have to do; what should be known.
+def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], list[Declaration], list[str], list[str]]:
+    """Return all declarations, those that retries become among them; what earlier retries have left; what workers have to do;
+    what should be known.
 
     Where a thing is declared and a retry needs it as well, both have their say, and what is declared goes before.
     """
@@ -127,8 +130,10 @@ def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], l
     said = dict(wanted)
     worker: list[str] = []
     notes: list[str] = []
+    obsolete: list[Declaration] = []
     for retry in topology.retries:
         became = declarer.retry(replace(retry, declared=_source_settings(retry, topology.declarations)))
+        obsolete += became.obsolete
         worker += [sentence for sentence in became.worker if sentence not in worker]
         for one in became.declarations:
             key = (one.kind, one.name)
@@ -141,7 +146,7 @@ def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], l
                 raise UsageProblem(f"Two retries want {one} with other settings: {', '.join(differing)}.", hint="give one of them another dead_letter")
             notes += [f"{one}: {name} is as declared, not as the retries of {retry.source} would have it" for name in differing]
             wanted[key] = replace(one, settings={**one.settings, **before.settings})
-    return list(wanted.values()), worker, notes
+    return list(wanted.values()), [one for one in obsolete if (one.kind, one.name) not in wanted], worker, notes
 
 
 def _needed(wanted: Sequence[Declaration], retries: Sequence[RetrySpecification]) -> dict[str, str]:

@@ -240,3 +240,21 @@ def test_native_retries_are_for_quorum_queues_and_delays_that_grow_evenly(declar
     with pytest.raises(UsageProblem, match="Native delays grow by the first one each time") as refusal:
         declared.declarer().retry(specification(quorum, 5000, 30_000, attempts=3, native=True))
     assert refusal.value.hint == "5s, 10s can; without native, wait queues take any"
+
+
+def test_other_delays_leave_no_way_by_which_a_message_would_be_there_twice(declared: Declared) -> None:
+    work, audit = declared.places.queue("quorum", name=declared.name("orders")), declared.places.queue(name=declared.name("audit"))
+    make(declared, specification(work, 100, 60_000, attempts=4))
+    declared.places.bind(audit, f"{work}.dlx.dead")
+    declarer = declared.declarer()
+    topology = declarer.retry(specification(work, 100, 200, attempts=3))
+    declared.apply(*topology.declarations)
+    assert {one.name for one in topology.obsolete} == {
+        f"{work}.dlx.retry/{work}.retry.1 -> queue:{work}.retry.1m", f"{work}.dlx.retry/{work}.retry.2 -> queue:{work}.retry.1m.2",
+        f"{work}.dlx.retry/{work}.retry.3 -> queue:{work}.dlq"}
+    for change in declarer.plan_removal(topology.obsolete):
+        declarer.apply(change)
+    assert declarer.retry(specification(work, 100, 200, attempts=3)).obsolete == ()
+    assert len(times_of_tries(declared, work, f"{work}.dlq")) == 3
+    assert count(declared.places, f"{work}.dlq") == 1
+    assert count(declared.places, f"{work}.retry.1m") == 0

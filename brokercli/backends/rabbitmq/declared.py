@@ -36,7 +36,7 @@ def _declared(inventory: Inventory, kinds: Sequence[str]) -> Iterator[Declaratio
         elif not kinds or ("stream" if facts.get("type") == STREAM else "queue") in kinds:
             yield _queue(inventory.have_queue(facts))
     if not kinds or "binding" in kinds:
-        found = [_binding(facts) for facts in inventory.management.bindings()
+        found = [binding_of(facts) for facts in inventory.management.bindings()
                  if facts.get("source") and not (facts.get("destination_type") == "queue" and facts.get("destination") in passing)]
         yield from sorted(found, key=lambda declaration: declaration.name)
 
@@ -64,7 +64,8 @@ def _queue(have: Have) -> Declaration:
     return Declaration("stream" if stream else "queue", have.name, settings | _extra(have, known))
 
 
-def _binding(facts: Facts) -> Declaration:
+def binding_of(facts: Facts) -> Declaration:
+    """Return a binding as the management API describes it."""
     kind = "queue" if facts.get("destination_type") == "queue" else "exchange"
     return binding(str(facts["source"]), f"{kind}:{facts['destination']}", str(facts.get("routing_key", "")), facts.get("arguments") or {})
 

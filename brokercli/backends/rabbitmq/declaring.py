@@ -7,6 +7,7 @@ arguments, which never change. Without the management API everything is an argum
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from brokercli.backends.declaring import Declarer
@@ -15,6 +16,7 @@ from brokercli.backends.rabbitmq.declared import declared
 from brokercli.backends.rabbitmq.inventory import Inventory
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away
+from brokercli.backends.rabbitmq.obsolete import obsolete_bindings
 from brokercli.backends.rabbitmq.removing import Remove, plan_removal
 from brokercli.backends.rabbitmq.retrying import plan_retries
 from brokercli.model.declaration import Action, Change, Declaration, RetrySpecification, RetryTopology
@@ -71,7 +73,8 @@ class RabbitMQDeclarer(Declarer):
 
     def retry(self, specification: RetrySpecification) -> RetryTopology:
         self._inventory.forget()
-        return plan_retries(specification, self._inventory)
+        topology = plan_retries(specification, self._inventory)
+        return replace(topology, obsolete=tuple(obsolete_bindings(specification.source, topology.declarations, self._inventory)))
 
     def _require_ends(self, wanted: Sequence[Declaration]) -> None:
         """Raise UsageProblem for a binding whose ends neither exist nor are declared."""
