@@ -12,6 +12,9 @@ may die in between, and nothing that reaches the work queue again fans out to ot
 
 What dies of anything but a rejection (a delivery limit, a length, an age) goes to the dead letters at once: if it came back
 to the work queue, RabbitMQ would take that for a circle and drop it (it drops what returns without a rejection in between).
+
+All of it but the work queue is made with arguments. Of policies only one holds, and one that somebody adds later would take
+away what holds the messages back, or what makes letters survive being looked at; and how long a wait queue waits is its name.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
-from brokercli.backends.rabbitmq.keeping import CLASSIC, QUORUM, STREAM
+from brokercli.backends.rabbitmq.keeping import CLASSIC, QUORUM, STREAM, argument_of
 from brokercli.backends.rabbitmq.survivable import UNLIMITED, version_of
 from brokercli.model.declaration import Declaration, RetrySpecification, RetryTopology, SettingValue, binding
 from brokercli.model.errors import Unsupported, UsageProblem
 
 _MILLISECOND = 1_000_000
-_DELAYS_RETRIES = (4, 3)
+# by policy; 4.3.0 had the arguments only
+_DELAYS_RETRIES = (4, 3, 1)
 _AT_LEAST_ONCE: dict[str, SettingValue] = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
 _MOST_RETRIES = 50
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
@@ -67,7 +71,8 @@ def _letters(name: str, wanted: RetrySpecification, inventory: Inventory) -> Dec
     if have is not None and have.type not in (None, QUORUM):
         return Declaration("stream" if have.type == STREAM else "queue", name, {} if have.type == STREAM else {"type": have.type})
     # with a limit, looking at a letter could delete it
-    return Declaration("queue", name, {"type": QUORUM, "delivery-limit": UNLIMITED, **wanted.settings})
+    limit: dict[str, SettingValue] = {"arguments": {"x-delivery-limit": UNLIMITED}} if have is None else {"delivery-limit": UNLIMITED}
+    return Declaration("queue", name, {"type": QUORUM, **limit, **wanted.settings})
 
 
 def _work(wanted: RetrySpecification, kind: str, have: Have | None, settings: Mapping[str, SettingValue]) -> Declaration:
@@ -90,12 +95,13 @@ def _by_wait_queues(wanted: RetrySpecification, kind: str, have: Have | None, de
     queues = [letters]
     if waits:
         made += [Declaration("exchange", back, {"type": "fanout"}), Declaration("exchange", first, {"type": "fanout"}),
-                 Declaration("exchange", tiers, {"type": "direct", "alternate-exchange": first}),
-                 Declaration("exchange", dlx, {"type": "headers", "alternate-exchange": end})]
+                 Declaration("exchange", tiers, {"type": "direct", "arguments": {"alternate-exchange": first}}),
+                 Declaration("exchange", dlx, {"type": "headers", "arguments": {"alternate-exchange": end}})]
         for number, (name, delay) in enumerate(waits, 1):
-            queues.append(Declaration("queue", name, {
-                "type": QUORUM, "message-ttl": delay, "dead-letter-exchange": back, "dead-letter-routing-key": _key(source, number), **_AT_LEAST_ONCE,
-                **wanted.settings}))
+            holding: dict[str, SettingValue] = {
+                "message-ttl": delay, "dead-letter-exchange": back, "dead-letter-routing-key": _key(source, number), **_AT_LEAST_ONCE}
+            arguments: dict[str, SettingValue] = {argument_of(setting): value for setting, value in holding.items()}
+            queues.append(Declaration("queue", name, {"type": QUORUM, "arguments": arguments, **wanted.settings}))
             following = waits[number][0] if number < len(waits) else dead
             bindings.append(binding(tiers, f"queue:{following}", _key(source, number)))
         bindings += [binding(first, f"queue:{waits[0][0]}"), binding(back, f"queue:{source}"),
@@ -138,7 +144,7 @@ def _advice(wanted: RetrySpecification, kind: str, dead: str, delays: Sequence[s
 def _native(wanted: RetrySpecification, kind: str, dead: str, letters: Declaration, inventory: Inventory) -> RetryTopology:
     version = version_of(inventory.link.server_properties)
     if version < _DELAYS_RETRIES:
-        raise Unsupported(f"Delayed retries of quorum queues came with RabbitMQ 4.3, and this is {'.'.join(map(str, version))}.",
+        raise Unsupported(f"Delayed retries of quorum queues came with RabbitMQ 4.3.1, and this is {'.'.join(map(str, version))}.",
                           hint="without native, wait queues do it")
     if kind != QUORUM:
         raise UsageProblem(f"{wanted.source} is a {kind} queue, and only quorum queues hold back what is returned to them.",
