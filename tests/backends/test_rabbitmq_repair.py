@@ -51,6 +51,21 @@ def test_letters_go_home_stripped_and_are_gone_from_the_dead_letters(places: Pla
     assert places.taken(work) == numbered(60)[1:]
 
 
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_no_more_letters_are_on_their_way_together_than_the_guarantee_says(places: Places, batch: int) -> None:
+    work, dlq = work_and_letters(places)
+    fail(places, work, numbered(20))
+    with places.open().repair(queue(dlq), RepairPolicy(batch=batch)) as repair:
+        largest = max(1, batch // 2)
+        assert f"at most {largest} letters may be repeated" in repair.guarantee
+        while not repair.finished:
+            read = repair.read(0.2)
+            if read is not None:
+                assert len(read) <= largest
+                repair.settle(moves_home(read.records()))
+    assert places.taken(work) == numbered(20)
+
+
 def test_a_letter_with_routes_of_its_own_goes_home_and_nowhere_else(places: Places) -> None:
     work, dlq = work_and_letters(places)
     other = make(places, "classic")

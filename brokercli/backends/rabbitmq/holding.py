@@ -182,7 +182,7 @@ class Holding:
             self._ends.append(self.taken)
             if waiting:
                 largest = max([len(delivery.body) + len(delivery.properties) for delivery in waiting])
-                self._limit = max(_FEWEST, min(self._part, self._limit * _GROWTH, PART_BYTES // max(1, largest)))
+                self._limit = max(min(_FEWEST, self._part), min(self._part, self._limit * _GROWTH, PART_BYTES // max(1, largest)))
                 self._handover.offer(waiting, 1)
             if end or self.taken >= self._wanted:
                 self.short = max(0, self._wanted - self.taken)
