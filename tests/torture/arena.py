@@ -1,0 +1,89 @@
+"""Where a torture run takes place: one broker that may be killed, a proxy in front of it, and a home for brokercli."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.brokers.kafka import Kafka
+from tests.brokers.nats import Nats
+from tests.brokers.rabbitmq import RabbitMQ
+from tests.brokers.server import HOST, Server, free_port
+from tests.brokers.watchdog import watched
+from tests.commandline import environment
+from tests.environment import ROOT
+from tests.faults.proxy import Proxy
+from tests.torture.kafka_site import KafkaGround
+from tests.torture.nats_site import NatsGround
+from tests.torture.rabbitmq_site import RabbitMQGround
+from tests.torture.site import Ground
+
+BROKERS = ("kafka", "nats", "rabbitmq")
+
+
+@dataclass
+class Arena:
+    """A broker, and brokercli as a process that reaches it through the proxy."""
+
+    broker: str
+    server: Server
+    proxy: Proxy
+    ground: Ground
+    home: Path
+
+    def start(self, orders: Mapping[str, Any], arguments: Sequence[str], output: Path, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Start brokercli under orders for the child; what it prints goes to `output` with the endings .out and .err."""
+        command = [sys.executable, "-m", "tests.torture.child", json.dumps({"broker": self.broker, **orders}), *arguments]
+        with output.with_suffix(".out").open("wb") as stdout, output.with_suffix(".err").open("wb") as stderr:
+            return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment(self.home))
+
+    def heal(self) -> None:
+        """End every fault: the broker runs, and everything passes."""
+        self.server.resume()
+        if not self.server.running:
+            self.server.start()
+        self.proxy.heal()
+
+
+def _kafka(directory: Path, opened: ExitStack) -> tuple[Server, Proxy, Ground]:
+    # its clients are told where it is, so the proxy is there first
+    port = free_port()
+    proxy = opened.enter_context(Proxy((HOST, port)))
+    server = Kafka(directory, ports={"client": port}, advertised=proxy.port)
+    return server, proxy, KafkaGround(server.address)
+
+
+def _nats(directory: Path, opened: ExitStack) -> tuple[Server, Proxy, Ground]:
+    server = Nats(directory)
+    return server, opened.enter_context(Proxy((HOST, server.port))), NatsGround(server.address)
+
+
+def _rabbitmq(directory: Path, opened: ExitStack) -> tuple[Server, Proxy, Ground]:
+    server = RabbitMQ(directory, plugins=("rabbitmq_management",))
+    return server, opened.enter_context(Proxy((HOST, server.port))), RabbitMQGround(server.address, server.management)
+
+
+_MAKERS: dict[str, Callable[[Path, ExitStack], tuple[Server, Proxy, Ground]]] = {"kafka": _kafka, "nats": _nats, "rabbitmq": _rabbitmq}
+
+
+@contextmanager
+def open_arena(broker: str, base: Path | None = None) -> Iterator[Arena]:
+    """Start a broker of one's own; it is stopped and deleted at the end. `base` is a folder that is watched already."""
+    with ExitStack() as opened:
+        if base is None:
+            base = Path(opened.enter_context(TemporaryDirectory(prefix="brokercli-torture-")))
+            opened.enter_context(watched(base))
+        server, proxy, ground = _MAKERS[broker](base / f"torture-{broker}-{os.getpid()}", opened)
+        opened.callback(server.kill)
+        server.start()
+        home = base / f"home-{broker}-{os.getpid()}"
+        ground.write_context(home, proxy.port)
+        yield Arena(broker, server, proxy, ground, home)

@@ -1,0 +1,39 @@
+"""brokercli as its users run it, but for what a trial ordered: python -m tests.torture.child ORDERS dlq redrive …
+
+ORDERS is JSON: `broker`, and where wanted `window` (letters settled together at most), `crash` ([moment, how manieth]),
+`control` (the name of a fault from controls.py) and `publishing`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from tests.torture import controls, crash
+
+
+def main() -> None:
+    """Obey the orders, then run the command."""
+    orders = json.loads(sys.argv[1])
+    sys.argv = ["brokercli", *sys.argv[2:]]
+    if orders.get("window"):
+        _narrow(orders["window"])
+    if orders.get("control"):
+        controls.CONTROLS[orders["control"]].plant(orders["broker"])
+    if orders.get("crash"):
+        name, count = orders["crash"]
+        crash.crash_at(orders["broker"], name, count, publishing=bool(orders.get("publishing")))
+    from brokercli.__main__ import main as run
+
+    run()
+
+
+def _narrow(window: int) -> None:
+    from brokercli.backends.dead_letters import RepairPolicy
+
+    timeout, _, *others = RepairPolicy.__init__.__defaults__ or ()
+    RepairPolicy.__init__.__defaults__ = (timeout, window, *others)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The trials of the short version: every named moment once, and one of each kind of the rest."""
+
+from __future__ import annotations
+
+from random import Random
+
+from tests.torture.crash import PUBLISHING, REPAIRING
+from tests.torture.disturbing import draw
+from tests.torture.fault import Fault
+from tests.torture.trial import Trial
+
+# these come once in a run; at the others something has been done before
+_ONCE = ("before the report", "after the report", "before closing", "closed", "before giving back", "before the last verdicts", "before publishing", "purged",
+         "given to the client", "verdicts taken")
+
+
+def moments(broker: str) -> list[str]:
+    """Return the named moments of putting letters back."""
+    return list(REPAIRING[broker])
+
+
+def publishing_moments(broker: str) -> list[str]:
+    """Return the named moments of publishing."""
+    return list(PUBLISHING[broker])
+
+
+def at_a_moment(broker: str, point: str, operation: str, kind: str) -> Trial:
+    """Return the trial that is killed at a moment."""
+    return Trial(broker, f"{broker} {operation} {point}", operation, kind, (Fault("crash", point, 1 if point in _ONCE else 2),), count=80, window=40,
+                 largest=5_000, gone=0.0)
+
+
+def disturbed(broker: str, name: str, operation: str, kind: str) -> Trial:
+    """Return a trial with a disturbance from outside, about in its middle, while everything passes slowly."""
+    chance = Random(f"{broker} {name} {operation}")
+    fault = draw(chance, name)
+    return Trial(broker, f"{broker} {operation} {name}", operation, kind,
+                 (Fault(name, share=chance.uniform(0.2, 0.7), seconds=min(fault.seconds, 1.0), slow=True),), count=60, window=16, largest=5_000)

@@ -1,0 +1,147 @@
+"""Faults planted into brokercli on purpose, in the child only: a checker that does not catch each of them proves nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.torture.check import Kind
+from tests.torture.crash import replace
+from tests.torture.fault import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One kind of carelessness. `plant` makes it, for one broker."""
+
+    words: str
+    shows: Kind
+    """What the checker has to say, beside whatever else it says."""
+    where: dict[str, Fault | None]
+    """Broker → the disturbance that brings it to light; None where it shows by itself."""
+    plant: Callable[[str], None]
+    operation: str = "redrive"
+
+
+def _mark_first(broker: str) -> None:
+    def on_kafka(run: Callable[..., Any]) -> Callable[..., Any]:
+        def marks_first(self: Any, copies: Sequence[Any], offsets: Sequence[Any], group: Any) -> Any:
+            run(self, [], offsets, group)
+            return run(self, copies, offsets, group)
+        return marks_first
+
+    def on_nats(publish: Callable[..., Any]) -> Callable[..., Any]:
+        def taken_out_first(self: Any, publisher: Any, letters: Sequence[Any], receipts: Any) -> Any:
+            self._remover.remove([letter.sequence for letter in letters])
+            return publish(self, publisher, letters, receipts)
+        return taken_out_first
+
+    def on_rabbitmq(settle: Callable[..., Any]) -> Callable[..., Any]:
+        def acknowledged_first(self: Any, moves: Sequence[Any]) -> Any:
+            self._holding.acknowledge(sorted(move.record.tag for move in moves))
+            self._holding.acknowledge = lambda tags: True
+            try:
+                return settle(self, moves)
+            finally:
+                del self._holding.acknowledge
+        return acknowledged_first
+
+    if broker == "kafka":
+        replace("backends.kafka.transaction:Transactions.run", on_kafka)
+    elif broker == "nats":
+        replace("backends.nats.repair:NatsRepair._publish", on_nats)
+    else:
+        replace("backends.rabbitmq.repair:RabbitMQRepair.settle", on_rabbitmq)
+
+
+def _skip_the_drain(broker: str) -> None:
+    from brokercli.model.receipt import Receipt, Receipts, Verdict
+
+    def make(settle: Callable[..., Any]) -> Callable[..., Any]:
+        def believe(self: Any, timeout: float | None = None) -> None:
+            confirmations = [Receipt(index, Verdict.CONFIRMED, "?") for index in range(self._judged, self._accepted)]
+            self._take(Receipts(confirmed=len(confirmations), confirmations=confirmations))
+        return believe
+    replace("operations.publishing:Publishing.settle", make)
+
+
+def _keep_the_first_id(broker: str) -> None:
+    def make(prepared: Callable[..., Any]) -> Callable[..., Any]:
+        def with_the_first_id(self: Any, index: int, move: Any, seen: set[int]) -> Any:
+            handled = prepared(self, index, move, seen)
+            if not isinstance(handled, str):
+                message = move.record.message
+                first = next((value.decode() for name, value in message.headers if name == "Nats-Msg-Id"), message.id)
+                handled.copy = dataclasses.replace(handled.copy, id=first)
+            return handled
+        return with_the_first_id
+    replace("backends.nats.repair:NatsRepair._prepared", make)
+
+
+def _publish_without_mandatory(broker: str) -> None:
+    replace("backends.rabbitmq.bulk_frames:_MANDATORY", lambda flag: b"\0")
+
+
+def _handle_when_read(broker: str) -> None:
+    def on_kafka(read: Callable[..., Any]) -> Callable[..., Any]:
+        from brokercli.backends.dead_letters import State
+
+        def committed_at_once(self: Any, timeout: float) -> Any:
+            batch = read(self, timeout)
+            if batch is not None:
+                self.mark(batch.records(), State.REDRIVEN)
+            return batch
+        return committed_at_once
+
+    def on_nats(read: Callable[..., Any]) -> Callable[..., Any]:
+        def taken_out_at_once(self: Any, timeout: float) -> Any:
+            batch = read(self, timeout)
+            if batch is not None:
+                self._remover.remove([record.place["sequence"] for record in batch.records()])
+            return batch
+        return taken_out_at_once
+
+    def on_rabbitmq(take: Callable[..., Any]) -> Callable[..., Any]:
+        def acknowledged_at_once(self: Any, timeout: float) -> Any:
+            deliveries = take(self, timeout)
+            if deliveries:
+                acknowledge(self, [delivery.tag for delivery in deliveries])
+            return deliveries
+        return acknowledged_at_once
+
+    if broker == "kafka":
+        replace("backends.kafka.repair:KafkaRepair.read", on_kafka)
+    elif broker == "nats":
+        replace("backends.nats.repair:NatsRepair.read", on_nats)
+    else:
+        from brokercli.backends.rabbitmq.holding import Holding
+
+        acknowledge = Holding.acknowledge
+        replace("backends.rabbitmq.holding:Holding.take", on_rabbitmq)
+        replace("backends.rabbitmq.holding:Holding.acknowledge", lambda original: lambda self, tags: True)
+
+
+def _write_without_forcing(broker: str) -> None:
+    def make(write_lines: Callable[..., Any]) -> Callable[..., Any]:
+        def written(self: Any, lines: Sequence[bytes]) -> None:
+            os.write(self._descriptor, b"".join(line + b"\n" for line in lines))
+            self.count += len(lines)
+        return written
+    replace("operations.letter_journal:LetterFile.write_lines", make)
+
+
+CONTROLS: dict[str, Control] = {
+    "marked before confirmed": Control("a letter counts as handled before its copy is confirmed", Kind.LOST, {
+        "kafka": Fault("crash", "committed"), "nats": Fault("crash", "before publishing"), "rabbitmq": Fault("crash", "before publishing")}, _mark_first),
+    "no last wait": Control("at the end nobody waits for the verdicts that are missing", Kind.LOST, dict.fromkeys(
+        ("kafka", "nats", "rabbitmq"), Fault("cut at its end")), _skip_the_drain, operation="publish"),
+    "the first id again": Control("a copy goes back under the Nats-Msg-Id that its message had first", Kind.LOST, {"nats": None}, _keep_the_first_id),
+    "not mandatory": Control("what no queue takes is not returned", Kind.LOST, {"rabbitmq": None}, _publish_without_mandatory),
+    "handled when read": Control("reading commits or acknowledges", Kind.LOST, dict.fromkeys(
+        ("kafka", "nats", "rabbitmq"), Fault("crash", "a batch was read")), _handle_when_read),
+    "journal not forced": Control("the journal is written and not forced to the disk", Kind.UNJOURNALLED, {
+        "kafka": Fault("crash", "committed"), "nats": Fault("crash", "taken out"), "rabbitmq": Fault("crash", "acknowledged")}, _write_without_forcing),
+}

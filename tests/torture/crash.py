@@ -1,0 +1,201 @@
+"""The named moments at which a process can be killed, and killing it there as a power cut would.
+
+Read by the child only (`child.py`): brokercli itself has no hook for any of this.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+
+class Point(NamedTuple):
+    """A moment before or after a call; `where` is `module:name` or `module:Class.name` below `brokercli.`."""
+
+    where: str
+    when: Literal["before", "after"]
+
+
+_JOURNAL = "operations.letter_journal:LetterFile.write_lines"
+_END = "commands.dlq_end:End.say"
+_SHARED = {
+    "before the journal": Point(_JOURNAL, "before"),
+    "journal half written": Point(_JOURNAL, "before"),
+    "journal written, not forced to the disk": Point("operations.letter_journal:os.fsync", "before"),
+    "journal forced to the disk": Point(_JOURNAL, "after"),
+    "before the report": Point(_END, "before"),
+    "after the report": Point(_END, "after"),
+}
+
+
+def _repair(name: str) -> dict[str, Point]:
+    return {
+        "a batch was read": Point(f"{name}.read", "after"),
+        "before closing": Point(f"{name}.close", "before"),
+        "closed": Point(f"{name}.close", "after"),
+    }
+
+
+_KAFKA = "backends.kafka.transaction:Transactions"
+_NATS = "backends.nats.publish:JetStreamPublisher"
+_REMOVER = "backends.nats.removing:Remover"
+_MOVER = "backends.rabbitmq.moving:Mover"
+_HOLDING = "backends.rabbitmq.holding:Holding"
+REPAIRING: dict[str, dict[str, Point]] = {
+    "kafka": {
+        **_SHARED, **_repair("backends.kafka.repair:KafkaRepair"),
+        "before producing": Point(f"{_KAFKA}._produce", "before"),
+        "produced, not committed": Point(f"{_KAFKA}._produce", "after"),
+        "before committing": Point(f"{_KAFKA}:commit_transaction", "before"),
+        "committed": Point(f"{_KAFKA}:commit_transaction", "after"),
+    },
+    "nats": {
+        **_SHARED, **_repair("backends.nats.repair:NatsRepair"),
+        "before publishing": Point(f"{_NATS}.send", "before"),
+        "given to the connection": Point(f"{_NATS}.send", "after"),
+        "written to the socket": Point(f"{_NATS}._write", "after"),
+        "copies confirmed": Point(f"{_NATS}.finish", "after"),
+        "before taking out": Point(f"{_REMOVER}.remove", "before"),
+        "purged": Point(f"{_REMOVER}._purge", "after"),
+        "taken out": Point(f"{_REMOVER}.remove", "after"),
+    },
+    "rabbitmq": {
+        **_SHARED, **_repair("backends.rabbitmq.repair:RabbitMQRepair"),
+        "before publishing": Point(f"{_MOVER}.move", "before"),
+        "given to the connection": Point(f"{_MOVER}._put", "after"),
+        "copies confirmed": Point(f"{_MOVER}.move", "after"),
+        "before acknowledging": Point(f"{_HOLDING}.acknowledge", "before"),
+        "acknowledgement written": Point(f"{_HOLDING}._barrier", "before"),
+        "acknowledged": Point(f"{_HOLDING}.acknowledge", "after"),
+        "before giving back": Point(f"{_HOLDING}.give_back", "before"),
+    },
+}
+_PUBLISHERS = {"kafka": "backends.kafka.publish:KafkaPublisher", "nats": _NATS, "rabbitmq": "backends.rabbitmq.publish:RabbitMQPublisher"}
+PUBLISHING: dict[str, dict[str, Point]] = {
+    broker: {
+        "before publishing": Point(f"{name}.send", "before"),
+        "given to the client": Point(f"{name}.send", "after"),
+        "verdicts taken": Point(f"{name}.collect", "after"),
+        "before the last verdicts": Point(f"{name}.finish", "before"),
+        "before the report": Point("commands.publish_output:summarise", "before"),
+    } for broker, name in _PUBLISHERS.items()}
+
+_COMMIT = ":commit_transaction"
+_forced: dict[str, int] = {}
+"""How much of each journal is on the disk for certain."""
+
+
+def crash_at(broker: str, name: str, count: int, *, publishing: bool) -> None:
+    """Have this process killed when it comes to a moment for the `count`th time."""
+    point = (PUBLISHING if publishing else REPAIRING)[broker][name]
+    seen = 0
+
+    def reached() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == count:
+            cut_power()
+
+    _watch_journals()
+    if name == "journal half written":
+        _halve(reached)
+    elif point.where.endswith(_COMMIT):
+        _around_commits(point, reached)
+    elif point.where.endswith(":os.fsync"):
+        _before_forcing(reached)
+    else:
+        _around(point, reached)
+
+
+def cut_power() -> None:
+    """End as a power cut would: what was not forced to the disk is gone from the journals, and nothing runs any more."""
+    for path, size in _forced.items():
+        if os.path.exists(path):  # noqa: PTH110  nothing that allocates much, this late
+            os.truncate(path, size)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def replace(where: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` returns in the place of a function; fails when there is none of that name."""
+    module, _, path = where.partition(":")
+    owner: Any = importlib.import_module(f"brokercli.{module}")
+    *classes, name = path.split(".")
+    for part in classes:
+        owner = getattr(owner, part)
+    setattr(owner, name, make(getattr(owner, name)))
+
+
+def _around(point: Point, reached: Callable[[], None]) -> None:
+    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if point.when == "before":
+                reached()
+            result = original(*arguments, **options)
+            # a read that came back with nothing was none
+            if point.when == "after" and not (result is None and point.where.endswith(".read")):
+                reached()
+            return result
+        return call
+    replace(point.where, wrapped)
+
+
+def _around_commits(point: Point, reached: Callable[[], None]) -> None:
+    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+        def until(self: Any, deadline: float, call: Callable[[float], object]) -> Any:
+            commits = getattr(call, "__name__", "") == "commit_transaction"
+            if commits and point.when == "before":
+                reached()
+            result = original(self, deadline, call)
+            if commits and point.when == "after":
+                reached()
+            return result
+        return until
+    replace(f"{_KAFKA}._until", wrapped)
+
+
+def _halve(reached: Callable[[], None]) -> None:
+    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+        def write_lines(self: Any, lines: Any) -> Any:
+            data = b"".join(line + b"\n" for line in lines)
+            os.write(self._descriptor, data[:len(data) // 2])
+            _forced[self.path] = os.fstat(self._descriptor).st_size
+            reached()
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - len(data) // 2)
+            os.lseek(self._descriptor, 0, os.SEEK_END)
+            return original(self, lines)
+        return write_lines
+    replace(_JOURNAL, wrapped)
+
+
+def _watch_journals() -> None:
+    """Note of each journal how much of it was forced to the disk."""
+    force = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        force(descriptor)
+        path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if path in _forced:
+            _forced[path] = os.fstat(descriptor).st_size
+    os.fsync = fsync
+
+    def opened(original: Callable[..., Any]) -> Callable[..., Any]:
+        def init(self: Any, path: Any) -> None:
+            original(self, path)
+            self.path = str(Path(path).resolve())
+            _forced[self.path] = 0
+        return init
+    replace("operations.letter_journal:LetterFile.__init__", opened)
+
+
+def _before_forcing(reached: Callable[[], None]) -> None:
+    force = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if str(Path(f"/proc/self/fd/{descriptor}").readlink()) in _forced:
+            reached()
+        force(descriptor)
+    os.fsync = fsync

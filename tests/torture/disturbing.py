@@ -1,0 +1,99 @@
+"""What is done to a run from outside, and when: signals, the broker's death, the network's faults."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from random import Random
+
+from tests.torture.arena import Arena
+from tests.torture.fault import Fault
+
+AT_ITS_END = "cut at its end"
+"""Cut as soon as the process is gone: what it gave to the system and did not wait for is lost."""
+SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGINT twice", "SIGSTOP and SIGCONT")
+NETWORK = ("reset", "hang up", "lose answers", "swallow", "hold", "refuse", AT_ITS_END)
+_ENDS_BY_ITSELF = ("SIGINT twice", "SIGSTOP and SIGCONT", "broker killed", "lose answers", "swallow", "hold", "refuse")
+_SLOWEST = 40_000
+_SLOW_SECONDS = 1.5
+"""How long what is to be sent takes when it passes slowly."""
+
+
+def draw(chance: Random, name: str) -> Fault:
+    """Draw the moment and length of a fault."""
+    return Fault(name, share=round(chance.random() * 1.1, 3), seconds=round(chance.uniform(0.05, 2.0), 2) if name in _ENDS_BY_ITSELF else 0.0,
+                 slow=chance.random() < 0.5)
+
+
+def disturb(arena: Arena, process: subprocess.Popen[bytes], fault: Fault, size: int, patience: float) -> bool:
+    """Wait for the moment, do it, and return once it is over; False where the process ended before its moment came."""
+    if fault.name == "crash":
+        return False
+    proxy = arena.proxy
+    if fault.slow or fault.name == AT_ITS_END:
+        proxy.throttle(max(_SLOWEST, size / _SLOW_SECONDS))
+    if fault.name == AT_ITS_END:
+        process.wait(patience)
+        proxy.reset()
+        return True
+    goal = proxy.passed("to broker") + int(fault.share * size)
+    deadline = time.monotonic() + patience
+    while proxy.passed("to broker") <= goal and time.monotonic() < deadline:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.0005)
+    _ACTIONS[fault.name](arena, process, fault)
+    return True
+
+
+def _signal(number: signal.Signals) -> Callable[[Arena, subprocess.Popen[bytes], Fault], None]:
+    return lambda arena, process, fault: process.send_signal(number)
+
+
+def _interrupt_twice(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+    process.send_signal(signal.SIGINT)
+    _while_it_runs(process, fault.seconds / 4)
+    process.send_signal(signal.SIGINT)
+
+
+def _freeze(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(fault.seconds)
+    process.send_signal(signal.SIGCONT)
+
+
+def _kill_broker(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+    arena.server.kill()
+    time.sleep(fault.seconds / 4)
+    arena.server.start()
+
+
+def _passing(begin: str) -> Callable[[Arena, subprocess.Popen[bytes], Fault], None]:
+    def act(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+        getattr(arena.proxy, begin)()
+        _while_it_runs(process, fault.seconds)
+        arena.proxy.heal()
+    return act
+
+
+def _refuse(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+    arena.proxy.refuse()
+    arena.proxy.reset()
+    _while_it_runs(process, fault.seconds)
+    arena.proxy.heal()
+
+
+def _while_it_runs(process: subprocess.Popen[bytes], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+_ACTIONS: dict[str, Callable[[Arena, subprocess.Popen[bytes], Fault], None]] = {
+    "SIGKILL": _signal(signal.SIGKILL), "SIGTERM": _signal(signal.SIGTERM), "SIGINT": _signal(signal.SIGINT), "SIGINT twice": _interrupt_twice,
+    "SIGSTOP and SIGCONT": _freeze, "broker killed": _kill_broker,
+    "reset": lambda arena, process, fault: arena.proxy.reset(), "hang up": lambda arena, process, fault: arena.proxy.hang_up(),
+    "lose answers": _passing("lose_answers"), "swallow": _passing("swallow"), "hold": _passing("hold"), "refuse": _refuse,
+}

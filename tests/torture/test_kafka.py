@@ -1,0 +1,46 @@
+"""Kafka: killed, cut off and frozen, nothing is lost, invented, damaged or claimed; and who does wrong is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.torture.arena import Arena
+from tests.torture.chosen import at_a_moment, disturbed, moments, publishing_moments
+from tests.torture.controls import CONTROLS
+from tests.torture.trial import Result, Trial, control_trial, run_trial
+
+pytestmark = pytest.mark.kafka
+Hold = Callable[[Arena, Trial], Result]
+
+
+@pytest.mark.parametrize("point", moments("kafka"))
+def test_a_redrive_that_is_killed_at_a_named_moment_keeps_every_promise(kafka_arena: Arena, hold: Hold, point: str) -> None:
+    assert hold(kafka_arena, at_a_moment("kafka", point, "redrive", "one partition")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize("point", publishing_moments("kafka"))
+def test_a_publish_that_is_killed_at_a_named_moment_keeps_every_promise(kafka_arena: Arena, hold: Hold, point: str) -> None:
+    assert hold(kafka_arena, at_a_moment("kafka", point, "publish", "one partition")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize("name", ["broker killed", "SIGKILL", "SIGTERM", "lose answers", "reset"])
+def test_a_redrive_that_is_disturbed_from_outside_keeps_every_promise(kafka_arena: Arena, hold: Hold, name: str) -> None:
+    hold(kafka_arena, disturbed("kafka", name, "redrive", "three partitions"))
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "cut at its end"])
+def test_a_publish_that_is_disturbed_from_outside_keeps_every_promise(kafka_arena: Arena, hold: Hold, name: str) -> None:
+    hold(kafka_arena, disturbed("kafka", name, "publish", "one partition"))
+
+
+@pytest.mark.parametrize("operation", ["selected", "to", "park", "drop"])
+def test_every_other_operation_that_is_killed_with_half_a_batch_done_keeps_every_promise(kafka_arena: Arena, hold: Hold, operation: str) -> None:
+    assert hold(kafka_arena, at_a_moment("kafka", "journal forced to the disk", operation, "three partitions")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize("name", [name for name, control in CONTROLS.items() if "kafka" in control.where])
+def test_a_fault_that_was_planted_is_caught(kafka_arena: Arena, name: str) -> None:
+    kinds = {violation.kind for violation in run_trial(kafka_arena, control_trial("kafka", name, "planted", "one partition")).violations}
+    assert CONTROLS[name].shows in kinds, f"{CONTROLS[name].words}, and the checker said {sorted(kinds)}"

@@ -1,0 +1,46 @@
+"""JetStream: killed, cut off and frozen, nothing is lost, invented, damaged or claimed; and who does wrong is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.torture.arena import Arena
+from tests.torture.chosen import at_a_moment, disturbed, moments, publishing_moments
+from tests.torture.controls import CONTROLS
+from tests.torture.trial import Result, Trial, control_trial, run_trial
+
+pytestmark = pytest.mark.nats
+Hold = Callable[[Arena, Trial], Result]
+
+
+@pytest.mark.parametrize("point", moments("nats"))
+def test_a_redrive_that_is_killed_at_a_named_moment_keeps_every_promise(nats_arena: Arena, hold: Hold, point: str) -> None:
+    assert hold(nats_arena, at_a_moment("nats", point, "redrive", "limits")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize("point", publishing_moments("nats"))
+def test_a_publish_that_is_killed_at_a_named_moment_keeps_every_promise(nats_arena: Arena, hold: Hold, point: str) -> None:
+    assert hold(nats_arena, at_a_moment("nats", point, "publish", "limits")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize("name", ["broker killed", "SIGKILL", "SIGINT twice", "lose answers", "swallow", "hang up"])
+def test_a_redrive_that_is_disturbed_from_outside_keeps_every_promise(nats_arena: Arena, hold: Hold, name: str) -> None:
+    hold(nats_arena, disturbed("nats", name, "redrive", "workqueue"))
+
+
+@pytest.mark.parametrize("name", ["broker killed", "SIGINT", "cut at its end"])
+def test_a_publish_that_is_disturbed_from_outside_keeps_every_promise(nats_arena: Arena, hold: Hold, name: str) -> None:
+    hold(nats_arena, disturbed("nats", name, "publish", "limits"))
+
+
+@pytest.mark.parametrize("operation", ["selected", "to", "park", "drop"])
+def test_every_other_operation_that_is_killed_with_half_a_batch_done_keeps_every_promise(nats_arena: Arena, hold: Hold, operation: str) -> None:
+    assert hold(nats_arena, at_a_moment("nats", "journal forced to the disk", operation, "workqueue")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize("name", [name for name, control in CONTROLS.items() if "nats" in control.where])
+def test_a_fault_that_was_planted_is_caught(nats_arena: Arena, name: str) -> None:
+    kinds = {violation.kind for violation in run_trial(nats_arena, control_trial("nats", name, "planted", "limits")).violations}
+    assert CONTROLS[name].shows in kinds, f"{CONTROLS[name].words}, and the checker said {sorted(kinds)}"

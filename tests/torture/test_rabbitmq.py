@@ -1,0 +1,46 @@
+"""RabbitMQ: killed, cut off and frozen, nothing is lost, invented, damaged or claimed; and who does wrong is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.torture.arena import Arena
+from tests.torture.chosen import at_a_moment, disturbed, moments, publishing_moments
+from tests.torture.controls import CONTROLS
+from tests.torture.trial import Result, Trial, control_trial, run_trial
+
+pytestmark = pytest.mark.rabbitmq
+Hold = Callable[[Arena, Trial], Result]
+
+
+@pytest.mark.parametrize("point", moments("rabbitmq"))
+def test_a_redrive_that_is_killed_at_a_named_moment_keeps_every_promise(rabbitmq_arena: Arena, hold: Hold, point: str) -> None:
+    assert hold(rabbitmq_arena, at_a_moment("rabbitmq", point, "redrive", "classic")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize("point", publishing_moments("rabbitmq"))
+def test_a_publish_that_is_killed_at_a_named_moment_keeps_every_promise(rabbitmq_arena: Arena, hold: Hold, point: str) -> None:
+    assert hold(rabbitmq_arena, at_a_moment("rabbitmq", point, "publish", "classic")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize("name", ["broker killed", "SIGKILL", "SIGSTOP and SIGCONT", "lose answers", "refuse"])
+def test_a_redrive_that_is_disturbed_from_outside_keeps_every_promise(rabbitmq_arena: Arena, hold: Hold, name: str) -> None:
+    hold(rabbitmq_arena, disturbed("rabbitmq", name, "redrive", "quorum"))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "hang up", "cut at its end"])
+def test_a_publish_that_is_disturbed_from_outside_keeps_every_promise(rabbitmq_arena: Arena, hold: Hold, name: str) -> None:
+    hold(rabbitmq_arena, disturbed("rabbitmq", name, "publish", "classic"))
+
+
+@pytest.mark.parametrize("operation", ["selected", "to", "park", "drop"])
+def test_every_other_operation_that_is_killed_with_half_a_batch_done_keeps_every_promise(rabbitmq_arena: Arena, hold: Hold, operation: str) -> None:
+    assert hold(rabbitmq_arena, at_a_moment("rabbitmq", "journal forced to the disk", operation, "quorum")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize("name", [name for name, control in CONTROLS.items() if "rabbitmq" in control.where])
+def test_a_fault_that_was_planted_is_caught(rabbitmq_arena: Arena, name: str) -> None:
+    kinds = {violation.kind for violation in run_trial(rabbitmq_arena, control_trial("rabbitmq", name, "planted", "classic")).violations}
+    assert CONTROLS[name].shows in kinds, f"{CONTROLS[name].words}, and the checker said {sorted(kinds)}"

@@ -1,0 +1,300 @@
+"""One trial: what it is follows from its seed; how it went is checked against every promise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.torture.arena import Arena
+from tests.torture.check import Content, Kind, Promise, Run, Violation, bound, check_letters, check_published, duplicates
+from tests.torture.controls import CONTROLS
+from tests.torture.disturbing import AT_ITS_END, disturb
+from tests.torture.fault import Fault
+from tests.torture.letters import IDENTITY, NEEDLE, Seed, make_seeds, sizes
+from tests.torture.site import HOMES, Site
+
+MOST_RUNS = 12
+PATIENCE = 90.0
+"""Seconds in which one run has to end by itself."""
+DELIVERY_SECONDS = 10
+WORDS = {
+    "redrive": ("dlq", "redrive", "{dlq}", "--yes"),
+    "selected": ("dlq", "redrive", "{dlq}", "--yes", "--header", "torture-group=a"),
+    "to": ("dlq", "redrive", "{dlq}", "--yes", "--to", "{parking}"),
+    "park": ("dlq", "park", "{dlq}", "--yes", "--to", "{parking}"),
+    "drop": ("dlq", "drop", "{dlq}", "--yes", "--grep", NEEDLE.decode()),
+    "publish": ("publish", "{target}", "--input", "json", "--receipts"),
+}
+_DISORDERS = ("broker killed", "reset", "hang up", "lose answers", "swallow", "hold", "refuse", AT_ITS_END)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is done. `faults` disturb the first runs, one each; what follows is left in peace."""
+
+    broker: str
+    name: str
+    """Everything random in it follows from this."""
+    operation: str
+    kind: str
+    """Of the place where the letters lie."""
+    faults: tuple[Fault, ...]
+    count: int = 60
+    window: int = 16
+    largest: int = 30_000
+    gone: float = 0.05
+    control: str | None = None
+
+    def __str__(self) -> str:
+        planted = f", planted: {self.control}" if self.control else ""
+        return f"{self.broker}, {self.operation} of {self.count} letters ({self.kind}), {'; '.join(map(str, self.faults)) or 'undisturbed'}{planted}"
+
+
+@dataclass(slots=True)
+class Result:
+    """How it went."""
+
+    trial: Trial
+    violations: list[Violation]
+    runs: list[Run]
+    happened: Counter[str] = field(default_factory=Counter)
+    """Disturbances that took place; a moment that never came is none."""
+    letters: int = 0
+    duplicates: int = 0
+    bound: int = 0
+    """How many duplicates the promise allowed at most."""
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for a file, one line."""
+        return {"broker": self.trial.broker, "name": self.trial.name, "operation": self.trial.operation, "kind": self.trial.kind,
+                "faults": [fault.as_json() for fault in self.trial.faults], "control": self.trial.control, "letters": self.letters,
+                "happened": dict(self.happened), "runs": [{"code": run.code, "reported": run.report is not None} for run in self.runs],
+                "duplicates": self.duplicates, "bound": self.bound, "violations": [str(one) for one in self.violations], "seconds": round(self.seconds, 2)}
+
+
+def run_trial(arena: Arena, trial: Trial, keep: Path | None = None) -> Result:
+    """Make the ground, disturb, rerun until it is done, heal, count everything. `keep` is where its files stay when something is wrong."""
+    began = time.monotonic()
+    chance = Random(trial.name)
+    run = f"t{chance.getrandbits(40):010x}{int(time.time()) % 100_000:05d}"
+    arena.heal()
+    site = arena.ground.make(run, trial.kind)
+    with TemporaryDirectory(prefix="brokercli-trial-") as folder:
+        going = (_Publishing if trial.operation == "publish" else _Repairing)(arena, trial, site, chance, run, Path(folder))
+        try:
+            going.run()
+            arena.heal()
+            result = going.judge()
+        finally:
+            arena.heal()
+            site.clean()
+        result.seconds = time.monotonic() - began
+        if result.violations and keep is not None:
+            _keep(Path(folder), keep, result)
+    return result
+
+
+class _Going:
+    """A trial on its way."""
+
+    def __init__(self, arena: Arena, trial: Trial, site: Site, chance: Random, run: str, folder: Path) -> None:
+        self.arena, self.trial, self.site, self.folder = arena, trial, site, folder
+        self.selective = trial.operation in ("selected", "drop")
+        self.seeds = make_seeds(chance, trial.count, homes=HOMES, gone=trial.gone if trial.operation in ("redrive", "selected") else 0.0,
+                                chosen=0.5 if self.selective else 1.0, largest=trial.largest, run=run)
+        # roughly what goes to the broker
+        self.size = 80 * trial.count if trial.operation == "drop" else sizes(self.seeds)
+        self.runs: list[Run] = []
+        self.happened: Counter[str] = Counter()
+        self.stuck: list[Violation] = []
+
+    def run(self) -> None:
+        """Run, with one fault each time as long as there are any, until it is done."""
+        for number in range(MOST_RUNS):
+            fault = self.trial.faults[number] if number < len(self.trial.faults) else None
+            self.runs.append(self._once(number, fault))
+            self.arena.heal()
+            if self.stuck or self.done():
+                return
+
+    def done(self) -> bool:
+        """Whether there is nothing more to do."""
+        raise NotImplementedError
+
+    def arguments(self, number: int) -> list[str]:
+        """Return the command line of a run."""
+        words = [word.format(dlq=self.site.dlq, parking=self._parking(), target=self.site.target) for word in WORDS[self.trial.operation]]
+        patience = ["--delivery-timeout", f"{DELIVERY_SECONDS}s"] if self.trial.operation not in ("park", "drop") else []
+        return [*words, "--report", str(self.folder / f"{number}.report"), *patience]
+
+    def _parking(self) -> str:
+        # as redrive and park take an address on RabbitMQ and Kafka
+        return {"kafka": "topic:", "nats": "subject:", "rabbitmq": "queue:"}[self.trial.broker] + self.site.parking
+
+    def input(self) -> bytes | None:
+        """Return what is given to its standard input."""
+        return None
+
+    def _once(self, number: int, fault: Fault | None) -> Run:
+        given = self.input()
+        orders = {"window": self.trial.window, "control": self.trial.control, "publishing": self.trial.operation == "publish",
+                  **(fault.orders() if fault is not None else {})}
+        process = self.arena.start(orders, self.arguments(number), self.folder / str(number), subprocess.DEVNULL if given is None else subprocess.PIPE)
+        if given is not None:
+            threading.Thread(target=_pour, args=(process, given), daemon=True).start()
+        try:
+            if fault is not None and disturb(self.arena, process, fault, self.size, PATIENCE):
+                self.happened[fault.name] += 1
+            code = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+            self.stuck.append(Violation(Kind.UNFINISHED, f"run {number + 1} did not end within {PATIENCE:g} s"))
+        if fault is not None and fault.name == "crash" and code == -9:
+            self.happened["crash"] += 1
+        report = self.folder / f"{number}.report"
+        return self.finished(number, Run(128 - code if code < 0 else code, json.loads(report.read_text()) if report.exists() else None,
+                                         (self.folder / f"{number}.err").read_text(errors="replace"), killed=code < 0))
+
+    def finished(self, number: int, run: Run) -> Run:
+        """Add what a run left behind."""
+        return run
+
+    def judge(self) -> Result:
+        """Count everything and compare."""
+        raise NotImplementedError
+
+    def result(self, violations: Sequence[Violation], copies: int, allowed: int) -> Result:
+        """Return how it went."""
+        return Result(self.trial, [*self.stuck, *violations], self.runs, self.happened, len(self.seeds), copies, allowed)
+
+
+class _Repairing(_Going):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.site.bury(self.seeds)
+        if not self.arena.ground.written_at_once and any(fault.name == "broker killed" for fault in self.trial.faults):
+            self.arena.server.restart()
+        self.letters = self.site.letters(self.seeds, self.trial.operation)
+        # those of the selection that cannot go anywhere
+        self.homeless = sum(seed.chosen and seed.home < 0 for seed in self.seeds)
+
+    def arguments(self, number: int) -> list[str]:
+        return [*super().arguments(number), "--journal", str(self.folder / f"{number}.journal")]
+
+    def finished(self, number: int, run: Run) -> Run:
+        if self.arena.ground.exactly_once:
+            return run
+        # RabbitMQ's own words: half of what is settled together may be repeated, and what a broker that was killed had not written
+        killed = self.happened["broker killed"] > 0
+        return replace(run, window=len(self.seeds) if killed else max(1, self.trial.window // 2), returned=run.count("confirmed") if killed else 0)
+
+    def done(self) -> bool:
+        if not self._says_so(self.runs[-1]):
+            return False
+        if self.arena.ground.returned_at_once or not self.happened:
+            return True
+        # the letters that somebody held who was killed come back when the broker has noticed: once more, unless all is seen
+        meant = {letter.identity for letter in self.letters if letter.chosen}
+        if self.trial.operation != "drop" and meant <= {found.identity for place in self.site.stored().values() for found in place}:
+            return True
+        return len(self.runs) > 2 and all(self._says_so(run) and not run.count("confirmed") for run in self.runs[-2:])
+
+    def _says_so(self, run: Run) -> bool:
+        if run.report is None or run.count("unknown"):
+            return False
+        return run.code == 0 or (run.code in (1, 3) and run.count("refused") == self.homeless and run.count("skipped") == 0
+                                 and run.count("read") == run.count("confirmed") + self.homeless)
+
+    def judge(self) -> Result:
+        ground = self.arena.ground
+        promise = Promise(ground.exactly_once, in_order=not any(name in _DISORDERS for name in self.happened))
+        places = self.site.stored()
+        violations = check_letters(self.letters, promise, self.runs, self.site.pending(), places, self._journal())
+        return self.result(violations, duplicates(places), 0 if ground.exactly_once else sum(bound(run) for run in self.runs))
+
+    def _journal(self) -> dict[str, Content]:
+        found: dict[str, Content] = {}
+        for path in sorted(self.folder.glob("*.journal")):
+            for line in path.read_bytes().split(b"\n"):
+                # the last line of one who was killed may be half
+                with suppress(json.JSONDecodeError):
+                    envelope = json.loads(line)
+                    identity = next((bytes_of(header["value"]) for header in envelope.get("headers", ()) if header["name"] == IDENTITY), None)
+                    if identity is not None:
+                        found[identity.decode()] = Content(bytes_of(envelope["body"]), bytes_of(envelope.get("key")))
+        return found
+
+
+class _Publishing(_Going):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.rest: list[Seed] = list(self.seeds)
+
+    def input(self) -> bytes | None:
+        return b"".join(json.dumps(self.site.envelope(seed)).encode() + b"\n" for seed in self.rest)
+
+    def finished(self, number: int, run: Run) -> Run:
+        receipts = {}
+        for line in (self.folder / f"{number}.out").read_bytes().split(b"\n"):
+            with suppress(json.JSONDecodeError):
+                said = json.loads(line)
+                if isinstance(said.get("message"), int):
+                    receipts[self.rest[said["message"] - 1].identity] = "duplicate" if said.get("duplicate") else str(said["verdict"])
+        tried = tuple(seed.identity for seed in self.rest)
+        self.rest = [seed for seed in self.rest if receipts.get(seed.identity) not in ("confirmed", "duplicate")]
+        return replace(run, receipts=receipts, tried=tried)
+
+    def done(self) -> bool:
+        return not self.rest
+
+    def judge(self) -> Result:
+        stored = self.site.stored()
+        messages = {seed.identity: self.site.published(seed) for seed in self.seeds}
+        promise = Promise(exactly_once=self.trial.broker == "nats", journalled=False)
+        violations = check_published(messages, promise, self.runs, stored[self.site.homes[0]])
+        unknown = sum(len(run.tried) - len(run.receipts) if run.report is None else run.count("unknown") for run in self.runs)
+        return self.result(violations, duplicates(stored), 0 if promise.exactly_once else unknown)
+
+
+def bytes_of(value: Any) -> bytes | None:
+    """Return what an envelope says: text, base64, or null."""
+    if value is None:
+        return None
+    return b64decode(value["base64"]) if isinstance(value, Mapping) and "base64" in value else str(value).encode()
+
+
+def _pour(process: subprocess.Popen[bytes], data: bytes) -> None:
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.write(data)
+    with suppress(OSError):
+        process.stdin.close()
+
+
+def _keep(folder: Path, keep: Path, result: Result) -> None:
+    target = keep / "".join(sign if sign.isalnum() else "-" for sign in result.trial.name)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "result").write_text("\n".join([str(result.trial), *map(str, result.violations), *map(repr, result.runs), ""]))
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+
+
+def control_trial(broker: str, name: str, seed: str, kind: str) -> Trial:
+    """Return the trial that has to catch a planted fault."""
+    control = CONTROLS[name]
+    fault = control.where[broker]
+    return Trial(broker, f"{seed} {name}", control.operation, kind, (fault,) if fault is not None else (), control=name,
+                 count=200 if control.operation == "publish" else 40, gone=0.2, largest=30_000 if control.operation == "publish" else 5_000)
