@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from brokercli.model.position import NANOSECONDS, format_time
+from brokercli.terminal.cells import folded_words
 from brokercli.terminal.consumers import Measurement, lag_object, lag_rows
 from brokercli.terminal.escape import visible
 from brokercli.terminal.live import Live
-from brokercli.terminal.streams import Streams
+from brokercli.terminal.streams import Streams, terminal_width
 from brokercli.terminal.tables import print_json, print_table, table_lines
 
 
@@ -68,7 +69,10 @@ class LagWatch:
         self._away = (self._away or now) if moment.problem is not None else None
         head = f"{now[11:19]}Z" + (f"  the broker is away since {self._away[11:19]}Z: {moment.problem}" if self._away else "")
         gone = [visible(f"{name} is not there any more") for name in moment.gone]
-        self._live.draw([visible(head), *table_lines(self._streams, lag_rows(self._last, self._change)), *gone])
+        if not self._last and not gone:
+            gone = ["no consumer of this name"]
+        width = terminal_width(self._streams.stdout_fd) - 1
+        self._live.draw([*folded_words(visible(head), width, width), *table_lines(self._streams, lag_rows(self._last, self._change)), *gone])
 
     def _compare(self, measured: Sequence[Measurement]) -> None:
         found: dict[tuple[str, str, int | None], tuple[int, int]] = {}
