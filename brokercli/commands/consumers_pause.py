@@ -45,7 +45,8 @@ def pause(
     assert isinstance(end, Moment)
     if end.nanoseconds <= now:
         raise UsageProblem(f"{format_time(end.nanoseconds)} is over already.")
-    with open_consumers([name], context_name, Capability.PAUSE_CONSUMERS, changing=True, connect_timeout=connect_timeout) as session:
+    with open_consumers([name], context_name, Capability.PAUSE_CONSUMERS, changing="consumers describe shows it",
+                        connect_timeout=connect_timeout) as session:
         session.consumers.pause(session.name, end.nanoseconds)
         streams = streams_of(context)
         streams.say(f"{session.name} is paused until {format_time(end.nanoseconds)}")

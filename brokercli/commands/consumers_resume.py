@@ -24,6 +24,7 @@ def resume(
     from brokercli.commands.session import streams_of
     from brokercli.model.capability import Capability
 
-    with open_consumers([name], context_name, Capability.PAUSE_CONSUMERS, changing=True, connect_timeout=connect_timeout) as session:
+    with open_consumers([name], context_name, Capability.PAUSE_CONSUMERS, changing="consumers describe shows it",
+                        connect_timeout=connect_timeout) as session:
         session.consumers.resume(session.name)
         streams_of(context).say(f"{session.name} is delivered to")

@@ -30,7 +30,8 @@ def rm(
     from brokercli.terminal.confirm import confirm
 
     streams = streams_of(context)
-    with open_consumers([name], context_name, changing=yes, connect_timeout=connect_timeout) as session:
+    changing = "without --yes it says what would be forgotten" if yes else None
+    with open_consumers([name], context_name, changing=changing, connect_timeout=connect_timeout) as session:
         try:
             lags = session.consumers.lag(session.name)
         except NotFound:

@@ -62,7 +62,8 @@ def seek(
     wanted = parse_position(position)
     streams = streams_of(context)
     doing = yes and not dry_run
-    with open_consumers([name], context_name, Capability.SEEK_CONSUMERS, changing=doing, connect_timeout=connect_timeout) as session:
+    changing = "without --yes it shows the plan" if doing else None
+    with open_consumers([name], context_name, Capability.SEEK_CONSUMERS, changing=changing, connect_timeout=connect_timeout) as session:
         planned = session.consumers.plan_seek(session.name, wanted, session.resolve(address))
         print_seek(streams, planned, output)
         for remark in planned.remarks:

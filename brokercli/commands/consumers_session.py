@@ -52,19 +52,20 @@ class ConsumerSession:
 
 
 @contextmanager
-def open_consumers(texts: Sequence[str], context_name: str | None, capability: Capability = Capability.CONSUMERS, *, changing: bool = False,
+def open_consumers(texts: Sequence[str], context_name: str | None, capability: Capability = Capability.CONSUMERS, *, changing: str | None = None,
                    connect_timeout: float | None = None) -> Iterator[ConsumerSession]:
     """Open the broker that names are on; closes it at the end.
 
-    Raises, before connecting, UsageProblem for names on several brokers and where `changing` is not allowed in this context,
-    and Unsupported where no resource of this broker has the capability.
+    `changing` says that the command changes something, and how one looks at it where that is not allowed. Raises, before
+    connecting, UsageProblem for names on several brokers and where this context allows no changes, and Unsupported where no resource
+    of this broker has the capability.
     """
     broker, names = split_names(texts)
     resolved = resolve_connection(broker, context_name)
     descriptor = find(resolved.connection.scheme)
     _require(descriptor, capability)
-    if changing:
-        check_may_change(resolved)
+    if changing is not None:
+        check_may_change(resolved, changing)
     connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
     with open_backend(connection) as backend:
         yield ConsumerSession(backend, backend.consumers(), names, resolved, descriptor)

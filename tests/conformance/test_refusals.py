@@ -46,6 +46,7 @@ ASKED_BY_A_MESSAGE: dict[Capability, Message] = {
 
 SHOWN_ELSEWHERE = {
     Capability.DEDUPLICATE: "test_without_duplicate_detection_both_are_stored_and_neither_is_called_a_duplicate",
+    Capability.DECLARE: "test_every_kind_is_declarable_or_declined_with_a_reason",
     Capability.CONSUMERS: "consumers are asked for by their names, and what has none has no names",
     Capability.SEEK_CONSUMERS: "test_what_consumers_cannot_have_done_to_them_is_refused_with_the_reason",
     Capability.PAUSE_CONSUMERS: "test_what_consumers_cannot_have_done_to_them_is_refused_with_the_reason",
