@@ -15,6 +15,7 @@ from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFou
 from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
 from tests.backends.kafka_topics import Topics
 from tests.brokers.kafka import Kafka
+from tests.brokers.server import wait_until
 
 
 def topic(name: str, **settings: object) -> Declaration:
@@ -272,6 +273,22 @@ def test_who_may_not_see_a_topic_or_its_settings_is_told_so(guarded_kafka: Guard
         assert only(declarer.plan([topic(secret.name, partitions=2)])).action is Action.UNCHANGED
         assert {declaration.name: dict(declaration.settings) for declaration in declarer.declared()}[secret.name] == {"partitions": 2, "replication.factor": 1}
         assert any(secret.name in note for note in declarer.notes)
+
+
+def test_settings_are_put_back_where_partitions_may_not_be_added(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+    own, inherited = guarded_topics.make(retention_ms="1000"), guarded_topics.make()
+    for there in (own, inherited):
+        allow(guarded_topics, there.name, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS, AclOperation.ALTER_CONFIGS)
+    with as_reader(guarded_kafka) as backend:
+        declarer = backend.declarer()
+        for there, retention in ((own, "1000"), (inherited, "604800000")):
+            planned = only(declarer.plan([topic(there.name, partitions=2, retention_ms=500)]))
+            with pytest.raises(NotAuthorised, match="adding partitions"):
+                declarer.apply(planned)
+            wait_until(lambda name=there.name, text=retention: configured(guarded_topics, name)["retention.ms"] == text, 20, "the settings")  # type: ignore[misc]
+            assert partitions(guarded_topics, there.name) == 1
+        settings = {declaration.name: dict(declaration.settings) for declaration in declarer.declared()}
+        assert "retention.ms" not in settings[inherited.name], "a default became a setting of the topic's own"
 
 
 # --- faults

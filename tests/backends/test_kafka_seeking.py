@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+
+from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.backends.kafka.groups import Coordinators, Group
 from brokercli.model.address import Address
+from brokercli.model.connection import Connection, Secret
 from brokercli.model.consumption import Seek
-from brokercli.model.errors import Failed, NotFound, OutOfRange, UsageProblem
+from brokercli.model.errors import Failed, NotAuthorised, NotFound, OutOfRange, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Start
 from tests.backends.kafka_groups import Groups
+from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
 from tests.backends.kafka_redrive import numbered
 from tests.backends.kafka_topics import Topics
 from tests.brokers.server import wait_until
@@ -151,3 +158,45 @@ def test_a_group_can_be_placed_in_a_topic_it_has_not_read_yet(topics: Topics, gr
     assert consumer_groups.committed(group)[other.name, 0] == 2
     with pytest.raises(NotFound):
         consumers.plan_seek(group, Start(), Address(topics.name(), "topic"))
+
+
+def test_a_member_that_joins_at_the_last_moment_is_not_moved(
+        topic: Address, group: str, consumer_groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was seen a moment ago is old; then the broker refuses, and nothing has changed."""
+    consumers = consumer_groups.consumers
+    planned = consumers.plan_seek(group, Start())
+    seen = Coordinators.find
+    consumer_groups.join(group, topic, client="billing-7")
+
+    def as_before(self: Coordinators, name: str) -> Group | None:
+        now = seen(self, name)
+        return replace(now, members=()) if now is not None else None
+
+    monkeypatch.setattr(Coordinators, "find", as_before)
+    with pytest.raises(Failed, match="billing-7"):
+        consumers.seek(planned)
+    assert consumer_groups.committed(group) == {(topic.name, 0): 5, (topic.name, 1): 5}
+
+
+def test_where_one_topic_may_not_be_moved_the_other_is_put_back(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+    mine, theirs = guarded_topics.make(), guarded_topics.make()
+    made = Groups(guarded_topics)
+    group = made.name()
+    for topic in (mine, theirs):
+        guarded_topics.fill(topic, numbered(5))
+        made.commit(group, topic, {0: 2})
+    for kind, name, operation in ((ResourceType.GROUP, group, AclOperation.READ), (ResourceType.TOPIC, mine.name, AclOperation.READ),
+                                  (ResourceType.TOPIC, theirs.name, AclOperation.DESCRIBE)):
+        binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
+        for future in guarded_topics.admin.create_acls([binding]).values():
+            future.result(10)
+    with KafkaBackend(Connection("kafka", (("127.0.0.1", guarded_kafka.ports["login"]),), user=READER, password=Secret(READER_PASSWORD))) as backend:
+        consumers = backend.consumers()
+        planned = consumers.plan_seek(group, Start())
+        assert {step.source for step in planned.steps} == {str(mine), str(theirs)}
+        with pytest.raises(NotAuthorised, match="Nothing was moved"):
+            consumers.seek(planned)
+        assert made.committed(group) == {(mine.name, 0): 2, (theirs.name, 0): 2}
+        consumers.seek(consumers.plan_seek(group, Start(), mine))
+    assert made.committed(group) == {(mine.name, 0): 0, (theirs.name, 0): 2}
+    made.close()
