@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from brokercli.backends.consumers import Consumers
+from brokercli.backends.kafka.groups import Coordinators
 from brokercli.model.address import Address
 from tests.backends.kafka_topics import Topics
 from tests.brokers.server import wait_until
@@ -19,6 +21,7 @@ class Groups:
         self.topics = topics
         self._made: list[str] = []
         self._members: list[Any] = []
+        self._configured: dict[str, dict[str, None]] = {}
 
     @property
     def consumers(self) -> Consumers:
@@ -39,7 +42,7 @@ class Groups:
         consumer.close()
 
     def join(self, group: str, *topics: Address, client: str = "worker", kind: type[Any] = Consumer, **settings: Any) -> Any:
-        """Join as a member and wait until partitions are assigned (of a share group: until the first poll is over)."""
+        """Join as a member and wait until partitions are assigned (of a share group: until the broker knows it)."""
         self._made.append(group)
         member = self._consumer(group, kind=kind, **{"client.id": client, **{name.replace("_", "."): value for name, value in settings.items()}})
         self._members.append(member)
@@ -47,7 +50,7 @@ class Groups:
         if kind is Consumer:
             wait_until(lambda: member.poll(0.1) is not None or bool(member.assignment()), 30, f"partitions of {group}")
         else:
-            member.poll(2)
+            wait_until(lambda: (member.poll(0.1), group in Coordinators(self.topics.admin, 10).foreign(()))[1], 30, group)
         return member
 
     def _consumer(self, group: str, kind: type[Any] = Consumer, **settings: Any) -> Any:
@@ -58,6 +61,15 @@ class Groups:
         """End a member."""
         self._members.remove(member)
         member.close()
+
+    def configure(self, group: str, **settings: str | None) -> None:
+        """Set settings that the broker keeps for a group, with `_` for `.`; None takes one back."""
+        entries = [ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET)
+                   for name, value in settings.items()]
+        resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=entries)
+        self.topics.admin.incremental_alter_configs([resource])[resource].result(10)
+        if set(settings.values()) != {None}:
+            self._configured[group] = dict.fromkeys(settings)
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """Return what the broker has, asked without the code under test."""
@@ -72,6 +84,8 @@ class Groups:
         """End members and delete groups."""
         for member in self._members:
             member.close()
+        for group, settings in self._configured.items():
+            self.configure(group, **settings)
         if self._made:
             for future in self.topics.admin.delete_consumer_groups(list(dict.fromkeys(self._made))).values():
                 future.exception(10)

@@ -90,6 +90,23 @@ def test_a_share_group_is_named_and_nothing_is_claimed_about_it(topics: Topics, 
             refused()
 
 
+def test_a_share_group_says_when_it_gives_up_and_where_its_letters_go(topics: Topics, consumer_groups: Groups) -> None:
+    topic, group = topics.make(), consumer_groups.name()
+    dead = topics.make(called=f"dlq.{topic.name}", errors_deadletterqueue_group_enable="true")
+    consumer_groups.join(group, topic, kind=ShareConsumer)
+    described = consumer_groups.consumers.describe(group)
+    assert str(described.facts["gives a message up"]).startswith("after 5 deliveries")
+    assert str(described.facts["dead letters"]).startswith("none")
+    consumer_groups.configure(group, errors_deadletterqueue_topic_name=dead.name, share_delivery_count_limit="2")
+    wait_until(lambda: str(consumer_groups.consumers.describe(group).facts["dead letters"]).startswith(str(dead)), 20, "the setting")
+    assert str(consumer_groups.consumers.describe(group).facts["gives a message up"]).startswith("after 2 deliveries")
+    flow = topics.backend().flow(topic)
+    assert [edge.why for edge in flow.edges if (edge.source, edge.target) == (f"consumer {group}", str(dead))] == [
+        "given up after 2 deliveries, or when it is rejected"]
+    assert any(group in missing for missing in flow.missing)
+    assert group in str(topics.backend().describe(topic).facts["perhaps read by"])
+
+
 def test_looking_at_groups_changes_nothing(topics: Topics, consumer_groups: Groups) -> None:
     topic = topics.make()
     topics.fill(topic, numbered(5))

@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.failures import no_answer, translate
-from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, NOT_THERE, Coordinators, Group
+from brokercli.backends.kafka.group_settings import dead_letters_in_words, gives_up, group_settings, that_apply
+from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, NOT_THERE, SHARE, Coordinators, Group
 from brokercli.backends.kafka.handled_group import topic_of
 from brokercli.backends.kafka.progress import HANDLED, handled_topic, lags_of, total
 from brokercli.backends.kafka.seeking import Seeker
@@ -78,7 +79,13 @@ class KafkaConsumers(Consumers):
         description = Description("consumer", name, kind)
         facts = description.facts
         facts["state"] = group.state or None
+        settings = group_settings(self._admin, [name], self._seconds).get(name, {})
+        applied = that_apply(group, settings)
         if group.foreign:
+            if group.kind == SHARE and settings:
+                facts["gives a message up"] = gives_up(settings)
+                facts["dead letters"] = dead_letters_in_words(settings)
+            _enter_settings(description, applied)
             description.missing.append(f"members, offsets and lag: {_FOREIGN}")
             return description
         if kind == HANDLED:
@@ -96,6 +103,7 @@ class KafkaConsumers(Consumers):
             description.sections.append(Section("partitions", [
                 {"source": lag.source, "partition": lag.partition, "position": lag.position, "start": lag.start, "end": lag.end, "lag": lag.lag,
                  "member": lag.member or None} for lag in lags]))
+        _enter_settings(description, applied)
         description.missing += _unknown(lags)
         return description
 
@@ -150,6 +158,11 @@ class KafkaConsumers(Consumers):
         if topic is not None:
             raise Failed(f"{group.name} is not {done}: it keeps which letters of {topic} were put back and dropped, and they would be put back a second time, "
                          "or others never.", hint=f"brokercli dlq inspect topic:{topic} says what it holds; once the topic is deleted, the group can go")
+
+
+def _enter_settings(description: Description, settings: dict[str, str]) -> None:
+    if settings:
+        description.sections.append(Section("settings", [{"setting": name, "value": value} for name, value in settings.items()]))
 
 
 def _holds(name: str) -> str:

@@ -40,7 +40,7 @@ def describe_topic(name: str, metadata: Any, admin: AdminClient, seconds: float)
     settings = _settings(description, configuration, seconds)
     readers = readers_of([name], metadata, admin, seconds)
     _groups(description, name, readers)
-    _relations(description, name, family, metadata, ranges)
+    _relations(description, name, family, metadata, ranges, bool(readers.foreign))
     risks = list(risks_of(topic.partitions, settings, dead_letters=name in family.dead_letters, readers=readers.of(name)))
     if risks:
         description.sections.insert(0, Section("risks", [{"risk": risk} for risk in risks]))
@@ -112,9 +112,12 @@ def _groups(description: Description, name: str, readers: Readers) -> None:
          "partitions": sum(lag.position is not None for lag in lags), "lag": total(lags)} for group, lags in readers.of(name)]
     if rows:
         description.sections.append(Section("consumer groups", rows))
+    if readers.foreign:
+        shown = ", ".join(list(readers.foreign)[:5]) + (f" and {len(readers.foreign) - 5} more" if len(readers.foreign) > 5 else "")
+        description.facts["perhaps read by"] = f"{shown} (share and streams groups: what they read is not told to this client)"
 
 
-def _relations(description: Description, name: str, family: Family, metadata: Any, ranges: Mapping[Place, Range]) -> None:
+def _relations(description: Description, name: str, family: Family, metadata: Any, ranges: Mapping[Place, Range], foreign: bool) -> None:
     """Enter where what fails goes, as far as names say it."""
     def holds(topic: str) -> int | None:
         found = [there.high - there.low for (of, _), there in ranges.items() if of == topic]
@@ -127,8 +130,9 @@ def _relations(description: Description, name: str, family: Family, metadata: An
         facts["retries of"] = str(Address(family.root, "topic"))
     else:
         facts["dead letters"] = ", ".join(str(Address(dead, "topic")) for dead in family.dead_letters) or "none known by name"
-    # Kafka redelivers and counts nothing for these groups, so nothing in it caps retries or loses a letter
-    facts["retries"] = "by its consumers, who count them and write the dead letters themselves"
+    # of classic and consumer groups Kafka redelivers and counts nothing, so nothing in it caps retries or loses a letter
+    of_share_groups = "; of share groups by the broker (brokercli consumers describe GROUP)" if foreign else ""
+    facts["retries"] = f"by its consumers, who count them and write the dead letters themselves{of_share_groups}"
     rows: list[dict[str, Value]] = [{"topic": topic, "role": role, "after": delay_of(topic) if role == "retry" else None, "offsets held": holds(topic)}
                                     for role, topics in (("retry", family.retries), ("dead letters", family.dead_letters)) for topic in topics]
     if rows:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.family import Family, delay_of, family_of
+from brokercli.backends.kafka.group_settings import gives_up, group_settings, letters_go_to
 from brokercli.backends.kafka.groups import Group, Place
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.progress import HANDLED, total
@@ -35,8 +36,19 @@ def flow_of(name: str, metadata: Any, admin: AdminClient, seconds: float) -> Flo
             _reader(flow, topic, group, lags)
             if kind_of(group) == HANDLED and topic in family.dead_letters:
                 flow.edge(f"consumer {group.name}", _id(family.root), "put back")
+    _share_groups(flow, members, readers.foreign, admin, seconds)
     flow.missing += readers.missing
     return flow
+
+
+def _share_groups(flow: Flow, members: Sequence[str], foreign: Mapping[str, str], admin: AdminClient, seconds: float) -> None:
+    """Enter the share groups whose dead letters go to one of the topics; what they read is not told to this client."""
+    for name, settings in group_settings(admin, foreign, seconds).items():
+        topic = letters_go_to(settings)
+        if topic in members:
+            flow.edge(flow.node(f"consumer {name}", foreign[name]), _id(topic), f"given up {gives_up(settings)}".strip())
+    if foreign:
+        flow.missing.append(f"what share and streams groups read is not told to this client: {', '.join(list(foreign)[:5])}")
 
 
 def _kinds(family: Family) -> Sequence[tuple[str, str]]:

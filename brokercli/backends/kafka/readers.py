@@ -26,6 +26,8 @@ class Readers:
     groups: list[Group] = field(default_factory=list)
     lags: dict[str, list[Lag]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    foreign: dict[str, str] = field(default_factory=dict)
+    """Kind of each group of the cluster that may read them as well: what they read is not told to this client."""
 
     def of(self, topic: str) -> list[tuple[Group, Sequence[Lag]]]:
         """Return the groups that read one topic, with how far they are in it."""
@@ -44,6 +46,7 @@ def readers_of(topics: Collection[str], metadata: Any, admin: AdminClient, secon
     coordinators = Coordinators(admin, seconds)
     try:
         listed = coordinators.listed()
+        found.foreign = coordinators.foreign(listed)
         found.missing += [f"consumer groups: {note}" for note in coordinators.notes]
         if len(listed) > MOST_GROUPS:
             found.missing.append(f"consumer groups: the cluster has {len(listed)}, more than are asked one by one")
