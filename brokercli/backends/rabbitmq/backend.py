@@ -17,6 +17,7 @@ from brokercli.backends.rabbitmq.dead_letters import find_sources, require_lette
 from brokercli.backends.rabbitmq.declaring import RabbitMQDeclarer
 from brokercli.backends.rabbitmq.describe import describe_exchange, describe_queue
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
+from brokercli.backends.rabbitmq.flowing import draw_flow
 from brokercli.backends.rabbitmq.inventory import Inventory
 from brokercli.backends.rabbitmq.lifting import LimitLift, lift_limit
 from brokercli.backends.rabbitmq.link import Link
@@ -35,6 +36,7 @@ from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import NotAuthorised, NotFound, Unsupported, UsageProblem
+from brokercli.model.flow import Flow
 from brokercli.model.position import End, Span, Start
 
 _LONGEST_NAME = 255
@@ -216,6 +218,9 @@ class RabbitMQBackend(Backend):
         """Return what to call where it is not certain that every letter of a queue is back."""
         lift = self._lifts.get(source.name)
         return (lambda why: None) if lift is None else lift.doubt
+
+    def flow(self, address: Address) -> Flow:
+        return draw_flow(address, self._management, self._existing)
 
     def _conditions(self, source: Address) -> Conditions:
         """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""

@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC, QUORUM, STREAM, argument_of
 from brokercli.backends.rabbitmq.survivable import UNLIMITED, version_of
+from brokercli.backends.rabbitmq.telling import told
 from brokercli.model.declaration import Declaration, RetrySpecification, RetryTopology, SettingValue, binding
 from brokercli.model.errors import Unsupported, UsageProblem
 
@@ -32,7 +33,6 @@ _MILLISECOND = 1_000_000
 _DELAYS_RETRIES = (4, 3, 1)
 _AT_LEAST_ONCE: dict[str, SettingValue] = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
 _MOST_RETRIES = 50
-_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 
 
 def plan_retries(wanted: RetrySpecification, inventory: Inventory) -> RetryTopology:
@@ -109,7 +109,7 @@ def _by_wait_queues(wanted: RetrySpecification, kind: str, have: Have | None, de
     else:
         work["dead-letter-exchange"] = end
     declarations = (*made, *queues, _work(wanted, kind, have, work), *bindings)
-    return RetryTopology(declarations, _advice(wanted, kind, dead, [_told(delay) for _, delay in waits]))
+    return RetryTopology(declarations, _advice(wanted, kind, dead, [told(delay) for _, delay in waits]))
 
 
 def _waits(source: str, delays: Sequence[int], retries: int) -> list[tuple[str, int]]:
@@ -117,7 +117,7 @@ def _waits(source: str, delays: Sequence[int], retries: int) -> list[tuple[str, 
     found: list[tuple[str, int]] = []
     for number in range(retries):
         delay = -(-delays[min(number, len(delays) - 1)] // _MILLISECOND)
-        name = f"{source}.retry.{_told(delay)}"
+        name = f"{source}.retry.{told(delay)}"
         again = sum(taken == delay for _, taken in found)
         found.append((f"{name}.{again + 1}" if again else name, delay))
     return found
@@ -155,8 +155,8 @@ def _native(wanted: RetrySpecification, kind: str, dead: str, letters: Declarati
         shortest, longest = delays[0], delays[-1]
         fits = [min(shortest * number, longest) for number in range(1, len(delays) + 1)]
         if delays != fits:
-            raise UsageProblem(f"Native delays grow by the first one each time up to the last one, so {', '.join(map(_told, delays))} cannot be had.",
-                               hint=f"{', '.join(map(_told, fits))} can; without native, wait queues take any")
+            raise UsageProblem(f"Native delays grow by the first one each time up to the last one, so {', '.join(map(told, delays))} cannot be had.",
+                               hint=f"{', '.join(map(told, fits))} can; without native, wait queues take any")
         settings |= {"delayed-retry-type": "all", "delayed-retry-min": shortest, "delayed-retry-max": longest}
     work = _work(wanted, kind, inventory.queue(wanted.source), settings)
     return RetryTopology((letters, work), (
@@ -166,9 +166,3 @@ def _native(wanted: RetrySpecification, kind: str, dead: str, letters: Declarati
         "A worker whose connection breaks has failed every message it held; that counts too.",
         "How often it was tried stands in the header x-delivery-count.",
         f"Rejected without requeueing it goes to {dead} at once."))
-
-
-def _told(milliseconds: int) -> str:
-    """Say a delay with the largest unit that leaves a whole number: 5s, 90s, 2m."""
-    unit, size = next((unit, size) for unit, size in _UNITS if milliseconds % size == 0)
-    return f"{milliseconds // size}{unit}"

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from brokercli.backends.rabbitmq.dead_letter_names import by_name
+from brokercli.backends.rabbitmq.keeping import effective
 from brokercli.backends.rabbitmq.management import Facts, Management
+from brokercli.backends.rabbitmq.policies import EXCHANGE, Policies
 
 _MOST_HOPS = 10
 
@@ -41,6 +43,28 @@ class Node:
     def exchange(self) -> str:
         """Where to, by name; empty is the default exchange."""
         return str(self.settings.get("dead-letter-exchange", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange, as far as routing goes."""
+
+    type: str
+    alternate: str = ""
+    """Name of the exchange that takes what nothing is bound for."""
+    internal: bool = False
+
+
+def read_exchanges(management: Management) -> dict[str, Exchange]:
+    """Ask for all exchanges; raises Away."""
+    policies = Policies(management)
+    found: dict[str, Exchange] = {}
+    for facts in management.exchanges():
+        name = str(facts.get("name"))
+        operator, user = policies.definitions(name, EXCHANGE, facts.get("policy"))
+        alternate = effective("alternate-exchange", facts.get("arguments") or {}, operator, user)
+        found[name] = Exchange(str(facts.get("type")), str(alternate or ""), bool(facts.get("internal")))
+    return found
 
 
 def read_topology(management: Management) -> dict[str, Node]:
@@ -93,7 +117,7 @@ class _Routes:
 
     def __init__(self, management: Management) -> None:
         self._management = management
-        self._types: dict[str, str] | None = None
+        self._exchanges: dict[str, Exchange] | None = None
         self._bindings: dict[str, list[Facts]] = {}
 
     def of(self, exchange: str, key: Any) -> set[str]:
@@ -104,13 +128,17 @@ class _Routes:
 
     def _follow(self, exchange: str, key: str | None, hops: int) -> set[str]:
         found: set[str] = set()
-        for binding in self._from(exchange):
-            if key is not None and not self._matches(exchange, str(binding.get("routing_key", "")), key):
-                continue
+        known = self._known(exchange)
+        bindings = self._from(exchange)
+        routed = [binding for binding in bindings if key is None or matches(known.type, str(binding.get("routing_key", "")), key)]
+        for binding in routed:
             if binding.get("destination_type") == "queue":
                 found.add(str(binding["destination"]))
             elif hops:
                 found |= self._follow(str(binding["destination"]), key, hops - 1)
+        certain = bool(routed) and known.type != "headers" and (key is not None or known.type == "fanout")
+        if known.alternate and hops and not certain:
+            found |= self._follow(known.alternate, key, hops - 1)
         return found
 
     def _from(self, exchange: str) -> list[Facts]:
@@ -118,13 +146,17 @@ class _Routes:
             self._bindings[exchange] = self._management.bindings_from(exchange)
         return self._bindings[exchange]
 
-    def _matches(self, exchange: str, pattern: str, key: str) -> bool:
-        if self._types is None:
-            self._types = {str(facts.get("name")): str(facts.get("type")) for facts in self._management.exchanges()}
-        kind = self._types.get(exchange)
-        if kind == "direct":
-            return pattern == key
-        return kind != "topic" or _topic_matches(pattern.split("."), key.split("."))
+    def _known(self, exchange: str) -> Exchange:
+        if self._exchanges is None:
+            self._exchanges = read_exchanges(self._management)
+        return self._exchanges.get(exchange) or Exchange("")
+
+
+def matches(kind: str, pattern: str, key: str) -> bool:
+    """Whether an exchange of some type takes a routing key for a binding; of a headers exchange any binding may be meant."""
+    if kind == "direct":
+        return pattern == key
+    return kind != "topic" or _topic_matches(pattern.split("."), key.split("."))
 
 
 def _topic_matches(pattern: list[str], words: list[str]) -> bool:
