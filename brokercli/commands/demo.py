@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(context: typer.Context) -> None:
-    """Start a broker of your own, publish orders to it, read them back, and show the command behind every step.
+    """Start a broker of your own, publish orders, let a service fail on some and put one back: every step with its command.
 
     Chooses the context `local` where none is chosen. Can be run again and again; no other broker is touched.
     """

@@ -59,7 +59,7 @@ CHAPTERS = (
     Chapter("Where are dead letters, how many, and why did they die?", (("dlq", "ls"), ("dlq", "inspect"), ("dlq", "show", "#1"))),
     Chapter("Put one back: the plan first, which changes nothing, then the thing itself. It is confirmed at home before it is taken off the dead letters.", (
         ("dlq", "redrive", "--grep", "linus", "--dry-run"), ("dlq", "redrive", "--grep", "linus", "--yes"))),
-    Chapter("And the service?", prepares=_work_mended),
+    Chapter("And the service?", (("consumers", "lag", f"{STREAM}/{CONSUMER}"),), prepares=_work_mended),
     Chapter("See what is there.", (("ls",), ("describe", f"stream:{STREAM}"))),
 )
 ENDING = ("brokercli dlq redrive", "brokercli tail orders.created", "brokercli publish orders.created '{\"order\":6}'",
