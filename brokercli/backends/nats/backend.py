@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from brokercli.backends.consumers import Consumers
     from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
+    from brokercli.model.flow import Flow
 
 
 class NatsBackend(Backend):
@@ -131,6 +132,11 @@ class NatsBackend(Backend):
         from brokercli.backends.nats.consuming import NatsConsumers
 
         return NatsConsumers(self._jetstream)
+
+    def flow(self, address: Address) -> Flow:
+        from brokercli.backends.nats.flowing import flow_of
+
+        return self._link.run(flow_of(self._jetstream, address))
 
     def _require(self, source: Address, capability: Capability) -> None:
         if source.kind != "stream":
