@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from brokercli.backends.nats.backend import NatsBackend
 from tests.backends.kafka_groups import Groups
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_topics import Topics
+from tests.backends.nats_guarded import GuardedNats
 from tests.backends.nats_streams import Streams
 from tests.backends.rabbitmq_declared import Declared
 from tests.backends.rabbitmq_places import Places
@@ -76,6 +78,27 @@ def versions(request: pytest.FixtureRequest) -> Iterator[Places]:
         made = Places(request.getfixturevalue("rabbitmq_address"), request.getfixturevalue("rabbitmq_management"))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def guarded_nats(servers: Callable[..., GuardedNats]) -> GuardedNats:
+    """A NATS with logins and permissions, for this worker."""
+    return servers(GuardedNats)
+
+
+@pytest.fixture
+def administered(guarded_nats: GuardedNats) -> Iterator[Streams]:
+    """Streams on it, made by somebody who may."""
+    made = guarded_nats.streams()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def who_looks(guarded_nats: GuardedNats) -> Iterator[NatsBackend]:
+    """A connection to it of somebody who may ask about one stream or consumer, and nothing else."""
+    with NatsBackend(guarded_nats.login("looks")) as backend:
+        yield backend
 
 
 @pytest.fixture

@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.backends.nats.link import Link
 from brokercli.model.address import Address
-from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import Failed, NotAuthorised, NotFound, OutOfRange, Unsupported
 from brokercli.model.position import NANOSECONDS, End, Last, Moment, Number, PerPartition, Start
 from tests.backends.nats_letters import capture, wait_for
 from tests.backends.nats_streams import Streams, stream
 from tests.backends.nats_workers import KEEP, NAK, fail, work
-from tests.brokers.nats import Nats
-from tests.brokers.server import HOST
-
-PASSWORD = "nats-s3cret"
-_INBOX_AND_PLAIN_QUESTIONS = '"_INBOX.>", "$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.>"'
-_USERS = f"""{{users: [
-  {{user: "all", password: "{PASSWORD}"}}
-  {{user: "looks", password: "{PASSWORD}", permissions: {{publish: [{_INBOX_AND_PLAIN_QUESTIONS}], subscribe: ["_INBOX.>"]}}}}
-]}}"""
 
 
 @pytest.fixture
 def consumers(streams: Streams) -> Consumers:
     return streams.backend().consumers()
-
-
-@pytest.fixture(scope="session")
-def users(servers: Callable[..., Nats]) -> Nats:
-    """A server with users."""
-    return servers(Nats, settings={"authorization": _USERS})
-
-
-@pytest.fixture
-def administered(users: Nats) -> Iterator[Streams]:
-    made = Streams(users.address, {"user": "all", "pass": PASSWORD})
-    yield made
-    made.close()
 
 
 def filled(streams: Streams, retention: str = "limits", count: int = 10, **consumer: Any) -> str:
@@ -260,9 +237,9 @@ def test_a_pause_that_is_over_already_is_refused(streams: Streams, consumers: Co
         consumers.pause(f"{name}/worker", time.time_ns() - NANOSECONDS)
 
 
-def test_who_may_only_look_sees_a_consumer_and_is_told_what_he_may_not_do(administered: Streams, users: Nats) -> None:
+def test_who_may_only_look_sees_a_consumer_and_is_told_what_he_may_not_do(administered: Streams, who_looks: NatsBackend) -> None:
     name = filled(administered)
-    with NatsBackend(Connection("nats", ((HOST, users.port),), user="looks", password=Secret(PASSWORD), connect_timeout=5.0)) as backend:
+    with who_looks as backend:
         consumers = backend.consumers()
         assert [found.lag for found in consumers.find([f"{name}/worker"])] == [10]
         assert consumers.lag(f"{name}/worker")[0].lag == 10
@@ -277,3 +254,16 @@ def test_who_may_only_look_sees_a_consumer_and_is_told_what_he_may_not_do(admini
         with pytest.raises(NotAuthorised, match=r"CONSUMER\.RESET"):
             consumers.seek(planned)
     assert administered.consumers(name) == ["worker"]
+
+
+def test_what_an_older_server_cannot_do_is_refused_with_its_version(streams: Streams, consumers: Consumers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older server would not answer: what it says of its version is all there is. (Seen with 2.12.8 and 2.10.26.)"""
+    name = filled(streams)
+    before = state(streams, name)
+    monkeypatch.setattr(Link, "server", property(lambda link: {"version": "2.10.26"}))
+    with pytest.raises(Unsupported, match=r"\(2\.10\.26\) cannot move a consumer: nats-server 2\.14"):
+        consumers.plan_seek(f"{name}/worker", End())
+    for attempt in (lambda: consumers.pause(f"{name}/worker", time.time_ns() + 3600 * NANOSECONDS), lambda: consumers.resume(f"{name}/worker")):
+        with pytest.raises(Unsupported, match=r"\(2\.10\.26\) cannot pause a consumer: nats-server 2\.11"):
+            attempt()
+    assert state(streams, name) == before

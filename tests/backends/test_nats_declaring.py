@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from brokercli.backends.declaring import Declarer
+from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.settings import SETTINGS
 from brokercli.model.declaration import Action, Change, Declaration, Form
-from brokercli.model.errors import Failed, UsageProblem
+from brokercli.model.errors import Failed, NotAuthorised, UsageProblem
 from tests.backends.nats_streams import Streams
 
 SECOND = 1_000_000_000
@@ -162,7 +163,7 @@ def test_subjects_of_another_stream_are_refused_with_its_name(streams: Streams, 
     wanted = a_stream(streams, subjects=[f"{other.lower()}.created"])
     change = only(declarer.plan([wanted]))
     assert change.action is Action.CANNOT
-    assert f"stream {other} captures {other.lower()}.created" in told(change)
+    assert f"stream {other} captures {other.lower()}.> already" in told(change)
 
 
 def test_subjects_move_from_one_stream_to_another_in_one_plan(streams: Streams, declarer: Declarer) -> None:
@@ -339,6 +340,25 @@ def test_a_stream_made_anew_since_the_plan_is_another_one(streams: Streams, decl
     with pytest.raises(Failed, match="made anew since"):
         declarer.apply(change)
     assert streams.exists(name) is True
+
+
+def test_who_may_only_look_gets_a_plan_with_what_it_could_not_see_and_changes_nothing(administered: Streams, who_looks: NatsBackend) -> None:
+    name = administered.make()
+    administered.worker(name)
+    declarer = who_looks.declarer()
+    change, fresh = declarer.plan([Declaration("stream", name, {"max_age": DAY}), a_stream(administered)])
+    assert (change.action, fresh.action) == (Action.CHANGE, Action.CREATE)
+    assert "other streams capture the same subjects" in " ".join(declarer.notes)
+    for planned in (change, fresh):
+        with pytest.raises(NotAuthorised, match="'looks' is not permitted to publish"):
+            declarer.apply(planned)
+    assert config(administered, name)["max_age"] == 0
+    removal = only(declarer.plan_removal([a_consumer(name)]))
+    with pytest.raises(NotAuthorised, match=r"CONSUMER\.DELETE"):
+        declarer.apply(removal)
+    assert administered.consumers(name) == ["worker"]
+    with pytest.raises(NotAuthorised, match=r"STREAM\.LIST"):
+        list(declarer.declared())
 
 
 def test_durations_count_nanoseconds_and_nothing_is_named_twice() -> None:

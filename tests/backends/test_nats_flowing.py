@@ -97,3 +97,12 @@ def test_streams_that_fill_each_other_are_a_circle_that_ends(streams: Streams, b
     streams.api(f"STREAM.UPDATE.{one}", **config | {"sources": [{"name": two, "filter_subject": f"{two.lower()}.>"}]})
     circle = {(f"stream:{one}", f"stream:{two}", f"copied {one.lower()}.>"), (f"stream:{two}", f"stream:{one}", f"copied {two.lower()}.>")}
     assert circle <= edges(backend.flow(stream(one)))
+
+
+def test_who_may_only_look_gets_the_part_he_may_see_and_is_told_what_is_missing(administered: Streams, who_looks: NatsBackend) -> None:
+    name = administered.make()
+    administered.worker(name)
+    flow = who_looks.flow(stream(name))
+    assert edges(flow) == {(f"subject:{name.lower()}.>", f"stream:{name}", "")}
+    assert [reason.partition(":")[0] for reason in flow.missing] == ["other streams, so what is copied, and who records deaths", f"consumers of stream {name}"]
+    assert all("'looks' is not permitted to publish" in reason for reason in flow.missing)

@@ -52,11 +52,16 @@ def of_changing_a_stream(info: Json, changes: Sequence[Difference], now: int) ->
     return remarks
 
 
+def of_creating_a_consumer(declaration: Declaration) -> list[str]:
+    """Say what a new consumer is that its declaration does not say."""
+    return [] if declaration.settings.get("ack_policy") else ["each message is acknowledged (ack_policy explicit, as no other is named)"]
+
+
 def of_changing_a_consumer(info: Json, changes: Sequence[Difference]) -> list[str]:
     """Say what becomes of its messages."""
     remarks = []
     for change in changes:
-        if change.setting == "max_deliver":
+        if change.setting == "max_deliver" and _as_number(change.have) > 0:
             remarks.append("messages that it has given up stay given up")
         elif change.setting in ("filter_subject", "filter_subjects"):
             remarks.append("it goes on where it is: messages before that are not delivered to it, whatever the new filter")
@@ -75,7 +80,7 @@ def of_removing_a_stream(info: Json, consumers: Sequence[str], readers: Sequence
     return remarks
 
 
-def of_removing_a_consumer(info: Json, work_queue: bool) -> list[str]:
+def of_removing_a_consumer(info: Json, retention: str) -> list[str]:
     """Say what goes with a consumer: what it remembers."""
     remarks = []
     waiting, pending = int(info.get("num_waiting", 0)), int(info.get("num_ack_pending", 0))
@@ -84,7 +89,8 @@ def of_removing_a_consumer(info: Json, work_queue: bool) -> list[str]:
         remarks.append(f"it is in use: {waiting} requests for messages wait" if waiting else "it is in use: somebody gets what it pushes")
     if pending:
         remarks.append(f"{pending:,} messages are delivered and not acknowledged")
-    remarks.append(f"its position goes: it has {behind:,} messages left" + (", which stay in the stream for another one" if work_queue and behind else ""))
+    stay = {"workqueue": ", which stay in the stream for another one", "interest": ", and what nobody else waits for is deleted with it"}
+    remarks.append(f"its position goes: it has {behind:,} messages left" + (stay.get(retention, "") if behind else ""))
     return remarks
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from brokercli.backends.declaring import Declarer
-from brokercli.backends.nats import WORK_QUEUE_STREAM, consequences, obstacles
+from brokercli.backends.nats import consequences, obstacles
 from brokercli.backends.nats.configuration import differences, feeding, merged, settings_beyond_defaults, value_of, with_our_defaults
 from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure
 from brokercli.backends.nats.listing import purpose_of
 from brokercli.backends.nats.retrying import plan_retry
-from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology
 from brokercli.model.errors import BrokercliError, Failed, NotFound, TimedOut, Unreachable, UsageProblem
 
@@ -126,7 +126,9 @@ class _Plan:
         hindering = obstacles.of_consumer(declaration, info, config, siblings)
         remarks = obstacles.remarks_on_filters(declaration, config)
         if info is None:
-            return Change(declaration, Action.CANNOT if hindering else Action.CREATE, tuple(hindering), tuple(remarks), _Found())
+            if hindering:
+                return Change(declaration, Action.CANNOT, tuple(hindering), tuple(remarks))
+            return Change(declaration, Action.CREATE, remarks=(*remarks, *consequences.of_creating_a_consumer(declaration)), handle=_Found())
         if not info["config"].get("durable_name"):
             name = declaration.name.partition("/")[2]
             hindering.append(Difference("durable_name", None, name, "there is an ephemeral consumer of that name; it goes by itself"))
@@ -286,7 +288,7 @@ async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -
             continue
         if declaration.kind == "consumer":
             stream = await jetstream.info(declaration.name.partition("/")[0])
-            remarks: list[str] = consequences.of_removing_a_consumer(info, resource_of(stream) == WORK_QUEUE_STREAM)
+            remarks: list[str] = consequences.of_removing_a_consumer(info, str(stream["config"].get("retention")))
             consumers.append(Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=_Found(str(info["created"]))))
         else:
             streams.append((declaration, info))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from brokercli.backends.nats import SUBJECT
+from brokercli.backends.nats import LIMITS_STREAM, SUBJECT
+from brokercli.backends.nats.configuration import settings_beyond_defaults, value_of
+from brokercli.backends.nats.dead_letter_names import marks_of
+from brokercli.backends.nats.death_records import cap_words, record_words, recorders
 from brokercli.backends.nats.listing import purpose_of, subject_counts
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.wording import duration, setting_rows
 from brokercli.model.address import Address
 from brokercli.model.description import Description, Section, Value
 from brokercli.model.errors import BrokercliError
 
-SECOND = 1_000_000_000
 SUBJECTS_SHOWN = 50
 _ADVISORIES = "$JS.EVENT.ADVISORY."
 _UNSET_TIME = "0001-01-01T00:00:00Z"
@@ -32,9 +35,56 @@ async def _stream(jetstream: JetStream, info: Json) -> Description:
         description.sections.append(Section("replicas", [
             {"name": replica.get("name"), "current": replica.get("current"), "offline": bool(replica.get("offline")), "lag": replica.get("lag", 0)}
             for replica in info["cluster"]["replicas"]]))
-    await _add_consumers(jetstream, name, description)
+    consumers = await _add_consumers(jetstream, name, description)
+    await _add_deaths(jetstream, info, consumers, description)
+    if risks := _risks(config, clustered=bool(jetstream.link.server.get("cluster"))):
+        description.facts["at risk"] = "; ".join(risks)
+    description.sections.append(Section("set on the stream", setting_rows("stream", settings_beyond_defaults("stream", config))))
     await _add_subjects(jetstream, info, description)
     return description
+
+
+async def _add_deaths(jetstream: JetStream, info: Json, consumers: list[Json], description: Description) -> None:
+    """Say what caps the tries of its messages, and where those go that are given up."""
+    name, config = str(info["config"]["name"]), info["config"]
+    marks = marks_of(config)
+    if marks is not None:
+        description.facts["holds dead letters"] = f"{marks.why}: brokercli dlq inspect stream:{name}"
+    if not consumers:
+        return
+    caps: dict[str, list[str]] = {}
+    for consumer in consumers:
+        acknowledges = str(value_of("consumer", "ack_policy", consumer["config"]))
+        caps.setdefault(cap_words(int(consumer["config"].get("max_deliver") or -1), acknowledges), []).append(str(consumer["name"]))
+    description.facts["tries"] = "; ".join(f"{words} ({', '.join(names)})" for words, names in caps.items())
+    try:
+        words = record_words(await recorders(jetstream, name), name)
+    except BrokercliError as problem:
+        description.missing.append(f"whether deaths here are recorded: {problem}")
+        return
+    if resource_of(info) != LIMITS_STREAM:
+        words += "; what is given up stays in the stream, what is terminated (+TERM) is deleted"
+    elif config.get("max_age"):
+        words += f"; a record points at a message that is gone after {duration(int(config['max_age']))}"
+    description.facts["dead letters"] = words
+
+
+def _risks(config: Json, *, clustered: bool) -> list[str]:
+    """Say how a confirmed message can still be lost."""
+    alone = int(config.get("num_replicas", 1)) <= 1
+    risks = []
+    if config.get("storage") == "memory":
+        risks.append("kept in memory: gone when " + ("its server stops" if alone else "all its servers stop"))
+    elif alone:
+        where = "one replica in a cluster: as safe as one server's disk" if clustered else "one server: as safe as its disk"
+        risks.append(f"{where}, and a power failure takes what was not synced yet (every 2m unless the server's sync_interval says otherwise)")
+    if config.get("no_ack"):
+        risks.append("no_ack: publishers are not told whether a message was stored")
+    if config.get("persist_mode") == "async":
+        risks.append("persist_mode async: messages are confirmed before they are written")
+    if config.get("discard") != "new" and any(int(config.get(limit, -1)) > 0 for limit in ("max_msgs", "max_bytes", "max_msgs_per_subject")):
+        risks.append("when it is full, old messages go, whether they were worked on or not")
+    return risks
 
 
 def _state(config: Json, state: Json) -> dict[str, Value]:
@@ -53,13 +103,13 @@ def _settings(config: Json) -> dict[str, Value]:
     facts: dict[str, Value] = {
         "retention": str(config.get("retention", "limits")), "when full": "refuse new messages" if config.get("discard") == "new" else "drop old ones",
         "storage": str(config.get("storage", "file")), "replicas": int(config.get("num_replicas", 1)),
-        "duplicate window": _duration(config.get("duplicate_window", 0))}
+        "duplicate window": duration(config.get("duplicate_window", 0))}
     for fact, field in (("most messages", "max_msgs"), ("most bytes", "max_bytes"), ("most messages per subject", "max_msgs_per_subject"),
                         ("largest message", "max_msg_size"), ("most consumers", "max_consumers")):
         if int(config.get(field, -1)) > 0:
             facts[fact] = int(config[field])
     if config.get("max_age"):
-        facts["oldest age"] = _duration(config["max_age"])
+        facts["oldest age"] = duration(config["max_age"])
     for fact, field in (("description", "description"), ("compression", "compression")):
         if config.get(field) not in (None, "", "none"):
             facts[fact] = str(config[field])
@@ -85,14 +135,15 @@ def _settings(config: Json) -> dict[str, Value]:
     return facts
 
 
-async def _add_consumers(jetstream: JetStream, stream: str, description: Description) -> None:
+async def _add_consumers(jetstream: JetStream, stream: str, description: Description) -> list[Json]:
     try:
         consumers = await jetstream.consumers(stream)
     except BrokercliError as problem:
         description.missing.append(f"consumers: {problem}")
-        return
+        return []
     if consumers:
         description.sections.append(Section("consumers", [_consumer(consumer) for consumer in sorted(consumers, key=lambda consumer: str(consumer["name"]))]))
+    return consumers
 
 
 def _consumer(consumer: Json) -> dict[str, Value]:
@@ -100,7 +151,7 @@ def _consumer(consumer: Json) -> dict[str, Value]:
     filters = config.get("filter_subjects") or ([config["filter_subject"]] if config.get("filter_subject") else [])
     return {"name": str(consumer["name"]), "filter": ", ".join(filters) or ">", "pending": int(consumer.get("num_pending", 0)),
             "ack pending": int(consumer.get("num_ack_pending", 0)), "redelivered": int(consumer.get("num_redelivered", 0)),
-            "max deliver": int(config.get("max_deliver", -1)), "ack wait": _duration(config.get("ack_wait", 0)), "ack": str(config.get("ack_policy", "none")),
+            "max deliver": int(config.get("max_deliver", -1)), "ack wait": duration(config.get("ack_wait", 0)), "ack": str(config.get("ack_policy", "none")),
             "delivered": int((consumer.get("delivered") or {}).get("stream_seq", 0)), "ack floor": int((consumer.get("ack_floor") or {}).get("stream_seq", 0)),
             "waiting pulls": int(consumer.get("num_waiting", 0)), "durable": bool(config.get("durable_name")), "paused": bool(consumer.get("paused"))}
 
@@ -138,11 +189,3 @@ async def _subject(jetstream: JetStream, subject: str) -> Description:
         description.sections.append(Section("streams that capture it", rows))
     return description
 
-
-def _duration(nanoseconds: int) -> str | None:
-    """Write a duration as a user would type it."""
-    seconds = nanoseconds / SECOND
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{int(seconds // size)}{unit}"
-    return f"{seconds:g}s" if nanoseconds else None

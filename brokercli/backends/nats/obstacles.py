@@ -134,8 +134,10 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
                 if planned is not None and "subjects" in planned.settings:
                     first.add(other)  # it does not capture it any more once it is as declared
                     continue
+                captured = (await jetstream.info(other))["config"].get("subjects") or []
+                theirs = ", ".join(str(pattern) for pattern in captured if overlap(str(pattern), subject)) or "them"
                 found.append(Difference("subjects", list(has) or None, list(wanted),
-                                        f"stream {other} captures {subject}, or a part of it, and no two streams may"))
+                                        f"stream {other} captures {theirs} already, and no two streams may store the same subject"))
     except NotAuthorised as problem:
         note = f"whether other streams capture the same subjects: {problem}"
         if note not in notes:

@@ -97,7 +97,7 @@ def _advice(info: Json, specification: RetrySpecification, consumer: str, record
     if delays:
         told.append(f"A worker has {_seconds(delays[0])} for the first try, the first delay: one that needs longer says so (+WPI) before it has passed, "
                     "or the message is delivered again meanwhile.")
-        told.append(f"To fail a message do nothing: it is delivered again {', '.join(_seconds(delay) for delay in delays)} after each delivery"
+        told.append(f"To fail a message do nothing: it comes again {', then '.join(_seconds(delay) for delay in delays)} after its last delivery"
                     + (", the last one repeated" if specification.attempts > len(delays) + 1 else "") + ". Sooner or later than that: -NAK with a delay "
                     '(-NAK {"delay": nanoseconds}).')
         told.append("Never answer with a plain -NAK: it is delivered again at once, and uses up the attempts without any delay.")

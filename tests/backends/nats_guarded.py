@@ -1,0 +1,32 @@
+"""A NATS with logins: one that may everything, one that may only ask about a stream or consumer it knows by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brokercli.model.connection import Connection, Secret
+from tests.backends.nats_streams import Streams
+from tests.brokers.nats import Nats
+from tests.brokers.server import HOST
+
+_PASSWORD = "nats-s3cret"
+_USERS = f"""{{users: [
+  {{user: "all", password: "{_PASSWORD}"}}
+  {{user: "looks", password: "{_PASSWORD}", permissions: {{
+      publish: ["$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.>"], subscribe: ["_INBOX.>"]}}}}
+]}}"""
+
+
+class GuardedNats(Nats):
+    """Wants a login."""
+
+    def __init__(self, directory: Path, **options: object) -> None:
+        super().__init__(directory, settings={"authorization": _USERS}, **options)  # type: ignore[arg-type]
+
+    def login(self, user: str) -> Connection:
+        """Return the connection of a user: `all` or `looks`."""
+        return Connection("nats", ((HOST, self.port),), user=user, password=Secret(_PASSWORD), connect_timeout=5.0)
+
+    def streams(self) -> Streams:
+        """Make streams on it as the user who may."""
+        return Streams(self.address, {"user": "all", "pass": _PASSWORD})

@@ -1,0 +1,48 @@
+"""Explaining a stream to somebody on call: what is set, what caps the tries, where the dead go, how a message can be lost."""
+
+from __future__ import annotations
+
+from tests.backends.nats_letters import capture
+from tests.backends.nats_streams import Streams, stream
+
+SECOND = 1_000_000_000
+
+
+def facts(streams: Streams, name: str) -> dict[str, object]:
+    return dict(streams.backend().describe(stream(name)).facts)
+
+
+def test_what_was_set_is_shown_apart_from_what_every_stream_has(streams: Streams) -> None:
+    name = streams.make(max_age=3600 * SECOND, metadata={"team": "sales"}, republish={"src": ">", "dest": "copy.>"})
+    sections = {section.title: section.rows for section in streams.backend().describe(stream(name)).sections}
+    assert {row["setting"]: row["value"] for row in sections["set on the stream"]} == {
+        "subjects": f"{name.lower()}.>", "max_age": "1h", "allow_direct": True, "metadata": '{"team":"sales"}', "republish": '{"src":">","dest":"copy.>"}'}
+
+
+def test_what_caps_the_tries_is_said_for_each_consumer(streams: Streams) -> None:
+    name = streams.make()
+    assert "tries" not in facts(streams, name)
+    for consumer, config in {"a": {"max_deliver": 5}, "b": {"max_deliver": 5}, "c": {}, "d": {"ack_policy": "none"}}.items():
+        streams.worker(name, consumer, **config)
+    assert facts(streams, name)["tries"] == ("given up after 5 deliveries (a, b); no limit: a message that always fails comes for ever (c); "
+                                             "delivered once, and never waited for (d)")
+
+
+def test_where_dead_letters_go_is_said_or_how_to_have_them_recorded(streams: Streams) -> None:
+    name = streams.make(max_age=60 * SECOND)
+    streams.worker(name, max_deliver=5)
+    assert f"brokercli dlq capture stream:{name}" in str(facts(streams, name)["dead letters"])
+    recorder = capture(streams, name)
+    assert facts(streams, name)["dead letters"] == f"recorded in stream {recorder}; a record points at a message that is gone after 1m"
+    assert f"brokercli dlq inspect stream:{recorder}" in str(facts(streams, recorder)["holds dead letters"])
+    half = streams.make("workqueue")
+    streams.worker(half, max_deliver=5)
+    other = streams.make(subjects=[f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{half}.>"])
+    assert str(facts(streams, half)["dead letters"]).startswith(f"recorded in stream {other}, but for MSG_TERMINATED; what is given up stays in the stream")
+
+
+def test_how_a_confirmed_message_can_be_lost_is_said(streams: Streams) -> None:
+    assert "what was not synced yet" in str(facts(streams, streams.make())["at risk"])
+    memory = str(facts(streams, streams.make(storage="memory", no_ack=True, max_msgs=5))["at risk"])
+    for words in ("gone when its server stops", "not told whether", "old messages go"):
+        assert words in memory
