@@ -41,7 +41,7 @@ def parse_name(kind: str, text: str) -> Address:
     return Address(name, None, None, address.context, address.url)
 
 
-def parse_binding(source: str, destination: str | None, settings: dict[str, SettingValue]) -> tuple[Address, Declaration]:
+def parse_binding(source: str, destination: str | None, settings: dict[str, SettingValue]) -> Declaration:
     """Read `EXCHANGE/KEY` and `queue:NAME` or `exchange:NAME` (a bare name is a queue), or both in one as plans write it:
     `EXCHANGE/KEY -> queue:NAME`."""
     if destination is None:
@@ -49,8 +49,7 @@ def parse_binding(source: str, destination: str | None, settings: dict[str, Sett
         if not arrow:
             raise UsageProblem("A binding goes from an exchange to a queue or another exchange; only one of them is said.",
                                hint="for example: brokercli declare binding orders/created queue:billing")
-    address = parse_name("binding", source)
-    exchange, _, key = address.name.partition("/")
+    exchange, _, key = parse_name("binding", source).name.partition("/")
     kind, colon, name = destination.partition(":")
     if not colon or kind not in ("queue", "exchange"):
         kind, name = "queue", destination.removeprefix("stream:")
@@ -60,4 +59,4 @@ def parse_binding(source: str, destination: str | None, settings: dict[str, Sett
     if twice := [name for name in ("source", "destination", "routing_key" if key else "") if name in settings]:
         raise UsageProblem(f"The {twice[0]} of the binding is said twice.", hint=f"leave --set {twice[0]} out")
     told = settings.get("routing_key", key)
-    return address, binding(exchange, f"{kind}:{name}", str(told), arguments if isinstance(arguments, dict) else None)
+    return binding(exchange, f"{kind}:{name}", str(told), arguments if isinstance(arguments, dict) else None)

@@ -41,21 +41,21 @@ def declare(context: typer.Context, kind: str, name: str, assignments: Sequence[
     from brokercli.commands.declare_name import parse_binding, parse_name
     from brokercli.commands.declare_run import DeclareRun
     from brokercli.commands.session import open_broker, streams_of
-    from brokercli.model.declaration import Declaration, SettingValue
+    from brokercli.model.declaration import Declaration
     from brokercli.operations.declaring import Plan, read_assignments
     from brokercli.terminal.tables import check_output
 
     check_output(output)
     address = parse_name(kind, name.partition(" -> ")[0])
-    settings: dict[str, SettingValue] = {}
+    wanted: list[Declaration] = []
 
     def check(descriptor: Descriptor) -> None:
         known_settings(descriptor, kind)
-        settings.update(read_assignments(descriptor, kind, assignments or (), options))
+        settings = read_assignments(descriptor, kind, assignments or (), options)
+        wanted.append(Declaration(kind, address.name, settings) if kind != "binding" else parse_binding(name, destination, settings))
 
     with open_broker(address, context_name, connect_timeout=connect_timeout, check=check) as broker:
-        declaration = Declaration(kind, address.name, settings) if kind != "binding" else parse_binding(name, destination, settings)[1]
         declarer = broker.backend.declarer()
-        changes = declarer.plan([declaration])
+        changes = declarer.plan(wanted)
         run = DeclareRun(streams_of(context), broker, declarer, output, yes, dry_run, quiet, creates_unasked=True)
         return run.run(Plan(tuple(changes), notes=tuple(declarer.notes)))

@@ -9,6 +9,7 @@ TOPICS = {
     "positions": "places in what is stored: --from, --until, --range",
     "output": "bodies, envelopes, formats",
     "filters": "which records: --grep, --header, --where",
+    "topologies": "everything a broker should have, as one file",
     "contexts": "which broker is meant, and where its settings are written",
     "environment": "variables",
     "exit-codes": "what a script can rely on",

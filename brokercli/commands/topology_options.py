@@ -25,9 +25,9 @@ def carry_out(context: typer.Context, file: str, *, prune: bool, prune_names: li
     from brokercli.commands.declare_run import DeclareRun
     from brokercli.commands.session import open_broker, streams_of
     from brokercli.model.declaration import Topology
-    from brokercli.model.errors import UsageProblem
+    from brokercli.model.errors import Unsupported, UsageProblem
     from brokercli.operations.declaring import plan_topology
-    from brokercli.settings.topology_file import read_topology_file
+    from brokercli.settings.topology_file import place_of_problem, read_topology_file
     from brokercli.terminal.tables import check_output
 
     check_output(output)
@@ -45,7 +45,11 @@ def carry_out(context: typer.Context, file: str, *, prune: bool, prune_names: li
 
     with open_broker(None, context_name, connect_timeout=connect_timeout, check=check) as broker:
         declarer = broker.backend.declarer()
-        plan = plan_topology(declarer, topologies[0], prune=bool(prune or prune_names))
+        try:
+            plan = plan_topology(declarer, topologies[0], prune=bool(prune or prune_names))
+        except (UsageProblem, Unsupported) as problem:
+            place = place_of_problem(str(problem), topologies[0], data, file)
+            raise type(problem)(f"{place}: {problem}" if place else str(problem), hint=problem.hint) from None
         return DeclareRun(streams, broker, declarer, output, yes, dry_run, quiet, doer=doer).run(plan)
 
 

@@ -173,3 +173,17 @@ def read_topology_file(path: str, read: bytes, descriptor: Descriptor) -> Topolo
         raise UsageProblem(f"{name}:{line}: the file is not UTF-8.", hint="save it as UTF-8") from None
     except RecursionError:
         raise UsageProblem(f"{name} is nested too deeply.") from None
+
+
+def place_of_problem(problem: str, topology: Topology, read: bytes, path: str) -> str | None:
+    """Return file and line of the declaration that a broker's objection speaks of, None where it names none of this file."""
+    bindings = [one for one in topology.declarations if one.kind == "binding"]
+    named: list[tuple[str, Path]] = [(retry.source, ("retry", retry.source)) for retry in topology.retries]
+    for one in topology.declarations:
+        here: Path = ("binding", bindings.index(one)) if one.kind == "binding" else (one.kind, one.name)
+        named += [(one.name, here)] + ([(one.name.partition("/")[0], here)] if one.kind == "consumer" else [])
+    found = [(name, here) for name, here in named if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", problem)]
+    if not found:
+        return None
+    text = read.decode("utf-8-sig")
+    return f"{'standard input' if path == '-' else path}:{line_of(text, max(found, key=lambda one: len(one[0]))[1])}"

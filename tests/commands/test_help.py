@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from brokercli.backends.registry import descriptors
 from brokercli.commands import help_texts
 from brokercli.commands.app import COMMANDS
 from brokercli.commands.help_texts import TOPICS, page
+from brokercli.model.declaration import KINDS
 from brokercli.model.exit_code import ExitCode
 from brokercli.settings.schema import CONTEXT_KEYS, TLS_KEYS
+from brokercli.settings.topology_file import read_topology
 from brokercli.terminal.format import VERBS, Format
 from tests.commandline import CommandLine
 
@@ -42,6 +46,20 @@ def test_every_exit_code_is_explained() -> None:
 def test_every_setting_is_named() -> None:
     for key in (*CONTEXT_KEYS, *TLS_KEYS):
         assert key in page("contexts")
+
+
+def test_the_topology_that_is_shown_can_be_read_by_the_brokers_it_is_for() -> None:
+    shown = "\n".join(re.split(r" {4,}", line.removeprefix("  "))[0] for line in page("topologies").splitlines() if line.startswith("  "))
+    parts = re.split(r"\n(?=\[+(\w+))", shown[shown.index("[topic"):])
+    read = {"topic": "kafka", "stream": "nats", "consumer": "nats", "exchange": "rabbitmq", "queue": "rabbitmq", "binding": "rabbitmq", "retry": "nats"}
+    brokers = {descriptor.name: descriptor for descriptor in descriptors()}
+    seen = set()
+    for kind, text in zip(["topic", *parts[1::2]], parts[::2], strict=True):
+        topology = read_topology(text, kind, brokers[read[kind]])
+        assert len(topology.declarations) + len(topology.retries) == 1
+        seen.add(kind)
+    assert seen == set(read)
+    assert set(KINDS) <= seen
 
 
 def test_every_verb_of_a_format_is_explained_and_the_examples_compile() -> None:

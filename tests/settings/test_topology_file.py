@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokercli.backends.registry import Descriptor, descriptors, settings_of
-from brokercli.model.declaration import Declaration, Form, RetrySpecification, Setting, SettingValue, binding
+from brokercli.model.declaration import Declaration, Form, RetrySpecification, Setting, SettingValue, Topology, binding
 from brokercli.model.errors import Unsupported, UsageProblem
-from brokercli.settings.topology_file import read_topology, read_topology_file
+from brokercli.settings.topology_file import place_of_problem, read_topology, read_topology_file
 from brokercli.settings.topology_schema import topology_schema
 from brokercli.settings.topology_writing import write_topology
 
@@ -133,6 +133,17 @@ def test_the_schema_knows_every_setting_in_both_spellings() -> None:
         for kind, settings in settings_of(descriptor).items():
             if kind != "binding":
                 assert {setting.name for setting in settings} <= set(schema["$defs"][f"{descriptor.name}-{kind}"]["properties"])
+
+
+@pytest.mark.parametrize(("problem", "place"), [
+    ("The queue orders.new cannot be had.", "shop.toml:2"), ("There is no queue orders to make retries for.", "shop.toml:6"),
+    ("The binding a/k -> queue:b needs the exchange a.", "shop.toml:3"), ("It is full.", None), ("No orders.newer is there.", None),
+])
+def test_what_the_broker_objects_to_is_said_with_its_line(problem: str, place: str | None) -> None:
+    text = '# mine\n[queue."orders.new"]\n[[binding]]\nsource = "a"\ndestination = "b"\n[retry.orders]\ndelays = ["5s"]\n'
+    declared = (Declaration("queue", "orders.new"), binding("a", "queue:b", "k"))
+    topology = Topology(declared, (RetrySpecification("orders", (5,), 2),))
+    assert place_of_problem(problem, topology, text.encode(), "shop.toml") == place
 
 
 def test_dotted_keys_stay_distinct_in_toml() -> None:
