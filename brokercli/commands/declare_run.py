@@ -129,7 +129,8 @@ class DeclareRun:
         return Failed(f"The {first.declaration} cannot be as declared; {named}{why}. Nothing was changed.{more}")
 
     def _say_worker(self, plan: Plan) -> None:
-        if plan.worker and not self.quiet:
+        # a topology that is as it should be has nothing new to tell
+        if plan.worker and not self.quiet and (plan.pending or self.creates_unasked):
             self.streams.say("what a worker has to do:")
             for sentence in plan.worker:
                 self.streams.say(f"- {sentence}")
