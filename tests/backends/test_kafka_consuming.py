@@ -130,6 +130,33 @@ def test_a_group_that_is_not_there_is_not_found(consumer_groups: Groups) -> None
     assert not consumer_groups.exists(name)
 
 
+def test_the_beginning_of_a_name_is_not_taken_for_the_name(topics: Topics, consumer_groups: Groups) -> None:
+    """The client reads names up to a NUL, which an address may hold."""
+    topic, group = topics.make(), consumer_groups.name()
+    consumer_groups.commit(group, topic, {0: 0})
+    consumers = consumer_groups.consumers
+    for name in (f"{group}\0rest", ""):
+        for asked in (consumers.lag, consumers.remove, consumers.describe):
+            with pytest.raises(NotFound):
+                asked(name)
+    assert list(consumers.find([f"{group[:-1]}[p]"])) == [], "only * and ? are patterns"
+    assert consumer_groups.exists(group)
+
+
+def test_the_group_of_letters_that_are_gone_can_go(groups: Topics, consumer_groups: Groups) -> None:
+    dlq, home = groups.make(), groups.make()
+    groups.fill(dlq, numbered(2))
+    run = repair(groups, dlq)
+    run.settle(to(home, letters(run)[:1]))
+    run.close()
+    name = group_of(dlq.name)
+    wait_until(lambda: consumer_groups.exists(name), 20, name)
+    groups.delete(dlq)
+    wait_until(lambda: dlq.name not in groups.admin.list_topics(timeout=10).topics, 20, "the end of the topic")
+    consumer_groups.consumers.remove(name)
+    assert not consumer_groups.exists(name)
+
+
 def test_a_group_without_members_is_removed_with_its_offsets(topics: Topics, consumer_groups: Groups) -> None:
     topic, group = topics.make(), consumer_groups.name()
     consumer_groups.commit(group, topic, {0: 0})

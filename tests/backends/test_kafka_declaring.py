@@ -10,7 +10,7 @@ from brokercli.backends.declaring import Declarer
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.settings import SETTINGS
 from brokercli.model.connection import Connection, Secret
-from brokercli.model.declaration import Action, Change, Declaration, Form
+from brokercli.model.declaration import Action, Change, Declaration, Form, RetrySpecification
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, Unsupported, UsageProblem
 from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
 from tests.backends.kafka_topics import Topics
@@ -228,6 +228,15 @@ def test_the_brokers_own_topics_are_not_declared(topics: Topics, plan: str) -> N
         getattr(declarer, plan)([topic("__consumer_offsets")])
     with pytest.raises(UsageProblem, match="queue"):
         getattr(declarer, plan)([Declaration("queue", "orders")])
+
+
+@pytest.mark.parametrize("name", ["", "two words", "x" * 250, "..", "é", "a\0b"])
+def test_what_no_topic_can_be_called_is_refused(topics: Topics, name: str) -> None:
+    declarer = topics.backend().declarer()
+    for asked in (lambda: declarer.plan([topic(name, partitions=1)]), lambda: declarer.plan_removal([topic(name)]),
+                  lambda: declarer.retry(RetrySpecification(name, (1_000_000_000,), 2))):
+        with pytest.raises(UsageProblem, match="name of a topic"):
+            asked()
 
 
 # --- permissions

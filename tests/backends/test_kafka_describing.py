@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from brokercli.backends.kafka.family import family_of
+from brokercli.backends.kafka.risks import risks_of
 from brokercli.model.description import Description
 from tests.backends.kafka_groups import Groups
 from tests.backends.kafka_redrive import letters, numbered, repair, to
@@ -34,6 +37,33 @@ def test_what_loses_messages_is_said_first(topics: Topics) -> None:
     assert "no confirmed message is taken" in risks(described)
     assert "one replica" in risks(described)
     assert "unclean.leader.election" in risks(described)
+
+
+def test_letters_that_outlive_what_is_known_of_them_are_pointed_out(topics: Topics) -> None:
+    longer = topics.make(called=f"{topics.name()}.dlq", retention_ms=str(90 * 86_400_000))
+    shorter = topics.make(called=f"{topics.name()}.dlq")
+    backend = topics.backend()
+    assert "letters stay 90d, and which of them were put back is forgotten 7d after" in risks(backend.describe(longer))
+    assert "forgotten" not in risks(backend.describe(shorter))
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of a cluster that is larger than the one the tests have."""
+
+    leader: int
+    replicas: list[int]
+    isrs: list[int]
+
+
+@pytest.mark.parametrize(("partitions", "minimum", "says"), [
+    ([Partition(1, [1, 2, 3], [1, 2, 3])], 2, ""), ([Partition(1, [1, 2, 3], [1, 2, 3])], 1, "once one of 3 replicas has it"),
+    ([Partition(1, [1, 2], [1, 2])], 2, "one broker away"), ([Partition(1, [1, 2], [1, 2])], 3, "no confirmed message is taken"),
+    ([Partition(1, [1, 2, 3], [1])], 2, "partition 0 takes no confirmed message"), ([Partition(1, [1, 2, 3], [1, 2])], 2, "partition 0 is not in sync"),
+    ([Partition(1, [1, 2, 3], [1, 2, 3]), Partition(-1, [1, 2, 3], [])], 2, "partition 1 has no leader")])
+def test_what_replicas_do_not_protect_from_is_said(partitions: list[Partition], minimum: int, says: str) -> None:
+    told = list(risks_of(dict(enumerate(partitions)), {"min.insync.replicas": str(minimum)}, dead_letters=False, readers=[]))
+    assert [says in risk for risk in told] == ([True] if says else [])
 
 
 def test_a_group_that_retention_overtook_is_named(topics: Topics, consumer_groups: Groups) -> None:

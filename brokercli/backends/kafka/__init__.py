@@ -24,7 +24,8 @@ SUPPORT: SupportTable = {
             "exactly once within the cluster, at least once where transactions are not permitted; what was handled is kept with the offsets of a group, "
             "which the broker forgets 7 days after the last redrive unless its offsets.retention.minutes says otherwise"),
         Capability.DECLARE: Support.some("partitions can be added, never removed; the replication factor cannot be changed from here"),
-        Capability.CONSUMERS: Support.some("classic and consumer groups; share groups are named, their lag is not to be had through this client"),
+        Capability.CONSUMERS: Support.some(
+            "classic and consumer groups; share and streams groups are named, with their settings; members and lag are not to be had through this client"),
         Capability.SEEK_CONSUMERS: Support.some("groups without active members, as Kafka demands"),
         Capability.PAUSE_CONSUMERS: Support.never("Kafka's consumers pause themselves; nobody else can stop them but by the broker's quotas or permissions"),
         Capability.FLOW: Support.full(),

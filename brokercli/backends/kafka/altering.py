@@ -48,7 +48,7 @@ class Alterations:
             return []
         if error.code() in AUTHORISATION:
             return [f"this login may not do it ({error.str()}), and so Kafka did not check the settings either"]
-        raise _refusal(doing, name, error)
+        raise _refusal(doing, name, error, UsageProblem)
 
     def create(self, declaration: Declaration) -> None:
         """Create a topic and wait until it can be used."""
@@ -125,7 +125,7 @@ class Alterations:
     def _do(self, doing: str, name: str, future: Future[Any]) -> None:
         error = self._answer(doing, name, future)
         if error is not None:
-            raise _refusal(doing, name, error)
+            raise _refusal(doing, name, error, Failed)
 
     def _answer(self, doing: str, name: str, future: Future[Any]) -> KafkaError | None:
         try:
@@ -157,11 +157,11 @@ def _settings(differences: Iterable[Difference]) -> dict[str, str]:
     return {difference.setting: to_text(difference.want) for difference in differences if difference.setting not in (PARTITIONS, REPLICAS)}
 
 
-def _refusal(doing: str, name: str, error: KafkaError) -> BrokercliError:
-    """Return what to raise when a change is refused."""
+def _refusal(doing: str, name: str, error: KafkaError, wrong: type[BrokercliError]) -> BrokercliError:
+    """Return what to raise when a change is refused; `wrong` for one that no Kafka would take."""
     code, text = error.code(), error.str().rstrip(".")
     if code in _WRONG:
-        return UsageProblem(f"Kafka refuses {doing} {name}: {text}.", hint="correct the setting")
+        return wrong(f"Kafka refuses {doing} {name}: {text}.", hint="correct the setting")
     if code == KafkaError.INVALID_REPLICATION_FACTOR:
         return Unsupported(f"This cluster cannot do that, {doing} {name}: {text}.", hint=f"{REPLICAS} is how many brokers keep each partition")
     if code == KafkaError.POLICY_VIOLATION:

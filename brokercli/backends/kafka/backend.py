@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.listing import is_internal, list_topics
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
 from brokercli.backends.kafka.span import LastOf, Offsets, Range, locate
+from brokercli.backends.kafka.topic_name import check_topic_name
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from brokercli.backends.declaring import Declarer
     from brokercli.backends.kafka.topic_settings import TopicSettings
     from brokercli.model.flow import Flow
-
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class KafkaBackend(Backend):
@@ -59,8 +57,7 @@ class KafkaBackend(Backend):
     def resolve(self, address: Address, purpose: Purpose) -> Address:
         if address.kind not in (None, "topic"):
             raise UsageProblem(f"Kafka has topics; there is no {address.kind} {address.name} on it.", hint=f"topic:{address.name}")
-        if not _NAME.fullmatch(address.name) or address.name in (".", ".."):
-            raise UsageProblem(f"{address.name[:300]!r} cannot be the name of a topic.", hint="up to 249 letters, digits, dots, underscores and hyphens")
+        check_topic_name(address.name)
         self._topic(address.name)
         return address.of_kind("topic")
 

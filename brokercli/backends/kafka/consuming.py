@@ -170,7 +170,7 @@ def _holds(name: str) -> str:
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatchcase(name, pattern) or name == pattern for pattern in patterns)
+    return not patterns or any(fnmatchcase(name, pattern.replace("[", "[[]")) or name == pattern for pattern in patterns)
 
 
 def _no_such_group(name: str) -> NotFound:

@@ -10,6 +10,7 @@ from brokercli.backends.kafka.altering import Alterations, named
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.retrying import retry_topology
 from brokercli.backends.kafka.settings import PARTITIONS, REPLICAS, SETTINGS
+from brokercli.backends.kafka.topic_name import check_topic_name
 from brokercli.backends.kafka.topic_state import TopicState, from_text, read_states, same
 from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology, SettingValue
 from brokercli.model.errors import Failed, NotAuthorised, NotFound, UsageProblem
@@ -125,6 +126,7 @@ class KafkaDeclarer(Declarer):
                 for state in read_states(self._admin, by_name, self._seconds)]
 
     def retry(self, specification: RetrySpecification) -> RetryTopology:
+        check_topic_name(specification.source)
         state = None
         if specification.declared is None:
             state = next(read_states(self._admin, [specification.source], self._seconds), None)
@@ -137,6 +139,7 @@ class KafkaDeclarer(Declarer):
 def _check(declaration: Declaration) -> None:
     if declaration.kind != "topic":
         raise UsageProblem(f"Kafka has topics; a {declaration.kind} cannot be declared on it.")
+    check_topic_name(declaration.name)
     if is_internal(declaration.name):
         raise UsageProblem(f"{declaration.name} is the broker's own; nothing about it is declared from here.")
     for name in (PARTITIONS, REPLICAS):

@@ -9,9 +9,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigSource
 
+from brokercli.backends.kafka.dead_letter_names import by_name
 from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.family import Family, delay_of, family_of
 from brokercli.backends.kafka.groups import Place
+from brokercli.backends.kafka.handled_group import limits_of
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.progress import total
 from brokercli.backends.kafka.readers import Readers, kind_of, readers_of
@@ -41,7 +43,10 @@ def describe_topic(name: str, metadata: Any, admin: AdminClient, seconds: float)
     readers = readers_of([name], metadata, admin, seconds)
     _groups(description, name, readers)
     _relations(description, name, family, metadata, ranges, bool(readers.foreign))
-    risks = list(risks_of(topic.partitions, settings, dead_letters=name in family.dead_letters, readers=readers.of(name)))
+    is_dead_letters = name in family.dead_letters or by_name(name, ()) is not None
+    risks = list(risks_of(topic.partitions, settings, dead_letters=is_dead_letters, readers=readers.of(name)))
+    if is_dead_letters:
+        risks += _forgotten(settings, limits_of(admin, min(metadata.brokers), seconds).retention_minutes * 60_000)
     if risks:
         description.sections.insert(0, Section("risks", [{"risk": risk} for risk in risks]))
     description.missing += readers.missing
@@ -104,6 +109,15 @@ def written(milliseconds: int) -> str:
     """Write a duration in the largest unit that fits it: `7d`, `90s`."""
     size, unit = next((size, unit) for size, unit in _UNITS if milliseconds % size == 0)
     return f"{milliseconds // size}{unit}"
+
+
+def _forgotten(settings: Mapping[str, str], milliseconds: int) -> list[str]:
+    """Say that handled letters outlive what is known of them: `milliseconds` is how long a broker keeps the offsets of a group."""
+    stay = int(settings.get("retention.ms", 0))
+    if 0 <= stay <= milliseconds:
+        return []
+    return [f"letters stay {written(stay) if stay >= 0 else 'for ever'}, and which of them were put back is forgotten {written(milliseconds)} after the last "
+            "redrive (offsets.retention.minutes of the brokers): then they count as pending again"]
 
 
 def _groups(description: Description, name: str, readers: Readers) -> None:

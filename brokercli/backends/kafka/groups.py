@@ -110,6 +110,9 @@ class Coordinators:
 
     def find(self, name: str) -> Group | None:
         """Return one group; None where there is none of that name. Raises what the broker says against asking."""
+        if not name or "\0" in name:
+            # the client would take what stands before the NUL for the name
+            return None
         described = self._described(name, None)
         group = self._put_together(name, "group", described, self._places(name, None))
         if group.state != _STATES["DEAD"] or group.committed:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from brokercli.backends.kafka.settings import PARTITIONS, REPLICAS
+from brokercli.backends.kafka.topic_name import LONGEST, check_topic_name
 from brokercli.model.declaration import Declaration, RetrySpecification, RetryTopology, SettingValue
 from brokercli.model.errors import Unsupported, UsageProblem
 
@@ -23,7 +24,6 @@ DEAD_LETTERS_STAY = 90 * _DAY
 _BROKER_DEFAULT_BYTES = 1_048_588
 ROOM_FOR_HEADERS = 65_536
 """What is added to the largest message of the source: a message at its limit still has to fit with the headers it gets."""
-_LONGEST_NAME = 249
 _UNITS = (("d", _DAY), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _ALREADY = re.compile(r"[.\-](?:retry(?:[.\-]\d+(?:ms|s|m|h|d)?)?|dlq|dlt)$", re.IGNORECASE | re.ASCII)
 _OF_THE_SOURCE = ("min.insync.replicas", "compression.type")
@@ -46,9 +46,10 @@ def retry_topology(specification: RetrySpecification, state: TopicState | None) 
     for delay in specification.delays:
         _check_retention(tier(source, delay), topics[tier(source, delay)], delay // _MILLISECOND)
     topics[dead] = settings | {"retention.ms": _dead_retention(specification, state)} | dict(specification.settings)
-    long = next((name for name in topics if len(name) > _LONGEST_NAME), None)
+    long = next((name for name in topics if len(name) > LONGEST), None)
     if long is not None:
-        raise UsageProblem(f"{long[:60]}… would be {len(long)} characters long; a topic's name has {_LONGEST_NAME} at most.", hint="--dead-letter names it")
+        raise UsageProblem(f"{long[:60]}… would be {len(long)} characters long; a topic's name has {LONGEST} at most.", hint="--dead-letter names it")
+    check_topic_name(dead)
     return RetryTopology(tuple(Declaration("topic", name, its) for name, its in topics.items()), tuple(_worker(specification, dead)))
 
 
