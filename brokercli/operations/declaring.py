@@ -124,7 +124,8 @@ def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], l
     """Return all declarations, those that retries become among them; what earlier retries have left; what workers have to do;
     what should be known.
 
-    Where a thing is declared and a retry needs it as well, both have their say, and what is declared goes before.
+    Where a thing is declared and a retry needs it as well, both have their say. What is declared of dead letters and of what
+    holds messages back goes before; of the source, and of its consumer, it may not contradict what the retries need.
     """
     wanted = {(one.kind, one.name): one for one in topology.declarations}
     said = dict(wanted)
@@ -141,11 +142,14 @@ def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], l
             if before is None:
                 wanted[key] = one
                 continue
-            differing = [name for name, value in one.settings.items() if name in before.settings and before.settings[name] != value]
+            differing = [name for name in one.settings if name in before.settings and not _agree(one.settings[name], before.settings[name])]
             if differing and key not in said:
                 raise UsageProblem(f"Two retries want {one} with other settings: {', '.join(differing)}.", hint="give one of them another dead_letter")
+            if differing and (one.kind == "consumer" or one.name == retry.source):
+                raise UsageProblem(f"The {one} is declared with another {differing[0]} than the retries of {retry.source} need.",
+                                   hint=f"leave it out: the retries say {differing[0]}")
             notes += [f"{one}: {name} is as declared, not as the retries of {retry.source} would have it" for name in differing]
-            wanted[key] = replace(one, settings={**one.settings, **before.settings})
+            wanted[key] = replace(one, settings=_merged(one.settings, before.settings))
     return list(wanted.values()), [one for one in obsolete if (one.kind, one.name) not in wanted], worker, notes
 
 
@@ -210,6 +214,21 @@ def article(title: str) -> str:
 
 def _source_settings(retry: RetrySpecification, declarations: Sequence[Declaration]) -> Mapping[str, SettingValue] | None:
     return next((one.settings for one in declarations if one.name == retry.source and one.kind in ("topic", "stream", "queue")), None)
+
+
+def _agree(needed: SettingValue, said: SettingValue) -> bool:
+    if isinstance(needed, dict) and isinstance(said, dict):
+        return all(_agree(value, said[name]) for name, value in needed.items() if name in said)
+    return needed == said
+
+
+def _merged(needed: Mapping[str, SettingValue], said: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
+    merged = {**needed, **said}
+    for name, value in needed.items():
+        other = said.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            merged[name] = _merged(value, other)
+    return merged
 
 
 def _value(setting: Setting, text: str, where: str) -> SettingValue:

@@ -217,3 +217,14 @@ def test_a_real_bash_completes_across_its_own_word_breaks(cli: CommandLine, bash
     bash.press(f"{clear}brokercli tail @broker/topic:{cut}\t", f"brokercli tail @broker/topic:{topic} ")
     bash.press(f"{clear}brokercli tail x --output=js\t", "--output=json ")
     bash.press(f"{clear}brokercli publish x -f bi\t", "-f bin/")
+
+
+def test_settings_of_the_chosen_broker_are_offered_without_asking_it(cli: CommandLine) -> None:
+    cli.extra["BROKERCLI_URL"] = "kafka://127.0.0.1:1"
+    assert words(cli, "brokercli declare topic orders --set retention") == ["retention.ms=", "retention.bytes="]
+    assert words(cli, "brokercli declare queue orders --set ") == []
+    assert words(cli, "brokercli declare topic orders -c nats://127.0.0.1:1 --set ") == []
+    assert "max_age=" in words(cli, "brokercli declare stream ORDERS -c nats://127.0.0.1:1 --set max")
+    assert "max_deliver=" in words(cli, "brokercli declare consumer ORDERS/worker -c nats://127.0.0.1:1 -s max_d")
+    assert words(cli, "brokercli declare settings to") == ["topic"]
+    assert cli("__complete", "fish", "brokercli topology plan ./").stdout == b"files\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.commandline import CommandLine
+from tests.faults.proxy import Proxy
 from tests.native.memory import MemoryBroker
 
 
@@ -112,6 +113,19 @@ def test_the_first_failure_stops_says_what_was_done_and_can_be_gone_on_from(cli:
     file.write_text(f'[topic."{name}.a"]\n[topic."{name}.c"]\n')
     again = cli("topology", "apply", str(file), "--yes")
     assert (again.code, again.stdout.decode()) == (0, f"= topic {name}.a: unchanged\n+ topic {name}.c\n")
+
+
+def test_a_step_whose_verdict_did_not_come_is_in_doubt_and_the_rest_is_left(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    file.write_text(f'[topic."{name}.a"]\n[topic."{name}.b"]\n')
+    with Proxy((memory.host, memory.port)) as proxy:
+        through = ["--context", f"memory://{proxy.address[0]}:{proxy.address[1]}"]
+        assert cli("topology", "plan", str(file), *through).code == 8
+        proxy.cut_after(proxy.passed("to client") + 1, "to client")  # the same once more, and then the first answer
+        ended = cli("topology", "apply", str(file), "--yes", *through)
+    assert ended.code == 4, ended.stderr
+    assert f"it is not known whether topic {name}.a was created: " in ended.stderr
+    assert f"0 of 2 done; not done: topic {name}.b" in ended.stderr
+    assert set(there(memory, name)) <= {".a"}
 
 
 def test_what_is_exported_plans_to_no_changes(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:

@@ -15,8 +15,10 @@ import pytest
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.model.capability import Capability
-from brokercli.model.errors import BrokercliError
+from brokercli.model.declaration import Action
+from brokercli.model.errors import BrokercliError, Unreachable
 from brokercli.model.receipt import Receipts
+from tests.conformance.declarables import DECLARABLES
 from tests.conformance.driving import PATIENCE
 from tests.faults.proxy import Proxy
 from tests.native.harness import Broker, Resource
@@ -167,3 +169,28 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_message_goes_on_with_whole_
     stored = [one.body for one in target.stored(receipts.confirmed)]
     assert {body for number, body in enumerate([b"before", *bodies[:sent]]) if number not in doubtful} <= set(stored)
     assert set(stored) <= {b"before", *bodies}
+
+
+@pytest.mark.parametrize("fault", ["before the broker hears it", "before its answer is heard"])
+def test_a_declaration_whose_verdict_did_not_come_is_unknown_and_neither_made_nor_refused(reached: Broker, proxy: Proxy, unique: Callable[[str], str],
+                                                                                         fault: str) -> None:
+    example = next(example for (name, _), example in DECLARABLES.items() if name == reached.name)
+    wanted = example.made(unique("doubt"))
+    with reached.open() as backend:
+        declarer = backend.declarer()
+        (change,) = declarer.plan([wanted])
+        assert change.action is Action.CREATE
+        proxy.cut_after(1, "to broker" if fault.startswith("before the broker") else "to client")
+        try:
+            declarer.apply(change)
+        except Unreachable:
+            known = None
+        else:
+            known = Action.UNCHANGED
+    proxy.heal()
+    with reached.open() as backend:
+        declarer = backend.declarer()
+        (now,) = declarer.plan([wanted])
+        assert now.action in ({known} if known else {Action.CREATE, Action.UNCHANGED})
+        for removal in declarer.plan_removal([wanted]):
+            declarer.apply(removal)

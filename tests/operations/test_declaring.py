@@ -67,6 +67,26 @@ def test_what_a_retry_needs_and_what_is_declared_of_it_become_one_declaration_an
     assert plan.notes == ("a note", "queue orders.wait: keep is as declared, not as the retries of orders would have it")
 
 
+@pytest.mark.parametrize("said", [Declaration("queue", "orders", {"dead": "elsewhere"}), Declaration("consumer", "S/worker", {"tries": 9})])
+def test_a_source_and_its_consumer_may_not_contradict_what_the_retries_need(said: Declaration) -> None:
+    class Worked(Pretended):
+        def retry(self, specification: RetrySpecification) -> RetryTopology:
+            return RetryTopology((queue("orders", dead="orders.wait"), Declaration("consumer", "S/worker", {"tries": 2})), ())
+
+    with pytest.raises(UsageProblem, match=r"is declared with another (dead|tries) than the retries of orders need"):
+        plan_topology(Worked(), Topology((said,), (retry("orders"),)))
+
+
+def test_tables_that_both_say_are_one_table() -> None:
+    class Arguing(Pretended):
+        def retry(self, specification: RetrySpecification) -> RetryTopology:
+            return RetryTopology((Declaration("queue", "dead", {"arguments": {"limit": -1, "kept": True}}),), ())
+
+    plan = plan_topology(Arguing(), Topology((Declaration("queue", "dead", {"arguments": {"length": 5, "kept": True}}),), (retry("orders"),)))
+    assert plan.changes[0].declaration.settings == {"arguments": {"limit": -1, "kept": True, "length": 5}}
+    assert plan.notes == ("a note",)
+
+
 def test_a_retry_is_told_what_its_source_is_declared_with_where_it_is() -> None:
     declarer = Pretended()
     plan_topology(declarer, Topology((queue("orders", type="quorum"),), (retry("orders"), retry("paid"))))
