@@ -103,7 +103,10 @@ def test_its_letter_says_where_it_came_from_and_how_often_it_was_tried(declared:
     make(declared, specification(work, 100, 200, attempts=3))
     times_of_tries(declared, work, f"{work}.dlq", exchange=exchange, key="created.de", headers={"CC": ["also"], "kept": 1})
     backend = declared.places.open()
-    letter = recognise(only_letter(backend, f"{work}.dlq"), facts=Facts(wait_queues=backend.wait_queues()))
+    record = only_letter(backend, f"{work}.dlq")
+    deaths = dict(record.message.headers)["x-death"]
+    assert b"created.de" in repr(deaths).encode()
+    letter = recognise(record, facts=Facts(wait_queues=backend.wait_queues()))
     assert (letter.dialect, letter.reason, letter.home and letter.home.address) == ("rabbitmq", "rejected", Address(work, "queue"))
     assert count(declared.places, f"{work}.dlq") == 1
     assert {source.address.name for source in backend.dead_letter_sources() if declared.prefix in source.address.name} == {f"{work}.dlq"}

@@ -204,6 +204,9 @@ def _change(declaration: Declaration, wanted: _Wanted, have: Have, inventory: In
     remarks = _how_kept(policy, [one.setting for one in differences])
     if strategy := _weak_strategy(have, wanted):
         remarks.append(strategy)
+    if any(one.setting == "overflow" and one.want != "drop-head" for one in differences) and any(
+            have.value(limit) is not None or wanted.settings.get(limit) is not None for limit in ("max-length", "max-length-bytes")):
+        remarks.append("from now on publishers are refused when it is full, instead of its oldest messages being pushed out")
     return Change(declaration, Action.CHANGE, tuple(differences), tuple(remarks), Alter(policy, have.said))
 
 

@@ -51,7 +51,7 @@ def found_by(node: Node, nodes: dict[str, Node], patterns: Sequence[str]) -> str
     whatever its name."""
     if node.waits:
         return None
-    feeds = _feeds(node, nodes)
+    feeds = feeds_of(node, nodes)
     if not feeds:
         return by_name(node.name, patterns)
     exchange = nodes[feeds[0]].exchange
@@ -59,7 +59,7 @@ def found_by(node: Node, nodes: dict[str, Node], patterns: Sequence[str]) -> str
     return f"{how} of queue {feeds[0]}" + (f" and {len(feeds) - 1} more" if len(feeds) > 1 else "")
 
 
-def _feeds(node: Node, nodes: dict[str, Node]) -> list[str]:
+def feeds_of(node: Node, nodes: dict[str, Node]) -> list[str]:
     """Return the queues whose letters come here. What comes back from where it was sent to is work that is tried again."""
     return sorted(name for name in node.feeds if name != node.name and not nodes[name].waits and name not in node.targets)
 
@@ -75,7 +75,7 @@ def _ready(name: str, link: Link) -> int | None:
 
 def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None) -> DeadLetterSource:
     stream = node.type == "stream"
-    feeds = _feeds(node, nodes)
+    feeds = feeds_of(node, nodes)
     if not feeds and (named := feed_of(node.name, nodes.__contains__)):
         feeds = [named]
     remarks = []

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, QUORUM_QUEUE, STREAM
+from brokercli.backends.rabbitmq.consuming import member_row
+from brokercli.backends.rabbitmq.dead_letters import feeds_of
 from brokercli.backends.rabbitmq.existing import Exchange, Queue
+from brokercli.backends.rabbitmq.keeping import EXCHANGE_KEEPING, KEEPING, argument_of, effective, to_broker
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
+from brokercli.backends.rabbitmq.policies import EXCHANGE, Policies
+from brokercli.backends.rabbitmq.risks import exchange_risks, queue_risks
+from brokercli.backends.rabbitmq.telling import safely, told
+from brokercli.backends.rabbitmq.topology import Exchange as Routing
+from brokercli.backends.rabbitmq.topology import Node, read_exchanges, read_topology
 from brokercli.model.description import Description, Section, Value
 
 _UNLIMITED_BELOW = 0
@@ -22,29 +31,38 @@ def describe_queue(queue: Queue, management: Management) -> Description:
     try:
         known = management.queue(queue.name) or {}
         bindings = management.bindings_to_queue(queue.name)
+        policies = Policies(management)
+        target = str(known.get("type") or queue.type or "")
+        operator, user = policies.definitions(queue.name, target, known.get("policy"))
+        held = policies.holding(queue.name, target, known.get("policy"))
+        nodes, exchanges = read_topology(management), read_exchanges(management)
     except Away as problem:
         if queue.type is None:
             description.missing.append("type: this login may not ask in any way that AMQP has")
         _counts(description, queue, {})
-        description.missing.append(f"bindings, arguments, policy, dead lettering, consumers, messages in delivery: {problem}; {problem.hint}")
+        description.missing.append(f"bindings, arguments, policy, dead lettering, retries, consumers, messages in delivery: {problem}; {problem.hint}")
         return description
     _counts(description, queue, known)
     for name in ("durable", "exclusive", "auto_delete"):
         # what is usual needs no line
         if known.get(name) is (name != "durable"):
             facts[name.replace("_", " ")] = known[name]
-    settings = _settings(known)
+    arguments = known.get("arguments") or {}
+    settings = {name: to_broker(name, value) for name in KEEPING if (value := effective(name, arguments, operator, user)) is not None}
     for name, title in (("dead-letter-exchange", "dead letter exchange"), ("dead-letter-routing-key", "dead letter routing key"),
                         ("dead-letter-strategy", "dead letter strategy"), ("message-ttl", "message ttl ms"), ("expires", "expires unused after ms"),
                         ("max-length", "max length"), ("max-length-bytes", "max length bytes"), ("overflow", "overflow"), ("max-age", "max age"),
                         ("single-active-consumer", "single active consumer"), ("max-priority", "max priority")):
         if name in settings:
-            facts[title] = "(default exchange)" if settings[name] == "" else settings[name]
+            facts[title] = "(default exchange)" if settings[name] == "" else _plain(settings[name])
     if queue.resource == QUORUM_QUEUE:
-        limit = known.get("delivery_limit", settings.get("delivery-limit"))
+        limit = settings.get("delivery-limit", known.get("delivery_limit"))
         facts["delivery limit"] = "unlimited" if isinstance(limit, int) and limit < _UNLIMITED_BELOW else limit
         if known.get("delayed_retry") not in (None, "disabled"):
             facts["delayed retry"] = known["delayed_retry"]
+    node = nodes.get(queue.name)
+    if node is not None:
+        _dead_letters(description, node, nodes)
     if members := known.get("members"):
         facts["leader"] = known.get("leader")
         facts["members"] = ", ".join(sorted(members))
@@ -54,14 +72,17 @@ def describe_queue(queue: Queue, management: Management) -> Description:
         facts["node"] = known.get("node")
     if known.get("state") not in (None, "running"):
         facts["state"] = known["state"]
-    for name in ("policy", "operator_policy"):
-        if known.get(name):
-            facts[name.replace("_", " ")] = known[name]
+    _policy_names(facts, held, known)
+    if node is not None:
+        _section(description, "risks", [{"risk": risk} for risk in queue_risks(node, nodes, exchanges, queue.messages)])
+        _retries(description, node, nodes)
     _section(description, "bindings", [_binding(binding, "source") for binding in bindings])
-    _section(description, "consumers", [_consumer(consumer) for consumer in known.get("consumer_details") or ()])
-    _section(description, "arguments", [{"argument": name, "value": _plain(value)} for name, value in sorted((known.get("arguments") or {}).items())])
-    _section(description, "set by policy", [{"setting": name, "value": _plain(value)}
-                                            for name, value in sorted((known.get("effective_policy_definition") or {}).items())])
+    _section(description, "consumers", [member_row(consumer) for consumer in known.get("consumer_details") or ()])
+    rows = _kept(settings, arguments, operator, user, held)
+    if isinstance(facts.get("delivery limit"), int) and "delivery-limit" not in settings:
+        # nobody asked for it, and it deletes messages
+        rows.append({"setting": "delivery-limit", "value": facts["delivery limit"], "said by": "RabbitMQ's default", "beside": None})
+    _section(description, "settings", rows)
     return description
 
 
@@ -73,6 +94,10 @@ def describe_exchange(exchange: Exchange, management: Management) -> Description
     try:
         known = management.exchange(exchange.name) or {}
         leading_away, leading_here = management.bindings_from(exchange.name), management.bindings_to_exchange(exchange.name)
+        policies = Policies(management)
+        operator, user = policies.definitions(exchange.name, EXCHANGE, known.get("policy"))
+        held = policies.holding(exchange.name, EXCHANGE, known.get("policy"))
+        feeds = [node for node in read_topology(management).values() if node.dead_letters and node.exchange == exchange.name and exchange.name]
     except Away as problem:
         if exchange.type is None:
             description.missing.append("type: this login may not ask in any way that AMQP has")
@@ -82,18 +107,22 @@ def describe_exchange(exchange: Exchange, management: Management) -> Description
         if known.get(name) is (name != "durable"):
             facts[name.replace("_", " ")] = known[name]
     arguments = known.get("arguments") or {}
-    alternate = arguments.get("alternate-exchange", (known.get("effective_policy_definition") or {}).get("alternate-exchange"))
+    alternate = effective("alternate-exchange", arguments, operator, user)
     if alternate:
         facts["alternate exchange"] = alternate
     for name, title in (("publish_in", "published"), ("publish_out", "routed to queues")):
         if name in (known.get("message_stats") or {}):
             facts[title] = known["message_stats"][name]
-    if known.get("policy"):
-        facts["policy"] = known["policy"]
+    _policy_names(facts, held, known)
     facts["bindings"] = len(leading_away)
+    if exchange.name:
+        # the default exchange leads to every queue by its name
+        _section(description, "risks", [{"risk": risk} for risk in exchange_risks(Routing(str(exchange.type), str(alternate or "")), len(leading_away))])
     _section(description, "bindings", [_binding(binding, "destination") for binding in leading_away])
     _section(description, "bound to", [_binding(binding, "source") for binding in leading_here])
-    _section(description, "arguments", [{"argument": name, "value": _plain(value)} for name, value in sorted(arguments.items())])
+    _section(description, "takes the dead letters of", [{"queue": f"queue:{node.name}"} for node in feeds])
+    settings = {} if alternate is None else {"alternate-exchange": alternate}
+    _section(description, "settings", _kept(settings, arguments, operator, user, held))
     return description
 
 
@@ -116,27 +145,54 @@ def _counts(description: Description, queue: Queue, known: Facts) -> None:
         facts["type"] = queue.type
 
 
-def _settings(known: Facts) -> dict[str, Value]:
-    """Return what holds for a queue: its arguments, and the policy where they are silent; of two limits the lower one."""
-    settings: dict[str, Value] = {name: _plain(value) for name, value in (known.get("effective_policy_definition") or {}).items()}
-    for name, value in (known.get("arguments") or {}).items():
-        short = name.removeprefix("x-")
-        other = settings.get(short)
-        both = isinstance(value, int) and isinstance(other, int) and short not in ("delivery-limit",)
-        settings[short] = min(value, other) if both else _plain(value)
-    return settings
+def _dead_letters(description: Description, node: Node, nodes: dict[str, Node]) -> None:
+    """Say where what dies here goes and how surely, and whose dead letters come here."""
+    facts = description.facts
+    if node.dead_letters:
+        facts["returns to" if node.waits else "dead letters go to"] = ", ".join(f"queue:{name}" for name in node.targets) or "nowhere: they are lost"
+        facts["handed over"] = "at least once" if safely(node) else "at most once"
+    if feeds := feeds_of(node, nodes):
+        facts["holds the dead letters of"] = ", ".join(f"queue:{name}" for name in feeds)
+
+
+def _retries(description: Description, node: Node, nodes: dict[str, Node]) -> None:
+    waits = [other for other in nodes.values() if other.waits and node.name in other.targets]
+    ttls = [(ttl if isinstance(ttl := other.settings.get("message-ttl"), int) else None, other) for other in waits]
+    _section(description, "retries", [{"after": None if ttl is None else told(ttl), "queue": f"queue:{other.name}", "messages": other.messages}
+                                      for ttl, other in sorted(ttls, key=lambda pair: (pair[0] or 0, pair[1].name))])
+
+
+def _policy_names(facts: dict[str, Value], held: Facts | None, known: Facts) -> None:
+    if held is not None:
+        facts["policy"] = held["name"]
+    if known.get("operator_policy"):
+        facts["operator policy"] = known["operator_policy"]
+
+
+def _kept(settings: Mapping[str, Any], arguments: Facts, operator: Facts, user: Facts, held: Facts | None) -> list[dict[str, Value]]:
+    """Say of each setting who says so; what is there beside it and does not hold as well."""
+    rows: list[dict[str, Value]] = []
+    of_user = "" if held is None else f"policy {held['name']}"
+    known = {"x-queue-type"}
+    for name, value in settings.items():
+        argument = argument_of(name)
+        known.add(argument)
+        said = {"argument": arguments.get(argument), "operator's policy": operator.get(name), of_user: user.get(name)}
+        holding = [where for where, what in said.items() if what == value]
+        beside = [f"{where} says {what}" for where, what in said.items() if what is not None and what != value]
+        # an age is told in seconds, whatever it was written in
+        where = (holding or [where for where, what in said.items() if what is not None])[0]
+        rows.append({"setting": name, "value": _plain(value), "said by": where, "beside": ", ".join(beside) if holding and beside else None})
+    rows += [{"setting": name, "value": _plain(value), "said by": "argument", "beside": None} for name, value in sorted(arguments.items()) if name not in known]
+    others = {name: value for name, value in user.items() if name not in KEEPING and name not in EXCHANGE_KEEPING}
+    rows += [{"setting": name, "value": _plain(value), "said by": of_user, "beside": None} for name, value in sorted(others.items())]
+    return sorted(rows, key=lambda row: str(row["setting"]).removeprefix("x-"))
 
 
 def _binding(binding: Facts, end: str) -> dict[str, Value]:
     other = binding.get("source") or "(default exchange)" if end == "source" else f"{binding.get('destination_type')}:{binding.get('destination')}"
     arguments = ", ".join(f"{name}={value}" for name, value in sorted((binding.get("arguments") or {}).items()))
     return {"from" if end == "source" else "to": other, "routing key": binding.get("routing_key"), "arguments": arguments or None}
-
-
-def _consumer(consumer: Facts) -> dict[str, Value]:
-    channel = consumer.get("channel_details") or {}
-    return {"tag": consumer.get("consumer_tag"), "user": channel.get("user"), "from": channel.get("peer_host"), "prefetch": consumer.get("prefetch_count"),
-            "acknowledges": consumer.get("ack_required"), "active": consumer.get("active")}
 
 
 def _section(description: Description, title: str, rows: list[dict[str, Value]]) -> None:

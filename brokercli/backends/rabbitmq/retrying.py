@@ -133,7 +133,7 @@ def _advice(wanted: RetrySpecification, kind: str, dead: str, delays: Sequence[s
             f" tries it lies in {dead}.",
             "Acknowledge what was done, publish nothing yourself: the broker moves the message, so none is lost and none is there twice if you die meanwhile.",
             f"How often it was tried stands in the header x-death (count of the entry queue={wanted.source}, reason=rejected) and in its routing key"
-            f" ({_key(wanted.source, 1)}, …); its own routing key is in the last entry of x-death.",
+            f" ({_key(wanted.source, 1)}, …); the routing keys it was published with are in that entry.",
             f"What dies otherwise (delivery limit, message-ttl, max-length) goes to {dead} without another try."]
     if kind != QUORUM:
         said.append(f"{wanted.source} is a {kind} queue, which hands dead letters over at most once: what it rejects while the broker stops may be lost;"
