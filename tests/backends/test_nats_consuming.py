@@ -178,6 +178,21 @@ def test_a_consumer_with_messages_in_hand_is_not_moved(streams: Streams, consume
     assert state(streams, name) == before
 
 
+def test_a_paused_consumer_is_moved_though_its_workers_left_messages_in_hand(streams: Streams, consumers: Consumers) -> None:
+    """What a worker that died had in hand stays in hand until somebody pulls: that must not keep it from being moved."""
+    name = filled(streams, count=4)
+    acknowledgements = streams.wire.take(name, "worker", 3)
+    consumers.pause(f"{name}/worker", time.time_ns() + 3600 * NANOSECONDS)
+    planned = consumers.plan_seek(f"{name}/worker", Start())
+    assert (planned.active, planned.steps[0].have, planned.steps[0].want) == ((), 1, 1)
+    assert "3 messages delivered and not acknowledged" in " ".join(planned.remarks)
+    consumers.seek(planned)
+    consumers.resume(f"{name}/worker")
+    assert consumers.lag(f"{name}/worker")[0].in_hand == 0
+    streams.wire.publish(acknowledgements[2], b"+ACK")
+    assert len(streams.wire.take(name, "worker", 4)) == 4
+
+
 def test_a_paused_consumer_is_moved_while_its_workers_wait(streams: Streams, consumers: Consumers) -> None:
     name = filled(streams, count=2)
     finish(streams, name, 2)

@@ -166,6 +166,27 @@ def test_subjects_of_another_stream_are_refused_with_its_name(streams: Streams, 
     assert f"stream {other} captures {other.lower()}.> already" in told(change)
 
 
+@pytest.mark.parametrize(("there", "wanted", "why"), [
+    (None, {"sealed": True}, "not when it is made"),
+    (None, {"discard_new_per_subject": True, "discard": "new"}, "needs discard=new and a max_msgs_per_subject"),
+    ({"max_msgs_per_subject": 3}, {"discard_new_per_subject": True}, "needs discard=new"),
+    ({"deny_purge": True}, {"allow_rollup_hdrs": True}, "exclude each other"),
+])
+def test_what_the_server_would_refuse_together_is_said_first(streams: Streams, declarer: Declarer, there: dict[str, Any] | None, wanted: dict[str, Any],
+                                                             why: str) -> None:
+    declaration = a_stream(streams, **wanted) if there is None else Declaration("stream", streams.make(**there), wanted)
+    change = only(declarer.plan([declaration]))
+    assert change.action is Action.CANNOT
+    assert why in told(change)
+
+
+def test_what_a_server_refuses_all_the_same_is_told_in_its_words_and_nothing_is_there(streams: Streams, declarer: Declarer) -> None:
+    wanted = a_stream(streams, republish={"src": ">", "dest": ">"})
+    with pytest.raises(Failed, match=r"NATS refused it: .*cycle \(NATS error 10052\)"):
+        declarer.apply(only(declarer.plan([wanted])))
+    assert streams.exists(wanted.name) is False
+
+
 def test_subjects_move_from_one_stream_to_another_in_one_plan(streams: Streams, declarer: Declarer) -> None:
     old = streams.make()
     low = old.lower()
@@ -190,7 +211,7 @@ def test_what_no_jetstream_could_have_is_refused_before_it_is_asked(streams: Str
     one, two = a_stream(streams), a_stream(streams)
     for wanted, why in (
             ([a_consumer("NOSUCH")], "no stream NOSUCH, and none is declared"),
-            ([Declaration("stream", name, {"max_age": 1}), Declaration("stream", name, {"max_age": 2})], "declared twice"),
+            ([Declaration("stream", name, {"max_age": DAY}), Declaration("stream", name, {"max_age": SECOND})], "declared twice"),
             ([one, Declaration("stream", two.name, {"subjects": one.settings["subjects"]})], "would both capture"),
             ([a_stream(streams, subjects=["a.>", "a.b"])], "overlap"),
             ([a_stream(streams, subjects=["a..b"])], "empty token"),
@@ -203,6 +224,7 @@ def test_what_no_jetstream_could_have_is_refused_before_it_is_asked(streams: Str
             ([a_consumer(name, deliver_policy="by_start_sequence")], "belong together"),
             ([a_stream(streams, republish={"source": "a"})], "no field 'source'"),
             ([a_stream(streams, num_replicas=7)], "1 to 5"),
+            ([a_stream(streams, max_age=SECOND // 100)], "shorter than 100ms"),
             ([Declaration("stream", name, {"max_agee": 1})], "no setting"),
             ([Declaration("topic", "orders")], "no topic")):
         with pytest.raises(UsageProblem, match=why):
@@ -353,6 +375,8 @@ def test_who_may_only_look_gets_a_plan_with_what_it_could_not_see_and_changes_no
         with pytest.raises(NotAuthorised, match="'looks' is not permitted to publish"):
             declarer.apply(planned)
     assert config(administered, name)["max_age"] == 0
+    assert only(declarer.plan([a_consumer(name, max_deliver=3)])).action is Action.CHANGE
+    assert f"other consumers of {name} are in the way" in " ".join(declarer.notes)
     removal = only(declarer.plan_removal([a_consumer(name)]))
     with pytest.raises(NotAuthorised, match=r"CONSUMER\.DELETE"):
         declarer.apply(removal)

@@ -22,8 +22,10 @@ def test_what_was_set_is_shown_apart_from_what_every_stream_has(streams: Streams
 def test_what_caps_the_tries_is_said_for_each_consumer(streams: Streams) -> None:
     name = streams.make()
     assert "tries" not in facts(streams, name)
-    for consumer, config in {"a": {"max_deliver": 5}, "b": {"max_deliver": 5}, "c": {}, "d": {"ack_policy": "none"}}.items():
-        streams.worker(name, consumer, **config)
+    streams.worker(name, "a", max_deliver=5)
+    streams.worker(name, "b", max_deliver=5)
+    streams.worker(name, "c")
+    streams.worker(name, "d", ack_policy="none")
     assert facts(streams, name)["tries"] == ("given up after 5 deliveries (a, b); no limit: a message that always fails comes for ever (c); "
                                              "delivered once, and never waited for (d)")
 

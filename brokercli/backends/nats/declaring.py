@@ -15,15 +15,15 @@ from brokercli.backends.nats.listing import purpose_of
 from brokercli.backends.nats.retrying import plan_retry
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology
-from brokercli.model.errors import BrokercliError, Failed, NotFound, TimedOut, Unreachable, UsageProblem
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, TimedOut, Unreachable, UsageProblem
 
+AT_ONCE = 64
+"""How many streams are asked about at the same time."""
 # seen on nats-server 2.15.1: the name is taken by something else
 _TAKEN = (10058, 10148)
 _REFUSED = {
     10065: "another stream captures the same subjects",
-    10052: "this cannot be changed",
     10055: "a mirror cannot be changed",
-    10012: "this cannot be changed",
     10025: "this server does not know a setting",
     10074: "more than one replica needs a cluster",
     10005: "the cluster has too few servers for so many replicas",
@@ -79,7 +79,9 @@ class _Plan:
         self._streams = {declaration.name: declaration for declaration in unique if declaration.kind == "stream"}
         obstacles.check_together(self._streams)
         names = list(dict.fromkeys(declaration.name.partition("/")[0] for declaration in unique))
-        self._infos = dict(zip(names, await asyncio.gather(*(self._jetstream.info_or_none(name) for name in names)), strict=True))
+        for begin in range(0, len(names), AT_ONCE):
+            some = names[begin:begin + AT_ONCE]
+            self._infos |= dict(zip(some, await asyncio.gather(*(self._jetstream.info_or_none(name) for name in some)), strict=True))
         changes: list[Change] = []
         before: dict[str, set[str]] = {}
         for name, declaration in self._streams.items():
@@ -105,7 +107,8 @@ class _Plan:
         there: dict[str, dict[str, Json]] = {}
         for stream in dict.fromkeys(declaration.name.partition("/")[0] for declaration in declarations):
             if self._infos[stream] is not None:
-                there[stream] = {str(info["name"]): info for info in await self._jetstream.consumers(stream)}
+                there[stream] = await self._there(stream, [declaration.name.partition("/")[2] for declaration in declarations
+                                                           if declaration.name.startswith(f"{stream}/")])
             elif stream not in self._streams:
                 raise UsageProblem(f"There is no stream {stream}, and none is declared: a consumer needs one.", hint="names are case-sensitive")
         planned: dict[str, dict[str, Json]] = {stream: {name: info["config"] for name, info in infos.items()} for stream, infos in there.items()}
@@ -117,6 +120,15 @@ class _Plan:
             changes.append(self._consumer(declaration, there.get(stream, {}).get(name), others))
             siblings[name] = siblings.get(name, {}) | with_our_defaults("consumer", declaration.settings)
         return changes
+
+    async def _there(self, stream: str, names: Sequence[str]) -> dict[str, Json]:
+        """Return the consumers of a stream by name; only those that are declared where the others may not be seen."""
+        try:
+            return {str(info["name"]): info for info in await self._jetstream.consumers(stream)}
+        except NotAuthorised as problem:
+            self._notes.append(f"whether other consumers of {stream} are in the way: {problem}")
+        found = {name: await self._jetstream.consumer_or_none(stream, name) for name in names}
+        return {name: info for name, info in found.items() if info is not None}
 
     def _consumer(self, declaration: Declaration, info: Json | None, siblings: list[tuple[str, Json]]) -> Change:
         stream = declaration.name.partition("/")[0]

@@ -15,6 +15,7 @@ from brokercli.model.declaration import Declaration, Difference, SettingValue
 from brokercli.model.errors import NotAuthorised, UsageProblem
 
 MOST_REPLICAS = 5
+SHORTEST_AGE = 100_000_000
 
 
 def check(declaration: Declaration) -> None:
@@ -69,8 +70,8 @@ def _check_stream(declaration: Declaration) -> None:
                 raise UsageProblem(f"{declaration}: the subjects {subject} and {other} overlap, and a stream stores each message once.")
     if settings.get("mirror") and (subjects or settings.get("sources")):
         raise UsageProblem(f"{declaration} is a mirror: it can have neither subjects nor sources of its own.")
-    if settings.get("discard_new_per_subject") and settings.get("discard", "new") != "new":
-        raise UsageProblem(f"{declaration}: discard_new_per_subject needs discard=new.")
+    if settings.get("max_age") and int(str(settings["max_age"])) < SHORTEST_AGE:
+        raise UsageProblem(f"{declaration}: max_age cannot be shorter than 100ms (0 is for ever).")
     age, window = settings.get("max_age"), settings.get("duplicate_window")
     if isinstance(age, int) and isinstance(window, int) and 0 < age < window:
         raise UsageProblem(f"{declaration}: duplicate_window cannot be longer than max_age.")
@@ -119,6 +120,13 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
         have = value_of("stream", "num_replicas", info["config"]) if info is not None else None
         if have != replicas:
             found.append(Difference("num_replicas", have, replicas, "this server is on its own: more than one replica needs a cluster"))
+    full: Json = dict((info or {}).get("config") or {}) | dict(settings)
+    if settings.get("discard_new_per_subject") and not (value_of("stream", "discard", full) == "new" and int(full.get("max_msgs_per_subject") or -1) > 0):
+        found.append(Difference("discard_new_per_subject", None, True, "it needs discard=new and a max_msgs_per_subject"))
+    if (settings.get("deny_purge") and full.get("allow_rollup_hdrs")) or (settings.get("allow_rollup_hdrs") and full.get("deny_purge")):
+        found.append(Difference("deny_purge", None, True, "a rollup purges: allow_rollup_hdrs and deny_purge exclude each other"))
+    if settings.get("sealed") and info is None:
+        found.append(Difference("sealed", None, True, "a stream is sealed once it holds what it is to keep, not when it is made"))
     has = [str(subject) for subject in (info or {}).get("config", {}).get("subjects") or []]
     wanted = _subjects(settings)
     if not wanted and info is None and not settings.get("mirror") and not settings.get("sources"):

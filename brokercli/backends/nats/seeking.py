@@ -99,8 +99,10 @@ async def _skipped(jetstream: JetStream, where: Source, state: ConsumerState, ha
 
 
 def _active(state: ConsumerState) -> list[str]:
-    """Say who would be surprised. Those who only wait while it is paused are not: they get nothing until it goes on."""
-    found = [state.member_words] if state.members and not state.info.get("paused") else []
+    """Say who would be surprised. While it is paused nobody is: they get nothing until it goes on."""
+    if state.info.get("paused"):
+        return []
+    found = [state.member_words] if state.members else []
     if state.in_hand:
         found.append(f"{state.in_hand:,} message{'' if state.in_hand == 1 else 's'} delivered and not acknowledged")
     return found
@@ -114,7 +116,10 @@ def _remarks(state: ConsumerState, resource: str, have: int, want: int) -> list[
         remarks.append("messages it has finished are delivered again" if resource == LIMITS_STREAM else
                        "what is still stored is delivered again: messages that it has given up, or skipped")
         remarks.append("attempts are counted from 1 again")
-    if _active(state) and not state.info.get("paused") and not state.in_hand:
+    if state.info.get("paused") and state.in_hand:
+        remarks.append(f"{state.in_hand:,} message{'' if state.in_hand == 1 else 's'} delivered and not acknowledged: an acknowledgement that still comes is "
+                       f"ignored, and {'they are' if want > have else 'they may be'} {'skipped' if want > have else 'worked on twice'}")
+    if _active(state):
         remarks.append(f"paused, it can be moved while its workers wait (brokercli consumers pause {state.name} --for 5m); resumed, they get "
                        "messages with their next request")
     return remarks
