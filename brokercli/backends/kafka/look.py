@@ -25,7 +25,7 @@ PROMISED = {
 NEW_PARTITIONS_SECONDS = 10.0
 LOST_SECONDS = 30.0
 """How long all brokers may be away before a look is given up; a restart takes less."""
-_BATCH = 5000
+_BATCH = 2500
 # the client looks for the coordinator of the group that it must name and never joins: reading needs no permission for it
 _NOT_OURS = (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError._TRANSPORT,
              KafkaError._ALL_BROKERS_DOWN)

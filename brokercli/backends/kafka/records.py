@@ -23,6 +23,7 @@ _MILLISECOND = 1_000_000
 # DEL is the one control character that JSON does not escape
 _SEPARATOR, _BETWEEN_STRINGS = b"\x7f", b'"\x7f"'
 _REMEMBERED = 20_000
+_value_of = KafkaMessage.value
 _seconds: dict[int, str] = {}
 _times: dict[tuple[int, int], bytes] = {}
 
@@ -81,7 +82,8 @@ class KafkaBatch(Batch):
         return len(self._messages)
 
     def bodies(self) -> list[bytes]:
-        return [message.value() or b"" for message in self._messages]
+        values = list(map(_value_of, self._messages))
+        return values if all(values) else [value or b"" for value in values]
 
     def envelopes(self) -> list[bytes]:
         """Return one JSON envelope each. Raises Failed for a header that the client cannot read."""
