@@ -32,7 +32,7 @@ class Handover(Generic[Item]):
         with self._changed:
             self._items.append((item, size))
             self._held += size
-            self._paused = self._held >= self._capacity
+            self._paused = self._paused or self._held >= self._capacity
             self._changed.notify()
             return not self._paused
 
