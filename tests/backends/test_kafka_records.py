@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brokercli.backends.contract import Publisher
-from brokercli.backends.envelope import decode_envelope, encode_record
+from brokercli.backends.envelope import decode_envelope, encode_record, write_strings
 from brokercli.backends.kafka.backend import KafkaBackend
-from brokercli.backends.kafka.records import write_strings, write_time
+from brokercli.backends.kafka.records import write_time
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message

@@ -13,7 +13,9 @@ from nats.errors import ProtocolError
 from brokercli.backends.envelope import decode_envelope, encode_record
 from brokercli.backends.nats.bulk_parser import BulkParser, Delivery, Sink, reply_of, split_headers, status_of
 from brokercli.backends.nats.convert import header_block
-from brokercli.backends.nats.records import Delivered, Fetched, Row, coordinates, read_headers
+from brokercli.backends.nats.coordinates import coordinates
+from brokercli.backends.nats.records import Delivered, DeliveredRun, Fetched, Row, read_headers
+from brokercli.backends.nats.runs import Run
 from brokercli.model.message import Message
 from tests.backends.nats_streams import Streams, everything, publish, stream, subject
 
@@ -55,6 +57,18 @@ def test_the_views_of_stored_messages_agree(messages: list[Any]) -> None:
     chosen = list(range(0, len(messages), 2))
     assert batch.select(chosen).records() == rows.select(chosen).records() == [records[index] for index in chosen]
     assert len(batch) == len(rows) == len(messages)
+
+
+@given(st.lists(_messages, min_size=1, max_size=8))
+def test_a_run_of_messages_without_headers_has_the_same_views(messages: list[Any]) -> None:
+    deliveries = [delivery(where, sequence, time, [], body, form) for where, sequence, time, _, body, form in messages]
+    slow, fast = Delivered(deliveries, "S"), DeliveredRun(Run([b" ".join(parts) for parts, _ in deliveries], [body for _, body in deliveries]), "S")
+    assert fast.envelopes() == slow.envelopes()
+    assert fast.bodies() == slow.bodies()
+    assert fast.records() == slow.records()
+    chosen = list(range(0, len(messages), 2))
+    assert fast.select(chosen).records() == slow.select(chosen).records()
+    assert len(fast) == len(slow)
 
 
 @given(st.lists(_messages, max_size=8))
@@ -134,6 +148,52 @@ def test_what_the_server_says_is_the_same_however_the_socket_cuts_it(messages: l
         position, turn = position + size, turn + 1
     assert heard(pieces) == heard([data])
     assert heard([data])[0] == [delivery(*message) for message in messages]
+
+
+_awkward = st.one_of(st.binary(max_size=20), st.sampled_from([
+    b"", b"\r\n", b"\r", b"\n", b"a\r\nMSG x 7 $JS.ACK.S.C.1.1.1.1.0 1\r\nb", b"PING\r\n", b"x\r"]))
+_mixed = st.tuples(
+    st.sampled_from(["a", "a.b", "7"]), st.integers(1, 9), st.integers(10**18, 2 * 10**18), st.sampled_from([[], [], [], [(b"k", b"v")]]), _awkward)
+
+
+@given(st.lists(st.tuples(_mixed, st.sampled_from([7, 7, 7, 8]), st.sampled_from([b"", b"", b"", b"PING\r\n"])), min_size=1, max_size=12),
+       st.lists(st.integers(1, 200), min_size=1, max_size=8))
+def test_messages_taken_in_runs_are_those_taken_one_by_one_and_in_their_order(sent: list[Any], cuts: list[int]) -> None:
+    runs = 0
+
+    def heard(whole: bool) -> tuple[list[Delivery], list[Delivery], list[Any]]:
+        nonlocal runs
+        client, ours, others = Heard(), list[Delivery](), list[Delivery]()
+
+        def take(run: Run) -> None:
+            nonlocal runs
+            runs += 1
+            ours.extend(run.deliveries())
+
+        parser = BulkParser(client, lambda text: None)  # type: ignore[arg-type]
+        parser.sinks[b"7"] = Sink(ours.extend, on_stored=take if whole else None)
+        parser.sinks[b"8"] = Sink(others.extend)
+
+        async def feed() -> None:
+            for piece in pieces:
+                await parser.parse(piece)
+
+        asyncio.run(feed())
+        return ours, others, client.told
+
+    data = b""
+    for message, sid, between in sent:
+        parts, payload = delivery(*message)
+        parts[2] = b"%d" % sid
+        data += b" ".join(parts) + b"\r\n" + payload + b"\r\n" + between
+    pieces, position, turn = [], 0, 0
+    while position < len(data):
+        size = cuts[turn % len(cuts)]
+        pieces.append(data[position:position + size])
+        position, turn = position + size, turn + 1
+    assert heard(whole=True) == heard(whole=False)
+    if len(sent) == 1 and sent[0][1:] == (7, b"") and not sent[0][0][3] and b"\r\n" not in sent[0][0][4]:
+        assert runs or len(pieces) > 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**9)), min_size=1, max_size=30), st.integers(1, 50))

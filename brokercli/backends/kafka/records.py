@@ -9,7 +9,7 @@ import orjson
 from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.envelope import VERSION, encode_headers, text_or_base64
+from brokercli.backends.envelope import VERSION, encode_headers, write_strings
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
 from brokercli.model.position import format_time
@@ -20,8 +20,6 @@ Stored = Any
 Item = TypeVar("Item")
 
 _MILLISECOND = 1_000_000
-# DEL is the one control character that JSON does not escape
-_SEPARATOR, _BETWEEN_STRINGS = b"\x7f", b'"\x7f"'
 _REMEMBERED = 20_000
 _value_of = KafkaMessage.value
 _seconds: dict[int, str] = {}
@@ -52,23 +50,6 @@ def _time_and_key(timestamp: tuple[int, int]) -> bytes:
     return text
 
 
-def write_strings(values: list[bytes | None]) -> list[bytes]:
-    """Write each value as JSON: a string, or base64, or null.
-
-    All at once where all are text: joined by a character that is not escaped, decoded and escaped in one go, and taken
-    apart there. A value that holds the character makes one part too many, and all are written one by one.
-    """
-    try:
-        escaped = orjson.dumps(_SEPARATOR.join(values).decode())  # type: ignore[arg-type]
-    except (TypeError, UnicodeDecodeError):
-        pass
-    else:
-        strings = escaped.replace(_SEPARATOR, _BETWEEN_STRINGS).split(_SEPARATOR)
-        if len(strings) == len(values):
-            return strings
-    return [b"null" if value is None else orjson.dumps(text_or_base64(value)) for value in values]
-
-
 class KafkaBatch(Batch):
     """Messages of one topic as librdkafka delivered them; those of one partition are in its order."""
 
@@ -82,7 +63,7 @@ class KafkaBatch(Batch):
         return len(self._messages)
 
     def bodies(self) -> list[bytes]:
-        values = list(map(_value_of, self._messages))
+        values: list[Any] = list(map(_value_of, self._messages))
         return values if all(values) else [value or b"" for value in values]
 
     def envelopes(self) -> list[bytes]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
+from brokercli.backends.nats.runs import Run
+
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
@@ -30,12 +32,14 @@ class Sink:
     """Takes what arrives for one subscription. All of it happens on the connection's thread."""
 
     def __init__(self, on_read: Callable[[list[Delivery]], None], run: re.Pattern[bytes] | None = None,
-                 on_run: Callable[[bytes], None] | None = None) -> None:
+                 on_run: Callable[[bytes], None] | None = None, on_stored: Callable[[Run], None] | None = None) -> None:
         """`on_read` gets the messages of one socket read, in order. Where `run` matches at the start of a message, all it
-        matches goes to `on_run` as it came, unparsed, and must be whole messages of this subscription."""
+        matches goes to `on_run` as it came, unparsed, and must be whole messages of this subscription. A socket read that
+        begins with messages of a consumer, and holds nothing else, goes to `on_stored` where that is given."""
         self.on_read = on_read
         self.run = run
         self.on_run = on_run
+        self.on_stored = on_stored
         self.messages: list[Delivery] = []
 
     def flush(self) -> None:
@@ -74,7 +78,8 @@ class BulkParser(Parser):
             await self._control(line)
 
     def _collect(self, buffer: bytes) -> tuple[int, list[bytes]]:
-        position, length, find, sinks = 0, len(buffer), buffer.find, self.sinks
+        length, find, sinks = len(buffer), buffer.find, self.sinks
+        position = self._take_run(buffer)
         runs = [sink for sink in sinks.values() if sink.run is not None]
         controls: list[bytes] = []
         while (end := find(b"\r\n", position)) >= 0:
@@ -102,6 +107,15 @@ class BulkParser(Parser):
             controls.append(buffer[position:end])
             position = end + 2
         return position, controls
+
+    def _take_run(self, buffer: bytes) -> int:
+        for sid, sink in self.sinks.items():
+            if sink.on_stored is not None:
+                run, position = Run.of(buffer, b" %b $JS.ACK." % sid)
+                if run is not None:
+                    sink.on_stored(run)
+                    return position
+        return 0
 
     async def _control(self, line: bytes) -> None:
         client: Any = self.nc

@@ -20,6 +20,7 @@ from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 GIVE_UP_SECONDS = 30.0
 """How long a lost connection is tried again before it counts as lost for good; the option `give_up_after` changes it."""
@@ -155,9 +156,9 @@ class Link:
         except Exception as problem:  # noqa: BLE001  a task nobody awaits must not fail unseen
             self._give_up(BrokercliError(f"A bug in the NATS backend: {type(problem).__name__}: {problem}"))
 
-    def guard(self, callback: Callable[[list[Delivery]], None]) -> Callable[[list[Delivery]], None]:
+    def guard(self, callback: Callable[[Item], None]) -> Callable[[Item], None]:
         """Wrap what a Sink calls: nats-py would log an exception and read no further, for ever."""
-        def guarded(messages: list[Delivery]) -> None:
+        def guarded(messages: Item) -> None:
             try:
                 callback(messages)
             except Exception as problem:  # noqa: BLE001

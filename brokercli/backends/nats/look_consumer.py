@@ -10,24 +10,29 @@ import orjson
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
+from brokercli.backends.nats.coordinates import Coordinates, coordinates
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
-from brokercli.backends.nats.records import Delivered, coordinates, is_stored
+from brokercli.backends.nats.records import Delivered, DeliveredRun, is_stored
+from brokercli.backends.nats.runs import Run
 from brokercli.backends.nats.span import NANOSECONDS, Source, create_consumer
 from brokercli.backends.nats.streams import JetStream
 from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound, TimedOut, Unreachable
 
-BATCH = 2500
-"""Messages per pull, two pulls at a time; with the bytes below the bound of what is under way."""
-BATCH_BYTES = 2 << 20
+BATCH = 20_000
+"""Messages per pull, two pulls at a time; with the bytes below the bound of what is under way. A million messages take 2.1 s
+in pulls of this size, 3.4 s in pulls of 2,500."""
+FIRST_BATCH = 500
+"""The first pulls are small, so that a look at a few messages fetches few; they grow while messages come."""
+BATCH_BYTES = 4 << 20
 LARGEST_PULL = 256 << 20
 EXPIRES_SECONDS = 20
 # longer than the server needs to say that a pull has expired
 SILENCE_SECONDS = 30.0
 
 
-class ConsumerReader(BufferedReader[Delivery]):
+class ConsumerReader(BufferedReader[list[Delivery] | Run]):
     """Pulls while there is room in the buffer. A lost consumer or connection is replaced behind the last message handed on.
 
     Deliveries are numbered without holes by the consumer, so that a lost one shows, whatever lost it.
@@ -43,6 +48,7 @@ class ConsumerReader(BufferedReader[Delivery]):
         self._delivered = 0
         self._credit = 0
         self._pulls = 0
+        self._size = FIRST_BATCH
         self._sid = 0
         self._inbox = ""
         self._batch_bytes = BATCH_BYTES
@@ -71,7 +77,7 @@ class ConsumerReader(BufferedReader[Delivery]):
         if self._sid:
             await self.link.unsubscribe(self._sid)
         self._inbox = self.link.new_inbox()
-        self._sid = await self.link.subscribe(f"{self._inbox}.*", Sink(self.link.guard(self._arrived)))
+        self._sid = await self.link.subscribe(f"{self._inbox}.*", Sink(self.link.guard(self._arrived), on_stored=self.link.guard(self._came)))
         self._name = f"brokercli-{secrets.token_hex(6)}"
         answer = await create_consumer(self._jetstream, self._source, self._name, self._next)
         self._delivered = self._credit = 0
@@ -81,16 +87,30 @@ class ConsumerReader(BufferedReader[Delivery]):
         return int(answer.get("num_pending", 0))
 
     def _pull(self) -> None:
-        while not self._paused and not self._done and self._credit <= BATCH:
+        size = min(self._size, BATCH)
+        while not self._paused and not self._done and self._credit <= size:
             self._pulls += 1
-            question = {"batch": BATCH, "max_bytes": self._batch_bytes}
+            question = {"batch": size, "max_bytes": self._batch_bytes}
             # a span that ends asks for what is there: "nothing" is then an answer, and the end
             question |= {"expires": EXPIRES_SECONDS * NANOSECONDS} if self._end is None else {"no_wait": True}
             payload = orjson.dumps(question)
-            self._credit += BATCH
+            self._credit += size
             subject = f"{self._jetstream.prefix}.CONSUMER.MSG.NEXT.{self._source.stream}.{self._name}"
             if not self.link.write(b"PUB %b %b.%d %d\r\n%b\r\n" % (subject.encode(), self._inbox.encode(), self._pulls, len(payload), payload)):
                 return  # restored() starts anew
+
+    def _came(self, run: Run) -> None:
+        """Take messages without headers, nothing else among them."""
+        if self._done or self._replacing:
+            return
+        if run.coordinates(-1).delivered != self._delivered + len(run):
+            self._arrived(run.deliveries())
+            return
+        self._heard = asyncio.get_running_loop().time()
+        self._since_word += len(run)
+        self._hand_on(run, run.coordinates(-1))
+        if not self._done and not self._verifying:
+            self._pull()
 
     def _arrived(self, messages: list[Delivery]) -> None:
         if self._done or self._replacing:
@@ -103,7 +123,7 @@ class ConsumerReader(BufferedReader[Delivery]):
         else:
             self._since_word += len(messages)
         if messages:
-            self._hand_on(messages)
+            self._hand_on(messages, coordinates(messages[-1][0][3]))
         if not self._done and not self._replacing and not self._verifying:
             self._pull()
 
@@ -158,21 +178,22 @@ class ConsumerReader(BufferedReader[Delivery]):
         else:
             self._pull()
 
-    def _hand_on(self, messages: list[Delivery]) -> None:
-        last = coordinates(messages[-1][0][3])
+    def _hand_on(self, messages: list[Delivery] | Run, last: Coordinates) -> None:
         self._delivered = last.delivered
         self._credit -= len(messages)
+        self._size = min(self._size * 2, BATCH)
         self._next = last.sequence + 1
         if self._end is not None and self._next >= self._end:
             if self._next > self._end:
-                messages = messages[:bisect_left(messages, self._end, key=lambda delivery: coordinates(delivery[0][3]).sequence)]
+                messages = _before(messages, self._end)
             self._give(messages)
             self._finish()
             return
         self._give(messages)
 
-    def _give(self, messages: list[Delivery]) -> None:
-        if messages and not self._handover.offer(messages, sum([len(payload) for _, payload in messages]) + OVERHEAD * len(messages)):
+    def _give(self, messages: list[Delivery] | Run) -> None:
+        bodies = messages.bodies if isinstance(messages, Run) else [payload for _, payload in messages]
+        if bodies and not self._handover.offer(messages, sum(map(len, bodies)) + OVERHEAD * len(bodies)):
             self._paused = True
 
     def _finish(self) -> None:
@@ -219,8 +240,8 @@ class ConsumerReader(BufferedReader[Delivery]):
         self._replacing = False
         self._replace()
 
-    def batch(self, items: list[Delivery]) -> Batch:
-        return Delivered(items, self._source.stream)
+    def batch(self, items: list[Delivery] | Run) -> Batch:
+        return DeliveredRun(items, self._source.stream) if isinstance(items, Run) else Delivered(items, self._source.stream)
 
     async def more(self) -> None:
         self._paused = False
@@ -239,6 +260,13 @@ class ConsumerReader(BufferedReader[Delivery]):
                 await self._jetstream.try_ask(f"CONSUMER.DELETE.{self._source.stream}.{self._name}", timeout=1.0)
             except BrokercliError:
                 return  # it goes by itself when nobody pulls
+
+
+def _before(messages: list[Delivery] | Run, end: int) -> list[Delivery] | Run:
+    """Return those whose sequence is below `end`."""
+    if isinstance(messages, Run):
+        return messages.first(bisect_left(range(len(messages)), end, key=lambda index: messages.coordinates(index).sequence))
+    return messages[:bisect_left(messages, end, key=lambda delivery: coordinates(delivery[0][3]).sequence)]
 
 
 def _left_of_pull(block: bytes) -> int:

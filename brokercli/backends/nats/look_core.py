@@ -12,7 +12,7 @@ from brokercli.backends.nats.records import Delivered
 from brokercli.model.errors import BrokercliError, Failed
 
 
-class CoreReader(BufferedReader[Delivery]):
+class CoreReader(BufferedReader[list[Delivery]]):
     """Never ends by itself.
 
     Core NATS keeps nothing and waits for nobody: whoever reads too slowly misses messages. Here the connection reads on

@@ -28,7 +28,7 @@ FOLLOW_SECONDS = 0.1
 NOTE = "read by sequence number: a message that its consumers have finished with before we come to it is gone, and not shown"
 
 
-class SequenceReader(BufferedReader[Row]):
+class SequenceReader(BufferedReader[list[Row]]):
     """Asks for batches (`DIRECT.GET`, nats-server 2.11) where the stream allows it, else for one message at a time, many at once.
 
     Batches come from whichever replica answers, so the end is settled by the leader: nothing that is stored is left out.

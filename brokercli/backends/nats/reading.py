@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Generic, TypeVar
+from collections.abc import Sized
+from typing import Any, Generic, Protocol, TypeVar
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.nats.link import Link
 from brokercli.model.errors import BrokercliError
 
-Item = TypeVar("Item")
+
+class Items(Sized, Protocol):
+    """Some messages in order: a list, or what can be joined like one."""
+
+    def __add__(self, further: Any, /) -> Any:
+        """Return these and the further ones, of the same type."""
+
+
+Some = TypeVar("Some", bound=Items)
 
 BUFFER_BYTES = 8 << 20
 # what Python needs for a message beside its bytes: measured 430 with 94-byte bodies
@@ -18,17 +27,19 @@ OVERHEAD = 430
 LARGEST_BATCH = 4096
 
 
-class BufferedReader(Reader, Generic[Item]):
-    """Takes lists of items in from the connection's thread; a Watcher of it."""
+class BufferedReader(Reader, Generic[Some]):
+    """Takes items in from the connection's thread; a Watcher of it."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self.notes: list[str] = []
         self._closed = False
-        self._handover: Handover[list[Item]] = Handover(BUFFER_BYTES, self._resume)
+        self._handover: Handover[Some] = Handover(BUFFER_BYTES, self._resume)
+        self._kept: Some | None = None
+        """Taken from the hand-over, and still to be handed out."""
 
     @abstractmethod
-    def batch(self, items: list[Item]) -> Batch:
+    def batch(self, items: Some) -> Batch:
         """Return items as a batch."""
 
     @abstractmethod
@@ -40,7 +51,7 @@ class BufferedReader(Reader, Generic[Item]):
         """Take back what the broker was asked for; on the connection's thread."""
 
     def read(self, timeout: float) -> Batch | None:
-        items = self._handover.take(timeout)
+        items, self._kept = self._kept or self._handover.take(timeout), None
         if items is None:
             return None
         # bigger batches cost the operations less; nothing is waited for
@@ -51,12 +62,15 @@ class BufferedReader(Reader, Generic[Item]):
                 break  # what came before the failure is handed out first; it stays there for the next call
             if further is None:
                 break
+            if type(further) is not type(items):
+                self._kept = further
+                break
             items = items + further
         return self.batch(items)
 
     @property
     def finished(self) -> bool:
-        return self._handover.drained
+        return self._kept is None and self._handover.drained
 
     def close(self) -> None:
         if self._closed:

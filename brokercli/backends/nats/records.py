@@ -8,38 +8,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import orjson
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.envelope import encode_headers, text_or_base64
+from brokercli.backends.envelope import encode_headers, text_or_base64, write_strings
 from brokercli.backends.nats.bulk_parser import Delivery, reply_of, split_headers
+from brokercli.backends.nats.coordinates import coordinates
+from brokercli.backends.nats.runs import Run
 from brokercli.model.message import Header, Message, Place, Record
 from brokercli.model.position import NANOSECONDS, format_time
 
 MESSAGE_ID = "nats-msg-id"
 _NO_HEADERS = b"[]"
-
-
-class Coordinates(NamedTuple):
-    """What JetStream says about a delivery in its reply subject."""
-
-    sequence: int
-    delivered: int
-    """Counts the consumer's deliveries, from 1."""
-    nanoseconds: int
-    pending: int
-    """How many matching messages lie behind this one."""
-
-
-def coordinates(reply: bytes) -> Coordinates:
-    """Read `$JS.ACK.<stream>.<consumer>.<tries>.<sequence>.<delivered>.<ns>.<pending>`, or the form with domain and account
-    (12 tokens, ADR-15)."""
-    tokens = reply.split(b".")
-    first = 5 if len(tokens) < 11 else 7
-    return Coordinates(int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 2]), int(tokens[first + 3]))
 
 
 def read_headers(block: bytes) -> tuple[Header, ...]:
@@ -69,6 +52,10 @@ class Row(NamedTuple):
     body: bytes
 
 
+_BEFORE_SUBJECT = b'{"v":1,"broker":"nats","subject":'
+_BETWEEN = b'Z","key":null,"headers":[],"body":'
+
+
 class NatsBatch(Batch):
     """What the ways in have in common; `stream` is None for core messages."""
 
@@ -80,14 +67,12 @@ class NatsBatch(Batch):
 
     def envelopes(self) -> list[bytes]:
         dumps, times = orjson.dumps, _Times()
-        before = b'{"v":1,"broker":"nats","subject":'
-        between = b',"stream":%b,"sequence":' % dumps(self.stream)
         subjects: dict[bytes, bytes] = {}
         lines: list[bytes] = []
         for subject, sequence, nanoseconds, block, body in self.rows():
             name = subjects.get(subject)
             if name is None:
-                name = subjects[subject] = before + dumps(text_or_base64(subject)) + (between if self.stream is not None else b"")
+                name = subjects[subject] = self._start(subject)
             try:
                 text = dumps(body.decode())
             except UnicodeDecodeError:
@@ -98,6 +83,11 @@ class NatsBatch(Batch):
             else:
                 lines.append(b'%b,"time":null,"key":null,"headers":%b,"body":%b}' % (name, headers, text))
         return lines
+
+    def _start(self, subject: bytes) -> bytes:
+        """Write an envelope up to the sequence, or up to the time where there is none."""
+        start = _BEFORE_SUBJECT + orjson.dumps(text_or_base64(subject))
+        return start if self.stream is None else b'%b,"stream":%b,"sequence":' % (start, orjson.dumps(self.stream))
 
     def records(self) -> list[Record]:
         return [self._record(row) for row in self.rows()]
@@ -146,6 +136,46 @@ class Delivered(NatsBatch):
         return Delivered([messages[index] for index in indices], self.stream)
 
 
+class DeliveredRun(NatsBatch):
+    """Messages without headers of one consumer, their control lines unparsed until somebody asks."""
+
+    __slots__ = ("_run", "stream")
+
+    def __init__(self, run: Run, stream: str | None) -> None:
+        self._run = run
+        self.stream = stream
+
+    def __len__(self) -> int:
+        return len(self._run)
+
+    def bodies(self) -> list[bytes]:
+        return self._run.bodies
+
+    def rows(self) -> Iterator[Row]:
+        for line, body in zip(self._run.lines, self._run.bodies, strict=True):
+            _, subject, _, reply, _ = line.split(b" ")
+            found = coordinates(reply)
+            yield Row(subject, found.sequence, found.nanoseconds, b"", body)
+
+    def envelopes(self) -> list[bytes]:
+        starts, seconds, times = _Starts(self._start), _Seconds(), _Times()
+        lines: list[bytes] = []
+        for line, body in zip(self._run.lines, write_strings(self._run.bodies), strict=True):
+            head, sequence, _, nanoseconds, _ = line.rsplit(b".", 4)
+            start, second, rest = starts[head], seconds[nanoseconds[:-9]], nanoseconds[-9:]
+            if start is None:
+                return super().envelopes()
+            if second is None or rest.endswith(b"000"):
+                lines.append(b'%b%b,"time":"%b","key":null,"headers":[],"body":%b}' % (start, sequence, times.write(int(nanoseconds)), body))
+            else:
+                lines.append(b"".join((start, sequence, second, rest, _BETWEEN, body, b"}")))
+        return lines
+
+    def select(self, indices: Sequence[int]) -> DeliveredRun:
+        lines, bodies = self._run.lines, self._run.bodies
+        return DeliveredRun(Run([lines[index] for index in indices], [bodies[index] for index in indices]), self.stream)
+
+
 class Fetched(NatsBatch):
     """Messages read by sequence."""
 
@@ -166,6 +196,29 @@ class Fetched(NatsBatch):
     def select(self, indices: Sequence[int]) -> Fetched:
         rows = self._rows
         return Fetched([rows[index] for index in indices], self.stream, at_home=self.at_home)
+
+
+class _Starts(dict[bytes, bytes | None]):
+    """What stands in a control line before the sequence → what stands in an envelope there; None for reply subjects of the
+    longer form."""
+
+    def __init__(self, start: Callable[[bytes], bytes]) -> None:
+        super().__init__()
+        self._start = start
+
+    def __missing__(self, head: bytes) -> bytes | None:
+        _, subject, _, reply = head.split(b" ")
+        found = self[head] = self._start(subject) if reply.count(b".") == 4 else None
+        return found
+
+
+class _Seconds(dict[bytes, bytes | None]):
+    """Seconds since 1970 → how a time within them begins in an envelope; None for years that have no name."""
+
+    def __missing__(self, seconds: bytes) -> bytes | None:
+        whole = format_time(int(seconds) * NANOSECONDS).encode() if seconds.isdigit() else b""
+        found = self[seconds] = b',"time":"' + whole[:-4] if whole.endswith(b".000Z") else None
+        return found
 
 
 class _Times:
