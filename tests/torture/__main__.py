@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.torture.arena import BROKERS, Arena, open_arena
+from tests.torture.arena import BROKERS, open_arena
 from tests.torture.controls import CONTROLS
 from tests.torture.drawing import draw_trial
 from tests.torture.tally import Tally
-from tests.torture.trial import Result, Trial, control_trial, run_trial
+from tests.torture.trial import Result, control_trial, run_trial
 
 
 def main() -> int:
@@ -28,39 +28,33 @@ def main() -> int:
     asked = parser.parse_args()
     whole = True
     for broker in asked.broker or BROKERS:
-        tally = Tally(broker, asked.seed)
+        tally = Tally(broker)
         with open_arena(broker) as arena:
-            if not asked.no_controls and not asked.only:
-                run_controls(arena, asked.seed, tally)
+            kinds = arena.ground.kinds
+            planted = [control_trial(broker, name, str(asked.seed), kinds[0]) for name, control in CONTROLS.items() if broker in control.where]
+            for trial in planted if not asked.no_controls and not asked.only else ():
+                take(run_trial(arena, trial), tally, asked.results, "")
             for number in asked.only or range(asked.trials):
-                trial = draw_trial(broker, asked.seed, number, arena.ground.kinds)
-                result = run_trial(arena, trial, asked.keep)
-                tally.add(result)
-                tell(result, number, f"python -m tests.torture --broker {broker} --seed {asked.seed} --only {number}")
-                if asked.results is not None:
-                    with asked.results.open("a") as file:
-                        file.write(json.dumps(result.as_json()) + "\n")
+                again = f"python -m tests.torture --broker {broker} --seed {asked.seed} --only {number}"
+                take(run_trial(arena, draw_trial(broker, asked.seed, number, kinds), asked.keep), tally, asked.results, again)
         say(tally.words())
         whole = whole and tally.clean
     return 0 if whole else 1
 
 
-def run_controls(arena: Arena, seed: int, tally: Tally) -> None:
-    """Plant each fault that makes sense on the broker and see that it is caught."""
-    for name, control in CONTROLS.items():
-        if arena.broker in control.where:
-            trial = control_trial(arena.broker, name, str(seed), arena.ground.kinds[0])
-            result = run_trial(arena, trial)
-            caught = any(violation.kind is control.shows for violation in result.violations)
-            tally.controls[name] = caught
-            say(f"{'caught' if caught else 'NOT CAUGHT'}: {name}: {', '.join(sorted({violation.kind for violation in result.violations})) or 'nothing'}")
-
-
-def tell(result: Result, number: int, again: str) -> None:
-    """Say how one trial went, and how to repeat one that went wrong."""
-    trial: Trial = result.trial
-    codes = " ".join(str(run.code) if run.report is not None else f"{run.code}!" for run in result.runs)
-    say(f"{'ok' if not result.violations else 'BROKEN'} {number}: {trial}; runs {codes}; duplicates {result.duplicates}/{result.bound}; {result.seconds:.1f} s")
+def take(result: Result, tally: Tally, results: Path | None, again: str) -> None:
+    """Enter a result, and say how it went, and how to repeat it where it went wrong."""
+    written = result.as_json()
+    tally.add(written)
+    if results is not None:
+        with results.open("a") as file:
+            file.write(json.dumps(written) + "\n")
+    if result.trial.control is not None:
+        say(f"{'caught' if result.caught else 'NOT CAUGHT'}: {result.trial.control}: {', '.join(written['broken']) or 'nothing was seen'}")
+        return
+    codes = " ".join(f"{run.code}!" if run.killed else str(run.code) for run in result.runs)
+    say(f"{'BROKEN' if result.violations else 'ok'} {result.trial.name}: {result.trial}; runs {codes}; second copies {result.duplicates} of {result.bound};"
+        f" {result.seconds:.1f} s")
     for violation in result.violations[:10]:
         say(f"    {str(violation)[:1500]}")
     if result.violations:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
+from tests.environment import ROOT
 from tests.torture.crash import PUBLISHING, REPAIRING
 from tests.torture.disturbing import draw
 from tests.torture.fault import Fault
@@ -36,3 +38,19 @@ def disturbed(broker: str, name: str, operation: str, kind: str) -> Trial:
     fault = draw(chance, name)
     return Trial(broker, f"{broker} {operation} {name}", operation, kind,
                  (Fault(name, share=chance.uniform(0.2, 0.7), seconds=min(fault.seconds, 1.0), slow=True),), count=60, window=16, largest=5_000)
+
+
+def undisturbed(broker: str, kind: str) -> Trial:
+    """Return a trial that is left in peace."""
+    return Trial(broker, f"{broker} undisturbed", "redrive", kind, (), count=20, largest=1_000)
+
+
+def is_documented(guarantee: str, dlq: str) -> bool:
+    """Whether docs/reliability.md has what a run said it promises, whatever the names and numbers in it."""
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    said = guarantee.replace(dlq.rpartition(":")[2], "DLQ")
+    return _without_numbers(said) in _without_numbers(page)
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"\d[\d,]*", "N", text))

@@ -33,7 +33,8 @@ def disturb(arena: Arena, process: subprocess.Popen[bytes], fault: Fault, size: 
         return False
     proxy = arena.proxy
     if fault.slow or fault.name == AT_ITS_END:
-        proxy.throttle(max(_SLOWEST, size / _SLOW_SECONDS))
+        # whoever does not wait has to be gone long before everything has passed
+        proxy.throttle(max(_SLOWEST, size / (_SLOW_SECONDS * 2 if fault.name == AT_ITS_END else _SLOW_SECONDS)))
     if fault.name == AT_ITS_END:
         process.wait(patience)
         proxy.reset()

@@ -1,72 +1,115 @@
-"""What many trials came to: the figures of docs/reliability.md."""
+"""What many trials came to: the figures of docs/reliability.md. `python -m tests.torture.tally FILE…` reads what --results wrote."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from tests.torture.check import Kind
-from tests.torture.trial import Result
 
 
 @dataclass(slots=True)
 class Tally:
-    """The trials of one broker and seed."""
+    """The trials of one broker."""
 
     broker: str
-    seed: int
     trials: int = 0
-    letters: int = 0
+    messages: int = 0
     runs: int = 0
     operations: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
+    moments: set[str] = field(default_factory=set)
+    """Named moments at which a run was killed."""
     undisturbed: int = 0
     """Trials whose moments never came."""
     ends: Counter[str] = field(default_factory=Counter)
     """Runs by how they ended: their exit code, or killed."""
-    duplicates: int = 0
-    most_duplicates: int = 0
-    bound: int = 0
-    violations: Counter[Kind] = field(default_factory=Counter)
-    broken: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    repeated: Counter[str] = field(default_factory=Counter)
+    most_repeated: Counter[str] = field(default_factory=Counter)
+    allowed: Counter[str] = field(default_factory=Counter)
+    """Second copies, the most of them in one trial, and how many the promises allowed, each for `redrive` and for `publish`."""
+    broken: Counter[str] = field(default_factory=Counter)
+    """Trials by the kind of promise that they broke."""
+    wrong: list[str] = field(default_factory=list)
     controls: dict[str, bool] = field(default_factory=dict)
+    seconds: float = 0.0
 
     @property
     def clean(self) -> bool:
         """Whether every promise held, and every planted fault was caught."""
-        return not self.broken and all(self.controls.values())
+        return not self.wrong and all(self.controls.values())
 
-    def add(self, result: Result) -> None:
-        """Enter one trial."""
+    def add(self, trial: Mapping[str, Any]) -> None:
+        """Enter one trial, as its result writes itself."""
+        what = "publish" if trial["operation"] == "publish" else "redrive"
+        self.seconds += trial["seconds"]
+        if trial["control"] is not None:
+            self.controls[trial["control"]] = trial["caught"]
+            return
         self.trials += 1
-        self.letters += result.letters
-        self.runs += len(result.runs)
-        self.operations[result.trial.operation] += 1
-        self.happened += result.happened
-        self.undisturbed += not result.happened
-        self.ends.update("killed" if run.killed else str(run.code) for run in result.runs)
-        self.duplicates += result.duplicates
-        self.most_duplicates = max(self.most_duplicates, result.duplicates)
-        self.bound += result.bound
-        self.violations.update({violation.kind for violation in result.violations})
-        self.seconds += result.seconds
-        if result.violations:
-            self.broken.append(result.trial.name)
+        self.messages += trial["letters"]
+        self.runs += len(trial["runs"])
+        self.operations[trial["operation"]] += 1
+        self.happened.update(trial["happened"])
+        self.moments.update(f"{what}: {fault['point']}" for fault in trial["faults"] if fault["name"] == "crash" and trial["happened"].get("crash"))
+        self.undisturbed += not trial["happened"]
+        self.ends.update("killed" if run["killed"] else str(run["code"]) for run in trial["runs"])
+        self.repeated[what] += trial["duplicates"]
+        self.most_repeated[what] = max(self.most_repeated[what], trial["duplicates"])
+        self.allowed[what] += trial["bound"]
+        self.broken.update(trial["broken"])
+        if trial["broken"]:
+            self.wrong.append(trial["name"])
+
+    def rows(self) -> dict[str, str]:
+        """Return the figures, by what they are."""
+        rows = {
+            "trials": f"{self.trials:,}",
+            "of them": _counts(self.operations),
+            "messages": f"{self.messages:,}",
+            "runs of brokercli": f"{self.runs:,}",
+            "killed at a named moment": f"{self.happened['crash']} ({len(self.moments)} moments)",
+            "signals": _counts({name: count for name, count in self.happened.items() if name.startswith("SIG")}),
+            "broker killed and started again": str(self.happened["broker killed"]),
+            "network": _counts({name: count for name, count in self.happened.items() if name not in ("crash", "broker killed") and not name.startswith("SIG")}),
+            "moment never came": str(self.undisturbed),
+            "runs by exit code": _counts(self.ends),
+            **{str(kind): str(self.broken[kind]) for kind in Kind},
+        }
+        for what in ("redrive", "publish"):
+            rows[f"second copies, {what}"] = f"{self.repeated[what]} ({self.most_repeated[what]} in one trial); promised at most {self.allowed[what]}"
+        rows["95 % bound"] = f"{3 / self.trials:.2%}" if self.trials and not self.wrong else "none"
+        rows["planted faults caught"] = f"{sum(self.controls.values())} of {len(self.controls)}"
+        rows["minutes"] = f"{self.seconds / 60:.0f}"
+        return rows
 
     def words(self) -> str:
         """Return the figures, a line each."""
-        lines = {
-            "trials": f"{self.trials} ({_counts(self.operations)}), {self.letters:,} messages, {self.runs} runs, {self.seconds:.0f} s",
-            "disturbances": f"{self.happened.total()} ({_counts(self.happened)}); {self.undisturbed} trials whose moment never came",
-            "ends": _counts(self.ends),
-            "broken promises": f"{len(self.broken)} trials" + (f" ({_counts(self.violations)}): {', '.join(self.broken)}" if self.broken else ""),
-            "duplicates": f"{self.duplicates}, {self.most_duplicates} in one trial at most; allowed were {self.bound}",
-            "95 % bound": f"{3 / self.trials:.2%} for each promise and trial" if self.trials and not self.broken else "none",
-            "planted faults caught": f"{sum(self.controls.values())} of {len(self.controls)}",
-        }
-        return "\n".join([f"{self.broker}, seed {self.seed}", *(f"  {name}: {value}" for name, value in lines.items())])
+        end = [f"  went wrong: {', '.join(self.wrong)}"] if self.wrong else []
+        return "\n".join([self.broker, *(f"  {name}: {value}" for name, value in self.rows().items()), *end])
 
 
-def _counts(counter: Counter[str] | Counter[Kind]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
+def table(tallies: Sequence[Tally]) -> str:
+    """Return the figures as a table of Markdown, a column for each broker."""
+    lines = ["| | " + " | ".join(tally.broker for tally in tallies) + " |", "|---|" + "---|" * len(tallies)]
+    columns = [tally.rows() for tally in tallies]
+    lines += [f"| {name} | " + " | ".join(column[name] for column in columns) + " |" for name in columns[0]]
+    return "\n".join(lines)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+
+
+if __name__ == "__main__":
+    found: dict[str, Tally] = {}
+    for file in sys.argv[1:]:
+        for line in Path(file).read_text().splitlines():
+            trial = json.loads(line)
+            found.setdefault(trial["broker"], Tally(trial["broker"])).add(trial)
+    sys.stdout.write(table(list(found.values())) + "\n")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.torture.arena import Arena
-from tests.torture.chosen import at_a_moment, disturbed, moments, publishing_moments
+from tests.torture.chosen import at_a_moment, disturbed, is_documented, moments, publishing_moments, undisturbed
 from tests.torture.controls import CONTROLS
 from tests.torture.trial import Result, Trial, control_trial, run_trial
 
@@ -38,6 +38,12 @@ def test_a_publish_that_is_disturbed_from_outside_keeps_every_promise(nats_arena
 @pytest.mark.parametrize("operation", ["selected", "to", "park", "drop"])
 def test_every_other_operation_that_is_killed_with_half_a_batch_done_keeps_every_promise(nats_arena: Arena, hold: Hold, operation: str) -> None:
     assert hold(nats_arena, at_a_moment("nats", "journal forced to the disk", operation, "workqueue")).happened["crash"] == 1
+
+
+def test_what_a_run_says_that_it_promises_is_documented(nats_arena: Arena, hold: Hold) -> None:
+    result = hold(nats_arena, undisturbed("nats", "limits"))
+    guarantee = result.runs[0].stderr.partition("\n")[0]
+    assert is_documented(guarantee, result.dlq), guarantee
 
 
 @pytest.mark.parametrize("name", [name for name, control in CONTROLS.items() if "nats" in control.where])

@@ -74,14 +74,21 @@ class Result:
     duplicates: int = 0
     bound: int = 0
     """How many duplicates the promise allowed at most."""
+    dlq: str = ""
     seconds: float = 0.0
+
+    @property
+    def caught(self) -> bool:
+        """Whether the fault that was planted was seen for what it is."""
+        return self.trial.control is not None and any(one.kind is CONTROLS[self.trial.control].shows for one in self.violations)
 
     def as_json(self) -> dict[str, Any]:
         """Return it for a file, one line."""
         return {"broker": self.trial.broker, "name": self.trial.name, "operation": self.trial.operation, "kind": self.trial.kind,
                 "faults": [fault.as_json() for fault in self.trial.faults], "control": self.trial.control, "letters": self.letters,
-                "happened": dict(self.happened), "runs": [{"code": run.code, "reported": run.report is not None} for run in self.runs],
-                "duplicates": self.duplicates, "bound": self.bound, "violations": [str(one) for one in self.violations], "seconds": round(self.seconds, 2)}
+                "happened": dict(self.happened), "runs": [{"code": run.code, "killed": run.killed} for run in self.runs],
+                "broken": sorted({str(one.kind) for one in self.violations}), "caught": self.caught, "duplicates": self.duplicates,
+                "bound": self.bound, "violations": [str(one) for one in self.violations], "seconds": round(self.seconds, 2)}
 
 
 def run_trial(arena: Arena, trial: Trial, keep: Path | None = None) -> Result:
@@ -178,7 +185,7 @@ class _Going:
 
     def result(self, violations: Sequence[Violation], copies: int, allowed: int) -> Result:
         """Return how it went."""
-        return Result(self.trial, [*self.stuck, *violations], self.runs, self.happened, len(self.seeds), copies, allowed)
+        return Result(self.trial, [*self.stuck, *violations], self.runs, self.happened, len(self.seeds), copies, allowed, self.site.dlq)
 
 
 class _Repairing(_Going):
