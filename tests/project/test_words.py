@@ -1,10 +1,15 @@
-"""Nothing in the repository names a package registry's host, a path of somebody's machine, or a test that is not run."""
+"""Nothing in the repository names a package registry's host, a path of somebody's machine, a test that is not run, or a function that
+is not there."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 from pathlib import Path
+
+import pytest
+
+from tests.torture.crash import PUBLISHING, REPAIRING, find
 
 ROOT = Path(__file__).resolve().parents[2]
 # put together here, so that this file does not name them either
@@ -48,3 +53,15 @@ def test_no_test_is_skipped_or_expected_to_fail() -> None:
 
 def test_nothing_is_left_to_do() -> None:
     assert lines_with(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")) + r")\b", under="brokercli/") == []
+
+
+def functions_that_the_torture_watches() -> set[str]:
+    planted = (ROOT / "tests" / "torture" / "controls.py").read_text()
+    watched = {point.where for moments in (*REPAIRING.values(), *PUBLISHING.values()) for point in moments.values()}
+    return watched | set(re.findall(r'replace\("([\w.]+:[\w.]+)"', planted))
+
+
+@pytest.mark.parametrize("function", sorted(functions_that_the_torture_watches()))
+def test_a_function_at_which_the_torture_kills_or_plants_is_there_under_its_name(function: str) -> None:
+    owner, name = find(function)
+    assert hasattr(owner, name), "where it is called otherwise now, tests/torture/crash.py and controls.py have to follow"

@@ -119,13 +119,20 @@ def cut_power() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def replace(where: str, make: Callable[[Any], Any]) -> None:
-    """Put what `make` returns in the place of a function; fails when there is none of that name."""
-    module, _, path = where.partition(":")
+def find(where: str) -> tuple[Any, str]:
+    """Return what has a function, and its name there; raises AttributeError or ImportError when there is none of that name."""
+    module, _, path = where.removesuffix(_COMMIT).partition(":")
     owner: Any = importlib.import_module(f"brokercli.{module}")
     *classes, name = path.split(".")
     for part in classes:
         owner = getattr(owner, part)
+    getattr(owner, name)
+    return owner, name
+
+
+def replace(where: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` returns in the place of a function."""
+    owner, name = find(where)
     setattr(owner, name, make(getattr(owner, name)))
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -113,7 +114,7 @@ def run_trial(arena: Arena, trial: Trial, keep: Path | None = None) -> Result:
     return result
 
 
-class _Going:
+class _Going(ABC):
     """A trial on its way."""
 
     def __init__(self, arena: Arena, trial: Trial, site: Site, chance: Random, run: str, folder: Path) -> None:
@@ -136,9 +137,9 @@ class _Going:
             if self.stuck or self.done():
                 return
 
+    @abstractmethod
     def done(self) -> bool:
         """Whether there is nothing more to do."""
-        raise NotImplementedError
 
     def arguments(self, number: int) -> list[str]:
         """Return the command line of a run."""
@@ -179,9 +180,9 @@ class _Going:
         """Add what a run left behind."""
         return run
 
+    @abstractmethod
     def judge(self) -> Result:
         """Count everything and compare."""
-        raise NotImplementedError
 
     def result(self, violations: Sequence[Violation], copies: int, allowed: int) -> Result:
         """Return how it went."""
