@@ -20,8 +20,8 @@ class Try:
     attempt: int
     milliseconds: int
     """When it was tried, since 1970."""
-    arrived: int
-    """When it had arrived in this topic, by the broker's time."""
+    stamp: int
+    """The time of the record it was tried from: in a topic of retries that of its arrival, by the broker."""
 
 
 class FailingWorker:
@@ -75,6 +75,9 @@ class FailingWorker:
         dies = attempt >= self.attempts
         goes_to = self.dead if dies else self.tiers[min(attempt, len(self.tiers)) - 1]
         headers += [("x-attempts", b"%d" % attempt), ("x-original-topic", self.source.encode())]
+        if attempt == 1:
+            headers += [("x-original-partition", b"%d" % message.partition()), ("x-original-offset", b"%d" % message.offset()),
+                        ("x-original-timestamp", b"%d" % message.timestamp()[1])]
         if dies:
             headers += [("x-exception-class", b"builtins.ValueError"), ("x-exception-message", b"it never works")]
         else:

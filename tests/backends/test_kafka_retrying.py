@@ -95,7 +95,7 @@ def test_the_worker_is_told_where_each_attempt_goes_and_which_headers_it_writes(
     source = topics.make().name
     said = " ".join(retries(topics, source, 5 * SECOND, 30 * SECOND, attempts=5).worker)
     for what in (f"after attempt 1 to {source}.retry.5s", f"after attempts 2 to 4 to {source}.retry.30s", f"after attempt 5 to {source}.dlq", "x-attempts",
-                 "x-retry-after", "x-original-topic", "acks=all"):
+                 "x-retry-after", "x-original-topic", "x-original-offset", "acks=all"):
         assert what in said
     assert f"published to {source}.dlq" in " ".join(retries(topics, source, attempts=1).worker)
 
@@ -128,6 +128,9 @@ def test_a_message_that_always_fails_goes_through_every_delay_into_the_dead_lett
     letter = recognise(letters[b"poison"])
     assert letter.dialect == "tiered retries"
     assert letter.homes[0].address.name == source.name
+    assert letter.homes[0].place == {"partition": 1, "offset": 0}
+    first = next(one for one in worker.tries if one.body == b"poison")
+    assert letter.original_time == first.stamp * MILLISECOND
     assert letter.attempts == attempts
     assert (letters[b"poison"].message.key, letters[b"poison"].place["partition"]) == (b"c-7", 1)
 
@@ -142,5 +145,5 @@ def test_a_message_that_always_fails_goes_through_every_delay_into_the_dead_lett
     assert len(home) == 2
     names = [name for name, _ in home[1].headers]
     assert "trace" in names
-    assert not {"x-attempts", "x-retry-after", "x-original-topic"} & set(names)
+    assert not [name for name in names if name in ("x-attempts", "x-retry-after") or name.startswith(("x-original-", "x-exception-"))]
     topics.admin.delete_consumer_groups([f"{source.name}-workers"])[f"{source.name}-workers"].exception(10)

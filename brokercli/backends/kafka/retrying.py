@@ -28,6 +28,9 @@ _UNITS = (("d", _DAY), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _ALREADY = re.compile(r"[.\-](?:retry(?:[.\-]\d+(?:ms|s|m|h|d)?)?|dlq|dlt)$", re.IGNORECASE | re.ASCII)
 _OF_THE_SOURCE = ("min.insync.replicas", "compression.type")
 
+_COORDINATES = ("The first time it also gets x-original-partition, x-original-offset and x-original-timestamp (milliseconds since 1970), as decimal "
+                "digits, and keeps them.")
+
 
 def tier(source: str, nanoseconds: int) -> str:
     """Return the name of the topic where messages of `source` wait so long: `orders.retry.5m`."""
@@ -118,7 +121,7 @@ def _worker(specification: RetrySpecification, dead: str) -> list[str]:
         said += [
             f"A message that fails is published again, with {copy}: {', '.join(ways)}, and after attempt {attempts} to {dead}.",
             f"Each time it gets the header {ATTEMPTS} (how often it was tried so far, as decimal digits; none is a first attempt), and {ORIGIN} "
-            f"({source}), in place of those it had.",
+            f"({source}), in place of those it had. {_COORDINATES}",
             f"On its way to another attempt it also gets {RETRY_AFTER}: when it is due, milliseconds since 1970 as decimal digits. It is left out on the way "
             f"to {dead}.",
             f"Read {', '.join(dict.fromkeys(tiers))} as well, and hold each message until it is due: pause its partition, go on polling, and seek back to it; "
@@ -126,7 +129,7 @@ def _worker(specification: RetrySpecification, dead: str) -> list[str]:
             "The time of a message there is the broker's, of its arrival: where nobody wrote the header, it is due its topic's delay after that.",
         ]
     else:
-        said.append(f"A message that fails is published to {dead}, with {copy}, and with the headers {ATTEMPTS} (1) and {ORIGIN} ({source}).")
+        said.append(f"A message that fails is published to {dead}, with {copy}, and with the headers {ATTEMPTS} (1) and {ORIGIN} ({source}). {_COORDINATES}")
     said.append(f"In {dead} the headers x-exception-class and x-exception-message say why; brokercli dlq inspect {dead} reads them all, and dlq redrive takes "
                 f"them off again, so that a message put back begins with its first attempt.")
     return said
