@@ -13,10 +13,7 @@ from dataclasses import replace
 import orjson
 import pytest
 from confluent_kafka.admin import (
-    AclBinding,
     AclOperation,
-    AclPermissionType,
-    ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
@@ -30,10 +27,11 @@ from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 from brokercli.model.position import End, Span, Start
-from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
+from tests.backends.kafka_guarded import GuardedKafka
+from tests.backends.kafka_permissions import allow, as_reader
 from tests.backends.kafka_topics import Topics, bodies, everything
 from tests.brokers.kafka import PASSWORD, USER
-from tests.brokers.server import HOST, free_port
+from tests.brokers.server import HOST, free_port, wait_until
 
 TIMEOUT = 2.0
 
@@ -198,8 +196,16 @@ def test_scram_works_with_the_right_password_only(guarded_kafka: GuardedKafka, g
         [UserScramCredentialUpsertion(user, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096), b"s3cret")])
     upserted[user].result(10)
     connection = to(guarded_kafka.ports["login"], user=user, mechanism="SCRAM-SHA-256", password=Secret("s3cret"))
-    with KafkaBackend(connection) as backend:
-        assert list(backend.list()) == []
+
+    def logged_in() -> bool:
+        # the controller answers before the broker knows the user
+        try:
+            with KafkaBackend(connection) as backend:
+                return list(backend.list()) == []
+        except NotAuthorised:
+            return False
+
+    wait_until(logged_in, 20, "the login")
     problem = failure(replace(connection, password=Secret("other")))
     assert isinstance(problem, NotAuthorised)
     assert user in str(problem)
@@ -255,10 +261,6 @@ def test_nothing_of_all_this_is_written_to_stderr(capfd: pytest.CaptureFixture[s
 
 # --- permissions
 
-def as_reader(broker: GuardedKafka) -> Connection:
-    return to(broker.ports["login"], user=READER, password=Secret(READER_PASSWORD))
-
-
 def publish_one(backend: KafkaBackend, topic: Address) -> None:
     with backend.publisher(topic, PublishPolicy()) as publisher:
         try:
@@ -269,23 +271,17 @@ def publish_one(backend: KafkaBackend, topic: Address) -> None:
             assert publisher.in_flight == 0
 
 
-def allow(topics: Topics, kind: ResourceType, name: str, operation: AclOperation) -> None:
-    binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
-    for future in topics.admin.create_acls([binding]).values():
-        future.result(10)
-
-
 def test_a_topic_one_may_not_see_is_not_called_missing(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
     topic = guarded_topics.make()
-    with KafkaBackend(as_reader(guarded_kafka)) as backend, pytest.raises(NotAuthorised, match=topic.name):
+    with as_reader(guarded_kafka) as backend, pytest.raises(NotAuthorised, match=topic.name):
         backend.resolve(topic, "look")
 
 
 def test_somebody_who_may_only_read_can_look_and_describe_and_not_publish(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
     topic = guarded_topics.make()
     guarded_topics.fill(topic, [b"a", b"b"])
-    allow(guarded_topics, ResourceType.TOPIC, topic.name, AclOperation.READ)
-    with KafkaBackend(as_reader(guarded_kafka)) as backend:
+    allow(guarded_topics.admin, ResourceType.TOPIC, topic.name, AclOperation.READ)
+    with as_reader(guarded_kafka) as backend:
         with backend.look(topic, Span(Start(), End())) as reader:
             assert bodies(everything(reader)) == [b"a", b"b"]
         description = backend.describe(topic)
@@ -299,9 +295,9 @@ def test_somebody_who_may_only_read_can_look_and_describe_and_not_publish(guarde
 
 def test_somebody_who_may_write_elsewhere_is_refused_message_by_message(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
     topic, elsewhere = guarded_topics.make(), guarded_topics.make()
-    allow(guarded_topics, ResourceType.TOPIC, topic.name, AclOperation.READ)
-    allow(guarded_topics, ResourceType.TOPIC, elsewhere.name, AclOperation.WRITE)
-    with KafkaBackend(as_reader(guarded_kafka)) as backend:
+    allow(guarded_topics.admin, ResourceType.TOPIC, topic.name, AclOperation.READ)
+    allow(guarded_topics.admin, ResourceType.TOPIC, elsewhere.name, AclOperation.WRITE)
+    with as_reader(guarded_kafka) as backend:
         with backend.publisher(topic, PublishPolicy()) as publisher:
             publisher.send_bodies([b"a", b"b"])
             receipts = publisher.finish(20)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import ShareConsumer
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.handled_group import group_of
-from brokercli.model.connection import Connection, Secret
+from brokercli.model.connection import Connection
 from brokercli.model.consumption import Consumption, Lag
 from brokercli.model.errors import Failed, NotAuthorised, NotFound, Unreachable, Unsupported
 from brokercli.model.position import Start
 from tests.backends.kafka_groups import Groups
-from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
+from tests.backends.kafka_guarded import GuardedKafka
+from tests.backends.kafka_permissions import allow, as_reader
 from tests.backends.kafka_redrive import letters, numbered, repair, to
 from tests.backends.kafka_topics import Topics
 from tests.brokers.kafka import Kafka
@@ -196,12 +197,6 @@ def test_the_group_of_handled_letters_says_what_it_keeps_counts_what_is_pending_
 
 # --- permissions and faults
 
-def allow(topics: Topics, kind: ResourceType, name: str, operation: AclOperation) -> None:
-    binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
-    for future in topics.admin.create_acls([binding]).values():
-        future.result(10)
-
-
 def test_who_may_only_describe_a_group_sees_its_lag_and_cannot_remove_it(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
     topic = guarded_topics.make()
     guarded_topics.fill(topic, numbered(5))
@@ -209,9 +204,9 @@ def test_who_may_only_describe_a_group_sees_its_lag_and_cannot_remove_it(guarded
     group, hidden = made.name(), made.name()
     made.commit(group, topic, {0: 2})
     made.commit(hidden, topic, {0: 2})
-    allow(guarded_topics, ResourceType.TOPIC, topic.name, AclOperation.DESCRIBE)
-    allow(guarded_topics, ResourceType.GROUP, group, AclOperation.DESCRIBE)
-    with KafkaBackend(Connection("kafka", (("127.0.0.1", guarded_kafka.ports["login"]),), user=READER, password=Secret(READER_PASSWORD))) as backend:
+    allow(guarded_topics.admin, ResourceType.TOPIC, topic.name, AclOperation.DESCRIBE)
+    allow(guarded_topics.admin, ResourceType.GROUP, group, AclOperation.DESCRIBE)
+    with as_reader(guarded_kafka) as backend:
         consumers = backend.consumers()
         assert [one.lag for one in consumers.find([group])] == [3]
         assert hidden not in consumers.names()

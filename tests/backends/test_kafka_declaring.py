@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ConfigResource, ResourcePatternType, ResourceType
+from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
 
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.settings import SETTINGS
-from brokercli.model.connection import Connection, Secret
+from brokercli.model.connection import Connection
 from brokercli.model.declaration import Action, Change, Declaration, Form, RetrySpecification
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, Unsupported, UsageProblem
-from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
+from tests.backends.kafka_guarded import GuardedKafka
+from tests.backends.kafka_permissions import allow as permit
+from tests.backends.kafka_permissions import as_reader
 from tests.backends.kafka_topics import Topics
 from tests.brokers.kafka import Kafka
 from tests.brokers.server import wait_until
@@ -241,15 +243,8 @@ def test_what_no_topic_can_be_called_is_refused(topics: Topics, name: str) -> No
 
 # --- permissions
 
-def as_reader(broker: GuardedKafka) -> KafkaBackend:
-    return KafkaBackend(Connection("kafka", (("127.0.0.1", broker.ports["login"]),), user=READER, password=Secret(READER_PASSWORD)))
-
-
 def allow(topics: Topics, name: str, *operations: AclOperation) -> None:
-    for operation in operations:
-        binding = AclBinding(ResourceType.TOPIC, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
-        for future in topics.admin.create_acls([binding]).values():
-            future.result(10)
+    permit(topics.admin, ResourceType.TOPIC, name, *operations)
 
 
 def test_who_may_only_look_gets_a_plan_and_is_told_that_it_was_not_checked(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:

@@ -6,21 +6,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from brokercli.backends.dead_letters import Move, RepairPolicy, State
-from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.backends.kafka.transaction import Transactions
 from brokercli.model.address import Address
-from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
 from brokercli.model.message import Message
-from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
+from tests.backends.kafka_guarded import GuardedKafka
+from tests.backends.kafka_permissions import allow as permit
+from tests.backends.kafka_permissions import as_reader
 from tests.backends.kafka_redrive import letters, numbered, redrive, repair, states, stored, to
 from tests.backends.kafka_topics import Topics, bodies, everything
 from tests.brokers.kafka import Kafka
-from tests.brokers.server import HOST
 
 GRANTS = {
     "letters": (ResourceType.TOPIC, "dlq", AclOperation.READ),
@@ -42,13 +41,7 @@ def private_topics(private_kafka: Kafka) -> Iterator[Topics]:
 def allow(topics: Topics, dlq: Address, home: Address, *grants: str) -> None:
     names = {"dlq": dlq.name, "home": home.name, "group": group_of(dlq.name)}
     for kind, name, operation in (GRANTS[grant] for grant in grants):
-        binding = AclBinding(kind, names[name], ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
-        for future in topics.admin.create_acls([binding]).values():
-            future.result(10)
-
-
-def as_reader(kafka: GuardedKafka) -> KafkaBackend:
-    return KafkaBackend(Connection("kafka", ((HOST, kafka.ports["login"]),), user=READER, password=Secret(READER_PASSWORD)))
+        permit(topics.admin, kind, names[name], operation)
 
 
 def test_without_transactions_it_is_at_least_once_and_said_before_it_starts(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from confluent_kafka.admin import AclOperation, ResourceType
 
-from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.groups import Coordinators, Group
 from brokercli.model.address import Address
-from brokercli.model.connection import Connection, Secret
 from brokercli.model.consumption import Seek
 from brokercli.model.errors import Failed, NotAuthorised, NotFound, OutOfRange, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Start
 from tests.backends.kafka_groups import Groups
-from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
+from tests.backends.kafka_guarded import GuardedKafka
+from tests.backends.kafka_permissions import allow, as_reader
 from tests.backends.kafka_redrive import numbered
 from tests.backends.kafka_topics import Topics
 from tests.brokers.server import wait_until
@@ -187,10 +186,8 @@ def test_where_one_topic_may_not_be_moved_the_other_is_put_back(guarded_kafka: G
         made.commit(group, topic, {0: 2})
     for kind, name, operation in ((ResourceType.GROUP, group, AclOperation.READ), (ResourceType.TOPIC, mine.name, AclOperation.READ),
                                   (ResourceType.TOPIC, theirs.name, AclOperation.DESCRIBE)):
-        binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
-        for future in guarded_topics.admin.create_acls([binding]).values():
-            future.result(10)
-    with KafkaBackend(Connection("kafka", (("127.0.0.1", guarded_kafka.ports["login"]),), user=READER, password=Secret(READER_PASSWORD))) as backend:
+        allow(guarded_topics.admin, kind, name, operation)
+    with as_reader(guarded_kafka) as backend:
         consumers = backend.consumers()
         planned = consumers.plan_seek(group, Start())
         assert {step.source for step in planned.steps} == {str(mine), str(theirs)}

@@ -1,0 +1,33 @@
+"""What READER may do on the guarded Kafka, and that the broker has heard of it."""
+
+from __future__ import annotations
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.model.connection import Connection, Secret
+from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
+from tests.brokers.server import HOST, wait_until
+
+
+def allow(admin: AdminClient, kind: ResourceType, name: str, *operations: AclOperation) -> None:
+    """Allow something, and wait until that holds: the controller answers before the broker knows."""
+    for operation in operations:
+        binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
+        for future in admin.create_acls([binding]).values():
+            future.result(10)
+        same = AclBindingFilter(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
+        wait_until(lambda same=same: admin.describe_acls(same).result(10), 20, f"{operation} on {name}")  # type: ignore[misc]
+
+
+def as_reader(broker: GuardedKafka) -> KafkaBackend:
+    """Log in as somebody who may only do what was allowed."""
+    return KafkaBackend(Connection("kafka", ((HOST, broker.ports["login"]),), user=READER, password=Secret(READER_PASSWORD)))
