@@ -10,6 +10,8 @@ from brokercli.model.errors import UsageProblem
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ALSO = {"binding": ("exchange",), "consumer": ("stream",), "retry": ("topic", "subject", "stream", "queue")}
+"""Kinds that may stand before the name of a kind beside its own."""
 _EXAMPLES = {"consumer": "ORDERS/worker", "binding": "orders/created queue:billing"}
 
 
@@ -31,8 +33,7 @@ def parse_name(kind: str, text: str) -> Address:
         prefix, colon, after = rest.partition(":")
         said, name = (prefix, after) if colon and prefix in (*KINDS, kind) else (None, rest)
         address = Address(name, None, None, context)
-    expected = "exchange" if kind == "binding" else kind
-    if said not in (None, kind, expected):
+    if said not in (None, kind, *_ALSO.get(kind, ())):
         raise UsageProblem(f"{said}:{name} is no {kind}.", hint=f"a name that holds a colon needs its kind said: {kind}:{said}:{name}")
     if not name or _CONTROL.search(name):
         raise UsageProblem(f"{_CONTROL.sub('?', name)!r} cannot be a name.", hint=f"for example: brokercli declare {kind} {_EXAMPLES.get(kind, 'orders')}")

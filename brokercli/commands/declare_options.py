@@ -28,7 +28,8 @@ def name_argument(metavar: str, what: str) -> Any:
 
 SetOption = Annotated[list[str] | None, typer.Option(
     "--set", "-s", metavar="NAME=VALUE", autocompletion=complete_setting, rich_help_panel="Settings",
-    help="A setting under the broker's own name; repeat for several. Durations (7d, 30s), sizes (64MiB), lists (a,b), tables as JSON.")]
+    help="A setting under the broker's own name (brokercli declare settings lists them); repeat for several. Durations (7d, 30s), sizes (64MiB), "
+         "lists (a,b), tables as JSON.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Also change what exists. Without this differences are shown; on a terminal it is asked.")]
 ApplyOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it. Without this the plan is printed; on a terminal it is asked.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan only, with exit code 8 where there is something to do.")]

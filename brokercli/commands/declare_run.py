@@ -64,13 +64,14 @@ class DeclareRun:
         return self._apply(plan)
 
     def _agreed(self, plan: Plan) -> bool:
-        count = len(plan.pending)
         if self.dry_run or self.broker.context.readonly or not self.streams.can_ask():
             self.streams.say(f"nothing was changed; {self._what_does_it(plan)}")
             self._say_worker(plan)
             return False
         check_may_change(self.broker.context)
-        if not confirm(self.streams, f"{count:,} change{'s' if count > 1 else ''}: do {'them' if count > 1 else 'it'}?", yes=False):
+        count, deleted = len(plan.pending), sum(change.action is Action.DELETE for change in plan.pending)
+        what = f"{count:,} change{'s' if count > 1 else ''}" + (f", {deleted:,} of them deleting" if deleted else "")
+        if not confirm(self.streams, f"{what}: do {'them' if count > 1 else 'it'}?", yes=False):
             self.streams.say("nothing was changed")
             return False
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -55,4 +56,11 @@ def settings(
         for known, its in settings_of(descriptor).items():
             rows += [{"broker": descriptor.name, "kind": known, "setting": one.name, "form": str(one.form) if not one.choices else ", ".join(one.choices),
                       "help": one.help, "fixed": one.fixed or None} for one in its if kind in (None, known)]
+    if output != "json":
+        alike = [name for name in ("broker", "kind") if len({row[name] for row in rows}) == 1]
+        rows = [{**{name: row[name] for name in row if name not in (*alike, "fixed")}, "help": _told(row)} for row in rows]
     print_table(streams_of(context), rows, output=output)
+
+
+def _told(row: Mapping[str, object]) -> str:
+    return f"{row['help']}{'; never changes: ' if row['fixed'] else ''}{row['fixed'] or ''}"

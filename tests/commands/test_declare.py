@@ -93,6 +93,8 @@ def test_a_plan_is_data_with_json(cli: CommandLine, memory: MemoryBroker, name: 
     (["binding", "orders/k", "queue:q"], 7, "nothing is routed in a memory broker", ""),
     (["binding", "orders/k"], 7, "nothing is routed in a memory broker", ""),
     (["consumer", "orders"], 2, "a stream and a name are", "ORDERS/worker"),
+    (["retry", "stream:orders", "--delays", "5s"], 7, "delays nothing", ""),
+    (["retry", "exchange:orders", "--delays", "5s"], 2, "exchange:orders is no retry", ""),
     (["topic", "queue:orders"], 2, "queue:orders is no topic", "topic:queue:orders"),
     (["topic", ""], 2, "cannot be a name", ""),
     (["retry", "orders"], 2, "Retries need delays", "--delays 5s,30s,5m"),
