@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from brokercli.model.address import Address
 from brokercli.model.declaration import Action, Declaration, SettingValue, binding
 from brokercli.model.errors import Failed, NotAuthorised, UsageProblem
 from tests.backends.rabbitmq_declared import Declared, actions, only, our_name
@@ -267,3 +269,78 @@ def test_what_goes_with_a_connection_and_what_the_broker_named_is_not_declared(d
         assert not {own, named, "amq.topic", f"amq.topic/{declared.name('key')} -> queue:{named}"} & names
         with pytest.raises(UsageProblem, match="exclusive queue of another connection"):
             declared.declarer().plan([queue(own)])
+
+
+@pytest.mark.parametrize(("name", "why"), [("", "needs a name"), ("x" * 256, "255 bytes"), ("a\nb", "control characters"), ("a\udcff", "UTF-8")])
+def test_a_name_that_nothing_can_have_is_refused_and_the_connection_goes_on(declared: Declared, name: str, why: str) -> None:
+    declarer = declared.declarer()
+    exchange = declared.places.exchange()
+    with pytest.raises(UsageProblem, match=why):
+        declarer.plan([queue(name)])
+    if name:
+        with pytest.raises(UsageProblem, match=why):
+            declarer.plan([Declaration("exchange", name)])
+        with pytest.raises(UsageProblem, match=why):
+            declarer.plan([binding(exchange, f"exchange:{exchange}", name)])
+    assert only(declarer.plan([Declaration("exchange", exchange, {"type": "topic"})])).action is Action.UNCHANGED
+
+
+@pytest.mark.parametrize("value", [1.5, 2**64, [1.5], {"deep": 1.5}, "\udcff"])
+def test_an_argument_that_amqp_cannot_carry_is_refused_and_the_connection_goes_on(declared: Declared, value: SettingValue) -> None:
+    declarer = declared.declarer()
+    exchange = declared.places.exchange("headers")
+    with pytest.raises(UsageProblem):
+        declarer.plan([binding(exchange, f"exchange:{exchange}", "", {"weight": value})])
+    with pytest.raises(UsageProblem):
+        declarer.plan([Declaration("queue", declared.name("q"), {"arguments": {"x-weight": value}})])
+    assert only(declarer.plan([Declaration("exchange", exchange, {"type": "headers"})])).action is Action.UNCHANGED
+
+
+@pytest.mark.parametrize("name", ["sp ace#-~&", "üñ", "a/b?c%d", "$a^(b|c)", "x" * 230])
+def test_a_policy_is_for_exactly_the_name_it_is_made_for(declared: Declared, name: str) -> None:
+    wanted = queue(declared.name(name)[:255], type="classic", max_length=5)
+    declared.apply(wanted)
+    assert only(declared.declarer().plan([wanted])).action is Action.UNCHANGED
+    described = declared.places.open().describe(Address(wanted.name, "queue"))
+    assert described.facts["max length"] == 5
+    declared.places.put("", wanted.name, [b"1"])
+
+
+def test_a_routing_key_of_dead_letters_without_an_exchange_is_refused(declared: Declared) -> None:
+    with pytest.raises(UsageProblem, match="says nothing without dead-letter-exchange"):
+        declared.declarer().plan([queue(declared.name("q"), dead_letter_routing_key="dead")])
+
+
+def test_what_an_operators_policy_says_is_not_promised_otherwise(declared: Declared) -> None:
+    name = declared.places.queue("classic", name=declared.name("q"))
+    path = f"operator-policies/%2F/{declared.name('operator')}"
+    declared.places.api(path, "PUT", pattern=f"^{declared.prefix}", definition={"max-length": 10}, priority=0, **{"apply-to": "queues"})
+    try:
+        change = only(declared.declarer().plan([queue(name, max_length=20)]))
+        assert (change.action, differences(change)) == (Action.CANNOT, {"max-length": (10, 20, False)})
+        assert change.differences[0].obstacle == "an operator's policy says 10, which comes before"
+        assert only(declared.declarer().plan([queue(name, max_length=5)])).action is Action.CHANGE
+        fresh = only(declared.declarer().plan([queue(declared.name("fresh"), max_length=20)]))
+        assert "max-length will not hold: an operator's policy says 10, which comes before" in fresh.remarks
+    finally:
+        declared.places.api(path, "DELETE")
+
+
+def test_publishers_are_told_apart_from_messages_that_are_pushed_out(declared: Declared) -> None:
+    name = declared.places.queue("classic", name=declared.name("q"), x_max_length=("l", 5))
+    change = only(declared.declarer().plan([queue(name, overflow="reject-publish")]))
+    assert "from now on publishers are refused when it is full, instead of its oldest messages being pushed out" in change.remarks
+
+
+def test_what_is_declared_in_one_virtual_host_is_not_in_another(declared: Declared) -> None:
+    host = declared.name("host")
+    declared.places.api(f"vhosts/{host}", "PUT", default_queue_type="quorum")
+    try:
+        declared.places.api(f"permissions/{host}/guest", "PUT", configure=".*", write=".*", read=".*")
+        connection = replace(declared.places.connection, virtual_host=host)
+        change = only(declared.apply(queue("orders", max_length=5), connection=connection))
+        assert "of type quorum, the default of this virtual host" in change.remarks
+        assert [(one.name, dict(one.settings)) for one in declared.declarer(connection).declared()] == [("orders", {"type": "quorum", "max-length": 5})]
+        assert [policy["vhost"] for policy in declared.places.api("policies") if policy["name"] == "brokercli:queue:orders"] == [host]
+    finally:
+        declared.places.api(f"vhosts/{host}", "DELETE")

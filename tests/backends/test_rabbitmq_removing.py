@@ -113,3 +113,14 @@ def test_a_login_that_may_not_delete_it_is_told_so(declared: Declared, places: P
     with pytest.raises(NotAuthorised, match="No permission for deleting the queue"):
         declarer.apply(change)
     assert name in there(declared)
+
+
+def test_dead_letters_that_would_have_nowhere_to_go_are_said_before(declared: Declared, places: Places) -> None:
+    exchange = places.exchange("fanout", declared.name("dlx"))
+    dead = places.queue("classic", name=declared.name("dead"))
+    places.bind(dead, exchange, "")
+    work = places.queue("classic", name=declared.name("work"), x_dead_letter_exchange=("S", exchange.encode()))
+    change = only(declared.declarer().plan_removal([Declaration("exchange", exchange)]))
+    assert change.remarks == (f"dead letters of {work} go through it, and would be lost", "1 binding goes with it")
+    both = declared.declarer().plan_removal([Declaration("exchange", exchange), Declaration("queue", work)])
+    assert both[1].remarks == ("1 binding goes with it",)

@@ -24,6 +24,7 @@ from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.listing import list_names
 from brokercli.backends.rabbitmq.look import look_at_stream
 from brokercli.backends.rabbitmq.management import Away, Management
+from brokercli.backends.rabbitmq.names import check_name
 from brokercli.backends.rabbitmq.outbox import Target
 from brokercli.backends.rabbitmq.peek import StreamLetterReader, open_queue_letters
 from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
@@ -38,8 +39,6 @@ from brokercli.model.description import Description, Listing
 from brokercli.model.errors import NotAuthorised, NotFound, Unsupported, UsageProblem
 from brokercli.model.flow import Flow
 from brokercli.model.position import End, Span, Start
-
-_LONGEST_NAME = 255
 
 
 class RabbitMQBackend(Backend):
@@ -60,8 +59,8 @@ class RabbitMQBackend(Backend):
         name, kind = address.name, address.kind
         if kind not in (None, "queue", "stream", "exchange"):
             raise UsageProblem(f"RabbitMQ has queues, streams and exchanges; there is no {kind} {name} on it.", hint=f"queue:{name} or exchange:{name}")
-        self._check_name(name, "name")
-        self._check_name(address.route or "", "routing key")
+        check_name(name, "name")
+        check_name(address.route or "", "routing key")
         if kind == "exchange":
             self._exchange(name, purpose)
             return address
@@ -111,16 +110,6 @@ class RabbitMQBackend(Backend):
         if exchange is None:
             raise self._no_such("exchange", name)
         return exchange
-
-    def _check_name(self, name: str, what: str) -> None:
-        try:
-            size = len(name.encode())
-        except UnicodeEncodeError:
-            raise UsageProblem(f"A {what} in RabbitMQ is UTF-8, and {name[:60]!r} is not.") from None
-        if size > _LONGEST_NAME:
-            raise UsageProblem(f"A {what} in RabbitMQ has 255 bytes at most, and {name[:60]!r}… has {size}.")
-        if any(character < " " or "\x7f" <= character <= "\x9f" for character in name):
-            raise UsageProblem(f"The {what} {name[:60]!r} holds control characters.")
 
     def _no_such(self, kind: str, name: str) -> NotFound:
         near = get_close_matches(name, self._existing.names(), 3)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC, EXCHANGE_KEEPING, KEEPING, QUORUM, STREAM, Keeping, argument_of, from_broker, to_broker
 from brokercli.backends.rabbitmq.management import Away
+from brokercli.backends.rabbitmq.names import check_arguments, check_name
 from brokercli.backends.rabbitmq.policies import EXCHANGE, PolicyChange
 from brokercli.model.declaration import Action, Change, Declaration, Difference, SettingValue
 from brokercli.model.errors import UsageProblem
@@ -65,6 +66,7 @@ class _Split:
 
 def compare_queue(declaration: Declaration, inventory: Inventory) -> Change:
     """Plan a queue or stream."""
+    check_name(declaration.name, "name")
     wanted = _take_apart(declaration)
     have = inventory.queue(declaration.name)
     kind = wanted.type if have is None else have.type
@@ -78,6 +80,7 @@ def compare_queue(declaration: Declaration, inventory: Inventory) -> Change:
 
 def compare_exchange(declaration: Declaration, inventory: Inventory) -> Change:
     """Plan an exchange."""
+    check_name(declaration.name, "name")
     wanted = _take_apart(declaration)
     if not declaration.name or declaration.name.startswith("amq."):
         raise UsageProblem(f"The exchange {declaration.name or '(default exchange)'} is RabbitMQ's own and cannot be declared.")
@@ -93,9 +96,12 @@ def compare_binding(declaration: Declaration, inventory: Inventory) -> Change:
     if inventory.away is None:
         try:
             there = any(_same_binding(bind, facts) for facts in inventory.bindings_from(bind.source))
+            if not there:
+                check_arguments(bind.arguments, str(declaration))
             return Change(declaration, Action.UNCHANGED if there else Action.CREATE, handle=bind)
         except Away as problem:
             inventory.away = problem
+    check_arguments(bind.arguments, str(declaration))
     remark = "whether it is there already only the management API says; making it again changes nothing"
     return Change(declaration, Action.CREATE, remarks=(remark,), handle=bind)
 
@@ -109,6 +115,8 @@ def bind_of(declaration: Declaration) -> Bind:
         raise UsageProblem(f"A binding leads to queue:NAME or exchange:NAME, and {destination or 'nothing'} is neither.")
     if not source:
         raise UsageProblem("A binding starts at an exchange that is named: the default exchange leads to every queue by its name, and to nothing else.")
+    for text, what in ((source, "name"), (name, "name"), (str(key or ""), "routing key")):
+        check_name(text, what)
     arguments = settings.get("arguments")
     return Bind(source, name, kind != "exchange", "" if key is None else str(key), dict(arguments) if isinstance(arguments, dict) else {})
 
@@ -130,6 +138,8 @@ def _take_apart(declaration: Declaration) -> _Wanted:
 def _check_queue(declaration: Declaration, wanted: _Wanted, kind: str | None) -> None:
     """Raise UsageProblem for what no queue of this type has."""
     name = declaration.name
+    if not name:
+        raise UsageProblem("A queue that is declared needs a name; one without is named by RabbitMQ and gone with its connection.")
     if name.startswith("amq."):
         raise UsageProblem(f"Names that start with amq. are RabbitMQ's own, so no queue {name} can be declared.")
     for setting in wanted.settings:
@@ -159,6 +169,11 @@ def _create(declaration: Declaration, wanted: _Wanted, inventory: Inventory, kin
             split.arguments[argument_of(setting)] = to_broker(setting, value)
         if obstacle := _operator_says(setting, keepings[setting], value, operator):
             remarks.append(f"{setting} will not hold: {obstacle}")
+    check_arguments(split.arguments, str(declaration))
+    if wanted.settings.get("dead-letter-routing-key") is not None and wanted.settings.get("dead-letter-exchange", fresh.value("dead-letter-exchange")
+                                                                                          if "dead-letter-exchange" in keepings else None) is None:
+        raise UsageProblem(f"dead-letter-routing-key of {declaration.name} says nothing without dead-letter-exchange.",
+                           hint="an empty dead-letter-exchange is the default exchange, which leads to the queue that the key names")
     policy = inventory.policies.plan(declaration.name, target, split.policy) if split.policy else None
     remarks += _how_kept(policy, list(split.policy))
     changeable = [setting for setting, value in wanted.settings.items() if keepings[setting].policy and value is not None]
@@ -194,7 +209,9 @@ def _change(declaration: Declaration, wanted: _Wanted, have: Have, inventory: In
     for name, value in wanted.extra.items():
         argument = (have.arguments or {}).get(name)
         if argument != value:
-            differences.append(Difference(name, argument, value, _unseen(inventory) if have.arguments is None else f"arguments never change: it takes {anew}"))
+            # AMQP compares only the arguments that the type knows
+            unseen = have.arguments is None or (argument is None and inventory.away is not None)
+            differences.append(Difference(name, argument, value, _unseen(inventory) if unseen else f"arguments never change: it takes {anew}"))
     if not differences:
         return Change(declaration, Action.UNCHANGED)
     if any(difference.obstacle for difference in differences):
@@ -221,6 +238,8 @@ def _obstacle(setting: str, keeping: Keeping, have: Have, want: SettingValue, in
     if argument is not None and (not keeping.lower or want is None or _higher(want, argument)):
         why = "the lower of argument and policy holds" if keeping.lower else "an argument comes before every policy"
         return f"{argument_of(setting)} is {argument}, {why}, and nothing changes an argument"
+    if not keeping.compared and inventory.away is not None:
+        return _unseen(inventory)
     if have.operator is None and inventory.away is not None:
         return f"it is no argument of {have.name}, and {inventory.cannot_write}"
     return _operator_says(setting, keeping, want, have.operator or {}) or inventory.cannot_write

@@ -31,6 +31,8 @@ class Keeping:
     """Its argument, where that is not the setting with x- in front."""
     default: SettingValue = None
     """What holds where nobody says anything, if RabbitMQ has a word for that."""
+    compared: bool = True
+    """Whether RabbitMQ compares the argument when it is declared again."""
 
 
 KEEPING: dict[str, Keeping] = {
@@ -39,9 +41,9 @@ KEEPING: dict[str, Keeping] = {
     "message-ttl": Keeping(_QUEUES, lower=True), "expires": Keeping(_QUEUES, lower=True),
     "max-length": Keeping(_QUEUES, lower=True), "max-length-bytes": Keeping(_ALL, lower=True),
     "overflow": Keeping(_QUEUES, default="drop-head"), "delivery-limit": Keeping((QUORUM,), lower=True, default=20),
-    "consumer-timeout": Keeping(_QUEUES, lower=True),
+    "consumer-timeout": Keeping((QUORUM,), lower=True),
     "delayed-retry-type": Keeping((QUORUM,), default="disabled"), "delayed-retry-min": Keeping((QUORUM,)), "delayed-retry-max": Keeping((QUORUM,)),
-    "target-group-size": Keeping((QUORUM,), argument="x-quorum-target-group-size"),
+    "target-group-size": Keeping((QUORUM,), argument="x-quorum-target-group-size", compared=False),
     "single-active-consumer": Keeping(_QUEUES, policy=False, default=False), "max-priority": Keeping((CLASSIC,), policy=False),
     "quorum-initial-group-size": Keeping((QUORUM,), policy=False),
     "queue-leader-locator": Keeping(_ALL, policy=False, default="client-local"),

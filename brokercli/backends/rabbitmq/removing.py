@@ -11,7 +11,7 @@ from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away
-from brokercli.backends.rabbitmq.topology import read_topology
+from brokercli.backends.rabbitmq.topology import Node, read_topology
 from brokercli.model.declaration import Action, Change, Declaration
 from brokercli.model.errors import Failed, NotFound, UsageProblem
 
@@ -63,13 +63,20 @@ class Remove:
 def plan_removal(unwanted: Sequence[Declaration], inventory: Inventory) -> list[Change]:
     """Plan the deletion of what is there: bindings, then queues, then exchanges. Raises UsageProblem for what is RabbitMQ's own or
     belongs to one connection."""
-    feeds = _feeds(inventory, [one.name for one in unwanted if one.kind in ("queue", "stream")])
+    nodes = _nodes(inventory) if any(one.kind != "binding" for one in unwanted) else {}
+    going = {one.name for one in unwanted if one.kind in ("queue", "stream")}
     changes = []
     for declaration in unwanted:
         if declaration.name.startswith("amq.") and declaration.kind != "binding":
             raise UsageProblem(f"The {declaration} is RabbitMQ's own and is not deleted.")
-        change = {"binding": _plan_binding, "exchange": _plan_exchange}.get(declaration.kind)
-        planned = change(declaration, inventory) if change is not None else _plan_queue(declaration, inventory, feeds.get(declaration.name, []))
+        if declaration.kind == "binding":
+            planned = _plan_binding(declaration, inventory)
+        elif declaration.kind == "exchange":
+            through = sorted(node.name for node in nodes.values() if node.dead_letters and node.exchange == declaration.name and node.name not in going)
+            planned = _plan_exchange(declaration, inventory, through)
+        else:
+            node = nodes.get(declaration.name)
+            planned = _plan_queue(declaration, inventory, sorted(feed for feed in node.feeds if feed not in going) if node is not None else [])
         if planned is not None:
             changes.append(planned)
     return sorted(changes, key=lambda planned: _FIRST[planned.declaration.kind])
@@ -83,11 +90,13 @@ def _plan_binding(declaration: Declaration, inventory: Inventory) -> Change | No
     return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=Remove("binding", declaration.name, bind=bind))
 
 
-def _plan_exchange(declaration: Declaration, inventory: Inventory) -> Change | None:
+def _plan_exchange(declaration: Declaration, inventory: Inventory, feeds: Sequence[str]) -> Change | None:
     have = inventory.exchange(declaration.name)
     if have is None:
         return None
     remarks = []
+    if feeds:
+        remarks.append(f"dead letters of {', '.join(feeds)} go through it, and would be lost")
     if inventory.away is None:
         away, here = len(inventory.bindings_from(have.name)), len(inventory.management.bindings_to_exchange(have.name))
         if away + here:
@@ -122,15 +131,14 @@ def _now(link: Link, have: Have) -> tuple[int | None, int | None]:
     return answer.method.message_count, answer.method.consumer_count
 
 
-def _feeds(inventory: Inventory, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return which queues that stay dead-letter into those that go."""
-    if inventory.away is not None or not names:
+def _nodes(inventory: Inventory) -> dict[str, Node]:
+    """Return which queue dead-letters into which, as far as that can be found out."""
+    if inventory.away is not None:
         return {}
     try:
-        nodes = read_topology(inventory.management)
+        return read_topology(inventory.management)
     except Away:
         return {}
-    return {name: sorted(feed for feed in nodes[name].feeds if feed not in names) for name in names if name in nodes}
 
 
 def _ours(inventory: Inventory, kind: str, have: Have) -> str:
