@@ -62,7 +62,8 @@ def lag_rows(measured: Sequence[Measurement], change: Mapping[tuple[str, str, in
             rows.append({"consumer": one.name, "source": lag.source, "partition": lag.partition, "position": lag.position, "end": lag.end, "lag": lag.lag,
                          "in hand": lag.in_hand, "per second": _rounded(change, (one.name, lag.source, lag.partition)), "member": lag.member or None})
         if len(one.lags) != 1:
-            rows.append({"consumer": one.name, "source": "in all", "lag": one.lag, "in hand": one.in_hand,
+            known = "in all" if all(lag.lag is not None for lag in one.lags) else "in all, as far as known"
+            rows.append({"consumer": one.name, "source": known, "lag": one.lag, "in hand": one.in_hand,
                          "per second": _rounded(change, (one.name, "", None))})
     return without_empty(rows)
 

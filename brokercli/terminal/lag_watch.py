@@ -72,7 +72,11 @@ class LagWatch:
         if not self._last and not gone:
             gone = ["no consumer of this name"]
         width = terminal_width(self._streams.stdout_fd) - 1
-        self._live.draw([*folded_words(visible(head), width, width), *table_lines(self._streams, lag_rows(self._last, self._change)), *gone])
+        rows = lag_rows(self._last, self._change)
+        if len(self._last) == 1:
+            head = f"{head}  {self._last[0].name}"
+            rows = [{title: value for title, value in row.items() if title != "consumer"} for row in rows]
+        self._live.draw([*folded_words(visible(head), width, width), *table_lines(self._streams, rows), *gone])
 
     def _compare(self, measured: Sequence[Measurement]) -> None:
         found: dict[tuple[str, str, int | None], tuple[int, int]] = {}
