@@ -44,6 +44,8 @@ class Lag:
     in_hand: int | None = None
     member: str = ""
     """Who reads it now; empty: nobody."""
+    next: int | None = None
+    """The number of the record it gets next, where that is not the first from its position on: a filter leaves out others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def around(backend: Backend, source: Address, lags: Sequence[Lag], before: int, 
         for record in _read(backend, source, windows, stopping):
             partition, number = _number(record)
             one = found[partition]
-            (one.before if number < (one.lag.position or 0) else one.following).append(record)
+            (one.before if number < _mark(one.lag) else one.following).append(record)
         reach = {partition: wanted for partition, wanted in ((partition, _wider(found[partition], windows[partition], reach[partition], before, after))
                                                              for partition in reach) if wanted is not None}
         if not reach or stopping():
@@ -67,9 +67,13 @@ def around(backend: Backend, source: Address, lags: Sequence[Lag], before: int, 
     return list(found.values())
 
 
+def _mark(lag: Lag) -> int:
+    return lag.next if lag.next is not None else lag.position or 0
+
+
 def _window(lag: Lag, before: int, after: int) -> tuple[int, int]:
     """Return the numbers to look at, the second not included."""
-    first, position = lag.start or 0, lag.position or 0
+    first, position = lag.start or 0, _mark(lag)
     begin = max(position - before, first)
     # what is lost of the numbers after the position is not looked for
     end = max(position, first) + after

@@ -18,7 +18,7 @@ def dot(flow: Flow) -> str:
         node = flow.nodes.get(id, Node(id, ""))
         label = "\\n".join(_dot_text(text) for text in (node.id, *node.notes))
         strong = ", penwidth=2" if id == flow.start else ""
-        lines.append(f'  n{number} [label="{label}", shape={_DOT_SHAPES.get(node.kind, "box")}{strong}];')
+        lines.append(f'  n{number} [label="{label}", shape={_DOT_SHAPES.get(_form(node), "box")}{strong}];')
     for edge in flow.edges:
         label = f' [label="{_dot_text(edge.why)}"]' if edge.why else ""
         lines.append(f"  n{numbers[edge.source]} -> n{numbers[edge.target]}{label};")
@@ -31,7 +31,7 @@ def mermaid(flow: Flow) -> str:
     lines = ["flowchart LR"]
     for id, number in numbers.items():
         node = flow.nodes.get(id, Node(id, ""))
-        left, right = _MERMAID_SHAPES.get(node.kind, ("[", "]"))
+        left, right = _MERMAID_SHAPES.get(_form(node), ("[", "]"))
         label = "<br/>".join(_mermaid_text(text) for text in (node.id, *node.notes))
         lines.append(f'  n{number}{left}"{label}"{right}')
     for edge in flow.edges:
@@ -40,6 +40,11 @@ def mermaid(flow: Flow) -> str:
     if flow.start in numbers:
         lines.append(f"  style n{numbers[flow.start]} stroke-width:3px")
     return "\n".join([*lines, ""])
+
+
+def _form(node: Node) -> str:
+    """Return what a node is drawn as: whatever takes messages out as a consumer, whatever kind of group it is."""
+    return "consumer" if node.id.startswith("consumer ") else node.kind
 
 
 def _numbers(flow: Flow) -> dict[str, int]:

@@ -46,6 +46,7 @@ def print_around(streams: Streams, found: Sequence[Surroundings], output: str) -
 
 def _heading(lag: Lag) -> str:
     words = [lag.source if lag.partition is None else f"{lag.source} {lag.partition}", f"position {lag.position}"]
+    words += [f"next {lag.next}"] if lag.next not in (None, lag.position) else []
     words += [f"end {lag.end}"] if lag.end is not None else []
     words += [f"{lag.lag:,} behind"] if lag.lag else []
     words += [f"{lag.in_hand:,} in hand"] if lag.in_hand else []

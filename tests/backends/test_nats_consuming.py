@@ -117,6 +117,7 @@ def test_a_seek_of_a_filtered_consumer_goes_to_what_it_gets(streams: Streams, co
         streams.fill(f"{low}.a", [b"a"])
         streams.fill(f"{low}.b", [b"b"])
     streams.worker(name, filter_subject=f"{low}.b")
+    assert [(lag.position, lag.next) for lag in consumers.lag(f"{name}/worker")] == [(1, 2)]
     step = consumers.plan_seek(f"{name}/worker", Number(3)).steps[0]
     assert (step.want, step.skipped) == (4, 1)
     assert consumers.plan_seek(f"{name}/worker", Last(1)).steps[0].want == 6

@@ -78,6 +78,11 @@ def test_a_position_that_is_not_stored_any_more_leads_to_the_oldest_that_is() ->
     assert (found.lost, [record.position for record in found.following]) == (85, ["90", "91"])
 
 
+def test_the_mark_is_at_the_record_a_filter_lets_through() -> None:
+    lag = Lag("stream:s", None, 50, 100, 0, 5, next=53)
+    assert peek(Sparse(*range(100)), lag) == (["51", "52"], ["53", "54"])
+
+
 def test_partitions_are_looked_at_together() -> None:
     class Partitioned(Sparse):
         def look(self, source: Address, span: Span) -> Any:

@@ -12,6 +12,7 @@ from brokercli.backends.nats.configuration import settings_beyond_defaults, valu
 from brokercli.backends.nats.consumer_state import ConsumerState, ask_state, is_missing, missing, split_name
 from brokercli.backends.nats.death_records import cap_words, record_words, recorders
 from brokercli.backends.nats.failures import api_failure, reason
+from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.listing import purpose_of
 from brokercli.backends.nats.seeking import plan_seek, seek
 from brokercli.backends.nats.span import Source
@@ -21,7 +22,7 @@ from brokercli.backends.nats.wording import duration, setting_rows
 from brokercli.model.address import Address
 from brokercli.model.consumption import Consumption, Lag, Seek
 from brokercli.model.description import Description, Section, Value
-from brokercli.model.errors import BrokercliError, Failed, NotFound, TimedOut, Unreachable
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, TimedOut, Unreachable
 from brokercli.model.position import Position, format_time
 
 AT_ONCE = 64
@@ -121,7 +122,18 @@ def _consumption(state: ConsumerState) -> Consumption:
 async def _lag(jetstream: JetStream, name: str) -> list[Lag]:
     state = await ask_state(jetstream, name)
     source = Source(await jetstream.info(state.stream))
-    return [Lag(f"stream:{state.stream}", None, state.position, source.end, source.first, state.lag, state.in_hand, state.member_words)]
+    return [Lag(f"stream:{state.stream}", None, state.position, source.end, source.first, state.lag, state.in_hand, state.member_words,
+                await _next_filtered(jetstream, state))]
+
+
+async def _next_filtered(jetstream: JetStream, state: ConsumerState) -> int | None:
+    if not state.filters or not state.lag:
+        return None
+    try:
+        rows = await asyncio.gather(*(fetch_next(jetstream, state.stream, state.position, subject) for subject in state.filters))
+    except NotAuthorised:  # who may not read its messages may still know how far it is
+        return None
+    return min((row.sequence for row in rows if row is not None and row.sequence is not None), default=None)
 
 
 async def _describe(jetstream: JetStream, name: str) -> Description:
