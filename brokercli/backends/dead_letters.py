@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -144,6 +144,15 @@ class Repair(ABC):
         verdict, the delivery timeout at most. Raises Unreachable or Failed when nothing can be settled any more, after
         which everything of this call counts as unknown, or as refused where the call is `atomic`.
         """
+
+    overlapping: bool = False
+    """Whether the next letters can be begun while these are being settled."""
+
+    def begin(self, moves: Sequence[Move]) -> Callable[[], Receipts]:
+        """Begin what `settle` does and return what finishes it: waits for the verdicts, takes the letters out, and returns or raises as
+        `settle`. At most one that is begun is open when the next is begun, and they are finished in their order."""
+        receipts = self.settle(moves)
+        return lambda: receipts
 
     @abstractmethod
     def mark(self, records: Sequence[Record], state: State) -> Receipts:

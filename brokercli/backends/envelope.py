@@ -19,6 +19,7 @@ import orjson
 from brokercli.model.errors import InputRefused, UsageProblem
 from brokercli.model.message import Header, HeaderValue, Message, Place, Record, Typed
 from brokercli.model.position import format_time, parse_time
+from brokercli.model.remembered import Remembered
 
 VERSION = 1
 _Read = TypeVar("_Read")
@@ -30,6 +31,8 @@ INTEGER_BITS = {"int8": (8, True), "uint8": (8, False), "int16": (16, True), "ui
                 "int64": (64, True), "timestamp": (64, False)}
 # DEL is the one control character that JSON does not escape
 _SEPARATOR, _BETWEEN_STRINGS = b"\x7f", b'"\x7f"'
+# letters of one kind have the same headers, the same object where their backend made them so
+_HEADERS: Remembered[list[dict[str, Any]]] = Remembered()
 # beyond this jq and JavaScript lose digits
 _EXACT_IN_JSON = 2**53
 _BROKERS = {"topic": "kafka", "subject": "nats", "stream": "nats", "exchange": "rabbitmq", "queue": "rabbitmq", "routing_key": "rabbitmq"}
@@ -119,7 +122,7 @@ def encode_record(record: Record) -> bytes:
         envelope[name] = text_or_base64(word.encode(errors="surrogateescape")) if isinstance(word, str) and not word.isascii() else word
     envelope["time"] = None if record.time is None else format_time(record.time)
     envelope["key"] = text_or_base64(message.key)
-    envelope["headers"] = encode_headers(message.headers)
+    envelope["headers"] = _HEADERS.get(message.headers) or _HEADERS.put(message.headers, encode_headers(message.headers))
     if message.properties:
         envelope["properties"] = {name: encode_value(value) for name, value in message.properties.items()}
     envelope["body"] = text_or_base64(message.body)

@@ -7,7 +7,10 @@ record can hold makes `recognise` raise.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 from brokercli.dialects import (
     celery,
@@ -32,14 +35,16 @@ from brokercli.dialects import (
     watermill,
 )
 from brokercli.dialects.at_home import died_at_home
+from brokercli.dialects.broker_headers import properties_to_strip
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.facts import NO_FACTS, Facts
-from brokercli.dialects.reading import KIND_OF, Reading
+from brokercli.dialects.reading import KIND_OF, Reading, lies_in
 from brokercli.dialects.redrive_headers import stamp
 from brokercli.dialects.restore import attach_original, note_additions, original_is_gone, to_message
 from brokercli.dialects.user import UserDialect, parse_user_dialect
 from brokercli.model.dead_letter import UNKNOWN, DeadLetter
 from brokercli.model.message import Record
+from brokercli.model.remembered import Remembered
 
 __all__ = [
     "DIALECTS", "Facts", "UserDialect", "attach_original", "died_at_home", "holds_another", "original_is_gone", "parse_user_dialect", "recognise", "stamp",
@@ -67,22 +72,37 @@ _HOLDING_ANOTHER = (share_group.dialect, jetstream_advisory.dialect, easynetq.di
 _RESERVED = {broker: tuple(dialect for dialect in DIALECTS if dialect.reserved and broker in dialect.brokers) for broker in KIND_OF}
 
 
+_but_record = attrgetter(*(field.name for field in fields(DeadLetter) if field.name != "record"))
+_CANDIDATES: Remembered[tuple[str, tuple[Dialect, ...]]] = Remembered()
+_ALIKE: Remembered[tuple[Dialect, Facts, str, str, tuple[Any, ...]]] = Remembered()
+
+
 def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts = NO_FACTS) -> DeadLetter:
     """Return what the record says about its death: by the first dialect that reads it, else an unknown one without home.
 
     Never raises, whatever the record holds.
     """
-    names = tuple([name for name, _ in record.message.headers])
-    candidates = _candidates(record.broker, names)
+    headers, body = record.message.headers, record.message.body
+    candidates = _CANDIDATES.get(headers)
+    if candidates is None or candidates[0] != record.broker:
+        candidates = _CANDIDATES.put(headers, (record.broker, _candidates(record.broker, tuple([name for name, _ in headers]))))
+    dialects = candidates[1]
     if extra:
-        candidates = (*(user.dialect for user in extra if user.dialect.may_be(names)), *candidates)
-    for dialect in candidates:
+        names = tuple([name for name, _ in headers])
+        dialects = (*(user.dialect for user in extra if user.dialect.may_be(names)), *dialects)
+    for dialect in dialects:
+        if dialect.body_sign and (not body or dialect.body_sign not in body):
+            continue
+        if dialect.by_headers and (alike := _alike(record, dialect, facts)) is not None:
+            return alike
         reading = Reading(record, facts)
         letter = dialect.read(reading)
         if letter is not None:
             letter.lost += tuple(reading.lost) + _lost_on_the_way(record)
             letter.remarks += tuple(dict.fromkeys(reading.remarks))
             note_additions(letter, dialect, _RESERVED.get(record.broker, ()))
+            if dialect.by_headers and "offset" not in record.place:
+                _ALIKE.put(headers, (dialect, facts, record.broker, reading.lies_in, _but_record(letter)))
             return letter
     letter = DeadLetter(record, UNKNOWN, lost=_lost_on_the_way(record))
     note_additions(letter, None, _RESERVED.get(record.broker, ()))
@@ -93,6 +113,18 @@ def holds_another(record: Record) -> bool:
     """Whether a record may be nothing but a pointer to, or a wrapping of, the message that died."""
     names = tuple([name for name, _ in record.message.headers])
     return any(dialect in _HOLDING_ANOTHER for dialect in _candidates(record.broker, names))
+
+
+def _alike(record: Record, dialect: Dialect, facts: Facts) -> DeadLetter | None:
+    """Return the letter of a record of which everything that says what it is was read before, on another record."""
+    known = _ALIKE.get(record.message.headers)
+    if known is None or known[0] is not dialect or known[1] is not facts or known[2] != record.broker or known[3] != lies_in(record):
+        return None
+    if "offset" in record.place:
+        return None  # a stream's, which has lost something on the way
+    letter = DeadLetter(record, *known[4])
+    letter.stripped_properties = properties_to_strip(record.message.properties)
+    return letter
 
 
 @lru_cache(maxsize=2048)

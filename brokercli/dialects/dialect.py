@@ -27,6 +27,10 @@ class Dialect:
     reserved: bool = False
     """Whether no producer uses its names for anything else: they are stripped even where another dialect wrote last,
     or else a letter that was put back by other tools would grow with each death."""
+    body_sign: bytes = b""
+    """What every body of its holds; a record whose body does not is not offered."""
+    by_headers: bool = False
+    """Whether `read` looks at nothing but the headers, where the record lies, and the facts: letters that have the same are alike."""
     ignores_case: bool = False
     """Whether names are compared in lower case; signs and additions are then written so."""
 

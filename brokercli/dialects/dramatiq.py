@@ -59,4 +59,4 @@ def _message_of(body: bytes | None) -> dict[str, Any] | None:
     return message if texts and isinstance(message.get("options"), dict) else None
 
 
-dialect = Dialect("dramatiq", read, frozenset({"rabbitmq"}))
+dialect = Dialect("dramatiq", read, frozenset({"rabbitmq"}), body_sign=b'"actor_name"')

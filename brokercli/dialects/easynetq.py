@@ -143,4 +143,4 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-dialect = Dialect("easynetq", read, frozenset({"rabbitmq"}))
+dialect = Dialect("easynetq", read, frozenset({"rabbitmq"}), body_sign=b'"BasicProperties"')

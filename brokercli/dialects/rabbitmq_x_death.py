@@ -96,4 +96,5 @@ def _attempts(reading: Reading, deaths: list[Death]) -> int | None:
     return sum(rejections) if rejections else None
 
 
-dialect = Dialect("rabbitmq", read, frozenset({"rabbitmq"}), signs=frozenset({"x-death", "x-first-death-queue", "x-last-death-queue"}))
+dialect = Dialect("rabbitmq", read, frozenset({"rabbitmq"}), signs=frozenset({"x-death", "x-first-death-queue", "x-last-death-queue"}),
+                  by_headers=True)

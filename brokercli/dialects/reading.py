@@ -105,8 +105,7 @@ class Reading:
     @property
     def lies_in(self) -> str:
         """The name of the topic, subject or queue the record lies in; empty where that is not known."""
-        name = self.record.place.get(KIND_OF.get(self.record.broker, "topic"))
-        return name if isinstance(name, str) else ""
+        return lies_in(self.record)
 
     def letter(self, dialect: str, homes: Iterable[Home | None] = ()) -> DeadLetter:
         """Return a letter of these homes, each once, the best first; the dialect fills in the rest."""
@@ -120,6 +119,12 @@ class Reading:
         if accepted is None and value is not None:
             self.remarks.append(f"{what} is {_abridged(value, number)}, which no broker counts; it is ignored")
         return accepted
+
+
+def lies_in(record: Record) -> str:
+    """Return the name of the topic, subject or queue a record lies in; empty where that is not known."""
+    name = record.place.get(KIND_OF.get(record.broker, "topic"))
+    return name if isinstance(name, str) else ""
 
 
 def _abridged(value: HeaderValue | object, number: int | None) -> str:

@@ -3,7 +3,7 @@ any other header: a broker in 4.x no longer continues x-death counts of a messag
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import lru_cache
 
 from brokercli.dialects.names import shown
 from brokercli.dialects.reading import KIND_OF
@@ -11,11 +11,13 @@ from brokercli.dialects.values import count_of, integer_of
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.position import format_time
+from brokercli.model.remembered import Remembered
 
 FROM = "x-brokercli-redriven-from"
 AT = "x-brokercli-redriven-at"
 COUNT = "x-brokercli-redriven-count"
 OWN = frozenset({FROM, AT, COUNT})
+_STAMPED: Remembered[tuple[tuple[str, int, int], tuple[Header, ...]]] = Remembered()
 
 
 def count_redrives(headers: tuple[Header, ...]) -> int | None:
@@ -32,13 +34,21 @@ def stamp(message: Message, letter: DeadLetter, at: int) -> Message:
     """Return the message with our three headers at its end, each once: where the letter lay, when it is put back (`at`,
     nanoseconds since 1970), and the how manieth time that is. A counter not to be believed starts again at 1; whoever
     calls this has decided that it may."""
-    kept = tuple(header for header in message.headers if header[0] not in OWN)
-    number = (letter.redrives or 0) + 1
-    own: tuple[Header, ...] = ((FROM, _where(letter.record).encode()), (AT, format_time(at).encode()), (COUNT, b"%d" % number))
-    return replace(message, headers=kept + own)
+    said = (_where(letter.record), at, (letter.redrives or 0) + 1)
+    known = _STAMPED.get(message.headers)
+    if known is None or known[0] != said:
+        where, _, number = said
+        own: tuple[Header, ...] = ((FROM, where.encode()), (AT, format_time(at).encode()), (COUNT, b"%d" % number))
+        known = _STAMPED.put(message.headers, (said, tuple([header for header in message.headers if header[0] not in OWN]) + own))
+    return Message(message.body, message.key, known[1], message.id, message.time, message.partition, message.route, message.properties, message.origin)
 
 
 def _where(record: Record) -> str:
     kind = KIND_OF.get(record.broker, "topic")
     name = record.place.get(kind) or record.place.get("stream") or ""
-    return f"{kind}:{shown(str(name))} {shown(record.position)}".rstrip()
+    return _written(kind, str(name), record.position)
+
+
+@lru_cache(maxsize=1024)
+def _written(kind: str, name: str, position: str) -> str:
+    return f"{kind}:{shown(name)} {shown(position)}".rstrip()

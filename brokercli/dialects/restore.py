@@ -10,10 +10,12 @@ from brokercli.dialects.redrive_headers import OWN, count_redrives
 from brokercli.model.address import Address
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home
 from brokercli.model.errors import Failed
-from brokercli.model.message import Message, Record
+from brokercli.model.message import Header, Message, Record
+from brokercli.model.remembered import Remembered
 
 # servers of a cluster agree about the time to well below that
 _CLOCKS_APART = 2_000_000_000
+_LEFT: Remembered[tuple[tuple[str, ...], tuple[Header, ...]]] = Remembered()
 
 
 def note_additions(letter: DeadLetter, dialect: Dialect | None, reserved: tuple[Dialect, ...] = ()) -> None:
@@ -46,13 +48,19 @@ def to_message(letter: DeadLetter) -> Message:
         where = ", ".join(f"{name} {value}" for name, value in (letter.pointer or {}).items())
         raise Failed(f"This letter only points at its original ({where}), which has not been fetched.")
     message, home = letter.unwrapped or letter.record.message, letter.home
-    stripped = frozenset(letter.stripped)
     route = None if home is None else home.address.route if home.address.kind == "exchange" else home.address.name
     return Message(
-        body=message.body, key=message.key,
-        headers=tuple(header for header in message.headers if header[0] not in stripped) if stripped else message.headers,
-        route=route, properties={name: value for name, value in message.properties.items() if name not in letter.stripped_properties},
+        body=message.body, key=message.key, headers=_without(message.headers, letter.stripped) if letter.stripped else message.headers, route=route,
+        properties={name: value for name, value in message.properties.items() if name not in letter.stripped_properties},
         origin=letter.record.broker)
+
+
+def _without(headers: tuple[Header, ...], stripped: tuple[str, ...]) -> tuple[Header, ...]:
+    known = _LEFT.get(headers)
+    if known is not None and known[0] is stripped:
+        return known[1]
+    names = frozenset(stripped)
+    return _LEFT.put(headers, (stripped, tuple([header for header in headers if header[0] not in names])))[1]
 
 
 def attach_original(letter: DeadLetter, original: Record) -> DeadLetter:

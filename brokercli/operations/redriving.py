@@ -16,6 +16,7 @@ from brokercli.model.dead_letter import UNKNOWN, DeadLetter
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Message, Place, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.model.remembered import Remembered
 from brokercli.operations.letters import LetterFilter, Recogniser, read_matching
 from brokercli.operations.publishing import SLICE, Outcome, Rate
 from brokercli.operations.through import Transforming
@@ -129,6 +130,7 @@ class Plan:
     lost: Counter[str] = field(default_factory=Counter)
     derived: Counter[str] = field(default_factory=Counter)
     """What the homes were read from, and how sure that is."""
+    _words: Remembered[str] = field(default_factory=Remembered)
 
     def take(self, decision: Decision) -> None:
         """Enter one decision."""
@@ -137,14 +139,18 @@ class Plan:
         if decision.left:
             self.left[decision.left] += 1
             return
-        self.destinations["(dropped)" if decision.destination is None else str(decision.destination)] += 1
+        destination, home = decision.destination, letter.home
+        self.destinations["(dropped)" if destination is None else self._words.get(destination) or self._words.put(destination, str(destination))] += 1
         if decision.message is None or decision.message is letter.record.message:
             return
-        self.stripped.update(letter.stripped)
-        self.stripped.update(f"property {name}" for name in letter.stripped_properties)
-        self.lost.update(letter.lost)
-        if letter.home is not None and decision.destination == letter.home.address:
-            self.derived[f"{letter.home.derived} ({letter.home.confidence})"] += 1
+        for name in letter.stripped:
+            self.stripped[name] += 1
+        for name in letter.stripped_properties:
+            self.stripped[f"property {name}"] += 1
+        for what in letter.lost:
+            self.lost[what] += 1
+        if home is not None and (destination is home.address or destination == home.address):
+            self.derived[self._words.get(home) or self._words.put(home, f"{home.derived} ({home.confidence})")] += 1
 
 
 @dataclass(slots=True)
@@ -168,13 +174,14 @@ class Redriving:
     _moved: int = 0
     _in_hand: int = 0
     """Letters that are being settled."""
+    _begun: tuple[Callable[[], Receipts], int] | None = None
+    """What finishes settling the letters before, and how many they are."""
 
     def run(self, settle: Callable[[list[Decision]], Receipts] | None = None) -> Outcome:
         """Move every letter that passes, until the end there was, the limit, a signal, or something that stops it.
 
         `settle` takes the place of putting letters back (dropping, or another broker's publisher).
         """
-        settle = settle or self._put_back
         try:
             while not self._enough():
                 batch = self.repair.read(SLICE)
@@ -184,6 +191,10 @@ class Redriving:
                     break
         except BrokercliError as error:
             self.outcome.error = error
+        try:
+            self._finish()
+        except BrokercliError as error:
+            self.outcome.error = self.outcome.error or error
         self.outcome.stopped = self.stopping()
         return self._close_account()
 
@@ -205,13 +216,14 @@ class Redriving:
     def _enough(self) -> bool:
         return self.stopping() or (self.limit is not None and self._moved >= self.limit)
 
-    def _move(self, batch: Batch, settle: Callable[[list[Decision]], Receipts]) -> None:
+    def _move(self, batch: Batch, settle: Callable[[list[Decision]], Receipts] | None) -> None:
         account = self.outcome.account
         decisions = self._decide(batch)
         start = 0
         while start < len(decisions) and not self.stopping():
             allowed = self.rate.allow(len(decisions) - start)
             if not allowed:
+                self._finish()
                 time.sleep(SLICE / 10)
                 continue
             chosen = decisions[start:start + allowed]
@@ -220,14 +232,29 @@ class Redriving:
                 self.on_begin()
             if self.journal is not None:
                 self.journal.write([decision.letter for decision in chosen])
-            self._in_hand = len(chosen)
-            receipts = settle(chosen)
-            self._in_hand = 0
-            account.take(receipts)
+            self._in_hand += len(chosen)
             self._moved += len(chosen)
-            self.on_receipts(receipts)
-            self._break_circuit()
-        account.skipped += account.open
+            if settle is None and self.repair.overlapping:
+                # these are on their way while we wait for those before, and all of them are known to be in hand
+                before, self._begun = self._begun, (self.repair.begin(_moves(chosen)), len(chosen))
+                if before is not None:
+                    self._take(before[0](), before[1])
+            else:
+                self._take(self.repair.settle(_moves(chosen)) if settle is None else settle(chosen), len(chosen))
+        account.skipped += account.open - self._in_hand
+
+    def _finish(self) -> None:
+        """Wait for the verdicts on the letters before, where they are still out."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            finish, count = begun
+            self._take(finish(), count)
+
+    def _take(self, receipts: Receipts, count: int) -> None:
+        self._in_hand -= count
+        self.outcome.account.take(receipts)
+        self.on_receipts(receipts)
+        self._break_circuit()
 
     def _decide(self, batch: Batch) -> list[Decision]:
         """Return the decisions on letters that go; those that pass the filter and are left are entered and counted as skipped."""
@@ -251,17 +278,17 @@ class Redriving:
             return Decision(decision.letter, left=transformed.reason)
         return replace(decision, message=transformed.message)
 
-    def _put_back(self, decisions: list[Decision]) -> Receipts:
-        moves = [Move(decision.letter.record, decision.message, decision.destination, decision.original) for decision in decisions
-                 if decision.message is not None and decision.destination is not None]
-        return self.repair.settle(moves)
-
     def _break_circuit(self) -> None:
         confirmed = self.outcome.account.confirmed
         arrived = self.repair.arrived() if confirmed >= RETURNED_LEAST else None
         if arrived is not None and arrived > max(RETURNED_LEAST, confirmed * RETURNED_SHARE):
             raise Failed(f"Stopped: {confirmed:,} letters were put back, and {arrived:,} new ones came meanwhile. What killed them still does.",
                          hint="mend the consumer first; the same command goes on with what is left")
+
+
+def _moves(decisions: Sequence[Decision]) -> list[Move]:
+    return [Move(decision.letter.record, decision.message, decision.destination, decision.original) for decision in decisions
+            if decision.message is not None and decision.destination is not None]
 
 
 def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filter: LetterFilter, *, limit: int | None = None,

@@ -126,7 +126,7 @@ def _kill_at(point: str, nth: int) -> None:
         if where == point and counts[where] == nth:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    take, move, acknowledge = Holding.take, Mover.move, Holding.acknowledge
+    take, begin, finish, acknowledge = Holding.take, Mover.begin, Mover.finish, Holding.acknowledge
 
     def taken(self: Holding, timeout: float) -> Any:
         deliveries = take(self, timeout)
@@ -134,18 +134,21 @@ def _kill_at(point: str, nth: int) -> None:
             reached("read")
         return deliveries
 
-    def moved(self: Mover, items: Any) -> Receipts:
+    def begun(self: Mover, items: Any) -> Any:
         reached("before publish")
-        receipts = move(self, items)
+        return begin(self, items)
+
+    def finished(self: Mover, window: Any) -> Any:
+        problems = finish(self, window)
         reached("confirmed")
-        return receipts
+        return problems
 
     def acknowledged(self: Holding, tags: list[int]) -> bool:
         done = acknowledge(self, tags)
         reached("taken out")
         return done
 
-    Holding.take, Mover.move, Holding.acknowledge = taken, moved, acknowledged  # type: ignore[method-assign]
+    Holding.take, Mover.begin, Mover.finish, Holding.acknowledge = taken, begun, finished, acknowledged  # type: ignore[method-assign]
 
 
 def _main(url: str, management: str, dlq: str, point: str, batch: str, nth: str = "1") -> None:

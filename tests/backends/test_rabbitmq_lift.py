@@ -73,7 +73,7 @@ def test_looks_with_the_limit_lifted_delete_no_letter(versions: Places) -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_with_letters_in_hand_that_one_return_would_delete_and_run_again_none_is_lost(versions: Places, point: str) -> None:
     work, dlq = worn_out(versions, numbered(24))
-    command = [sys.executable, "-m", "tests.backends.rabbitmq_redrive", versions.broker.url, versions.broker.management, dlq, point, "16", "2"]
+    command = [sys.executable, "-m", "tests.backends.rabbitmq_redrive", versions.broker.url, versions.broker.management, dlq, point, "32", "2"]
     killed = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     # the parts are 8, 8 and 8

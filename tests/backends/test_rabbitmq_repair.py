@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -51,19 +51,41 @@ def test_letters_go_home_stripped_and_are_gone_from_the_dead_letters(places: Pla
     assert places.taken(work) == numbered(60)[1:]
 
 
-@pytest.mark.parametrize("batch", [1, 2, 7])
-def test_no_more_letters_are_on_their_way_together_than_the_guarantee_says(places: Places, batch: int) -> None:
+@pytest.mark.parametrize(("batch", "most"), [(1, 1), (3, 1), (7, 2), (20, 10)])
+def test_no_more_letters_are_on_their_way_together_than_the_guarantee_says(places: Places, batch: int, most: int) -> None:
     work, dlq = work_and_letters(places)
     fail(places, work, numbered(20))
     with places.open().repair(queue(dlq), RepairPolicy(batch=batch)) as repair:
-        largest = max(1, batch // 2)
-        assert f"at most {largest} letters may be repeated" in repair.guarantee
+        assert f"at most {most} letters may be repeated" in repair.guarantee
+        under_way: list[tuple[int, Callable[[], Receipts]]] = []
         while not repair.finished:
             read = repair.read(0.2)
             if read is not None:
-                assert len(read) <= largest
-                repair.settle(moves_home(read.records()))
+                if under_way and not repair.overlapping:
+                    assert under_way.pop()[1]().confirmed
+                under_way.append((len(read), repair.begin(moves_home(read.records()))))
+                assert sum(count for count, _ in under_way) <= most
+            if len(under_way) > 1:
+                assert under_way.pop(0)[1]().confirmed
+        for number, finish in under_way:
+            assert finish().confirmed == number
     assert places.taken(work) == numbered(20)
+    assert count(places, dlq) == 0
+
+
+def test_what_is_begun_while_others_are_under_way_has_its_own_verdicts(places: Places) -> None:
+    work, dlq = work_and_letters(places)
+    fail(places, work, numbered(40))
+    with places.open().repair(queue(dlq), RepairPolicy(batch=80)) as repair:
+        moves = moves_home(letters(repair))
+        first = repair.begin([move if number % 4 else replace(move, destination=queue("gone-home")) for number, move in enumerate(moves[:20])])
+        second = repair.begin([move if number % 5 else replace(move, destination=queue("gone-home")) for number, move in enumerate(moves[20:])])
+        earlier, later = first(), second()
+    assert ([problem.index for problem in earlier.problems], earlier.confirmed) == ([0, 4, 8, 12, 16], 15)
+    assert ([problem.index for problem in later.problems], later.confirmed) == ([0, 5, 10, 15], 16)
+    gone = [body for number, body in enumerate(numbered(40)) if number % (4 if number < 20 else 5)]
+    assert places.taken(work) == gone
+    assert count(places, dlq) == 9
 
 
 def test_a_letter_with_routes_of_its_own_goes_home_and_nowhere_else(places: Places) -> None:
@@ -220,7 +242,7 @@ def test_two_runs_at_once_share_the_letters(places: Places, kind: str) -> None:
 def test_killed_at_any_point_and_run_again_no_letter_is_lost_and_at_most_one_window_is_repeated(places: Places, kind: str, point: str) -> None:
     work, dlq = work_and_letters(places, kind)
     fail(places, work, numbered(100))
-    command = [sys.executable, "-m", "tests.backends.rabbitmq_redrive", places.broker.url, places.broker.management, dlq, point, "40", "3"]
+    command = [sys.executable, "-m", "tests.backends.rabbitmq_redrive", places.broker.url, places.broker.management, dlq, point, "80", "3"]
     killed = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     # the parts are 16, 20, 20, …

@@ -41,12 +41,9 @@ def _mark_first(broker: str) -> None:
 
     def on_rabbitmq(settle: Callable[..., Any]) -> Callable[..., Any]:
         def acknowledged_first(self: Any, moves: Sequence[Any]) -> Any:
-            self._holding.acknowledge(sorted(move.record.tag for move in moves))
+            type(self._holding).acknowledge(self._holding, sorted(move.record.tag for move in moves))
             self._holding.acknowledge = lambda tags: True
-            try:
-                return settle(self, moves)
-            finally:
-                del self._holding.acknowledge
+            return settle(self, moves)
         return acknowledged_first
 
     if broker == "kafka":
@@ -54,7 +51,7 @@ def _mark_first(broker: str) -> None:
     elif broker == "nats":
         replace("backends.nats.repair:NatsRepair._publish", on_nats)
     else:
-        replace("backends.rabbitmq.repair:RabbitMQRepair.settle", on_rabbitmq)
+        replace("backends.rabbitmq.repair:RabbitMQRepair.begin", on_rabbitmq)
 
 
 def _skip_the_drain(broker: str) -> None:

@@ -65,9 +65,9 @@ REPAIRING: dict[str, dict[str, Point]] = {
     },
     "rabbitmq": {
         **_SHARED, **_repair("backends.rabbitmq.repair:RabbitMQRepair"),
-        "before publishing": Point(f"{_MOVER}.move", "before"),
+        "before publishing": Point(f"{_MOVER}.begin", "before"),
         "given to the connection": Point(f"{_MOVER}._put", "after"),
-        "copies confirmed": Point(f"{_MOVER}.move", "after"),
+        "copies confirmed": Point(f"{_MOVER}.finish", "after"),
         "before acknowledging": Point(f"{_HOLDING}.acknowledge", "before"),
         "acknowledgement written": Point(f"{_HOLDING}._barrier", "before"),
         "acknowledged": Point(f"{_HOLDING}.acknowledge", "after"),

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 
 from brokercli.model.message import Header, HeaderValue, Typed
 
@@ -30,6 +31,8 @@ _INTEGERS = {"int8": (b"b", 1, True), "uint8": (b"B", 1, False), "int16": (b"s",
              "uint32": (b"i", 4, False), "int64": (b"l", 8, True), "timestamp": (b"T", 8, False), "float32": (b"f", 4, False), "double": (b"d", 8, False)}
 _BY_OCTET = {octet[0]: (kind, size, signed) for kind, (octet, size, signed) in _INTEGERS.items()} | {ord("U"): ("int16", 2, True)}
 _LONGEST_NAME = 255
+# what is longer is not remembered, so that what is remembered is bounded
+_REMEMBERED_BYTES, _REMEMBERED_TABLES = 4096, 1024
 # a table inside a table inside a table: nobody means this
 _DEEPEST = 100
 
@@ -80,9 +83,17 @@ def encode_short_string(value: bytes, what: str) -> bytes:
 def decode_table(encoded: bytes, offset: int = 0) -> tuple[tuple[Header, ...], int]:
     """Decode a table with its length in front; return it and where it ends. Raises ValueError for what is no table."""
     try:
+        if not offset and len(encoded) <= _REMEMBERED_BYTES:
+            return _decode_whole(encoded)
         return _decode_table(encoded, offset, 0)
     except (IndexError, struct.error):
         raise ValueError("the table ends in the middle of a value") from None
+
+
+@lru_cache(maxsize=_REMEMBERED_TABLES)
+def _decode_whole(encoded: bytes) -> tuple[tuple[Header, ...], int]:
+    """Decode a table, once for all messages that have the same: nothing in it can change."""
+    return _decode_table(encoded, 0, 0)
 
 
 def _decode_table(encoded: bytes, offset: int, depth: int) -> tuple[tuple[Header, ...], int]:
@@ -138,11 +149,23 @@ def _decode_array(encoded: bytes, offset: int, depth: int) -> tuple[HeaderValue,
     end = offset + size
     if end > len(encoded) or depth > _DEEPEST:
         raise ValueError("the array is longer than what holds it, or too deep")
+    items = encoded[offset:end]
+    return _decode_items(items) if not depth and size <= _REMEMBERED_BYTES else _items(items, depth), end
+
+
+@lru_cache(maxsize=_REMEMBERED_TABLES)
+def _decode_items(encoded: bytes) -> HeaderValue:
+    """Decode the values of an array, once for all messages that have the same: those that died in one second have the same x-death."""
+    return _items(encoded, 0)
+
+
+def _items(encoded: bytes, depth: int) -> HeaderValue:
     items: list[HeaderValue] = []
-    while offset < end:
+    offset = 0
+    while offset < len(encoded):
         value, offset = _decode_value(encoded, offset, depth + 1)
         items.append(value)
-    return Typed("array", tuple(items)), offset
+    return Typed("array", tuple(items))
 
 
 def _decode_inner_table(encoded: bytes, offset: int, depth: int) -> tuple[HeaderValue, int]:

@@ -43,6 +43,7 @@ from brokercli.backends.rabbitmq.amqp_table import CannotEncode, encode_table
 from brokercli.backends.rabbitmq.exact_properties import encode_properties
 from brokercli.backends.rabbitmq.times import time_of
 from brokercli.model.message import Header, HeaderValue, Message, Typed
+from brokercli.model.remembered import Remembered
 
 KEY_HEADER = "x-message-key"
 ID_HEADER = "x-message-id"
@@ -80,6 +81,7 @@ class Converter:
         self._certain = certain
         self._keep = keep_control_headers
         self.withheld: dict[str, int] = {}
+        self._encoded: Remembered[tuple[bytes, str]] = Remembered()
 
     def convert(self, message: Message) -> Native:
         """Convert one message. Raises CannotCarry."""
@@ -90,12 +92,22 @@ class Converter:
         withheld: list[str] = []
         try:
             properties = self._properties(message, withheld)
-            headers = self._headers(message, properties, withheld)
+            # a letter of ours that keeps everything: its headers say nothing about its properties
+            as_they_are = self._keep and message.origin == "rabbitmq" and message.key is None
+            encoded_before = self._encoded.get(message.headers) if as_they_are else None
+            if encoded_before is not None:
+                table, risk = encoded_before
+            else:
+                headers = self._headers(message, properties, withheld)
+                risk = self._check_headers(headers)
+                table = encode_table(headers) if headers else b""
+                if as_they_are:
+                    self._encoded.put(message.headers, (table, risk))
             route = None if message.route is None else message.route.encode(errors="surrogateescape")
             if route is not None and len(route) > _LONGEST_KEY:
                 raise CannotCarry(f"its routing key is {len(route)} bytes long; AMQP allows 255")
-            risk = self._check(headers, properties)
-            encoded = encode_properties(properties, encode_table(headers) if headers else b"")
+            risk = self._check_properties(properties) or risk
+            encoded = encode_properties(properties, table)
         except CannotEncode as problem:
             raise CannotCarry(str(problem)) from None
         for name in withheld:
@@ -140,7 +152,7 @@ class Converter:
                 headers.append((KEY_HEADER, message.key))
         return _without_repeats(headers)
 
-    def _check(self, headers: tuple[Header, ...], properties: dict[str, HeaderValue]) -> str:
+    def _check_headers(self, headers: tuple[Header, ...]) -> str:
         risk = ""
         kinds: set[str] = set()
         if headers:
@@ -155,6 +167,10 @@ class Converter:
             keys = next((value for header, value in headers if header == name), b"")
             if keys != b"" and not (isinstance(keys, Typed) and keys.kind == "array" and all(isinstance(key, bytes) for key in _items(keys))):
                 raise CannotCarry(f"the header {name} is no array of strings, which RabbitMQ refuses")
+        return risk
+
+    def _check_properties(self, properties: dict[str, HeaderValue]) -> str:
+        risk = ""
         reply_to = properties.get("reply_to")
         if "user_id" in properties and properties["user_id"] != self._user:
             risk = "its user_id is not our login"

@@ -8,6 +8,7 @@ set, in the order of the specification.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 from brokercli.backends.rabbitmq.amqp_table import CannotEncode, encode_short_string
 from brokercli.model.message import HeaderValue, Typed
@@ -36,6 +37,11 @@ def split_headers(encoded: bytes) -> tuple[bytes, bytes]:
 def decode_properties(encoded: bytes) -> dict[str, HeaderValue]:
     """Decode what `split_headers` returned first, in the order of the specification. Strings are bytes, `delivery_mode` and
     `priority` int, `timestamp` is `Typed("timestamp", number)` in whatever unit the publisher wrote."""
+    return _decode(encoded).copy()
+
+
+@lru_cache(maxsize=1024)
+def _decode(encoded: bytes) -> dict[str, HeaderValue]:
     (flags,) = struct.unpack_from(">H", encoded)
     offset = 2
     properties: dict[str, HeaderValue] = {}

@@ -40,6 +40,11 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def lowest(self) -> Entry | None:
+        """The first of those written that has no verdict."""
+        return next(iter(self._entries.values()), None)
+
     def add(self, entry: Entry) -> None:
         """Note what was written next."""
         self._entries[self._next] = entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME
@@ -34,9 +34,21 @@ class ToQueues(Target):
         return True
 
 
+@dataclass(slots=True)
+class Window:
+    """Messages that were begun together. Their numbers among all of a mover's follow each other from `first` on."""
+
+    first: int
+    count: int
+    deadline: float
+    problems: dict[int, Receipt]
+    """By index in the window."""
+    used: list[Outbox]
+
+
 class Mover:
-    """One window of messages at a time. Everything a letter carries goes with it, x-death as well; never what would route it
-    elsewhere (CC, BCC), what the broker would refuse (another's user_id) or what would kill it again (expiration)."""
+    """Windows of messages, at most two at a time. Everything a letter carries goes with it, x-death as well; never what would route
+    it elsewhere (CC, BCC), what the broker would refuse (another's user_id) or what would kill it again (expiration)."""
 
     def __init__(self, link: Link, existing: Existing, user: str | None, timeout: float, give_back: Callable[[], None]) -> None:
         self._link = link
@@ -47,54 +59,67 @@ class Mover:
         self._outboxes: dict[str, Outbox] = {}
         self._converters: dict[tuple[str | None, str], Converter | str] = {}
         self._largest_header = int(link.live.params.frame_max if link.live is not None else LARGEST_FRAME) - FRAME_OVERHEAD - 12
+        self._next = 0
+        self._judged: dict[int, Receipt] = {}
+        """Verdicts other than plain confirmations of windows that are not finished, by number."""
         self.failure: BrokercliError | None = None
         """Why nothing more can be published."""
 
-    def move(self, items: Sequence[tuple[int, Message, Address]]) -> Receipts:
-        """Publish all and wait for every verdict, the delivery timeout at most. Receipts have the numbers given; those of
-        confirmed messages are counted only."""
-        receipts = Receipts()
-        deadline = monotonic() + self._timeout
-        used: dict[str, Outbox] = {}
+    def begin(self, items: Sequence[tuple[Message, Address]]) -> Window:
+        """Give all to the connection, in order; some may be on their way when this returns."""
+        window = Window(self._next, len(items), monotonic() + self._timeout, {}, [])
+        self._next += len(items)
         pending: dict[str, list[Entry]] = {}
         held = waiting = 0
-        for index, message, destination in items:
+        for index, (message, destination) in enumerate(items):
             try:
-                exchange, entry = self._entry(index, message, destination, deadline)
+                exchange, entry = self._entry(window.first + index, message, destination, window.deadline)
             except CannotCarry as problem:
-                receipts.count(Receipt(index, Verdict.REFUSED, reason=str(problem)))
+                window.problems[index] = Receipt(index, Verdict.REFUSED, reason=str(problem))
                 continue
             pending.setdefault(exchange, []).append(entry)
             held += entry.size
             waiting += 1
             if waiting >= _AT_ONCE or held > _HELD_BYTES // 8:
-                self._put(pending, used)
+                self._put(pending, window)
                 held = waiting = 0
-                self._wait(used, deadline, _HELD_BYTES)
-        self._put(pending, used)
-        self._wait(used, deadline, 0)
-        for outbox in used.values():
+                for outbox in window.used:
+                    self._wait(outbox, window, lambda outbox: outbox.held_bytes < _HELD_BYTES)
+        self._put(pending, window)
+        return window
+
+    def finish(self, window: Window) -> dict[int, Receipt]:
+        """Wait for every verdict on a window, its delivery timeout at most; windows are finished in the order they were begun. Return
+        what is not plainly confirmed, by index in the window."""
+        end = window.first + window.count
+        for outbox in window.used:
+            self._wait(outbox, window, lambda outbox: outbox.all_before(end))
             with outbox.changed:
-                outbox.abandon("given up")
+                if not outbox.all_before(end):
+                    outbox.abandon("given up")
                 news, outbox.news = outbox.news, Receipts()
                 self.failure = self.failure or outbox.failure
-            receipts.add(news)
-        return receipts
+            self._judged.update({receipt.index: receipt for receipt in news.problems})
+        for number in [number for number in self._judged if number < end]:
+            receipt = self._judged.pop(number)
+            index = number - window.first
+            window.problems[index] = Receipt(index, receipt.verdict, reason=receipt.reason)
+        return window.problems
 
-    def _put(self, pending: dict[str, list[Entry]], used: dict[str, Outbox]) -> None:
+    def _put(self, pending: dict[str, list[Entry]], window: Window) -> None:
         for exchange, entries in pending.items():
-            outbox = used[exchange] = self._outbox(exchange)
+            outbox = self._outbox(exchange)
+            if outbox not in window.used:
+                window.used.append(outbox)
             with outbox.changed:
                 outbox.put(entries)
         pending.clear()
 
-    def _wait(self, used: dict[str, Outbox], deadline: float, until: int) -> None:
-        """Wait until no more than so many bytes are without a verdict."""
-        for outbox in used.values():
-            with outbox.changed:
-                while outbox.open and outbox.held_bytes >= until and outbox.failure is None and (left := deadline - monotonic()) > 0:
-                    outbox.changed.wait(min(left, 0.25))
-                    outbox.expire()
+    def _wait(self, outbox: Outbox, window: Window, reached: Callable[[Outbox], bool]) -> None:
+        with outbox.changed:
+            while not reached(outbox) and outbox.failure is None and (left := window.deadline - monotonic()) > 0:
+                outbox.changed.wait(min(left, 0.25))
+                outbox.expire()
 
     def _entry(self, index: int, message: Message, destination: Address, deadline: float) -> tuple[str, Entry]:
         converter = self._converter(destination)

@@ -108,6 +108,13 @@ class Outbox:
         """How many have no verdict."""
         return len(self._backlog) + len(self._written)
 
+    def all_before(self, number: int) -> bool:
+        """Whether every message of a lower number has its verdict; messages are put in the order of their numbers."""
+        lowest = self._written.lowest
+        if lowest is not None:
+            return lowest.number >= number
+        return not self._backlog or self._backlog[0].number >= number
+
     def expire(self) -> float:
         """Judge what has waited for too long; return for how many seconds nothing was heard of anything, 0 while nothing waits too long."""
         now = monotonic()

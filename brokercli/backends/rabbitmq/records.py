@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -102,7 +103,7 @@ class RabbitMQBatch(Batch):
     def _record(self, delivery: Delivery) -> Record:
         fixed, table = split_headers(delivery.properties)
         properties: dict[str, HeaderValue] = decode_properties(fixed)
-        exchange, routing_key = delivery.exchange.decode(errors="surrogateescape"), delivery.routing_key.decode(errors="surrogateescape")
+        exchange, routing_key = _name(delivery.exchange), _name(delivery.routing_key)
         place: dict[str, str | int | bool | None] = {"exchange": exchange, "routing_key": routing_key, "queue": self._queue}
         headers: tuple[Header, ...] = ()
         position = ""
@@ -118,6 +119,11 @@ class RabbitMQBatch(Batch):
     def select(self, indices: Sequence[int]) -> RabbitMQBatch:
         deliveries = self._deliveries
         return RabbitMQBatch([deliveries[index] for index in indices], self._queue, numbered=self._numbered)
+
+
+@lru_cache(maxsize=1024)
+def _name(value: bytes) -> str:
+    return value.decode(errors="surrogateescape")
 
 
 def _describe(fixed: bytes) -> tuple[dict[str, Any], str | None]:

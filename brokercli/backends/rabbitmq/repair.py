@@ -16,7 +16,7 @@ from brokercli.backends.rabbitmq.exact_properties import split_headers
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.moving import Mover
+from brokercli.backends.rabbitmq.moving import Mover, Window
 from brokercli.backends.rabbitmq.peek import count_ready, notes_on
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, require_survivable
@@ -29,6 +29,7 @@ _STAMP = "x-brokercli-redriven-at"
 _STAMP_BYTES = _STAMP.encode()
 _SECOND = 1_000_000_000
 _ARRIVED_SECONDS = 0.2
+_OVERLAPPING_BATCH = 4
 _CUT_OFF = "the connection that held it broke"
 
 
@@ -67,7 +68,9 @@ class RabbitMQRepair(Repair):
         self._queue = conditions.name
         self._let_go = let_go
         self._doubt = doubt
-        self._part = max(1, policy.batch // 2)
+        # killed between confirm and acknowledgement, both of two windows that overlap are repeated
+        self.overlapping = policy.batch >= _OVERLAPPING_BATCH
+        self._part = max(1, policy.batch // 4)
         self._began = time_ns()
         self._closed = False
         self._open_tags: set[int] = set()
@@ -78,8 +81,8 @@ class RabbitMQRepair(Repair):
         self.expected = count_ready(conditions)
         self.notes: list[str] = notes_on(conditions)
         self.guarantee = (f"at least once: each letter is confirmed at its destination before it is taken out of {self._queue}; where this process or the"
-                          f" connection is killed between the two, at most {self._part:,} letters may be repeated, and where the broker is, those"
-                          " whose acknowledgement it had not written yet")
+                          f" connection is killed between the two, at most {self._part * (1 + self.overlapping):,} letters may be repeated, and where the"
+                          " broker is, those whose acknowledgement it had not written yet")
         self._holding = Holding(link, self._queue, self.expected, part=self._part, others=conditions.queue.consumers or 0)
 
     def read(self, timeout: float) -> HeldBatch | None:
@@ -110,6 +113,9 @@ class RabbitMQRepair(Repair):
         return self._holding.finished
 
     def settle(self, moves: Sequence[Move]) -> Receipts:
+        return self.begin(moves)()
+
+    def begin(self, moves: Sequence[Move]) -> Callable[[], Receipts]:
         self._check()
         receipts = Receipts()
         chosen: list[tuple[int, int, Move]] = []
@@ -122,12 +128,19 @@ class RabbitMQRepair(Repair):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason="its destination is where it lies"))
             else:
                 chosen.append((index, tag, move))
-        moved = self._mover.move([(index, move.message, move.destination) for index, _, move in chosen])
-        problems = {receipt.index: receipt for receipt in moved.problems}
-        done = [(index, tag) for index, tag, _ in chosen if index not in problems]
-        self._open_tags.update([tag for index, tag, _ in chosen if index in problems])
-        for receipt in moved.problems:
-            receipts.count(receipt)
+        window = self._mover.begin([(move.message, move.destination) for _, _, move in chosen])
+        return lambda: self._finish(chosen, window, receipts)
+
+    def _finish(self, chosen: list[tuple[int, int, Move]], window: Window, receipts: Receipts) -> Receipts:
+        problems = self._mover.finish(window)
+        done: list[tuple[int, int]] = []
+        for number, (index, tag, _) in enumerate(chosen):
+            problem = problems.get(number) if problems else None
+            if problem is None:
+                done.append((index, tag))
+            else:
+                self._open_tags.add(tag)
+                receipts.count(Receipt(index, problem.verdict, reason=problem.reason))
         self._take_out(done, receipts, f"stored at its destination, but {_CUT_OFF} before it was taken out of {self._queue}: it may lie there still")
         self._failure = self._failure or self._mover.failure
         return receipts
