@@ -6,14 +6,10 @@ import re
 from random import Random
 
 from tests.environment import ROOT
-from tests.torture.crash import PUBLISHING, REPAIRING
+from tests.torture.crash import ONCE, PUBLISHING, REPAIRING
 from tests.torture.disturbing import draw
 from tests.torture.fault import Fault
 from tests.torture.trial import Trial
-
-# these come once in a run; at the others something has been done before
-_ONCE = ("before the report", "after the report", "before closing", "closed", "before giving back", "before the last verdicts", "before publishing", "purged",
-         "given to the client", "verdicts taken")
 
 
 def moments(broker: str) -> list[str]:
@@ -28,7 +24,7 @@ def publishing_moments(broker: str) -> list[str]:
 
 def at_a_moment(broker: str, point: str, operation: str, kind: str) -> Trial:
     """Return the trial that is killed at a moment."""
-    return Trial(broker, f"{broker} {operation} {point}", operation, kind, (Fault("crash", point, 1 if point in _ONCE else 2),), count=80, window=40,
+    return Trial(broker, f"{broker} {operation} {point}", operation, kind, (Fault("crash", point, 1 if point in ONCE else 2),), count=80, window=40,
                  largest=5_000, gone=0.0)
 
 

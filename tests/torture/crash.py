@@ -84,6 +84,11 @@ PUBLISHING: dict[str, dict[str, Point]] = {
         "before the report": Point("commands.publish_output:summarise", "before"),
     } for broker, name in _PUBLISHERS.items()}
 
+ONCE = ("before the report", "after the report", "before closing", "closed", "before giving back", "before the last verdicts", "before publishing", "purged",
+        "given to the client", "verdicts taken")
+"""Moments that come once in a run; the others come with each batch."""
+COPYING = ("before producing", "produced, not committed", "before publishing", "given to the connection", "written to the socket", "copies confirmed")
+"""Moments that never come where letters are dropped."""
 _COMMIT = ":commit_transaction"
 _forced: dict[str, int] = {}
 """How much of each journal is on the disk for certain."""
