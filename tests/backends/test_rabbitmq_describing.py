@@ -98,10 +98,10 @@ def test_retries_are_listed_with_their_delays(declared: Declared) -> None:
     work = declared.places.queue("quorum", name=declared.name("orders"))
     declared.apply(*declared.declarer().retry(RetrySpecification(work, (5 * SECOND, 120 * SECOND), 3)).declarations)
     description = describe(declared.places, work)
-    assert [(row["after"], row["queue"]) for row in rows(description, "retries")] == [("5s", f"queue:{work}.retry.5s"), ("2m", f"queue:{work}.retry.2m")]
+    assert [(row["after"], row["queue"]) for row in rows(description, "retries")] == [("5s", f"queue:{work}.retry.1.5s"), ("2m", f"queue:{work}.retry.2.2m")]
     assert description.facts["handed over"] == "at least once"
     assert rows(description, "risks") == []
-    waiting = describe(declared.places, f"{work}.retry.5s")
+    waiting = describe(declared.places, f"{work}.retry.1.5s")
     assert waiting.facts["returns to"] == f"queue:{work}"
     assert rows(waiting, "risks") == []
     assert rows(describe(declared.places, f"{work}.dlq"), "risks") == []

@@ -82,13 +82,13 @@ def test_what_is_bound_for_nobody_goes_to_the_alternate_exchange(declared: Decla
 def test_retries_are_a_circle_that_ends_in_the_dead_letters(declared: Declared) -> None:
     work = declared.places.queue("quorum", name=declared.name("orders"))
     declared.apply(*declared.declarer().retry(RetrySpecification(work, (5 * SECOND, 30 * SECOND), 3)).declarations)
-    for start in (work, f"{work}.dlq", f"{work}.retry.30s"):
+    for start in (work, f"{work}.dlq", f"{work}.retry.2.30s"):
         found = ways(draw(declared.places, start))
-        assert (f"queue:{work}.retry.5s", f"exchange:{work}.dlx.return", f"after 5s, as {work}.retry.1") in found
+        assert (f"queue:{work}.retry.1.5s", f"exchange:{work}.dlx.return", f"after 5s, as {work}.retry.1") in found
         assert (f"exchange:{work}.dlx.return", f"queue:{work}", "") in found
         assert (f"queue:{work}", f"exchange:{work}.dlx", "rejected, redelivered 20 times") in found
         assert (f"exchange:{work}.dlx", f"exchange:{work}.dlx.retry", "x-last-death-reason=rejected") in found
-        assert (f"exchange:{work}.dlx.retry", f"queue:{work}.retry.30s", f"{work}.retry.1") in found
+        assert (f"exchange:{work}.dlx.retry", f"queue:{work}.retry.2.30s", f"{work}.retry.1") in found
         assert (f"exchange:{work}.dlx.retry", f"queue:{work}.dlq", f"{work}.retry.2") in found
         assert (f"exchange:{work}.dlx.dead", f"queue:{work}.dlq", "") in found
 

@@ -112,7 +112,7 @@ def test_its_letter_says_where_it_came_from_and_how_often_it_was_tried(declared:
     assert {source.address.name for source in backend.dead_letter_sources() if declared.prefix in source.address.name} == {f"{work}.dlq"}
     assert backend.wait_queues() is not None
     assert {name: home for name, home in (backend.wait_queues() or {}).items() if declared.prefix in name} == {
-        f"{work}.retry.100ms": work, f"{work}.retry.200ms": work}
+        f"{work}.retry.1.100ms": work, f"{work}.retry.2.200ms": work}
 
 
 def test_what_comes_back_fans_out_to_nobody_else(declared: Declared) -> None:
@@ -167,7 +167,7 @@ def test_the_same_again_changes_nothing_and_deleting_it_leaves_nothing(declared:
     wanted = specification(work, 5000, 30_000, attempts=5)
     topology = make(declared, wanted)
     names = [one.name for one in topology.declarations if one.kind == "queue"]
-    assert names == [f"{work}.dlq", f"{work}.retry.5s", f"{work}.retry.30s", f"{work}.retry.30s.2", f"{work}.retry.30s.3", work]
+    assert names == [f"{work}.dlq", f"{work}.retry.1.5s", f"{work}.retry.2.30s", f"{work}.retry.3.30s", f"{work}.retry.4.30s", work]
     declarer = declared.declarer()
     assert {action for _, action in actions(declarer.plan(declarer.retry(wanted).declarations))} == {Action.UNCHANGED}
     for change in declarer.plan_removal([one for one in topology.declarations if one.name != work]):
@@ -285,14 +285,14 @@ def test_other_delays_leave_no_way_by_which_a_message_would_be_there_twice(decla
     topology = declarer.retry(specification(work, 100, 200, attempts=3))
     declared.apply(*topology.declarations)
     assert {one.name for one in topology.obsolete} == {
-        f"{work}.dlx.retry/{work}.retry.1 -> queue:{work}.retry.1m", f"{work}.dlx.retry/{work}.retry.2 -> queue:{work}.retry.1m.2",
+        f"{work}.dlx.retry/{work}.retry.1 -> queue:{work}.retry.2.1m", f"{work}.dlx.retry/{work}.retry.2 -> queue:{work}.retry.3.1m",
         f"{work}.dlx.retry/{work}.retry.3 -> queue:{work}.dlq"}
     for change in declarer.plan_removal(topology.obsolete):
         declarer.apply(change)
     assert declarer.retry(specification(work, 100, 200, attempts=3)).obsolete == ()
     assert len(times_of_tries(declared, work, f"{work}.dlq")) == 3
     assert count(declared.places, f"{work}.dlq") == 1
-    assert count(declared.places, f"{work}.retry.1m") == 0
+    assert count(declared.places, f"{work}.retry.2.1m") == 0
 
 
 def test_a_policy_that_somebody_adds_later_takes_nothing_from_wait_queues_and_dead_letters(declared: Declared) -> None:
@@ -301,3 +301,21 @@ def test_a_policy_that_somebody_adds_later_takes_nothing_from_wait_queues_and_de
     declared.policy(declared.name("theirs"), f"^{declared.prefix}.*(retry|dlq)", "all", 99, **{"max-length": 100_000})
     assert {change.action for change in declared.declarer().plan(topology.declarations)} == {Action.UNCHANGED}
     assert len(times_of_tries(declared, work, f"{work}.dlq")) == 2
+
+
+def test_what_waits_when_the_delays_change_comes_back_in_its_time(declared: Declared) -> None:
+    work = declared.places.queue("quorum", name=declared.name("orders"))
+    make(declared, specification(work, 700, 100, attempts=3))
+    with pika.BlockingConnection(pika.URLParameters(declared.places.broker.url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("", work, b"order", pika.BasicProperties(delivery_mode=2), mandatory=True)
+        method, _, _ = next(channel.consume(work, inactivity_timeout=PATIENCE))
+        assert method is not None
+        reject(channel, method.delivery_tag)
+        channel.cancel()
+        make(declared, specification(work, 100, 700, attempts=3))
+        method, _, body = next(channel.consume(work, inactivity_timeout=PATIENCE))
+        assert method is not None
+        assert (body, method.routing_key) == (b"order", f"{work}.retry.1")
+        channel.basic_ack(method.delivery_tag)

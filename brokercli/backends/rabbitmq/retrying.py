@@ -6,7 +6,7 @@ may die in between, and nothing that reaches the work queue again fans out to ot
 
     queue:orders  --dies-->  exchange:orders.dlx   headers     rejected -> orders.dlx.retry, anything else -> orders.dlx.dead
                              exchange:orders.dlx.retry  direct  key orders.retry.N -> the wait after try N+1, the last one -> queue:orders.dlq
-                             exchange:orders.dlx.first  fanout  everything else: queue:orders.retry.5s
+                             exchange:orders.dlx.first  fanout  everything else: queue:orders.retry.1.5s
                              exchange:orders.dlx.return fanout  queue:orders
                              exchange:orders.dlx.dead   fanout  queue:orders.dlq
 
@@ -14,7 +14,8 @@ What dies of anything but a rejection (a delivery limit, a length, an age) goes 
 to the work queue, RabbitMQ would take that for a circle and drop it (it drops what returns without a rejection in between).
 
 All of it but the work queue is made with arguments. Of policies only one holds, and one that somebody adds later would take
-away what holds the messages back, or what makes letters survive being looked at; and how long a wait queue waits is its name.
+away what holds the messages back, or what makes letters survive being looked at. The name of a wait queue says all that its
+arguments say, so that other delays make other queues, and those that were there before give back what they hold.
 """
 
 from __future__ import annotations
@@ -114,13 +115,8 @@ def _by_wait_queues(wanted: RetrySpecification, kind: str, have: Have | None, de
 
 def _waits(source: str, delays: Sequence[int], retries: int) -> list[tuple[str, int]]:
     """Return the wait queues and their times in milliseconds, in the order in which a message goes through them."""
-    found: list[tuple[str, int]] = []
-    for number in range(retries):
-        delay = -(-delays[min(number, len(delays) - 1)] // _MILLISECOND)
-        name = f"{source}.retry.{told(delay)}"
-        again = sum(taken == delay for _, taken in found)
-        found.append((f"{name}.{again + 1}" if again else name, delay))
-    return found
+    milliseconds = [-(-delays[min(number, len(delays) - 1)] // _MILLISECOND) for number in range(retries)]
+    return [(f"{_key(source, number)}.{told(delay)}", delay) for number, delay in enumerate(milliseconds, 1)]
 
 
 def _key(source: str, number: int) -> str:
