@@ -53,6 +53,19 @@ def test_a_queue_says_how_much_is_before_its_consumers_and_in_their_hands(places
         assert lag.member.startswith("worker-1 from 127.0.0.1:")
 
 
+def test_what_was_just_delivered_is_not_taken_for_finished(places: Places) -> None:
+    name = places.queue("quorum")
+    places.put("", name, [b"%d" % number for number in range(5)])
+    consumers = places.open().consumers()
+    wait_until(lambda: found(consumers, name).lag == 5, PATIENCE, "5 messages in figures that are up to five seconds old")
+    with holding(places, name, 2):
+        # AMQP says at once that three are ready, the management API only later that two are in hand
+        wait_until(lambda: places.broker.wire.declare_queue(name, passive=True)[0] == 3, PATIENCE, "the delivery")
+        assert [lag.lag for lag in consumers.lag(name)] == [5]
+        wait_until(lambda: consumers.lag(name)[0].in_hand == 2, PATIENCE, "2 in hand")
+        assert [lag.lag for lag in consumers.lag(name)] == [5]
+
+
 def test_who_consumes_it_is_told_with_prefetch_acknowledgements_and_where_it_runs(places: Places) -> None:
     name = places.queue("classic")
     consumers = places.open().consumers()

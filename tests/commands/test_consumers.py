@@ -186,6 +186,15 @@ def test_peek_says_why_a_queue_cannot_be_peeked_and_what_to_do(at_home: CommandL
         assert words in ended.stderr
 
 
+@needs(Capability.CONSUMERS, Capability.LOOK_STORED, without=(Capability.SEEK_CONSUMERS,), where=lambda broker, row: row != "subject")
+def test_peek_says_that_only_a_consumer_of_a_stream_knows_where_it_is(at_home: CommandLine, resource: Resource) -> None:
+    resource.put([b"one"])
+    ended = at_home("consumers", "peek", str(resource.consumer))
+    assert (ended.code, ended.stdout) == (7, b"")
+    assert "is not known" in ended.stderr
+    assert "brokercli replay" in ended.stderr
+
+
 @pytest.mark.parametrize(("arguments", "code", "words"), [
     (("seek", "group", "nowhere"), 2, "is no position"),
     (("lag", "group", "--every", "5s"), 2, "--every goes with --watch"),

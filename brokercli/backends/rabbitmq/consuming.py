@@ -25,7 +25,7 @@ _MOST_ROWS = 500
 class RabbitMQConsumers(Consumers):
     """Asks the management API; of a queue that is named, AMQP itself tells how many messages are ready and how many consume it.
 
-    Figures of the management API are up to five seconds old.
+    Figures of the management API are up to five seconds old; a lag that mixes both is rather too high than too low.
     """
 
     def __init__(self, link: Link, management: Management, existing: Existing) -> None:
@@ -87,7 +87,9 @@ class RabbitMQConsumers(Consumers):
             # the figure counts offsets, and where the consumers are in it nobody but them knows
             return [Lag(f"stream:{name}", member=_members(facts))]
         in_hand = _number(facts.get("messages_unacknowledged"))
-        return [Lag(f"queue:{name}", lag=(self._ready(name, facts) or 0) + (in_hand or 0), in_hand=in_hand, member=_members(facts))]
+        # what is ready is known now, what is in hand only as it was up to five seconds ago: what was delivered since is in neither
+        behind = max((self._ready(name, facts) or 0) + (in_hand or 0), _number(facts.get("messages")) or 0)
+        return [Lag(f"queue:{name}", lag=behind, in_hand=in_hand, member=_members(facts))]
 
     def plan_seek(self, name: str, position: Position, source: Address | None = None) -> Seek:
         self._refuse(name, Capability.SEEK_CONSUMERS)
