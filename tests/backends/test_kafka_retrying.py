@@ -58,6 +58,25 @@ def test_a_source_that_is_only_declared_decides_as_one_that_is_there(topics: Top
         retries(topics, source, SECOND)
 
 
+def test_a_source_that_is_there_and_declared_decides_by_both(topics: Topics) -> None:
+    source = topics.make(partitions=5, max_message_bytes="5000000", retention_ms="-1").name
+    for said, partitions in (({}, 5), ({"partitions": 8}, 8)):
+        made = settings(retries(topics, source, SECOND, declared={"retention.ms": 200 * 86_400_000, **said}))
+        assert {its["partitions"] for its in made.values()} == {partitions}
+        assert made[f"{source}.dlq"]["retention.ms"] == 200 * 86_400_000
+        assert made[f"{source}.dlq"]["max.message.bytes"] == 5_000_000 + ROOM_FOR_HEADERS
+
+
+def test_topics_of_earlier_delays_are_to_be_read_until_they_are_empty(topics: Topics) -> None:
+    source = topics.make().name
+    for change in (declarer := topics.backend().declarer()).plan(retries(topics, source, SECOND, 2 * SECOND).declarations):
+        declarer.apply(change)
+    assert f"Go on reading {source}.retry.2s until nothing is left there" in retries(topics, source, SECOND, 9 * SECOND).worker[-1]
+    assert not any("Go on reading" in sentence for sentence in retries(topics, source, SECOND, 2 * SECOND).worker)
+    for change in declarer.plan_removal(retries(topics, source, SECOND, 2 * SECOND).declarations):
+        declarer.apply(change)
+
+
 def test_declaring_the_retries_twice_changes_nothing(topics: Topics) -> None:
     source = topics.make(partitions=2).name
     topology = retries(topics, source, SECOND)

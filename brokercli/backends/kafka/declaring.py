@@ -127,13 +127,11 @@ class KafkaDeclarer(Declarer):
 
     def retry(self, specification: RetrySpecification) -> RetryTopology:
         check_topic_name(specification.source)
-        state = None
-        if specification.declared is None:
-            state = next(read_states(self._admin, [specification.source], self._seconds), None)
-            if state is None:
-                raise UsageProblem(f"There is no topic {specification.source} to make retries for.",
-                                   hint=f"brokercli declare topic {specification.source}")
-        return retry_topology(specification, state)
+        state = next(read_states(self._admin, [specification.source], self._seconds), None)
+        if state is None and specification.declared is None:
+            raise UsageProblem(f"There is no topic {specification.source} to make retries for.",
+                               hint=f"brokercli declare topic {specification.source}")
+        return retry_topology(specification, state, self._topics())
 
 
 def _check(declaration: Declaration) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from brokercli.backends.kafka.settings import PARTITIONS, REPLICAS
@@ -39,9 +39,9 @@ def tier(source: str, nanoseconds: int) -> str:
     return f"{source}.retry.{milliseconds // size}{unit}"
 
 
-def retry_topology(specification: RetrySpecification, state: TopicState | None) -> RetryTopology:
-    """Return the topics of a specification, and what a worker has to do. `state` is the source as it is; without it the
-    source is what the specification says is declared."""
+def retry_topology(specification: RetrySpecification, state: TopicState | None, there: Iterable[str] = ()) -> RetryTopology:
+    """Return the topics of a specification, and what a worker has to do. `state` is the source as it is, where it is there; what
+    the specification says is declared of it goes before. `there` are the topics there are: those of earlier delays are pointed out."""
     source, dead = specification.source, specification.dead_letter or f"{specification.source}.dlq"
     _check(specification, dead)
     settings = _settings(specification, state)
@@ -53,7 +53,11 @@ def retry_topology(specification: RetrySpecification, state: TopicState | None) 
     if long is not None:
         raise UsageProblem(f"{long[:60]}… would be {len(long)} characters long; a topic's name has {LONGEST} at most.", hint="--dead-letter names it")
     check_topic_name(dead)
-    return RetryTopology(tuple(Declaration("topic", name, its) for name, its in topics.items()), tuple(_worker(specification, dead)))
+    said = _worker(specification, dead)
+    earlier = sorted(name for name in there if name.startswith(f"{source}.retry.") and name not in topics)
+    if earlier:
+        said.append(f"Go on reading {', '.join(earlier)} until nothing is left there: messages that earlier retries sent there still wait for you.")
+    return RetryTopology(tuple(Declaration("topic", name, its) for name, its in topics.items()), tuple(said))
 
 
 def _check(specification: RetrySpecification, dead: str) -> None:
@@ -90,20 +94,20 @@ def _settings(specification: RetrySpecification, state: TopicState | None) -> di
     """Return what the topics of retries and of dead letters have in common."""
     declared = specification.declared or {}
     settings: dict[str, SettingValue] = {}
+    largest: SettingValue = None
     if state is not None:
         settings |= {PARTITIONS: state.partitions, REPLICAS: state.replicas}
         settings |= {name: state.value(name) for name in _OF_THE_SOURCE if name in state.own}
         largest = state.value("max.message.bytes")
-    else:
-        settings |= {name: declared[name] for name in (PARTITIONS, REPLICAS, *_OF_THE_SOURCE) if name in declared}
-        largest = declared.get("max.message.bytes")
+    settings |= {name: declared[name] for name in (PARTITIONS, REPLICAS, *_OF_THE_SOURCE) if name in declared}
+    largest = declared.get("max.message.bytes", largest)
     largest = largest if isinstance(largest, int) else _BROKER_DEFAULT_BYTES
     # the time of arrival: retention counts from it whatever time the message carries, and so does the delay
     return settings | {"cleanup.policy": ["delete"], "max.message.bytes": min(largest + ROOM_FOR_HEADERS, 2**31 - 1), "message.timestamp.type": "LogAppendTime"}
 
 
 def _dead_retention(specification: RetrySpecification, state: TopicState | None) -> int:
-    own = state.value("retention.ms") if state is not None else (specification.declared or {}).get("retention.ms")
+    own = (specification.declared or {}).get("retention.ms", None if state is None else state.value("retention.ms"))
     if not isinstance(own, int):
         return DEAD_LETTERS_STAY
     return -1 if own < 0 else max(DEAD_LETTERS_STAY, own)
