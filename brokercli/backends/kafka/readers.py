@@ -15,7 +15,7 @@ from brokercli.model.address import Address
 from brokercli.model.consumption import Lag
 from brokercli.model.errors import BrokercliError
 
-MOST_GROUPS = 200
+MOST_GROUPS = 1000
 """Groups that are asked; with more of them the answer would take too long."""
 
 
