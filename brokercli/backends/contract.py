@@ -11,7 +11,7 @@ from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import Unsupported
-from brokercli.model.message import Message, Place, Record
+from brokercli.model.message import Header, Message, Place, Record
 from brokercli.model.position import Span
 from brokercli.model.receipt import Receipts
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Lift, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
     from brokercli.model.flow import Flow
+
+
+Outline = tuple[Sequence[Header], bytes | None, int | None]
+"""Headers, key, and the time of storing in nanoseconds since 1970."""
 
 
 class Batch(ABC):
@@ -45,6 +49,11 @@ class Batch(ABC):
     @abstractmethod
     def records(self) -> list[Record]:
         """Return them as objects, for filters, formats and copying."""
+
+    def outlines(self) -> list[Outline] | None:
+        """Return headers, key and time of each. None where that is no cheaper than `records`, or where not all of what is
+        read with them lies under the same name."""
+        return None
 
     @abstractmethod
     def select(self, indices: Sequence[int]) -> Batch:

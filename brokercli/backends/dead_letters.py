@@ -64,6 +64,10 @@ class LetterReader(Reader):
     def state(self, record: Record) -> State:
         """Say what became of a letter that was read."""
 
+    def states(self, batch: Batch) -> Sequence[State]:
+        """Say it of each letter of a batch that was read."""
+        return [self.state(record) for record in batch.records()]
+
 
 class Lift:
     """What keeps letters from being deleted when they are returned, for as long as it is open; see `Backend.lift_limit`. This one

@@ -6,7 +6,7 @@ record can hold makes `recognise` raise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
@@ -77,8 +77,10 @@ _CANDIDATES: Remembered[tuple[str, tuple[Dialect, ...]]] = Remembered()
 _ALIKE: Remembered[tuple[Dialect, Facts, str, str, tuple[Any, ...]]] = Remembered()
 
 
-def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts = NO_FACTS) -> DeadLetter:
+def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts = NO_FACTS, make_reading: Callable[[Record, Facts], Reading] = Reading,
+              tried: list[Dialect] | None = None) -> DeadLetter:
     """Return what the record says about its death: by the first dialect that reads it, else an unknown one without home.
+    The dialects that were tried are added to `tried`.
 
     Never raises, whatever the record holds.
     """
@@ -91,11 +93,15 @@ def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts
         names = tuple([name for name, _ in headers])
         dialects = (*(user.dialect for user in extra if user.dialect.may_be(names)), *dialects)
     for dialect in dialects:
+        if tried is not None:
+            tried.append(dialect)
+        if dialect.key_may_be is not None and not dialect.key_may_be(record.message.key):
+            continue
         if dialect.body_sign and (not body or dialect.body_sign not in body):
             continue
-        if dialect.by_headers and (alike := _alike(record, dialect, facts)) is not None:
+        if dialect.by_headers and make_reading is Reading and (alike := _alike(record, dialect, facts)) is not None:
             return alike
-        reading = Reading(record, facts)
+        reading = make_reading(record, facts)
         letter = dialect.read(reading)
         if letter is not None:
             letter.lost += tuple(reading.lost) + _lost_on_the_way(record)

@@ -24,6 +24,8 @@ class Dialect:
     adds: frozenset[str] = frozenset()
     """Headers it adds, and which do not go back."""
     adds_prefixes: tuple[str, ...] = ()
+    key_may_be: Callable[[bytes | None], bool] | None = None
+    """Where it is told by a record's key: whether such a key is worth reading."""
     reserved: bool = False
     """Whether no producer uses its names for anything else: they are stripped even where another dialect wrote last,
     or else a letter that was put back by other tools would grow with each death."""

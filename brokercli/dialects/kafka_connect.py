@@ -18,18 +18,18 @@ _PREFIX = "__connect.errors."
 def read(reading: Reading) -> DeadLetter | None:
     """Read the context headers; of repeated ones (put back without being stripped) the last is the latest death."""
     topic = reading.text(f"{_PREFIX}topic")
-    place = {"partition": reading.partition(f"{_PREFIX}partition", reading.last(f"{_PREFIX}partition")),
-             "offset": reading.offset(f"{_PREFIX}offset", reading.last(f"{_PREFIX}offset"))}
+    place = {"partition": reading.partition(f"{_PREFIX}partition", reading.last(f"{_PREFIX}partition", deciding=False)),
+             "offset": reading.offset(f"{_PREFIX}offset", reading.last(f"{_PREFIX}offset", deciding=False))}
     letter = reading.letter(dialect.name, [reading.home(topic, f"{_PREFIX}topic", place=dict(place))])
     letter.reason = reading.text(f"{_PREFIX}stage").lower().replace("_", " ") or "failed"
     letter.exception = reading.text(f"{_PREFIX}exception.class.name")
-    letter.exception_message = reading.text(f"{_PREFIX}exception.message")
-    letter.stack_trace = reading.text(f"{_PREFIX}exception.stacktrace")
+    letter.exception_message = reading.text(f"{_PREFIX}exception.message", deciding=False)
+    letter.stack_trace = reading.text(f"{_PREFIX}exception.stacktrace", deciding=False)
     letter.connector = reading.text(f"{_PREFIX}connector.name")
     task, code = reading.text(f"{_PREFIX}task.id"), reading.text(f"{_PREFIX}class.name")
     letter.consumer = f"{code} (task {task})" if code and task else code or (f"task {task}" if task else "")
     letter.journey = tuple(Hop(text_of(value)) for value in reading.all(f"{_PREFIX}topic"))
-    letter.original_time = reading.record.time
+    letter.original_time = reading.stored
     return letter
 
 

@@ -26,7 +26,7 @@ def read(reading: Reading) -> DeadLetter | None:
     letter.exception_message = reading.text(f"{_PREFIX}message")
     letter.stack_trace = reading.text(f"{_PREFIX}stacktrace")
     letter.journey = tuple(Hop(text_of(value)) for value in reading.all(f"{_PREFIX}topic"))
-    letter.original_time = reading.record.time
+    letter.original_time = reading.stored
     return letter
 
 

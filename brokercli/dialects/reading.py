@@ -18,10 +18,10 @@ KIND_OF = {"kafka": "topic", "nats": "subject", "rabbitmq": "queue"}
 class Reading:
     """A record's headers by name, repeats in order. Names are compared exactly unless a method says otherwise."""
 
-    __slots__ = ("_by_folded_name", "facts", "headers", "lost", "record", "remarks")
+    __slots__ = ("_by_folded_name", "_record", "facts", "headers", "lost", "remarks")
 
     def __init__(self, record: Record, facts: Facts = NO_FACTS) -> None:
-        self.record = record
+        self._record = record
         self.facts = facts
         self.remarks: list[str] = []
         self.lost: list[str] = []
@@ -31,37 +31,57 @@ class Reading:
         self._by_folded_name: dict[str, list[HeaderValue]] | None = None
 
     @property
+    def record(self) -> Record:
+        """The record itself, for what is neither in its headers nor the same for all records of a destination."""
+        return self._record
+
+    @property
+    def broker(self) -> str:
+        """The broker the record lies on."""
+        return self._record.broker
+
+    @property
+    def stored(self) -> int | None:
+        """When the record was stored, nanoseconds since 1970. Decides nothing: not to be taken for a time of death."""
+        return self._record.time
+
+    @property
     def folded_names(self) -> tuple[str, ...]:
         """The names in lower case, in order, each once."""
-        self.folded("")
+        Reading.folded(self, "")
         return tuple(self._by_folded_name or ())
 
-    def folded(self, name: str) -> list[HeaderValue]:
-        """Return the values of a lower-case name, however it is spelled in the record."""
+    def folded(self, name: str, *, deciding: bool = True) -> list[HeaderValue]:
+        """Return the values of a lower-case name, however it is spelled in the record; see `all`."""
         if self._by_folded_name is None:
             self._by_folded_name = {}
             for spelled, values in self.headers.items():
                 self._by_folded_name.setdefault(spelled.lower(), []).extend(values)
         return self._by_folded_name.get(name, [])
 
-    def all(self, name: str) -> list[HeaderValue]:
-        """Return a header's values in order."""
+    def all(self, name: str, *, deciding: bool = True) -> list[HeaderValue]:
+        """Return a header's values in order.
+
+        With `deciding=False` nothing that letters are grouped by may follow from them: neither reason, exception, home,
+        consumer, attempts, time of death nor whether it is a letter of this dialect at all; only what is shown of the one
+        letter, like its place in the original topic.
+        """
         return self.headers.get(name, [])
 
-    def last(self, name: str) -> HeaderValue:
+    def last(self, name: str, *, deciding: bool = True) -> HeaderValue:
         """Return a header's last value; None where it is null or absent."""
-        values = self.headers.get(name)
+        values = self.all(name, deciding=deciding)
         return values[-1] if values else None
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, *, deciding: bool = True) -> str:
         """Return the text of a header's last value; empty where it is null or absent."""
-        values = self.headers.get(name)
+        values = self.all(name, deciding=deciding)
         return text_of(values[-1]) if values else ""
 
-    def first_text(self, *folded_names: str) -> str:
+    def first_text(self, *folded_names: str, deciding: bool = True) -> str:
         """Return the text of the first of these lower-case names that is there and not empty, its last value."""
         for name in folded_names:
-            values = self.folded(name)
+            values = self.folded(name, deciding=deciding)
             if values and (text := text_of(values[-1])):
                 return text
         return ""
@@ -89,7 +109,7 @@ class Reading:
     def home(self, name: str, derived: str, confidence: Confidence = Confidence.CERTAIN, *, kind: str | None = None,
              route: str | None = None, place: Place | None = None) -> Home | None:
         """Return the home of that name, or None with a remark where no message can go there, or it lies there now."""
-        kind = kind or KIND_OF.get(self.record.broker, "topic")
+        kind = kind or KIND_OF.get(self._record.broker, "topic")
         problem = problem_with(kind, name)
         if problem is None and route:
             problem = problem_with("exchange", route)
@@ -105,7 +125,7 @@ class Reading:
     @property
     def lies_in(self) -> str:
         """The name of the topic, subject or queue the record lies in; empty where that is not known."""
-        return lies_in(self.record)
+        return lies_in(self._record)
 
     def letter(self, dialect: str, homes: Iterable[Home | None] = ()) -> DeadLetter:
         """Return a letter of these homes, each once, the best first; the dialect fills in the rest."""
@@ -113,7 +133,7 @@ class Reading:
         for home in homes:
             if home is not None and all(home.address != other.address for other in found):
                 found.append(home)
-        return DeadLetter(self.record, dialect, homes=tuple(found))
+        return DeadLetter(self._record, dialect, homes=tuple(found))
 
     def _coordinate(self, what: str, value: HeaderValue | object, number: int | None, accepted: int | None) -> int | None:
         if accepted is None and value is not None:

@@ -24,7 +24,8 @@ CONTAINER_HEADERS = frozenset({"springDeserializerExceptionKey", "springDeserial
 def read_origin(reading: Reading, prefix: str) -> tuple[list[Home | None], tuple[Hop, ...], int | None]:
     """Return the homes (the true origin first), the hops (oldest first) and the true origin's record time."""
     topics = reading.all(f"{prefix}original-topic")
-    partitions, offsets, times = (_aligned(reading.all(f"{prefix}original-{what}"), len(topics)) for what in ("partition", "offset", "timestamp"))
+    partitions, offsets, times = (_aligned(reading.all(f"{prefix}original-{what}", deciding=False), len(topics))
+                                  for what in ("partition", "offset", "timestamp"))
     homes: list[Home | None] = []
     hops: list[Hop] = []
     for index, value in enumerate(topics[:100]):
@@ -51,13 +52,13 @@ def read_exception(reading: Reading, letter: DeadLetter, prefix: str) -> None:
         failed = "key-exception"
     wrapper = reading.text(f"{prefix}{failed}-fqcn")
     letter.exception = reading.text(f"{prefix}exception-cause-fqcn") or wrapper
-    letter.exception_message = reading.text(f"{prefix}{failed}-message")
-    letter.stack_trace = reading.text(f"{prefix}{failed}-stacktrace")
+    letter.exception_message = reading.text(f"{prefix}{failed}-message", deciding=False)
+    letter.stack_trace = reading.text(f"{prefix}{failed}-stacktrace", deciding=False)
     letter.reason = "exception"
     if wrapper.endswith(".DeserializationException"):
         letter.reason = "key deserialisation" if failed == "key-exception" else "value deserialisation"
         # its cause header names the wrapper again (verified on 3.3.9)
-        letter.exception = root_class_of(letter.stack_trace) or wrapper
+        letter.exception = root_class_of(reading.text(f"{prefix}{failed}-stacktrace")) or wrapper
 
 
 def read_attempts(reading: Reading) -> int | None:

@@ -29,7 +29,7 @@ def read(reading: Reading) -> DeadLetter | None:
     counted = reading.count("retry_topic-attempts", attempts, 1, 4)
     # it counts the attempt to come: 4 in the letter of three attempts (verified on 3.3.9)
     letter.attempts = read_attempts(reading) if attempts is None else counted - 1 if counted else counted
-    first_sent = milliseconds_of(big_endian_of(reading.last("retry_topic-original-timestamp"), 1, 9))
+    first_sent = milliseconds_of(big_endian_of(reading.last("retry_topic-original-timestamp", deciding=False), 1, 9))
     letter.journey, letter.original_time = journey, first_sent if first_sent is not None else original_time
     return letter
 

@@ -17,6 +17,7 @@ from brokercli.model.dead_letter import Confidence, DeadLetter, Hop
 _VARINTS = {1: "retry_count", 3: "partition", 4: "offset", 5: "timestamp"}
 _BYTES = {2: "topic", 6: "data"}
 _LONGEST_KEY = 1 << 20
+_FIRST_BYTES = frozenset([number << 3 for number in _VARINTS] + [number << 3 | 2 for number in _BYTES])
 # the client's first release was in 2017; its letters carry the original's time in nanoseconds
 _OLDEST, _NEWEST = 1_300_000_000_000_000_000, 4_500_000_000_000_000_000
 
@@ -24,7 +25,7 @@ _OLDEST, _NEWEST = 1_300_000_000_000_000_000, 4_500_000_000_000_000_000
 def read(reading: Reading) -> DeadLetter | None:
     """Read a key that is a complete DLQMetadata with a topic and a believable time; None for any other key."""
     key = reading.record.message.key
-    if key is None or not 12 <= len(key) <= _LONGEST_KEY:
+    if key is None or not key_may_be(key):
         return None
     fields = decode_metadata(key)
     if fields is None:
@@ -84,4 +85,9 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
     return 0, -1
 
 
-dialect = Dialect("uber kafka-client", read, frozenset({"kafka"}))
+def key_may_be(key: bytes | None) -> bool:
+    """Whether a key has the length of a DLQMetadata and begins with one of its fields."""
+    return key is not None and 12 <= len(key) <= _LONGEST_KEY and key[0] in _FIRST_BYTES
+
+
+dialect = Dialect("uber kafka-client", read, frozenset({"kafka"}), key_may_be=key_may_be)

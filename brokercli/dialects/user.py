@@ -131,7 +131,7 @@ def _read(reading: Reading, definition: _Definition) -> DeadLetter | None:
 
 
 def _homes(reading: Reading, definition: _Definition, value: Callable[[str], HeaderValue], place: Place) -> list[Home | None]:
-    own = KIND_OF.get(reading.record.broker, "topic")
+    own = KIND_OF.get(reading.broker, "topic")
     homes: list[Home | None] = []
     for kind in (own, "topic", "subject", "queue"):
         if kind in definition.fields and value(kind) is not None:

@@ -24,7 +24,7 @@ def read(reading: Reading) -> DeadLetter | None:
     letter.consumer = f"{handler} ({subscriber})" if handler and subscriber else handler or subscriber
     letter.attempts = reading.count("_watermill_requeuer_retries", reading.last("_watermill_requeuer_retries"))
     reading.lost.append("the order and repeats of the original's headers: Watermill keeps them in a map")
-    if reading.record.broker == "kafka" and reading.record.message.key is None:
+    if reading.broker == "kafka" and reading.record.message.key is None:
         reading.lost.append("the original's key, if it had one")
     letter.journey = (Hop(topic),) if topic else ()
     return letter

@@ -14,16 +14,20 @@ Fields = Mapping[str, tuple[str, ...]]
 partition, offset, sequence, reason, exception, exception_message, stack_trace, attempts, consumer, group, failed_at,
 original_time."""
 
+_OF_ONE_LETTER = frozenset({"stream", "partition", "offset", "sequence", "exception_message", "stack_trace", "original_time"})
+"""Meanings that decide nothing about the kind of a letter."""
+
 
 def read_fields(reading: Reading, dialect: str, fields: Fields, confidence: Confidence) -> DeadLetter:
     """Read a letter by names, whatever their case. A home of the broker's own kind has `confidence`, others are guesses."""
     fields = _present(fields, reading.folded_names)
 
     def text(meaning: str) -> str:
-        return reading.first_text(*fields.get(meaning, ()))
+        return reading.first_text(*fields.get(meaning, ()), deciding=meaning not in _OF_ONE_LETTER)
 
     def value(meaning: str) -> HeaderValue:
-        return next((values[-1] for name in fields.get(meaning, ()) if (values := reading.folded(name))), None)
+        deciding = meaning not in _OF_ONE_LETTER
+        return next((values[-1] for name in fields.get(meaning, ()) if (values := reading.folded(name, deciding=deciding))), None)
 
     place: Place = {}
     for meaning, check in (("partition", reading.partition), ("offset", reading.offset), ("sequence", reading.offset)):
@@ -64,7 +68,7 @@ def _present(fields: Fields, names: tuple[str, ...]) -> Fields:
 
 def _homes(reading: Reading, fields: Fields, confidence: Confidence, place: Place) -> list[Home | None]:
     homes: list[Home | None] = []
-    own = KIND_OF.get(reading.record.broker, "topic")
+    own = KIND_OF.get(reading.broker, "topic")
     for kind in (own, *(other for other in ("topic", "subject", "queue") if other != own)):
         for name in fields.get(kind, ()):
             for value in reading.folded(name)[:1]:
@@ -83,7 +87,7 @@ def _homes(reading: Reading, fields: Fields, confidence: Confidence, place: Plac
 
 def _by_look(reading: Reading, meaning: str, value: HeaderValue) -> HeaderValue:
     """Read a number that is no decimal text: four or eight bytes on Kafka are what Java programs write."""
-    if reading.record.broker == "kafka" and isinstance(value, bytes) and len(value) in (4, 8):
+    if reading.broker == "kafka" and isinstance(value, bytes) and len(value) in (4, 8):
         number = int.from_bytes(value, "big", signed=True)
         reading.remarks.append(f"the original {meaning} is {len(value)} bytes of binary, read as the big-endian number {number}")
         return number

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.dialects.kinds import Kind, Kinds
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import NotFound
 from brokercli.model.position import NANOSECONDS
@@ -33,17 +34,16 @@ class Group:
     fewest_attempts: int | None = None
     most_attempts: int | None = None
 
-    def take(self, letter: DeadLetter, state: State) -> None:
+    def take(self, died: int | None, attempts: int | None, state: State) -> None:
         """Count one more."""
         self.count += 1
         self.states[state] += 1
-        died = letter.died
         if died is not None:
             self.first = died if self.first is None or died < self.first else self.first
             self.last = died if self.last is None or died > self.last else self.last
-        if letter.attempts is not None:
-            self.fewest_attempts = letter.attempts if self.fewest_attempts is None else min(self.fewest_attempts, letter.attempts)
-            self.most_attempts = letter.attempts if self.most_attempts is None else max(self.most_attempts, letter.attempts)
+        if attempts is not None:
+            self.fewest_attempts = attempts if self.fewest_attempts is None else min(self.fewest_attempts, attempts)
+            self.most_attempts = attempts if self.most_attempts is None else max(self.most_attempts, attempts)
 
 
 @dataclass(slots=True)
@@ -70,8 +70,12 @@ def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterF
             on_progress: Callable[[int], None] = lambda count: None) -> Inspection:
     """Read every letter up to the end there was, or until it is stopped, and count. Memory grows with groups, not letters."""
     inspection = Inspection()
+    kinds = recogniser.kinds() if letter_filter.everything else None
     for batch in _batches(reader, stopping):
         inspection.read += len(batch)
+        if kinds is not None and _take_by_kind(inspection, reader, kinds, batch):
+            on_progress(len(batch))
+            continue
         for letter in read_matching(recogniser, letter_filter, batch):
             _take(inspection, letter, reader.state(letter.record))
         on_progress(len(batch))
@@ -96,19 +100,49 @@ def _batches(reader: LetterReader, stopping: Callable[[], bool]) -> Iterator[Bat
             return
 
 
+def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, batch: Batch) -> bool:
+    """Count the letters of a batch, reading only the first one of each kind. Returns False, having counted none, where
+    they have to be read one by one: a pointer is complete only with its original."""
+    outlines = None if batch.at_home else batch.outlines()
+    if outlines is None:
+        return False
+    samples: dict[tuple[str, str, str, str, str], DeadLetter] = {}
+    found: list[Kind] = []
+    for index, (headers, key, _) in enumerate(outlines):
+        kind = kinds.find(headers, key)
+        if kind is None:
+            letter, kind = kinds.learn(batch.select([index]).records()[0])
+            if not letter.complete:
+                return False
+            samples.setdefault(kind.group, letter)
+        found.append(kind)
+    groups, seconds = inspection.groups, []
+    for kind, (_, _, stored), state in zip(found, outlines, reader.states(batch), strict=True):
+        group = groups.get(kind.group)
+        if group is None:
+            group = groups[kind.group] = Group(*kind.group, sample=samples[kind.group])
+        died = stored if kind.death is None else kind.death
+        group.take(died, kind.attempts, state)
+        inspection.states[state] += 1
+        inspection.homeless += kind.homeless
+        if died is not None:
+            seconds.append(died // NANOSECONDS)
+    inspection.matched += len(found)
+    inspection.seconds.update(seconds)
+    return True
+
+
 def _take(inspection: Inspection, letter: DeadLetter, state: State) -> None:
+    kind = Kind.of(letter)
     inspection.matched += 1
     inspection.states[state] += 1
-    home = letter.home
-    origin = "" if home is None else str(home.address)
-    key = (letter.dialect, letter.reason, letter.exception, origin, letter.consumer or letter.group or letter.connector)
-    group = inspection.groups.get(key)
+    group = inspection.groups.get(kind.group)
     if group is None:
-        group = inspection.groups[key] = Group(*key, sample=letter)
-    group.take(letter, state)
+        group = inspection.groups[kind.group] = Group(*kind.group, sample=letter)
+    group.take(letter.died, letter.attempts, state)
     if letter.died is not None:
         inspection.seconds[letter.died // NANOSECONDS] += 1
-    inspection.homeless += home is None
+    inspection.homeless += kind.homeless
     inspection.gone += letter.pointer is not None and not letter.fetched
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from brokercli.backends.contract import Backend, Batch
 from brokercli.dialects import Facts, UserDialect, attach_original, died_at_home, holds_another, original_is_gone, recognise
 from brokercli.dialects.facts import NO_FACTS
+from brokercli.dialects.kinds import Kinds
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed, UsageProblem
 from brokercli.model.message import Record
@@ -25,6 +26,10 @@ class Recogniser:
     extra: Sequence[UserDialect] = ()
     facts: Facts = NO_FACTS
     fetch_originals: bool = True
+
+    def kinds(self) -> Kinds:
+        """Return what finds out the kinds of letters of one destination."""
+        return Kinds(lambda record, make_reading, tried: recognise(record, extra=self.extra, facts=self.facts, make_reading=make_reading, tried=tried))
 
     def read(self, batch: Batch) -> list[DeadLetter]:
         """Return a letter for each record, in order. Never raises for what a record holds."""
@@ -76,6 +81,11 @@ class LetterFilter:
     since: int | None = None
     until: int | None = None
     ids: frozenset[str] | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether every letter passes."""
+        return self == LetterFilter()
 
     def passes(self, letter: DeadLetter) -> bool:
         """Say whether a letter passes what can be told only from a letter: everything but `records`."""

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterReader, State
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, tags_of, understand
+from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
 from brokercli.model.errors import NotAuthorised
 from brokercli.model.message import Record
@@ -36,6 +37,13 @@ class KafkaLetterReader(LetterReader):
     def state(self, record: Record) -> State:
         place = record.place
         return self._sets[place["partition"]].state(place["offset"])  # type: ignore[index, arg-type]
+
+    def states(self, batch: Batch) -> Sequence[State]:
+        """Say what became of each letter of a batch of this look."""
+        if not isinstance(batch, KafkaBatch):
+            return super().states(batch)
+        sets = self._sets
+        return [sets[partition].state(offset) for partition, offset, _ in batch.stamps()]
 
     def read(self, timeout: float) -> Batch | None:
         return self._reader.read(timeout)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import orjson
 from confluent_kafka import Message as KafkaMessage
 
-from brokercli.backends.contract import Batch
+from brokercli.backends.contract import Batch, Outline
 from brokercli.backends.envelope import VERSION, encode_headers, write_strings
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
@@ -90,6 +90,17 @@ class KafkaBatch(Batch):
             lines.append(b'%b%d%b%b,"headers":%b,"body":%b}' % (
                 place, offset, time_of(timestamp) or _time_and_key(timestamp), key,
                 orjson.dumps(encode_headers(tuple(headers))) if headers else b"[]", body))
+
+    def outlines(self) -> list[Outline]:
+        """Return headers, key and time of each; all lie in one topic. Raises Failed for a header that the client cannot read."""
+        found: list[Outline] = []
+        self._read(self._outline, found)
+        return found
+
+    def _outline(self, found: list[Outline]) -> None:
+        for message in self._messages:
+            kind, milliseconds = message.timestamp()
+            found.append((message.headers() or (), message.key(), milliseconds * _MILLISECOND if kind else None))
 
     def records(self) -> list[Record]:
         """Return them as objects. Raises Failed for a header that the client cannot read."""

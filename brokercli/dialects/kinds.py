@@ -1,0 +1,142 @@
+"""What letters of one kind have in common, found once for each kind instead of once for each letter.
+
+A dialect is a pure function of what it asks its `Reading` for. So two records with headers of the same names, and the same
+values in those that a dialect asked for and that decide anything, are of the same kind; offsets, times and messages of the
+original decide nothing and are asked for as such (`deciding=False`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+from brokercli.dialects.dialect import Dialect
+from brokercli.dialects.reading import Reading
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.message import Header, HeaderValue, Record
+
+_KINDS_REMEMBERED = 4096
+_NAMES_REMEMBERED = 512
+_TRIALS = 1000
+"""So many letters with headers of the same names are looked up before it is judged whether that pays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is counted of a letter. `death` is the time of death that its headers say, None where they say none: then it
+    died when it was stored."""
+
+    group: tuple[str, str, str, str, str]
+    """Dialect, reason, exception, origin, and consumer, group or connector."""
+    homeless: bool
+    attempts: int | None
+    death: int | None
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> Kind:
+        """Return the kind of a letter."""
+        home = letter.home
+        origin = "" if home is None else str(home.address)
+        return cls((letter.dialect, letter.reason, letter.exception, origin, letter.consumer or letter.group or letter.connector),
+                   home is None, letter.attempts, letter.last_death if letter.last_death is not None else letter.first_death)
+
+
+class WatchedReading(Reading):
+    """A reading that notes what is asked for."""
+
+    __slots__ = ("asked", "asked_beyond")
+
+    def __init__(self, *arguments: Any) -> None:
+        self.asked: set[str] = set()
+        """The headers that decide."""
+        self.asked_beyond = False
+        """Whether more was asked for than headers and what all letters of a destination share."""
+        super().__init__(*arguments)
+
+    @property
+    def record(self) -> Record:
+        """The whole record: whatever is done with it, another letter may hold something else there."""
+        self.asked_beyond = True
+        return self._record
+
+    def all(self, name: str, *, deciding: bool = True) -> list[HeaderValue]:
+        if deciding:
+            self.asked.add(name)
+        return super().all(name)
+
+    def folded(self, name: str, *, deciding: bool = True) -> list[HeaderValue]:
+        if deciding:
+            self.asked.update(spelled for spelled in self.headers if spelled.lower() == name)
+        return super().folded(name)
+
+
+@dataclass(slots=True)
+class _Names:
+    """What is known of records with headers of the same names."""
+
+    asked: frozenset[str] = frozenset()
+    by_key: tuple[Callable[[bytes | None], bool], ...] = ()
+    """Which looks of a record's key make another dialect possible."""
+    pick: Callable[[Sequence[Header]], object] = lambda headers: ()
+    kinds: dict[object, Kind] = field(default_factory=dict)
+    lookups: int = 0
+    hits: int = 0
+    useless: bool = False
+
+
+class Kinds:
+    """The kinds of the letters of one destination, by header names and values. `read` is what recognises a letter, given
+    what makes its readings and a list that takes every dialect that was tried."""
+
+    def __init__(self, read: Callable[[Record, Callable[..., Reading], list[Dialect]], DeadLetter]) -> None:
+        self._read = read
+        self._names: dict[tuple[str, ...], _Names] = {}
+
+    def find(self, headers: Sequence[Header], key: bytes | None) -> Kind | None:
+        """Return the kind of a record with these headers and this key, None where it has to be read."""
+        known = self._names.get(tuple([name for name, _ in headers]))
+        if known is None or known.useless or any(may_be(key) for may_be in known.by_key):
+            return None
+        known.lookups += 1
+        found = known.kinds.get(known.pick(headers))
+        if found is not None:
+            known.hits += 1
+        return found
+
+    def learn(self, record: Record) -> tuple[DeadLetter, Kind]:
+        """Read a record and remember its kind where that can be done."""
+        readings: list[WatchedReading] = []
+
+        def watched(*arguments: Any) -> Reading:
+            readings.append(WatchedReading(*arguments))
+            return readings[-1]
+
+        tried: list[Dialect] = []
+        letter = self._read(record, watched, tried)
+        kind = Kind.of(letter)
+        headers = record.message.headers
+        if len(self._names) >= _NAMES_REMEMBERED:
+            self._names.clear()
+        known = self._names.setdefault(tuple([name for name, _ in headers]), _Names())
+        by_more = any(reading.asked_beyond for reading in readings) or any(dialect.body_sign for dialect in tried)
+        if by_more or not letter.complete or letter.unwrapped is not None:
+            return letter, kind
+        if known.lookups > _TRIALS and known.hits < known.lookups // 2:
+            known.useless = True
+            known.kinds.clear()
+        if not known.useless:
+            self._remember(known, headers, frozenset().union(*[reading.asked for reading in readings]), tried, kind)
+        return letter, kind
+
+    @staticmethod
+    def _remember(known: _Names, headers: Sequence[Header], asked: frozenset[str], tried: Sequence[Dialect], kind: Kind) -> None:
+        if not asked <= known.asked or len(known.kinds) >= _KINDS_REMEMBERED:
+            # kinds are told apart by everything that any of them was asked for
+            known.kinds.clear()
+            known.asked |= asked
+            places = [index for index, (name, _) in enumerate(headers) if name in known.asked]
+            known.pick = itemgetter(*places) if places else lambda headers: ()
+        known.by_key = tuple({*known.by_key, *(dialect.key_may_be for dialect in tried if dialect.key_may_be is not None)})
+        known.kinds[known.pick(headers)] = kind
