@@ -114,6 +114,15 @@ class Wire:
         self._say(1, 60, 20, b"\0\0" + _short(queue) + _short(tag) + b"\0" + encode_table(arguments))
         self._expect(60, 21)
 
+    def return_all(self, queue: str, tag: str = "refusing") -> None:
+        """Take every message and return it at once, again and again, until none comes for a while: each ends as its queue lets it."""
+        self.consume(queue, tag, 500)
+        while self._more_within(QUIET):
+            arguments = self._expect(60, 60)
+            number = arguments[1 + arguments[0]:][:8]
+            self._content()
+            self._say(1, 60, 90, number + b"\1")
+
     def read_stream(self, queue: str, at_least: int) -> list[tuple[bytes, Properties]]:
         """Return the messages of a stream: wait for `at_least` of them, then take what else is there. A stream does not say
         at once how many it has, so the end is where nothing comes for a while."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,11 @@ _COUNTS = (b"x-acquired-count", b"x-delivery-count")
 _HOME_KINDS = (b"classic", b"quorum", b"classic")
 
 
+LIMITED = "quorum with a limit"
+"""The usual one: its letters died of a delivery limit, and each would be deleted at its first return."""
+_LIMIT_AT_HOME = 21
+
+
 class RabbitMQGround(Ground):
     """A broker behind `address`."""
 
@@ -29,7 +35,7 @@ class RabbitMQGround(Ground):
     returned_at_once = False
     # nobody waits for a confirm of what the broker itself moves: a classic queue writes it when it comes to it (seen on 4.3.6)
     written_at_once = False
-    kinds = ("classic", "quorum")
+    kinds = ("classic", "quorum", LIMITED)
 
     def __init__(self, address: str, management: str) -> None:
         parts = urlsplit(address)
@@ -53,11 +59,13 @@ class RabbitMQSite(Site):
         self._stored: dict[str, list[Found]] = {name: [] for name in (*self.homes, self.parking)}
         self.dlq = f"queue:{self._letters}"
         wire = Wire(*self._place)
+        self._limited = kind == LIMITED
         limitless: list[tuple[str, Field]] = [("x-delivery-limit", ("l", -1))] if kind == "quorum" else []
-        wire.declare_queue(self._letters, [("x-queue-type", ("S", kind.encode())), *limitless])
+        wire.declare_queue(self._letters, [("x-queue-type", ("S", kind.partition(" ")[0].encode())), *limitless])
         wire.declare_queue(self.parking, [("x-queue-type", ("S", b"classic"))])
         for name, home_kind in zip((*self.homes, self._gone), (*_HOME_KINDS, b"classic"), strict=True):
-            wire.declare_queue(name, [("x-queue-type", ("S", home_kind)), ("x-dead-letter-exchange", ("S", b"")),
+            own: list[tuple[str, Field]] = [("x-queue-type", ("S", b"quorum")), ("x-delivery-limit", ("l", _LIMIT_AT_HOME))] if self._limited else []
+            wire.declare_queue(name, [*(own or [("x-queue-type", ("S", home_kind))]), ("x-dead-letter-exchange", ("S", b"")),
                                       ("x-dead-letter-routing-key", ("S", self._letters.encode()))])
         wire.close()
 
@@ -68,7 +76,14 @@ class RabbitMQSite(Site):
                 mine = [seed for seed in seeds[start:start + 200] if seed.home == home]
                 name = self.homes[home] if home >= 0 else self._gone
                 # it expires as soon as it is there, and the broker takes the expiration off
-                wire.publish("", name, [(seed.body or b"", (*_properties(seed), ("expiration", b"0"))) for seed in mine])
+                dying: Properties = () if self._limited else (("expiration", b"0"),)
+                wire.publish("", name, [(seed.body or b"", (*_properties(seed), *dying)) for seed in mine])
+        deadline = monotonic() + PATIENCE
+        while self._limited and wire.declare_queue(self._letters, passive=True)[0] < len(seeds) and monotonic() < deadline:
+            for name in (*self.homes, self._gone):
+                worker = Wire(*self._place)
+                worker.return_all(name)
+                worker.close()
         wait_until(lambda: wire.declare_queue(self._letters, passive=True)[0] == len(seeds), PATIENCE, f"{len(seeds)} letters in {self._letters}")
         with suppress(Refused):
             wire.delete_queue(self._gone)
@@ -81,8 +96,8 @@ class RabbitMQSite(Site):
         return Content(seed.body or b"", None, (*_headers(seed), "stamp"), _rest(_properties(seed)))
 
     def lane(self, seed: Seed) -> str:
-        # queues let their messages expire each in its own time
-        return str(seed.home)
+        # queues let their messages expire each in its own time; what is returned often is not returned in order
+        return seed.identity if self._limited else str(seed.home)
 
     def parked(self, seed: Seed) -> Content:
         return Content(seed.body or b"", None, (*_headers(seed), "deaths"), _rest(_properties(seed)))

@@ -9,6 +9,7 @@ import pytest
 from tests.torture.arena import Arena
 from tests.torture.chosen import at_a_moment, disturbed, is_documented, moments, publishing_moments, undisturbed
 from tests.torture.controls import CONTROLS
+from tests.torture.rabbitmq_site import LIMITED
 from tests.torture.trial import Result, Trial, control_trial, run_trial
 
 pytestmark = pytest.mark.rabbitmq
@@ -25,9 +26,10 @@ def test_a_publish_that_is_killed_at_a_named_moment_keeps_every_promise(rabbitmq
     assert hold(rabbitmq_arena, at_a_moment("rabbitmq", point, "publish", "classic")).happened["crash"] == 1
 
 
-@pytest.mark.parametrize("name", ["broker killed", "SIGKILL", "SIGSTOP and SIGCONT", "lose answers", "refuse"])
-def test_a_redrive_that_is_disturbed_from_outside_keeps_every_promise(rabbitmq_arena: Arena, hold: Hold, name: str) -> None:
-    hold(rabbitmq_arena, disturbed("rabbitmq", name, "redrive", "quorum"))
+@pytest.mark.parametrize(("name", "kind"), [
+    ("broker killed", "quorum"), ("SIGKILL", LIMITED), ("SIGSTOP and SIGCONT", "classic"), ("lose answers", "classic"), ("refuse", "quorum")])
+def test_a_redrive_that_is_disturbed_from_outside_keeps_every_promise(rabbitmq_arena: Arena, hold: Hold, name: str, kind: str) -> None:
+    hold(rabbitmq_arena, disturbed("rabbitmq", name, "redrive", kind))
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "hang up", "cut at its end"])

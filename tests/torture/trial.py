@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
 import time
@@ -37,6 +38,7 @@ WORDS = {
     "drop": ("dlq", "drop", "{dlq}", "--yes", "--grep", NEEDLE.decode()),
     "publish": ("publish", "{target}", "--input", "json", "--receipts"),
 }
+_AT_MOST = re.compile(r"at most ([\d,]+) letters may be repeated")
 _DISORDERS = ("broker killed", "reset", "hang up", "lose answers", "swallow", "hold", "refuse", AT_ITS_END)
 
 
@@ -205,9 +207,11 @@ class _Repairing(_Going):
     def finished(self, number: int, run: Run) -> Run:
         if self.arena.ground.exactly_once:
             return run
-        # RabbitMQ's own words: half of what is settled together may be repeated, and what a broker that was killed had not written
+        # it says itself how many, before it touches the first; who was killed before that may repeat none
+        said = _AT_MOST.search(run.stderr)
+        window = int(said[1].replace(",", "")) if said is not None else 0
         killed = self.happened["broker killed"] > 0
-        return replace(run, window=len(self.seeds) if killed else max(1, self.trial.window // 2), returned=run.count("confirmed") if killed else 0)
+        return replace(run, window=len(self.seeds) if killed else window, returned=run.count("confirmed") if killed else 0)
 
     def done(self) -> bool:
         if not self._says_so(self.runs[-1]):
