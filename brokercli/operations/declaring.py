@@ -181,11 +181,16 @@ def is_named(declaration: Declaration, patterns: Sequence[str], everything: bool
     for pattern in patterns:
         kind, colon, name = pattern.partition(":")
         if colon and kind in KINDS:
-            if kind == declaration.kind and fnmatchcase(declaration.name, name):
+            if kind == declaration.kind and _matches(declaration.name, name):
                 return True
-        elif (everything or declaration.kind not in SHARED_KINDS) and fnmatchcase(declaration.name, pattern):
+        elif (everything or declaration.kind not in SHARED_KINDS) and _matches(declaration.name, pattern):
             return True
     return False
+
+
+def _matches(name: str, pattern: str) -> bool:
+    # orders[1] means that name, and not orders1
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 def apply(declarer: Declarer, changes: Sequence[Change], stopping: Callable[[], bool] = lambda: False) -> Iterator[Step]:

@@ -172,6 +172,12 @@ def test_every_kind_is_declarable_or_declined_with_a_reason(descriptor: object) 
     assert not having & declined
 
 
+def test_a_kind_that_the_broker_does_not_have_is_refused_by_the_contract_as_well(declarer: Declarer, broker: Broker, unique: Callable[[str], str]) -> None:
+    for kind in broker.descriptor.not_declarable:
+        with pytest.raises((UsageProblem, Unsupported)):
+            declarer.plan([Declaration(kind, unique("declared"))])
+
+
 def test_retries_of_a_source_that_is_not_there_are_refused(broker: Broker) -> None:
     with broker.open() as backend, pytest.raises((UsageProblem, Unsupported)):
         backend.declarer().retry(RetrySpecification("missing", (10**9,), 2))

@@ -125,6 +125,12 @@ def test_pruning_plans_to_delete_what_a_pattern_names_and_nothing_else(pattern: 
     assert [str(change.declaration) for change in plan.changes if change.action is Action.DELETE] == named
 
 
+def test_only_stars_and_question_marks_mean_more_than_themselves() -> None:
+    assert is_named(queue("orders[1].x"), ["orders[1].?"])
+    assert not is_named(queue("orders1"), ["orders[1]"])
+    assert not is_named(queue("Orders"), ["orders"])
+
+
 def test_nothing_is_pruned_unless_it_is_asked_for() -> None:
     plan = plan_topology(Pretended(queue("orders.old")), Topology(prune=("*",)))
     assert plan.changes == ()

@@ -24,6 +24,8 @@ class MemoryDeclarer(Declarer):
         there = self._there()
         asked: dict[Key, Declaration] = {}
         for one in wanted:
+            if one.kind not in SETTINGS:
+                raise UsageProblem(f"A memory broker has no {one.kind}.")
             if asked.setdefault((one.kind, one.name), one) != one:
                 raise UsageProblem(f"The {one} is declared twice, with other settings.")
         return [self._compare(one, there.get((one.kind, one.name))) for one in asked.values()]
