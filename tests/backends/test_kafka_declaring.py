@@ -100,6 +100,16 @@ def test_a_change_touches_only_what_is_named(topics: Topics) -> None:
     assert (there["retention.ms"], there["max.message.bytes"], there["segment.ms"]) == ("500", "2000000", "70000")
 
 
+@pytest.mark.parametrize(("before", "after", "says"), [
+    ({}, {"retention_bytes": 1000}, "deleted"), ({"retention_ms": "1000"}, {"retention_ms": 2000}, ""), ({}, {"max_message_bytes": 1000}, "refused"),
+    ({"min_insync_replicas": "2"}, {"min_insync_replicas": 1}, "once 1 replica has it"), ({}, {"unclean_leader_election_enable": True}, "lost"),
+    ({}, {"cleanup_policy": ["compact"]}, "without a key are refused"),
+    ({"cleanup_policy": "compact"}, {"cleanup_policy": ["delete"]}, "older than retention.ms")])
+def test_a_change_says_what_it_does_to_messages(topics: Topics, before: dict[str, str], after: dict[str, object], says: str) -> None:
+    planned = only(topics.backend().declarer().plan([topic(topics.make(**before).name, **after)]))
+    assert [says in remark for remark in planned.remarks] == ([True] if says else [])
+
+
 def test_partitions_are_added_with_a_warning_and_never_taken_away(topics: Topics) -> None:
     name = topics.make(partitions=2).name
     declarer = topics.backend().declarer()

@@ -192,8 +192,7 @@ class KafkaBackend(Backend):
     def declarer(self) -> Declarer:
         from brokercli.backends.kafka.declaring import KafkaDeclarer
 
-        return KafkaDeclarer(self._admin(), lambda: self._metadata().topics, lambda name: self.describe(Address(name, "topic")),
-                             self._connection.connect_timeout)
+        return KafkaDeclarer(self._admin(), self._metadata, self._connection.connect_timeout)
 
     def consumers(self) -> Consumers:
         from brokercli.backends.kafka.consuming import KafkaConsumers

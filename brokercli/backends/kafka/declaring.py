@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.kafka.altering import Alterations, named
 from brokercli.backends.kafka.listing import is_internal
+from brokercli.backends.kafka.removal import goes_with
 from brokercli.backends.kafka.retrying import retry_topology
 from brokercli.backends.kafka.settings import PARTITIONS, REPLICAS, SETTINGS
 from brokercli.backends.kafka.topic_name import check_topic_name
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from confluent_kafka.admin import AdminClient
 
-    from brokercli.model.description import Description
-
 _KNOWN = frozenset(setting.name for setting in SETTINGS["topic"])
 _FIXED_REPLICAS = "it stays {have}: {why}; or make a new topic and copy the messages (brokercli replay {name} --to NEW)"
 _WHY_FIXED = next(setting.fixed for setting in SETTINGS["topic"] if setting.name == REPLICAS)
@@ -31,11 +30,10 @@ _FEWER = "Kafka takes no partition away: make a new topic with {want} and copy t
 class KafkaDeclarer(Declarer):
     """Plans and makes topics."""
 
-    def __init__(self, admin: AdminClient, topics: Callable[[], Mapping[str, Any]], describe: Callable[[str], Description], seconds: float) -> None:
-        """`topics` returns the metadata of the topics there are, by name; `describe` explains one of them."""
+    def __init__(self, admin: AdminClient, metadata: Callable[[], Any], seconds: float) -> None:
+        """`metadata` returns what the cluster says of all its topics."""
         self._admin = admin
-        self._topics = topics
-        self._describe = describe
+        self._metadata = metadata
         self._seconds = seconds
         self._alterations = Alterations(admin, seconds)
         self.notes: list[str] = []
@@ -108,7 +106,7 @@ class KafkaDeclarer(Declarer):
     def declared(self, kinds: Sequence[str] = ()) -> Iterable[Declaration]:
         if kinds and "topic" not in kinds:
             return
-        names = sorted(name for name, topic in self._topics().items() if topic.error is None and not is_internal(name))
+        names = sorted(name for name, topic in self._metadata().topics.items() if topic.error is None and not is_internal(name))
         for state in read_states(self._admin, names, self._seconds):
             settings: dict[str, SettingValue] = {PARTITIONS: state.partitions, REPLICAS: state.replicas}
             if state.secret:
@@ -122,8 +120,9 @@ class KafkaDeclarer(Declarer):
         for declaration in unwanted:
             _check(declaration)
         by_name = {declaration.name: declaration for declaration in unwanted}
-        return [Change(by_name[state.name], Action.DELETE, remarks=tuple(_goes_with(self._describe(state.name))), handle=state)
-                for state in read_states(self._admin, by_name, self._seconds)]
+        states = list(read_states(self._admin, by_name, self._seconds))
+        remarks = goes_with([state.name for state in states], self._metadata(), self._admin, self._seconds)
+        return [Change(by_name[state.name], Action.DELETE, remarks=remarks[state.name], handle=state) for state in states]
 
     def retry(self, specification: RetrySpecification) -> RetryTopology:
         check_topic_name(specification.source)
@@ -131,7 +130,7 @@ class KafkaDeclarer(Declarer):
         if state is None and specification.declared is None:
             raise UsageProblem(f"There is no topic {specification.source} to make retries for.",
                                hint=f"brokercli declare topic {specification.source}")
-        return retry_topology(specification, state, self._topics())
+        return retry_topology(specification, state, self._metadata().topics)
 
 
 def _check(declaration: Declaration) -> None:
@@ -144,18 +143,6 @@ def _check(declaration: Declaration) -> None:
         value = named(declaration).get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UsageProblem(f"The {declaration} cannot have {name} {value}: it is a whole number from 1 on.")
-
-
-def _goes_with(description: Description) -> Iterable[str]:
-    """Say what is lost with a topic."""
-    held = description.facts.get("offsets held")
-    if isinstance(held, int) and held:
-        yield f"up to {held:,} messages go with it"
-    for section in description.sections:
-        if section.title == "consumer groups":
-            yield from (f"the {row['kind']} {row['group']} ({row['state']}) reads it" + (f", lag {row['lag']:,}" if row["lag"] is not None else "")
-                        for row in section.rows)
-    yield from (f"not known: {missing}" for missing in description.missing)
 
 
 def _difference(state: TopicState, name: str, want: SettingValue) -> Difference:
@@ -177,6 +164,12 @@ def _consequences(differences: Sequence[Difference]) -> Iterable[str]:
                 yield "messages with a key go to other partitions from now on: those of one key are no longer in order across the change"
             case "retention.ms" | "retention.bytes" if isinstance(want, int) and isinstance(have, int) and want >= 0 and (have < 0 or want < have):
                 yield f"messages beyond the new {difference.setting} are deleted soon after"
+            case "max.message.bytes" if isinstance(want, int) and isinstance(have, int) and want < have:
+                yield "larger messages are refused from now on, also when they are put back from dead letters"
+            case "min.insync.replicas" if isinstance(want, int) and isinstance(have, int) and want < have:
+                yield f"a message is confirmed once {want} replica{'s have' if want > 1 else ' has'} it: fewer losses of brokers are survived"
+            case "unclean.leader.election.enable" if want is True:
+                yield "a replica that lacks messages may lead when no other is left: those messages are lost"
             case "cleanup.policy":
                 before, after = (value if isinstance(value, list) else [] for value in (have, want))
                 if "compact" in after and "compact" not in before:

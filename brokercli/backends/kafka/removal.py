@@ -1,0 +1,41 @@
+"""What goes with topics that are deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.kafka.ends import held, led
+from brokercli.backends.kafka.groups import Group, Place
+from brokercli.backends.kafka.progress import HANDLED, total
+from brokercli.backends.kafka.readers import kind_of, readers_of
+from brokercli.backends.kafka.span import Range
+from brokercli.model.consumption import Lag
+
+
+def goes_with(topics: Sequence[str], metadata: Any, admin: AdminClient, seconds: float) -> dict[str, tuple[str, ...]]:
+    """Return remarks about each topic: the messages it holds, the groups that read it. Asks every group once for all."""
+    if not topics:
+        return {}
+    ranges = held(admin, led(metadata, topics), seconds)
+    readers = readers_of(topics, metadata, admin, seconds)
+    unknown = [f"not known: {missing}" for missing in readers.missing]
+    return {topic: (*_messages(topic, metadata, ranges), *(_reader(group, lags) for group, lags in readers.of(topic)), *unknown) for topic in topics}
+
+
+def _messages(topic: str, metadata: Any, ranges: Mapping[Place, Range]) -> list[str]:
+    found = [there.high - there.low for (of, _), there in ranges.items() if of == topic]
+    if topic not in metadata.topics or len(found) < len(metadata.topics[topic].partitions):
+        return ["how many messages go with it is not known: not every partition answers"]
+    # offsets are an upper bound of messages
+    return [f"up to {sum(found):,} message{'s' if sum(found) > 1 else ''} go with it"] if sum(found) else []
+
+
+def _reader(group: Group, lags: Sequence[Lag]) -> str:
+    lag = total(lags)
+    if kind_of(group) == HANDLED:
+        return f"{group.name} keeps which of its letters were handled" + (f", {lag:,} are pending" if lag else "")
+    members = f"{len(group.members)} member{'s' if len(group.members) != 1 else ''}"
+    return f"the {group.kind} {group.name} reads it ({group.state}, {members}" + (f", lag {lag:,})" if lag is not None else ")")
