@@ -25,6 +25,8 @@ class Measurement(Protocol):
     def lag(self) -> int | None: ...
     @property
     def in_hand(self) -> int | None: ...
+    @property
+    def unknown(self) -> list[Lag]: ...
 
 
 def print_consumers(streams: Streams, found: Sequence[Consumption], output: str) -> None:
@@ -62,7 +64,7 @@ def lag_rows(measured: Sequence[Measurement], change: Mapping[tuple[str, str, in
             rows.append({"consumer": one.name, "source": lag.source, "partition": lag.partition, "position": lag.position, "end": lag.end, "lag": lag.lag,
                          "in hand": lag.in_hand, "per second": _rounded(change, (one.name, lag.source, lag.partition)), "member": lag.member or None})
         if len(one.lags) != 1:
-            known = "in all" if all(lag.lag is not None for lag in one.lags) else "in all, as far as known"
+            known = "in all, as far as known" if one.unknown else "in all"
             rows.append({"consumer": one.name, "source": known, "lag": one.lag, "in hand": one.in_hand,
                          "per second": _rounded(change, (one.name, "", None))})
     return without_empty(rows)
