@@ -13,6 +13,7 @@ from brokercli.model.declaration import Action, Declaration, SettingValue, bindi
 from brokercli.model.errors import Failed, NotAuthorised, UsageProblem
 from tests.backends.rabbitmq_declared import Declared, actions, only, our_name
 from tests.backends.rabbitmq_places import Places
+from tests.brokers.server import wait_until
 
 
 def queue(name: str, **settings: Any) -> Declaration:
@@ -129,6 +130,7 @@ def test_an_argument_that_a_policy_cannot_beat_is_said(declared: Declared, reach
     change = only(declared.declarer(connection).plan([queue(name, max_length=20, dead_letter_exchange="other", delivery_limit=-1)]))
     assert change.action is Action.CANNOT
     assert differences(change) == {"max-length": (10, 20, False), "dead-letter-exchange": ("dead", "other", False), "delivery-limit": (5, -1, False)}
+    assert only(declared.declarer(connection).plan([Declaration("stream", name, {"max-age": 60})])).differences[0].setting == "type"
     told = {one.setting: one.obstacle for one in change.differences}
     assert told["max-length"].startswith("x-max-length is 10, the lower of argument and policy holds")
     assert told["dead-letter-exchange"].startswith("x-dead-letter-exchange is dead, an argument comes before every policy")
@@ -344,3 +346,12 @@ def test_what_is_declared_in_one_virtual_host_is_not_in_another(declared: Declar
         assert [policy["vhost"] for policy in declared.places.api("policies") if policy["name"] == "brokercli:queue:orders"] == [host]
     finally:
         declared.places.api(f"vhosts/{host}", "DELETE")
+
+
+def test_a_policy_whose_pattern_only_rabbitmq_understands_counts_as_soon_as_the_broker_names_it(declared: Declared) -> None:
+    name, theirs = declared.places.queue("classic", name=declared.name("orders")), declared.name("theirs")
+    declared.policy(theirs, f"^{declared.prefix}[[:punct:]][[:alpha:]]+$", priority=3, **{"max-length": 100, "message-ttl": 60_000})
+    wait_until(lambda: declared.places.api(f"queues/%2F/{name}").get("policy") == theirs, 20, "the policy to be named")
+    assert differences(only(declared.apply(queue(name, max_length=50)))) == {"max-length": (100, 50, True)}
+    ours = declared.policies()[our_name("queue", name)]
+    assert (ours["priority"], ours["definition"]) == (4, {"max-length": 50, "message-ttl": 60_000})

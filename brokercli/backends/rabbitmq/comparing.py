@@ -69,10 +69,10 @@ def compare_queue(declaration: Declaration, inventory: Inventory) -> Change:
     check_name(declaration.name, "name")
     wanted = _take_apart(declaration)
     have = inventory.queue(declaration.name)
-    kind = wanted.type if have is None else have.type
-    _check_queue(declaration, wanted, kind or inventory.default_type)
+    kind = wanted.type or (inventory.default_type if have is None else have.type)
+    _check_queue(declaration, wanted, kind)
     if have is None:
-        return _create(declaration, wanted, inventory, kind or inventory.default_type or "", KEEPING)
+        return _create(declaration, wanted, inventory, kind or "", KEEPING)
     if have.exclusive:
         raise UsageProblem(f"{declaration.name} is the exclusive queue of another connection, which goes with it; it cannot be declared.")
     return _change(declaration, wanted, have, inventory, have.type or "", KEEPING)
@@ -237,7 +237,7 @@ def _obstacle(setting: str, keeping: Keeping, have: Have, want: SettingValue, in
         return "it is never changed, being an argument"
     if argument is not None and (not keeping.lower or want is None or _higher(want, argument)):
         why = "the lower of argument and policy holds" if keeping.lower else "an argument comes before every policy"
-        return f"{argument_of(setting)} is {argument}, {why}, and nothing changes an argument"
+        return f"{argument_of(setting)} is {have.arguments[argument_of(setting)]}, {why}, and nothing changes an argument"
     if not keeping.compared and inventory.away is not None:
         return _unseen(inventory)
     if have.operator is None and inventory.away is not None:

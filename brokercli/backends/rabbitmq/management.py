@@ -103,8 +103,8 @@ class Management:
         return self._paged("queues", f"{_NO_STATISTICS}&sort=name")
 
     def queues_in_use(self) -> Iterator[Facts]:
-        """Yield type, arguments, policies, consumers and the oldest time of all queues, up to five seconds old."""
-        return self._pages("queues", "name,type,arguments,effective_policy_definition,consumers,messages,head_message_timestamp,exclusive")
+        """Yield type, arguments, policy, consumers and the oldest time of all queues, up to five seconds old."""
+        return self._pages("queues", "name,type,arguments,policy,consumers,messages,head_message_timestamp,exclusive")
 
     def policy(self, name: str) -> Facts | None:
         """Return a policy of the virtual host; None where there is none of that name."""

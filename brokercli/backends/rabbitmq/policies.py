@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from brokercli.backends.rabbitmq.keeping import CLASSIC, QUORUM, STREAM
-from brokercli.backends.rabbitmq.management import MAY_WRITE_POLICIES, Away, Facts, Management
+from brokercli.backends.rabbitmq.management import MAY_WRITE_POLICIES, Facts, Management
 from brokercli.model.errors import Failed
 
 EXCHANGE = "exchange"
 _APPLY_TO = {CLASSIC: "classic_queues", QUORUM: "quorum_queues", STREAM: "streams", EXCHANGE: "exchanges"}
 _APPLIES_TO = {kind: {"all", special, *(() if kind == EXCHANGE else ("queues",))} for kind, special in _APPLY_TO.items()}
+# a pattern for one name: ^ and $, and in between nothing that is not itself
+_LITERAL = re.compile(r"\^((?:[^\\.^$*+?{}\[\]|()]|\\\W)*)\$")
+_ESCAPED = re.compile(r"\\(\W)")
 _WRITERS = {"administrator", "policymaker"}
 
 
@@ -44,13 +47,41 @@ class PolicyChange:
         return "" if self.before is None or self.before["name"] == self.name else str(self.before["name"])
 
 
+class _Book:
+    """Policies by what they match. There may be thousands, ours for one name each."""
+
+    def __init__(self, policies: list[Facts]) -> None:
+        self.by_name = {str(policy.get("name")): policy for policy in policies}
+        self._exact: dict[str, list[Facts]] = {}
+        self._open: list[tuple[Facts, re.Pattern[str]]] = []
+        self._alien: dict[str, Facts] = {}
+        """Those with patterns that only RabbitMQ understands."""
+        for policy in policies:
+            pattern = str(policy.get("pattern", ""))
+            if match := _LITERAL.fullmatch(pattern):
+                self._exact.setdefault(_ESCAPED.sub(r"\1", match[1]), []).append(policy)
+            elif (compiled := _compiled(pattern)) is not None:
+                self._open.append((policy, compiled))
+            else:
+                self._alien[str(policy.get("name"))] = policy
+
+    def highest(self, name: str, target: str, said: Any = None) -> Facts | None:
+        """Return the one that holds. `said` is the broker's own word, for a pattern that cannot be read and for two of the same
+        priority, of which any may hold."""
+        matching = [*self._exact.get(name, ()), *(policy for policy, pattern in self._open if pattern.search(name))]
+        known = [policy for policy in matching if policy.get("apply-to", "all") in _APPLIES_TO.get(target, {"all", "queues"})]
+        if said in self._alien:
+            known.append(self._alien[said])
+        return max(known, key=lambda policy: (int(policy.get("priority") or 0), policy.get("name") == said), default=None)
+
+
 class Policies:
     """The policies of one virtual host, asked for once. Raises Away where they cannot be asked for."""
 
     def __init__(self, management: Management) -> None:
         self._management = management
-        self._all: list[Facts] | None = None
-        self._operator: list[Facts] | None = None
+        self._all: _Book | None = None
+        self._operator: _Book | None = None
 
     def forget(self) -> None:
         """Ask again the next time."""
@@ -59,23 +90,19 @@ class Policies:
     def holding(self, name: str, target: str, said: Any = None) -> Facts | None:
         """Return the policy that holds for a name. `said` is the one the broker names itself, some seconds old: it counts
         where its pattern is one that only RabbitMQ understands."""
-        if self._all is None:
-            self._all = self._management.policies()
-        return _highest([policy for policy in self._all if _holds(policy, name, target) or _alien(policy, said)], said)
+        return self._users().highest(name, target, said)
 
     def definitions(self, name: str, target: str, said: Any = None) -> tuple[Facts, Facts]:
         """Return what the operator's policy and the user's define for a name."""
         if self._operator is None:
-            self._operator = self._management.operator_policies()
-        operator = _highest([policy for policy in self._operator if _holds(policy, name, target)])
+            self._operator = _Book(self._management.operator_policies())
+        operator = self._operator.highest(name, target)
         user = self.holding(name, target, said)
         return (operator or {}).get("definition") or {}, (user or {}).get("definition") or {}
 
     def ours(self, kind: str, name: str) -> Facts | None:
         """Return the policy of ours for a queue (`kind` queue or stream) or an exchange."""
-        if self._all is None:
-            self._all = self._management.policies()
-        return next((policy for policy in self._all if policy.get("name") == our_name(kind, name)), None)
+        return self._users().by_name.get(our_name(kind, name))
 
     def plan(self, name: str, target: str, settings: Mapping[str, Any], said: Any = None) -> PolicyChange:
         """Return the change that makes settings hold for a name; None takes one away."""
@@ -98,6 +125,11 @@ class Policies:
             self._management.delete_policy(change.name)
         self.forget()
 
+    def _users(self) -> _Book:
+        if self._all is None:
+            self._all = _Book(self._management.policies())
+        return self._all
+
     def why_not(self) -> str:
         """Say why this login may write no policies; empty where it may."""
         return "" if self._management.tags() & _WRITERS else f"this login may not write policies ({MAY_WRITE_POLICIES})"
@@ -108,34 +140,16 @@ def our_name(kind: str, name: str) -> str:
     return f"brokercli:{'exchange' if kind == EXCHANGE else 'queue'}:{name}"
 
 
-def why_away(problem: Away) -> str:
-    """Say it in the middle of a sentence."""
-    return f"the management API cannot be asked: {problem}"
-
-
 def _exact(name: str) -> str:
     # Python escapes spaces and more, which PCRE reads the same; line breaks are no part of a name
     return re.escape(name)
 
 
-def _highest(policies: list[Facts], said: Any = None) -> Facts | None:
-    # of two of the same priority any may hold, and the broker says which
-    return max(policies, key=lambda policy: (int(policy.get("priority") or 0), policy.get("name") == said), default=None)
-
-
-def _holds(policy: Facts, name: str, target: str) -> bool:
-    return policy.get("apply-to", "all") in _APPLIES_TO.get(target, {"all", "queues"}) and bool(_matches(str(policy.get("pattern", "")), name))
-
-
-def _alien(policy: Facts, said: Any) -> bool:
-    return bool(said) and policy.get("name") == said and not str(said).startswith("brokercli:") and _matches(str(policy.get("pattern", "")), "") is None
-
-
-def _matches(pattern: str, name: str) -> bool | None:
-    """Whether RabbitMQ's pattern matches; None where Python cannot tell."""
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """Return a pattern as Python reads it; None where it does not read it as RabbitMQ does."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         try:
-            return re.search(pattern, name) is not None
+            return re.compile(pattern)
         except (re.error, FutureWarning, OverflowError, RecursionError):
             return None

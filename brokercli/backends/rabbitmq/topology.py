@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from brokercli.backends.rabbitmq.dead_letter_names import by_name
-from brokercli.backends.rabbitmq.keeping import effective
+from brokercli.backends.rabbitmq.keeping import KEEPING, effective
 from brokercli.backends.rabbitmq.management import Facts, Management
 from brokercli.backends.rabbitmq.policies import EXCHANGE, Policies
 
@@ -71,7 +71,8 @@ def read_topology(management: Management) -> dict[str, Node]:
     """Ask for everything; raises Away. Costs a few questions, and one for each exchange that takes dead letters."""
     now = {facts["name"]: facts for facts in management.queues_now() if facts.get("name")}
     used = {facts["name"]: facts for facts in management.queues_in_use() if facts.get("name")}
-    nodes = {name: _node(facts, used.get(name) or {}) for name, facts in now.items() if not facts.get("exclusive")}
+    policies = Policies(management)
+    nodes = {name: _node(facts, used.get(name) or {}, policies) for name, facts in now.items() if not facts.get("exclusive")}
     routes = _Routes(management)
     for node in nodes.values():
         if node.dead_letters:
@@ -90,14 +91,15 @@ def wait_queues(nodes: dict[str, Node]) -> dict[str, str | None]:
     return {node.name: node.targets[0] if len(node.targets) == 1 else None for node in nodes.values() if node.waits}
 
 
-def _node(now: Facts, used: Facts) -> Node:
-    policies = now.get("effective_policy_definition")
-    if policies is None:
-        policies = used.get("effective_policy_definition")
-    arguments = {name.removeprefix("x-"): value for name, value in (now.get("arguments") or {}).items()}
+def _node(now: Facts, used: Facts, policies: Policies) -> Node:
+    name, kind, given = now["name"], str(now.get("type") or used.get("type") or "classic"), now.get("arguments") or {}
+    # what the broker itself says of policies is some seconds old for classic queues
+    operator, user = policies.definitions(name, kind, now.get("policy") or used.get("policy"))
+    settings = user | operator | {argument.removeprefix("x-"): value for argument, value in given.items()}
+    settings |= {setting: value for setting in KEEPING if setting in settings and (value := effective(setting, given, operator, user)) is not None}
     head = used.get("head_message_timestamp")
     messages = now.get("messages", used.get("messages"))
-    return Node(now["name"], str(now.get("type") or used.get("type") or "classic"), (policies or {}) | arguments, messages, used.get("consumers"),
+    return Node(name, kind, settings, messages, used.get("consumers"),
                 head if isinstance(head, int) and not isinstance(head, bool) else None)
 
 
