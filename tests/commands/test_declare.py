@@ -185,3 +185,29 @@ def test_a_long_obstacle_folds_on_a_narrow_terminal(cli: CommandLine, memory: Me
     assert shown.wait() == 1  # type: ignore[attr-defined]
     lines = shown.screen.decode().replace("\r", "").splitlines()  # type: ignore[attr-defined]
     assert lines[:4] == [f"! topic {name}", "    order  sent → time", "           what is stored is not sorted again;", "           make the topic anew"]
+
+
+OWN = {
+    "kafka": [["topic", "{name}", "--partitions", "2", "--replication-factor", "1", "--set", "retention.ms=7d"]],
+    "nats": [["stream", "{name}", "--subjects", "{name}.>", "--max-age", "7d", "--storage", "memory"],
+             ["consumer", "{name}/worker", "--max-deliver", "5", "--ack-wait", "10s", "--filter-subject", "{name}.created"]],
+    "rabbitmq": [["exchange", "{name}", "--type", "topic"], ["queue", "{name}", "--type", "quorum", "--set", "max-length=100"],
+                 ["binding", "{name}/created.#", "queue:{name}"], ["binding", "{name}/ -> exchange:amq.fanout"], ["stream", "{name}.log", "--max-age", "7d"]],
+}
+
+
+@pytest.mark.parametrize("server", [pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in OWN])
+def test_each_kind_of_thing_is_declared_in_its_brokers_own_words(cli: CommandLine, request: pytest.FixtureRequest, server: str, name: str) -> None:
+    management = ["--management", request.getfixturevalue("rabbitmq_management")] if server == "rabbitmq" else []
+    address = request.getfixturevalue(f"{server}_address")
+    assert cli("context", "add", "here", "--url", address if "://" in address else f"kafka://{address}", *management).code == 0
+    assert cli("context", "use", "here").code == 0
+    commands = [[word.replace("{name}", name) for word in words] for words in OWN[server]]
+    for words in commands:
+        made = cli("declare", *words)
+        assert (made.code, made.stdout[:2]) == (0, b"+ "), made.stderr
+        again = cli("declare", *words, "-o", "json")
+        assert (again.code, json.loads(again.stdout)["action"]) == (0, "unchanged"), again.stdout
+    kinds = [word for kind in ("topic", "stream", "consumer", "binding", "exchange", "queue") for word in ("--prune-name", f"{kind}:{name}*")]
+    assert cli("topology", "apply", "-", "--yes", *kinds).code == 0
+    assert cli("declare", *commands[0], "--dry-run").code == 8
