@@ -34,7 +34,7 @@ def test_a_stream_whose_making_nobody_confirmed_is_said_to_be_in_doubt(streams: 
     change, = declarer.plan([wanted])
     # the answer to "has it come meanwhile?" is shorter than that, the one to what makes it begins with its whole configuration
     proxy.cut_after(500, "to client")
-    with pytest.raises(Unreachable, match="Whether it was done is not known"):
+    with pytest.raises(Unreachable, match="dropped the connection"):
         declarer.apply(change)
     assert streams.exists(wanted.name)
     (again,) = backend.declarer().plan([wanted])

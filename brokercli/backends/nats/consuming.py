@@ -13,7 +13,7 @@ from brokercli.backends.nats.consumer_state import ConsumerState, ask_state, is_
 from brokercli.backends.nats.death_records import cap_words, record_words, recorders
 from brokercli.backends.nats.failures import api_failure, reason
 from brokercli.backends.nats.fetch import fetch_next
-from brokercli.backends.nats.listing import purpose_of
+from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.seeking import plan_seek, seek
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json
@@ -71,7 +71,8 @@ async def _find(jetstream: JetStream, patterns: Sequence[str]) -> list[Consumpti
     ways = [_pattern(pattern) for pattern in patterns]
     streams = [name for name in await jetstream.names() if _worth_asking(name, patterns)]
     found = [ConsumerState(info) for infos in await _of_each(jetstream, streams, full=True) for info in infos]
-    return sorted((_consumption(state) for state in found if not ways or any(way.fullmatch(state.name) for way in ways)), key=lambda one: one.name)
+    matching = [state for state in found if not ways or any(way.fullmatch(state.name) for way in ways)]
+    return sorted((_consumption(state) if "config" in state.info else _silent(state) for state in matching), key=lambda one: one.name)
 
 
 async def _one_or_none(jetstream: JetStream, name: str) -> Json | None:
@@ -100,17 +101,27 @@ async def _names(jetstream: JetStream) -> list[str]:
 
 
 async def _of_each(jetstream: JetStream, streams: Sequence[str], *, full: bool) -> list[list[Any]]:
-    """Ask several streams at a time; one that was deleted meanwhile has none."""
+    """Ask several streams at a time; one that was deleted meanwhile has none. Of consumers that do not answer there is only
+    the name."""
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def ask(stream: str) -> list[Any]:
         async with turn:
             try:
-                return await jetstream.consumers(stream) if full else await jetstream.consumer_names(stream)
+                if not full:
+                    return await jetstream.consumer_names(stream)
+                silent: list[str] = []
+                answers = await jetstream.consumers(stream, silent)
+                return answers + [{"stream_name": stream, "name": name} for name in silent]
             except NotFound:
                 return []
 
     return list(await asyncio.gather(*(ask(stream) for stream in streams)))
+
+
+def _silent(state: ConsumerState) -> Consumption:
+    """Return one that exists, and of which that is all that is known."""
+    return Consumption(state.name, "consumer", SILENT, reads=(f"stream:{state.stream}",))
 
 
 def _consumption(state: ConsumerState) -> Consumption:

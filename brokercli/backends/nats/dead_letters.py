@@ -9,7 +9,7 @@ from brokercli.backends.dead_letters import DeadLetterSource
 from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import ADVISORIES, Marks, fed_by, marks_of, recorded_streams
 from brokercli.backends.nats.fetch import fetch_next
-from brokercli.backends.nats.listing import purpose_of
+from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.unrecorded import Unrecorded, ask_consumers, find_unrecorded
@@ -23,13 +23,16 @@ GONE_THROUGH = 2000
 
 async def find_sources(jetstream: JetStream, patterns: Sequence[str]) -> list[DeadLetterSource]:
     """Return the destinations of dead letters, by name. Changes nothing. Raises Failed where there is no JetStream."""
-    streams = {str(info["config"]["name"]): info for info in await jetstream.all() if purpose_of(str(info["config"]["name"])) is None}
+    silent: list[str] = []
+    streams = {str(info["config"]["name"]): info for info in await jetstream.all(silent) if purpose_of(str(info["config"]["name"])) is None}
     marks = {name: found for name, info in streams.items() if (found := marks_of(info["config"], patterns)) is not None}
     others = [name for name, info in streams.items() if name not in marks and resource_of(info) != LIMITS_STREAM]
     recorders = [streams[name]["config"] for name, found in marks.items() if found.advisories]
     answers = await asyncio.gather(*(_marked(jetstream, streams[name], mark, streams) for name, mark in marks.items()),
                                    *(_unrecorded(jetstream, name, recorders) for name in others))
-    return sorted((source for source in answers if source is not None), key=lambda source: source.address.name)
+    by_name = [DeadLetterSource(Address(name, "stream"), "stream", found.why, remarks=(SILENT,))
+               for name in silent if (found := marks_of({"name": name}, patterns)) is not None]
+    return sorted([*(source for source in answers if source is not None), *by_name], key=lambda source: source.address.name)
 
 
 async def _marked(jetstream: JetStream, info: Json, marks: Marks, streams: Collection[str]) -> DeadLetterSource | None:

@@ -11,7 +11,7 @@ from brokercli.backends.declaring import Declarer
 from brokercli.backends.nats import consequences, obstacles
 from brokercli.backends.nats.configuration import differences, feeding, merged, settings_beyond_defaults, value_of, with_our_defaults
 from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure
-from brokercli.backends.nats.listing import purpose_of
+from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.retrying import plan_retry
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology
@@ -124,11 +124,15 @@ class _Plan:
     async def _there(self, stream: str, names: Sequence[str]) -> dict[str, Json]:
         """Return the consumers of a stream by name; only those that are declared where the others may not be seen."""
         try:
-            return {str(info["name"]): info for info in await self._jetstream.consumers(stream)}
+            silent: list[str] = []
+            found = {str(info["name"]): info for info in await self._jetstream.consumers(stream, silent)}
+            if any(name in silent for name in names):
+                raise Unreachable(f"Consumer {stream}/{next(name for name in names if name in silent)} {SILENT}.")
+            return found
         except NotAuthorised as problem:
             self._notes.append(f"whether other consumers of {stream} are in the way: {problem}")
-        found = {name: await self._jetstream.consumer_or_none(stream, name) for name in names}
-        return {name: info for name, info in found.items() if info is not None}
+        asked = {name: await self._jetstream.consumer_or_none(stream, name) for name in names}
+        return {name: info for name, info in asked.items() if info is not None}
 
     def _consumer(self, declaration: Declaration, info: Json | None, siblings: list[tuple[str, Json]]) -> Change:
         stream = declaration.name.partition("/")[0]
@@ -201,7 +205,7 @@ async def _apply(jetstream: JetStream, change: Change) -> None:
     now = await _now(jetstream, change.declaration)
     if (now is None) != (planned.created is None) or (now is not None and str(now["created"]) != planned.created):
         happened = "is gone" if now is None else "has come" if planned.created is None else "was made anew"
-        raise Failed(f"{change.declaration} {happened} since this was planned; nothing was changed.", hint="the same command plans it anew")
+        raise Failed(f"It {happened} since this was planned; nothing was changed.", hint="the same command plans it anew")
     match change.action:
         case Action.DELETE:
             await _delete(jetstream, change.declaration, planned, now or {})
@@ -223,7 +227,7 @@ async def _update(jetstream: JetStream, change: Change, config: Json) -> None:
     for difference in change.differences:
         have = value_of(kind, difference.setting, config)
         if (None if have in ("", [], {}) else have) != difference.have:
-            raise Failed(f"{change.declaration}: {difference.setting} was changed since this was planned; it is {have} now. Nothing was changed.",
+            raise Failed(f"{difference.setting} was changed since this was planned; it is {have} now. Nothing was changed.",
                          hint="the same command plans it anew")
     await _write(jetstream, change.declaration, "update", merged(kind, config, change.differences))
 
@@ -238,7 +242,7 @@ async def _write(jetstream: JetStream, declaration: Declaration, action: str, co
     ignored = [difference.setting for difference in differences(declaration.kind, answer.get("config") or config, declaration.settings)]
     if ignored:
         version = jetstream.link.server.get("version", "of unknown version")
-        raise Failed(f"{declaration} was {'made' if action == 'create' else 'changed'}, but this server ({version}) did not take over {', '.join(ignored)}.",
+        raise Failed(f"It was {'made' if action == 'create' else 'changed'}, but this server ({version}) did not take over {', '.join(ignored)}.",
                      hint="older servers leave out what they do not know")
 
 
@@ -248,7 +252,7 @@ async def _delete(jetstream: JetStream, declaration: Declaration, planned: _Foun
         await _tell(jetstream, declaration, f"CONSUMER.DELETE.{stream}.{consumer}")
         return
     if not planned.messages and int(now["state"]["messages"]):
-        raise Failed(f"{declaration} holds {int(now['state']['messages']):,} messages now, and held none when this was planned. It was not deleted.",
+        raise Failed(f"It holds {int(now['state']['messages']):,} messages now, and held none when this was planned. It was not deleted.",
                      hint="the same command plans it anew")
     await _tell(jetstream, declaration, f"STREAM.DELETE.{stream}")
 
@@ -258,32 +262,36 @@ async def _tell(jetstream: JetStream, declaration: Declaration, operation: str, 
     try:
         answer = await jetstream.try_ask(operation, question, repeat=False)
     except (Unreachable, TimedOut) as problem:
-        raise Unreachable(f"{declaration}: {problem} Whether it was done is not known.", hint="the same command says what there is now") from None
+        raise Unreachable(str(problem), hint="the same command says what there is now") from None
     error = answer.get("error")
     if error is None:
         return answer
     code, words = error.get("err_code", 0), str(error.get("description", "no reason given"))
     if code in _TAKEN:
-        raise Failed(f"{declaration} was not made: another one of that name has come meanwhile (NATS error {code}).", hint="the same command plans it anew")
+        raise Failed(f"It was not made: another one of that name has come meanwhile (NATS error {code}).", hint="the same command plans it anew")
     if code in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
-        raise NotFound(f"{declaration}: {words} (NATS error {code}).")
+        raise NotFound(f"It is gone: {words} (NATS error {code}).")
     if code in _REFUSED:
-        raise Failed(f"{declaration}: NATS refused it: {_REFUSED[code]} ({words}, NATS error {code}).")
+        raise Failed(f"NATS refused it: {_REFUSED[code]} ({words}, NATS error {code}).")
     if error.get("code") in (400, 500):
-        raise Failed(f"{declaration}: NATS refused it: {words} (NATS error {code}).")
+        raise Failed(f"NATS refused it: {words} (NATS error {code}).")
     raise api_failure(error, str(declaration))
 
 
 async def _declared(jetstream: JetStream, kinds: Sequence[str], notes: list[str]) -> list[Declaration]:
     found: list[Declaration] = []
-    streams = [info for info in await jetstream.all() if not (purpose_of(str(info["config"]["name"])) or "").startswith("MQTT")]
+    silent: list[str] = []
+    streams = [info for info in await jetstream.all(silent) if not (purpose_of(str(info["config"]["name"])) or "").startswith("MQTT")]
+    notes += [f"stream {name} is left out: it {SILENT}" for name in silent]
     if not kinds or "stream" in kinds:
         found += [Declaration("stream", str(info["config"]["name"]), settings_beyond_defaults("stream", info["config"])) for info in streams]
     if not kinds or "consumer" in kinds:
         for info in streams:
             name = str(info["config"]["name"])
             try:
-                consumers = await jetstream.consumers(name)
+                absent: list[str] = []
+                consumers = await jetstream.consumers(name, absent)
+                notes += [f"consumer {name}/{one} is left out: it {SILENT}" for one in absent]
             except BrokercliError as problem:
                 notes.append(f"consumers of {name}: {problem}")
                 continue
@@ -306,14 +314,17 @@ async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -
             streams.append((declaration, info))
     if not streams:
         return consumers
-    everything = await jetstream.all()
+    unknown: list[str] = []
+    everything = await jetstream.all(unknown)
     going = {change.declaration.name for change in consumers}
     result = []
     for declaration, info in streams:
         name = declaration.name
-        with_it = [str(consumer["name"]) for consumer in await jetstream.consumers(name) if f"{name}/{consumer['name']}" not in going]
-        readers = [str(other["config"]["name"]) for other in everything if name in feeding(other["config"])]
-        result.append(Change(declaration, Action.DELETE, remarks=tuple(consequences.of_removing_a_stream(info, sorted(with_it), readers)),
+        silent: list[str] = []
+        with_it = [str(consumer["name"]) for consumer in await jetstream.consumers(name, silent)] + silent
+        with_it = sorted(consumer for consumer in with_it if f"{name}/{consumer}" not in going)
+        readers = [str(other["config"]["name"]) for other in everything if name in feeding(other["config"])] + [f"{other} (perhaps)" for other in unknown]
+        result.append(Change(declaration, Action.DELETE, remarks=tuple(consequences.of_removing_a_stream(info, with_it, readers)),
                              handle=_Found(str(info["created"]), int(info["state"]["messages"]))))
     # those that are copied from others go first: a mirror of what is gone only asks for it in vain
     return consumers + sorted(result, key=lambda change: not any(change.declaration.name == str(other["config"]["name"]) and feeding(other["config"])

@@ -6,7 +6,7 @@ from brokercli.backends.nats import LIMITS_STREAM, SUBJECT
 from brokercli.backends.nats.configuration import settings_beyond_defaults, value_of
 from brokercli.backends.nats.dead_letter_names import marks_of
 from brokercli.backends.nats.death_records import cap_words, record_words, recorders
-from brokercli.backends.nats.listing import purpose_of, subject_counts
+from brokercli.backends.nats.listing import SILENT, purpose_of, subject_counts
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.wording import duration, setting_rows
 from brokercli.model.address import Address
@@ -137,7 +137,9 @@ def _settings(config: Json) -> dict[str, Value]:
 
 async def _add_consumers(jetstream: JetStream, stream: str, description: Description) -> list[Json]:
     try:
-        consumers = await jetstream.consumers(stream)
+        silent: list[str] = []
+        consumers = await jetstream.consumers(stream, silent)
+        description.missing += [f"consumer {name}: {SILENT}" for name in silent]
     except BrokercliError as problem:
         description.missing.append(f"consumers: {problem}")
         return []

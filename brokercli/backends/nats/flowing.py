@@ -5,6 +5,7 @@ from __future__ import annotations
 from brokercli.backends.nats.consumer_state import ConsumerState
 from brokercli.backends.nats.dead_letter_names import ADVISORIES, DEATHS, marks_of, overlap, recorded_streams
 from brokercli.backends.nats.death_records import DEATH_KINDS
+from brokercli.backends.nats.listing import SILENT
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.wording import duration
 from brokercli.model.address import Address
@@ -45,7 +46,9 @@ class _Drawing:
     async def look_around(self, address: Address) -> None:
         """Ask for all streams, or for those in question where that is not permitted."""
         try:
-            self._infos = {str(info["config"]["name"]): info for info in await self._jetstream.all()}
+            silent: list[str] = []
+            self._infos = {str(info["config"]["name"]): info for info in await self._jetstream.all(silent)}
+            self._flow.missing += [f"stream {name}: {SILENT}" for name in silent]
         except BrokercliError as problem:
             if address.kind == "stream":
                 self._infos = {address.name: await self._jetstream.info(address.name)}
@@ -155,7 +158,9 @@ class _Drawing:
     async def _ask_consumers(self, name: str) -> list[ConsumerState]:
         if name not in self._consumers:
             try:
-                answers = await self._jetstream.consumers(name)
+                silent: list[str] = []
+                answers = await self._jetstream.consumers(name, silent)
+                self._flow.missing += [f"consumer {name}/{one}: {SILENT}" for one in silent]
                 self._consumers[name] = sorted((ConsumerState(info) for info in answers), key=lambda state: state.name)
             except BrokercliError as problem:
                 self._flow.missing.append(f"consumers of stream {name}: {problem}")

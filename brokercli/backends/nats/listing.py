@@ -9,16 +9,19 @@ from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.model.description import Listing, Value
 from brokercli.model.errors import BrokercliError
 
+SILENT = "does not answer: the servers that keep it are away"
 SUBJECTS_SHOWN = 1000
 """The most subjects listed of one stream; a stream can hold millions."""
 
 
 async def list_all(jetstream: JetStream, kinds: Sequence[str]) -> list[Listing]:
     """Return streams, then subjects, each by name. Raises Failed where there is no JetStream."""
-    streams = await jetstream.all()
+    silent: list[str] = []
+    streams = await jetstream.all(silent)
     found: list[Listing] = []
     if not kinds or "stream" in kinds:
-        found += [_stream(info) for info in streams]
+        found += [_stream(info) for info in streams] + [Listing("stream", name, "stream", facts={"state": SILENT}) for name in silent]
+        found.sort(key=lambda listing: listing.name)
     if not kinds or "subject" in kinds:
         by_name: dict[str, Listing] = {}
         for info in streams:

@@ -9,9 +9,12 @@ import orjson
 from brokercli.backends.nats import INTEREST_STREAM, LIMITS_STREAM, WORK_QUEUE_STREAM
 from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure, without_jetstream
 from brokercli.backends.nats.link import NO_RESPONDERS, Link
-from brokercli.model.errors import Failed
+from brokercli.model.errors import Failed, Unreachable
 
 Json = dict[str, Any]
+
+PATIENCE = 10.0
+"""Seconds to wait for a list."""
 
 _RESOURCES = {"limits": LIMITS_STREAM, "workqueue": WORK_QUEUE_STREAM, "interest": INTEREST_STREAM}
 
@@ -59,23 +62,27 @@ class JetStream:
 
     async def capturing(self, subject: str) -> list[str]:
         """Return the names of the streams whose subjects overlap with this one."""
-        return [name async for name in self._pages("STREAM.NAMES", {"subject": subject}, "streams")]
+        return [str(name) for name in await self._pages("STREAM.NAMES", {"subject": subject}, "streams")]
 
-    async def all(self) -> list[Json]:
-        """Return every stream with configuration and state, by name."""
-        return sorted([stream async for stream in self._pages("STREAM.LIST", {}, "streams")], key=lambda stream: str(stream["config"]["name"]))
+    async def all(self, silent: list[str] | None = None) -> list[Json]:
+        """Return every stream with configuration and state, by name.
+
+        In a cluster the servers that keep a stream may be away: it is left out of the answer, and its name is added to
+        `silent`. Without that list raises Unreachable: nobody may take what does not answer for what is not there.
+        """
+        return sorted(await self._pages("STREAM.LIST", {}, "streams", silent), key=lambda stream: str(stream["config"]["name"]))
 
     async def names(self) -> list[str]:
         """Return the names of all streams, in order."""
-        return sorted([str(name) async for name in self._pages("STREAM.NAMES", {}, "streams")])
+        return sorted(str(name) for name in await self._pages("STREAM.NAMES", {}, "streams"))
 
     async def consumer_names(self, stream: str) -> list[str]:
         """Return the names of a stream's consumers."""
-        return [str(name) async for name in self._pages(f"CONSUMER.NAMES.{stream}", {}, "consumers")]
+        return [str(name) for name in await self._pages(f"CONSUMER.NAMES.{stream}", {}, "consumers")]
 
-    async def consumers(self, stream: str) -> list[Json]:
-        """Return every consumer of a stream."""
-        return [consumer async for consumer in self._pages(f"CONSUMER.LIST.{stream}", {}, "consumers")]
+    async def consumers(self, stream: str, silent: list[str] | None = None) -> list[Json]:
+        """Return every consumer of a stream; as `all` those that do not answer."""
+        return await self._pages(f"CONSUMER.LIST.{stream}", {}, "consumers", silent)
 
     async def consumer_or_none(self, stream: str, name: str) -> Json | None:
         """Return configuration and state of a consumer, None where it or its stream is not there."""
@@ -87,16 +94,21 @@ class JetStream:
             return None
         raise api_failure(error, f"consumer {stream}/{name}")
 
-    async def _pages(self, operation: str, question: Json, field: str) -> Any:
-        offset = 0
+    async def _pages(self, operation: str, question: Json, field: str, silent: list[str] | None = None) -> list[Any]:
+        found: list[Any] = []
+        offset, what = 0, f"consumers of stream {operation.split('.', 2)[2]}" if operation.startswith("CONSUMER") else "streams"
         while True:
-            answer = await self.ask(operation, question | {"offset": offset}, what="streams")
-            items = answer.get(field) or []
-            for item in items:
-                yield item
-            offset += len(items)
-            if not items or offset >= int(answer.get("total", 0)):
-                return
+            # a server in a cluster waits 4 s for those that do not answer
+            answer = await self.ask(operation, question | {"offset": offset}, what=what, timeout=PATIENCE)
+            items, missing = answer.get(field) or [], [str(name) for name in answer.get("missing") or []]
+            if missing and silent is None:
+                raise Unreachable(f"Of the {what} some do not answer: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}.",
+                                  hint="the servers that keep them are away; without them nothing can be said")
+            (silent if silent is not None else []).extend(missing)
+            found += items
+            offset += len(items) + len(missing)
+            if not (items or missing) or offset >= int(answer.get("total", 0)):
+                return found
 
 
 def resource_of(info: Json) -> str:

@@ -1,0 +1,109 @@
+"""A cluster with a server away: what it keeps does not answer, and is never taken for what is not there."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+
+from brokercli.backends.nats.backend import NatsBackend
+from brokercli.model.connection import Connection
+from brokercli.model.declaration import Action, Declaration
+from brokercli.model.errors import TimedOut, Unreachable
+from tests.backends.nats_streams import stream
+from tests.brokers.nats import Nats
+from tests.brokers.server import HOST, free_port, wait_until
+
+SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def cluster(servers: Callable[..., Nats]) -> Iterator[NatsBackend]:
+    """A connection to one of three servers, another of which is away by now.
+
+    `KEPT` was kept by the server that is away; its consumer `worker` too. `SHARED` has three replicas, so it is there.
+    """
+    ports = [free_port() for _ in range(3)]
+    routes = ", ".join(f'"nats://{HOST}:{port}"' for port in ports)
+    members = [servers(Nats, wait=False, settings={"server_name": f'"n{index}"', "cluster": f'{{name: "c", listen: "{HOST}:{port}", routes: [{routes}]}}'})
+               for index, port in enumerate(ports)]
+    for member in members:
+        wait_until(partial(_listens, member.port), SECONDS, "a server")
+    worker = {"durable_name": "worker", "ack_policy": "explicit"}
+    with _connect(members[0]) as first:
+        for operation, question in (("STREAM.CREATE.KEPT", {"name": "KEPT", "subjects": ["kept.>"], "retention": "interest"}),
+                                    ("STREAM.CREATE.SHARED", {"name": "SHARED", "subjects": ["shared.>"], "num_replicas": 3}),
+                                    ("CONSUMER.DURABLE.CREATE.KEPT.worker", {"stream_name": "KEPT", "config": worker}),
+                                    ("CONSUMER.DURABLE.CREATE.SHARED.worker", {"stream_name": "SHARED", "config": worker})):
+            wait_until(partial(_answer, first, operation, question), SECONDS, operation)
+        kept = _answer(first, "STREAM.INFO.KEPT")
+    assert kept is not None
+    keeper = int(kept["cluster"]["leader"][1:])
+    members[keeper].kill()
+    other = members[(keeper + 1) % 3]
+    with _connect(other) as backend:
+        wait_until(partial(_answer, backend, "STREAM.NAMES"), SECONDS, "a leader among those that are left")
+        for operation in ("STREAM.INFO.SHARED", "CONSUMER.INFO.SHARED.worker"):
+            wait_until(partial(_led, backend, operation), SECONDS, f"{operation} to have a leader")
+        yield backend
+
+
+def _connect(member: Nats) -> NatsBackend:
+    return NatsBackend(Connection("nats", ((HOST, member.port),)))
+
+
+def _answer(backend: NatsBackend, operation: str, question: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """Ask once; None where nobody answers or there is an error, as without a leader."""
+    try:
+        answer = backend._link.run(backend._jetstream.try_ask(operation, question, timeout=1.0))
+    except TimedOut:
+        return None
+    return None if "error" in answer else answer
+
+
+def _led(backend: NatsBackend, operation: str) -> bool:
+    answer = _answer(backend, operation)
+    return answer is not None and "leader" in answer.get("cluster", {})
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_by_nobody(cluster: NatsBackend) -> None:
+    """One test, and all at once: the server waits four seconds for each of these answers."""
+    backend = cluster
+
+    def unanswered(attempt: Callable[[], object]) -> str:
+        with pytest.raises(Unreachable) as refused:
+            attempt()
+        return str(refused.value)
+
+    def declared() -> tuple[list[Declaration], list[str]]:
+        declarer = backend.declarer()
+        return list(declarer.declared(["stream"])), list(declarer.notes)
+
+    with ThreadPoolExecutor() as pool:
+        listed = pool.submit(lambda: list(backend.list(["stream"])))
+        found = pool.submit(lambda: list(backend.consumers().find()))
+        told = pool.submit(declared)
+        drawn = pool.submit(backend.flow, stream("SHARED"))
+        letters = pool.submit(unanswered, lambda: backend._link.run(backend._jetstream.consumers("KEPT")))
+        planned = pool.submit(lambda: backend.declarer().plan([Declaration("stream", "SHARED", {"num_replicas": 3}), Declaration("consumer", "SHARED/worker")]))
+    assert {(one.name, one.facts.get("state")) for one in listed.result()} == {
+        ("KEPT", "does not answer: the servers that keep it are away"), ("SHARED", None)}
+    assert [(one.name, one.lag is None) for one in found.result()] == [("KEPT/worker", True), ("SHARED/worker", False)]
+    assert "does not answer" in found.result()[0].state
+    declarations, notes = told.result()
+    assert [declaration.name for declaration in declarations] == ["SHARED"]
+    assert notes == ["stream KEPT is left out: it does not answer: the servers that keep it are away"]
+    assert drawn.result().missing == ["stream KEPT: does not answer: the servers that keep it are away"]
+    # whether a letter is dead is decided by all consumers of its stream, or not at all
+    assert "do not answer: worker" in letters.result()
+    assert {change.action for change in planned.result()} == {Action.UNCHANGED}
+    assert backend.consumers().names() == ["KEPT/worker", "SHARED/worker"]
