@@ -91,7 +91,7 @@ class Lift:
         self.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Move:
     """Put `message` to `destination`, and then take `record` for handled."""
 

@@ -51,7 +51,8 @@ def to_message(letter: DeadLetter) -> Message:
     route = None if home is None else home.address.route if home.address.kind == "exchange" else home.address.name
     return Message(
         body=message.body, key=message.key, headers=_without(message.headers, letter.stripped) if letter.stripped else message.headers, route=route,
-        properties={name: value for name, value in message.properties.items() if name not in letter.stripped_properties},
+        properties={name: value for name, value in message.properties.items() if name not in letter.stripped_properties}
+        if letter.stripped_properties else message.properties.copy(),
         origin=letter.record.broker)
 
 

@@ -93,11 +93,10 @@ class LetterFilter:
             return False
         if self.origin is not None and not _matches(self.origin, (letter.home.address.name,) if letter.home else ("",)):
             return False
-        died = letter.died
-        if self.since is not None and (died is None or died < self.since):
-            return False
-        if self.until is not None and (died is None or died >= self.until):
-            return False
+        if self.since is not None or self.until is not None:
+            died = letter.died
+            if died is None or (self.since is not None and died < self.since) or (self.until is not None and died >= self.until):
+                return False
         return self.ids is None or identity(letter) in self.ids
 
 

@@ -16,7 +16,6 @@ from brokercli.model.dead_letter import UNKNOWN, DeadLetter
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Message, Place, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from brokercli.model.remembered import Remembered
 from brokercli.operations.letters import LetterFilter, Recogniser, read_matching
 from brokercli.operations.publishing import SLICE, Outcome, Rate
 from brokercli.operations.through import Transforming
@@ -33,9 +32,10 @@ class LetterJournal(Protocol):
         """Write them and return once they are on the disk."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Decision:
-    """What is to become of one letter: `message` goes to `destination`, it is dropped (no destination), or it is left for a reason."""
+    """What is to become of one letter: `message` goes to `destination`, it is dropped (no destination), or it is left for a reason.
+    Compared by identity."""
 
     letter: DeadLetter
     destination: Address | None = None
@@ -119,6 +119,14 @@ def _doubt(letter: DeadLetter) -> str:
     return "nothing in it says that it is a dead letter (--unrecognised takes it all the same)" if letter.dialect == UNKNOWN else ""
 
 
+def _alike(one: Decision, other: Decision) -> bool:
+    """Whether a plan counts two decisions as the same; where that is not seen at a glance, they are not."""
+    letter, another = one.letter, other.letter
+    return (one.destination is other.destination and letter.stripped is another.stripped and letter.homes is another.homes and letter.lost is another.lost
+            and one.left == other.left and letter.stripped_properties == another.stripped_properties
+            and (one.message is None or one.message is letter.record.message) is (other.message is None or other.message is another.record.message))
+
+
 @dataclass(slots=True)
 class Plan:
     """What a run would do, counted."""
@@ -130,27 +138,36 @@ class Plan:
     lost: Counter[str] = field(default_factory=Counter)
     derived: Counter[str] = field(default_factory=Counter)
     """What the homes were read from, and how sure that is."""
-    _words: Remembered[str] = field(default_factory=Remembered)
-
-    def take(self, decision: Decision) -> None:
-        """Enter one decision."""
-        self.letters += 1
+    def take(self, decision: Decision, times: int = 1) -> None:
+        """Enter one decision, and so many alike."""
+        self.letters += times
         letter = decision.letter
         if decision.left:
-            self.left[decision.left] += 1
+            self.left[decision.left] += times
             return
-        destination, home = decision.destination, letter.home
-        self.destinations["(dropped)" if destination is None else self._words.get(destination) or self._words.put(destination, str(destination))] += 1
+        self.destinations["(dropped)" if decision.destination is None else str(decision.destination)] += times
         if decision.message is None or decision.message is letter.record.message:
             return
-        for name in letter.stripped:
-            self.stripped[name] += 1
-        for name in letter.stripped_properties:
-            self.stripped[f"property {name}"] += 1
-        for what in letter.lost:
-            self.lost[what] += 1
-        if home is not None and (destination is home.address or destination == home.address):
-            self.derived[self._words.get(home) or self._words.put(home, f"{home.derived} ({home.confidence})")] += 1
+        for counts, names in ((self.stripped, letter.stripped), (self.stripped, [f"property {name}" for name in letter.stripped_properties]),
+                              (self.lost, letter.lost)):
+            for name in names:
+                counts[name] += times
+        if letter.home is not None and decision.destination == letter.home.address:
+            self.derived[f"{letter.home.derived} ({letter.home.confidence})"] += times
+
+    def take_all(self, decisions: Sequence[Decision]) -> None:
+        """Enter many; those that follow each other and are alike are worked out once."""
+        first: Decision | None = None
+        times = 0
+        for decision in decisions:
+            if first is not None and _alike(first, decision):
+                times += 1
+                continue
+            if first is not None:
+                self.take(first, times)
+            first, times = decision, 1
+        if first is not None:
+            self.take(first, times)
 
 
 @dataclass(slots=True)
@@ -260,14 +277,18 @@ class Redriving:
         """Return the decisions on letters that go; those that pass the filter and are left are entered and counted as skipped."""
         at = time.time_ns()
         decisions: list[Decision] = []
-        for letter in read_matching(self.recogniser, self.letter_filter, batch):
-            if self.stopping() or (self.limit is not None and self._moved + len(decisions) >= self.limit):
-                break
-            decision = self._transformed(self.rules.decide(letter, at))
-            self.outcome.account.read += 1
-            self.plan.take(decision)
-            if not decision.left:
-                decisions.append(decision)
+        made: list[Decision] = []
+        try:
+            for letter in read_matching(self.recogniser, self.letter_filter, batch):
+                if self.stopping() or (self.limit is not None and self._moved + len(decisions) >= self.limit):
+                    break
+                decision = self._transformed(self.rules.decide(letter, at))
+                made.append(decision)
+                if not decision.left:
+                    decisions.append(decision)
+        finally:
+            self.outcome.account.read += len(made)
+            self.plan.take_all(made)
         return decisions
 
     def _transformed(self, decision: Decision) -> Decision:

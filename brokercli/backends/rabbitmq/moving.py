@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
+from typing import Any
 
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME
-from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
+from brokercli.backends.rabbitmq.convert import CannotCarry, Converter, Native
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
@@ -16,6 +17,7 @@ from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.model.remembered import Remembered
 
 _ENTRY_OVERHEAD = 64
 _HELD_BYTES = 32 * 1024 * 1024
@@ -59,6 +61,8 @@ class Mover:
         self._outboxes: dict[str, Outbox] = {}
         self._converters: dict[tuple[str | None, str], Converter | str] = {}
         self._largest_header = int(link.live.params.frame_max if link.live is not None else LARGEST_FRAME) - FRAME_OVERHEAD - 12
+        self._envelopes: Remembered[tuple[tuple[Any, ...], str, bytes, bytes, str]] = Remembered()
+        """What letters of a kind have around their bodies, by their headers."""
         self._next = 0
         self._judged: dict[int, Receipt] = {}
         """Verdicts other than plain confirmations of windows that are not finished, by number."""
@@ -122,8 +126,20 @@ class Mover:
                 outbox.expire()
 
     def _entry(self, index: int, message: Message, destination: Address, deadline: float) -> tuple[str, Entry]:
-        converter = self._converter(destination)
-        native = converter.convert(self._harmless(message))
+        said = destination, message.origin, message.key, message.id, message.time, message.partition, message.route, message.properties
+        known = self._envelopes.get(message.headers)
+        if known is None or known[0] != said or message.body is None:
+            known = self._envelopes.put(message.headers, (said, *self._envelope(message, destination)))
+        _, exchange, key, properties, risk = known
+        body = message.body or b""
+        outbox = self._outboxes.get(exchange)
+        if outbox is not None and outbox.size_limit is not None and len(body) > outbox.size_limit:
+            raise CannotCarry(f"it is {len(body)} bytes; the broker takes {outbox.size_limit} (max_message_size)")
+        return exchange, Entry(index, Native(key, properties, body, risk), key, len(body) + len(properties) + _ENTRY_OVERHEAD, deadline)
+
+    def _envelope(self, message: Message, destination: Address) -> tuple[str, bytes, bytes, str]:
+        """Return what goes around the body: exchange, routing key, encoded properties, and the risk there is in them. Raises CannotCarry."""
+        native = self._converter(destination).convert(self._harmless(message))
         if len(native.properties) > self._largest_header:
             raise CannotCarry(f"its headers and properties are {len(native.properties)} bytes; the broker's frames hold {self._largest_header}")
         if destination.kind == "exchange":
@@ -131,12 +147,9 @@ class Mover:
             key = (native.routing_key or b"") if destination.route is None else destination.route.encode()
         else:
             exchange, key = "", destination.name.encode(errors="surrogateescape")
-        outbox = self._outboxes.get(exchange)
-        if outbox is not None and outbox.size_limit is not None and len(native.body) > outbox.size_limit:
-            raise CannotCarry(f"it is {len(native.body)} bytes; the broker takes {outbox.size_limit} (max_message_size)")
         if len(key) > 255:
             raise CannotCarry("a queue's name has 255 bytes at most")
-        return exchange, Entry(index, native, key, len(native.body) + len(native.properties) + _ENTRY_OVERHEAD, deadline)
+        return exchange, key, native.properties, native.risk
 
     def _harmless(self, message: Message) -> Message:
         headers, properties = message.headers, message.properties

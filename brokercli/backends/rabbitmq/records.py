@@ -16,11 +16,12 @@ from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.exact_properties import decode_properties, split_headers
 from brokercli.backends.rabbitmq.times import time_of
-from brokercli.model.message import Header, HeaderValue, Message, Record
+from brokercli.model.message import Header, HeaderValue, Message, Place, Record
 from brokercli.model.position import format_time
 
 OFFSET_HEADER = "x-stream-offset"
 _REMEMBERED = 4096
+_SHORT = 4096
 # a table that holds the offset and nothing else, as most records of a stream have it
 _ONLY_OFFSET = struct.pack(">I", 25) + b"\x0fx-stream-offsetl"
 _OFFSET_ENTRY = b"\x0fx-stream-offsetl"
@@ -101,20 +102,23 @@ class RabbitMQBatch(Batch):
         return [self._record(delivery) for delivery in self._deliveries]
 
     def _record(self, delivery: Delivery) -> Record:
-        fixed, table = split_headers(delivery.properties)
-        properties: dict[str, HeaderValue] = decode_properties(fixed)
-        exchange, routing_key = _name(delivery.exchange), _name(delivery.routing_key)
-        place: dict[str, str | int | bool | None] = {"exchange": exchange, "routing_key": routing_key, "queue": self._queue}
-        headers: tuple[Header, ...] = ()
+        return Record("rabbitmq", *self._parts(delivery))
+
+    def _parts(self, delivery: Delivery) -> tuple[Place, str, int | None, Message]:
+        """Return a record's place, position, time and message."""
+        _, redelivered, exchange, routing_key, encoded, body = delivery
+        route = _name(routing_key)
+        place: Place = {"exchange": _name(exchange), "routing_key": route, "queue": self._queue}
         position = ""
         if self._numbered:
+            fixed, table = split_headers(encoded)
+            properties, time, identity = _read(fixed)
             headers, offset = _without_offset(table)
             place["offset"], position = offset, str(offset)
-        elif table:
-            headers = decode_table(table)[0]
-        place["redelivered"] = delivery.redelivered
-        return Record("rabbitmq", place, position, time_of(properties.get("timestamp")),
-                      Message(body=delivery.body, headers=headers, id=_message_id(properties), route=routing_key, properties=properties, origin="rabbitmq"))
+        else:
+            properties, time, identity, headers = _read_whole(encoded) if len(encoded) <= _SHORT else _read_all(encoded)
+        place["redelivered"] = redelivered
+        return place, position, time, Message(body, None, headers, identity, None, None, route, properties.copy(), "rabbitmq")
 
     def select(self, indices: Sequence[int]) -> RabbitMQBatch:
         deliveries = self._deliveries
@@ -130,6 +134,21 @@ def _describe(fixed: bytes) -> tuple[dict[str, Any], str | None]:
     properties = decode_properties(fixed)
     time = time_of(properties.get("timestamp"))
     return {name: encode_value(value) for name, value in properties.items()}, None if time is None else format_time(time)
+
+
+def _read(fixed: bytes) -> tuple[dict[str, HeaderValue], int | None, str | None]:
+    properties = decode_properties(fixed)
+    return properties, time_of(properties.get("timestamp")), _message_id(properties)
+
+
+def _read_all(encoded: bytes) -> tuple[dict[str, HeaderValue], int | None, str | None, tuple[Header, ...]]:
+    """Read everything but the body of a message."""
+    fixed, table = split_headers(encoded)
+    return *_read(fixed), decode_table(table)[0] if table else ()
+
+
+_read_whole = lru_cache(maxsize=256)(_read_all)
+"""The same, once for all messages of which it is the same."""
 
 
 def _message_id(properties: dict[str, HeaderValue]) -> str | None:

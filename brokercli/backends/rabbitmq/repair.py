@@ -46,8 +46,7 @@ class HeldBatch(RabbitMQBatch):
     __slots__ = ()
 
     def _record(self, delivery: Delivery) -> Record:
-        record = super()._record(delivery)
-        return HeldRecord(record.broker, record.place, record.position, record.time, record.message, delivery.tag)
+        return HeldRecord("rabbitmq", *self._parts(delivery), delivery.tag)
 
     def select(self, indices: Sequence[int]) -> HeldBatch:
         deliveries = self._deliveries
