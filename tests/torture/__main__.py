@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,8 @@ def main() -> int:
     parser.add_argument("--results", type=Path, help="append one line of JSON for each trial")
     parser.add_argument("--keep", type=Path, default=Path("torture-failures"), help="folder for what a trial that went wrong left behind")
     asked = parser.parse_args()
+    # what was started is stopped, and its folders are deleted
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     whole = True
     for broker in asked.broker or BROKERS:
         tally = Tally(broker)
