@@ -110,7 +110,8 @@ def plan_topology(declarer: Declarer, topology: Topology, prune: bool = False) -
     wanted, obsolete, worker, notes = expand(declarer, topology)
     changes = declarer.plan(wanted)
     if obsolete:
-        changes = [*changes, *declarer.plan_removal(obsolete)]
+        # first: while the old way and the new one are both there, a message goes both
+        changes = [*declarer.plan_removal(obsolete), *changes]
     if prune:
         kept = {(declaration.kind, declaration.name) for declaration in wanted}
         named = [found for found in declarer.declared() if (found.kind, found.name) not in kept and is_named(found, topology.prune)]

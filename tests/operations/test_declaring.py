@@ -93,14 +93,14 @@ def test_a_retry_is_told_what_its_source_is_declared_with_where_it_is() -> None:
     assert [asked.declared for asked in declarer.asked] == [{"type": "quorum"}, None]
 
 
-def test_what_earlier_retries_left_in_the_way_is_removed_unless_it_is_declared() -> None:
+def test_what_earlier_retries_left_in_the_way_is_removed_first_unless_it_is_declared() -> None:
     class Changed(Pretended):
         def retry(self, specification: RetrySpecification) -> RetryTopology:
             return RetryTopology((queue("wait"),), (), (queue("left"), queue("declared")))
 
     plan = plan_topology(Changed(), Topology((queue("declared"),), (retry("a"),)))
     assert [(change.action, change.declaration.name) for change in plan.changes] == [
-        (Action.CREATE, "declared"), (Action.CREATE, "wait"), (Action.DELETE, "left")]
+        (Action.DELETE, "left"), (Action.CREATE, "declared"), (Action.CREATE, "wait")]
     assert not plan.only_creates
 
 
