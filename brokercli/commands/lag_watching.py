@@ -24,7 +24,7 @@ def watch_lag(streams: Streams, names: Sequence[str], context_name: str | None, 
 
     shown = LagWatch(streams, output)
     first = True
-    for tick in Watch(opened, split_names(names)[1], interval, streams.wait):
+    for tick in Watch(opened, split_names(names)[1], interval, streams.wait, shown.silent):
         if first and tick.gone:
             raise NotFound(f"There is no consumer {', '.join(tick.gone)}.", hint="brokercli consumers ls")
         first = False

@@ -7,10 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from threading import Timer
 
 from brokercli.backends.consumers import Consumers
 from brokercli.model.consumption import Lag
 from brokercli.model.errors import NotFound, Unreachable
+
+PATIENCE = 2.0
+"""Seconds an answer may take before a watch says that none comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ def measure(consumers: Consumers, patterns: Sequence[str]) -> Tick:
     tick = Tick()
     for name, said in names.items():
         try:
-            tick.measured.append(Measured(name, time.time_ns(), tuple(consumers.lag(name))))
+            lags = tuple(consumers.lag(name))
+            tick.measured.append(Measured(name, time.time_ns(), lags))
         except NotFound:
             if said:
                 tick.gone.append(name)
@@ -86,14 +91,17 @@ class Watch:
     """An endless iteration over ticks, `interval` seconds apart.
 
     `open_` opens the broker anew each time it was away; that it is away at the first tick is raised, later it is part of the
-    tick. `wait` sleeps, and may raise to end it.
+    tick. `wait` sleeps, and may raise to end it. `on_silence` is called, on another thread, where an answer takes longer than
+    PATIENCE seconds: clients wait for a broker to come back in their own ways, and it is told before they give up.
     """
 
-    def __init__(self, open_: Callable[[], AbstractContextManager[Consumers]], patterns: Sequence[str], interval: float, wait: Callable[[float], None]) -> None:
+    def __init__(self, open_: Callable[[], AbstractContextManager[Consumers]], patterns: Sequence[str], interval: float, wait: Callable[[float], None],
+                 on_silence: Callable[[], None] = lambda: None) -> None:
         self._open = open_
         self._patterns = patterns
         self._interval = interval
         self._wait = wait
+        self._on_silence = on_silence
 
     def __iter__(self) -> Iterator[Tick]:
         first = True
@@ -102,6 +110,9 @@ class Watch:
             with ExitStack() as opened:
                 consumers: Consumers | None = None
                 while True:
+                    silence = Timer(PATIENCE, self._on_silence)
+                    silence.daemon = True
+                    silence.start()
                     try:
                         consumers = consumers or opened.enter_context(self._open())
                         tick = measure(consumers, self._patterns)
@@ -109,6 +120,8 @@ class Watch:
                         if first:
                             raise
                         tick = Tick(problem=problem)
+                    finally:
+                        silence.cancel()
                     yield tick
                     first = False
                     # a tick that took longer than the interval is not made up for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from threading import Lock
 from typing import Protocol
 
 from brokercli.model.position import NANOSECONDS, format_time
@@ -35,23 +36,41 @@ class LagWatch:
         self._live = Live(streams) if not self._json and streams.stdout_is_terminal and streams.moving else None
         self._before: dict[tuple[str, str, int | None], tuple[int, int]] = {}
         self._away: str | None = None
+        self._why = ""
         self._told: set[str] = set()
         self._last: Sequence[Measurement] = ()
         self._change: dict[tuple[str, str, int | None], float] = {}
+        self._turn = Lock()
+
+    def silent(self) -> None:
+        """Say that no answer comes; may be called on another thread."""
+        with self._turn:
+            self._gone_away("it does not answer")
 
     def show(self, moment: Moment) -> None:
         """Show it. A broker that is away is said once, and once that it is back."""
-        now = format_time(time.time_ns())
-        if moment.problem is None:
+        with self._turn:
+            if moment.problem is not None:
+                self._gone_away(str(moment.problem))
+                return
             self._compare(moment.measured)
+            if self._live is not None:
+                self._away = None
+                self._draw(moment.gone)
+            else:
+                self._print(moment)
+
+    def _gone_away(self, why: str) -> None:
+        now = format_time(time.time_ns())
         if self._live is not None:
-            self._draw(now, moment)
-            return
-        if moment.problem is not None:
-            if self._away is None:
-                self._streams.say(f"{now} the broker is away: {moment.problem}")
-                self._away = now
-            return
+            self._away, self._why = self._away or now, why
+            self._draw(())
+        elif self._away is None:
+            self._away = now
+            self._streams.say(f"{now} the broker is away: {why}")
+
+    def _print(self, moment: Moment) -> None:
+        now = format_time(time.time_ns())
         if self._away is not None:
             self._streams.say(f"{now} the broker is back, away since {self._away}")
             self._away = None
@@ -63,20 +82,19 @@ class LagWatch:
         else:
             print_table(self._streams, lag_rows(moment.measured, self._change))
 
-    def _draw(self, now: str, moment: Moment) -> None:
+    def _draw(self, gone: Sequence[str]) -> None:
         if self._live is None:
             return
-        self._away = (self._away or now) if moment.problem is not None else None
-        head = f"{now[11:19]}Z" + (f"  the broker is away since {self._away[11:19]}Z: {moment.problem}" if self._away else "")
-        gone = [visible(f"{name} is not there any more") for name in moment.gone]
-        if not self._last and not gone:
-            gone = ["no consumer of this name"]
+        head = f"{format_time(time.time_ns())[11:19]}Z" + (f"  the broker is away since {self._away[11:19]}Z: {self._why}" if self._away else "")
+        notes = [visible(f"{name} is not there any more") for name in gone]
+        if not self._last and not notes:
+            notes = ["no consumer of this name"]
         width = terminal_width(self._streams.stdout_fd) - 1
         rows = lag_rows(self._last, self._change)
         if len(self._last) == 1:
             head = f"{head}  {self._last[0].name}"
             rows = [{title: value for title, value in row.items() if title != "consumer"} for row in rows]
-        self._live.draw([*folded_words(visible(head), width, width), *table_lines(self._streams, rows), *gone])
+        self._live.draw([*folded_words(visible(head), width, width), *table_lines(self._streams, rows), *notes])
 
     def _compare(self, measured: Sequence[Measurement]) -> None:
         found: dict[tuple[str, str, int | None], tuple[int, int]] = {}

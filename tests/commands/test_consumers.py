@@ -287,3 +287,15 @@ def test_a_watch_on_a_terminal_is_drawn_in_place(cli: CommandLine, watched: Call
     shown.wait_for(b"\x1b[2J")
     shown.press(b"\x03")
     assert shown.wait() == 130
+
+
+@pytest.mark.memory
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, 0), (b"n\n", 8, 1)])
+def test_on_a_terminal_a_seek_asks(cli: CommandLine, watched: Callable[..., Any], terminal: Callable[..., Any], answer: bytes, code: int, left: int) -> None:
+    assert cli("publish", "topic:orders", "one").code == 0
+    before = lag_of(cli, "watched")
+    shown = terminal("consumers", "seek", "watched", "end", extra=cli.extra)
+    shown.wait_for(b"move watched? [y/N]")
+    shown.press(answer)
+    assert shown.wait() == code
+    assert lag_of(cli, "watched") == before * left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from brokercli.backends.consumers import Consumers
 from brokercli.model.consumption import Lag, Seek, SeekStep
 from brokercli.model.errors import NotFound, Unreachable
+from brokercli.operations import lagging
 from brokercli.operations.lagging import Measured, Tick, Watch, measure, select
 from brokercli.operations.seeking import positions, undo, without_position
 
@@ -75,6 +77,22 @@ def test_a_watch_opens_the_broker_anew_after_it_was_away() -> None:
     assert next(ticks).measured[0].lag == 2
     assert next(ticks).measured[0].lag == 2
     assert len(opened) == 2
+
+
+def test_an_answer_that_does_not_come_is_told_before_the_client_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lagging, "PATIENCE", 0.01)
+    told = Event()
+
+    class Slow(Stub):
+        def lag(self, name: str) -> list[Lag]:
+            assert told.wait(30), "nothing was said while the broker did not answer"
+            return super().lag(name)
+
+    @contextmanager
+    def open_() -> Iterator[Consumers]:
+        yield cast("Any", Slow({"a": 1}))
+
+    assert next(iter(Watch(open_, ["a"], 0.0, lambda seconds: None, told.set))).measured[0].lag == 1
 
 
 def test_a_broker_that_is_away_from_the_beginning_is_an_error() -> None:
