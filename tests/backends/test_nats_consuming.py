@@ -55,6 +55,17 @@ def test_durable_and_passing_consumers_are_found_in_all_streams(streams: Streams
     assert list(consumers.find(["NOSUCH/worker", "no stream/at all"])) == []
 
 
+def test_what_the_server_feeds_other_streams_with_is_nobodys_consumer(streams: Streams, consumers: Consumers) -> None:
+    name = streams.make("interest")
+    streams.make(subjects=[], sources=[{"name": name}])
+    wait_for(lambda: len(streams.consumers(name)) == 1)
+    backend = streams.backend()
+    assert list(consumers.find([f"{name}/*"])) == []
+    assert [found.name for found in backend.declarer().declared(["consumer"]) if found.name.startswith(f"{name}/")] == []
+    assert not [id for id in backend.flow(stream(name)).nodes if id.startswith("consumer ")]
+    assert "tries" not in backend.describe(stream(name)).facts
+
+
 def test_what_is_in_hand_and_tried_again_is_counted(streams: Streams, consumers: Consumers, nats_address: str) -> None:
     name = filled(streams, count=4)
     taken: list[bytes] = []

@@ -11,6 +11,7 @@ from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.settings import SETTINGS
 from brokercli.model.declaration import Action, Change, Declaration, Form
 from brokercli.model.errors import Failed, NotAuthorised, UsageProblem
+from tests.backends.nats_letters import wait_for
 from tests.backends.nats_streams import Streams
 
 SECOND = 1_000_000_000
@@ -102,8 +103,8 @@ def test_metadata_that_is_named_replaces_ours_and_leaves_the_servers(streams: St
 
 @pytest.mark.parametrize(("there", "wanted", "why"), [
     ({}, {"storage": "memory"}, "does not move a stream's messages"),
-    ({}, {"retention": "workqueue"}, "to or from workqueue"),
-    ({"retention": "workqueue"}, {"retention": "limits"}, "to or from workqueue"),
+    ({}, {"retention": "workqueue"}, "never becomes one"),
+    ({"retention": "workqueue"}, {"retention": "limits"}, "stays one"),
     ({"deny_delete": True}, {"deny_delete": False}, "cannot be taken back"),
     ({"allow_msg_ttl": True}, {"allow_msg_ttl": False}, "cannot be taken back"),
     ({"sealed": False}, {"allow_msg_counter": True}, "from its first message"),
@@ -204,6 +205,19 @@ def test_a_mirror_comes_behind_what_it_copies_and_consumers_behind_their_streams
     planned = apply_all(declarer, worker, mirror, home)
     assert [change.declaration for change in planned] == [home, mirror, worker]
     assert {change.action for change in declarer.plan([worker, mirror, home])} == {Action.UNCHANGED}
+
+
+def test_copying_from_a_work_queue_says_that_it_empties_it_and_from_nothing_that_it_copies_nothing(streams: Streams, declarer: Declarer) -> None:
+    home, plain = streams.make("workqueue"), streams.make()
+    streams.fill(f"{home.lower()}.a", [b"1", b"2"])
+    change = only(declarer.plan([Declaration("stream", streams.name(), {"mirror": {"name": home}})]))
+    assert f"stream {home} is a work queue: what is copied counts as done there" in told(change)
+    declarer.apply(change)
+    # what is said is what the server does
+    wait_for(lambda: streams.state(home)["messages"] == 0)
+    assert streams.state(change.declaration.name)["messages"] == 2
+    assert "no stream NOSUCH" in told(only(declarer.plan([Declaration("stream", plain, {"sources": [{"name": "NOSUCH"}, {"name": change.declaration.name}]})])))
+    assert "copied" not in told(only(declarer.plan([Declaration("stream", streams.name(), {"mirror": {"name": plain}})])))
 
 
 def test_what_no_jetstream_could_have_is_refused_before_it_is_asked(streams: Streams, declarer: Declarer) -> None:

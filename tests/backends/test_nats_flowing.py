@@ -34,7 +34,8 @@ def test_subjects_lead_to_a_stream_its_consumers_and_the_record_of_deaths(stream
     assert before.nodes[f"stream:{name}"].notes == ("2 messages", "work-queue stream", "kept for 1m")
     recorder = capture(streams, name)
     flow = backend.flow(stream(name))
-    assert edges(flow) - edges(before) == {(f"consumer {name}/{worker}", f"stream:{recorder}", "given up or terminated") for worker in ("worker", "other")}
+    assert edges(flow) - edges(before) == {(f"consumer {name}/worker", f"stream:{recorder}", "given up or terminated"),
+                                           (f"consumer {name}/other", f"stream:{recorder}", "terminated")}
     assert flow.nodes[f"stream:{recorder}"].kind == "dead letters"
     assert flow.nodes[f"consumer {name}/worker"].notes == ("lag 2", "3 tries, again after 5s, 30s")
     # the same from its other end
@@ -43,12 +44,14 @@ def test_subjects_lead_to_a_stream_its_consumers_and_the_record_of_deaths(stream
 
 def test_a_shared_record_of_deaths_does_not_lead_from_one_stream_to_another(streams: Streams, backend: NatsBackend) -> None:
     one, two = streams.make(), streams.make()
-    streams.worker(one)
-    streams.worker(two)
+    streams.worker(one, max_deliver=3)
+    streams.worker(two, max_deliver=3)
+    streams.worker(two, "endless")
     shared = streams.make(subjects=[f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{name}.>" for name in (one, two)])
     assert f"stream:{two}" not in backend.flow(stream(one)).nodes
     whole = backend.flow(stream(shared))
     assert {(f"consumer {name}/worker", f"stream:{shared}", "given up") for name in (one, two)} <= edges(whole)
+    assert f"consumer {two}/endless" not in whole.nodes
 
 
 def test_copies_are_followed_both_ways(streams: Streams, backend: NatsBackend) -> None:

@@ -63,6 +63,12 @@ def filters_of(config: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(map(str, several)) if isinstance(several, list) and several else (str(one),) if one else ()
 
 
+def is_internal(consumer: Mapping[str, object]) -> bool:
+    """Whether a consumer, by its configuration, is the server's own: it feeds a mirror, or a stream that is filled from this
+    one. Since 2.14 those of interest and work-queue streams are durable and shown like anybody's (seen on 2.15.1)."""
+    return bool(consumer.get("sourcing") or consumer.get("direct"))
+
+
 def canonical(kind: str, name: str, value: object) -> SettingValue:
     """Return a value as it is compared: empty ones as their default, unlimited as -1, tables without what is empty in them."""
     setting = _BY_NAME[kind][name]
@@ -130,7 +136,7 @@ def _obstacle(kind: str, setting: Setting, have: SettingValue, want: SettingValu
         return f"{setting.fixed}; {anew}"
     if kind == "stream":
         if setting.name == "retention" and "workqueue" in (have, want):
-            return f"retention cannot be changed to or from workqueue; {anew}"
+            return f"a stream is made as a work queue or never becomes one, and stays one; {anew}"
         if ONE_WAY.get(setting.name) and have is True:
             return f"{setting.name} cannot be taken back; {anew}"
         if setting.name == "mirror" and want:
@@ -188,7 +194,7 @@ def with_our_defaults(kind: str, settings: Mapping[str, SettingValue]) -> Json:
 
 
 def feeding(config: Mapping[str, object]) -> set[str]:
-    """Return the streams that one with such a configuration is copied from or filled from."""
+    """Return the streams, of this account and domain, that one with such a configuration is copied from or filled from."""
     mirror, sources = config.get("mirror"), config.get("sources")
     tables = [mirror, *(sources if isinstance(sources, list) else [])]
-    return {str(table.get("name")) for table in tables if isinstance(table, dict)}
+    return {str(table.get("name")) for table in tables if isinstance(table, dict) and not table.get("external") and not table.get("domain")}

@@ -52,15 +52,27 @@ def of_changing_a_stream(info: Json, changes: Sequence[Difference], now: int) ->
     return remarks
 
 
+def of_copying(origin: str, config: Mapping[str, object] | None) -> list[str]:
+    """Say what it means for a stream to be copied from; its configuration is None where it is not there. Since nats-server 2.14
+    a work queue is copied through a consumer that acknowledges (ADR-60; seen on 2.15.1: it is empty afterwards)."""
+    if config is None:
+        return [f"there is no stream {origin}: nothing is copied until there is"]
+    if config.get("retention") == "workqueue":
+        return [f"stream {origin} is a work queue: what is copied counts as done there, and goes unless another consumer still waits for it"]
+    return []
+
+
 def of_creating_a_consumer(declaration: Declaration) -> list[str]:
     """Say what a new consumer is that its declaration does not say."""
     return [] if declaration.settings.get("ack_policy") else ["each message is acknowledged (ack_policy explicit, as no other is named)"]
 
 
-def of_changing_a_consumer(info: Json, changes: Sequence[Difference]) -> list[str]:
+def of_changing_a_consumer(changes: Sequence[Difference]) -> list[str]:
     """Say what becomes of its messages."""
     remarks = []
     for change in changes:
+        if change.obstacle:
+            continue
         if change.setting == "max_deliver" and _as_number(change.have) > 0:
             remarks.append("messages that it has given up stay given up")
         elif change.setting in ("filter_subject", "filter_subjects"):

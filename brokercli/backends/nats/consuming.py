@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from brokercli.backends.consumers import Consumers
-from brokercli.backends.nats.configuration import settings_beyond_defaults, value_of
+from brokercli.backends.nats.configuration import is_internal, settings_beyond_defaults, value_of
 from brokercli.backends.nats.consumer_state import ConsumerState, ask_state, is_missing, missing, split_name
 from brokercli.backends.nats.death_records import cap_words, record_words, recorders
 from brokercli.backends.nats.failures import api_failure, reason
@@ -111,7 +111,7 @@ async def _of_each(jetstream: JetStream, streams: Sequence[str], *, full: bool) 
                 if not full:
                     return await jetstream.consumer_names(stream)
                 silent: list[str] = []
-                answers = await jetstream.consumers(stream, silent)
+                answers = [info for info in await jetstream.consumers(stream, silent) if not is_internal(info["config"])]
                 return answers + [{"stream_name": stream, "name": name} for name in silent]
             except NotFound:
                 return []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.nats import consequences, obstacles
-from brokercli.backends.nats.configuration import differences, feeding, merged, settings_beyond_defaults, value_of, with_our_defaults
+from brokercli.backends.nats.configuration import differences, feeding, is_internal, merged, settings_beyond_defaults, value_of, with_our_defaults
 from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.retrying import plan_retry
@@ -98,10 +98,24 @@ class _Plan:
             if hindering:
                 return Change(declaration, Action.CANNOT, tuple(hindering)), first
             remarks = consequences.of_creating_a_stream(declaration, bool(self._jetstream.link.server.get("cluster")))
+            remarks += await self._remarks_on_copying(feeding(declaration.settings))
             return Change(declaration, Action.CREATE, remarks=tuple(remarks), handle=_Found()), first
         found = _joined(differences("stream", info["config"], declaration.settings), hindering)
         remarks = consequences.of_changing_a_stream(info, found, time.time_ns())
+        if any(difference.setting in ("mirror", "sources") for difference in found):
+            remarks += await self._remarks_on_copying(feeding(declaration.settings) - feeding(info["config"]))
         return _change(declaration, found, remarks, _Found(str(info["created"]), int(info["state"]["messages"]))), first
+
+    async def _remarks_on_copying(self, origins: set[str]) -> list[str]:
+        """Say what copying does to where it copies from."""
+        remarks = []
+        for name in sorted(origins):
+            if name not in self._infos and name not in self._streams:
+                self._infos[name] = await self._jetstream.info_or_none(name)
+            known = self._infos.get(name)
+            config = dict(known["config"] if known is not None else {}) | dict(self._streams[name].settings if name in self._streams else {})
+            remarks += consequences.of_copying(name, config or None)
+        return remarks
 
     async def _consumers(self, declarations: Sequence[Declaration]) -> list[Change]:
         there: dict[str, dict[str, Json]] = {}
@@ -149,7 +163,7 @@ class _Plan:
             name = declaration.name.partition("/")[2]
             hindering.append(Difference("durable_name", None, name, "there is an ephemeral consumer of that name; it goes by itself"))
         found = _joined(differences("consumer", info["config"], declaration.settings), hindering)
-        return _change(declaration, found, remarks + consequences.of_changing_a_consumer(info, found), _Found(str(info["created"])))
+        return _change(declaration, found, remarks + consequences.of_changing_a_consumer(found), _Found(str(info["created"])))
 
 
 def _unique(wanted: Sequence[Declaration]) -> list[Declaration]:
@@ -296,7 +310,8 @@ async def _declared(jetstream: JetStream, kinds: Sequence[str], notes: list[str]
                 notes.append(f"consumers of {name}: {problem}")
                 continue
             found += [Declaration("consumer", f"{name}/{consumer['name']}", settings_beyond_defaults("consumer", consumer["config"]))
-                      for consumer in sorted(consumers, key=lambda consumer: str(consumer["name"])) if consumer["config"].get("durable_name")]
+                      for consumer in sorted(consumers, key=lambda consumer: str(consumer["name"]))
+                      if consumer["config"].get("durable_name") and not is_internal(consumer["config"])]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from brokercli.backends.nats import LIMITS_STREAM, SUBJECT
-from brokercli.backends.nats.configuration import settings_beyond_defaults, value_of
+from brokercli.backends.nats.configuration import is_internal, settings_beyond_defaults, value_of
 from brokercli.backends.nats.dead_letter_names import marks_of
 from brokercli.backends.nats.death_records import cap_words, record_words, recorders
 from brokercli.backends.nats.listing import SILENT, purpose_of, subject_counts
@@ -50,10 +50,10 @@ async def _add_deaths(jetstream: JetStream, info: Json, consumers: list[Json], d
     marks = marks_of(config)
     if marks is not None:
         description.facts["holds dead letters"] = f"{marks.why}: brokercli dlq inspect stream:{name}"
-    if not consumers:
+    if all(is_internal(consumer["config"]) for consumer in consumers):
         return
     caps: dict[str, list[str]] = {}
-    for consumer in consumers:
+    for consumer in [one for one in consumers if not is_internal(one["config"])]:
         acknowledges = str(value_of("consumer", "ack_policy", consumer["config"]))
         caps.setdefault(cap_words(int(consumer["config"].get("max_deliver") or -1), acknowledges), []).append(str(consumer["name"]))
     description.facts["tries"] = "; ".join(f"{words} ({', '.join(names)})" for words, names in caps.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from brokercli.backends.nats.configuration import is_internal, value_of
 from brokercli.backends.nats.consumer_state import ConsumerState
 from brokercli.backends.nats.dead_letter_names import ADVISORIES, DEATHS, marks_of, overlap, recorded_streams
 from brokercli.backends.nats.death_records import DEATH_KINDS
@@ -89,12 +90,13 @@ class _Drawing:
             if state.pushes:
                 self._flow.edge(taker, self._subject(str(state.config["deliver_subject"])), "pushed")
             for recorder, kinds in recorders.items():
-                self._flow.edge(taker, self.stream(recorder), _why(kinds))
+                if (why := _why(kinds, state)):
+                    self._flow.edge(taker, self.stream(recorder), why)
         for recorder in recorders:
             await self.onward(recorder)
         for other, info in self._infos.items():
-            if (why := _copied(info["config"], name)) is not None:
-                self._flow.edge(here, self.stream(other), why)
+            if (copied := _copied(info["config"], name)) is not None:
+                self._flow.edge(here, self.stream(other), copied)
                 await self.onward(other)
         republish = self._infos[name]["config"].get("republish")
         if republish:
@@ -138,8 +140,9 @@ class _Drawing:
                 continue
             kinds = self._recorders(source).get(name, [])
             for state in await self._ask_consumers(source):
-                self._flow.edge(self.stream(source), self._consumer(state, recorded=True), ", ".join(state.filters))
-                self._flow.edge(self._consumer(state, recorded=True), here, _why(kinds))
+                if (why := _why(kinds, state)):
+                    self._flow.edge(self.stream(source), self._consumer(state, recorded=True), ", ".join(state.filters))
+                    self._flow.edge(self._consumer(state, recorded=True), here, why)
             await self.back(source)
 
     def _subjects(self, name: str) -> list[str]:
@@ -161,7 +164,7 @@ class _Drawing:
                 silent: list[str] = []
                 answers = await self._jetstream.consumers(name, silent)
                 self._flow.missing += [f"consumer {name}/{one}: {SILENT}" for one in silent]
-                self._consumers[name] = sorted((ConsumerState(info) for info in answers), key=lambda state: state.name)
+                self._consumers[name] = sorted((ConsumerState(info) for info in answers if not is_internal(info["config"])), key=lambda state: state.name)
             except BrokercliError as problem:
                 self._flow.missing.append(f"consumers of stream {name}: {problem}")
                 self._consumers[name] = []
@@ -177,9 +180,12 @@ class _Drawing:
         return self._flow.node(f"consumer {state.name}", state.kind, *notes)
 
 
-def _why(kinds: list[str]) -> str:
-    words = {"MAX_DELIVERIES": "given up", "MSG_TERMINATED": "terminated"}
-    return " or ".join(words[kind] for kind in kinds)
+def _why(kinds: list[str], state: ConsumerState) -> str:
+    """Say which deaths a consumer's messages can die of that are recorded; empty: none."""
+    if value_of("consumer", "ack_policy", state.config) == "none":
+        return ""
+    words = {"MSG_TERMINATED": "terminated"} | ({"MAX_DELIVERIES": "given up"} if int(state.config.get("max_deliver") or -1) > 0 else {})
+    return " or ".join(words[kind] for kind in kinds if kind in words)
 
 
 def _origins(config: Json) -> list[str]:

@@ -177,8 +177,7 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
     for name, other in siblings:
         if any(overlap(one, two) for one in mine for two in filters_of(other) or (">",)):
             setting = "filter_subjects" if "filter_subjects" in settings else "filter_subject"
-            have: SettingValue = list(filters_of(info["config"])) if info is not None else None
-            found.append(Difference(setting, have, settings.get(setting), f"consumer {name} gets {', '.join(filters_of(other)) or 'everything'}, and on a "
+            found.append(Difference(setting, None, settings.get(setting), f"consumer {name} gets {', '.join(filters_of(other)) or 'everything'}, and on a "
                                     "work-queue stream each message is for one consumer"))
     return found
 
