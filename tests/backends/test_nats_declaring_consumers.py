@@ -1,0 +1,60 @@
+"""Durable consumers declared: made with acknowledgements, changed without losing anything, refused where they would take messages twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from brokercli.backends.declaring import Declarer
+from brokercli.model.declaration import Action
+from tests.backends.nats_declarations import DAY, SECOND, a_consumer, apply_all, config, only, told
+from tests.backends.nats_streams import Streams
+
+
+@pytest.fixture
+def declarer(streams: Streams) -> Declarer:
+    return streams.backend().declarer()
+
+
+def test_a_consumer_is_made_with_explicit_acknowledgements_and_changed_without_losing_anything(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    apply_all(declarer, a_consumer(name, max_deliver=5, filter_subject=f"{name.lower()}.a", metadata={"team": "sales"}, inactive_threshold=DAY,
+                                   headers_only=True))
+    made = config(streams, name, "worker")
+    assert (made["ack_policy"], made["durable_name"], made["max_deliver"]) == ("explicit", "worker", 5)
+    change = only(apply_all(declarer, a_consumer(name, backoff=[SECOND, 2 * SECOND], filter_subjects=[f"{name.lower()}.a", f"{name.lower()}.b"])))
+    assert [(difference.setting, difference.have) for difference in change.differences] == [("backoff", None), ("filter_subjects", [f"{name.lower()}.a"])]
+    now = config(streams, name, "worker")
+    assert (now["backoff"], now["ack_wait"], now["filter_subjects"]) == ([SECOND, 2 * SECOND], SECOND, [f"{name.lower()}.a", f"{name.lower()}.b"])
+    untouched = set(made) - {"ack_wait", "filter_subject"}
+    assert {key: now[key] for key in untouched} == {key: made[key] for key in untouched}
+    assert only(declarer.plan([change.declaration])).action is Action.UNCHANGED
+
+
+@pytest.mark.parametrize("wanted", [{"ack_policy": "none"}, {"deliver_policy": "new"}, {"replay_policy": "original"}, {"max_waiting": 7}, {"mem_storage": True},
+                                    {"deliver_subject": "pushed.here"}])
+def test_what_a_consumer_is_made_with_cannot_be_changed_and_that_is_said_first(streams: Streams, declarer: Declarer, wanted: dict[str, Any]) -> None:
+    name = streams.make()
+    streams.worker(name)
+    change = only(declarer.plan([a_consumer(name, **wanted)]))
+    assert change.action is Action.CANNOT
+    assert "made anew" in told(change)
+
+
+def test_a_work_queue_refuses_what_would_take_messages_twice(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make("workqueue")
+    low = name.lower()
+    streams.worker(name, "first", filter_subject=f"{low}.a")
+    for settings, why in (({}, "consumer first gets"), ({"filter_subject": f"{low}.*"}, "consumer first gets"),
+                          ({"filter_subject": f"{low}.b", "ack_policy": "none"}, "each message must be"),
+                          ({"filter_subject": f"{low}.b", "deliver_policy": "new"}, "begins with all there is")):
+        change = only(declarer.plan([a_consumer(name, "second", **settings)]))
+        assert change.action is Action.CANNOT
+        assert why in told(change)
+    assert only(apply_all(declarer, a_consumer(name, "second", filter_subject=f"{low}.b"))).action is Action.CREATE
+
+
+def test_a_filter_that_matches_nothing_is_remarked_on(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    assert "nothing is delivered of other.x" in told(only(declarer.plan([a_consumer(name, filter_subject="other.x")])))
