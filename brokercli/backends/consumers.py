@@ -15,7 +15,7 @@ class Consumers(ABC):
     """The consumer side of an open backend (`Backend.consumers`). Names are those that `find` gives."""
 
     notes: Sequence[str] = ()
-    """What cannot be seen here, and why (a broker away, no permission). Grows while finding."""
+    """What the last `find` or `names` could not see, and why (a broker away): whole once it is over."""
 
     @abstractmethod
     def find(self, patterns: Sequence[str] = ()) -> Iterable[Consumption]:

@@ -66,6 +66,8 @@ def lag(
     if tick.gone:
         raise NotFound(f"There is no consumer {', '.join(tick.gone)} on {session.context.name}.", hint="brokercli consumers ls")
     print_lag(streams, tick.measured, output)
+    for reason in tick.unseen:
+        streams.say(reason)
     if not tick.measured:
         streams.say(f"no consumer of this name on {session.context.name}")
         raise typer.Exit(int(ExitCode.NOTHING_MATCHED) if fail_if_empty else 0)
@@ -88,4 +90,6 @@ def above(streams: Streams, tick: Tick, limit: int | None) -> int:
         for unknown in measured.unknown:
             where = unknown.source if unknown.partition is None else f"{unknown.source} {unknown.partition}"
             raise Failed(f"How far {measured.name} is behind on {where} is not known, so --fail-above cannot be answered.")
+    for reason in tick.unseen:
+        raise Failed(f"How far behind every consumer is cannot be told, so --fail-above cannot be answered: {reason}.")
     return 0

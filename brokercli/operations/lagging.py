@@ -51,6 +51,8 @@ class Tick:
     """The broker was away: nothing was measured."""
     gone: list[str] = field(default_factory=list)
     """Consumers named in full that are not there any more."""
+    unseen: list[str] = field(default_factory=list)
+    """Why there may be more consumers of a pattern than could be seen."""
 
 
 def is_pattern(name: str) -> bool:
@@ -69,14 +71,16 @@ def measure(consumers: Consumers, patterns: Sequence[str]) -> Tick:
     """Ask how far the consumers are that `patterns` (or full names) name; those by full name that are not there are `gone`."""
     names: dict[str, bool] = {}
     known: list[str] | None = None
+    tick = Tick()
     for pattern in patterns:
         if is_pattern(pattern):
-            known = consumers.names() if known is None else known
+            if known is None:
+                known = consumers.names()
+                tick.unseen.extend(consumers.notes)
             for name in select(known, [pattern]):
                 names.setdefault(name, False)
         else:
             names[pattern] = True
-    tick = Tick()
     for name, said in names.items():
         try:
             lags = tuple(consumers.lag(name))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from confluent_kafka import ShareConsumer
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.backends.kafka.groups import without_coordinator
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.connection import Connection
 from brokercli.model.consumption import Consumption, Lag
@@ -106,6 +109,15 @@ def test_a_share_group_says_when_it_gives_up_and_where_its_letters_go(topics: To
         "given up after 2 deliveries, or when it is rejected"]
     assert any(group in missing for missing in flow.missing)
     assert group in str(topics.backend().describe(topic).facts["perhaps read by"])
+
+
+def test_groups_whose_coordinator_is_gone_are_missed() -> None:
+    """On three brokers, one of them killed, Kafka 4.4 left the groups out whose offsets only that one had, and said nothing."""
+    for leaders, says in (([1, 3, 1], []), ([1, -1, 3], ["1 of the 3"])):
+        partitions = {number: SimpleNamespace(leader=leader) for number, leader in enumerate(leaders)}
+        told = without_coordinator(SimpleNamespace(topics={"__consumer_offsets": SimpleNamespace(partitions=partitions)}))
+        assert [part in note for part, note in zip(says, told, strict=True)] == [True] * len(says)
+    assert without_coordinator(SimpleNamespace(topics={})) == [], "nobody has committed anything yet"
 
 
 def test_looking_at_groups_changes_nothing(topics: Topics, consumer_groups: Groups) -> None:

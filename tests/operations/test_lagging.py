@@ -23,6 +23,7 @@ class Stub:
     def __init__(self, lags: dict[str, int | None]) -> None:
         self.lags = lags
         self.away = False
+        self.notes: list[str] = []
 
     def names(self) -> list[str]:
         return list(self.lags)
@@ -57,6 +58,13 @@ def test_names_and_patterns_name_each_consumer_once_and_what_is_not_there_is_gon
     tick = measure(cast("Any", Stub({"a": 1, "ab": 2})), ["a*", "a", "c"])
     assert [(one.name, one.lag) for one in tick.measured] == [("a", 1), ("ab", 2)]
     assert tick.gone == ["c"]
+
+
+def test_what_a_pattern_could_not_see_is_told_and_a_full_name_has_nothing_to_do_with_it() -> None:
+    stub = Stub({"a": 1})
+    stub.notes.append("groups may be missing")
+    assert measure(cast("Any", stub), ["a*", "b*"]).unseen == ["groups may be missing"]
+    assert measure(cast("Any", stub), ["a"]).unseen == []
 
 
 def test_a_sum_is_of_what_is_known_and_what_is_not_known_is_told_apart() -> None:

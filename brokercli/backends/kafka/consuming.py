@@ -12,7 +12,7 @@ from brokercli.backends.consumers import Consumers
 from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.failures import no_answer, translate
 from brokercli.backends.kafka.group_settings import dead_letters_in_words, gives_up, group_settings, that_apply
-from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, NOT_THERE, SHARE, Coordinators, Group
+from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, NOT_THERE, SHARE, Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
 from brokercli.backends.kafka.progress import HANDLED, handled_topic, lags_of, total
 from brokercli.backends.kafka.seeking import Seeker
@@ -45,9 +45,9 @@ class KafkaConsumers(Consumers):
         coordinators = Coordinators(self._admin, self._seconds)
         known = coordinators.listed()
         foreign = {name: kind for name, kind in coordinators.foreign(known).items() if _matches(name, patterns)}
-        self.notes += coordinators.notes
+        metadata = self._metadata()
+        self.notes = [*coordinators.notes, *without_coordinator(metadata)]
         wanted = {name: kind for name, kind in known.items() if _matches(name, patterns)}
-        metadata = self._metadata() if wanted else None
         names = sorted(wanted | foreign)
         for first in range(0, len(names), GROUPS_AT_A_TIME):
             some = names[first:first + GROUPS_AT_A_TIME]
@@ -69,7 +69,10 @@ class KafkaConsumers(Consumers):
         return Consumption(group.name, kind, group.state, len(group.members), total(lags), reads=reads, facts=facts)
 
     def names(self) -> list[str]:
-        return list(Coordinators(self._admin, self._seconds).listed())
+        coordinators = Coordinators(self._admin, self._seconds)
+        names = list(coordinators.listed())
+        self.notes = [*coordinators.notes, *without_coordinator(self._metadata())]
+        return names
 
     def describe(self, name: str) -> Description:
         group = self._group(name)

@@ -74,6 +74,17 @@ class Group:
         return sorted({topic for topic, _ in self.committed} | {topic for member in self.members for topic, _ in member.places})
 
 
+def without_coordinator(metadata: Any) -> list[str]:
+    """Say which groups cannot be seen, because the partition that holds their offsets has no leader; the broker leaves them out of
+    its list without a word."""
+    offsets = metadata.topics.get("__consumer_offsets")
+    gone = [number for number, partition in offsets.partitions.items() if partition.leader < 0] if offsets is not None else []
+    if not gone:
+        return []
+    return [f"groups may be missing: {len(gone)} of the {len(offsets.partitions)} partitions of __consumer_offsets have no leader, and so their groups "
+            "no coordinator"]
+
+
 class Coordinators:
     """Asks the coordinators of groups, again while one is moving or has just started."""
 

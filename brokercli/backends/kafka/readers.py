@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
-from brokercli.backends.kafka.groups import Coordinators, Group
+from brokercli.backends.kafka.groups import Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
 from brokercli.backends.kafka.progress import HANDLED, lags_of
 from brokercli.model.address import Address
@@ -47,7 +47,7 @@ def readers_of(topics: Collection[str], metadata: Any, admin: AdminClient, secon
     try:
         listed = coordinators.listed()
         found.foreign = coordinators.foreign(listed)
-        found.missing += [f"consumer groups: {note}" for note in coordinators.notes]
+        found.missing += [f"consumer groups: {note}" for note in (*coordinators.notes, *without_coordinator(metadata))]
         if len(listed) > MOST_GROUPS:
             found.missing.append(f"consumer groups: the cluster has {len(listed)}, more than are asked one by one")
             return found
