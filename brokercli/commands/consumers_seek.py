@@ -90,7 +90,7 @@ def _refuse_active(session: ConsumerSession, planned: Seek) -> None:
 
     if planned.active:
         raise Failed(f"{session.name} is at work, so it was not moved: {', '.join(planned.active)}.",
-                     hint="stop its members, then repeat the command; a position that is moved under them, they would write over")
+                     hint="stop its members, then repeat the command")
 
 
 def _say_undo(streams: Streams, session: ConsumerSession, planned: Seek) -> None:
