@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brokercli.model.declaration import Form, Setting, SettingValue
@@ -76,6 +76,7 @@ INNER = st.recursive(st.none() | st.booleans() | st.integers(-LARGEST, LARGEST) 
 NUMBERS = st.integers(-LARGEST, LARGEST)
 
 
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(
     st.tuples(st.just(setting(Form.TEXT)), WORDS), st.tuples(st.just(setting(Form.WHOLE)), NUMBERS), st.tuples(st.just(setting(Form.FLAG)), st.booleans()),
     st.tuples(st.sampled_from([setting(Form.DURATION, unit=unit) for unit in (1, MILLISECONDS, SECONDS)]), NUMBERS),

@@ -6,7 +6,7 @@ import json
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brokercli.backends.registry import Descriptor, descriptors, settings_of
@@ -109,9 +109,10 @@ VALUES: dict[str, st.SearchStrategy[SettingValue]] = {
 }
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(NAMES, st.fixed_dictionaries({}, optional=VALUES), max_size=4))
 def test_what_is_written_is_read_as_the_same_declarations(topics: dict[str, dict[str, SettingValue]]) -> None:
-    declared = [Declaration("topic", name, settings) for name, settings in topics.items()]
+    declared = [Declaration("topic", name, its) for name, its in topics.items()]
     text = write_topology(declared, "memory", settings_of(MEMORY), "a comment")
     assert sorted(declarations(text), key=lambda one: one.name) == sorted(declared, key=lambda one: one.name)
 
@@ -130,9 +131,9 @@ def test_the_schema_knows_every_setting_in_both_spellings() -> None:
     assert topic["order"]["enum"] == ["sent", "time"]
     assert "Cannot be changed later" in topic["order"]["description"]
     for descriptor in descriptors():
-        for kind, settings in settings_of(descriptor).items():
+        for kind, known in settings_of(descriptor).items():
             if kind != "binding":
-                assert {setting.name for setting in settings} <= set(schema["$defs"][f"{descriptor.name}-{kind}"]["properties"])
+                assert {setting.name for setting in known} <= set(schema["$defs"][f"{descriptor.name}-{kind}"]["properties"])
 
 
 @pytest.mark.parametrize(("problem", "place"), [
