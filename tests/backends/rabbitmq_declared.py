@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 from brokercli.backends.declaring import Declarer
-from brokercli.backends.rabbitmq.policies import our_name
 from brokercli.model.connection import Connection, Secret
 from brokercli.model.declaration import Action, Change, Declaration
 from tests.backends.rabbitmq_places import Places
@@ -81,5 +80,3 @@ def only(changes: Sequence[Change]) -> Change:
     (change,) = changes
     return change
 
-
-__all__ = ["Declared", "actions", "only", "our_name"]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from brokercli.backends.rabbitmq.policies import our_name
 from brokercli.model.address import Address
 from brokercli.model.declaration import Action, Declaration, SettingValue, binding
 from brokercli.model.errors import Failed, NotAuthorised, UsageProblem
-from tests.backends.rabbitmq_declared import Declared, actions, only, our_name
+from tests.backends.rabbitmq_declared import Declared, actions, only
 from tests.backends.rabbitmq_places import Places
 from tests.brokers.server import wait_until
 
