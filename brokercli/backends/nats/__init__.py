@@ -23,8 +23,8 @@ _NO_TIME = Support.never("JetStream stamps each message with the time it stored 
 _ONCE = ("Exactly once inside the duplicate window of the stream a message goes to, two minutes unless it says otherwise; at least once after it. Not from"
          " mirrors, sealed streams and those that deny deleting.")
 
-_RESET = ("From nats-server 2.14 on, while nobody waits on it and nothing waits for an acknowledgement; not those that began with new or last messages"
-          " only.")
+_RESET = ("From nats-server 2.14 on, while it is paused, or nobody waits on it and nothing waits for an acknowledgement; not those that begin with new or"
+          " last messages only.")
 _STREAM: dict[Capability, Support] = {
     Capability.PUBLISH: Support.some("Each message goes to its own subject, which the stream must capture; without one, only where the stream captures"
                                      " exactly one subject without wildcards."),

@@ -300,19 +300,24 @@ async def _declared(jetstream: JetStream, kinds: Sequence[str], notes: list[str]
     if not kinds or "stream" in kinds:
         found += [Declaration("stream", str(info["config"]["name"]), settings_beyond_defaults("stream", info["config"])) for info in streams]
     if not kinds or "consumer" in kinds:
-        for info in streams:
-            name = str(info["config"]["name"])
-            try:
-                absent: list[str] = []
-                consumers = await jetstream.consumers(name, absent)
-                notes += [f"consumer {name}/{one} is left out: it {SILENT}" for one in absent]
-            except BrokercliError as problem:
-                notes.append(f"consumers of {name}: {problem}")
-                continue
-            found += [Declaration("consumer", f"{name}/{consumer['name']}", settings_beyond_defaults("consumer", consumer["config"]))
-                      for consumer in sorted(consumers, key=lambda consumer: str(consumer["name"]))
-                      if consumer["config"].get("durable_name") and not is_internal(consumer["config"])]
+        turn = asyncio.Semaphore(AT_ONCE)
+        each = await asyncio.gather(*(_declared_consumers(jetstream, str(info["config"]["name"]), turn, notes) for info in streams))
+        found += [declaration for declarations in each for declaration in declarations]
     return found
+
+
+async def _declared_consumers(jetstream: JetStream, stream: str, turn: asyncio.Semaphore, notes: list[str]) -> list[Declaration]:
+    silent: list[str] = []
+    try:
+        async with turn:
+            consumers = await jetstream.consumers(stream, silent)
+    except BrokercliError as problem:
+        notes.append(f"consumers of {stream}: {problem}")
+        return []
+    notes += [f"consumer {stream}/{name} is left out: it {SILENT}" for name in silent]
+    return [Declaration("consumer", f"{stream}/{consumer['name']}", settings_beyond_defaults("consumer", consumer["config"]))
+            for consumer in sorted(consumers, key=lambda consumer: str(consumer["name"]))
+            if consumer["config"].get("durable_name") and not is_internal(consumer["config"])]
 
 
 async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -> list[Change]:
