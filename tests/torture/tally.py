@@ -73,7 +73,7 @@ class Tally:
             "of them": _counts(self.operations),
             "messages": f"{self.messages:,}",
             "runs of brokercli": f"{self.runs:,}",
-            "killed at a named moment": f"{self.happened['crash']} ({len(self.moments)} moments)",
+            "killed at a named moment": f"{self.happened['crash']} (at {len(self.moments)} moments)",
             "signals": _counts({name: count for name, count in self.happened.items() if name.startswith("SIG")}),
             "broker killed and started again": str(self.happened["broker killed"]),
             "network": _counts({name: count for name, count in self.happened.items() if name not in ("crash", "broker killed") and not name.startswith("SIG")}),
@@ -82,7 +82,7 @@ class Tally:
             **{str(kind): str(self.broken[kind]) for kind in Kind},
         }
         for what in ("redrive", "publish"):
-            rows[f"second copies, {what}"] = f"{self.repeated[what]} ({self.most_repeated[what]} in one trial); promised at most {self.allowed[what]}"
+            rows[f"second copies, {what}"] = f"{self.repeated[what]}, in one trial {self.most_repeated[what]} at most; allowed: {self.allowed[what]:,}"
         rows["95 % bound"] = f"{3 / self.trials:.2%}" if self.trials and not self.wrong else "none"
         rows["planted faults caught"] = f"{sum(self.controls.values())} of {len(self.controls)}"
         rows["minutes"] = f"{self.seconds / 60:.0f}"
@@ -103,7 +103,7 @@ def table(tallies: Sequence[Tally]) -> str:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+    return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "none"
 
 
 if __name__ == "__main__":
