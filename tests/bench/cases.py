@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.bench.measure import Command
 
@@ -26,7 +26,10 @@ class Case:
     ours: Command
     peers: Sequence[Peer]
     reached: Callable[[float], bool]
-    after_each: Callable[[], None] = field(default=lambda: None)
+
+
+Together = Sequence[Case]
+"""Cases that are measured in turn; a command that several of them name runs once a turn."""
 
 
 def at_most(bound: float) -> Callable[[float], bool]:

@@ -3,41 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nats as client
 
-from tests.bench.cases import Case, Peer, at_least
-from tests.bench.measure import Command, run
-from tests.bench.tools import brokercli, find
+from tests.bench.cases import Case, Peer, Together, at_least
+from tests.bench.measure import run
+from tests.bench.tools import brokercli_command, peer
 from tests.brokers.nats import Nats
 
+LETTERS = 100_000
 
-def cases(server: Nats, lines: Path, few: Path, count: int) -> Iterator[Case]:
-    """Yield the comparisons, their streams filled."""
+
+def cases(server: Nats, lines: Path, few: Path, letters: Path, count: int) -> Iterator[Together]:
+    """Yield the comparisons, their streams filled; `letters` are the bodies of LETTERS dead letters."""
     address = server.address
     asyncio.run(_make(address))
-    run(Command(brokercli("publish", f"{address}/bench.created"), count, lines))
-    tool = find("nats")
-    read = [tool, "-s", address, "sub", "bench.>", "--stream", "BENCH", "--all", "-T", "--raw"]
-    by_line = [tool, "-s", address, "pub", "-J", "--send-on", "newline", "-q"]
-    in_bulk = [tool, "-s", address, "bench", "js", "pub", "async", "--stream", "PEERASYNC", "--msgs", str(count), "--size", "94B", "--no-progress"]
+    run(brokercli_command(count, "publish", f"{address}/bench.created", stdin=lines))
+    sub = peer("nats sub --raw", "nats", ["-s", address, "sub", "bench.>", "--stream", "BENCH", "--all", "-T", "--raw"], count)
+    yield [Case(f"JetStream replay, bodies ({count:,})", "≥ 3 × nats sub --stream --raw", brokercli_command(count, "replay", f"{address}/stream:BENCH"),
+                [sub], at_least(3)),
+           Case(f"JetStream replay, envelope ({count:,})", "≥ 2 × nats sub --stream --raw",
+                brokercli_command(count, "replay", f"{address}/stream:BENCH", "-o", "json"), [sub], at_least(2))]
+    publish = brokercli_command(count, "publish", f"{address}/ours.created", stdin=lines)
     fewer = 1000
-    yield Case(f"JetStream replay, bodies ({count:,})", "≥ 3 × nats sub --stream --raw", Command(brokercli("replay", f"{address}/stream:BENCH"), count),
-               [Peer("nats sub --raw", Command(read, count))], at_least(3))
-    yield Case(f"JetStream replay, envelope ({count:,})", "≥ 2 × nats sub --stream --raw",
-               Command(brokercli("replay", f"{address}/stream:BENCH", "-o", "json"), count),
-               [Peer("nats sub --raw", Command(read, count))], at_least(2))
-    publish = Command(brokercli("publish", f"{address}/ours.created"), count, lines)
-    yield Case(f"JetStream publish lines, confirmed ({count:,})", "≥ 15 × nats pub -J --send-on newline", publish,
-               [Peer(f"nats pub -J, {fewer:,} lines", Command([*by_line, "peer.created"], fewer, few))], at_least(15))
-    yield Case(f"JetStream publish, confirmed ({count:,})", "≥ 1 × nats bench js pub async", publish,
-               [Peer("nats bench js pub async", Command([*in_bulk, "bench2.created"], count))], at_least(1))
+    yield [Case(f"JetStream publish lines, confirmed ({count:,})", "≥ 15 × nats pub -J --send-on newline", publish,
+                [peer(f"nats pub -J, {fewer:,} lines", "nats", ["-s", address, "pub", "-J", "--send-on", "newline", "-q", "peer.created"], fewer, few)],
+                at_least(15)),
+           Case(f"JetStream publish, confirmed ({count:,})", "≥ 1 × nats bench js pub async", publish,
+                [peer("nats bench js pub async", "nats", ["-s", address, "bench", "js", "pub", "async", "--stream", "PEERASYNC", "--msgs", str(count),
+                                                          "--size", "94B", "--no-progress", "bench2.created"], count)], at_least(1))]
+
+    def fill(number: int) -> Sequence[str]:
+        # what was put back is gone from the stream
+        run(brokercli_command(LETTERS, "publish", f"{address}/dlq.bench", "-H", "X-Original-Subject=home.created", "-H", "X-Dead-Letter-Reason=timeout",
+                              stdin=letters))
+        return ()
+
+    yield [Case(f"JetStream dlq redrive with its journal ({LETTERS:,})", "≥ 0.5 × publish, confirmed",
+                brokercli_command(LETTERS, "dlq", "redrive", f"{address}/stream:DLQ", "--yes", prepare=fill),
+                [Peer("publish", brokercli_command(LETTERS, "publish", f"{address}/ours.created", stdin=letters))], at_least(0.5))]
 
 
 async def _make(address: str) -> None:
     connection = await client.connect(address)
-    for name, subject in (("BENCH", "bench.>"), ("OURS", "ours.>"), ("PEER", "peer.>"), ("PEERASYNC", "bench2.>")):
+    for name, subject in (("BENCH", "bench.>"), ("OURS", "ours.>"), ("PEER", "peer.>"), ("PEERASYNC", "bench2.>"), ("LARGE", "large.>"),
+                          ("DLQ", "dlq.>"), ("HOME", "home.>")):
         await connection.jetstream().add_stream(name=name, subjects=[subject])
     await connection.close()

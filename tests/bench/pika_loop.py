@@ -1,4 +1,4 @@
-"""The fastest loops pika allows, to compare with: python pika_loop.py publish|stream URL QUEUE COUNT (lines on standard input)."""
+"""The fastest loops pika allows, to compare with: python pika_loop.py publish|stream|queue URL QUEUE COUNT (lines on standard input)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def main(what: str, url: str, queue: str, count: int) -> None:
     """Open a connection and run one loop."""
 
     def on_open(connection: SelectConnection) -> None:
-        connection.channel(on_open_callback=lambda channel: (publish if what == "publish" else read)(connection, channel, queue, count))
+        connection.channel(on_open_callback=lambda channel: LOOPS[what](connection, channel, queue, count))
 
     connection = SelectConnection(pika.URLParameters(url), on_open_callback=on_open)
     connection.ioloop.start()
@@ -38,7 +38,7 @@ def publish(connection: SelectConnection, channel: pika.channel.Channel, queue: 
     channel.confirm_delivery(ack_nack_callback=lambda frame: more(frame.method.delivery_tag), callback=lambda _: more(0))
 
 
-def read(connection: SelectConnection, channel: pika.channel.Channel, queue: str, count: int) -> None:
+def stream(connection: SelectConnection, channel: pika.channel.Channel, queue: str, count: int) -> None:
     """Read a stream from its start and write the bodies."""
     bodies: list[bytes] = []
     seen = 0
@@ -57,6 +57,30 @@ def read(connection: SelectConnection, channel: pika.channel.Channel, queue: str
 
     channel.basic_qos(prefetch_count=WINDOW, callback=lambda _: channel.basic_consume(queue, on_message, arguments={"x-stream-offset": "first"}))
 
+
+def look(connection: SelectConnection, channel: pika.channel.Channel, queue: str, count: int) -> None:
+    """Read a queue, write the bodies, and put everything back; returns once the broker has it."""
+    bodies: list[bytes] = []
+
+    def on_message(channel: pika.channel.Channel, method: object, properties: object, body: bytes) -> None:
+        bodies.append(body)
+        if len(bodies) == count:
+            sys.stdout.buffer.write(b"\n".join(bodies) + b"\n")
+            channel.basic_cancel(method.consumer_tag, callback=lambda _: back(method.delivery_tag))  # type: ignore[attr-defined]
+
+    def back(tag: int) -> None:
+        channel.basic_nack(tag, multiple=True, requeue=True)
+        channel.queue_declare(queue, passive=True, callback=lambda _: end())
+
+    def end() -> None:
+        connection.close()
+        connection.ioloop.stop()
+
+    # everything is held until the end, so that all of it is seen
+    channel.basic_qos(prefetch_count=0, callback=lambda _: channel.basic_consume(queue, on_message))
+
+
+LOOPS = {"publish": publish, "stream": stream, "queue": look}
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -1,23 +1,24 @@
-"""RabbitMQ beside amqp-tools and beside the fastest loop that pika allows."""
+"""RabbitMQ beside amqp-tools, beside the fastest loops that pika allows, and beside the broker's own shovel."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pika
 
-from tests.bench.cases import Case, Peer, at_least
+from tests.bench.cases import Case, Peer, Together, at_least
 from tests.bench.measure import Command, run
-from tests.bench.tools import brokercli, find
+from tests.bench.tools import brokercli, brokercli_command, peer
 from tests.brokers.rabbitmq import RabbitMQ
 
-LOOP = str(Path(__file__).with_name("pika_loop.py"))
+LETTERS = 100_000
+_FOLDER = Path(__file__).parent
 
 
-def cases(server: RabbitMQ, lines: Path, count: int) -> Iterator[Case]:
-    """Yield the comparisons, their queues filled."""
+def cases(server: RabbitMQ, lines: Path, letters: Path, count: int) -> Iterator[Together]:
+    """Yield the comparisons, their queues filled; `letters` are the bodies of LETTERS dead letters."""
     address = server.address.rstrip("/")
     with pika.BlockingConnection(pika.URLParameters(server.address)) as connection:
         channel = connection.channel()
@@ -25,11 +26,60 @@ def cases(server: RabbitMQ, lines: Path, count: int) -> Iterator[Case]:
         for name in ("bench.ours", "bench.peer", "bench.loop"):
             # the bound keeps what earlier runs published from slowing later ones
             channel.queue_declare(name, durable=True, arguments={"x-queue-type": "classic", "x-max-length": count})
-    run(Command(brokercli("publish", f"{address}/stream:bench"), count, lines))
-    yield Case(f"RabbitMQ publish, confirmed and mandatory ({count:,})", "≥ 10 × rabtap pub --confirms --mandatory",
-               Command(brokercli("publish", f"{address}/queue:bench.ours"), count, lines),
-               [Peer("pika select loop, confirmed", Command([sys.executable, LOOP, "publish", server.address, "bench.loop", str(count)], count, lines)),
-                Peer("amqp-publish, unconfirmed", Command([find("amqp-publish"), "-u", server.address, "-r", "bench.peer", "-l"], count, lines)),
-                Peer("rabtap", None, "the Go module proxy has no version of it")], at_least(0.8))
-    yield Case(f"RabbitMQ stream replay ({count:,})", "≥ 0.8 of the fastest pika loop", Command(brokercli("replay", f"{address}/stream:bench"), count),
-               [Peer("pika select loop", Command([sys.executable, LOOP, "stream", server.address, "bench", str(count)], count))], at_least(0.8))
+        channel.queue_declare("bench.read.dlq", durable=True, arguments={"x-queue-type": "classic"})
+        for name in ("bench.home", "bench.dlq", "bench.shovelled", "bench.shovelled.dlq"):
+            channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum"})
+    run(brokercli_command(count, "publish", f"{address}/stream:bench", stdin=lines))
+    yield [Case(f"RabbitMQ publish, confirmed and mandatory ({count:,})", "≥ 0.8 of the fastest pika loop",
+                brokercli_command(count, "publish", f"{address}/queue:bench.ours", stdin=lines),
+                [_loop("publish", server, "bench.loop", count, lines),
+                 peer("amqp-publish, unconfirmed", "amqp-publish", ["-u", address, "-r", "bench.peer", "-l"], count, lines),
+                 Peer("rabtap", None, "the Go module proxy has no version of it")], at_least(0.8))]
+    yield [Case(f"RabbitMQ stream replay ({count:,})", "≥ 0.8 of the fastest pika loop", brokercli_command(count, "replay", f"{address}/stream:bench"),
+                [_loop("stream", server, "bench", count)], at_least(0.8))]
+    run(brokercli_command(LETTERS, "publish", f"{address}/queue:bench.read.dlq", "-H", "x-original-queue=bench.home", "-H", "x-error-message=timeout",
+                          stdin=letters))
+    export = lines.with_name("exported")
+
+    def away(number: int) -> Sequence[str]:
+        export.unlink(missing_ok=True)
+        return [str(export), f"{address}/queue:bench.read.dlq"]
+
+    yield [Case(f"RabbitMQ classic queue read: dlq export, all held and put back ({LETTERS:,})", "≥ 0.8 of the fastest pika loop",
+                Command(brokercli("dlq", "export"), LETTERS, prepare=away), [_loop("queue", server, "bench.read.dlq", LETTERS)], at_least(0.8))]
+    yield [_redrive(server, address, letters)]
+
+
+def _redrive(server: RabbitMQ, address: str, letters: Path) -> Case:
+    def fill(queue: str) -> None:
+        run(brokercli_command(LETTERS, "publish", f"{address}/queue:{queue}", "-H", "x-original-queue=bench.home", "-H", "x-error-message=timeout",
+                              stdin=letters))
+
+    def fresh(number: int) -> Sequence[str]:
+        _purge(server, "bench.home", "bench.dlq")
+        fill("bench.dlq")
+        return ()
+
+    def fresh_for_the_shovel(number: int) -> Sequence[str]:
+        _purge(server, "bench.shovelled", "bench.shovelled.dlq")
+        fill("bench.shovelled.dlq")
+        return ()
+
+    shovel = Command([sys.executable, str(_FOLDER / "shovel.py"), server.management, "bench.shovelled.dlq", "bench.shovelled"], LETTERS,
+                     prepare=fresh_for_the_shovel)
+    # on a quorum queue it asks the management API how often a letter may come back
+    run(Command(brokercli("context", "add", "bench", "--url", server.address, "--management", server.management), 1))
+    return Case(f"RabbitMQ dlq redrive with its journal, quorum to quorum ({LETTERS:,})", "≥ 0.8 × the broker's shovel, on-confirm",
+                brokercli_command(LETTERS, "dlq", "redrive", "@bench/queue:bench.dlq", "--yes", prepare=fresh),
+                [Peer("shovel", shovel), Peer("publish", brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", stdin=letters))], at_least(0.8))
+
+
+def _loop(what: str, server: RabbitMQ, queue: str, count: int, stdin: Path | None = None) -> Peer:
+    return Peer("pika select loop", Command([sys.executable, str(_FOLDER / "pika_loop.py"), what, server.address, queue, str(count)], count, stdin))
+
+
+def _purge(server: RabbitMQ, *queues: str) -> None:
+    with pika.BlockingConnection(pika.URLParameters(server.address)) as connection:
+        channel = connection.channel()
+        for queue in queues:
+            channel.queue_purge(queue)
