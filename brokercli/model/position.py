@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from brokercli.model.errors import UsageProblem
 
@@ -166,12 +167,20 @@ def parse_time(text: str) -> int:
 def format_time(nanoseconds: int) -> str:
     """Write RFC 3339 in UTC with as many of 3, 6 or 9 digits as the time needs."""
     seconds, rest = divmod(nanoseconds, NANOSECONDS)
-    try:
-        whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    except (ValueError, OverflowError, OSError):
+    whole = _format_second(seconds)
+    if whole is None:
         return f"{nanoseconds}ns"
     digits = 3 if rest % 1_000_000 == 0 else 6 if rest % 1000 == 0 else 9
     return f"{whole}.{rest // 10 ** (9 - digits):0{digits}d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _format_second(seconds: int) -> str | None:
+    """Write a whole second without its zone; None for a year that has no name. Neighbouring messages share theirs."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _bounded(digits: str, text: str) -> int:
