@@ -356,3 +356,13 @@ def test_a_policy_whose_pattern_only_rabbitmq_understands_counts_as_soon_as_the_
     assert differences(only(declared.apply(queue(name, max_length=50)))) == {"max-length": (100, 50, True)}
     ours = declared.policies()[our_name("queue", name)]
     assert (ours["priority"], ours["definition"]) == (4, {"max-length": 50, "message-ttl": 60_000})
+
+
+def test_an_argument_that_is_a_setting_is_compared_with_what_holds_whoever_says_it(declared: Declared) -> None:
+    name = declared.name("q")
+    declared.apply(queue(name, type="classic", message_ttl=1000))
+    assert only(declared.declarer().plan([Declaration("queue", name, {"arguments": {"x-message-ttl": 1000}})])).action is Action.UNCHANGED
+    change = only(declared.apply(Declaration("queue", name, {"arguments": {"x-message-ttl": 2000}})))
+    assert (change.action, differences(change)) == (Action.CHANGE, {"message-ttl": (1000, 2000, True)})
+    change = only(declared.declarer().plan([Declaration("queue", name, {"arguments": {"x-max-priority": 3}})]))
+    assert (change.action, differences(change)) == (Action.CANNOT, {"max-priority": (None, 3, False)})

@@ -319,3 +319,16 @@ def test_what_waits_when_the_delays_change_comes_back_in_its_time(declared: Decl
         assert method is not None
         assert (body, method.routing_key) == (b"order", f"{work}.retry.1")
         channel.basic_ack(method.delivery_tag)
+
+
+def test_retries_that_were_exported_and_made_elsewhere_are_the_same_retries(declared: Declared) -> None:
+    work = declared.places.queue("quorum", name=declared.name("orders"))
+    wanted = specification(work, 200, 300, attempts=3)
+    topology = make(declared, wanted)
+    found = [one for one in declared.declarer().declared() if declared.prefix in one.name]
+    for change in declared.declarer().plan_removal([one for one in topology.declarations if one.name != work]):
+        declared.declarer().apply(change)
+    # what was arguments is kept in policies where it is declared anew
+    assert Action.CREATE in {action for _, action in actions(declared.apply(*found))}
+    assert {action for _, action in actions(declared.declarer().plan(declared.declarer().retry(wanted).declarations))} == {Action.UNCHANGED}
+    assert len(times_of_tries(declared, work, f"{work}.dlq")) == 3

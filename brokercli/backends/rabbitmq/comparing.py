@@ -201,12 +201,13 @@ def _change(declaration: Declaration, wanted: _Wanted, have: Have, inventory: In
             differences.append(Difference(flag, is_so, want, f"RabbitMQ takes it only when it is made: it takes {anew}"))
         elif is_so is None and want != _FLAGS[flag]:
             differences.append(Difference(flag, None, want, _unseen(inventory)))
-    for setting, value in wanted.settings.items():
+    settings, extra = _known(wanted, keepings)
+    for setting, value in settings.items():
         found = have.value(setting)
         if found != value:
             obstacle = _obstacle(setting, keepings[setting], have, value, inventory)
             differences.append(Difference(setting, found, value, f"{obstacle}: it takes {anew}" if obstacle.endswith("argument") else obstacle))
-    for name, value in wanted.extra.items():
+    for name, value in extra.items():
         argument = (have.arguments or {}).get(name)
         if argument != value:
             # AMQP compares only the arguments that the type knows
@@ -222,9 +223,17 @@ def _change(declaration: Declaration, wanted: _Wanted, have: Have, inventory: In
     if strategy := _weak_strategy(have, wanted):
         remarks.append(strategy)
     if any(one.setting == "overflow" and one.want != "drop-head" for one in differences) and any(
-            have.value(limit) is not None or wanted.settings.get(limit) is not None for limit in ("max-length", "max-length-bytes")):
+            have.value(limit) is not None or settings.get(limit) is not None for limit in ("max-length", "max-length-bytes")):
         remarks.append("from now on publishers are refused when it is full, instead of its oldest messages being pushed out")
     return Change(declaration, Action.CHANGE, tuple(differences), tuple(remarks), Alter(policy, have.said))
+
+
+def _known(wanted: _Wanted, keepings: Mapping[str, Keeping]) -> tuple[dict[str, SettingValue], dict[str, Any]]:
+    """Return the settings, with arguments that are settings among them, and the other arguments: of what exists it matters what
+    holds, and not which of the two says it."""
+    settings_of = {argument_of(setting): setting for setting in keepings}
+    settings = {settings_of[name]: from_broker(settings_of[name], value) for name, value in wanted.extra.items() if name in settings_of}
+    return settings | wanted.settings, {name: value for name, value in wanted.extra.items() if name not in settings_of}
 
 
 def _obstacle(setting: str, keeping: Keeping, have: Have, want: SettingValue, inventory: Inventory) -> str:
