@@ -135,6 +135,7 @@ def test_subjects_of_another_stream_are_refused_with_its_name(streams: Streams, 
     (None, {"discard_new_per_subject": True, "discard": "new"}, "needs discard=new and a max_msgs_per_subject"),
     ({"max_msgs_per_subject": 3}, {"discard_new_per_subject": True}, "needs discard=new"),
     ({"deny_purge": True}, {"allow_rollup_hdrs": True}, "exclude each other"),
+    ({}, {"mirror_direct": True}, "only a mirror"),
 ])
 def test_what_the_server_would_refuse_together_is_said_first(streams: Streams, declarer: Declarer, there: dict[str, Any] | None, wanted: dict[str, Any],
                                                              why: str) -> None:
@@ -201,6 +202,8 @@ def test_what_no_jetstream_could_have_is_refused_before_it_is_asked(streams: Str
             ([a_consumer(name, deliver_policy="by_start_sequence")], "belong together"),
             ([a_stream(streams, republish={"source": "a"})], "no field 'source'"),
             ([a_stream(streams, num_replicas=7)], "1 to 5"),
+            ([a_stream(streams, subject_delete_marker_ttl=SECOND, allow_msg_ttl=False)], "needs allow_msg_ttl=true"),
+            ([a_stream(streams, allow_msg_schedules=True, deny_purge=True)], "needs deny_purge=false"),
             ([a_stream(streams, max_age=SECOND // 100)], "shorter than 100ms"),
             ([Declaration("stream", name, {"max_agee": 1})], "no setting"),
             ([Declaration("topic", "orders")], "no topic")):

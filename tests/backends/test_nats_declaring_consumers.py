@@ -32,6 +32,16 @@ def test_a_consumer_is_made_with_explicit_acknowledgements_and_changed_without_l
     assert only(declarer.plan([change.declaration])).action is Action.UNCHANGED
 
 
+def test_what_is_named_as_empty_leaves_it_to_what_says_the_same_otherwise(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    one = a_consumer(name, filter_subject="", filter_subjects=[f"{name.lower()}.a"], ack_wait=0, backoff=[SECOND])
+    assert only(apply_all(declarer, one)).action is Action.CREATE
+    assert only(declarer.plan([one])).action is Action.UNCHANGED
+    everything = a_consumer(name, filter_subject="")
+    assert only(apply_all(declarer, everything)).action is Action.CHANGE
+    assert only(declarer.plan([everything])).action is Action.UNCHANGED
+
+
 @pytest.mark.parametrize("wanted", [{"ack_policy": "none"}, {"deliver_policy": "new"}, {"replay_policy": "original"}, {"max_waiting": 7}, {"mem_storage": True},
                                     {"deliver_subject": "pushed.here"}])
 def test_what_a_consumer_is_made_with_cannot_be_changed_and_that_is_said_first(streams: Streams, declarer: Declarer, wanted: dict[str, Any]) -> None:

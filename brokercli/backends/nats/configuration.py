@@ -112,8 +112,10 @@ def differences(kind: str, config: Json, settings: Mapping[str, SettingValue]) -
     for name, value in settings.items():
         setting = setting_of(kind, name)
         have, want = value_of(kind, name, config), canonical(kind, name, value)
-        if name == "duplicate_window" and not value:
-            want = value_of(kind, name, {**config, **settings})
+        if name in ("duplicate_window", "ack_wait") and not value:
+            want = value_of(kind, name, {**config, **settings, name: None})
+        if name in _FILTERS and not value and any(settings.get(other) for other in _FILTERS):
+            continue  # the other of the two says it
         if not same(name, have, want):
             found.append(Difference(name, None if have in ("", [], {}) else have, want, _obstacle(kind, setting, have, want, config, settings)))
     return found + _implied(kind, config, settings)

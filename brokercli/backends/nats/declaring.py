@@ -257,7 +257,7 @@ async def _write(jetstream: JetStream, declaration: Declaration, action: str, co
     if ignored:
         version = jetstream.link.server.get("version", "of unknown version")
         raise Failed(f"It was {'made' if action == 'create' else 'changed'}, but this server ({version}) did not take over {', '.join(ignored)}.",
-                     hint="older servers leave out what they do not know")
+                     hint="it goes by other settings, or is older than this one")
 
 
 async def _delete(jetstream: JetStream, declaration: Declaration, planned: _Found, now: Json) -> None:

@@ -16,6 +16,9 @@ from brokercli.model.errors import NotAuthorised, UsageProblem
 
 MOST_REPLICAS = 5
 SHORTEST_AGE = 100_000_000
+# what the server sets by itself (seen on 2.15.1)
+_IMPLIED = {"subject_delete_marker_ttl": {"allow_msg_ttl": True, "allow_rollup_hdrs": True, "deny_purge": False},
+            "allow_msg_schedules": {"allow_rollup_hdrs": True, "deny_purge": False}}
 
 
 def check(declaration: Declaration) -> None:
@@ -70,6 +73,10 @@ def _check_stream(declaration: Declaration) -> None:
                 raise UsageProblem(f"{declaration}: the subjects {subject} and {other} overlap, and a stream stores each message once.")
     if settings.get("mirror") and (subjects or settings.get("sources")):
         raise UsageProblem(f"{declaration} is a mirror: it can have neither subjects nor sources of its own.")
+    for name, implied in _IMPLIED.items():
+        for other, value in implied.items():
+            if settings.get(name) and settings.get(other) is (not value):
+                raise UsageProblem(f"{declaration}: {name} needs {other}={str(value).lower()}.")
     if settings.get("max_age") and int(str(settings["max_age"])) < SHORTEST_AGE:
         raise UsageProblem(f"{declaration}: max_age cannot be shorter than 100ms (0 is for ever).")
     age, window = settings.get("max_age"), settings.get("duplicate_window")
@@ -125,6 +132,8 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
         found.append(Difference("discard_new_per_subject", None, True, "it needs discard=new and a max_msgs_per_subject"))
     if (settings.get("deny_purge") and full.get("allow_rollup_hdrs")) or (settings.get("allow_rollup_hdrs") and full.get("deny_purge")):
         found.append(Difference("deny_purge", None, True, "a rollup purges: allow_rollup_hdrs and deny_purge exclude each other"))
+    if settings.get("mirror_direct") and not full.get("mirror"):
+        found.append(Difference("mirror_direct", None, True, "only a mirror answers for what it mirrors"))
     if settings.get("sealed") and info is None:
         found.append(Difference("sealed", None, True, "a stream is sealed once it holds what it is to keep, not when it is made"))
     has = [str(subject) for subject in (info or {}).get("config", {}).get("subjects") or []]
