@@ -332,3 +332,25 @@ def test_retries_that_were_exported_and_made_elsewhere_are_the_same_retries(decl
     assert Action.CREATE in {action for _, action in actions(declared.apply(*found))}
     assert {action for _, action in actions(declared.declarer().plan(declared.declarer().retry(wanted).declarations))} == {Action.UNCHANGED}
     assert len(times_of_tries(declared, work, f"{work}.dlq")) == 3
+
+
+def test_while_the_first_wait_is_replaced_nothing_is_lost(declared: Declared) -> None:
+    # a classic queue forgets a dead letter that is routed to nobody
+    work = declared.places.queue("classic", name=declared.name("orders"))
+    make(declared, specification(work, 60_000, attempts=2))
+    declarer = declared.declarer()
+    obsolete = declarer.retry(specification(work, 100, attempts=2)).obsolete
+    assert [one.name for one in obsolete] == [f"{work}.dlx.first/ -> queue:{work}.retry.1.1m"]
+    for change in declarer.plan_removal(obsolete):
+        declarer.apply(change)
+    assert len(times_of_tries(declared, work, f"{work}.dlq")) == 1
+
+
+def test_the_way_to_the_earlier_dead_letters_goes_only_when_there_is_another(declared: Declared) -> None:
+    work = declared.places.queue("quorum", name=declared.name("orders"))
+    make(declared, specification(work, 100, attempts=2))
+    wanted = specification(work, 100, attempts=2, dead_letter=declared.name("dead"))
+    earlier = f"{work}.dlx.dead/ -> queue:{work}.dlq"
+    topology = make(declared, wanted)
+    assert earlier not in {one.name for one in topology.obsolete}
+    assert [one.name for one in declared.declarer().retry(wanted).obsolete if one.name == earlier] == [earlier]

@@ -12,6 +12,7 @@ may die in between, and nothing that reaches the work queue again fans out to ot
 
 What dies of anything but a rejection (a delivery limit, a length, an age) goes to the dead letters at once: if it came back
 to the work queue, RabbitMQ would take that for a circle and drop it (it drops what returns without a rejection in between).
+While the first wait is replaced by another, what is new goes to the dead letters and not nowhere.
 
 All of it but the work queue is made with arguments. Of policies only one holds, and one that somebody adds later would take
 away what holds the messages back, or what makes letters survive being looked at. The name of a wait queue says all that its
@@ -95,7 +96,8 @@ def _by_wait_queues(wanted: RetrySpecification, kind: str, have: Have | None, de
     bindings = [binding(end, f"queue:{dead}")]
     queues = [letters]
     if waits:
-        made += [Declaration("exchange", back, {"type": "fanout"}), Declaration("exchange", first, {"type": "fanout"}),
+        made += [Declaration("exchange", back, {"type": "fanout"}),
+                 Declaration("exchange", first, {"type": "fanout", "arguments": {"alternate-exchange": end}}),
                  Declaration("exchange", tiers, {"type": "direct", "arguments": {"alternate-exchange": first}}),
                  Declaration("exchange", dlx, {"type": "headers", "arguments": {"alternate-exchange": end}})]
         for number, (name, delay) in enumerate(waits, 1):
