@@ -44,4 +44,4 @@ def read(reading: Reading) -> DeadLetter | None:
     return read_fields(reading, dialect.name, FIELDS, Confidence.LIKELY)
 
 
-dialect = Dialect("generic", read, frozenset({"kafka", "nats", "rabbitmq"}), signs=_TELLING, adds=NAMES, ignores_case=True)
+dialect = Dialect("generic", read, frozenset({"kafka", "nats", "rabbitmq"}), signs=_TELLING, adds=NAMES, by_headers=True, ignores_case=True)

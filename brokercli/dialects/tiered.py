@@ -34,5 +34,5 @@ def read(reading: Reading) -> DeadLetter | None:
     return letter
 
 
-dialect = Dialect("tiered retries", read, frozenset({"kafka", "nats", "rabbitmq"}), signs=frozenset({"x-attempts", "x-retry-after"}), ignores_case=True,
-                  adds=generic.NAMES | {"x-attempts", "x-retry-after", "x-original-topic"})
+dialect = Dialect("tiered retries", read, frozenset({"kafka", "nats", "rabbitmq"}), signs=frozenset({"x-attempts", "x-retry-after"}), by_headers=True,
+                  ignores_case=True, adds=generic.NAMES | {"x-attempts", "x-retry-after", "x-original-topic"})
