@@ -179,6 +179,20 @@ def test_on_an_interest_stream_nothing_is_skipped_because_it_would_be_deleted(st
     wait_for(lambda: streams.state(name)["messages"] == 0)
 
 
+def test_on_an_interest_stream_a_way_back_does_not_pass_over_letters_either(streams: Streams, consumers: Consumers, nats_address: str) -> None:
+    """What was given up is not acknowledged: it lies before the position, and a reset to a place behind it would delete it."""
+    name = filled(streams, "interest", count=6, max_deliver=2)
+    fail(nats_address, name, alive=lambda body: body == b"1")
+    (lag,) = consumers.lag(f"{name}/worker")
+    assert (lag.position, lag.lag) == (7, 0)
+    for position in (Number(4), End()):
+        with pytest.raises(Unsupported, match="from 2 on"):
+            consumers.plan_seek(f"{name}/worker", position)
+    consumers.seek(consumers.plan_seek(f"{name}/worker", Number(2)))
+    assert streams.state(name)["messages"] == 5
+    assert work(nats_address, name, "worker", lambda body: b"+ACK") == [b"2", b"3", b"4", b"5", b"6"]
+
+
 def test_a_consumer_with_messages_in_hand_is_not_moved(streams: Streams, consumers: Consumers) -> None:
     name = filled(streams)
     streams.wire.take(name, "worker", 2)

@@ -85,7 +85,8 @@ _SUPPORT: SupportTable = {
                                   Capability.LOOK_LETTERS: _LEFT_BEHIND},
     INTEREST_STREAM: _STREAM | {Capability.LOOK_NEW: Support.some(_AS_PUBLISHED), Capability.LOOK_STORED: Support.some(_BY_SEQUENCE),
                                   Capability.LOOK_LETTERS: _LEFT_BEHIND,
-                                  Capability.SEEK_CONSUMERS: Support.some(f"{_RESET} Only back: what a move forward skips, such a stream would delete.")},
+                                  Capability.SEEK_CONSUMERS: Support.some(f"{_RESET} Only back, and before all that it has not acknowledged: what is skipped,"
+                                                          " such a stream deletes.")},
 }
 
 descriptor = Descriptor(

@@ -33,6 +33,7 @@ class _Planned:
 
     created: str
     position: int
+    floor: int
 
 
 async def plan_seek(jetstream: JetStream, name: str, position: Position, source: Address | None) -> Seek:
@@ -50,11 +51,20 @@ async def plan_seek(jetstream: JetStream, name: str, position: Position, source:
     where = Source(info, state.filters[0] if len(state.filters) == 1 else None)
     want = await _wanted(jetstream, where, state, position)
     have, resource = state.position, resource_of(info)
-    if want > have and resource == INTEREST_STREAM:
-        raise Unsupported(f"Moving {name} forward deletes what it skips: stream {stream} keeps messages only for those who wait for them.",
-                          hint="acknowledge them, or change the stream's retention to limits first")
+    if resource == INTEREST_STREAM:
+        await _refuse_deleting(jetstream, where, state, want)
     step = SeekStep(f"stream:{stream}", None, have, want, await _skipped(jetstream, where, state, have, want))
-    return Seek(name, (step,), tuple(_active(state)), tuple(_remarks(state, resource, have, want)), _Planned(str(state.info["created"]), have))
+    return Seek(name, (step,), tuple(_active(state)), tuple(_remarks(state, resource, have, want)), _Planned(str(state.info["created"]), have, state.floor))
+
+
+async def _refuse_deleting(jetstream: JetStream, where: Source, state: ConsumerState, want: int) -> None:
+    """Raise Unsupported where an interest stream would delete messages: everything below the new position counts as acknowledged,
+    what was given up among it, also on a way back."""
+    begin = max(state.floor + 1, where.first)
+    row = await fetch_next(jetstream, where.stream, begin, where.subject or ">") if begin < min(want, where.end) else None
+    if row is not None and row.sequence is not None and row.sequence < want:
+        raise Unsupported(f"Moving {state.name} to {want} deletes what it skips, from {row.sequence} on: stream {where.stream} keeps messages only for those "
+                          "who wait for them.", hint=f"it can go to {row.sequence} or before; or change the stream's retention to limits first")
 
 
 async def _wanted(jetstream: JetStream, where: Source, state: ConsumerState, position: Position) -> int:
@@ -133,7 +143,7 @@ async def seek(jetstream: JetStream, planned: Seek) -> None:
     active = _active(state)
     if active:
         raise Failed(f"{planned.name} is at work, so it was not moved: {', '.join(active)}.", hint="stop its workers, or pause it, and plan again")
-    if not isinstance(basis, _Planned) or basis != _Planned(str(state.info["created"]), state.position):
+    if not isinstance(basis, _Planned) or basis != _Planned(str(state.info["created"]), state.position, state.floor):
         raise Failed(f"{planned.name} is at {state.position} and no longer where it was when this was planned. It was not moved.",
                      hint="the same command plans it anew")
     stream, consumer = split_name(planned.name)
