@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -23,16 +24,22 @@ from brokercli.model.position import NANOSECONDS, format_time
 
 MESSAGE_ID = "nats-msg-id"
 _NO_HEADERS = b"[]"
+_LARGEST_REMEMBERED = 4096
+"""Bytes of a header block that is kept for the next ones like it."""
 
 
 def read_headers(block: bytes) -> tuple[Header, ...]:
-    """Read a header block in order, repeats and bytes kept.
+    """Read a header block in order, repeats and bytes kept; blocks that are the same mostly give the same object.
 
     One space after the colon belongs to the protocol, further ones to the value. A line without a colon is a name with a
     null value, so that it can be written again as it was.
     """
     if not block:
         return ()
+    return _read_block(block) if len(block) > _LARGEST_REMEMBERED else _read_small_block(block)
+
+
+def _read_block(block: bytes) -> tuple[Header, ...]:
     headers: list[Header] = []
     for line in block.split(b"\r\n")[1:]:
         if not line:
@@ -40,6 +47,9 @@ def read_headers(block: bytes) -> tuple[Header, ...]:
         name, colon, value = line.partition(b":")
         headers.append((name.decode(errors="surrogateescape"), value.removeprefix(b" ") if colon else None))
     return tuple(headers)
+
+
+_read_small_block = lru_cache(maxsize=256)(_read_block)
 
 
 class Row(NamedTuple):
