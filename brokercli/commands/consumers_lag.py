@@ -89,7 +89,8 @@ def above(streams: Streams, tick: Tick, limit: int | None) -> int:
     for measured in tick.measured:
         for unknown in measured.unknown:
             where = unknown.source if unknown.partition is None else f"{unknown.source} {unknown.partition}"
-            raise Failed(f"How far {measured.name} is behind on {where} is not known, so --fail-above cannot be answered.")
+            known = "only in part (what is in hand is not told)" if unknown.at_least else "not"
+            raise Failed(f"How far {measured.name} is behind on {where} is {known} known, so --fail-above cannot be answered.")
     for reason in tick.unseen:
         raise Failed(f"How far behind every consumer is cannot be told, so --fail-above cannot be answered: {reason}.")
     return 0

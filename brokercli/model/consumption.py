@@ -46,6 +46,8 @@ class Lag:
     """Who reads it now; empty: nobody."""
     next: int | None = None
     """The number of the record it gets next, where that is not the first from its position on: a filter leaves out others."""
+    at_least: bool = False
+    """Its lag may be more: what is in hand is not told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,10 @@ def test_without_the_management_api_a_queue_that_is_named_tells_its_numbers_and_
     (one,) = consumers.find([name])
     assert (one.name, one.members, one.lag, one.in_hand) == (name, 0, 3, None)
     (lag,) = consumers.lag(name)
-    assert (lag.lag, lag.in_hand) == (3, None)
+    assert (lag.lag, lag.in_hand, lag.at_least) == (3, None, False)
+    with holding(places, name, 2):
+        wait_until(lambda: consumers.lag(name)[0].lag == 1, PATIENCE, "one that is ready")
+        assert consumers.lag(name)[0].at_least
     description = consumers.describe(name)
     assert (description.facts["messages ready"], description.facts["consumers"]) == (3, 0)
     assert "nothing answers" in description.missing[0]

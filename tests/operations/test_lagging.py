@@ -68,9 +68,9 @@ def test_what_a_pattern_could_not_see_is_told_and_a_full_name_has_nothing_to_do_
 
 
 def test_a_sum_is_of_what_is_known_and_what_is_not_known_is_told_apart() -> None:
-    measured = Measured("a", 0, (Lag("t", 0, 1, 5, 0, 4, 2), Lag("t", 1, None, 5, 0), Lag("t", 2, None, 0, 0), Lag("s")))
+    measured = Measured("a", 0, (Lag("t", 0, 1, 5, 0, 4, 2), Lag("t", 1, None, 5, 0), Lag("t", 2, None, 0, 0), Lag("t", 3, lag=0, at_least=True), Lag("s")))
     assert (measured.lag, measured.in_hand) == (4, 2)
-    assert [lag.partition for lag in measured.unknown] == [1, None]
+    assert [lag.partition for lag in measured.unknown] == [1, 3, None]
     assert Measured("a", 0, (Lag("s"),)).lag is None
 
 

@@ -82,7 +82,8 @@ class RabbitMQConsumers(Consumers):
                 raise self._no_such(name)
             if queue.resource == STREAM:
                 return [Lag(f"stream:{name}")]
-            return [Lag(f"queue:{name}", lag=queue.messages)]
+            # AMQP counts what is ready; what consumers have in hand only the management API does
+            return [Lag(f"queue:{name}", lag=queue.messages, at_least=queue.consumers != 0)]
         if facts.get("type") == "stream":
             # the figure counts offsets, and where the consumers are in it nobody but them knows
             return [Lag(f"stream:{name}", member=_members(facts))]
