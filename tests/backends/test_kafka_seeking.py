@@ -69,6 +69,15 @@ def test_a_seek_can_be_undone_by_what_its_plan_says(topic: Address, group: str, 
     assert consumer_groups.committed(group) == {(topic.name, 0): 5, (topic.name, 1): 5}
 
 
+def test_where_no_seek_leads_back_is_said_before(topics: Topics, topic: Address, group: str, consumer_groups: Groups) -> None:
+    consumers = consumer_groups.consumers
+    assert consumers.plan_seek(group, End()).remarks == ()
+    topics.delete_before(topic, 7, 0)
+    planned = consumers.plan_seek(group, End())
+    assert steps(planned) == [(0, 5, 10, 3), (1, 5, 10, 5)]
+    assert ["partition 0: no seek leads back" in remark for remark in planned.remarks] == [True]
+
+
 def test_a_group_goes_on_where_it_was_moved_to(topic: Address, group: str, consumer_groups: Groups) -> None:
     consumers = consumer_groups.consumers
     consumers.seek(consumers.plan_seek(group, PerPartition(((0, 8), (1, 10)))))

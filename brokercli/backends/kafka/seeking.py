@@ -39,19 +39,27 @@ class Seeker:
         if len(topics) > 1 and isinstance(position, Number | PerPartition | Last):
             raise UsageProblem(f"{group.name} reads {len(topics)} topics, and {position} means something else in each: {', '.join(topics[:5])}.",
                                hint=f"--address topic:{topics[0]}")
-        steps = [step for topic in topics for step in self._steps(group, topic, position)]
-        remarks = []
+        steps: list[SeekStep] = []
+        remarks: list[str] = []
+        for topic in topics:
+            moved, gone = self._steps(group, topic, position)
+            steps += moved
+            if gone:
+                remarks.append(f"where {group.name} is in {topic} is not stored in partition {', '.join(map(str, gone))}: no seek leads back to that")
         if source is not None and source.name not in group.topics:
             remarks.append(f"{group.name} has not read {source.name} so far")
         return Seek(group.name, tuple(steps), tuple(map(str, group.members)), tuple(remarks))
 
-    def _steps(self, group: Group, topic: str, position: Position) -> list[SeekStep]:
+    def _steps(self, group: Group, topic: str, position: Position) -> tuple[list[SeekStep], list[int]]:
+        """Return the steps in one topic, and the partitions of these in which the committed offset is not stored (any more)."""
         partitions, offsets, last = self._look(topic)
         ranges = offsets.ranges(partitions)
         wanted = offsets_of(position, ranges, offsets, last)
         check_stored(wanted, ranges)
         address = str(Address(topic, "topic"))
-        return [_step(address, number, group.committed.get((topic, number)), want, ranges[number]) for number, want in sorted(wanted.items())]
+        steps = [_step(address, number, group.committed.get((topic, number)), want, ranges[number]) for number, want in sorted(wanted.items())]
+        return steps, [number for number in sorted(wanted) if (committed := group.committed.get((topic, number))) is not None
+                       and not ranges[number].low <= committed.offset <= ranges[number].high]
 
     def seek(self, planned: Seek) -> None:
         """Commit the planned offsets, in one request, where no member is at work and everything is still where it was planned on.
