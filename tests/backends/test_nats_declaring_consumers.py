@@ -9,6 +9,7 @@ import pytest
 from brokercli.backends.declaring import Declarer
 from brokercli.model.declaration import Action
 from tests.backends.nats_declarations import DAY, SECOND, a_consumer, apply_all, config, only, told
+from tests.backends.nats_letters import wait_for
 from tests.backends.nats_streams import Streams
 
 
@@ -63,6 +64,18 @@ def test_a_work_queue_refuses_what_would_take_messages_twice(streams: Streams, d
         assert change.action is Action.CANNOT
         assert why in told(change)
     assert only(apply_all(declarer, a_consumer(name, "second", filter_subject=f"{low}.b"))).action is Action.CREATE
+
+
+def test_a_narrower_filter_on_an_interest_stream_says_that_it_deletes(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make("interest")
+    streams.worker(name)
+    streams.fill(f"{name.lower()}.a", [b"1"])
+    streams.fill(f"{name.lower()}.b", [b"2"])
+    change = only(declarer.plan([a_consumer(name, filter_subject=f"{name.lower()}.a")]))
+    assert "no other consumer waits for, are deleted at once" in told(change)
+    declarer.apply(change)
+    # what is said is what the server does
+    wait_for(lambda: streams.state(name)["messages"] == 1)
 
 
 def test_a_filter_that_matches_nothing_is_remarked_on(streams: Streams, declarer: Declarer) -> None:

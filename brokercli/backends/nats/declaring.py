@@ -163,7 +163,7 @@ class _Plan:
             name = declaration.name.partition("/")[2]
             hindering.append(Difference("durable_name", None, name, "there is an ephemeral consumer of that name; it goes by itself"))
         found = _joined(differences("consumer", info["config"], declaration.settings), hindering)
-        return _change(declaration, found, remarks + consequences.of_changing_a_consumer(found), _Found(str(info["created"])))
+        return _change(declaration, found, remarks + consequences.of_changing_a_consumer(found, str(config.get("retention"))), _Found(str(info["created"])))
 
 
 def _unique(wanted: Sequence[Declaration]) -> list[Declaration]:
