@@ -38,7 +38,8 @@ def export(
     from brokercli.commands.dlq_session import letter_filter_of, open_letters, recogniser_of
     from brokercli.commands.session import streams_of
     from brokercli.model.exit_code import ExitCode
-    from brokercli.operations.inspecting import matching
+    from brokercli.operations.bulk import prepare_for_bulk
+    from brokercli.operations.inspecting import matching_envelopes
     from brokercli.operations.letter_journal import LetterFile
     from brokercli.terminal.interrupt import Interrupt
     from brokercli.terminal.progress import Progress
@@ -47,8 +48,9 @@ def export(
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
     with (Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session,
           look_at_letters(session, lift_limit) as look, LetterFile(file) as kept, Progress(streams, "exported", look.reader.expected) as progress):
-        for found in matching(look.reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
-            kept.write(found)
+        prepare_for_bulk()
+        for found in matching_envelopes(look.reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
+            kept.write_lines(found)
             progress.advance(len(found))
     if not quiet:
         streams.say(f"exported: {kept.count:,} letters of {session.address} to {file}; side effects: {look.side_effects}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.envelope import encode_record
 from brokercli.dialects.kinds import Kind, Kinds
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import NotFound
@@ -82,13 +83,14 @@ def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterF
     return inspection
 
 
-def matching(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterFilter, *,
-             stopping: Callable[[], bool] = lambda: False) -> Iterator[list[DeadLetter]]:
-    """Yield the letters that pass, in order, a batch at a time, up to the end there was."""
+def matching_envelopes(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterFilter, *,
+                       stopping: Callable[[], bool] = lambda: False) -> Iterator[list[bytes]]:
+    """Yield the letters that pass as envelopes, in order, a batch at a time, up to the end there was."""
     for batch in _batches(reader, stopping):
-        found = read_matching(recogniser, letter_filter, batch)
-        if found:
-            yield found
+        if letter_filter.everything:
+            yield batch.envelopes()
+        elif letters := read_matching(recogniser, letter_filter, batch):
+            yield [encode_record(letter.record) for letter in letters]
 
 
 def _batches(reader: LetterReader, stopping: Callable[[], bool]) -> Iterator[Batch]:
