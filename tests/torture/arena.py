@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,8 +43,7 @@ class Arena:
         """Start brokercli under orders for the child; what it prints goes to `output` with the endings .out and .err."""
         command = [sys.executable, "-m", "tests.torture.child", json.dumps({"broker": self.broker, **orders}), *arguments]
         with output.with_suffix(".out").open("wb") as stdout, output.with_suffix(".err").open("wb") as stderr:
-            return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment(self.home),
-                                    preexec_fn=_hear_interrupts)
+            return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment(self.home))
 
     def heal(self) -> None:
         """End every fault: the broker runs, and everything passes."""
@@ -53,11 +51,6 @@ class Arena:
         if not self.server.running:
             self.server.start()
         self.proxy.heal()
-
-
-def _hear_interrupts() -> None:
-    # whoever runs us in the background has Ctrl-C ignored, and brokercli would leave it so
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _kafka(directory: Path, opened: ExitStack) -> tuple[Server, Proxy, Ground]:

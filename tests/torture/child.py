@@ -7,6 +7,7 @@ ORDERS is JSON: `broker`, and where wanted `window` (letters settled together at
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 from tests.torture import controls, crash
@@ -14,6 +15,8 @@ from tests.torture import controls, crash
 
 def main() -> None:
     """Obey the orders, then run the command."""
+    # whoever runs all this in the background has Ctrl-C ignored, and brokercli would leave it so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     orders = json.loads(sys.argv[1])
     sys.argv = ["brokercli", *sys.argv[2:]]
     if orders.get("window"):
