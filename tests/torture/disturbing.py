@@ -27,14 +27,15 @@ def draw(chance: Random, name: str) -> Fault:
                  slow=chance.random() < 0.5)
 
 
-def disturb(arena: Arena, process: subprocess.Popen[bytes], fault: Fault, size: int, patience: float) -> bool:
-    """Wait for the moment, do it, and return once it is over; False where the process ended before its moment came."""
+def disturb(arena: Arena, process: subprocess.Popen[bytes], fault: Fault, size: int, volume: int, patience: float) -> bool:
+    """Wait for the moment, do it, and return once it is over; False where the process ended before its moment came. `size` is how
+    many bytes it has to send, `volume` how many the messages have."""
     if fault.name == "crash":
         return False
     proxy = arena.proxy
     if fault.slow or fault.name == AT_ITS_END:
         # whoever does not wait has to be gone long before everything has passed
-        proxy.throttle(max(_SLOWEST, size / (_SLOW_SECONDS * 2 if fault.name == AT_ITS_END else _SLOW_SECONDS)))
+        proxy.throttle(max(_SLOWEST, volume / (_SLOW_SECONDS * 2 if fault.name == AT_ITS_END else _SLOW_SECONDS)))
     if fault.name == AT_ITS_END:
         process.wait(patience)
         proxy.reset()

@@ -125,7 +125,8 @@ class _Going(ABC):
         self.seeds = make_seeds(chance, trial.count, homes=HOMES, gone=trial.gone if trial.operation in ("redrive", "selected") else 0.0,
                                 chosen=0.5 if self.selective else 1.0, largest=trial.largest, run=run)
         # roughly what goes to the broker
-        self.size = 80 * trial.count if trial.operation == "drop" else sizes(self.seeds)
+        self.volume = sizes(self.seeds)
+        self.size = 80 * trial.count if trial.operation == "drop" else self.volume
         self.runs: list[Run] = []
         self.happened: Counter[str] = Counter()
         self.stuck: list[Violation] = []
@@ -165,7 +166,7 @@ class _Going(ABC):
         if given is not None:
             threading.Thread(target=_pour, args=(process, given), daemon=True).start()
         try:
-            if fault is not None and disturb(self.arena, process, fault, self.size, PATIENCE):
+            if fault is not None and disturb(self.arena, process, fault, self.size, self.volume, PATIENCE):
                 self.happened[fault.name] += 1
             code = process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
