@@ -11,7 +11,7 @@ import typer
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.commands.printing import require_for
-from brokercli.commands.publish_output import Delivery
+from brokercli.commands.publish_output import Decided, Delivery
 from brokercli.commands.session import Session, open_address, streams_of
 from brokercli.model.capability import Capability
 from brokercli.model.errors import UsageProblem
@@ -55,7 +55,7 @@ class CopyRun:
     def copy(self, *, fail_if_empty: bool) -> int:
         """Copy, say how it ended and return the exit code."""
         streams = streams_of(self.context)
-        with self._opened() as (source, destination), ExitStack() as stack:
+        with Decided() as decided, self._opened() as (source, destination), ExitStack() as stack:
             publisher = stack.enter_context(destination.backend.publisher(destination.address, self.policy))
             journal = None if self.resume is None else stack.enter_context(Journal(self.resume, self._identity(source, destination)))
             span = self.span if journal is None or not journal.bounds else span_of(journal.bounds, journal.done)
@@ -73,12 +73,14 @@ class CopyRun:
             reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=delivery.stopping)
             copying = Copying(publishing, self.keep_time, self.keep_partition, self.through, self.pace, journal)
             began = time.monotonic()
-            code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
+            decided.code = code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
             if self.narrowing is not None and self.narrowing.note:
                 streams.say(self.narrowing.note)
             if code != ExitCode.DONE and self.resume is not None and not self.quiet:
                 streams.say(f"the same command with --resume {self.resume} goes on from what is confirmed")
-        return int(ExitCode.TIMED_OUT) if code == ExitCode.DONE and reading.ended is Ended.OUT_OF_TIME else code
+            if code == ExitCode.DONE and reading.ended is Ended.OUT_OF_TIME:
+                decided.code = int(ExitCode.TIMED_OUT)
+        return decided.code or 0
 
     def count(self) -> int:
         """Read and count what would be copied; publish nothing."""

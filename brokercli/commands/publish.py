@@ -65,7 +65,7 @@ def publish(
     """Publish messages and say what became of each: confirmed, refused, or unknown. Exits with 0 only when all are confirmed."""
     from brokercli.backends.contract import PublishPolicy
     from brokercli.commands.publish_input import Wanted, open_source
-    from brokercli.commands.publish_output import Delivery
+    from brokercli.commands.publish_output import Decided, Delivery
     from brokercli.commands.publish_template import template_of
     from brokercli.commands.session import open_address, streams_of
     from brokercli.model.capability import Capability
@@ -80,7 +80,7 @@ def publish(
     source: Source = open_source(wanted, template, streams)
     if correlate:
         source = Correlated(source, template, origin_service, correlation_id)
-    with open_address(address, context_name, "publish", connect_timeout=connect_timeout) as session:
+    with Decided() as decided, open_address(address, context_name, "publish", connect_timeout=connect_timeout) as session:
         session.require(Capability.FIRE_AND_FORGET if core else Capability.PUBLISH, *wanted.capabilities(template))
         policy = PublishPolicy(template, seconds, receipts, core, keep_control_headers)
         prepare_for_bulk()
@@ -88,6 +88,6 @@ def publish(
               Delivery(streams, "published", receipts=receipts, quiet=quiet, report=report) as delivery):
             publishing = Publishing(publisher, delivery.take, delivery.stopping, Rate(per_second), on_bad_input, seconds)
             began = time.monotonic()
-            code = delivery.run(publishing, lambda: publishing.run(source), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
-    raise typer.Exit(code)
+            decided.code = delivery.run(publishing, lambda: publishing.run(source), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
+    raise typer.Exit(decided.code or 0)
 

@@ -22,6 +22,19 @@ from brokercli.terminal.summary import summarise, write_report
 SAID = 20
 
 
+class Decided:
+    """The exit code, once it is decided and said: Ctrl-C while connections are closed changes nothing about it any more."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        return kind is KeyboardInterrupt and self.code is not None
+
+
 class Delivery:
     """One run's talk. Signals are caught while it is open: the first lets what is in flight finish, the second stops."""
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.commandline import CommandLine
+from tests.commandline import CommandLine, environment
 from tests.commands.conftest import Place
+from tests.environment import ROOT
 
 
 def envelopes(cli: CommandLine, place: Place) -> list[dict]:
@@ -219,3 +222,28 @@ def test_full_output_and_a_reader_that_leaves_are_told_apart(cli: CommandLine, p
     os.close(reader)
     ended = cli.finish(process)
     assert (ended.code, ended.stderr) == (141, "")
+
+
+_INTERRUPTED_WHILE_CLOSING = """
+import os, signal, sys
+from brokercli.__main__ import main
+from brokercli.backends.nats.backend import NatsBackend
+
+close = NatsBackend.close
+NatsBackend.close = lambda self: (os.kill(os.getpid(), signal.SIGINT), close(self))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["brokercli", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.nats
+@pytest.mark.parametrize("words", [("publish", "{url}", "hello"), ("replay", "{url}", "--from", "start", "--to", "{other}")], ids=["publish", "replay"])
+def test_ctrl_c_after_all_was_said_changes_nothing_about_the_exit_code(
+        cli: CommandLine, make_place: Callable[..., Place], words: tuple[str, ...]) -> None:
+    one, other = make_place("nats"), make_place("nats")
+    assert cli("publish", one.url, "hello").code == 0
+    arguments = [word.format(url=one.url, other=other.url) for word in words]
+    ended = subprocess.run([sys.executable, "-c", _INTERRUPTED_WHILE_CLOSING, *arguments, "--report", str(cli.home / "report")], cwd=ROOT,
+                           env=environment(cli.home), capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, json.loads((cli.home / "report").read_text())["exit_code"]) == (0, 0), ended.stderr.decode()
