@@ -12,7 +12,7 @@ from brokercli.commands.may_change import check_may_change
 from brokercli.commands.session import Session, open_broker
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
-from brokercli.model.errors import UsageProblem
+from brokercli.model.errors import LocalIO, UsageProblem
 from brokercli.operations.letters import Recogniser
 from brokercli.terminal.streams import Streams
 
@@ -55,15 +55,26 @@ def in_file(path: str, context_name: str | None, resume: str | None, connect_tim
     """Open a file of letters, to be put back on the context's broker; what was put back is remembered in `resume`."""
     from brokercli.operations.filed_letters import FiledReader, FiledRepair, Handled, LetterFileContent
     from brokercli.operations.journal import Journal
-    from brokercli.settings.places import state_directory
 
     with open_broker(None, context_name, connect_timeout=connect_timeout) as broker:
         content = LetterFileContent(path, broker.descriptor.name)
-        journal_file = resume or str(state_directory() / "journals" / f"redriven-{content.digest[:16]}.journal")
+        journal_file = resume or _remembered(content.digest)
         session = Session(broker.backend, Address(path, "file"), broker.context, broker.descriptor)
         with Journal(journal_file, {"letters": content.digest}) as journal:
             yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, Handled(journal.done)),
                                lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), Lift, Lift, None)
+
+
+def _remembered(digest: str) -> str:
+    """Return where it is kept what was put back of a file with this content."""
+    from brokercli.settings.places import state_directory
+
+    folder = state_directory() / "journals"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as problem:
+        raise LocalIO(f"{folder} cannot be made: {problem.strerror}. Nothing was sent.", hint="--resume FILE keeps elsewhere what was put back") from None
+    return str(folder / f"redriven-{digest[:16]}.journal")
 
 
 def check_resume(file: str | None, name: str | None, resume: str | None, journal: str | None) -> None:

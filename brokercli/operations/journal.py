@@ -35,7 +35,6 @@ class Journal:
         self.bounds: dict[str, str] = {}
         self.delivered = 0
         try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
         except OSError as problem:
             raise LocalIO(f"The journal {path} cannot be opened: {problem.strerror}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 
+from brokercli.backends.envelope import encode_value
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.description import Description, Section, Value
 from brokercli.model.message import HeaderValue
@@ -58,7 +59,7 @@ def _text(body: bytes) -> str:
 
 
 def _shown(value: HeaderValue) -> str:
-    text = visible_bytes(value) if isinstance(value, bytes) else "null" if value is None else str(value)
+    text = visible_bytes(value) if isinstance(value, bytes) else visible(json.dumps(encode_value(value), ensure_ascii=False))
     return text if len(text) <= 300 else f"{text[:300]}… ({len(text):,} characters)"
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from brokercli.backends.contract import Batch
-from brokercli.backends.envelope import encode_record
 from brokercli.model.message import Header, Message, Record
+from brokercli.operations.record_list import RecordList
 from brokercli.terminal.streams import Streams
 
 
@@ -30,28 +29,6 @@ class Captured:
     @property
     def err(self) -> str:
         return (self._directory / "err").read_bytes().decode()
-
-
-class RecordBatch(Batch):
-    """Records as a batch."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._records = list(records)
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def bodies(self) -> list[bytes]:
-        return [record.message.body or b"" for record in self._records]
-
-    def envelopes(self) -> list[bytes]:
-        return [encode_record(record) for record in self._records]
-
-    def records(self) -> list[Record]:
-        return self._records
-
-    def select(self, indices: Sequence[int]) -> RecordBatch:
-        return RecordBatch([self._records[index] for index in indices])
 
 
 @pytest.fixture
@@ -97,6 +74,6 @@ def kafka_record() -> Callable[..., Record]:
 
 
 @pytest.fixture
-def batch() -> Callable[..., RecordBatch]:
+def batch() -> Callable[..., RecordList]:
     """Make a batch of records."""
-    return lambda *records: RecordBatch(records)
+    return lambda *records: RecordList(records)
