@@ -78,8 +78,6 @@ class CopyRun:
                 streams.say(self.narrowing.note)
             if code != ExitCode.DONE and self.resume is not None and not self.quiet:
                 streams.say(f"the same command with --resume {self.resume} goes on from what is confirmed")
-            if code == ExitCode.DONE and reading.ended is Ended.OUT_OF_TIME:
-                decided.code = int(ExitCode.TIMED_OUT)
         return decided.code or 0
 
     def count(self) -> int:

@@ -12,7 +12,7 @@ from brokercli.model.position import NANOSECONDS, Number, PerPartition, Span, pa
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.journal import Journal
 from brokercli.operations.publishing import SLICE, Outcome, Publishing
-from brokercli.operations.reading import Reading
+from brokercli.operations.reading import Ended, Reading
 from brokercli.operations.through import Through
 
 
@@ -61,6 +61,7 @@ class Copying:
         except BrokercliError as error:
             outcome.error = error
         outcome.stopped = outcome.stopped or self.publishing.stopping()
+        outcome.timed_out = reading.ended is Ended.OUT_OF_TIME
         self.publishing.settle()
         outcome.account.read += reading.read - reading.matched
         outcome.account.skipped += reading.read - reading.matched

@@ -38,6 +38,8 @@ class Outcome:
     error: BrokercliError | None = None
     stopped: bool = False
     """The user asked to stop, or the time given was over."""
+    timed_out: bool = False
+    """It was the time given."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -49,7 +51,7 @@ class Outcome:
             return ExitCode.PARTLY if account.confirmed else self.error.exit_code
         if account.refused:
             return ExitCode.PARTLY if account.confirmed else ExitCode.FAILED
-        return ExitCode.DONE
+        return ExitCode.TIMED_OUT if self.timed_out else ExitCode.DONE
 
 
 class Rate:

@@ -125,3 +125,13 @@ def test_a_rate_and_a_recorded_rhythm_still_deliver_everything(cli: CommandLine,
     assert cli("replay", place.url, "--to", target.url, "--rate", "100/s").code == 0
     assert cli("replay", place.url, "--to", target.url, "--speed", "recorded").code == 0
     assert bodies(cli, target) == [b"1", b"2", b"3"] * 2
+
+
+@pytest.mark.nats
+def test_a_copy_whose_time_is_over_says_so_in_its_report_as_well(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    source, target = make_place("nats"), make_place("nats")
+    assert cli("publish", source.url, stdin=b"x\n" * 1500).code == 0
+    ended = cli("replay", source.url, "--to", target.url, "--rate", "500/s", "--timeout", "500ms", "--report", "report.json")
+    report = json.loads((cli.home / "report.json").read_bytes())
+    assert (ended.code, report["exit_code"]) == (124, 124), ended.stderr
+    assert report["confirmed"] == len(bodies(cli, target)) < 1500
