@@ -39,9 +39,9 @@ def publish_some(cli: CommandLine, place: Place, *arguments: str) -> Any:
     return cli.start("publish", place.url, "-f", "lines", "--report", "report.json", *arguments)
 
 
-def wait_until_some_are_stored(cli: CommandLine, place: Place) -> None:
+def wait_until_stored(cli: CommandLine, place: Place, count: int) -> None:
     """Return in the midst of publishing."""
-    wait_until(lambda: bool(cli("replay", place.url, "-n", "1").lines), 60, "the first message")
+    wait_until(lambda: len(cli("replay", place.url, "-n", str(count)).lines) == count, 60, f"the message number {count}")
 
 
 def stored_bodies(cli: CommandLine, place: Place) -> list[bytes]:
@@ -70,7 +70,7 @@ def check_account(report: dict[str, Any], ended: Ended, stored: list[bytes]) -> 
 def test_a_broker_that_is_killed_and_comes_back_costs_nothing_or_the_doubt_is_counted(cli: CommandLine, killable: tuple[Server, Place]) -> None:
     server, place = killable
     process = publish_some(cli, place, "--rate", "5000/s", "--delivery-timeout", "60s")
-    wait_until_some_are_stored(cli, place)
+    wait_until_stored(cli, place, 7500)  # a RabbitMQ stream that dies within its first second never works again (INTERNAL_ERROR, seen on 4.3.6)
     server.kill()
     server.start()
     ended = cli.finish(process, timeout=120)
@@ -82,7 +82,7 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_or_the_doubt_is_co
 def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back(cli: CommandLine, killable: tuple[Server, Place]) -> None:
     server, place = killable
     process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "4s")
-    wait_until_some_are_stored(cli, place)
+    wait_until_stored(cli, place, 1500)
     server.kill()
     ended = cli.finish(process, timeout=120)
     report = json.loads((cli.home / "report.json").read_bytes())
@@ -94,7 +94,7 @@ def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back
 def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: CommandLine, killable: tuple[Server, Place]) -> None:
     server, place = killable
     process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "120s")
-    wait_until_some_are_stored(cli, place)
+    wait_until_stored(cli, place, 1)
     server.pause()
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
