@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 
 # a command that has not ended by then is not worth comparing with
 PATIENCE = 600
@@ -32,10 +34,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run: wall time in seconds and the largest resident set in MiB."""
+    """One run: wall time in seconds and, where it was watched, the largest resident set in MiB."""
 
     seconds: float
-    megabytes: float
+    megabytes: float = 0.0
 
 
 def environment() -> dict[str, str]:
@@ -43,23 +45,43 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def run(command: Command, number: int = 0) -> Sample:
+class Peak(Thread):
+    """Watches the largest resident set of a process. What wait4 says of it begins with ours: a child is a copy of us until
+    it becomes another program."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self._status = Path(f"/proc/{process}/status")
+        self.kilobytes = 0
+
+    def run(self) -> None:
+        """Read the system's own high-water mark until the process is gone."""
+        with suppress(OSError):
+            while found := re.search(r"VmHWM:\s+(\d+) kB", self._status.read_text()):
+                self.kilobytes = int(found[1])
+                time.sleep(0.02)
+
+
+def run(command: Command, number: int = 0, *, watch_memory: bool = False) -> Sample:
     """Run once, output to the null device. Raises Failed when it exits with anything but 0, or not at all."""
     arguments = [*command.arguments, *command.prepare(number)]
     with Path(command.stdin or os.devnull).open("rb") as stdin, Path(os.devnull).open("wb") as sink:
         began = time.perf_counter()
         process = subprocess.Popen(arguments, stdin=stdin, stdout=sink, stderr=subprocess.PIPE, env=environment())
         assert process.stderr is not None
+        peak = Peak(process.pid)
+        if watch_memory:
+            peak.start()
         patience = Timer(PATIENCE, process.kill)
         patience.start()
         said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
+        _, status = os.waitpid(process.pid, 0)
         seconds = time.perf_counter() - began
         patience.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise Failed(f"{' '.join(arguments)} exited with {process.returncode}: {said.decode(errors='replace')[-500:]}")
-    return Sample(seconds, usage.ru_maxrss / 1024)
+    return Sample(seconds, peak.kilobytes / 1024)
 
 
 def alternate(commands: Sequence[Command], runs: int) -> list[list[Sample]]:

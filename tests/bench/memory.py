@@ -13,7 +13,7 @@ from tests.bench.tools import brokercli
 
 def peaks(commands: Sequence[tuple[str, Command]]) -> list[tuple[str, int, Sample]]:
     """Run each once and return its messages and its largest resident set."""
-    return [(name, command.messages, run(command)) for name, command in commands]
+    return [(name, command.messages, run(command, watch_memory=True)) for name, command in commands]
 
 
 def startup(runs: int = 25) -> dict[str, float]:
