@@ -68,7 +68,8 @@ def older_rabbitmq(servers: Callable[..., RabbitMQ]) -> RabbitMQ:
     return servers(RabbitMQ, release=OLDER_SUITE)
 
 
-@pytest.fixture(params=["4.3", pytest.param("4.0", marks=pytest.mark.xdist_group("older_rabbitmq"))])
+# the first test that asks for the older one has it fetched, on a machine that has not got it yet
+@pytest.fixture(params=["4.3", pytest.param("4.0", marks=[pytest.mark.xdist_group("older_rabbitmq"), pytest.mark.timeout(600)])])
 def versions(request: pytest.FixtureRequest) -> Iterator[Places]:
     """Queues of one's own on each RabbitMQ that treats letters in its own way; the test is to be marked with rabbitmq."""
     if request.param == "4.0":
