@@ -40,7 +40,7 @@ class LetterFileContent:
     """A file of letters that was checked as a whole: every line an envelope of one broker. Reading it changes nothing."""
 
     def __init__(self, path: str, broker: str) -> None:
-        """Check the file. Raises UsageProblem where it cannot be read, holds no letters, or letters of another broker."""
+        """Check the file. Raises UsageProblem where it cannot be read, or holds something else or letters of another broker."""
         self.path = path
         digest = hashlib.sha256()
         self.count = 0

@@ -103,11 +103,6 @@ class Redrive:
         return Decision(letter, home, stamp(to_message(letter), letter, at), original=letter.pointer)
 
 
-def _original(decision: Decision) -> Place | None:
-    letter = decision.letter
-    return letter.pointer if letter.fetched and decision.message is not letter.record.message else None
-
-
 def _homeless(letter: DeadLetter) -> str:
     if any("as its origin; it cannot go there" in remark for remark in letter.remarks):
         return "the origin it names is none it can go to (dlq show says why; --to says where it goes)"
