@@ -55,7 +55,12 @@ class Consumers(ABC):
     def resume(self, name: str) -> None:
         """Deliver again. Raises as `pause`."""
 
+    def goes_with(self, name: str) -> Sequence[str]:
+        """Say what removing one does to messages that are stored: how many go, or are left without anybody who takes them; a
+        sentence each, nothing where nothing happens to them. Changes nothing. Raises NotFound."""
+        return ()
+
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Delete it with what it remembers; no message is lost by it, where the broker keeps them for others.
+        """Delete it with what it remembers; what happens to messages by that, `goes_with` says before.
         Raises NotFound, Failed where members are active, Unsupported where nothing is kept that could be removed."""

@@ -43,6 +43,8 @@ def rm(
         waiting = sum(lag.lag or 0 for lag in lags)
         if waiting:
             streams.say(f"{waiting:,} message{'s' if waiting > 1 else ''} it has not finished")
+        for consequence in session.consumers.goes_with(session.name):
+            streams.say(consequence)
         if not yes:
             if session.context.readonly or not streams.can_ask():
                 streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else '--yes deletes it'}")

@@ -28,6 +28,8 @@ def filled(streams: Streams, retention: str = "limits", count: int = 10, **consu
     name = streams.make(retention)
     streams.worker(name, **consumer)
     streams.fill(f"{name.lower()}.a", [b"%d" % number for number in range(1, count + 1)])
+    if "filter_subject" not in consumer:
+        wait_for(lambda: state(streams, name)["num_pending"] == count)  # counted a moment after it is stored
     return name
 
 
@@ -237,6 +239,59 @@ def test_a_paused_consumer_is_moved_while_its_workers_wait(streams: Streams, con
     assert streams.wire.next()[2] == b"1"
 
 
+def test_removing_the_only_consumer_of_an_interest_stream_deletes_all_messages_and_that_is_said(streams: Streams, consumers: Consumers,
+                                                                                             nats_address: str) -> None:
+    """What it has given up is neither pending nor in hand, and goes as well."""
+    name = filled(streams, "interest", count=3, max_deliver=1)
+    fail(nats_address, name, alive=lambda body: body == b"1")
+    streams.fill(f"{name.lower()}.a", [b"4", b"5", b"6"])
+    streams.wire.take(name, "worker", 1)
+    wait_for(lambda: state(streams, name)["num_pending"] == 2)
+    assert consumers.goes_with(f"{name}/worker") == [f"deletes all 5 messages of stream {name}: it keeps them only for this consumer"]
+    assert streams.state(name)["messages"] == 5
+    consumers.remove(f"{name}/worker")
+    wait_for(lambda: streams.state(name)["messages"] == 0)
+
+
+def test_where_others_wait_too_the_most_that_can_go_with_a_consumer_of_an_interest_stream_is_said(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, "interest", count=4)
+    streams.worker(name, "other", filter_subject=f"{name.lower()}.b")
+    streams.fill(f"{name.lower()}.b", [b"5", b"6"])
+    finish(streams, name, 1)
+    streams.wire.take(name, "worker", 1)
+    wait_for(lambda: state(streams, name)["num_pending"] == 4 and streams.state(name)["messages"] == 5)
+    most = f"deletes the messages of stream {name} that only this consumer waits for: 5 at most"
+    assert consumers.goes_with(f"{name}/worker") == [most]
+    assert consumers.goes_with(f"{name}/other") == [f"deletes the messages of stream {name} that only this consumer waits for: 2 at most"]
+    consumers.remove(f"{name}/worker")
+    wait_for(lambda: streams.state(name)["messages"] == 2)
+
+
+def test_what_a_consumer_of_an_interest_stream_has_given_up_counts_to_the_most_that_can_go(streams: Streams, consumers: Consumers, nats_address: str) -> None:
+    name = filled(streams, "interest", count=3, max_deliver=1)
+    streams.worker(name, "other", filter_subject="nothing.here")
+    fail(nats_address, name)
+    assert state(streams, name)["num_pending"] == state(streams, name)["num_ack_pending"] == 0
+    assert consumers.goes_with(f"{name}/worker") == [f"deletes the messages of stream {name} that only this consumer waits for: 3 at most"]
+
+
+def test_what_a_removed_consumer_leaves_in_a_work_queue_is_said(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, "workqueue", count=4)
+    finish(streams, name, 1)
+    assert consumers.goes_with(f"{name}/worker") == [f"leaves 3 messages in stream {name} that nobody gets any more, until another consumer takes its place"]
+    consumers.remove(f"{name}/worker")
+    assert streams.state(name)["messages"] == 3
+
+
+@pytest.mark.parametrize("retention", ["limits", "interest", "workqueue"])
+def test_where_no_message_is_concerned_only_the_position_goes_with_a_consumer(streams: Streams, consumers: Consumers, retention: str) -> None:
+    name = filled(streams, retention, count=2)
+    if retention != "limits":
+        finish(streams, name, 2)
+        wait_for(lambda: streams.state(name)["messages"] == 0)
+    assert consumers.goes_with(f"{name}/worker") == []
+
+
 def test_only_consumers_that_began_somewhere_can_be_moved(streams: Streams, consumers: Consumers) -> None:
     name = filled(streams)
     for number, policy in enumerate(("new", "last", "last_per_subject")):
@@ -267,7 +322,7 @@ def test_positions_and_sources_that_a_consumer_does_not_have_are_refused(streams
 
 @pytest.mark.parametrize("name", ["worker", "NO.SUCH/worker", "*/worker", "NOSUCH/worker", "NOSUCH/", "a b/c"])
 def test_what_is_no_consumers_name_is_not_found(consumers: Consumers, name: str) -> None:
-    for ask in (consumers.describe, consumers.lag, consumers.remove, consumers.resume):
+    for ask in (consumers.describe, consumers.lag, consumers.goes_with, consumers.remove, consumers.resume):
         with pytest.raises(NotFound):
             ask(name)
 

@@ -299,3 +299,14 @@ def test_on_a_terminal_a_seek_asks(cli: CommandLine, watched: Callable[..., Any]
     shown.press(answer)
     assert shown.wait() == code
     assert lag_of(cli, "watched") == before * left
+
+
+@needs(Capability.SEEK_CONSUMERS, where=lambda broker, row: row in ("interest stream", "work-queue stream"))
+def test_what_goes_with_a_removed_consumer_is_told_before_yes(at_home: CommandLine, resource: Resource, row: str) -> None:
+    name = three_behind(resource)
+    told = at_home("consumers", "rm", name)
+    assert told.code == 8
+    stream = name.partition("/")[0]
+    assert (f"deletes all 3 messages of stream {stream}" if row == "interest stream" else f"leaves 3 messages in stream {stream}") in told.stderr
+    assert "nothing was changed; --yes deletes it" in told.stderr
+    assert len(resource.stored(3)) == 3

@@ -94,8 +94,8 @@ def of_removing_a_stream(info: Json, consumers: Sequence[str], readers: Sequence
     return remarks
 
 
-def of_removing_a_consumer(info: Json, retention: str) -> list[str]:
-    """Say what goes with a consumer: what it remembers."""
+def of_removing_a_consumer(info: Json, stream: Json, others: int) -> list[str]:
+    """Say what goes with a consumer. `others` is how many consumers its stream has beside those that go."""
     remarks = []
     waiting, pending = int(info.get("num_waiting", 0)), int(info.get("num_ack_pending", 0))
     behind = int(info.get("num_pending", 0)) + pending
@@ -103,9 +103,31 @@ def of_removing_a_consumer(info: Json, retention: str) -> list[str]:
         remarks.append(f"it is in use: {waiting} requests for messages wait" if waiting else "it is in use: somebody gets what it pushes")
     if pending:
         remarks.append(f"{pending:,} messages are delivered and not acknowledged")
-    stay = {"workqueue": ", which stay in the stream for another one", "interest": ", and what nobody else waits for is deleted with it"}
-    remarks.append(f"its position goes: it has {behind:,} messages left" + (stay.get(retention, "") if behind else ""))
-    return remarks
+    remarks.append(f"its position goes: it has {behind:,} message{'' if behind == 1 else 's'} left")
+    return remarks + of_nobody_waiting(info, stream, others)
+
+
+def of_nobody_waiting(info: Json, stream: Json, others: int) -> list[str]:
+    """Say what becomes of the messages that a consumer has not finished once it is gone. Seen on 2.15.1: with the last consumer
+    of an interest stream all of its messages go, those that were given up among them."""
+    name, retention, messages = stream["config"]["name"], stream["config"].get("retention"), int(stream["state"]["messages"])
+    ahead, pending = int(info.get("num_pending", 0)), int(info.get("num_ack_pending", 0))
+    if retention == "interest" and not others and messages:
+        told = "the one message" if messages == 1 else f"all {messages:,} messages"
+        return [f"deletes {told} of stream {name}: it keeps {'it' if messages == 1 else 'them'} only for this consumer"]
+    if retention == "interest" and (most := min(messages, ahead + max(pending, _given_up_at_most(info)))):
+        return [f"deletes the messages of stream {name} that only this consumer waits for: {most:,} at most"]
+    if retention == "workqueue" and (left := ahead + pending):
+        return [f"leaves {left:,} message{'' if left == 1 else 's'} in stream {name} that nobody gets any more, until another consumer takes its place"]
+    return []
+
+
+def _given_up_at_most(info: Json) -> int:
+    """Return how many messages it may have given up or in hand: those it has delivered and that lie above what is acknowledged."""
+    if int(info["config"].get("max_deliver") or -1) < 0:
+        return 0
+    delivered, floor = (int((info.get(part) or {}).get("stream_seq", 0)) for part in ("delivered", "ack_floor"))
+    return max(delivered - floor, 0)
 
 
 def _number(settings: Mapping[str, SettingValue], name: str, default: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.nats.configuration import is_internal, settings_beyond_defaults, value_of
+from brokercli.backends.nats.consequences import of_nobody_waiting
 from brokercli.backends.nats.consumer_state import ConsumerState, ask_state, is_missing, missing, split_name
 from brokercli.backends.nats.death_records import cap_words, record_words, recorders
 from brokercli.backends.nats.failures import api_failure, reason
@@ -58,6 +59,9 @@ class NatsConsumers(Consumers):
 
     def resume(self, name: str) -> None:
         self._jetstream.link.run(_pause(self._jetstream, name, None))
+
+    def goes_with(self, name: str) -> Sequence[str]:
+        return self._jetstream.link.run(_goes_with(self._jetstream, name))
 
     def remove(self, name: str) -> None:
         self._jetstream.link.run(_remove(self._jetstream, name))
@@ -191,6 +195,12 @@ async def _pause(jetstream: JetStream, name: str, until: int | None) -> None:
     answer = await _tell(jetstream, name, f"CONSUMER.PAUSE.{stream}.{consumer}", question)
     if bool(answer.get("paused")) != (until is not None):
         raise Failed(f"{name} is {'not paused: the time is over already' if until is not None else 'still paused'}.")
+
+
+async def _goes_with(jetstream: JetStream, name: str) -> list[str]:
+    state = await ask_state(jetstream, name)
+    stream = await jetstream.info(state.stream)
+    return of_nobody_waiting(state.info, stream, int(stream["state"]["consumer_count"]) - 1)
 
 
 async def _remove(jetstream: JetStream, name: str) -> None:

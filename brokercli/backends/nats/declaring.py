@@ -327,8 +327,10 @@ async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -
         if info is None:
             continue
         if declaration.kind == "consumer":
-            stream = await jetstream.info(declaration.name.partition("/")[0])
-            remarks: list[str] = consequences.of_removing_a_consumer(info, str(stream["config"].get("retention")))
+            name = declaration.name.partition("/")[0]
+            stream = await jetstream.info(name)
+            going_too = {one.name for one in unwanted if one.kind == "consumer" and one.name.startswith(f"{name}/")}
+            remarks: list[str] = consequences.of_removing_a_consumer(info, stream, int(stream["state"]["consumer_count"]) - len(going_too))
             consumers.append(Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=_Found(str(info["created"]))))
         else:
             streams.append((declaration, info))
