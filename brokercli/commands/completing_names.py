@@ -96,7 +96,7 @@ def _bare(name: str) -> bool:
         return False
 
 
-def settings(kind: str, incomplete: str, context: str | None) -> list[Candidate]:
+def settings(kind: str, incomplete: str, context: str | None, after: str = "=") -> list[Candidate]:
     """Return `NAME=` for each setting of a kind on the broker that is chosen; connects nowhere."""
     from brokercli.backends.registry import find, settings_of
     from brokercli.settings.resolve import resolve_connection
@@ -105,4 +105,4 @@ def settings(kind: str, incomplete: str, context: str | None) -> list[Candidate]
         descriptor = find(resolve_connection(None, context, background=True).connection.scheme)
     except BrokercliError:
         return []
-    return [(f"{setting.name}=", setting.help) for setting in settings_of(descriptor).get(kind, ()) if setting.name.startswith(incomplete)]
+    return [(f"{setting.name}{after}", setting.help) for setting in settings_of(descriptor).get(kind, ()) if setting.name.startswith(incomplete)]

@@ -32,7 +32,7 @@ def binding(
     dry_run: declaring.DryRunOption = False,
     yes: declaring.YesOption = False,
     output: shared.TableOption = "auto",
-    quiet: shared.QuietOption = False,
+    quiet: declaring.QuietOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:

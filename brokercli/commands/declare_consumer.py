@@ -26,10 +26,11 @@ def consumer(
     ack_wait: Annotated[str | None, declaring.setting_option("--ack-wait", "DURATION", "How long an acknowledgement is waited for.")] = None,
     filter_subject: Annotated[str | None, declaring.setting_option("--filter-subject", "SUBJECT", "Only messages of this subject.")] = None,
     assignments: declaring.SetOption = None,
+    unset: declaring.UnsetOption = None,
     dry_run: declaring.DryRunOption = False,
     yes: declaring.YesOption = False,
     output: shared.TableOption = "auto",
-    quiet: shared.QuietOption = False,
+    quiet: declaring.QuietOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
@@ -40,4 +41,4 @@ def consumer(
     """
     options = {"--max-deliver": max_deliver, "--ack-wait": ack_wait, "--filter-subject": filter_subject}
     raise typer.Exit(declaring.declare(context, "consumer", name, assignments, options, yes=yes, dry_run=dry_run, output=output, quiet=quiet,
-                                       context_name=context_name, connect_timeout=connect_timeout))
+                                       context_name=context_name, connect_timeout=connect_timeout, unset=unset))

@@ -24,10 +24,11 @@ def exchange(
     name: Annotated[str, declaring.name_argument("NAME", "The exchange")],
     type_: Annotated[str | None, declaring.setting_option("--type", "TEXT", "direct, topic, fanout or headers.")] = None,
     assignments: declaring.SetOption = None,
+    unset: declaring.UnsetOption = None,
     dry_run: declaring.DryRunOption = False,
     yes: declaring.YesOption = False,
     output: shared.TableOption = "auto",
-    quiet: shared.QuietOption = False,
+    quiet: declaring.QuietOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
@@ -38,4 +39,4 @@ def exchange(
     """
     options = {"--type": type_}
     raise typer.Exit(declaring.declare(context, "exchange", name, assignments, options, yes=yes, dry_run=dry_run, output=output, quiet=quiet,
-                                       context_name=context_name, connect_timeout=connect_timeout))
+                                       context_name=context_name, connect_timeout=connect_timeout, unset=unset))

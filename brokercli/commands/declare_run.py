@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brokercli.backends.declaring import Declarer
@@ -10,9 +11,8 @@ from brokercli.backends.registry import settings_of
 from brokercli.commands.may_change import check_may_change
 from brokercli.commands.session import Broker
 from brokercli.model.declaration import Action, Change
-from brokercli.model.errors import Failed
 from brokercli.model.exit_code import ExitCode
-from brokercli.operations.declaring import Plan, State, Step, apply
+from brokercli.operations.declaring import Plan, State, Step, apply, refusal
 from brokercli.terminal.changes import as_json, print_changes
 from brokercli.terminal.confirm import confirm
 from brokercli.terminal.interrupt import Interrupt, StopNow
@@ -35,6 +35,7 @@ class DeclareRun:
     yes: bool = False
     dry_run: bool = False
     quiet: bool = False
+    """Print problems, what is asked about, and JSON where that was asked for; nothing else."""
     creates_unasked: bool = False
     """Whether what only makes new things needs no `--yes`."""
     doer: str = ""
@@ -49,11 +50,10 @@ class DeclareRun:
         acting = not self.dry_run and bool(pending) and not plan.impossible and (self.yes or (self.creates_unasked and plan.only_creates))
         if acting:
             check_may_change(self.broker.context, "--dry-run shows the plan")
-        if not acting or self.output != "json":
-            self._print(plan.changes)
-            self._summarise(plan)
+        self._print(self._shown(plan, acting))
+        self._summarise(plan)
         if plan.impossible:
-            raise self._impossible(plan)
+            raise refusal(plan)
         if not pending:
             self._say_worker(plan)
             return int(ExitCode.DONE)
@@ -63,9 +63,21 @@ class DeclareRun:
             self._print([change for change in plan.changes if change.action is Action.UNCHANGED])
         return self._apply(plan)
 
+    @property
+    def _asks(self) -> bool:
+        return not (self.dry_run or self.broker.context.readonly) and self.streams.can_ask()
+
+    def _shown(self, plan: Plan, acting: bool) -> Sequence[Change]:
+        if self.output == "json":
+            return () if acting else plan.changes
+        if not self.quiet:
+            return plan.changes
+        return plan.impossible or (plan.pending if self._asks and not acting else ())  # nobody agrees to what he has not seen
+
     def _agreed(self, plan: Plan) -> bool:
-        if self.dry_run or self.broker.context.readonly or not self.streams.can_ask():
-            self.streams.say(f"nothing was changed; {self._what_does_it(plan)}")
+        if not self._asks:
+            if not self.quiet:
+                self.streams.say(f"nothing was changed; {self._what_does_it(plan)}")
             self._say_worker(plan)
             return False
         check_may_change(self.broker.context)
@@ -121,14 +133,6 @@ class DeclareRun:
             if step.error.hint:
                 self.streams.say_hint(step.error.hint)
 
-    def _impossible(self, plan: Plan) -> Failed:
-        first, others = plan.impossible[0], len(plan.impossible) - 1
-        what = [one for one in first.differences if one.obstacle]
-        why = what[0].obstacle.rstrip(".") if what else "; ".join(first.remarks) or "it exists otherwise"
-        named = f"{what[0].setting}: " if what else ""
-        more = f" {others:,} more cannot either." if others else ""
-        return Failed(f"The {first.declaration} cannot be as declared; {named}{why}. Nothing was changed.{more}")
-
     def _say_worker(self, plan: Plan) -> None:
         # a topology that is as it should be has nothing new to tell
         if plan.worker and not self.quiet and (plan.pending or self.creates_unasked):
@@ -142,5 +146,5 @@ class DeclareRun:
         if len(plan.changes) > 1 and not self.quiet and self.output != "json":
             self.streams.say(told)
 
-    def _print(self, changes: tuple[Change, ...] | list[Change]) -> None:
+    def _print(self, changes: Sequence[Change]) -> None:
         print_changes(self.streams, changes, settings_of(self.broker.descriptor), self.output)

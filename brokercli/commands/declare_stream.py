@@ -28,10 +28,11 @@ def stream(
     max_age: Annotated[str | None, declaring.setting_option("--max-age", "DURATION", "How long messages are kept.")] = None,
     storage: Annotated[str | None, declaring.setting_option("--storage", "TEXT", "JetStream: file or memory.")] = None,
     assignments: declaring.SetOption = None,
+    unset: declaring.UnsetOption = None,
     dry_run: declaring.DryRunOption = False,
     yes: declaring.YesOption = False,
     output: shared.TableOption = "auto",
-    quiet: shared.QuietOption = False,
+    quiet: declaring.QuietOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
@@ -42,4 +43,4 @@ def stream(
     """
     options = {"--subjects": subjects, "--max-age": max_age, "--storage": storage}
     raise typer.Exit(declaring.declare(context, "stream", name, assignments, options, yes=yes, dry_run=dry_run, output=output, quiet=quiet,
-                                       context_name=context_name, connect_timeout=connect_timeout))
+                                       context_name=context_name, connect_timeout=connect_timeout, unset=unset))

@@ -27,10 +27,11 @@ def topic(
     partitions: Annotated[str | None, declaring.setting_option("--partitions", "N", "How many partitions.")] = None,
     replication_factor: Annotated[str | None, declaring.setting_option("--replication-factor", "N", "On how many brokers each partition is kept.")] = None,
     assignments: declaring.SetOption = None,
+    unset: declaring.UnsetOption = None,
     dry_run: declaring.DryRunOption = False,
     yes: declaring.YesOption = False,
     output: shared.TableOption = "auto",
-    quiet: shared.QuietOption = False,
+    quiet: declaring.QuietOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
@@ -41,4 +42,4 @@ def topic(
     """
     options = {"--partitions": partitions, "--replication-factor": replication_factor}
     raise typer.Exit(declaring.declare(context, "topic", name, assignments, options, yes=yes, dry_run=dry_run, output=output, quiet=quiet,
-                                       context_name=context_name, connect_timeout=connect_timeout))
+                                       context_name=context_name, connect_timeout=connect_timeout, unset=unset))

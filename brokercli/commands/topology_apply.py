@@ -30,7 +30,7 @@ def apply(
     dry_run: declaring.DryRunOption = False,
     yes: declaring.ApplyOption = False,
     output: shared.TableOption = "auto",
-    quiet: shared.QuietOption = False,
+    quiet: declaring.QuietOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:

@@ -53,7 +53,8 @@ class Declaration:
     """One thing that ought to be there. Settings that are not named are left as they are, or as the broker would have them.
 
     Names: topic, stream, exchange and queue by their own; a consumer as `STREAM/NAME`; a binding as `binding_name` says.
-    Values are as the broker counts (milliseconds, bytes), not as somebody typed them.
+    Values are as the broker counts (milliseconds, bytes), not as somebody typed them. None says that nothing is to be set: what
+    was set is taken back, and the broker's default holds.
     """
 
     kind: str
@@ -74,8 +75,22 @@ def binding(source: str, destination: str, routing_key: str = "", arguments: Map
 
 def binding_name(source: str, destination: str, routing_key: str, arguments: Mapping[str, SettingValue]) -> str:
     """Return `SOURCE/KEY -> queue:NAME`, with the arguments where there are some: those are part of what a binding is."""
-    told = f" ({', '.join(f'{name}={value}' for name, value in sorted(arguments.items()))})" if arguments else ""
+    told = f" ({', '.join(f'{name}={_told(value)}' for name, value in sorted(arguments.items()))})" if arguments else ""
     return f"{source}/{routing_key} -> {destination}{told}"
+
+
+def _told(value: SettingValue) -> str:
+    """Write an argument of a binding. null is `undefined`, as RabbitMQ calls it: the same binding has the same name by whomever it is told."""
+    match value:
+        case None:
+            return "undefined"
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return f"[{', '.join(map(_told, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{name}: {_told(inner)}' for name, inner in sorted(value.items()))}}}"
+    return str(value)
 
 
 class Action(StrEnum):
@@ -91,7 +106,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One setting that is not as declared. `have` is None where the broker does not say, or has none."""
+    """One setting that is not as declared. `have` is None where the broker does not say, or has none; `want` is None where it
+    is the broker's default, and the broker does not say what that is."""
 
     setting: str
     have: SettingValue

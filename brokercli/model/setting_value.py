@@ -38,6 +38,14 @@ def find_setting(name: str, known: Sequence[Setting], of: str) -> Setting:
     raise Unfit(f"{of} has no setting {name!r}", nearest(name, [setting.name for setting in known]))
 
 
+def find_unset(name: str, known: Sequence[Setting], of: str) -> Setting:
+    """Return the setting of that name, which somebody wants to have back at its default. Raises Unfit, also where it never changes."""
+    setting = find_setting(name, known, of)
+    if setting.fixed:
+        raise Unfit(f"{name} cannot be unset, because it never changes: {setting.fixed.rstrip('.')}")
+    return setting
+
+
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """Return the hint for a name that is not known: the one that was probably meant, or a few there are."""
     from difflib import get_close_matches

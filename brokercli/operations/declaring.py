@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.registry import Descriptor, check_declarable, known_settings, settings_of
 from brokercli.model.declaration import KINDS, Action, Change, Declaration, RetrySpecification, Setting, SettingValue, Topology
-from brokercli.model.errors import BrokercliError, Unreachable, UsageProblem
+from brokercli.model.errors import BrokercliError, Failed, Unreachable, UsageProblem
 from brokercli.model.retrying import retry_settings
-from brokercli.model.setting_value import Unfit, find_setting, nearest, read_text
+from brokercli.model.setting_value import Unfit, find_setting, find_unset, nearest, read_text
 
 SHARED_KINDS = ("binding", "consumer")
 """Kinds that belong to somebody beside the owner of what they hang on: only a pattern that says the kind removes them."""
@@ -62,10 +62,22 @@ class Step:
     error: BrokercliError | None = None
 
 
-def read_assignments(descriptor: Descriptor, kind: str, assignments: Sequence[str], options: Mapping[str, str | None] | None = None) -> dict[str, SettingValue]:
-    """Read `name=value` words, and options that stand for settings (`--replication-factor` is whichever setting of this
-    kind is spelled so but for dots, dashes and underlines). Raises UsageProblem for what is not known or does not fit."""
-    return read_settings(known_settings(descriptor, kind), f"{article(descriptor.title)} {kind}", assignments, options)
+def read_assignments(descriptor: Descriptor, kind: str, assignments: Sequence[str], options: Mapping[str, str | None] | None = None,
+                     unset: Sequence[str] = ()) -> dict[str, SettingValue]:
+    """Read `name=value` words, options that stand for settings (`--replication-factor` is whichever setting of this kind is
+    spelled so but for dots, dashes and underlines), and names of settings that are to be unset: those are None. Raises
+    UsageProblem for what is not known or does not fit."""
+    known, whose = known_settings(descriptor, kind), f"{article(descriptor.title)} {kind}"
+    settings = read_settings(known, whose, assignments, options)
+    for name in unset:
+        try:
+            setting = find_unset(name, known, whose)
+        except Unfit as unfit:
+            raise UsageProblem(f"--unset: {unfit.message}.", hint=unfit.hint) from None
+        if settings.get(setting.name) is not None:
+            raise UsageProblem(f"{name} is set and unset at once.", hint="leave one of them out")
+        settings[setting.name] = None
+    return settings
 
 
 def read_settings(known: Sequence[Setting], whose: str, assignments: Sequence[str], options: Mapping[str, str | None] | None = None) -> dict[str, SettingValue]:
@@ -211,6 +223,16 @@ def apply(declarer: Declarer, changes: Sequence[Change], stopping: Callable[[], 
             yield Step(change, State.FAILED, error)
         else:
             yield Step(change, State.DONE)
+
+
+def refusal(plan: Plan) -> Failed:
+    """Return the failure of a plan in which something is impossible: the first such thing, and how many more there are."""
+    first, others = plan.impossible[0], len(plan.impossible) - 1
+    what = [one for one in first.differences if one.obstacle]
+    why = what[0].obstacle.rstrip(".") if what else "; ".join(first.remarks) or "it exists otherwise"
+    named = f"{what[0].setting}: " if what else ""
+    more = f" {others:,} more cannot either." if others else ""
+    return Failed(f"The {first.declaration} cannot be as declared; {named}{why}. Nothing was changed.{more}")
 
 
 def article(title: str) -> str:

@@ -11,9 +11,11 @@ from brokercli.backends.registry import Descriptor, known_settings, settings_of
 from brokercli.model.declaration import KINDS, Declaration, Form, RetrySpecification, Setting, SettingValue, Topology, binding
 from brokercli.model.errors import Unsupported, UsageProblem
 from brokercli.model.retrying import retry_settings, retry_specification
-from brokercli.model.setting_value import Unfit, find_setting, nearest, read_value
+from brokercli.model.setting_value import Unfit, find_setting, find_unset, nearest, read_value
 from brokercli.settings.file import line_of
 
+UNSET = "unset"
+"""In a thing's table: the settings that are to be as the broker has them by default."""
 TOP_KEYS = ("broker", "prune", *KINDS, "retry")
 BINDING = (
     Setting("source", Form.TEXT, "the exchange messages come from"), Setting("destination", Form.TEXT, "where they go: queue:NAME or exchange:NAME"),
@@ -77,8 +79,24 @@ def _declarations(reading: _Reading, kind: str, value: object) -> list[Declarati
     for name, table in _table(reading, (kind,), value).items():
         if kind == "consumer" and not all(name.partition("/")):
             raise reading.problem((kind, name), f"{name!r} is no consumer: a stream and a name are", 'for example: [consumer."ORDERS/worker"]')
-        found.append(Declaration(kind, name, _settings(reading, (kind, name), table, known, f"the {kind} {name}")))
+        path, whose = (kind, name), f"the {kind} {name}"
+        rest = {key: value for key, value in table.items() if key != UNSET} if isinstance(table, dict) else table
+        settings = _settings(reading, path, rest, known, whose)
+        unset = _unset(reading, (*path, UNSET), table[UNSET], known, whose) if isinstance(table, dict) and UNSET in table else []
+        if twice := next((one for one in unset if one in settings), None):
+            raise reading.problem((*path, UNSET), f"{whose} sets {twice} and unsets it", "leave one of them out")
+        found.append(Declaration(kind, name, settings | dict.fromkeys(unset)))
     return found
+
+
+def _unset(reading: _Reading, path: Path, value: object, known: Sequence[Setting], whose: str) -> list[str]:
+    """Read the names of the settings that are to be as the broker has them by default."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise reading.problem(path, f"{UNSET} is not a list of names of settings", f'for example: {UNSET} = ["{known[0].name}"]')
+    try:
+        return [find_unset(name, known, whose).name for name in value]
+    except Unfit as unfit:
+        raise reading.problem(path, unfit.message, unfit.hint) from None
 
 
 def _bindings(reading: _Reading, value: object) -> list[Declaration]:

@@ -8,7 +8,7 @@ from typing import Any
 from brokercli.backends.registry import Descriptor, settings_of
 from brokercli.model.declaration import KINDS, Form, Setting
 from brokercli.model.retrying import retry_settings
-from brokercli.settings.topology_file import BINDING, RETRY
+from brokercli.settings.topology_file import BINDING, RETRY, UNSET
 
 _TYPES: dict[Form, dict[str, Any]] = {
     Form.TEXT: {"type": "string"}, Form.WHOLE: {"type": "integer"}, Form.REAL: {"type": "number"}, Form.FLAG: {"type": "boolean"},
@@ -36,7 +36,10 @@ def topology_schema(descriptors: Iterable[Descriptor]) -> dict[str, Any]:
             properties["binding"] = {"type": "array", "items": {"$ref": "#/$defs/binding"}}
             continue
         for descriptor in having:
-            definitions[f"{descriptor.name}-{kind}"] = _thing(settings_of(descriptor)[kind], f"A {kind} on {descriptor.title}.")
+            definitions[f"{descriptor.name}-{kind}"] = thing = _thing(settings_of(descriptor)[kind], f"A {kind} on {descriptor.title}.")
+            changeable = [setting.name for setting in settings_of(descriptor)[kind] if not setting.fixed]
+            thing["properties"][UNSET] = {"type": "array", "items": {"enum": changeable},
+                                          "description": "Settings that are to be as the broker has them by default."}
         references = [{"$ref": f"#/$defs/{descriptor.name}-{kind}"} for descriptor in having]
         properties[kind] = {"type": "object", "description": f"Each {kind} by its name.",
                             "additionalProperties": references[0] if len(references) == 1 else {"anyOf": references}}

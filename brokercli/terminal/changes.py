@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from brokercli.model.declaration import Action, Change, Setting, Settings
+from brokercli.model.declaration import Action, Change, Setting, Settings, SettingValue
 from brokercli.model.errors import BrokercliError
 from brokercli.model.setting_value import show
 from brokercli.terminal.cells import folded_words
@@ -43,14 +43,15 @@ def as_json(change: Change, state: str | None = None, error: BrokercliError | No
 
 def _details(change: Change, known: Mapping[str, Setting]) -> list[str]:
     if change.action is Action.CREATE:
-        rows = [(name, show(known.get(name), value), "") for name, value in change.declaration.settings.items()]
+        rows = [(name, _wanted(known.get(name), value, value), "") for name, value in change.declaration.settings.items()]
         if change.declaration.kind == "binding":
             rows = []  # its name says them all
     elif change.action is Action.DELETE:
         rows = []
     else:
-        rows = [(one.setting, f"{show(known.get(one.setting), one.have)} → {show(known.get(one.setting), one.want)}", one.obstacle)
-                for one in change.differences]
+        said = change.declaration.settings
+        rows = [(one.setting, f"{_value(known.get(one.setting), one.have)} → {_wanted(known.get(one.setting), one.want, said.get(one.setting, one.want))}",
+                 one.obstacle) for one in change.differences]
     width = max((len(name) for name, _, _ in rows), default=0)
     lines = []
     for name, value, obstacle in rows:
@@ -58,6 +59,18 @@ def _details(change: Change, known: Mapping[str, Setting]) -> list[str]:
         if obstacle:
             lines.append(f"{' ' * width}  {visible(obstacle)}")
     return lines + [f"({visible(remark)})" for remark in change.remarks]
+
+
+def _wanted(setting: Setting | None, want: SettingValue, said: SettingValue) -> str:
+    """Write what is wanted; `said` is what was declared, None to have the broker's default."""
+    if said is not None:
+        return _value(setting, want)
+    return "(default)" if want in (None, "", [], {}) else f"{show(setting, want)} (default)"
+
+
+def _value(setting: Setting | None, value: SettingValue) -> str:
+    # an empty text is a value as well: a dead-letter-exchange that is the default exchange
+    return show(setting, value) or '""'
 
 
 def _folded(streams: Streams, text: str) -> list[str]:

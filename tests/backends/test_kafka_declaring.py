@@ -110,6 +110,20 @@ def test_a_change_says_what_it_does_to_messages(topics: Topics, before: dict[str
     assert [says in remark for remark in planned.remarks] == ([True] if says else [])
 
 
+def test_what_is_unset_is_deleted_from_the_topic_though_it_was_the_default_itself(topics: Topics) -> None:
+    name = topics.make(retention_ms="604800000", max_message_bytes="2000000").name
+    with topics.backend() as backend:
+        declarer = backend.declarer()
+        change = declare(declarer, topic(name, retention_ms=None))
+        assert [(one.setting, one.have, one.want) for one in change.differences] == [("retention.ms", 604_800_000, None)]
+        assert "messages beyond the broker's own retention.ms are deleted soon after" in change.remarks
+        assert only(declarer.plan([topic(name, retention_ms=None)])).action is Action.UNCHANGED
+        (told,) = [one for one in declarer.declared() if one.name == name]
+        assert told.settings == {"partitions": 1, "replication.factor": 1, "max.message.bytes": 2_000_000}
+        with pytest.raises(UsageProblem, match="cannot be unset"):
+            declarer.plan([topic(name, partitions=None)])
+
+
 def test_partitions_are_added_with_a_warning_and_never_taken_away(topics: Topics) -> None:
     name = topics.make(partitions=2).name
     declarer = topics.backend().declarer()

@@ -55,6 +55,26 @@ def test_what_differs_is_said_and_only_that_is_changed(streams: Streams, declare
     assert config(streams, name) == before | {"max_age": 7 * DAY, "description": "orders"}
 
 
+def test_what_is_unset_is_as_a_new_stream_has_it(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make(subjects=[f"other.{streams.name().lower()}.>"], max_age=3600 * 10**9, duplicate_window=10 * 10**9, max_msgs=5)
+    unset = Declaration("stream", name, dict.fromkeys(("subjects", "max_age", "duplicate_window", "max_msgs", "metadata")))
+    change = only(declarer.plan([unset]))
+    assert {one.setting: one.want for one in change.differences} == {"subjects": [name], "max_age": 0, "duplicate_window": 120 * 10**9, "max_msgs": -1}
+    declarer.apply(change)
+    assert only(declarer.plan([unset])).action is Action.UNCHANGED
+    config = streams.api(f"STREAM.INFO.{name}")["config"]
+    assert (config["subjects"], config.get("max_age", 0), config["max_msgs"]) == ([name], 0, -1)
+
+
+def test_a_filter_that_is_unset_lets_everything_through(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    streams.worker(name, filter_subject=f"{name.lower()}.a", max_deliver=3)
+    unset = a_consumer(name, filter_subject=None, max_deliver=None, priority_policy=None)
+    declarer.apply(only(declarer.plan([unset])))
+    assert only(declarer.plan([unset])).action is Action.UNCHANGED
+    assert "filter_subject" not in streams.api(f"CONSUMER.INFO.{name}.worker")["config"]
+
+
 def test_metadata_that_is_named_replaces_ours_and_leaves_the_servers(streams: Streams, declarer: Declarer) -> None:
     name = streams.make(metadata={"team": "sales", "old": "yes"})
     servers = {key: value for key, value in config(streams, name)["metadata"].items() if key.startswith("_nats.")}

@@ -10,8 +10,9 @@ import pytest
 
 from brokercli.backends.rabbitmq.policies import our_name
 from brokercli.model.address import Address
-from brokercli.model.declaration import Action, Declaration, SettingValue, binding
+from brokercli.model.declaration import Action, Declaration, SettingValue, Topology, binding
 from brokercli.model.errors import Failed, NotAuthorised, UsageProblem
+from brokercli.operations.declaring import plan_topology
 from tests.backends.rabbitmq_declared import Declared, actions, only
 from tests.backends.rabbitmq_places import Places
 from tests.brokers.server import wait_until
@@ -220,6 +221,16 @@ def test_bindings_between_exchanges_and_with_arguments_are_made_and_found(declar
     assert only(declared.declarer().plan([binding(inner, f"queue:{name}", "a.b")])).action is Action.CREATE
     unseen = only(declared.apply(wanted[1], connection=declared.places.without_management))
     assert (unseen.action, unseen.remarks) == (Action.CREATE, ("whether it is there already only the management API says; making it again changes nothing",))
+
+
+def test_a_binding_with_an_argument_that_is_null_is_found_and_not_pruned(declared: Declared) -> None:
+    x, q = declared.name("x"), declared.name("q")
+    one = binding(x, f"queue:{q}", "", {"a": None, "b": {"c": None}, "d": [None, 1, True]})
+    declared.apply(Declaration("exchange", x, {"type": "headers"}), queue(q, type="quorum"), one)
+    assert only(declared.declarer().plan([one])).action is Action.UNCHANGED
+    assert one.name.endswith("(a=undefined, b={c: undefined}, d=[undefined, 1, true])")
+    plan = plan_topology(declared.declarer(), Topology((one,), prune=(f"binding:{x}/*",)), prune=True)
+    assert [change.action for change in plan.changes] == [Action.UNCHANGED]
 
 
 def test_something_of_that_name_that_came_meanwhile_is_left_alone(declared: Declared) -> None:

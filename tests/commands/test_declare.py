@@ -62,6 +62,29 @@ def test_what_differs_is_shown_and_changed_only_with_yes(cli: CommandLine, memor
     assert settings(memory, name) == {"keep": 6, "max.size": 1_048_576}
 
 
+def test_a_setting_is_unset_and_unset_again_is_unchanged(cli: CommandLine, memory: MemoryBroker, name: str) -> None:
+    cli("declare", "topic", name, "--set", "keep=5", "--set", "max.age=7d")
+    planned = cli("declare", "topic", name, "--unset", "keep", "--unset", "max.age")
+    assert (planned.code, planned.stdout.decode()) == (8, f"~ topic {name}\n    keep     5 → 0 (default)\n    max.age  7d → (default)\n")
+    assert settings(memory, name) == {"keep": 5, "max.age": 604_800_000}
+    assert cli("declare", "topic", name, "--unset", "keep", "--unset", "max.age", "--yes").code == 0
+    again = cli("declare", "topic", name, "--unset", "keep", "--unset", "max.age")
+    assert (again.code, again.stdout.decode(), again.stderr) == (0, f"= topic {name}: unchanged\n", "")
+
+
+@pytest.mark.parametrize(("arguments", "words", "hint"), [
+    (["--unset", "kepp"], "--unset: a Memory topic has no setting 'kepp'.", "did you mean keep?"),
+    (["--unset", "order"], "order cannot be unset, because it never changes", ""),
+    (["--unset", "keep", "--set", "keep=3"], "keep is set and unset at once.", "leave one of them out"),
+])
+def test_what_cannot_be_unset_is_refused(cli: CommandLine, memory: MemoryBroker, name: str, arguments: list[str], words: str, hint: str) -> None:
+    ended = cli("declare", "topic", name, *arguments)
+    assert (ended.code, ended.stdout) == (2, b"")
+    assert words in ended.stderr
+    assert hint in ended.stderr
+    assert settings(memory, name) is None
+
+
 def test_what_never_changes_is_refused_with_what_to_do_and_nothing_is_changed(cli: CommandLine, memory: MemoryBroker, name: str) -> None:
     cli("declare", "topic", name, "--set", "keep=5")
     for more in ([], ["--yes"], ["--dry-run"]):

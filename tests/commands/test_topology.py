@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commandline import CommandLine
+from tests.commandline import CommandLine, Terminal
 from tests.faults.proxy import Proxy
 from tests.native.memory import MemoryBroker
 
@@ -57,6 +57,28 @@ def test_a_plan_shows_each_sign_and_exits_with_8_and_applying_it_leaves_nothing_
     assert there(memory, name) == {".same": {"keep": 1}, ".other": {"keep": 2, "max.age": 604_800_000}, ".new": {}}
     assert cli("topology", "plan", str(file), "--prune").code == 0
     assert cli("topology", "apply", str(file), "--prune").code == 0
+
+
+def test_a_quiet_run_prints_problems_only(cli: CommandLine, memory: MemoryBroker, name: str, file: Path, terminal: Callable[..., Terminal],
+                                         memory_address: str) -> None:
+    file.write_text(f'[topic."{name}"]\nkeep = 2\n')
+    pending = cli("topology", "apply", "-q", str(file))
+    assert (pending.code, pending.stdout, pending.stderr) == (8, b"", "")
+    done = cli("topology", "apply", "-q", "--yes", str(file))
+    assert (done.code, done.stdout, done.stderr, there(memory, name)) == (0, b"", "", {"": {"keep": 2}})
+    unchanged = cli("declare", "topic", name, "--set", "keep=2", "-q")
+    assert (unchanged.code, unchanged.stdout, unchanged.stderr) == (0, b"", "")
+    file.write_text(f'[topic."{name}"]\nkeep = 3\norder = "time"\n[topic."{name}.new"]\n')
+    cannot = cli("topology", "apply", "-q", "--yes", str(file))
+    assert cannot.code == 1
+    assert cannot.stdout.decode().splitlines()[0] == f"! topic {name}"
+    assert ".new" not in cannot.stdout.decode() + cannot.stderr
+    assert "cannot be as declared" in cannot.stderr
+    asked = terminal("declare", "topic", name, "--set", "keep=4", "-q", "--context", memory_address)
+    asked.wait_for(b"keep  2 \xe2\x86\x92 4")
+    asked.press(b"n\r")
+    assert asked.wait() == 8
+    assert there(memory, name) == {"": {"keep": 2}}
 
 
 def test_nothing_is_deleted_without_prune_or_beside_its_patterns(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:

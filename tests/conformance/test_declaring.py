@@ -97,6 +97,30 @@ def test_a_setting_that_differs_is_named_with_have_and_want_and_changed_alone(de
     assert plan(declarer, Declaration(wanted.kind, wanted.name, kept)).action is Action.UNCHANGED
 
 
+@_cases(lambda example: example.change)
+def test_a_setting_that_is_unset_has_the_brokers_default_again_and_no_other_does(declarer: Declarer, wanted: Declaration, example: Declarable) -> None:
+    make(declarer, with_settings(wanted, example.change))
+    unset = with_settings(wanted, dict.fromkeys(example.change))
+    change = plan(declarer, unset)
+    assert change.action is Action.CHANGE
+    assert {one.setting: (one.have, one.obstacle) for one in change.differences} == {name: (value, "") for name, value in example.change.items()}
+    assert plan(declarer, unset).action is Action.CHANGE, "planning has changed it"
+    declarer.apply(change)
+    assert plan(declarer, unset).action is Action.UNCHANGED
+    assert plan(declarer, with_settings(wanted, example.change)).action is Action.CHANGE
+    (told,) = [declaration for declaration in declarer.declared([wanted.kind]) if declaration.name == wanted.name]
+    assert not set(example.change) & set(told.settings)
+    kept = {name: value for name, value in wanted.settings.items() if name not in example.change}
+    assert plan(declarer, Declaration(wanted.kind, wanted.name, kept)).action is Action.UNCHANGED
+
+
+@_cases(lambda example: example.change)
+def test_what_is_made_with_a_setting_unset_is_made_with_the_brokers_default(declarer: Declarer, wanted: Declaration, example: Declarable) -> None:
+    unset = with_settings(wanted, dict.fromkeys(example.change))
+    make(declarer, unset)
+    assert plan(declarer, unset).action is Action.UNCHANGED
+
+
 @_cases(lambda example: example.fixed)
 def test_a_setting_that_cannot_be_changed_is_named_with_its_obstacle(declarer: Declarer, wanted: Declaration, example: Declarable) -> None:
     make(declarer, wanted)

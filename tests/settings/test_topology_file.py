@@ -37,7 +37,16 @@ def test_a_thing_without_settings_is_declared_with_the_brokers_own() -> None:
     assert declarations("[queue.orders]\n") == [Declaration("queue", "orders")]
 
 
+def test_settings_that_are_unset_are_named_in_a_list() -> None:
+    assert declarations('[topic.orders]\nkeep = 5\nunset = ["max.age", "owners"]\n') == [
+        Declaration("topic", "orders", {"keep": 5, "max.age": None, "owners": None})]
+
+
 @pytest.mark.parametrize(("text", "place", "words", "hint"), [
+    ("[topic.orders]\nunset = 'keep'\n", "shop.toml:2", "unset is not a list of names of settings", 'unset = ["keep"]'),
+    ("[topic.orders]\n\nunset = ['kepp']\n", "shop.toml:3", "the topic orders has no setting 'kepp'", "did you mean keep?"),
+    ("[topic.orders]\nunset = ['order']\n", "shop.toml:2", "order cannot be unset, because it never changes", None),
+    ("[topic.orders]\nkeep = 1\nunset = ['keep']\n", "shop.toml:3", "the topic orders sets keep and unsets it", "leave one"),
     ("\n[topic.orders]\nkep = 1\n", "shop.toml:3", "the topic orders has no setting 'kep'", "did you mean keep?"),
     ('[topic.orders]\n\nkeep = "1"\n', "shop.toml:3", 'keep: "1" is not a whole number', None),
     ('[topic.orders]\nmax.age = "7x"\n', "shop.toml:2", "max.age: '7x' is no duration", "durations:"),

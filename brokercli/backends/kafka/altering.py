@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
@@ -66,10 +67,9 @@ class Alterations:
         if grown is not None:
             self._add_partitions(state, grown, settings)
         # the controller answers before the brokers have heard of it, and a plan made at once would find it undone
-        self._until(lambda: (there := self._there(name)) is not None and all(there.value(difference.setting) != difference.have for difference in differences),
-                    f"{name} was changed")
+        self._until(lambda: (there := self._there(name)) is not None and all(map(partial(_taken_over, there), differences)), f"{name} was changed")
 
-    def _add_partitions(self, state: TopicState, grown: Future[Any], settings: Mapping[str, str]) -> None:
+    def _add_partitions(self, state: TopicState, grown: Future[Any], settings: Mapping[str, str | None]) -> None:
         name = state.name
         try:
             self._do("adding partitions to", name, grown)
@@ -80,7 +80,7 @@ class Alterations:
                 self._put_back(state, settings)
             raise
 
-    def _put_back(self, state: TopicState, settings: Mapping[str, str]) -> None:
+    def _put_back(self, state: TopicState, settings: Mapping[str, str | None]) -> None:
         back = self._alter(state.name, {setting: state.own.get(setting) for setting in settings})
         assert back is not None
         self._do("putting back the settings of", state.name, back)
@@ -148,13 +148,19 @@ def named(declaration: Declaration) -> dict[str, SettingValue]:
             if value is not None and not (name in (PARTITIONS, REPLICAS) and value == _BY_DEFAULT)}
 
 
+def _taken_over(there: TopicState, difference: Difference) -> bool:
+    # the default may be what was set
+    return difference.setting not in there.own if difference.want is None else there.value(difference.setting) != difference.have
+
+
 def _number(value: SettingValue) -> int:
     assert isinstance(value, int)
     return value
 
 
-def _settings(differences: Iterable[Difference]) -> dict[str, str]:
-    return {difference.setting: to_text(difference.want) for difference in differences if difference.setting not in (PARTITIONS, REPLICAS)}
+def _settings(differences: Iterable[Difference]) -> dict[str, str | None]:
+    return {difference.setting: None if difference.want is None else to_text(difference.want)
+            for difference in differences if difference.setting not in (PARTITIONS, REPLICAS)}
 
 
 def _refusal(doing: str, name: str, error: KafkaError, wrong: type[BrokercliError]) -> BrokercliError:

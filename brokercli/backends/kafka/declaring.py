@@ -65,8 +65,8 @@ class KafkaDeclarer(Declarer):
         unknown = [name for name in declaration.settings if name not in (PARTITIONS, REPLICAS) and name not in state.settings]
         if unknown:
             raise UsageProblem(f"This Kafka has no setting {', '.join(unknown)} for topics.", hint="it is of another version; leave the setting out")
-        differences = tuple(_difference(state, name, value) for name, value in named(declaration).items()
-                            if not same(name, state.value(name), value))
+        differences = (*(_difference(state, name, value) for name, value in named(declaration).items() if not same(name, state.value(name), value)),
+                       *(Difference(name, state.value(name), None) for name, value in declaration.settings.items() if value is None and name in state.own))
         if not differences:
             return Change(declaration, Action.UNCHANGED, handle=state)
         if any(difference.obstacle for difference in differences):
@@ -140,6 +140,8 @@ def _check(declaration: Declaration) -> None:
     if is_internal(declaration.name):
         raise UsageProblem(f"{declaration.name} is the broker's own; nothing about it is declared from here.")
     for name in (PARTITIONS, REPLICAS):
+        if declaration.settings.get(name, 1) is None:
+            raise UsageProblem(f"The {name} of the {declaration} cannot be unset: a topic keeps what it was made with.", hint="leave it out")
         value = named(declaration).get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UsageProblem(f"The {declaration} cannot have {name} {value}: it is a whole number from 1 on.")
@@ -162,6 +164,8 @@ def _consequences(differences: Sequence[Difference]) -> Iterable[str]:
         match difference.setting:
             case "partitions":
                 yield "messages with a key go to other partitions from now on: those of one key are no longer in order across the change"
+            case "retention.ms" | "retention.bytes" if want is None:
+                yield f"messages beyond the broker's own {difference.setting} are deleted soon after"
             case "retention.ms" | "retention.bytes" if isinstance(want, int) and isinstance(have, int) and want >= 0 and (have < 0 or want < have):
                 yield f"messages beyond the new {difference.setting} are deleted soon after"
             case "max.message.bytes" if isinstance(want, int) and isinstance(have, int) and want < have:

@@ -112,6 +112,8 @@ def differences(kind: str, config: Json, settings: Mapping[str, SettingValue]) -
     for name, value in settings.items():
         setting = setting_of(kind, name)
         have, want = value_of(kind, name, config), canonical(kind, name, value)
+        if value is None:
+            want = _unset(kind, name, config)
         if name in ("duplicate_window", "ack_wait") and not value:
             want = value_of(kind, name, {**config, **settings, name: None})
         if name in _FILTERS and not value and any(settings.get(other) for other in _FILTERS):
@@ -187,6 +189,13 @@ def _default(kind: str, name: str, config: Json) -> SettingValue:
     if name == "ack_policy":
         return "explicit"  # ours: what declare makes, and every client library
     return value_of(kind, name, {"max_age": config.get("max_age")} if name == "duplicate_window" else {})
+
+
+def _unset(kind: str, name: str, config: Json) -> SettingValue:
+    """Return what a thing that exists has where nothing is set."""
+    if name == "subjects" and not config.get("mirror") and not config.get("sources"):
+        return [str(config.get("name"))]
+    return _default(kind, name, config)
 
 
 def with_our_defaults(kind: str, settings: Mapping[str, SettingValue]) -> Json:

@@ -98,7 +98,7 @@ def _check_consumer(declaration: Declaration) -> None:
     for name, policy in (("opt_start_seq", "by_start_sequence"), ("opt_start_time", "by_start_time")):
         if bool(settings.get(name)) != (begins == policy) and (settings.get(name) or begins == policy):
             raise UsageProblem(f"{declaration}: {name} and deliver_policy={policy} belong together.")
-    if bool(settings.get("priority_groups")) != (settings.get("priority_policy", "none") != "none"):
+    if bool(settings.get("priority_groups")) != ((settings.get("priority_policy") or "none") != "none"):
         raise UsageProblem(f"{declaration}: priority_groups and a priority_policy belong together.")
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
-from brokercli.backends.rabbitmq.keeping import CLASSIC, EXCHANGE_KEEPING, KEEPING, QUORUM, STREAM, Keeping, argument_of, from_broker, to_broker
+from brokercli.backends.rabbitmq.keeping import CLASSIC, EXCHANGE_KEEPING, KEEPING, QUORUM, STREAM, Keeping, argument_of, effective, from_broker, to_broker
 from brokercli.backends.rabbitmq.management import Away
 from brokercli.backends.rabbitmq.names import check_arguments, check_name
 from brokercli.backends.rabbitmq.policies import EXCHANGE, PolicyChange
@@ -123,13 +123,23 @@ def bind_of(declaration: Declaration) -> Bind:
 
 def _same_binding(bind: Bind, facts: Mapping[str, Any]) -> bool:
     return (facts.get("destination") == bind.destination and (facts.get("destination_type") == "queue") == bind.to_queue
-            and facts.get("routing_key") == bind.key and (facts.get("arguments") or {}) == bind.arguments)
+            and facts.get("routing_key") == bind.key and _as_told(facts.get("arguments") or {}) == _as_told(bind.arguments))
+
+
+def _as_told(value: object) -> object:
+    # the management API says "undefined" for null
+    if isinstance(value, Mapping):
+        return {name: _as_told(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_told(inner) for inner in value]
+    return "undefined" if value is None else value
 
 
 def _take_apart(declaration: Declaration) -> _Wanted:
     settings = dict(declaration.settings)
     kind = settings.pop("type", None)
-    flags = {flag: bool(settings.pop(flag)) for flag in _FLAGS if flag in settings}
+    flags = {flag: bool(settings.pop(flag)) for flag in _FLAGS if settings.get(flag) is not None}
+    settings = {name: value for name, value in settings.items() if name not in _FLAGS}
     extra = settings.pop("arguments", None)
     return _Wanted(STREAM if declaration.kind == "stream" else None if kind is None else str(kind), flags, settings,
                    dict(extra) if isinstance(extra, dict) else {})
@@ -204,7 +214,10 @@ def _change(declaration: Declaration, wanted: _Wanted, have: Have, inventory: In
     settings, extra = _known(wanted, keepings)
     for setting, value in settings.items():
         found = have.value(setting)
-        if found != value:
+        if value is None:
+            if (set_by := _set_by(setting, keepings[setting], have, inventory)) is not None:
+                differences.append(Difference(setting, found, keepings[setting].default, set_by))
+        elif found != value:
             obstacle = _obstacle(setting, keepings[setting], have, value, inventory)
             differences.append(Difference(setting, found, value, f"{obstacle}: it takes {anew}" if obstacle.endswith("argument") else obstacle))
     for name, value in extra.items():
@@ -217,9 +230,19 @@ def _change(declaration: Declaration, wanted: _Wanted, have: Have, inventory: In
         return Change(declaration, Action.UNCHANGED)
     if any(difference.obstacle for difference in differences):
         return Change(declaration, Action.CANNOT, tuple(differences))
-    policy = inventory.policies.plan(have.name, target, {one.setting: None if one.want is None else to_broker(one.setting, one.want) for one in differences},
-                                     have.said)
-    remarks = _how_kept(policy, [one.setting for one in differences])
+    unset = [one.setting for one in differences if settings.get(one.setting) is None]
+    said = {one.setting: None if one.setting in unset else to_broker(one.setting, one.want) for one in differences}
+    policy = inventory.policies.plan(have.name, target, said, have.said)
+    if not policy.definition and (beneath := inventory.policies.beneath(have.name, target)) is not None:
+        # a policy says something: without ours that one holds
+        obstacle = f"the policy {beneath['name']} says it, which is not brokercli's: rabbitmqctl set_policy changes it"
+        hindered = tuple(replace(one, obstacle=obstacle) if one.setting in unset and one.setting in (beneath.get("definition") or {}) else one
+                         for one in differences)
+        if any(one.obstacle for one in hindered):
+            return Change(declaration, Action.CANNOT, hindered)
+    remarks = _how_kept(policy, [one.setting for one in differences if one.setting not in unset])
+    if "dead-letter-exchange" in unset:
+        remarks.append("what dies in it is kept nowhere from now on")
     if strategy := _weak_strategy(have, wanted):
         remarks.append(strategy)
     if any(one.setting == "overflow" and one.want != "drop-head" for one in differences) and any(
@@ -254,6 +277,13 @@ def _obstacle(setting: str, keeping: Keeping, have: Have, want: SettingValue, in
     return _operator_says(setting, keeping, want, have.operator or {}) or inventory.cannot_write
 
 
+def _set_by(setting: str, keeping: Keeping, have: Have, inventory: Inventory) -> str | None:
+    """Say why a setting that is to be unset cannot be; empty where it can, None where nobody sets it."""
+    if effective(setting, have.arguments or {}, have.operator or {}, have.user or {}) is None and have.arguments is not None:
+        return _unseen(inventory) if keeping.policy and have.user is None else None
+    return _obstacle(setting, keeping, have, None, inventory)
+
+
 def _operator_says(setting: str, keeping: Keeping, want: SettingValue, operator: Mapping[str, Any]) -> str:
     said = from_broker(setting, operator.get(setting))
     if said is None or said == want or (keeping.lower and not _higher(want, said)):
@@ -273,7 +303,7 @@ def _how_kept(policy: PolicyChange | None, settings: Sequence[str]) -> list[str]
         return []
     if not policy.definition:
         return [f"the policy {policy.name} has nothing left to say and goes"]
-    told = [f"kept in the policy {policy.name}, because an argument could never be changed later: {', '.join(settings)}"]
+    told = [f"kept in the policy {policy.name}, because an argument could never be changed later: {', '.join(settings)}"] if settings else []
     if policy.takes_over:
         others = [key for key in policy.definition if key not in settings]
         kept = f" and takes over what that says ({', '.join(others)})" if others else ""

@@ -65,13 +65,14 @@ class _Book:
             else:
                 self._alien[str(policy.get("name"))] = policy
 
-    def highest(self, name: str, target: str, said: Any = None) -> Facts | None:
-        """Return the one that holds. `said` is the broker's own word, for a pattern that cannot be read and for two of the same
-        priority, of which any may hold."""
+    def highest(self, name: str, target: str, said: Any = None, without: str = "") -> Facts | None:
+        """Return the one that holds, or would if `without` were not there. `said` is the broker's own word, for a pattern that
+        cannot be read and for two of the same priority, of which any may hold."""
         matching = [*self._exact.get(name, ()), *(policy for policy, pattern in self._open if pattern.search(name))]
         known = [policy for policy in matching if policy.get("apply-to", "all") in _APPLIES_TO.get(target, {"all", "queues"})]
         if said in self._alien:
             known.append(self._alien[said])
+        known = [policy for policy in known if policy.get("name") != without]
         return max(known, key=lambda policy: (int(policy.get("priority") or 0), policy.get("name") == said), default=None)
 
 
@@ -103,6 +104,10 @@ class Policies:
     def ours(self, kind: str, name: str) -> Facts | None:
         """Return the policy of ours for a queue (`kind` queue or stream) or an exchange."""
         return self._users().by_name.get(our_name(kind, name))
+
+    def beneath(self, name: str, target: str) -> Facts | None:
+        """Return the policy that would hold for a name if ours were gone."""
+        return self._users().highest(name, target, without=our_name(target, name))
 
     def plan(self, name: str, target: str, settings: Mapping[str, Any], said: Any = None) -> PolicyChange:
         """Return the change that makes settings hold for a name; None takes one away."""

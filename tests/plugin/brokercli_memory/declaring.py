@@ -34,7 +34,8 @@ class MemoryDeclarer(Declarer):
         what = {"kind": change.declaration.kind, "name": change.declaration.name}
         match change.action:
             case Action.CREATE:
-                self._line.ask({"do": "create", **what, "new": True, "settings": dict(change.declaration.settings)})
+                given = {name: value for name, value in change.declaration.settings.items() if value is not None}
+                self._line.ask({"do": "create", **what, "new": True, "settings": given})
             case Action.CHANGE:
                 settings = {one.setting: one.want for one in change.differences}
                 self._line.ask({"do": "configure", **what, "settings": settings, "was": change.handle})
@@ -63,6 +64,7 @@ class MemoryDeclarer(Declarer):
             return Change(one, Action.CREATE)
         have = {**DEFAULTS[one.kind], **stored}
         fixed = {setting.name: setting.fixed for setting in SETTINGS[one.kind]}
-        differences = tuple(Difference(name, have.get(name), value, fixed[name]) for name, value in one.settings.items() if have.get(name) != value)
+        want = {name: DEFAULTS[one.kind].get(name) if value is None else value for name, value in one.settings.items()}
+        differences = tuple(Difference(name, have.get(name), value, fixed[name]) for name, value in want.items() if have.get(name) != value)
         action = Action.UNCHANGED if not differences else Action.CANNOT if any(each.obstacle for each in differences) else Action.CHANGE
         return Change(one, action, differences, handle=stored)
