@@ -8,7 +8,7 @@ from functools import lru_cache
 from brokercli.dialects.names import shown
 from brokercli.dialects.reading import KIND_OF
 from brokercli.dialects.values import count_of, integer_of
-from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.dead_letter import KEPT_DEATHS, DeadLetter
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.position import format_time
 from brokercli.model.remembered import Remembered
@@ -16,7 +16,7 @@ from brokercli.model.remembered import Remembered
 FROM = "x-brokercli-redriven-from"
 AT = "x-brokercli-redriven-at"
 COUNT = "x-brokercli-redriven-count"
-OWN = frozenset({FROM, AT, COUNT})
+OWN = frozenset({FROM, AT, COUNT, KEPT_DEATHS})
 _STAMPED: Remembered[tuple[tuple[str, int, int], tuple[Header, ...]]] = Remembered()
 
 

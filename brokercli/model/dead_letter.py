@@ -10,6 +10,9 @@ from brokercli.model.message import Message, Place, Record
 
 UNKNOWN = "unknown"
 """The dialect of a record in which nobody wrote that it died, or why."""
+KEPT_DEATHS = "x-brokercli-deaths"
+"""The header of a letter that was put back among its like by brokercli, with its deaths where its broker would write over them: a table
+of the headers that tell them. None of the message's own."""
 
 
 class Confidence(StrEnum):

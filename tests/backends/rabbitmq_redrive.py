@@ -1,6 +1,8 @@
-"""Makes letters and puts them back; kills itself on the way: python -m tests.backends.rabbitmq_redrive URL MANAGEMENT DLQ POINT BATCH [NTH]
+"""Makes letters and puts them back; kills itself on the way: python -m tests.backends.rabbitmq_redrive URL MANAGEMENT DLQ POINT BATCH [NTH [none]]
 
-POINT: `read`, `before publish`, `confirmed` (and not yet taken out), `taken out`, in the NTH batch (from 1).
+POINT: `read`, `before publish`, `confirmed` (and not yet taken out), `taken out`, in the NTH batch (from 1). Or, of letters that went over
+a limit: `put back` among their like (and not yet taken out of where they were kept), `all back`, `nothing leads there`, `deleted`. With `none` letters
+are taken and none is put back.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ import pika
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
 from brokercli.backends.rabbitmq.holding import Holding
+from brokercli.backends.rabbitmq.management import Management
 from brokercli.backends.rabbitmq.moving import Mover
+from brokercli.backends.rabbitmq.rescue_queue import RescueQueue, rescue_name
+from brokercli.backends.rabbitmq.survivable import LIFTS
 from brokercli.dialects import recognise, to_message
 from brokercli.dialects.redrive_headers import stamp
 from brokercli.model.address import Address
@@ -26,6 +31,7 @@ from brokercli.model.receipt import Receipts
 from tests.backends.rabbitmq_places import SECONDS, Places
 
 POINTS = ("read", "before publish", "confirmed", "taken out")
+RESCUE_POINTS = ("put back", "all back", "nothing leads there", "deleted")
 
 
 LIMITLESS: dict[str, Any] = {"x_delivery_limit": ("l", -1)}
@@ -118,8 +124,12 @@ def redrive(repair: Repair, to: Address | None = None) -> Receipts:
     return total
 
 
+def _of_a_rescue(holding: Holding) -> bool:
+    return holding._queue.startswith(LIFTS)
+
+
 def _kill_at(point: str, nth: int) -> None:
-    counts = dict.fromkeys(POINTS, 0)
+    counts = dict.fromkeys(POINTS + RESCUE_POINTS, 0)
 
     def reached(where: str) -> None:
         counts[where] += 1
@@ -130,7 +140,7 @@ def _kill_at(point: str, nth: int) -> None:
 
     def taken(self: Holding, timeout: float) -> Any:
         deliveries = take(self, timeout)
-        if deliveries:
+        if deliveries and not _of_a_rescue(self):
             reached("read")
         return deliveries
 
@@ -145,18 +155,41 @@ def _kill_at(point: str, nth: int) -> None:
 
     def acknowledged(self: Holding, tags: list[int]) -> bool:
         done = acknowledge(self, tags)
-        reached("taken out")
+        if not _of_a_rescue(self):
+            reached("taken out")
         return done
 
+    put_back, remove, put_policy = RescueQueue._put_back, RescueQueue.remove, Management.put_policy
+
+    def brought_back(self: RescueQueue, *arguments: Any) -> Any:
+        done = put_back(self, *arguments)
+        reached("put back")
+        return done
+
+    def removed(self: RescueQueue) -> None:
+        reached("nothing leads there")
+        remove(self)
+        reached("deleted")
+
+    def written(self: Management, name: str, pattern: str, *arguments: Any) -> None:
+        if rescue_name(name) in pattern.replace("\\", ""):
+            reached("all back")
+        put_policy(self, name, pattern, *arguments)
+
+    RescueQueue._put_back, RescueQueue.remove, Management.put_policy = brought_back, removed, written  # type: ignore[method-assign]
     Holding.take, Mover.begin, Mover.finish, Holding.acknowledge = taken, begun, finished, acknowledged  # type: ignore[method-assign]
 
 
-def _main(url: str, management: str, dlq: str, point: str, batch: str, nth: str = "1") -> None:
+def _main(url: str, management: str, dlq: str, point: str, batch: str, nth: str = "1", take: str = "all") -> None:
     places = Places(url, management)
     _kill_at(point, int(nth))
-    with (RabbitMQBackend(places.connection) as backend, backend.lift_limit(Address(dlq, "queue")),
+    with (RabbitMQBackend(places.connection) as backend, backend.lift_limit(Address(dlq, "queue")) as lift,
           backend.repair(Address(dlq, "queue"), RepairPolicy(batch=int(batch))) as repair):
-        redrive(repair)
+        print(lift.before, flush=True)  # noqa: T201  whoever started it asks what is left of it
+        if take == "all":
+            redrive(repair)
+        else:
+            letters(repair)
 
 
 if __name__ == "__main__":

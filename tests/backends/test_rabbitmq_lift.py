@@ -146,14 +146,6 @@ def test_a_limit_of_an_operator_is_not_lifted_and_that_is_said(versions: Places)
     assert lifts(places, dlq) == []
 
 
-def test_a_limit_that_is_an_argument_cannot_be_lifted(places: Places) -> None:
-    dlq = places.queue("quorum", x_delivery_limit=("l", 5))
-    with pytest.raises(Unsupported, match="cannot be lifted") as refusal:
-        places.open().lift_limit(queue(dlq))
-    assert "no policy raises" in str(refusal.value.hint)
-    assert lifts(places, dlq) == []
-
-
 def test_nothing_is_changed_where_nothing_is_to_be_lifted(places: Places) -> None:
     for name in (make(places, "classic"), make(places, "quorum"), make(places, "stream")):
         with places.open().lift_limit(places.open().resolve(Address(name), "look")) as lift:

@@ -54,9 +54,11 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
     QUORUM_QUEUE: _QUEUE | {
         Capability.LOOK_STORED: Support.not_yet("reading a queue takes its messages out, and a quorum queue counts each return and may delete it"),
         Capability.LOOK_LETTERS: Support.some("where the queue certainly has no delivery limit: with one, the first return deletes a letter that died by a"
-                                              " limit. --lift-limit lifts it meanwhile, by a policy; the management API tells"),
+                                              " limit. --lift-limit lifts it meanwhile, by a policy, or keeps what goes over it where it is"
+                                              " an argument; the management API tells"),
         Capability.REDRIVE: Support.some("the delivery limit is lifted meanwhile, by a policy through the management API, because being killed returns what is"
-                                         " held; one that is an argument cannot be. At least once: up to 2,500 letters may be repeated then"),
+                                         " held; what goes over one that is an argument is kept and put back. At least once: up to 2,500 letters may"
+                                         " be repeated then"),
     },
     STREAM: _EVERYWHERE | {
         Capability.PUBLISH: Support.some("a message with a header that a stream cannot keep exactly (decimal, table, array) is refused alone"),

@@ -19,7 +19,7 @@ from brokercli.backends.rabbitmq.describe import describe_exchange, describe_que
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
 from brokercli.backends.rabbitmq.flowing import draw_flow
 from brokercli.backends.rabbitmq.inventory import Inventory
-from brokercli.backends.rabbitmq.lifting import LimitLift, lift_limit
+from brokercli.backends.rabbitmq.lifting import LimitLift
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.listing import list_names
 from brokercli.backends.rabbitmq.look import look_at_stream
@@ -29,7 +29,8 @@ from brokercli.backends.rabbitmq.outbox import Target
 from brokercli.backends.rabbitmq.peek import StreamLetterReader, open_queue_letters
 from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
 from brokercli.backends.rabbitmq.repair import open_repair
-from brokercli.backends.rabbitmq.survivable import Conditions, read_conditions, version_of
+from brokercli.backends.rabbitmq.rescuing import lift_limit
+from brokercli.backends.rabbitmq.survivable import Conditions, read_conditions, refuse_rescued, version_of
 from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
 from brokercli.backends.rabbitmq.topology import read_topology, wait_queues
 from brokercli.model.address import Address
@@ -186,7 +187,7 @@ class RabbitMQBackend(Backend):
             return Lift()
         assert not self._lent, "letters are taken over the connection that lifts their limit"
         conditions = self._conditions(source)
-        lift = lift_limit(self._link, self._management, conditions)
+        lift = lift_limit(self._link, self._management, conditions, user_of(self._connection))
         if isinstance(lift, LimitLift):
             self._lifts[source.name] = lift
         return lift
@@ -213,6 +214,7 @@ class RabbitMQBackend(Backend):
 
     def _conditions(self, source: Address) -> Conditions:
         """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""
+        refuse_rescued(source.name)
         queue = self._queue(source.name, "queue", "look")
         assert queue is not None
         require_letters(queue, self._management)

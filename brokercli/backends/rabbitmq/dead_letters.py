@@ -9,7 +9,7 @@ from brokercli.backends.rabbitmq.dead_letter_names import by_name, feed_of
 from brokercli.backends.rabbitmq.existing import ROW_OF, Queue
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Management
-from brokercli.backends.rabbitmq.survivable import refuse_work
+from brokercli.backends.rabbitmq.survivable import LIFTS, refuse_work
 from brokercli.backends.rabbitmq.topology import Node, read_topology
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, NotAuthorised, NotFound
@@ -30,8 +30,10 @@ def find_sources(patterns: Sequence[str], management: Management, link: Link) ->
         raise Failed(f"Finding the dead letters of {link.where} takes the management API: {problem}.",
                      hint=f"{problem.hint}; or name the queue: brokercli dlq inspect queue:NAME") from None
     for name in sorted(nodes):
-        if (why := found_by(nodes[name], nodes, patterns)) is not None:
-            yield _source(nodes[name], nodes, why, _ready(name, link) if nodes[name].type != "stream" else nodes[name].messages)
+        # what a run keeps is counted with the queue that it is of
+        if not name.startswith(LIFTS) and (why := found_by(nodes[name], nodes, patterns)) is not None:
+            kept = sum([_ready(target, link) or 0 for target in nodes[name].targets if target.startswith(LIFTS)])
+            yield _source(nodes[name], nodes, why, _ready(name, link) if nodes[name].type != "stream" else nodes[name].messages, kept)
 
 
 def require_letters(queue: Queue, management: Management) -> None:
@@ -73,12 +75,15 @@ def _ready(name: str, link: Link) -> int | None:
     return int(answer.method.message_count)
 
 
-def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None) -> DeadLetterSource:
+def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, kept: int) -> DeadLetterSource:
     stream = node.type == "stream"
     feeds = feeds_of(node, nodes)
     if not feeds and (named := feed_of(node.name, nodes.__contains__)):
         feeds = [named]
     remarks = []
+    if kept:
+        remarks.append(f"{kept:,} went over its delivery limit and are kept by a run; if that was killed, the next one with --lift-limit puts them back")
+        depth = (depth or 0) + kept
     if node.consumers:
         remarks.append(f"{node.consumers} consumers take from it")
     if stream:

@@ -19,7 +19,7 @@ from pika.exceptions import ChannelClosedByClient
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
 from brokercli.backends.rabbitmq.failures import translate
-from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.link import Link, Step
 from brokercli.model.errors import BrokercliError, NotFound, Unreachable
 
 PART_BYTES = 16 * 1024 * 1024
@@ -42,9 +42,11 @@ class Holding:
     When the connection or the channel is lost, the broker puts everything back by itself, and nothing more can be settled.
     """
 
-    def __init__(self, link: Link, queue: str, wanted: int, *, part: int, others: int = 0) -> None:
-        """`part` is how many are taken at once at most; two parts may be read ahead. `others` is how many consumers there are."""
+    def __init__(self, link: Link, queue: str, wanted: int, *, part: int, others: int = 0, rescue: str = "") -> None:
+        """`part` is how many are taken at once at most; two parts may be read ahead. `others` is how many consumers there are;
+        `rescue` the queue to which what is given back may go instead."""
         self._others = others
+        self._rescue = rescue
         self._link = link
         self._queue = queue
         self._wanted = wanted
@@ -56,7 +58,7 @@ class Holding:
         self.cut_off = False
         """Whether the broker has put everything back because we were cut off."""
         self.back = False
-        """Whether everything that was given back is certainly in the queue again."""
+        """Whether everything that was given back is certainly in the queue again, or in that of those rescued."""
         self.short = 0
         """How many fewer there were than wanted, once the end is reached."""
         self._channel: Any = None
@@ -111,24 +113,29 @@ class Holding:
 
     def _is_back(self, ready: int, returned: int) -> bool:
         """Wait until whoever asks finds the queue as it was: a quorum queue takes its time (seen on 4.3.6)."""
-        deadline = monotonic() + _BACK_SECONDS
+        deadline, most = monotonic() + _BACK_SECONDS, 0
         while monotonic() < deadline:
             messages, consumers = self._counts()
             if messages >= ready + returned and consumers <= self._others:
                 return True
             if messages < 0:
                 return False
+            if self._rescue and messages > most:
+                # they go there one after the other
+                deadline, most = monotonic() + _BACK_SECONDS, messages
             sleep(_BACK_STEP)
         return False
 
     def _counts(self) -> tuple[int, int]:
         """Return how many messages are ready and how many consumers there are; -1 where the queue or the connection is gone."""
+        def counting(queue: str) -> Step:
+            return lambda channel, answered: channel.queue_declare(queue, passive=True, callback=answered)
+
         try:
-            (answer,) = self._link.ask("putting letters back", lambda channel, answered: channel.queue_declare(
-                self._queue, passive=True, callback=answered), timeout=_BACK_SECONDS)
+            answers = self._link.ask("putting letters back", *(counting(queue) for queue in (self._queue, self._rescue) if queue), timeout=_BACK_SECONDS)
         except BrokercliError:
             return -1, 0
-        return answer.method.message_count, answer.method.consumer_count
+        return sum([answer.method.message_count for answer in answers]), answers[0].method.consumer_count
 
     def _ask(self, step: Any) -> bool:
         answer: Future[bool] = Future()

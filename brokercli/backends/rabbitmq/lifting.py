@@ -35,6 +35,7 @@ class LimitLift(Lift):
         self._management = management
         self._conditions = conditions
         self._name = f"{LIFTS}{uuid4().hex[:16]}"
+        self._definition: Facts = (conditions.policy or {}) | LIFTED
         self._left: list[str] = []
         self._in_doubt = ""
         self._closed = False
@@ -46,8 +47,11 @@ class LimitLift(Lift):
         except BaseException:
             self._let_go()
             raise
-        self.before = (f"the delivery limit{self._was} of {conditions.name}, by which letters could be deleted when they are returned, is lifted meanwhile by"
-                       f" the policy {self._name}")
+        self.before = self._announced()
+
+    def _announced(self) -> str:
+        return (f"the delivery limit{self._was} of {self._conditions.name}, by which letters could be deleted when they are returned, is lifted meanwhile by"
+                f" the policy {self._name}")
 
     @property
     def after(self) -> str:
@@ -66,32 +70,44 @@ class LimitLift(Lift):
         if self._closed:
             return
         self._closed = True
-        name, queue = self._name, self._conditions.name
         if not self._in_doubt and not self._held_on():
             self._in_doubt = "the connection was lost meanwhile"
         if self._in_doubt:
-            self._after = (f"the delivery limit of {queue} stays lifted by the policy {name}, because {self._in_doubt} and letters may still be on their way"
-                           " back; the next run takes it away")
+            self._after = f"{self._stays()}, because {self._in_doubt} and letters may still be on their way back; the next run takes it away"
             return
         try:
-            for left in self._left:
-                self._management.delete_policy(left)
-            self._management.delete_policy(name)
+            self._after = self._undone()
         except (Away, BrokercliError) as problem:
-            self._after = f"the delivery limit of {queue} stays lifted by the policy {name}, which could not be taken away ({problem}); the next run does it"
-            return
+            self._after = f"{self._stays()}, which could not be taken away ({str(problem).rstrip('.')}); the next run does it"
         finally:
             self._let_go()
-        wear = "" if self._conditions.version >= _NACK_IS_FREE else "; each letter that was returned is one return nearer to it"
-        cleared = f", and {len(self._left)} left by runs that were killed" if self._left else ""
-        self._after = f"the delivery limit{self._was} of {queue} was lifted meanwhile; the policy that did it is gone{cleared}{wear}"
+
+    def _stays(self) -> str:
+        return f"the delivery limit of {self._conditions.name} stays lifted by the policy {self._name}"
+
+    def _undone(self) -> str:
+        """Take everything away, and say so."""
+        for left in self._left:
+            self._management.delete_policy(left)
+        self._management.delete_policy(self._name)
+        return (f"the delivery limit{self._was} of {self._conditions.name} was lifted meanwhile; the policy that did it is gone"
+                f"{self._cleared()}{self._wear()}")
+
+    def _cleared(self) -> str:
+        return f", and {len(self._left)} left by runs that were killed" if self._left else ""
+
+    def _wear(self) -> str:
+        return "" if self._conditions.version >= _NACK_IS_FREE else "; each letter that was returned is one return nearer to it"
 
     def _hold_on(self) -> None:
         try:
-            self._link.ask("noting that a limit is lifted", lambda channel, answered: channel.queue_declare(
-                self._name, exclusive=True, arguments={"x-queue-type": "classic"}, callback=answered))
+            self._mark(self._name)
         except NotAuthorised as problem:
             raise self._cannot(f"this login may not declare queues named {LIFTS}…, by which other runs see that this one is at work ({problem})") from None
+
+    def _mark(self, name: str) -> None:
+        self._link.ask("noting that a limit is lifted", lambda channel, answered: channel.queue_declare(
+            name, exclusive=True, arguments={"x-queue-type": "classic"}, callback=answered))
 
     def _held_on(self) -> bool:
         """Whether the connection is the one it was when this began."""
@@ -103,8 +119,11 @@ class LimitLift(Lift):
         return True
 
     def _let_go(self) -> None:
+        self._unmark(self._name)
+
+    def _unmark(self, name: str) -> None:
         try:
-            self._link.ask("letting go of a limit", lambda channel, answered: channel.queue_delete(self._name, callback=answered))
+            self._link.ask("letting go of a limit", lambda channel, answered: channel.queue_delete(name, callback=answered))
         except BrokercliError:
             return  # it is gone with its connection
 
@@ -112,15 +131,22 @@ class LimitLift(Lift):
         try:
             policies = self._management.policies()
             self._left = [policy["name"] for policy in policies if self._of_this_queue(policy) and self._ended(policy["name"])]
-            above = max((policy.get("priority", 0) for policy in policies if not policy["name"].startswith(LIFTS)), default=0)
-            self._management.put_policy(self._name, self._pattern, "quorum_queues", max(_ABOVE_ANY, above + 1), (self._conditions.policy or {}) | LIFTED)
+            above = max((policy.get("priority", 0) for policy in policies if self._stands_above(policy)), default=0)
+            self._management.put_policy(self._name, self._pattern, "quorum_queues", max(_ABOVE_ANY, above + 1), self._definition)
         except (Away, BrokercliError) as problem:
             raise self._cannot(f"{str(problem).rstrip('.')}; {problem.hint}") from None
         try:
-            self._await_lifted()
+            self._prepare()
         except BaseException:
             self._take_back()
             raise
+
+    def _prepare(self) -> None:
+        """Do what is to be done once the policy is there."""
+        self._await_lifted()
+
+    def _stands_above(self, policy: Facts) -> bool:
+        return not policy["name"].startswith(LIFTS)
 
     def _await_lifted(self) -> None:
         deadline = monotonic() + _PATIENCE
@@ -129,10 +155,13 @@ class LimitLift(Lift):
             if now.survivable:
                 return
             if now.limit is not None and str((now.facts or {}).get("policy")).startswith(LIFTS):
-                raise self._cannot(f"an operator's policy keeps it at {now.limit}")
+                raise self._cannot(self._kept_at(now.limit))
             if monotonic() >= deadline:
                 raise self._cannot(now.unknown or f"{_PATIENCE:g} s after a policy was set that should, it is still {now.limit}")
             sleep(_LOOK_AGAIN)
+
+    def _kept_at(self, limit: int) -> str:
+        return f"an operator's policy keeps it at {limit}"
 
     def _take_back(self) -> None:
         try:
@@ -159,15 +188,3 @@ class LimitLift(Lift):
 
     def _cannot(self, why: str) -> Unsupported:
         return Unsupported(f"The delivery limit{self._was} of {self._conditions.name} cannot be lifted: {why}.", hint=ways_out(self._conditions, by_hand=True))
-
-
-def lift_limit(link: Link, management: Management, conditions: Conditions) -> Lift:
-    """Lift the limit of a queue that has one; nothing is done where none is needed. Raises Unsupported where it cannot be lifted."""
-    if conditions.survivable or conditions.queue.type != "quorum":
-        return Lift()
-    if conditions.limit is None and not conditions.borrowed:
-        # nothing that a policy could be put above; taking letters then says why it is refused
-        return Lift()
-    if conditions.argued:
-        raise Unsupported(f"The delivery limit of {conditions.name} cannot be lifted.", hint=ways_out(conditions))
-    return LimitLift(link, management, conditions)

@@ -59,7 +59,7 @@ class QueueLetterReader(LetterReader):
         self._closed = False
         self.expected = wanted
         self.notes: list[str] = notes
-        self._holding = Holding(link, conditions.name, wanted, part=PART, others=conditions.queue.consumers or 0)
+        self._holding = Holding(link, conditions.name, wanted, part=PART, others=conditions.queue.consumers or 0, rescue=conditions.rescue)
 
     @property
     def side_effects(self) -> str:  # type: ignore[override]
@@ -69,8 +69,9 @@ class QueueLetterReader(LetterReader):
             return "none"
         letters = "1 letter is" if taken == 1 else f"{taken:,} letters are"
         counted = " and has one acquisition more (x-acquired-count)" if taken == 1 else " and have one acquisition more each (x-acquired-count)"
-        return (f"{letters} marked as redelivered{counted if self._conditions.queue.resource == QUORUM_QUEUE else ''}; "
-                "how many there are, their order and their contents are as they were")
+        kept = ("how many there are, their order and their contents are as they were" if not self._conditions.rescue else
+                "how many there are and their contents are as they were, and so is the order of those that did not go over the limit")
+        return f"{letters} marked as redelivered{counted if self._conditions.queue.resource == QUORUM_QUEUE else ''}; {kept}"
 
     def state(self, record: Record) -> State:
         return State.PENDING

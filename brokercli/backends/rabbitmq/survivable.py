@@ -5,7 +5,8 @@ A quorum queue counts and, above its delivery limit (20 by default since 4.0), d
 on a nack is free and a lost connection counts, but the limit is tested at every return, and a letter that died by a delivery
 limit brings its count with it: the first return of any kind deletes it (verified on 4.3.6). No letter says its count before it
 is taken. So a quorum queue is touched only where it is certain that it has no limit; lifting it by a policy works at once and
-for the letters that lie there already (verified on 4.0.5 and 4.3.6; `lifting.py` does it for as long as a run lasts).
+for the letters that lie there already (verified on 4.0.5 and 4.3.6; `lifting.py` does it for as long as a run lasts, and
+`rescuing.py` keeps what goes over a limit that no policy lifts).
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _NACK_IS_FREE = (4, 3)
 _SAYS_POLICIES_AT_ONCE = (4, 2, 5)
 LIFTED = {"delivery-limit": UNLIMITED}
 LIFTS = "brokercli-lift-"
-"""How the policies begin that lift a limit for the duration of one run."""
+"""How the policies begin that lift a limit for the duration of one run, and the names of everything else it takes."""
+RESCUING = {"dead-letter-exchange": "", "dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
+"""What a policy says beside the name of a queue, so that what is returned too often is in one of the two at every moment. Without the
+overflow RabbitMQ silently does it at most once."""
 _ABOVE_ANY = 1000
 
 
@@ -52,6 +56,8 @@ class Conditions:
     single_active: bool = False
     delayed_retry: str | None = None
     facts: Facts | None = None
+    rescue: str = ""
+    """The queue without a limit to which the broker certainly takes meanwhile what is returned more often than the limit allows."""
 
     @property
     def name(self) -> str:
@@ -61,7 +67,7 @@ class Conditions:
     @property
     def survivable(self) -> bool:
         """Whether every letter certainly survives being returned, by us or by a connection that breaks."""
-        return self.queue.type == "classic" or (self.limit == UNLIMITED and not self.borrowed)
+        return self.queue.type == "classic" or ((self.limit == UNLIMITED or bool(self.rescue)) and not self.borrowed)
 
 
 def read_conditions(queue: Queue, management: Management, version: tuple[int, ...], virtual_host: str, *, lifted: bool = False) -> Conditions:
@@ -80,7 +86,8 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
     return Conditions(queue, version, virtual_host, limit, "" if limit is not None else "the management API does not say its delivery limit",
                       isinstance(argument, int) and argument >= 0, _definition(facts, management) if borrowed or limit != UNLIMITED else None, borrowed,
                       bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
-                      arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")), facts)
+                      arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")), facts,
+                      rescue_of(facts) if lifted else "")
 
 
 def _as_policies_say(name: str, management: Management) -> Facts | None:
@@ -93,14 +100,15 @@ def _as_policies_say(name: str, management: Management) -> Facts | None:
     if held is None:
         return facts
     definition = dict(held.get("definition") or {})
-    limits = [limit for policy in management.operator_policies() if _may_hold(policy, name)
+    limits = [limit for policy in management.operator_policies() if may_hold(policy, name)
               if isinstance(limit := (policy.get("definition") or {}).get("delivery-limit"), int) and limit >= 0]
     if limits:
         definition["delivery-limit"] = min(limits)
     return facts | {"effective_policy_definition": definition}
 
 
-def _may_hold(policy: Facts, name: str) -> bool:
+def may_hold(policy: Facts, name: str) -> bool:
+    """Whether a policy may hold for a name, as far as its pattern goes."""
     try:
         return re.search(str(policy.get("pattern")), name) is not None
     except re.error:
@@ -136,6 +144,14 @@ def limit_of(facts: Facts, version: tuple[int, ...]) -> int | None:
     return min((limit for limit in said if limit >= 0), default=UNLIMITED) if said else None
 
 
+def rescue_of(facts: Facts) -> str:
+    """Return the queue to which a policy of a run takes what is returned too often, as `rescuing.py` sets it; empty where none does."""
+    settings = facts.get("effective_policy_definition") or {}
+    rescue = settings.get("dead-letter-routing-key")
+    ours = str(facts.get("policy") or "").startswith(LIFTS) and isinstance(rescue, str) and rescue.startswith(LIFTS)
+    return str(rescue) if ours and settings.items() >= {**RESCUING, "dead-letter-routing-key": rescue}.items() else ""
+
+
 def require_survivable(conditions: Conditions, doing: str) -> None:
     """Raise Unsupported, with the reason and what would make it safe, where `doing` could cost a letter."""
     queue = conditions.name
@@ -161,8 +177,9 @@ def require_survivable(conditions: Conditions, doing: str) -> None:
 def ways_out(conditions: Conditions, *, by_hand: bool = False) -> str:
     """Say what makes it safe; `by_hand`: by somebody else than brokercli."""
     if conditions.argued:
-        return (f"the limit is the argument x-delivery-limit of {conditions.name}, which no policy raises: let its letters go to a classic queue or a stream"
-                " instead, or move them there with a shovel")
+        instead = "let its letters go to a classic queue or a stream instead, or move them there with a shovel"
+        argument = f"the limit is the argument x-delivery-limit of {conditions.name}, which no policy raises"
+        return f"{argument}: {instead}" if by_hand else f"--lift-limit has what goes over it kept in another queue until it is done; {argument}: or {instead}"
     words = policy_words(conditions, (conditions.policy or {}) | LIFTED)
     if by_hand:
         return f"have it lifted first, then type the same again: {words}"
@@ -192,6 +209,13 @@ def refuse_work(queue: str, consumers: int, why: str) -> Failed:
     """Return what to raise for a queue that is worked on and is not known to hold letters."""
     return Failed(f"{queue} has {consumers} consumer{'s' if consumers > 1 else ''}, and {why}: its messages are work, and looking at them would take them away"
                   " from whoever is at it.", hint="brokercli dlq ls shows where letters lie; brokercli tail shows what comes")
+
+
+def refuse_rescued(queue: str) -> None:
+    """Raise Unsupported for a queue that keeps letters of another one: only there do they get back what RabbitMQ wrote over."""
+    if queue.startswith(LIFTS):
+        raise Unsupported(f"{queue} keeps letters of another queue, for a run of brokercli on that one.",
+                          hint="the next run there puts them back: brokercli dlq inspect QUEUE --lift-limit; x-death says which queue it is")
 
 
 def version_of(server: dict[str, Any]) -> tuple[int, ...]:

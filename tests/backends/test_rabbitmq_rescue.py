@@ -1,0 +1,273 @@
+"""The delivery limit of a queue of letters that is its own argument, which no policy lifts: what goes over it is kept, and put back."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from brokercli.backends.dead_letters import RepairPolicy
+from brokercli.backends.rabbitmq.survivable import LIFTS
+from brokercli.dialects import recognise
+from brokercli.model.connection import Connection, Secret
+from brokercli.model.dead_letter import KEPT_DEATHS
+from brokercli.model.errors import Unsupported
+from brokercli.model.message import Header, Record
+from tests.backends.rabbitmq_places import Places, records_of
+from tests.backends.rabbitmq_redrive import POINTS, RESCUE_POINTS, count, fail, letters, moves_home, numbered, queue, redrive, wear_out
+from tests.brokers.server import wait_until
+
+pytestmark = pytest.mark.rabbitmq
+PATIENCE = 20.0
+OURS = {KEPT_DEATHS, "x-delivery-count", "x-acquired-count"}
+"""Headers that a letter that was put back has or lacks."""
+
+
+def argued(places: Places, limit: int = 1, **arguments: Any) -> str:
+    """Make a queue of letters that has so low a limit as its argument."""
+    return places.queue("quorum", x_delivery_limit=("l", limit), **arguments)
+
+
+def work_for(places: Places, dlq: str) -> str:
+    """Make a queue whose messages die of a delivery limit or of a reject, and go there."""
+    return places.queue("quorum", x_delivery_limit=("l", 2), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", dlq.encode()))
+
+
+def worn_out(places: Places, bodies: list[bytes], limit: int = 1) -> tuple[str, str]:
+    """Make letters that died of a delivery limit: on 4.3 the first return of any kind sends each over the one of its queue."""
+    dlq = argued(places, limit)
+    work = work_for(places, dlq)
+    wear_out(places, work, dlq, *bodies)
+    return work, dlq
+
+
+def left(places: Places, dlq: str) -> tuple[list[str], list[str]]:
+    """Policies of ours that are there for a queue, and their queues."""
+    policies = [policy["name"] for policy in places.api("policies/%2F") if policy["name"].startswith(LIFTS) and dlq in policy["pattern"].replace("\\", "")]
+    queues = [facts["name"] for facts in places.api("queues/%2F?disable_stats=true") if facts["name"].startswith(LIFTS) and facts["type"] == "quorum"]
+    return policies, [name for name in queues if any(name.startswith(policy) for policy in policies)]
+
+
+def content(record: Record) -> tuple[bytes | None, tuple[Header, ...], dict[str, Any]]:
+    """Of a letter, without what the broker counts and what we write on one that was put back."""
+    return record.message.body, tuple(header for header in record.message.headers if header[0] not in OURS), dict(record.message.properties)
+
+
+def killed(places: Places, dlq: str, point: str, batch: int = 32, nth: int = 2, take: str = "all") -> str:
+    """Have a redrive kill itself; return the name of its policy."""
+    command = [sys.executable, "-m", "tests.backends.rabbitmq_redrive", places.broker.url, places.broker.management, dlq, point, str(batch), str(nth), take]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    return f"{LIFTS}{ended.stdout.decode().rpartition(LIFTS)[2].split()[0].rstrip(';')}"
+
+
+def rescued(places: Places, dlq: str) -> int:
+    """How many letters lie in queues of runs."""
+    return sum(count(places, name) for name in left(places, dlq)[1])
+
+
+Login = Callable[..., Connection]
+
+
+@pytest.fixture
+def login(places: Places, unique: Callable[[str], str]) -> Iterator[Login]:
+    """Make a login with so many tags and permissions."""
+    made: list[str] = []
+
+    def make(tags: str, **allowed: str) -> Connection:
+        user = unique("user")
+        places.api(f"users/{user}", "PUT", password="secret", tags=tags)
+        made.append(user)
+        places.api(f"permissions/%2F/{user}", "PUT", **({"configure": ".*", "write": ".*", "read": ".*"} | allowed))
+        return replace(places.connection, user=user, password=Secret("secret"))
+
+    yield make
+    for user in made:
+        places.api(f"users/{user}", "DELETE")
+
+
+def test_letters_are_put_back_and_nothing_of_ours_is_left(versions: Places) -> None:
+    work, dlq = worn_out(versions, numbered(3))
+    fail(versions, work, [b"rejected"])
+    backend = versions.open()
+    with backend.lift_limit(queue(dlq)) as lift, backend.repair(queue(dlq), RepairPolicy()) as repair:
+        assert f"more often than its delivery limit of 1 allows is kept in the queue {LIFTS}" in lift.before
+        assert [len(names) for names in left(versions, dlq)] == [1, 1]
+        assert redrive(repair).confirmed == 4
+    assert left(versions, dlq) == ([], [])
+    assert "no letter went over the delivery limit of 1" in lift.after
+    assert versions.taken(work) == [*numbered(3), b"rejected"]
+
+
+def test_looks_leave_every_letter_as_it_was(versions: Places) -> None:
+    work, dlq = worn_out(versions, numbered(2))
+    fail(versions, work, [b"rejected"], {"headers": {"a": 1, "z": "last"}, "correlation_id": "7"})
+    versions.put("", dlq, [b"plain"], (("headers", (("b", ("I", 2)),)), ("delivery_mode", 2), ("message_id", b"m")))
+    backend = versions.open()
+    seen, over = [], 0
+    for _ in range(5):
+        with backend.lift_limit(queue(dlq)) as lift, backend.look_letters(queue(dlq)) as reader:
+            seen.append(sorted(map(content, records_of(reader)), key=repr))
+        over += "put back at the end" in lift.after
+    assert over >= 1, "nothing went over the limit, so nothing was shown"
+    assert len(seen[0]) == 4
+    assert seen == seen[:1] * 5
+    assert left(versions, dlq) == ([], [])
+    with backend.lift_limit(queue(dlq)), backend.repair(queue(dlq), RepairPolicy()) as repair:
+        home = {record.message.body: recognise(record).home for record in letters(repair)}
+    assert {body for body, where in home.items() if where is not None and where.address.name == work} == {*numbered(2), b"rejected"}
+
+
+def test_a_selection_is_put_back_and_the_rest_stays_as_it_was(versions: Places) -> None:
+    work, dlq = worn_out(versions, numbered(6))
+    backend = versions.open()
+    with backend.lift_limit(queue(dlq)), backend.look_letters(queue(dlq)) as reader:
+        before = [content(record) for record in records_of(reader)]
+    with backend.lift_limit(queue(dlq)), backend.repair(queue(dlq), RepairPolicy()) as repair:
+        chosen = [record for record in letters(repair) if record.message.body in (b"0001", b"0004")]
+        assert repair.settle(moves_home(chosen)).confirmed == 2
+    with backend.lift_limit(queue(dlq)), backend.look_letters(queue(dlq)) as reader:
+        assert [content(record) for record in records_of(reader)] == [letter for letter in before if letter[0] not in (b"0001", b"0004")]
+    assert versions.taken(work) == [b"0001", b"0004"]
+    assert left(versions, dlq) == ([], [])
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_with_letters_in_hand_and_run_again_none_is_lost(versions: Places, point: str) -> None:
+    work, dlq = worn_out(versions, numbered(24))
+    killed(versions, dlq, point)
+    # the parts are 8, 8 and 8
+    done = 16 if point == "taken out" else 8
+    wait_until(lambda: count(versions, dlq) + rescued(versions, dlq) == 24 - done, PATIENCE, "what was held in one of the two queues")
+    backend = versions.open()
+    with backend.lift_limit(queue(dlq)) as lift, backend.repair(queue(dlq), RepairPolicy()) as repair:
+        assert redrive(repair).confirmed == 24 - done
+    assert left(versions, dlq) == ([], [])
+    assert "left by runs that were killed" in lift.after
+    found = Counter(versions.taken(work))
+    assert set(found) == set(numbered(24))
+    assert sum(found.values()) - 24 == (8 if point == "confirmed" else 0)
+
+
+def test_killed_again_and_again_no_letter_forgets_where_it_came_from(versions: Places) -> None:
+    work, dlq = worn_out(versions, numbered(3), limit=0)
+    for _ in range(3):
+        killed(versions, dlq, "read", nth=1)
+        wait_until(lambda: count(versions, dlq) + rescued(versions, dlq) == 3, PATIENCE, "what was held in one of the two queues")
+    backend = versions.open()
+    with backend.lift_limit(queue(dlq)), backend.repair(queue(dlq), RepairPolicy()) as repair:
+        assert redrive(repair).confirmed == 3
+    assert sorted(versions.taken(work)) == numbered(3)
+
+
+@pytest.mark.parametrize("point", RESCUE_POINTS)
+def test_killed_while_putting_them_back_and_run_again_none_is_lost(versions: Places, point: str) -> None:
+    work, dlq = worn_out(versions, numbered(6), limit=0)
+    policy = killed(versions, dlq, point, nth=1, take="none")
+    wait_until(lambda: count(versions, dlq) + rescued(versions, dlq) >= 6, PATIENCE, "what was held in one of the two queues")
+    backend = versions.open()
+    with backend.lift_limit(queue(dlq)), backend.repair(queue(dlq), RepairPolicy()) as repair:
+        redrive(repair)
+    found = Counter(versions.taken(work))
+    assert set(found) == set(numbered(6))
+    assert sum(found.values()) - 6 == (6 if point == "put back" else 0)
+    assert [named["name"] for kind in ("policies", "queues") for named in versions.api(f"{kind}/%2F") if named["name"].startswith(policy)] == []
+
+
+def test_letters_that_a_killed_run_left_are_counted_with_their_own_queue(places: Places) -> None:
+    _, dlq = worn_out(places, numbered(4), limit=0)
+    killed(places, dlq, "read", nth=1)
+    wait_until(lambda: rescued(places, dlq) == 4, PATIENCE, "letters over the limit")
+    backend = places.open()
+    found = {source.address.name: source for source in backend.dead_letter_sources()}
+    assert (found[dlq].pending, count(places, dlq)) == (4, 0)
+    assert "4 went over its delivery limit" in found[dlq].remarks[0]
+    assert not any(name.startswith(LIFTS) for name in found)
+    (kept,) = left(places, dlq)[1]
+    for take in (backend.look_letters, lambda address: backend.repair(address, RepairPolicy())):
+        with pytest.raises(Unsupported, match="keeps letters of another queue"):
+            take(queue(kept))
+    with backend.lift_limit(queue(dlq)) as lift:
+        assert "4 that earlier runs had there are back in it" in lift.before
+        assert count(places, dlq) == 4
+
+
+def test_a_look_without_lifting_is_refused_and_the_option_is_named(places: Places) -> None:
+    dlq = argued(places)
+    places.put("", dlq, numbered(2))
+    with pytest.raises(Unsupported, match="delivery limit of 1") as refusal:
+        places.open().look_letters(queue(dlq))
+    assert "--lift-limit has what goes over it kept" in str(refusal.value.hint)
+    with places.open().lift_limit(queue(dlq)), pytest.raises(Unsupported, match="only as long as another run of brokercli lasts"):
+        places.open().look_letters(queue(dlq))
+    assert count(places, dlq) == 2
+
+
+@pytest.mark.parametrize(("arguments", "reason"), [
+    ({"x_dead_letter_exchange": ("S", b"amq.fanout")}, "own dead-letter-exchange leads, which is set by argument"),
+    ({"x_dead_letter_strategy": ("S", b"at-most-once")}, "x-dead-letter-strategy is at-most-once"),
+    ({"x_overflow": ("S", b"drop-head")}, "x-overflow is drop-head"),
+    ({"x_max_length": ("l", 100)}, "its length is limited"),
+])
+def test_where_letters_would_not_certainly_be_kept_it_is_refused_with_the_reason(places: Places, arguments: dict[str, Any], reason: str) -> None:
+    dlq = argued(places, **arguments)
+    places.put("", dlq, numbered(2))
+    with pytest.raises(Unsupported, match=f"The delivery limit of 1 of {dlq} cannot be lifted: .*{reason}") as refusal:
+        places.open().lift_limit(queue(dlq))
+    assert "let its letters go to a classic queue or a stream" in str(refusal.value.hint)
+    assert left(places, dlq) == ([], [])
+    assert count(places, dlq) == 2
+
+
+@pytest.mark.parametrize(("kind", "definition", "reason"), [
+    ("policies", {"dead-letter-exchange": ""}, "set by policy"),
+    ("operator-policies", {"max-length": 100}, "its length is limited"),
+    ("operator-policies", {"overflow": "drop-head"}, "an operator's policy"),
+])
+def test_so_it_is_where_a_policy_says_otherwise(versions: Places, kind: str, definition: dict[str, Any], reason: str) -> None:
+    dlq = argued(versions)
+    policy = f"{kind}/%2F/firm-{dlq}"
+    versions.api(policy, "PUT", **{"pattern": f"^{dlq}$", "definition": definition, "apply-to": "quorum_queues"})
+    try:
+        with pytest.raises(Unsupported, match=reason):
+            versions.open().lift_limit(queue(dlq))
+    finally:
+        versions.api(policy, "DELETE")
+    assert left(versions, dlq) == ([], [])
+
+
+def test_what_the_present_policy_defines_holds_meanwhile_too(places: Places) -> None:
+    dlq = argued(places)
+    policy = f"policies/%2F/present-{dlq}"
+    places.api(policy, "PUT", pattern=f"^{dlq}$", definition={"max-length": 7, "overflow": "reject-publish"}, priority=1200)
+    try:
+        with places.open().lift_limit(queue(dlq)):
+            facts = places.api(f"queues/%2F/{dlq}?disable_stats=true&enable_queue_totals=true")
+        now = places.api(f"queues/%2F/{dlq}?disable_stats=true&enable_queue_totals=true")
+    finally:
+        places.api(policy, "DELETE")
+    assert facts["effective_policy_definition"] == {
+        "max-length": 7, "overflow": "reject-publish", "dead-letter-exchange": "", "dead-letter-strategy": "at-least-once",
+        "dead-letter-routing-key": f"{facts['policy']}-over"}
+    assert now["policy"] == f"present-{dlq}"
+
+
+@pytest.mark.parametrize(("tags", "allowed", "reason"), [
+    ("management", {}, "No permission for writing the policy brokercli-lift-"),
+    ("policymaker", {"configure": "^q-"}, "may not declare queues named brokercli-lift-"),
+    ("policymaker", {"read": "^q-"}, "the queue brokercli-lift-.* cannot be used"),
+    ("policymaker", {"write": "^q-"}, "the queue brokercli-lift-.* cannot be used"),
+])
+def test_without_the_permissions_nothing_is_begun(places: Places, login: Login, tags: str, allowed: dict[str, str], reason: str) -> None:
+    dlq = argued(places)
+    places.put("", dlq, numbered(2))
+    with pytest.raises(Unsupported, match=reason):
+        places.open(login(tags, **allowed)).lift_limit(queue(dlq))
+    assert left(places, dlq) == ([], [])
+    assert count(places, dlq) == 2
