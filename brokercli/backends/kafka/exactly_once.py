@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, sleep
+from typing import TypeVar
 
 from confluent_kafka import KafkaError
 
@@ -12,19 +13,22 @@ from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.failures import REFUSED
 from brokercli.backends.kafka.ledger import Entry, Ledger, Letter
-from brokercli.backends.kafka.transaction import Copy, Ending, NoTransactions, Transactions
+from brokercli.backends.kafka.transaction import LONGEST_TIMEOUT, Copy, Ending, NoTransactions, Transactions
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable
 from brokercli.model.receipt import Receipts, Verdict
 
 _TRIES = 3
 _AGAIN_SECONDS = 0.2
+_LEAST_PATIENCE = 3.0
+"""Seconds without a message stored or an answer, after which another producer is tried; less where the delivery timeout is short."""
 _LOST = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE)
 _WHOLE_RUN = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "no permission to commit offsets for the group",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "no permission for transactions any more",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "no permission for idempotent writes on this cluster",
 }
+Answer = TypeVar("Answer")
 _DENIED = REFUSED[KafkaError.TOPIC_AUTHORIZATION_FAILED]
 
 
@@ -42,6 +46,7 @@ class ExactlyOnce(Way):
         self._ledger = ledger
         self._destinations = destinations
         self._patience = patience
+        self._least = self._still = min(_LEAST_PATIENCE, patience / 3)
         self._open = open_transactions
         self._batch_bytes = destinations.batch_bytes
         self._transactions = open_transactions(self._batch_bytes)
@@ -60,12 +65,13 @@ class ExactlyOnce(Way):
             if not entry.letters:
                 self.failure = Failed(f"{self._topic}: {NO_ROOM}.", hint="handle the oldest pending letters first")
                 continue
-            ending = self._run(entry)
+            ending = self._run(entry, tries)
             if ending.outcome == "committed":
                 self._ledger.adopt(entry)
                 receipts.confirmed += len(entry.letters)
             elif ending.outcome == "in doubt":
-                self._find_out(entry, state, ending, receipts)
+                if not self._find_out(entry, state, ending, receipts):
+                    parts.extend(reversed([*self._after_abort(entry.letters, ending, tries, receipts, renewed=True)]))
             else:
                 # the first of them comes next
                 parts.extend(reversed([*self._after_abort(entry.letters, ending, tries, receipts)]))
@@ -76,7 +82,7 @@ class ExactlyOnce(Way):
         if entry is not None and self.failure is None and self._transactions.usable and self._run(entry).outcome == "committed":
             self._ledger.adopt(entry)
 
-    def _run(self, entry: Entry) -> Ending:
+    def _run(self, entry: Entry, tries: int = 0) -> Ending:
         if self._destinations.batch_bytes < self._batch_bytes:
             # a topic that takes only smaller batches would refuse every message in a larger one
             self._batch_bytes = self._destinations.batch_bytes
@@ -86,27 +92,36 @@ class ExactlyOnce(Way):
                 self.failure = problem
                 return Ending("aborted", str(problem))
         copies = [Copy(letter.topic, letter.native) for letter in entry.letters if letter.native is not None]
-        return self._transactions.run(copies, entry.offsets, self._ledger.group)
+        began = monotonic()
+        # the last try lasts until the client itself says which letters it could not store
+        ending = self._transactions.run(copies, entry.offsets, self._ledger.group, self._still if tries < _TRIES - 1 else LONGEST_TIMEOUT)
+        # who is slow is not taken for lost a second time
+        if ending.outcome == "committed":
+            self._still = max(self._least, 2 * (monotonic() - began))
+        elif not self._transactions.usable:
+            self._still = min(self._patience, 2 * self._still)
+        return ending
 
     def _reopen(self) -> None:
         self._transactions.close()
         try:
-            self._transactions = self._open(self._batch_bytes)
+            self._transactions = self._when_it_is_back(lambda: self._open(self._batch_bytes))
         except NoTransactions as problem:
             raise NotAuthorised(f"Transactions for {self._topic} are not permitted any more: {problem}.", hint="ask for the ACL") from None
 
-    def _after_abort(self, letters: Sequence[Letter], ending: Ending, tries: int, receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:
-        """Judge what was not stored, and yield the parts to try again."""
+    def _after_abort(self, letters: Sequence[Letter], ending: Ending, tries: int, receipts: Receipts, *,
+                     renewed: bool = False) -> Iterator[tuple[Sequence[Letter], int]]:
+        """Judge what was not stored, and yield the parts to try again; `renewed` says that there is a new producer already."""
         if ending.taken_over:
             self.failure = self._taken_over()
         elif ending.code in _WHOLE_RUN:
             self.failure = NotAuthorised(f"{self._topic}: {_WHOLE_RUN[ending.code]}.", hint="ask for the ACL, or use a context with another login")
-        renewed = self.failure is None and not self._transactions.usable
-        if renewed:
+        if self.failure is None and not self._transactions.usable:
+            renewed = True
             self._recover()
         if self.failure is not None:
             give(receipts, letters, Verdict.REFUSED, str(self.failure))
-        elif renewed and tries < _TRIES:
+        elif renewed and tries < _TRIES and not ending.culprits:
             yield letters, tries + 1
         elif ending.code == KafkaError.OFFSET_METADATA_TOO_LARGE and self._ledger.narrow():
             yield letters, tries
@@ -145,11 +160,13 @@ class ExactlyOnce(Way):
             self.failure = problem
 
     def _reread(self) -> None:
+        self._when_it_is_back(lambda: self._ledger.reread(self._ledger.handled.sets))
+
+    def _when_it_is_back(self, ask: Callable[[], Answer]) -> Answer:
         deadline = monotonic() + self._patience
         while True:
             try:
-                self._ledger.reread(self._ledger.handled.sets)
-                return
+                return ask()
             except NotAuthorised:
                 raise
             except BrokercliError:
@@ -157,8 +174,8 @@ class ExactlyOnce(Way):
                     raise
                 sleep(_AGAIN_SECONDS)
 
-    def _find_out(self, entry: Entry, state: State, ending: Ending, receipts: Receipts) -> None:
-        """Learn what became of a commit that was not answered, by what the broker has now."""
+    def _find_out(self, entry: Entry, state: State, ending: Ending, receipts: Receipts) -> bool:
+        """Learn what became of a commit that was not answered, by what the broker has now; False when nothing was committed."""
         try:
             if not ending.taken_over:
                 # waits until the broker has ended the transaction, one way or the other
@@ -168,13 +185,13 @@ class ExactlyOnce(Way):
             self.failure = Unreachable(f"{self._topic}: the answer to a commit was lost, and the broker cannot be asked: {problem}",
                                        hint="redrive again when it is back: it knows which letters were handled")
             give(receipts, entry.letters, Verdict.UNKNOWN, "the answer to the commit was lost, and the broker cannot be asked what became of it")
-            return
+            return True
         if ending.taken_over:
             self.failure = self._taken_over()
         if all(self._ledger.state(letter.partition, letter.offset) in (state, State.HANDLED) for letter in entry.letters):
             receipts.confirmed += len(entry.letters)
-        else:
-            give(receipts, entry.letters, Verdict.REFUSED, f"the transaction was not committed: {ending.why}")
+            return True
+        return False
 
     def _taken_over(self) -> Failed:
         return Failed(f"Another redrive of {self._topic} has taken over, or this one was stopped for so long that the broker ended its transaction; "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Thread
 from time import monotonic
 from types import MethodType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
@@ -20,13 +20,15 @@ from brokercli.model.connection import Connection
 LONGEST_TIMEOUT = 890.0
 """Seconds; a broker with its default transaction.max.timeout.ms takes 900 at most."""
 _SPARE_SECONDS = 15.0
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 0.5
 _COORDINATOR_SECONDS = 10.0
 _SERVE_EVERY = 1024
 # what a message gets that was given up because of another one
 _COLLATERAL = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD)
 _NO_TRANSACTIONS = (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError._UNSUPPORTED_FEATURE,
                     KafkaError.UNSUPPORTED_VERSION)
+# what a client says that has lost its brokers, be it only for itself
+_OUT_OF_TOUCH = (KafkaError._MSG_TIMED_OUT, KafkaError._DESTROY_BROKER)
 _TAKEN_OVER = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
 
 
@@ -67,6 +69,7 @@ class Transactions:
         self._errors: dict[int, KafkaError] = {}
         self._spent = False
         self._stuck = False
+        self._patience = LONGEST_TIMEOUT
         self._troubles = Troubles()
         milliseconds = max(1000, int(self._timeout * 1000))
         self._producer: Any = open_handle(Producer, connection, {
@@ -90,9 +93,14 @@ class Transactions:
         """Whether another transaction can begin; not after one that is in doubt or was taken over."""
         return not self._spent
 
-    def run(self, copies: Sequence[Copy], offsets: Sequence[TopicPartition], group: Any) -> Ending:
-        """Store all copies and commit the offsets for the group, or do neither. Waits for the end, twice the delivery timeout at most."""
+    def run(self, copies: Sequence[Copy], offsets: Sequence[TopicPartition], group: Any, patience: float = LONGEST_TIMEOUT) -> Ending:
+        """Store all copies and commit the offsets for the group, or do neither. Waits for the end, twice the delivery timeout at most.
+
+        After so many seconds of `patience` in which nothing moves the producer is given up, so that another may be tried: librdkafka
+        2.16 can lose every broker it knew for ever, when it asks for metadata while the broker leaves itself out of them (verified).
+        """
         self._errors = {}
+        self._patience = patience
         deadline = monotonic() + self._timeout
         try:
             self._producer.begin_transaction()
@@ -111,7 +119,7 @@ class Transactions:
             return self._abort(_error_of(problem))
         try:
             # from here on the broker may have committed, whatever we hear of it
-            self._until(monotonic() + self._timeout, self._producer.commit_transaction)
+            self._until(monotonic() + min(self._timeout, 2 * patience), self._producer.commit_transaction)
         except (KafkaException, SystemError) as problem:
             error = _error_of(problem)
             if error.txn_requires_abort():
@@ -142,8 +150,13 @@ class Transactions:
                 poll(0)
                 if self._errors:
                     return
+        left, since = len(self._producer), monotonic()
         while len(self._producer) and not self._errors and monotonic() < deadline:
             self._producer.flush(min(0.1, max(0.0, deadline - monotonic())))
+            if len(self._producer) < left:
+                left, since = len(self._producer), monotonic()
+            elif monotonic() - since > self._patience:
+                self._give_up("nothing was stored")
 
     def _report(self, index: int, error: KafkaError | None, message: object) -> None:
         if error is not None:
@@ -151,11 +164,11 @@ class Transactions:
 
     def _abort(self, error: KafkaError) -> Ending:
         """End the transaction without it. Nothing of it is ever visible, even if the broker has to find that out by itself."""
-        if error.fatal():
+        if error.fatal() or error.code() in _OUT_OF_TOUCH:
             self._spent = True
         elif not self._stuck:
             try:
-                self._until(monotonic() + self._timeout, self._producer.abort_transaction)
+                self._until(monotonic() + min(self._timeout, self._patience), self._producer.abort_transaction)
             except (KafkaException, SystemError) as problem:
                 self._spent = True
                 trouble = _error_of(problem)
@@ -175,7 +188,7 @@ class Transactions:
         """Call again what the client says can be called again, until a moment."""
         while True:
             try:
-                self._within(max(0.1, deadline - monotonic()), call)
+                self._within(max(0.1, min(self._patience, deadline - monotonic())), call)
                 return
             except KafkaException as problem:
                 if not problem.args[0].retriable() or monotonic() >= deadline:
@@ -185,8 +198,8 @@ class Transactions:
     def _within(self, seconds: float, call: Callable[[float], object]) -> None:
         """Call, and give the producer up when the call does not come back.
 
-        When metadata leave out a broker that restarts, librdkafka 2.16 loses the coordinator that it was, and
-        send_offsets_to_transaction() waits for ever, whatever its timeout (verified).
+        When the connection breaks under it, or metadata leave out a broker that restarts, librdkafka 2.16 loses the group's coordinator
+        and send_offsets_to_transaction() waits for ever, whatever its timeout (verified).
         """
         ends: list[KafkaException | SystemError | None] = []
 
@@ -202,12 +215,15 @@ class Transactions:
         thread.start()
         thread.join(seconds + _GRACE_SECONDS)
         if thread.is_alive():
-            self._spent = self._stuck = True
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the client lost the transaction's coordinator"))
+            self._give_up("the client lost the transaction's coordinator")
         # anything else that was raised there is a bug, and shows as one here
         (problem,) = ends
         if problem is not None:
             raise problem
+
+    def _give_up(self, why: str) -> NoReturn:
+        self._spent = self._stuck = True
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why))
 
     def close(self) -> None:
         """Let go without waiting. Nothing can be asked of it afterwards."""
