@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from brokercli.commands.shell_words import Candidate
@@ -12,7 +13,6 @@ CONNECT_TIMEOUT = 0.7
 """Seconds; the whole answer has 0.9."""
 MOST = 500
 """Names offered at once; more help nobody choose."""
-
 
 
 def contexts(incomplete: str) -> list[Candidate]:
@@ -27,39 +27,37 @@ def contexts(incomplete: str) -> list[Candidate]:
 
 def addresses(incomplete: str, context_name: str | None) -> list[Candidate]:
     """Return addresses that begin so: contexts for `@…`, kinds, and what the broker lists."""
-    if "://" in incomplete:
-        return []
-    context, rest, prefix = context_name, incomplete, ""
-    if incomplete.startswith("@"):
-        name, slash, rest = incomplete[1:].partition("/")
-        if not slash:
-            return [(f"@{known}/", "context") for known, _ in contexts(name)]
-        context, prefix = name, f"@{name}/"
-    try:
-        return [(prefix + word, what) for word, what in _on_broker(rest, context)]
-    except BrokercliError:
-        return []
+    return _named(incomplete, context_name, _on_broker)
 
 
 def consumers(incomplete: str, context_name: str | None) -> list[Candidate]:
     """Return names of consumers that begin so: contexts for `@…`, and what the broker says."""
+    return _named(incomplete, context_name, _consumers)
+
+
+def _named(incomplete: str, context: str | None, ask: Callable[[str, str | None], list[Candidate]]) -> list[Candidate]:
+    """Return what begins so: contexts for `@…`, behind `@CONTEXT/` and without it what `ask` says of the rest and the context."""
+    if "://" in incomplete:
+        return []
+    rest, prefix = incomplete, ""
+    if incomplete.startswith("@"):
+        context, slash, rest = incomplete[1:].partition("/")
+        if not slash:
+            return [(f"@{known}/", "context") for known, _ in contexts(context)]
+        prefix = f"@{context}/"
+    try:
+        return [(prefix + word, what) for word, what in ask(rest, context)]
+    except BrokercliError:
+        return []
+
+
+def _consumers(incomplete: str, context: str | None) -> list[Candidate]:
     from brokercli.backends.registry import open_backend
     from brokercli.settings.resolve import resolve_connection
 
-    if "://" in incomplete:
-        return []
-    context, rest, prefix = context_name, incomplete, ""
-    if incomplete.startswith("@"):
-        name, slash, rest = incomplete[1:].partition("/")
-        if not slash:
-            return [(f"@{known}/", "context") for known, _ in contexts(name)]
-        context, prefix = name, f"@{name}/"
-    try:
-        connection = resolve_connection(None, context, background=True).connection
-        with open_backend(replace(connection, connect_timeout=CONNECT_TIMEOUT)) as backend:
-            return [(prefix + name, "") for name in backend.consumers().names() if name.startswith(rest)][:MOST]
-    except BrokercliError:
-        return []
+    connection = resolve_connection(None, context, background=True).connection
+    with open_backend(replace(connection, connect_timeout=CONNECT_TIMEOUT)) as backend:
+        return [(name, "") for name in backend.consumers().names() if name.startswith(incomplete)][:MOST]
 
 
 def _on_broker(incomplete: str, context: str | None) -> list[Candidate]:

@@ -63,7 +63,7 @@ def test_an_empty_stream_has_no_offset_but_its_end(places: Places) -> None:
     assert read(places, stream, Number(0)) == []
     with places.open() as backend, pytest.raises(OutOfRange) as refusal:
         backend.look(Address(stream, "stream"), Span(Number(1), End()))
-    assert "holds nothing" in str(refusal.value)
+    assert f"The stream {stream} is empty, and its next offset is 0; 1 was asked for." in str(refusal.value)
 
 
 def test_the_bounds_of_a_look_are_numbers_that_do_not_move(places: Places) -> None:

@@ -6,6 +6,7 @@ stored is refused with the range that is, never replaced by another. Positions a
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -20,6 +21,11 @@ needs = pytest.mark.needs
 STORED = Capability.LOOK_STORED
 EVERYTHING = Span(Start(), End())
 SECOND = 1_000_000_000
+
+
+def nothing_up_to(number: object) -> re.Pattern[str]:
+    """Match what says that nothing is stored, and that the next record gets this number."""
+    return re.compile(rf"(is empty, and its next offset is|holds no messages; the next one gets the sequence) {number}[;,.]")
 
 
 def look(broker: Broker, resource: Resource, start: Position, end: Position | None = None) -> list[bytes | None]:
@@ -111,6 +117,23 @@ def test_a_number_that_is_not_stored_yet_is_refused_with_the_range_that_is(broke
     with broker.open() as backend, pytest.raises(OutOfRange) as refusal:
         backend.look(resource.address, Span(Number(last + 1000), End()))
     assert str(last) in str(refusal.value) or str(last + 1) in str(refusal.value)
+
+
+@needs(STORED, Capability.SEEK_NUMBER)
+def test_where_nothing_is_stored_that_is_said_and_where_the_next_record_will_be(broker: Broker, resource: Resource) -> None:
+    with broker.open() as backend, pytest.raises(OutOfRange) as refusal:
+        backend.look(resource.address, Span(Number(1000), End()))
+    assert nothing_up_to(r"[01]").search(str(refusal.value)), str(refusal.value)
+
+
+@needs(STORED, Capability.SEEK_NUMBER, where=lambda broker, row: row not in ("stream",))
+def test_where_everything_was_deleted_the_next_number_is_said(broker: Broker, resource: Resource) -> None:
+    resource.put([b"%d" % number for number in range(3)])
+    numbers = [int(stored.position.rpartition(":")[2]) for stored in resource.stored(3)]
+    resource.forget_before(numbers[-1] + 1)
+    with broker.open() as backend, pytest.raises(OutOfRange) as refusal:
+        backend.look(resource.address, Span(Number(numbers[0]), End()))
+    assert nothing_up_to(numbers[-1] + 1).search(str(refusal.value)), str(refusal.value)
 
 
 @needs(STORED, Capability.SEEK_NUMBER, where=lambda broker, row: row not in ("stream",))

@@ -124,7 +124,10 @@ def offsets_of(position: Position, ranges: dict[int, Range], offsets: Offsets, l
 
 def out_of_range(ranges: dict[int, Range], what: str) -> OutOfRange:
     """Return the error that says which offsets there are."""
-    shown = [f"{partition}:{held.low} to {partition}:{held.high}" for partition, held in sorted(ranges.items())]
-    more = f" and {len(shown) - 8} more partitions" if len(shown) > 8 else ""
-    return OutOfRange(f"The offsets asked for {what}; there are {', '.join(shown[:8])}{more} (the last of each not included).",
-                      hint="--from start begins at the oldest there is")
+    some = sorted(ranges.items())[:8]
+    held = [f"{partition}:{there.low} to {partition}:{there.high}" for partition, there in some if there.low < there.high]
+    told = [f"there are {', '.join(held)} (the last of each not included)"] if held else []
+    told += [f"partition {partition} is empty, and its next offset is {there.high}" for partition, there in some if there.low >= there.high]
+    more = f"; and {len(ranges) - len(some)} more partitions" if len(ranges) > len(some) else ""
+    return OutOfRange(f"The offsets asked for {what}; {'; '.join(told)}{more}.",
+                      hint="--from start begins at the oldest there is" if held else "start and end are positions too")

@@ -32,8 +32,10 @@ def look_at_stream(link: Link, stream: str, span: Span, lend: Lend) -> Reader:
             case Number(value) if low <= value <= high or (position is span.end and value >= low):
                 return value
             case Number(value):
-                raise OutOfRange(f"{stream} holds " + (f"the offsets {low} to {high - 1}" if high > low else "nothing") + f"; {value} is not among them.",
-                                 hint="--from start reads all there is")
+                if low == high:
+                    raise OutOfRange(f"The stream {stream} is empty, and its next offset is {high}; {value} was asked for.",
+                                     hint="start and end are positions too")
+                raise OutOfRange(f"{stream} holds the offsets {low} to {high - 1}; {value} is not among them.", hint="--from start reads all there is")
             case Last(count):
                 return max(low, high - count)
             case Moment(nanoseconds):

@@ -98,6 +98,8 @@ class MemoryReader(Reader):
                 return max(self._first, self._end - count)
             case Number(value):
                 if not end and not self._first <= value <= self._end:
+                    if self._first == self._end:
+                        raise OutOfRange(f"{self._source} is empty, and its next offset is {self._end}; {value} is not stored.")
                     raise OutOfRange(f"{self._source} holds {self._first} to {self._end - 1}; {value} is not stored.", hint="--from start")
                 return min(value, self._end)
             case Moment(nanoseconds):
