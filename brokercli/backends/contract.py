@@ -55,6 +55,10 @@ class Batch(ABC):
         read with them lies under the same name."""
         return None
 
+    def positions(self) -> list[str]:
+        """Return `Record.position` of each."""
+        return [record.position for record in self.records()]
+
     @abstractmethod
     def select(self, indices: Sequence[int]) -> Batch:
         """Return the batch of those at `indices` (ascending)."""

@@ -10,7 +10,7 @@ from typing import Self
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.model.address import Address
-from brokercli.model.message import Message, Place, Record
+from brokercli.model.message import Header, Message, Place, Record
 from brokercli.model.receipt import Receipts
 
 
@@ -148,6 +148,16 @@ class Repair(ABC):
         verdict, the delivery timeout at most. Raises Unreachable or Failed when nothing can be settled any more, after
         which everything of this call counts as unknown, or as refused where the call is `atomic`.
         """
+
+    def forward(self, batch: Batch, destinations: Sequence[Address], headers: Sequence[Sequence[Header]]) -> Receipts:
+        """Settle every letter of a batch that was read here: body and key go on as they are, to these destinations, with these headers.
+
+        As `settle` in everything else; for letters that carry nothing besides (no properties, no original elsewhere). Where bodies and
+        keys need not become objects for it, this is the fast way.
+        """
+        return self.settle([
+            Move(record, Message(record.message.body, record.message.key, tuple(kept), origin=record.broker), destination)
+            for record, destination, kept in zip(batch.records(), destinations, headers, strict=True)])
 
     overlapping: bool = False
     """Whether the next letters can be begun while these are being settled."""

@@ -10,6 +10,7 @@ import math
 import struct
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -62,7 +63,41 @@ def write_strings(values: Sequence[bytes | None]) -> list[bytes]:
         strings = escaped.replace(_SEPARATOR, _BETWEEN_STRINGS).split(_SEPARATOR)
         if len(strings) == len(values):
             return strings
-    return [b"null" if value is None else orjson.dumps(text_or_base64(value)) for value in values]
+    return [_write_string(value) for value in values]
+
+
+def _write_string(value: bytes | None) -> bytes:
+    if value is None:
+        return b"null"
+    try:
+        return orjson.dumps(value.decode())
+    except UnicodeDecodeError:
+        return b'{"base64":"%b"}' % b2a_base64(value, newline=False)
+
+
+def write_header_lists(lists: Sequence[Sequence[Header]]) -> list[bytes]:
+    """Write each message's headers as JSON; their values are bytes or None, as everywhere but in AMQP.
+
+    Messages with headers of the same names are written together, name by name: dead letters have ten and more, and one of them
+    alone takes three times as long.
+    """
+    written = [b"[]"] * len(lists)
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for index, headers in enumerate(lists):
+        if headers:
+            names = tuple([name for name, _ in headers])
+            found = alike.get(names)
+            if found is None:
+                alike[names] = [index]
+            else:
+                found.append(index)
+    for names, indices in alike.items():
+        form = b"[" + b",".join([b'{"name":%b,"value":%%b}' % orjson.dumps(encode_name(name)).replace(b"%", b"%%") for name in names]) + b"]"
+        these = lists if len(indices) == len(lists) else [lists[index] for index in indices]
+        columns = [write_strings([headers[place][1] for headers in these]) for place in range(len(names))]  # type: ignore[misc]
+        for index, row in zip(indices, zip(*columns, strict=True), strict=True):
+            written[index] = form % row
+    return written
 
 
 def encode_name(name: str) -> Any:

@@ -13,7 +13,8 @@ from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import UsageProblem
 from brokercli.model.receipt import Receipts
-from brokercli.operations.redriving import Decision, mark_confirmed
+from brokercli.operations.decisions import Decision
+from brokercli.operations.redriving import mark_confirmed
 from brokercli.operations.settling import Settling
 from brokercli.settings.resolve import resolve_connection
 

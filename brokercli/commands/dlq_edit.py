@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
-from brokercli.operations.redriving import Decision
+from brokercli.operations.decisions import Decision
 from brokercli.operations.through import Transformed
 from brokercli.terminal.editor import edit
 from brokercli.terminal.streams import Streams

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from brokercli.commands.dlq_source import LetterSource
+from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import LetterFilter
-from brokercli.operations.redriving import Decision, Plan, Rules, plan
+from brokercli.operations.redriving import Plan, plan
 from brokercli.terminal.interrupt import Interrupt
 from brokercli.terminal.plan import print_plan
 from brokercli.terminal.progress import Progress
@@ -14,8 +15,8 @@ from brokercli.terminal.streams import Streams
 _REMEMBERED = 2
 
 
-def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, letter_filter: LetterFilter, limit: int | None, interrupt: Interrupt, *,
-              quiet: bool, output: str, chosen: list[Decision] | None) -> Plan:
+def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, letter_filter: LetterFilter, limit: int | None, interrupt: Interrupt,
+              chosen: list[Decision] | None, *, quiet: bool, output: str) -> Plan:
     """Look at the letters, print the plan and return it; nothing is changed. The first letters that would go are put into `chosen`."""
 
     def remember(decision: Decision) -> None:
@@ -24,7 +25,7 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
 
     with letters.lift_to_look() as lift, letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
         counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
-                       on_progress=progress.advance, on_decision=remember)
+                       on_progress=progress.advance, on_decision=None if chosen is None else remember)
         notes = list(reader.notes)
     notes += [f"{lift.after}; to {verb} them lifts it once more"] if lift.after else []
     for note in notes if not quiet else ():

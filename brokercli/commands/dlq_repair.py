@@ -21,10 +21,11 @@ from brokercli.commands.session import Session, streams_of
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipts
 from brokercli.operations.bulk import prepare_for_bulk
+from brokercli.operations.decisions import Decision, Drop, Park, Redrive, Rules
 from brokercli.operations.letter_journal import LetterFile
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.publishing import Rate
-from brokercli.operations.redriving import Decision, Drop, Park, Plan, Redrive, Redriving, Rules
+from brokercli.operations.redriving import Plan, Redriving
 from brokercli.operations.through import Transforming
 from brokercli.terminal.confirm import confirm
 from brokercli.terminal.interrupt import Interrupt, StopNow
@@ -71,15 +72,14 @@ class RepairRun:
             session = letters.session
             if yes and not dry_run:
                 check_may_change(session.context)
+            prepare_for_bulk()
             with self._elsewhere(session) as elsewhere:
                 rules = self._rules(session, elsewhere)
-                prepare_for_bulk()
                 if self.edit or not yes or dry_run:
                     planned = self._plan(streams, letters, rules, interrupt)
                     if interrupt.requested:
                         return interrupt.exit_code
-                    count = planned.destinations.total()
-                    if not count:
+                    if not (count := planned.destinations.total()):
                         return self._nothing()
                     if dry_run or session.context.readonly or not (yes or streams.can_ask()):
                         streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else f'--yes {self.verb}s them'}")
@@ -118,8 +118,8 @@ class RepairRun:
         return Redrive(to, self.max_redrives, None if self.park is None else here("--park", self.park), None if elsewhere else session.address)
 
     def _plan(self, streams: Streams, letters: LetterSource, rules: Rules, interrupt: Interrupt) -> Plan:
-        chosen = self._chosen if self.edit else None
-        return show_plan(streams, letters, self.verb, rules, self.letter_filter, self.limit, interrupt, quiet=self.quiet, output=self.output, chosen=chosen)
+        return show_plan(streams, letters, self.verb, rules, self.letter_filter, self.limit, interrupt, self._chosen if self.edit else None,
+                         quiet=self.quiet, output=self.output)
 
     def _do(self, streams: Streams, letters: LetterSource, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
         began = time.monotonic()
@@ -131,7 +131,7 @@ class RepairRun:
                     progress.note(note)
 
             run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
-                            stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=lambda receipts: say_problems(progress, receipts))
+                            stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=partial(say_problems, progress))
             try:
                 outcome = run.run(self._settle(repair, elsewhere))
             except StopNow:
@@ -147,4 +147,4 @@ class RepairRun:
     def _settle(self, repair: Repair, elsewhere: Elsewhere | None) -> Callable[[list[Decision]], Receipts] | None:
         if self.verb == "drop":
             return lambda decisions: repair.mark([decision.letter.record for decision in decisions], State.DROPPED)
-        return None if elsewhere is None else lambda decisions: settle_elsewhere(elsewhere, repair, decisions)
+        return None if elsewhere is None else partial(settle_elsewhere, elsewhere, repair)

@@ -88,10 +88,12 @@ class _Names:
 
 class Kinds:
     """The kinds of the letters of one destination, by header names and values. `read` is what recognises a letter, given
-    what makes its readings and a list that takes every dialect that was tried."""
+    what makes its readings and a list that takes every dialect that was tried; `deciding` are headers that tell kinds apart
+    whoever asked for them."""
 
-    def __init__(self, read: Callable[[Record, Callable[..., Reading], list[Dialect]], DeadLetter]) -> None:
+    def __init__(self, read: Callable[[Record, Callable[..., Reading], list[Dialect]], DeadLetter], deciding: frozenset[str] = frozenset()) -> None:
         self._read = read
+        self._deciding = deciding
         self._names: dict[tuple[str, ...], _Names] = {}
 
     def find(self, headers: Sequence[Header], key: bytes | None) -> Kind | None:
@@ -106,7 +108,7 @@ class Kinds:
         return found
 
     def learn(self, record: Record) -> tuple[DeadLetter, Kind]:
-        """Read a record and remember its kind where that can be done."""
+        """Read a record and remember its kind where that can be done: then `find` returns that very object for others of it."""
         readings: list[WatchedReading] = []
 
         def watched(*arguments: Any) -> Reading:
@@ -127,7 +129,7 @@ class Kinds:
             known.useless = True
             known.kinds.clear()
         if not known.useless:
-            self._remember(known, headers, frozenset().union(*[reading.asked for reading in readings]), tried, kind)
+            self._remember(known, headers, self._deciding.union(*[reading.asked for reading in readings]), tried, kind)
         return letter, kind
 
     @staticmethod

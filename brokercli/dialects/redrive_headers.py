@@ -37,10 +37,14 @@ def stamp(message: Message, letter: DeadLetter, at: int) -> Message:
     said = (_where(letter.record), at, (letter.redrives or 0) + 1)
     known = _STAMPED.get(message.headers)
     if known is None or known[0] != said:
-        where, _, number = said
-        own: tuple[Header, ...] = ((FROM, where.encode()), (AT, format_time(at).encode()), (COUNT, b"%d" % number))
+        own = stamps(*said)
         known = _STAMPED.put(message.headers, (said, tuple([header for header in message.headers if header[0] not in OWN]) + own))
     return Message(message.body, message.key, known[1], message.id, message.time, message.partition, message.route, message.properties, message.origin)
+
+
+def stamps(where: str, at: int, number: int) -> tuple[Header, ...]:
+    """Return our three headers: the letter lay at `where`, and goes back for the `number`th time at `at`."""
+    return (FROM, where.encode()), (AT, format_time(at).encode()), (COUNT, b"%d" % number)
 
 
 def _where(record: Record) -> str:

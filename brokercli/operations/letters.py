@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from brokercli.backends.contract import Backend, Batch
 from brokercli.dialects import Facts, UserDialect, attach_original, died_at_home, holds_another, original_is_gone, recognise
+from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.facts import NO_FACTS
 from brokercli.dialects.kinds import Kinds
+from brokercli.dialects.reading import Reading
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed, UsageProblem
 from brokercli.model.message import Record
@@ -27,9 +29,12 @@ class Recogniser:
     facts: Facts = NO_FACTS
     fetch_originals: bool = True
 
-    def kinds(self) -> Kinds:
-        """Return what finds out the kinds of letters of one destination."""
-        return Kinds(lambda record, make_reading, tried: recognise(record, extra=self.extra, facts=self.facts, make_reading=make_reading, tried=tried))
+    def kinds(self, deciding: frozenset[str] = frozenset()) -> Kinds:
+        """Return what finds out the kinds of letters of one destination; headers of the names in `deciding` tell kinds apart too."""
+        def read(record: Record, make_reading: Callable[..., Reading], tried: list[Dialect]) -> DeadLetter:
+            return recognise(record, extra=self.extra, facts=self.facts, make_reading=make_reading, tried=tried)
+
+        return Kinds(read, deciding)
 
     def read(self, batch: Batch) -> list[DeadLetter]:
         """Return a letter for each record, in order. Never raises for what a record holds."""

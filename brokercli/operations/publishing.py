@@ -61,6 +61,11 @@ class Rate:
         self._per_second = per_second
         self._free_at = time.monotonic()
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether everything is let through."""
+        return self._per_second is None
+
     def allow(self, wanted: int) -> int:
         """Return how many of `wanted` may go now; what is returned is spent."""
         if self._per_second is None:

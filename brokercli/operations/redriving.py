@@ -10,14 +10,14 @@ from typing import Protocol
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
-from brokercli.dialects import stamp, to_message
-from brokercli.model.address import Address
-from brokercli.model.dead_letter import UNKNOWN, DeadLetter
+from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import BrokercliError, Failed
-from brokercli.model.message import Message, Place, Record
+from brokercli.model.message import Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import LetterFilter, Recogniser, read_matching
 from brokercli.operations.publishing import SLICE, Outcome, Rate
+from brokercli.operations.sorting import Sorted, Sorter
 from brokercli.operations.through import Transforming
 
 # letters that come back faster than this share of those put back stop the run: they are not cured
@@ -31,87 +31,8 @@ class LetterJournal(Protocol):
     def write(self, letters: Sequence[DeadLetter]) -> None:
         """Write them and return once they are on the disk."""
 
-
-@dataclass(slots=True, eq=False)
-class Decision:
-    """What is to become of one letter: `message` goes to `destination`, it is dropped (no destination), or it is left for a reason.
-    Compared by identity."""
-
-    letter: DeadLetter
-    destination: Address | None = None
-    message: Message | None = None
-    left: str = ""
-    original: Place | None = None
-    """Where the message lies that the letter points at, where `message` is a copy of that."""
-
-
-class Rules(Protocol):
-    """What decides on letters."""
-
-    def decide(self, letter: DeadLetter, at: int) -> Decision:
-        """Decide on one letter; `at` (nanoseconds since 1970) is stamped on what goes back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Every letter goes for good; with `unrecognised` also what does not say that it is one."""
-
-    unrecognised: bool = False
-
-    def decide(self, letter: DeadLetter, at: int) -> Decision:
-        """Drop it."""
-        return Decision(letter, left="" if self.unrecognised else _doubt(letter))
-
-
-@dataclass(frozen=True, slots=True)
-class Park:
-    """Every letter goes to one place with everything it carries; with `unrecognised` also what does not say that it is one."""
-
-    to: Address
-    unrecognised: bool = False
-
-    def decide(self, letter: DeadLetter, at: int) -> Decision:
-        """Move it as it is."""
-        left = "" if self.unrecognised else _doubt(letter)
-        return Decision(letter, left=left) if left else Decision(letter, self.to, letter.record.message)
-
-
-@dataclass(frozen=True, slots=True)
-class Redrive:
-    """Every letter goes home. `to` overrides every letter's home; `park` is where letters go that were put back too often."""
-
-    to: Address | None = None
-    max_redrives: int = 3
-    park: Address | None = None
-    source: Address | None = None
-    """The destination they lie in: never a home."""
-
-    def decide(self, letter: DeadLetter, at: int) -> Decision:
-        """Decide on one letter; `at` (nanoseconds since 1970) is stamped on what goes back."""
-        if not letter.complete:
-            return Decision(letter, left="only points at its original, which is gone")
-        if letter.redrives is None or letter.redrives >= self.max_redrives:
-            why = "its counter of redrives cannot be believed" if letter.redrives is None else f"put back {letter.redrives} times already (--max-redrives)"
-            if self.park is None:
-                return Decision(letter, left=why)
-            return Decision(letter, self.park, letter.record.message)
-        home = self.to or (letter.home.address if letter.home else None)
-        if home is None:
-            return Decision(letter, left=_homeless(letter))
-        if self.source is not None and home.name == self.source.name and home.kind in (self.source.kind, "queue", "stream"):
-            return Decision(letter, left="its origin is where it lies now")
-        return Decision(letter, home, stamp(to_message(letter), letter, at), original=letter.pointer)
-
-
-def _homeless(letter: DeadLetter) -> str:
-    if any("as its origin; it cannot go there" in remark for remark in letter.remarks):
-        return "the origin it names is none it can go to (dlq show says why; --to says where it goes)"
-    why = "nothing in it says that it is a dead letter" if letter.dialect == UNKNOWN else "nobody wrote down where it came from"
-    return f"{why} (--to says where it goes)"
-
-
-def _doubt(letter: DeadLetter) -> str:
-    return "nothing in it says that it is a dead letter (--unrecognised takes it all the same)" if letter.dialect == UNKNOWN else ""
+    def write_lines(self, lines: Sequence[bytes]) -> None:
+        """The same for letters that are envelopes already."""
 
 
 def _alike(one: Decision, other: Decision) -> bool:
@@ -183,6 +104,8 @@ class Redriving:
     on_receipts: Callable[[Receipts], None] = lambda receipts: None
     outcome: Outcome = field(default_factory=Outcome)
     plan: Plan = field(default_factory=Plan)
+    _sorter: Sorter | None = None
+    """Where whole batches can be decided on at once."""
     _moved: int = 0
     _in_hand: int = 0
     """Letters that are being settled."""
@@ -194,6 +117,8 @@ class Redriving:
 
         `settle` takes the place of putting letters back (dropping, or another broker's publisher).
         """
+        if settle is None and self.letter_filter.everything and self.through is None and self.limit is None and self.rate.unlimited:
+            self._sorter = Sorter(self.recogniser, self.rules)
         try:
             while not self._enough():
                 batch = self.repair.read(SLICE)
@@ -230,6 +155,10 @@ class Redriving:
 
     def _move(self, batch: Batch, settle: Callable[[list[Decision]], Receipts] | None) -> None:
         account = self.outcome.account
+        found = None if self._sorter is None else self._sorter.sort(batch, time.time_ns())
+        if found is not None:
+            self._forward(batch, found)
+            return
         decisions = self._decide(batch)
         start = 0
         while start < len(decisions) and not self.stopping():
@@ -253,6 +182,23 @@ class Redriving:
                     self._take(before[0](), before[1])
             else:
                 self._take(self.repair.settle(_moves(chosen)) if settle is None else settle(chosen), len(chosen))
+        account.skipped += account.open - self._in_hand
+
+    def _forward(self, batch: Batch, found: Sorted) -> None:
+        """Put back the letters of a batch that go, all of them together."""
+        account, count = self.outcome.account, len(found.indices)
+        account.read += len(batch)
+        for decision, times in found.decisions:
+            self.plan.take(decision, times)
+        if count and not self.stopping():
+            if not self._moved:
+                self.on_begin()
+            chosen = batch if count == len(batch) else batch.select(found.indices)
+            if self.journal is not None:
+                self.journal.write_lines(chosen.envelopes())
+            self._in_hand += count
+            self._moved += count
+            self._take(self.repair.forward(chosen, found.destinations, found.headers), count)
         account.skipped += account.open - self._in_hand
 
     def _finish(self) -> None:
@@ -309,22 +255,34 @@ def _moves(decisions: Sequence[Decision]) -> list[Move]:
 
 def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filter: LetterFilter, *, limit: int | None = None,
          stopping: Callable[[], bool] = lambda: False, on_progress: Callable[[int], None] = lambda count: None,
-         on_decision: Callable[[Decision], None] = lambda decision: None) -> Plan:
+         on_decision: Callable[[Decision], None] | None = None) -> Plan:
     """Decide on every pending letter and count; nothing is changed. Each decision is shown to `on_decision`."""
     counted = Plan()
+    sorter = Sorter(recogniser, rules) if letter_filter.everything and limit is None and on_decision is None else None
     while not stopping() and (limit is None or sum(counted.destinations.values()) < limit):
         batch = reader.read(SLICE)
         if batch is None or not len(batch):
             if reader.finished:
                 break
             continue
-        for letter in read_matching(recogniser, letter_filter, batch):
-            if reader.state(letter.record) is State.PENDING and (limit is None or sum(counted.destinations.values()) < limit):
-                decision = rules.decide(letter, 0)
-                counted.take(decision)
-                on_decision(decision)
+        if sorter is None or not _plan_together(counted, reader, sorter, batch):
+            for letter in read_matching(recogniser, letter_filter, batch):
+                if reader.state(letter.record) is State.PENDING and (limit is None or sum(counted.destinations.values()) < limit):
+                    decision = rules.decide(letter, 0)
+                    counted.take(decision)
+                    if on_decision is not None:
+                        on_decision(decision)
         on_progress(len(batch))
     return counted
+
+
+def _plan_together(counted: Plan, reader: LetterReader, sorter: Sorter, batch: Batch) -> bool:
+    """Count what would become of the pending letters of a batch; False, with nothing counted, where they have to be read one by one."""
+    pending = [index for index, state in enumerate(reader.states(batch)) if state is State.PENDING]
+    found = sorter.sort(batch if len(pending) == len(batch) else batch.select(pending), 0)
+    for decision, times in found.decisions if found is not None else ():
+        counted.take(decision, times)
+    return found is not None
 
 
 def mark_confirmed(repair: Repair, records: Sequence[Record], receipts: Receipts) -> Receipts:

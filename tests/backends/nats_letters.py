@@ -10,9 +10,10 @@ from brokercli.backends.nats.backend import NatsBackend
 from brokercli.model.address import Address
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipts
+from brokercli.operations.decisions import Redrive
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.publishing import Outcome
-from brokercli.operations.redriving import Redrive, Redriving
+from brokercli.operations.redriving import Redriving
 from tests.backends.nats_streams import Streams, everything, stream
 from tests.backends.nats_workers import fail
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from brokercli.backends.contract import Publisher
 from brokercli.backends.dead_letters import State
+from brokercli.backends.kafka.convert import to_message
 from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
 from brokercli.model.errors import BrokercliError, Failed, Unreachable
@@ -61,7 +62,7 @@ class AtLeastOnce(Way):
         except BrokercliError as problem:
             give(receipts, letters, Verdict.REFUSED, str(problem))
             return []
-        messages = [letter.message for letter in letters if letter.message is not None]
+        messages = [to_message(letter.native) for letter in letters if letter.native is not None]
         verdicts, sent = Receipts(), 0
         try:
             while sent < len(messages):

@@ -19,6 +19,7 @@ A header that the message already has under the new name is not written a second
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -34,6 +35,9 @@ _PROPERTY_HEADERS = {"content_type": "content-type", "correlation_id": "x-correl
 _LEFT_OUT = ("delivery_mode",)
 _MILLISECOND = 1_000_000
 LATEST_TIME = 2**63 - 1
+_REMEMBERED = 1024
+_carried: set[tuple[str, ...]] = set()
+"""Names of headers, all of one message's, that Kafka's client can send."""
 
 
 class CannotCarry(ValueError):
@@ -66,6 +70,24 @@ def to_kafka(message: Message) -> Native:
     if message.id is not None or message.properties:
         _add_identity(headers, message)
     return Native(message.body, key, headers or None, -1 if message.partition is None else message.partition, _timestamp(message.time))
+
+
+def forwarded(value: bytes | None, key: bytes | None, headers: Sequence[Header]) -> Native:
+    """Return what is produced for a message whose parts Kafka stored already; raises CannotCarry as `to_kafka`."""
+    names = tuple([name for name, _ in headers])
+    if names not in _carried:
+        for name in names:
+            _name(name)
+        if len(_carried) >= _REMEMBERED:
+            _carried.clear()
+        _carried.add(names)
+    return Native(value, key, list(headers) or None, -1, 0)  # type: ignore[arg-type]
+
+
+def to_message(native: Native) -> Message:
+    """Return the message that `to_kafka` makes this of."""
+    value, key, headers, partition, timestamp = native
+    return Message(value, key, tuple(headers or ()), time=timestamp * _MILLISECOND or None, partition=None if partition < 0 else partition, origin="kafka")
 
 
 def _name(name: str) -> str:

@@ -16,7 +16,6 @@ from brokercli.backends.kafka.handled_group import GroupLimits, HandledLetters, 
 from brokercli.backends.kafka.handled_set import HandledSet
 from brokercli.backends.kafka.handled_text import Room, more_that_fit
 from brokercli.backends.kafka.span import Offsets
-from brokercli.model.message import Message
 
 _REMEMBERED_GAPS = 100_000
 _REFRESHED_PARTITIONS = 40
@@ -30,7 +29,6 @@ class Letter(NamedTuple):
     partition: int
     offset: int
     topic: str = ""
-    message: Message | None = None
     native: Native | None = None
     size: int = 0
 

@@ -44,7 +44,9 @@ class KafkaReader(Reader):
     """
 
     def __init__(self, consumer: Consumer, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, troubles: Troubles,
-                 give_back: Callable[[], None]) -> None:
+                 give_back: Callable[[], None], batch: int = _BATCH) -> None:
+        """`batch` is how many records a read returns at most, and one."""
+        self._batch = batch
         self._consumer = consumer
         self._offsets = offsets
         self._topic = offsets.topic
@@ -76,7 +78,7 @@ class KafkaReader(Reader):
                 if monotonic() >= deadline:
                     return None
                 continue
-            messages = [first, *consumer.consume(_BATCH, 0)]
+            messages = [first, *consumer.consume(self._batch, 0)]
             if any(map(_error_of, messages)):
                 messages = self._without_events(messages)
             if self._ends is not None:

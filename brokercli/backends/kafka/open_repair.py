@@ -19,7 +19,7 @@ from brokercli.backends.kafka.exactly_once import ExactlyOnce
 from brokercli.backends.kafka.handled_group import GroupLimits, group_of, limits_of, members_of, tags_of
 from brokercli.backends.kafka.ledger import Ledger
 from brokercli.backends.kafka.look import PROMISED, READING, KafkaReader
-from brokercli.backends.kafka.repair import KafkaRepair
+from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
 from brokercli.backends.kafka.transaction import NoTransactions, Transactions
@@ -60,7 +60,8 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
     with ExitStack() as opened:
         troubles = Troubles()
         consumer: Consumer = open_handle(Consumer, connection, {
-            **READING, **client_configuration(connection), **PROMISED, "group.id": group, "isolation.level": "read_committed",
+            **READING, **client_configuration(connection), **PROMISED, "queued.min.messages": LARGEST_BATCH,
+            "group.id": group, "isolation.level": "read_committed",
             "error_cb": troubles.note}, troubles)
         opened.callback(consumer.close)
         offsets = Offsets(consumer, topic, timeout)
@@ -74,7 +75,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         ranges = offsets.ranges(partitions)
         ends = {partition: held.high for partition, held in ranges.items()}
         starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
-        reader = KafkaReader(consumer, offsets, starts, ends, troubles, lambda: None)
+        reader = KafkaReader(consumer, offsets, starts, ends, troubles, lambda: None, LARGEST_BATCH - 1)
         repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close)
         repair.notes += forgetting(limits, read_settings(settings, timeout))
         opened.pop_all()

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Batch, Outline
-from brokercli.backends.envelope import VERSION, encode_headers, write_strings
+from brokercli.backends.envelope import VERSION, write_header_lists, write_strings
 from brokercli.model.errors import Failed
-from brokercli.model.message import Message, Record
+from brokercli.model.message import Header, Message, Record
 from brokercli.model.position import format_time
 
 Stored = Any
 """A `confluent_kafka.Message` of a consumer; its type says of every part that it may be missing, which is not so here."""
 
-Item = TypeVar("Item")
-
 _MILLISECOND = 1_000_000
 _REMEMBERED = 20_000
 _value_of = KafkaMessage.value
+_headers_of: Callable[[Stored], Any] = KafkaMessage.headers
 _seconds: dict[int, str] = {}
 _times: dict[tuple[int, int], bytes] = {}
 
@@ -53,10 +52,12 @@ def _time_and_key(timestamp: tuple[int, int]) -> bytes:
 class KafkaBatch(Batch):
     """Messages of one topic as librdkafka delivered them; those of one partition are in its order."""
 
-    __slots__ = ("_messages", "_unreadable")
+    __slots__ = ("_headers", "_messages", "_unreadable")
 
     def __init__(self, messages: list[Stored]) -> None:
         self._messages = messages
+        self._headers: list[Sequence[Header]] | None = None
+        """Asked for once: each time the client makes all of them anew."""
         self._unreadable: Failed | None = None
 
     def __len__(self) -> int:
@@ -68,78 +69,78 @@ class KafkaBatch(Batch):
 
     def envelopes(self) -> list[bytes]:
         """Return one JSON envelope each. Raises Failed for a header that the client cannot read."""
-        lines: list[bytes] = []
-        self._read(self._write_envelopes, lines)
-        return lines
-
-    def _write_envelopes(self, lines: list[bytes]) -> None:
         messages = self._messages
         if not messages:
-            return
+            return []
         start = b'{"v":%d,"broker":"kafka","topic":%b,"partition":' % (VERSION, orjson.dumps(messages[0].topic()))
         starts: dict[int, bytes] = {}
         time_of = _times.get
+        lines: list[bytes] = []
         # formatted by hand: a dictionary for each message costs a third more
         for partition, offset, timestamp, headers, key, body in zip(
                 map(KafkaMessage.partition, messages), map(KafkaMessage.offset, messages), map(KafkaMessage.timestamp, messages),
-                map(KafkaMessage.headers, messages), write_strings([message.key() for message in messages]),
+                write_header_lists(self._header_lists()), write_strings([message.key() for message in messages]),
                 write_strings([message.value() for message in messages]), strict=True):
             place = starts.get(partition)
             if place is None:
                 place = starts[partition] = b'%b%d,"offset":' % (start, partition)
-            lines.append(b'%b%d%b%b,"headers":%b,"body":%b}' % (
-                place, offset, time_of(timestamp) or _time_and_key(timestamp), key,
-                orjson.dumps(encode_headers(tuple(headers))) if headers else b"[]", body))
+            lines.append(b'%b%d%b%b,"headers":%b,"body":%b}' % (place, offset, time_of(timestamp) or _time_and_key(timestamp), key, headers, body))
+        return lines
 
     def outlines(self) -> list[Outline]:
         """Return headers, key and time of each; all lie in one topic. Raises Failed for a header that the client cannot read."""
         found: list[Outline] = []
-        self._read(self._outline, found)
-        return found
-
-    def _outline(self, found: list[Outline]) -> None:
-        for message in self._messages:
+        for message, headers in zip(self._messages, self._header_lists(), strict=True):
             kind, milliseconds = message.timestamp()
-            found.append((message.headers() or (), message.key(), milliseconds * _MILLISECOND if kind else None))
+            found.append((headers, message.key(), milliseconds * _MILLISECOND if kind else None))
+        return found
 
     def records(self) -> list[Record]:
         """Return them as objects. Raises Failed for a header that the client cannot read."""
-        found: list[Record] = []
-        self._read(self._make_records, found)
-        return found
+        return [_record(message, headers) for message, headers in zip(self._messages, self._header_lists(), strict=True)]
 
-    def _make_records(self, found: list[Record]) -> None:
-        for message in self._messages:
-            found.append(_record(message))
-
-    def _read(self, view: Callable[[list[Item]], None], results: list[Item]) -> None:
+    def _header_lists(self) -> list[Sequence[Header]]:
+        if self._headers is not None:
+            return self._headers
         # once its headers could not be read, asking a message for them again returns a broken tuple (confluent-kafka 2.16.1)
         if self._unreadable is None:
+            found: list[Sequence[Header]] = []
             try:
-                view(results)
+                for headers in map(_headers_of, self._messages):
+                    found.append(headers or ())
             except (UnicodeDecodeError, SystemError):
-                message = self._messages[len(results)]
+                message = self._messages[len(found)]
                 place = f"{message.partition()}:{message.offset()}"
                 self._unreadable = Failed(
                     f"The record {place} of {message.topic()} has a header whose name is not UTF-8, which Kafka's Python client cannot read.",
                     hint=f"its body can be read with -o raw; --from {message.partition()}:{message.offset() + 1} goes on behind it")
-        if self._unreadable is not None:
-            raise self._unreadable
+            else:
+                self._headers = found
+                return found
+        raise self._unreadable
 
     def stamps(self) -> list[tuple[int, int, int]]:
         """Return partition, offset and time in milliseconds of each."""
         return [(message.partition(), message.offset(), message.timestamp()[1]) for message in self._messages]
 
+    def positions(self) -> list[str]:
+        return [f"{message.partition()}:{message.offset()}" for message in self._messages]
+
+    def payloads(self) -> list[tuple[bytes | None, bytes | None]]:
+        """Return value and key of each."""
+        return [(message.value(), message.key()) for message in self._messages]
+
     def select(self, indices: Sequence[int]) -> KafkaBatch:
-        messages = self._messages
+        messages, headers = self._messages, self._headers
         chosen = KafkaBatch([messages[index] for index in indices])
+        chosen._headers = None if headers is None else [headers[index] for index in indices]
         chosen._unreadable = self._unreadable
         return chosen
 
 
-def _record(message: Stored) -> Record:
+def _record(message: Stored, headers: Sequence[Header]) -> Record:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     kind, milliseconds = message.timestamp()
     return Record("kafka", {"topic": topic, "partition": partition, "offset": offset}, f"{partition}:{offset}",
                   milliseconds * _MILLISECOND if kind else None,
-                  Message(body=message.value(), key=message.key(), headers=tuple(message.headers() or ()), origin="kafka"))
+                  Message(body=message.value(), key=message.key(), headers=tuple(headers), origin="kafka"))

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
+from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
-from brokercli.backends.kafka.convert import CannotCarry, to_kafka
+from brokercli.backends.kafka.convert import CannotCarry, forwarded, to_kafka
 from brokercli.backends.kafka.destinations import Destinations, least_size
 from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.look import KafkaReader
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.way import Way, give
+from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, UsageProblem
-from brokercli.model.message import Record
+from brokercli.model.message import Header, Record
 from brokercli.model.receipt import Receipts, Verdict
 
+LARGEST_BATCH = 5000
 LARGEST_BYTES = 10_000_000
 """How much is stored in one transaction, unless one message is larger."""
 _ARRIVED_SECONDS = 0.2
@@ -39,7 +42,7 @@ class KafkaRepair(Repair):
         self._ledger = ledger
         self._way = way
         self._destinations = destinations
-        self._batch = max(1, min(policy.batch, 5000))
+        self._batch = max(1, min(policy.batch, LARGEST_BATCH))
         self._let_go = let_go
         self._rest: KafkaBatch | None = None
         self._closed = False
@@ -92,18 +95,46 @@ class KafkaRepair(Repair):
         for index, move in enumerate(moves):
             partition, offset, why = pending_place(move.record, seen)
             if not why:
-                message, destination = move.message, move.destination
+                destination = move.destination
                 try:
-                    native = to_kafka(message)
+                    native = to_kafka(move.message)
                 except CannotCarry as problem:
                     why = str(problem)
                 else:
                     size = least_size(native)
                     why = refusal(destination, native, size)
                     if not why:
-                        letters.append(Letter(index, partition, offset, destination.name, message, native, size))
+                        letters.append(Letter(index, partition, offset, destination.name, native, size))
                         continue
             give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
+        return self._put_back(letters, receipts)
+
+    def forward(self, batch: Batch, destinations: Sequence[Address], headers: Sequence[Sequence[Header]]) -> Receipts:
+        if not isinstance(batch, KafkaBatch):
+            return super().forward(batch, destinations, headers)
+        self._check()
+        receipts = Receipts()
+        seen: set[tuple[int, int]] = set()
+        letters: list[Letter] = []
+        refusal, fate = self._destinations.refusal, self._fate
+        for index, ((partition, offset, _), (value, key), destination, kept) in enumerate(
+                zip(batch.stamps(), batch.payloads(), destinations, headers, strict=True)):
+            why = fate(partition, offset, seen)
+            if not why:
+                try:
+                    native = forwarded(value, key, kept)
+                except CannotCarry as problem:
+                    why = str(problem)
+                else:
+                    size = least_size(native)
+                    why = refusal(destination, native, size)
+                    if not why:
+                        letters.append(Letter(index, partition, offset, destination.name, native, size))
+                        continue
+            give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
+        return self._put_back(letters, receipts)
+
+    def _put_back(self, letters: list[Letter], receipts: Receipts) -> Receipts:
         for part in self._parts(letters):
             receipts.add(self._way.move(part, State.REDRIVEN))
         self._settled = self._settled or receipts.confirmed > 0
@@ -133,14 +164,18 @@ class KafkaRepair(Repair):
         partition, offset = there.get("partition"), there.get("offset")
         if there.get("topic") != self._topic or not isinstance(partition, int) or not isinstance(offset, int):
             return 0, 0, f"it is no letter of {self._topic}"
+        return partition, offset, self._fate(partition, offset, seen)
+
+    def _fate(self, partition: int, offset: int, seen: set[tuple[int, int]]) -> str:
+        """Say why the letter there cannot be handled; empty when it can."""
         place = partition, offset
         if place in seen:
-            return partition, offset, "it was given twice"
+            return "it was given twice"
         seen.add(place)
         state = self._ledger.state(partition, offset)
         if state is State.PENDING:
-            return partition, offset, ""
-        return partition, offset, f"{self._topic} has no partition {partition}" if state is None else f"it is handled already ({state})"
+            return ""
+        return f"{self._topic} has no partition {partition}" if state is None else f"it is handled already ({state})"
 
     def _parts(self, letters: list[Letter]) -> Iterator[list[Letter]]:
         part: list[Letter] = []

@@ -1,0 +1,144 @@
+"""Decide on dead letters by their kind: what the rules say of the first letter of a kind goes for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+from brokercli.backends.contract import Batch
+from brokercli.dialects.kinds import Kind
+from brokercli.dialects.redrive_headers import COUNT, FROM, stamps
+from brokercli.model.address import Address
+from brokercli.model.message import Header
+from brokercli.operations.decisions import Decision, Rules
+from brokercli.operations.letters import Recogniser
+
+_TRIALS = 1000
+"""So many letters are sorted before it is judged whether that pays."""
+_WAYS_REMEMBERED = 10_000
+
+
+@dataclass(slots=True, eq=False)
+class Way:
+    """What becomes of the letters of one kind."""
+
+    decision: Decision
+    """On the first one that was met."""
+    kept: Callable[[Sequence[Header]], tuple[Header, ...]] = tuple
+    """Takes from a letter's headers those that go along."""
+    lay: bytes | None = None
+    """What our header says before a letter's position; None where they go on unstamped."""
+    times: int = 0
+    """How often such a letter will then have been put back."""
+
+    @classmethod
+    def of(cls, decision: Decision, at: int) -> Way | None:
+        """Return the way of letters of this one's kind. None where what goes back is not just the record with other headers."""
+        letter, message = decision.letter, decision.message
+        record = letter.record
+        if not letter.complete or letter.unwrapped is not None or decision.original is not None or record.message.properties:
+            return None
+        if message is None or message is record.message:
+            return cls(decision)
+        names = frozenset(letter.stripped)
+        kept = [place for place, (name, _) in enumerate(record.message.headers) if name not in names]
+        way = cls(decision, _picking(kept), times=(letter.redrives or 0) + 1)
+        lay = next((value for name, value in reversed(message.headers) if name == FROM), None)
+        if isinstance(lay, bytes) and lay.endswith(record.position.encode()):
+            way.lay = lay[:len(lay) - len(record.position)]
+        # what is done for all of them has to come to the same for this one
+        alike = message.body == record.message.body and message.key == record.message.key
+        same = way.headers(record.message.headers, record.position, way.behind(at)) == message.headers
+        return way if alike and same and way.lay is not None else None
+
+    def behind(self, at: int) -> tuple[Header, ...]:
+        """Return the headers at the end, which all letters have that go back at the same moment."""
+        return stamps("", at, self.times)[1:] if self.lay is not None else ()
+
+    def headers(self, headers: Sequence[Header], position: str, behind: tuple[Header, ...]) -> tuple[Header, ...]:
+        """Return the headers of the message to put back for a letter with these headers, at this position."""
+        if self.lay is None:
+            return self.kept(headers)
+        return (*self.kept(headers), (FROM, self.lay + position.encode()), *behind)
+
+
+@dataclass(slots=True)
+class Sorted:
+    """What becomes of the letters of a batch: `indices` are those that go, each to its destination with its headers; the rest is left."""
+
+    indices: list[int] = field(default_factory=list)
+    destinations: list[Address] = field(default_factory=list)
+    headers: list[tuple[Header, ...]] = field(default_factory=list)
+    decisions: list[tuple[Decision, int]] = field(default_factory=list)
+    """One decision of each kind, and how many letters it is about."""
+
+
+@dataclass(slots=True)
+class _Met:
+    """A way that letters of a batch go."""
+
+    way: Way
+    behind: tuple[Header, ...]
+    letters: int = 0
+
+
+class Sorter:
+    """Sorts the letters of one destination. Every letter's fate is the one that the rules decide on for it alone."""
+
+    def __init__(self, recogniser: Recogniser, rules: Rules) -> None:
+        self._rules = rules
+        # how often it was put back decides whether it may go
+        self._kinds = recogniser.kinds(frozenset({COUNT}))
+        self._ways: dict[int, tuple[Kind, Way | None]] = {}
+        self._sorted = 0
+        self._learned = 0
+
+    def sort(self, batch: Batch, at: int) -> Sorted | None:
+        """Sort a batch; `at` (nanoseconds since 1970) is stamped on what goes back. None where its letters have to be read one by one:
+        pointers, wrapped ones, letters that are all different, and where that costs no more."""
+        if batch.at_home or self._learned > max(_TRIALS, self._sorted // 2):
+            return None
+        outlines = batch.outlines()
+        if outlines is None:
+            return None
+        self._sorted += len(outlines)
+        found = Sorted()
+        met: dict[int, _Met] = {}
+        find, known = self._kinds.find, self._ways
+        indices, destinations, copies = found.indices, found.destinations, found.headers
+        for index, ((headers, key, _), position) in enumerate(zip(outlines, batch.positions(), strict=True)):
+            kind = find(headers, key)
+            entry = known.get(id(kind))
+            way = entry[1] if entry is not None and entry[0] is kind else self._learn(batch, index, at)
+            if way is None:
+                return None
+            group = met.get(id(way))
+            if group is None:
+                group = met[id(way)] = _Met(way, way.behind(at))
+            group.letters += 1
+            destination = way.decision.destination
+            if destination is not None and not way.decision.left:
+                indices.append(index)
+                destinations.append(destination)
+                copies.append(way.headers(headers, position, group.behind))
+        found.decisions = [(group.way.decision, group.letters) for group in met.values()]
+        return found
+
+    def _learn(self, batch: Batch, index: int, at: int) -> Way | None:
+        self._learned += 1
+        letter, kind = self._kinds.learn(batch.select([index]).records()[0])
+        way = Way.of(self._rules.decide(letter, at), at)
+        if len(self._ways) >= _WAYS_REMEMBERED:
+            self._ways.clear()
+        self._ways[id(kind)] = kind, way
+        return way
+
+
+def _picking(places: Sequence[int]) -> Callable[[Sequence[Header]], tuple[Header, ...]]:
+    if not places:
+        return lambda headers: ()
+    if len(places) == 1:
+        only = places[0]
+        return lambda headers: (headers[only],)
+    return itemgetter(*places)

@@ -1,0 +1,143 @@
+"""What a batch is sorted into is what the rules decide on each of its letters alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brokercli.backends.contract import Outline
+from brokercli.dialects import Facts, recognise
+from brokercli.dialects.redrive_headers import COUNT
+from brokercli.model.address import Address
+from brokercli.model.message import Header, HeaderValue, Message, Record
+from brokercli.operations.decisions import Drop, Park, Redrive, Rules
+from brokercli.operations.letters import Recogniser
+from brokercli.operations.record_list import RecordList
+from brokercli.operations.redriving import Plan
+from brokercli.operations.sorting import Sorted, Sorter
+from tests.dialects.originals import soups
+from tests.dialects.real_letters import NAMES, read_letter
+from tests.dialects.test_any_input import MINE
+from tests.dialects.test_kinds import OTHER_VALUES, plain, with_value
+
+DLQ = Address("orders.dlq", "topic")
+FACTS = Facts(dead_letter_destinations=frozenset({DLQ.name}))
+KAFKA = [letter for name in NAMES if (letter := read_letter(name)).broker == "kafka"]
+PARKED = Address("parked", "topic")
+RULES: list[Rules] = [Redrive(source=DLQ), Redrive(source=DLQ, max_redrives=1, park=PARKED), Redrive(Address("elsewhere", "topic"), source=DLQ),
+                      Park(PARKED), Park(PARKED, unrecognised=True), Drop()]
+AT = 1_795_000_000_123_000_000
+
+
+class Outlined(RecordList):
+    """Records that tell their outlines, as a batch of Kafka does."""
+
+    def outlines(self) -> list[Outline]:
+        return [(record.message.headers, record.message.key, record.time) for record in self.records()]
+
+    def select(self, indices: Sequence[int]) -> Outlined:
+        records = self.records()
+        return Outlined([records[index] for index in indices])
+
+
+def recogniser() -> Recogniser:
+    return Recogniser(None, (MINE,), FACTS)  # type: ignore[arg-type]
+
+
+def laid(records: Sequence[Record]) -> Outlined:
+    """Return records as they lie in one topic."""
+    return Outlined([replace(record, place={"topic": DLQ.name, "partition": 0, "offset": offset}, position=f"0:{offset}")
+                     for offset, record in enumerate(records)])
+
+
+def check(sorter: Sorter, rules: Rules, batch: Outlined) -> Sorted | None:
+    """Compare what a batch is sorted into with the decisions on each letter."""
+    found = sorter.sort(batch, AT)
+    if found is None:
+        return None
+    going: list[tuple[int, Address | None, tuple[Header, ...]]] = []
+    right, planned = Plan(), Plan()
+    for index, record in enumerate(batch.records()):
+        decision = rules.decide(recognise(record, extra=(MINE,), facts=FACTS), AT)
+        right.take(decision)
+        if decision.message is not None and not decision.left:
+            assert (decision.message.body, decision.message.key) == (record.message.body, record.message.key)
+            going.append((index, decision.destination, decision.message.headers))
+    assert list(zip(found.indices, found.destinations, found.headers, strict=True)) == going
+    for decision, times in found.decisions:
+        planned.take(decision, times)
+    assert planned == right
+    return found
+
+
+@pytest.mark.parametrize("rules", RULES, ids=lambda rules: repr(rules)[:60])
+def test_real_letters_go_where_each_would_go_alone_whichever_header_changes(rules: Rules) -> None:
+    sorter = Sorter(recogniser(), rules)
+    sorted_batches = 0
+    for letter in KAFKA:
+        changed = [with_value(letter, index, value) for index in range(len(letter.message.headers)) for value in OTHER_VALUES]
+        sorted_batches += check(sorter, rules, laid([letter, *changed, letter])) is not None
+    assert sorted_batches > len(KAFKA) // 2
+
+
+@pytest.mark.parametrize("count", [b"0", b"1", b"2", b"3", b"1e30", b"-1", None])
+def test_how_often_a_letter_was_put_back_is_looked_at_in_each(count: bytes | None) -> None:
+    rules = Redrive(source=DLQ, max_redrives=2)
+    letter = read_letter("spring_kafka")
+
+    def counted(value: HeaderValue) -> Record:
+        return replace(letter, message=replace(letter.message, headers=(*letter.message.headers, (COUNT, value))))
+
+    assert check(Sorter(recogniser(), rules), rules, laid([counted(b"1"), counted(count), letter, counted(count)])) is not None
+
+
+def test_thousands_of_one_kind_are_read_once() -> None:
+    letter, rules = read_letter("spring_kafka"), Redrive(source=DLQ)
+    place = [name for name, _ in letter.message.headers].index("kafka_dlt-exception-message")
+    letters = [with_value(letter, place, b"order %d" % number) for number in range(3000)]
+    sorter = Sorter(recogniser(), rules)
+    for start in range(0, 3000, 500):
+        found = check(sorter, rules, laid(letters[start:start + 500]))
+        assert found is not None
+        assert len(found.decisions) == 1
+    assert sorter._learned == 1
+
+
+def test_letters_that_are_all_different_are_read_one_by_one_soon() -> None:
+    letter, rules = read_letter("spring_kafka"), Redrive(source=DLQ)
+    place = [name for name, _ in letter.message.headers].index("kafka_dlt-original-topic")
+    sorter = Sorter(recogniser(), rules)
+    found = [sorter.sort(laid([with_value(letter, place, b"orders.%d" % number) for number in range(start, start + 500)]), AT) for start in range(0, 3000, 500)]
+    assert found[0] is not None
+    assert found[-1] is None
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if read_letter(name).broker == "kafka"])
+def test_pointers_and_wrapped_letters_are_left_to_be_read_one_by_one(name: str) -> None:
+    record = read_letter(name)
+    letter = recognise(record, facts=FACTS)
+    if letter.complete and letter.unwrapped is None:
+        assert Sorter(recogniser(), Redrive()).sort(laid([record]), AT) is not None
+    else:
+        assert Sorter(recogniser(), Redrive()).sort(laid([record]), AT) is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(soups(), min_size=1, max_size=3), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7), st.sampled_from(OTHER_VALUES)), max_size=25),
+       st.sampled_from(RULES))
+def test_any_records_go_where_each_would_go_alone(drawn: list[Record], changes: list[tuple[int, int, HeaderValue]], rules: Rules) -> None:
+    records = [Record("kafka", {}, "", record.time, Message(record.message.body, record.message.key, plain(record.message.headers), origin="kafka"))
+               for record in drawn]
+    for which, index, value in changes:
+        record = records[which % len(records)]
+        if index < len(record.message.headers):
+            records.append(with_value(record, index, value))
+    assert Counter(record.broker for record in records)["kafka"] == len(records)
+    sorter = Sorter(recogniser(), rules)
+    for batch in ([*records, *records], records):
+        check(sorter, rules, laid(batch))
