@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from brokercli.model.flow import Flow
 
 
-Outline = tuple[Sequence[Header], bytes | None, int | None]
-"""Headers, key, and the time of storing in nanoseconds since 1970."""
+Outline = tuple[Sequence[Header], bytes | None, bytes | None, int | None, str]
+"""Headers, key, body, the time of storing in nanoseconds since 1970, and the name of the topic, subject or queue it lies in."""
 
 
 class Batch(ABC):
@@ -51,8 +51,7 @@ class Batch(ABC):
         """Return them as objects, for filters, formats and copying."""
 
     def outlines(self) -> list[Outline] | None:
-        """Return headers, key and time of each. None where that is no cheaper than `records`, or where not all of what is
-        read with them lies under the same name."""
+        """Return an outline of each. None where that is no cheaper than `records`."""
         return None
 
     def positions(self) -> list[str]:

@@ -104,6 +104,14 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Goal:
+    """Where letters go; `route` is the subject or routing key for an address that leaves it open."""
+
+    address: Address
+    route: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RepairPolicy:
     """How a repair works."""
 
@@ -149,15 +157,15 @@ class Repair(ABC):
         which everything of this call counts as unknown, or as refused where the call is `atomic`.
         """
 
-    def forward(self, batch: Batch, destinations: Sequence[Address], headers: Sequence[Sequence[Header]]) -> Receipts:
-        """Settle every letter of a batch that was read here: body and key go on as they are, to these destinations, with these headers.
+    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Receipts:
+        """Settle every letter of a batch that was read here: body and key go on as they are, each to its goal, with these headers.
 
-        As `settle` in everything else; for letters that carry nothing besides (no properties, no original elsewhere). Where bodies and
-        keys need not become objects for it, this is the fast way.
+        As `settle` in everything else; for letters that carry nothing besides (no properties, no original elsewhere). Where messages
+        need not become objects for it, this is the fast way. Letters of one kind share their goal, the very object.
         """
         return self.settle([
-            Move(record, Message(record.message.body, record.message.key, tuple(kept), origin=record.broker), destination)
-            for record, destination, kept in zip(batch.records(), destinations, headers, strict=True)])
+            Move(record, Message(record.message.body, record.message.key, kept, route=goal.route, origin=record.broker), goal.address)
+            for record, goal, kept in zip(batch.records(), goals, headers, strict=True)])
 
     overlapping: bool = False
     """Whether the next letters can be begun while these are being settled."""

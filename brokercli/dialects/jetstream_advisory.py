@@ -62,4 +62,4 @@ def _integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-dialect = Dialect("jetstream advisory", read, frozenset({"nats"}))
+dialect = Dialect("jetstream advisory", read, frozenset({"nats"}), body_sign=_TYPE.encode())

@@ -1,8 +1,8 @@
 """What letters of one kind have in common, found once for each kind instead of once for each letter.
 
-A dialect is a pure function of what it asks its `Reading` for. So two records with headers of the same names, and the same
-values in those that a dialect asked for and that decide anything, are of the same kind; offsets, times and messages of the
-original decide nothing and are asked for as such (`deciding=False`).
+A dialect is a pure function of what it asks its `Reading` for. So two records that lie under the same name, with headers of
+the same names, and the same values in those that a dialect asked for and that decide anything, are of the same kind; offsets,
+times and messages of the original decide nothing and are asked for as such (`deciding=False`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Reading, lies_in
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.message import Header, HeaderValue, Record
 
@@ -74,11 +74,13 @@ class WatchedReading(Reading):
 
 @dataclass(slots=True)
 class _Names:
-    """What is known of records with headers of the same names."""
+    """What is known of records under the same name, with headers of the same names."""
 
     asked: frozenset[str] = frozenset()
     by_key: tuple[Callable[[bytes | None], bool], ...] = ()
     """Which looks of a record's key make another dialect possible."""
+    by_body: tuple[bytes, ...] = ()
+    """What in a record's body does."""
     pick: Callable[[Sequence[Header]], object] = lambda headers: ()
     kinds: dict[object, Kind] = field(default_factory=dict)
     lookups: int = 0
@@ -96,11 +98,17 @@ class Kinds:
         self._deciding = deciding
         self._names: dict[tuple[str, ...], _Names] = {}
 
-    def find(self, headers: Sequence[Header], key: bytes | None) -> Kind | None:
-        """Return the kind of a record with these headers and this key, None where it has to be read."""
-        known = self._names.get(tuple([name for name, _ in headers]))
-        if known is None or known.useless or any(may_be(key) for may_be in known.by_key):
+    def find(self, headers: Sequence[Header], key: bytes | None, body: bytes | None, lies_in: str) -> Kind | None:
+        """Return the kind of a record with these headers, key and body, under this name; None where it has to be read."""
+        known = self._names.get((lies_in, *[name for name, _ in headers]))
+        if known is None or known.useless:
             return None
+        for may_be in known.by_key:
+            if may_be(key):
+                return None
+        for sign in known.by_body:
+            if body and sign in body:
+                return None
         known.lookups += 1
         found = known.kinds.get(known.pick(headers))
         if found is not None:
@@ -121,8 +129,9 @@ class Kinds:
         headers = record.message.headers
         if len(self._names) >= _NAMES_REMEMBERED:
             self._names.clear()
-        known = self._names.setdefault(tuple([name for name, _ in headers]), _Names())
-        by_more = any(reading.asked_beyond for reading in readings) or any(dialect.body_sign for dialect in tried)
+        known = self._names.setdefault((lies_in(record), *[name for name, _ in headers]), _Names())
+        body = record.message.body or b""
+        by_more = any(reading.asked_beyond for reading in readings) or any(dialect.body_sign and dialect.body_sign in body for dialect in tried)
         if by_more or not letter.complete or letter.unwrapped is not None:
             return letter, kind
         if known.lookups > _TRIALS and known.hits < known.lookups // 2:
@@ -140,5 +149,6 @@ class Kinds:
             known.asked |= asked
             places = [index for index, (name, _) in enumerate(headers) if name in known.asked]
             known.pick = itemgetter(*places) if places else lambda headers: ()
+        known.by_body = tuple({*known.by_body, *(dialect.body_sign for dialect in tried if dialect.body_sign)})
         known.by_key = tuple({*known.by_key, *(dialect.key_may_be for dialect in tried if dialect.key_may_be is not None)})
         known.kinds[known.pick(headers)] = kind

@@ -110,8 +110,8 @@ def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, ba
         return False
     samples: dict[tuple[str, str, str, str, str], DeadLetter] = {}
     found: list[Kind] = []
-    for index, (headers, key, _) in enumerate(outlines):
-        kind = kinds.find(headers, key)
+    for index, (headers, key, body, _, name) in enumerate(outlines):
+        kind = kinds.find(headers, key, body, name)
         if kind is None:
             letter, kind = kinds.learn(batch.select([index]).records()[0])
             if not letter.complete:
@@ -119,7 +119,7 @@ def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, ba
             samples.setdefault(kind.group, letter)
         found.append(kind)
     groups, seconds = inspection.groups, []
-    for kind, (_, _, stored), state in zip(found, outlines, reader.states(batch), strict=True):
+    for kind, (_, _, _, stored, _), state in zip(found, outlines, reader.states(batch), strict=True):
         group = groups.get(kind.group)
         if group is None:
             group = groups[kind.group] = Group(*kind.group, sample=samples[kind.group])

@@ -198,7 +198,7 @@ class Redriving:
                 self.journal.write_lines(chosen.envelopes())
             self._in_hand += count
             self._moved += count
-            self._take(self.repair.forward(chosen, found.destinations, found.headers), count)
+            self._take(self.repair.forward(chosen, found.goals, found.headers), count)
         account.skipped += account.open - self._in_hand
 
     def _finish(self) -> None:

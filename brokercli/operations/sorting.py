@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from brokercli.backends.contract import Batch
+from brokercli.backends.dead_letters import Goal
 from brokercli.dialects.kinds import Kind
 from brokercli.dialects.redrive_headers import COUNT, FROM, stamps
-from brokercli.model.address import Address
 from brokercli.model.message import Header
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import Recogniser
@@ -25,6 +25,8 @@ class Way:
 
     decision: Decision
     """On the first one that was met."""
+    goal: Goal | None
+    """None where they are left, or go for good."""
     kept: Callable[[Sequence[Header]], tuple[Header, ...]] = tuple
     """Takes from a letter's headers those that go along."""
     lay: bytes | None = None
@@ -39,11 +41,12 @@ class Way:
         record = letter.record
         if not letter.complete or letter.unwrapped is not None or decision.original is not None or record.message.properties:
             return None
+        goal = None if decision.left or message is None or decision.destination is None else Goal(decision.destination, message.route)
         if message is None or message is record.message:
-            return cls(decision)
+            return cls(decision, goal)
         names = frozenset(letter.stripped)
         kept = [place for place, (name, _) in enumerate(record.message.headers) if name not in names]
-        way = cls(decision, _picking(kept), times=(letter.redrives or 0) + 1)
+        way = cls(decision, goal, _picking(kept), times=(letter.redrives or 0) + 1)
         lay = next((value for name, value in reversed(message.headers) if name == FROM), None)
         if isinstance(lay, bytes) and lay.endswith(record.position.encode()):
             way.lay = lay[:len(lay) - len(record.position)]
@@ -65,10 +68,10 @@ class Way:
 
 @dataclass(slots=True)
 class Sorted:
-    """What becomes of the letters of a batch: `indices` are those that go, each to its destination with its headers; the rest is left."""
+    """What becomes of the letters of a batch: `indices` are those that go, each to its goal with its headers; the rest is left."""
 
     indices: list[int] = field(default_factory=list)
-    destinations: list[Address] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
     headers: list[tuple[Header, ...]] = field(default_factory=list)
     decisions: list[tuple[Decision, int]] = field(default_factory=list)
     """One decision of each kind, and how many letters it is about."""
@@ -106,9 +109,9 @@ class Sorter:
         found = Sorted()
         met: dict[int, _Met] = {}
         find, known = self._kinds.find, self._ways
-        indices, destinations, copies = found.indices, found.destinations, found.headers
-        for index, ((headers, key, _), position) in enumerate(zip(outlines, batch.positions(), strict=True)):
-            kind = find(headers, key)
+        indices, goals, copies = found.indices, found.goals, found.headers
+        for index, ((headers, key, body, _, name), position) in enumerate(zip(outlines, batch.positions(), strict=True)):
+            kind = find(headers, key, body, name)
             entry = known.get(id(kind))
             way = entry[1] if entry is not None and entry[0] is kind else self._learn(batch, index, at)
             if way is None:
@@ -117,10 +120,9 @@ class Sorter:
             if group is None:
                 group = met[id(way)] = _Met(way, way.behind(at))
             group.letters += 1
-            destination = way.decision.destination
-            if destination is not None and not way.decision.left:
+            if way.goal is not None:
                 indices.append(index)
-                destinations.append(destination)
+                goals.append(way.goal)
                 copies.append(way.headers(headers, position, group.behind))
         found.decisions = [(group.way.decision, group.letters) for group in met.values()]
         return found

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brokercli.backends.contract import Publisher
-from brokercli.backends.envelope import decode_envelope, encode_record, write_strings
+from brokercli.backends.envelope import decode_envelope, encode_headers, encode_record, write_header_lists, write_strings
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.records import write_time
 from brokercli.model.address import Address
@@ -60,6 +60,12 @@ def test_any_message_comes_back_bit_for_bit_and_through_its_envelope(opened: tup
             assert (again.body, again.key, again.headers, again.origin) == (message.body, message.key, message.headers, "kafka")
 
     round_trip()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.sampled_from(["a", "b", "%d%%", '"', "\udcff"]), BYTES), max_size=3), max_size=8))
+def test_headers_that_are_written_together_are_those_written_one_by_one(lists: list[list[tuple[str, bytes | None]]]) -> None:
+    assert write_header_lists(lists) == [orjson.dumps(encode_headers(tuple(headers))) for headers in lists]
 
 
 def test_selected_records_keep_their_order_and_their_views(topics: Topics) -> None:

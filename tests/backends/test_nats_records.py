@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from nats.errors import ProtocolError
 
 from brokercli.backends.envelope import decode_envelope, encode_record
 from brokercli.backends.nats.bulk_parser import BulkParser, Delivery, Sink, reply_of, split_headers, status_of
-from brokercli.backends.nats.convert import header_block
+from brokercli.backends.nats.convert import Refusal, header_block
 from brokercli.backends.nats.coordinates import coordinates
+from brokercli.backends.nats.putting_back import as_copy, copy_block
 from brokercli.backends.nats.records import Delivered, DeliveredRun, Fetched, Row, read_headers
 from brokercli.backends.nats.runs import Run
 from brokercli.model.message import Message
@@ -84,6 +86,19 @@ def test_headers_are_written_again_as_they_were_read(headers: list[tuple[bytes, 
     block = block_of(headers)
     again = Message(headers=read_headers(block), origin="nats")
     assert header_block(again, keep_control=True, withheld={}) == block
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b ", "Nats-Rollup", "nats-msg-id", "Nats-Original-Subject", "x-ünicode", "bad:name", "", "two\r\nlines"]),
+                          st.none() | st.binary(max_size=10) | st.sampled_from([b"\r\n", b"one\r\ntwo", b"\r", b"\n", b""])), max_size=6))
+def test_the_headers_of_a_copy_are_the_same_whichever_way_they_are_written(headers: list[tuple[str, bytes | None]]) -> None:
+    try:
+        right = header_block(as_copy(Message(headers=tuple(headers), origin="nats"), "brokercli:S:1:7", None), keep_control=True, withheld={})
+    except Refusal as refusal:
+        with pytest.raises(Refusal, match=re.escape(str(refusal))):
+            copy_block(headers, "brokercli:S:1:7")
+    else:
+        assert copy_block(headers, "brokercli:S:1:7") == right
 
 
 def test_a_header_line_without_a_colon_survives() -> None:

@@ -1,4 +1,4 @@
-"""Bodies, envelopes and records of a batch are three views of the same messages, and `select` is the same batch with fewer.
+"""Bodies, envelopes, outlines and records of a batch are views of the same messages, and `select` is the same batch with fewer.
 
 The fast paths build no object for a message; this is what says that they build the same thing.
 """
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.envelope import encode_record
+from brokercli.dialects.reading import lies_in
 from brokercli.model.capability import Capability
 from brokercli.model.position import End, Span, Start
 from tests.conformance.driving import read_batches
@@ -26,6 +27,11 @@ def agree(batch: Batch) -> None:
     records = batch.records()
     assert len(batch) == len(records)
     assert batch.bodies() == [record.message.body or b"" for record in records]
+    assert batch.positions() == [record.position for record in records]
+    outlines = batch.outlines()
+    if outlines is not None:
+        assert [(tuple(headers), *rest) for headers, *rest in outlines] == [
+            (record.message.headers, record.message.key, record.message.body, record.time, lies_in(record)) for record in records]
     for envelope, record in zip(batch.envelopes(), records, strict=True):
         assert b"\n" not in envelope
         assert orjson.loads(envelope) == orjson.loads(encode_record(record))

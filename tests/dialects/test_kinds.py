@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from brokercli.dialects import Facts, UserDialect, recognise
 from brokercli.dialects.kinds import Kind, Kinds
+from brokercli.dialects.reading import lies_in
 from brokercli.model.message import Header, HeaderValue, Message, Record
 from tests.dialects.originals import soups
 from tests.dialects.real_letters import NAMES, read_letter
@@ -32,7 +33,7 @@ class Finder:
     def check(self, record: Record) -> None:
         """Compare what is found with what reading gives."""
         right = Kind.of(recognise(record, extra=self._extra, facts=FACTS))
-        found = self._kinds.find(record.message.headers, record.message.key)
+        found = self._kinds.find(record.message.headers, record.message.key, record.message.body, lies_in(record))
         if found is None:
             assert self._kinds.learn(record)[1] == right
         else:

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brokercli.backends.contract import Outline
+from brokercli.backends.dead_letters import Goal
 from brokercli.dialects import Facts, recognise
+from brokercli.dialects.reading import lies_in
 from brokercli.dialects.redrive_headers import COUNT
 from brokercli.model.address import Address
 from brokercli.model.message import Header, HeaderValue, Message, Record
@@ -38,7 +40,7 @@ class Outlined(RecordList):
     """Records that tell their outlines, as a batch of Kafka does."""
 
     def outlines(self) -> list[Outline]:
-        return [(record.message.headers, record.message.key, record.time) for record in self.records()]
+        return [(record.message.headers, record.message.key, record.message.body, record.time, lies_in(record)) for record in self.records()]
 
     def select(self, indices: Sequence[int]) -> Outlined:
         records = self.records()
@@ -60,15 +62,15 @@ def check(sorter: Sorter, rules: Rules, batch: Outlined) -> Sorted | None:
     found = sorter.sort(batch, AT)
     if found is None:
         return None
-    going: list[tuple[int, Address | None, tuple[Header, ...]]] = []
+    going: list[tuple[int, Goal, tuple[Header, ...]]] = []
     right, planned = Plan(), Plan()
     for index, record in enumerate(batch.records()):
         decision = rules.decide(recognise(record, extra=(MINE,), facts=FACTS), AT)
         right.take(decision)
-        if decision.message is not None and not decision.left:
+        if decision.message is not None and decision.destination is not None and not decision.left:
             assert (decision.message.body, decision.message.key) == (record.message.body, record.message.key)
-            going.append((index, decision.destination, decision.message.headers))
-    assert list(zip(found.indices, found.destinations, found.headers, strict=True)) == going
+            going.append((index, Goal(decision.destination, decision.message.route), decision.message.headers))
+    assert list(zip(found.indices, found.goals, found.headers, strict=True)) == going
     for decision, times in found.decisions:
         planned.take(decision, times)
     assert planned == right

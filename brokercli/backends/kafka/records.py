@@ -88,11 +88,13 @@ class KafkaBatch(Batch):
         return lines
 
     def outlines(self) -> list[Outline]:
-        """Return headers, key and time of each; all lie in one topic. Raises Failed for a header that the client cannot read."""
+        """Return an outline of each. Raises Failed for a header that the client cannot read."""
+        messages = self._messages
+        topic = messages[0].topic() if messages else ""
         found: list[Outline] = []
-        for message, headers in zip(self._messages, self._header_lists(), strict=True):
+        for message, headers in zip(messages, self._header_lists(), strict=True):
             kind, milliseconds = message.timestamp()
-            found.append((headers, message.key(), milliseconds * _MILLISECOND if kind else None))
+            found.append((headers, message.key(), message.value(), milliseconds * _MILLISECOND if kind else None, topic))
         return found
 
     def records(self) -> list[Record]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
 from brokercli.backends.kafka.convert import CannotCarry, forwarded, to_kafka
 from brokercli.backends.kafka.destinations import Destinations, least_size
 from brokercli.backends.kafka.ledger import Ledger, Letter
@@ -14,7 +14,6 @@ from brokercli.backends.kafka.look import KafkaReader
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.way import Way, give
-from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, UsageProblem
 from brokercli.model.message import Header, Record
 from brokercli.model.receipt import Receipts, Verdict
@@ -109,16 +108,15 @@ class KafkaRepair(Repair):
             give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
         return self._put_back(letters, receipts)
 
-    def forward(self, batch: Batch, destinations: Sequence[Address], headers: Sequence[Sequence[Header]]) -> Receipts:
+    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Receipts:
         if not isinstance(batch, KafkaBatch):
-            return super().forward(batch, destinations, headers)
+            return super().forward(batch, goals, headers)
         self._check()
         receipts = Receipts()
         seen: set[tuple[int, int]] = set()
         letters: list[Letter] = []
         refusal, fate = self._destinations.refusal, self._fate
-        for index, ((partition, offset, _), (value, key), destination, kept) in enumerate(
-                zip(batch.stamps(), batch.payloads(), destinations, headers, strict=True)):
+        for index, ((partition, offset, _), (value, key), goal, kept) in enumerate(zip(batch.stamps(), batch.payloads(), goals, headers, strict=True)):
             why = fate(partition, offset, seen)
             if not why:
                 try:
@@ -127,9 +125,9 @@ class KafkaRepair(Repair):
                     why = str(problem)
                 else:
                     size = least_size(native)
-                    why = refusal(destination, native, size)
+                    why = refusal(goal.address, native, size)
                     if not why:
-                        letters.append(Letter(index, partition, offset, destination.name, native, size))
+                        letters.append(Letter(index, partition, offset, goal.address.name, native, size))
                         continue
             give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
         return self._put_back(letters, receipts)

@@ -28,7 +28,7 @@ from brokercli.backends.nats.records import MESSAGE_ID
 from brokercli.model.capability import Capability
 from brokercli.model.message import HeaderValue, Message, Typed
 
-_STATUS_LINE = b"NATS/1.0\r\n"
+STATUS_LINE = b"NATS/1.0\r\n"
 _PROPERTIES = {"content_type": "content-type", "correlation_id": "x-correlation-id"}
 
 
@@ -76,7 +76,7 @@ def header_block(message: Message, *, keep_control: bool, withheld: dict[str, in
         lines.append(_line("Nats-Msg-Id", own_id.encode(errors="surrogateescape"), None))
     for name in held:
         withheld[name] = withheld.get(name, 0) + 1
-    return _STATUS_LINE + b"".join(lines) + b"\r\n" if lines else b""
+    return STATUS_LINE + b"".join(lines) + b"\r\n" if lines else b""
 
 
 def explicit_id(message: Message) -> str | None:
@@ -108,9 +108,9 @@ def _from_elsewhere(message: Message, *, keep_control: bool) -> Iterable[tuple[s
 
 
 def _line(name: str, value: HeaderValue, origin: str | None) -> bytes:
-    raw_name = name.encode(errors="surrogateescape")
     if origin == "nats":
-        return _line_of_nats(raw_name, value)
+        return line_of_nats(name, value)
+    raw_name = name.encode(errors="surrogateescape")
     if not raw_name or any(byte in raw_name for byte in b"\r\n:"):
         raise Refusal(f"a NATS header cannot be named {name[:80]!r}")
     text = text_of(value)
@@ -119,11 +119,13 @@ def _line(name: str, value: HeaderValue, origin: str | None) -> bytes:
     return raw_name + b": " + text + b"\r\n"
 
 
-def _line_of_nats(name: bytes, value: HeaderValue) -> bytes:
-    """What was stored can be stored again, lone CR and LF too; only what would end the line early cannot."""
-    if b"\r\n" in name or b":" in name or (not name and value is None):
-        raise Refusal(f"a NATS header cannot be named {name[:80]!r}")
-    line = name if value is None else name + b": " + text_of(value)
+def line_of_nats(name: str, value: HeaderValue) -> bytes:
+    """Return the line of a header that was stored: it can be stored again, lone CR and LF too. Raises Refusal for what would
+    end the line early."""
+    raw_name = name.encode(errors="surrogateescape")
+    if b"\r\n" in raw_name or b":" in raw_name or (not raw_name and value is None):
+        raise Refusal(f"a NATS header cannot be named {raw_name[:80]!r}")
+    line = raw_name if value is None else raw_name + b": " + text_of(value)
     if b"\r\n" in line:
         raise Refusal(f"the value of {name[:80]!r} holds a line end, which a NATS header cannot carry")
     return line + b"\r\n"

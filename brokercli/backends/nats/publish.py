@@ -81,6 +81,16 @@ class JetStreamPublisher(Publisher):
     def send(self, messages: Sequence[Message]) -> int:
         return self._accept(messages, self._prepare)
 
+    def send_prepared(self, messages: Sequence[Sent]) -> int:
+        """The same as `send` for messages whose subject this stream captures, with headers as they go out."""
+        return self._accept(messages, self._fitting)
+
+    def _fitting(self, message: Sent) -> Sent:
+        size = len(message.block) + len(message.body)
+        if size > self._link.max_payload:
+            raise Refusal(too_large(size, self._link.max_payload))
+        return message
+
     def send_bodies(self, bodies: Sequence[bytes]) -> int:
         subject, block = self._subject, self._block
         largest = self._link.max_payload
@@ -95,7 +105,7 @@ class JetStreamPublisher(Publisher):
             return Sent(own_subject, block, body)
         return self._accept(bodies, prepare)
 
-    def _accept(self, items: Sequence[Message] | Sequence[bytes], prepare: Callable[..., Sent]) -> int:
+    def _accept(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
         accepted = 0
         while accepted < len(items):
             room = self._room()
@@ -113,11 +123,11 @@ class JetStreamPublisher(Publisher):
                 return 0
             return self._window - len(self._pending)
 
-    def _accept_some(self, items: Sequence[Message] | Sequence[bytes], prepare: Callable[..., Sent]) -> int:
+    def _accept_some(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
         batch: dict[int, Sent] = {}
         refused: list[Receipt] = []
         number = self._next
-        size = self._pending_bytes
+        before = size = self._pending_bytes
         for item in items:
             if size >= WINDOW_BYTES:
                 break
@@ -133,7 +143,7 @@ class JetStreamPublisher(Publisher):
                 self._receipts.count(receipt)
             if batch:
                 self._pending.update(batch)
-                self._pending_bytes = self._pending_bytes + sum(sent.size for sent in batch.values())
+                self._pending_bytes += size - before
                 self._unsent.extend(batch)
         if batch:
             self._link.post(self._write_unsent)
@@ -152,6 +162,10 @@ class JetStreamPublisher(Publisher):
         for name, count in held.items():
             self.withheld[name] = self.withheld.get(name, 0) + count
         return Sent(subject, block, body)
+
+    def subject_for(self, route: str | None) -> bytes:
+        """Return the subject on which a message of this route goes out. Raises Refusal where the stream does not capture it."""
+        return self._own_subject(Message(route=route)) if self._subject is None else self._subject
 
     def _own_subject(self, message: Message) -> bytes:
         assert self._target is not None

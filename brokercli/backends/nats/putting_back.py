@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
-from brokercli.backends.nats.convert import is_control
+from brokercli.backends.nats.convert import STATUS_LINE, is_control, line_of_nats
 from brokercli.backends.nats.streams import Json
-from brokercli.model.message import Message
+from brokercli.model.message import Header, Message
 from brokercli.model.position import parse_time
 
 # what workers write by convention on letters of their own; every other Nats- header steers the server, or was written by it
@@ -24,6 +25,26 @@ def as_copy(message: Message, identity: str, subject: str | None) -> Message:
                 break
     return Message(message.body, message.key, headers, identity, message.time, message.partition, message.route if subject is None else subject,
                    message.properties, message.origin)
+
+
+def copy_block(headers: Sequence[Header], identity: str) -> bytes:
+    """Return the header block of the copy of a message from NATS, which is that of `as_copy`. Raises Refusal."""
+    parts = [STATUS_LINE]
+    for name, value in headers:
+        start = _start_of(name)
+        if not start:
+            continue
+        if type(value) is bytes and b"\r\n" not in value:
+            parts += start, value, b"\r\n"
+        else:
+            parts.append(line_of_nats(name, value))
+    return b"%bNats-Msg-Id: %b\r\n\r\n" % (b"".join(parts), identity.encode(errors="surrogateescape"))
+
+
+@lru_cache(maxsize=1024)
+def _start_of(name: str) -> bytes:
+    """Return how a header's line begins; empty for one that does not go along. Raises Refusal as `line_of_nats`."""
+    return b"" if _steers(name) else line_of_nats(name, b"").removesuffix(b"\r\n")
 
 
 @lru_cache(maxsize=1024)

@@ -7,15 +7,14 @@ has neither stream nor sequence nor time; its envelope says `"time":null` and le
 from __future__ import annotations
 
 from abc import abstractmethod
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
 
-from brokercli.backends.contract import Batch
-from brokercli.backends.envelope import encode_headers, text_or_base64, write_strings
+from brokercli.backends.contract import Batch, Outline
+from brokercli.backends.envelope import text_or_base64, write_header_lists, write_strings
 from brokercli.backends.nats.bulk_parser import Delivery, reply_of, split_headers
 from brokercli.backends.nats.coordinates import coordinates
 from brokercli.backends.nats.runs import Run
@@ -23,7 +22,6 @@ from brokercli.model.message import Header, Message, Place, Record
 from brokercli.model.position import NANOSECONDS, format_time
 
 MESSAGE_ID = "nats-msg-id"
-_NO_HEADERS = b"[]"
 _LARGEST_REMEMBERED = 4096
 """Bytes of a header block that is kept for the next ones like it."""
 
@@ -72,22 +70,20 @@ class NatsBatch(Batch):
     stream: str | None
 
     @abstractmethod
-    def rows(self) -> Iterator[Row]:
-        """Yield the messages in parts."""
+    def rows(self) -> list[Row]:
+        """Return the messages in parts."""
 
     def envelopes(self) -> list[bytes]:
-        dumps, times = orjson.dumps, _Times()
+        rows, times = self.rows(), _Times()
+        blocks = list({row[3] for row in rows})
+        written = dict(zip(blocks, write_header_lists([read_headers(block) for block in blocks]), strict=True))
         subjects: dict[bytes, bytes] = {}
         lines: list[bytes] = []
-        for subject, sequence, nanoseconds, block, body in self.rows():
+        for (subject, sequence, nanoseconds, block, _), text in zip(rows, write_strings([row[4] for row in rows]), strict=True):
             name = subjects.get(subject)
             if name is None:
                 name = subjects[subject] = self._start(subject)
-            try:
-                text = dumps(body.decode())
-            except UnicodeDecodeError:
-                text = b'{"base64":"%b"}' % b64encode(body)
-            headers = dumps(encode_headers(read_headers(block))) if block else _NO_HEADERS
+            headers = written[block]
             if sequence is not None and nanoseconds is not None:
                 lines.append(b'%b%d,"time":"%b","key":null,"headers":%b,"body":%b}' % (name, sequence, times.write(nanoseconds), headers, text))
             else:
@@ -102,6 +98,13 @@ class NatsBatch(Batch):
     def records(self) -> list[Record]:
         return [self._record(row) for row in self.rows()]
 
+    def outlines(self) -> list[Outline]:
+        return [(read_headers(block), None, body, nanoseconds, subject.decode(errors="surrogateescape"))
+                for subject, _, nanoseconds, block, body in self.rows()]
+
+    def positions(self) -> list[str]:
+        return ["" if self.stream is None else str(row[1]) for row in self.rows()]
+
     def _record(self, row: Row) -> Record:
         subject = row.subject.decode(errors="surrogateescape")
         headers = read_headers(row.block)
@@ -115,10 +118,11 @@ class NatsBatch(Batch):
 class Delivered(NatsBatch):
     """Deliveries as the parser collected them; of one consumer where `stream` is said, else of core subscriptions."""
 
-    __slots__ = ("_messages", "stream")
+    __slots__ = ("_messages", "_rows", "stream")
 
     def __init__(self, messages: list[Delivery], stream: str | None) -> None:
         self._messages = messages
+        self._rows: list[Row] | None = None
         self.stream = stream
 
     def __len__(self) -> int:
@@ -127,23 +131,27 @@ class Delivered(NatsBatch):
     def bodies(self) -> list[bytes]:
         return [payload if len(parts[0]) == 3 else payload[int(parts[-2]):] for parts, payload in self._messages]
 
-    def rows(self) -> Iterator[Row]:
-        stored = self.stream is not None
-        for delivery in self._messages:
-            parts, body = delivery
-            block = b""
-            if len(parts[0]) != 3:
-                block, body = split_headers(delivery)
-            if stored:
-                tokens = parts[3].split(b".")
-                first = 5 if len(tokens) < 11 else 7
-                yield Row(parts[1], int(tokens[first]), int(tokens[first + 2]), block, body)
-            else:
-                yield Row(parts[1], None, None, block, body)
+    def rows(self) -> list[Row]:
+        if self._rows is None:
+            self._rows = list(map(self._row, self._messages))
+        return self._rows
+
+    def _row(self, delivery: Delivery) -> Row:
+        parts, body = delivery
+        block = b""
+        if len(parts[0]) != 3:
+            block, body = split_headers(delivery)
+        if self.stream is None:
+            return Row(parts[1], None, None, block, body)
+        tokens = parts[3].split(b".")
+        first = 5 if len(tokens) < 11 else 7
+        return Row(parts[1], int(tokens[first]), int(tokens[first + 2]), block, body)
 
     def select(self, indices: Sequence[int]) -> Delivered:
-        messages = self._messages
-        return Delivered([messages[index] for index in indices], self.stream)
+        messages, rows = self._messages, self._rows
+        chosen = Delivered([messages[index] for index in indices], self.stream)
+        chosen._rows = None if rows is None else [rows[index] for index in indices]
+        return chosen
 
 
 class DeliveredRun(NatsBatch):
@@ -161,11 +169,13 @@ class DeliveredRun(NatsBatch):
     def bodies(self) -> list[bytes]:
         return self._run.bodies
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> list[Row]:
+        rows: list[Row] = []
         for line, body in zip(self._run.lines, self._run.bodies, strict=True):
             _, subject, _, reply, _ = line.split(b" ")
             found = coordinates(reply)
-            yield Row(subject, found.sequence, found.nanoseconds, b"", body)
+            rows.append(Row(subject, found.sequence, found.nanoseconds, b"", body))
+        return rows
 
     def envelopes(self) -> list[bytes]:
         starts, seconds, times = _Starts(self._start), _Seconds(), _Times()
@@ -200,8 +210,8 @@ class Fetched(NatsBatch):
     def bodies(self) -> list[bytes]:
         return [row.body for row in self._rows]
 
-    def rows(self) -> Iterator[Row]:
-        return iter(self._rows)
+    def rows(self) -> list[Row]:
+        return self._rows
 
     def select(self, indices: Sequence[int]) -> Fetched:
         rows = self._rows

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from brokercli.backends.contract import Batch, Publisher
-from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
+from brokercli.backends.nats.convert import Refusal
 from brokercli.backends.nats.dead_originals import DeadOriginals
 from brokercli.backends.nats.homes import Home, Homes
+from brokercli.backends.nats.in_flight import Sent
 from brokercli.backends.nats.letter_counts import LetterCounts
 from brokercli.backends.nats.letters import NatsLetterReader
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.originals import Where
-from brokercli.backends.nats.putting_back import as_copy
+from brokercli.backends.nats.publish import JetStreamPublisher
+from brokercli.backends.nats.putting_back import as_copy, copy_block
+from brokercli.backends.nats.records import NatsBatch
 from brokercli.backends.nats.removing import Remover
 from brokercli.model.errors import BrokercliError, UsageProblem
-from brokercli.model.message import Message, Record
+from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 _ARRIVED_SECONDS = 0.2
@@ -34,7 +39,7 @@ class Handled:
 
     index: int
     sequence: int
-    copy: Message
+    copy: Message | Sent
     home: Home
     original: Where | None
     duplicate: str = ""
@@ -129,7 +134,8 @@ class NatsRepair(Repair):
                 ways[id(letter.home.publisher)].append(letter)
         stored: list[Handled] = []
         for letters in ways.values():
-            stored += self._publish(letters[0].home.publisher, letters, receipts)
+            publisher = letters[0].home.publisher
+            stored += self._publish(publisher, letters, publisher.send, [letter.copy for letter in letters], receipts)
         stored_indices = {letter.index for letter in stored}
         for letter, first in repeats:
             if first < 0 or first in stored_indices:
@@ -139,6 +145,53 @@ class NatsRepair(Repair):
                 receipts.count(Receipt(letter.index, Verdict.REFUSED, reason="another letter for the same message could not be put back"))
         self._take_out(stored, receipts)
         return receipts
+
+    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Receipts:
+        if not isinstance(batch, NatsBatch) or batch.stream != self._stream or self._originals.within:
+            return super().forward(batch, goals, headers)
+        self._check()
+        receipts = Receipts()
+        self._homes.forget_consumers()
+        ways: dict[int, tuple[JetStreamPublisher, list[Handled]]] = {}
+        seen: set[int] = set()
+        found: dict[int, tuple[Home, JetStreamPublisher, bytes] | str] = {}
+        identity = self._originals.copy_id
+        for index, (row, goal, kept) in enumerate(zip(batch.rows(), goals, headers, strict=True)):
+            sequence = row.sequence or 0
+            way = found.get(id(goal))
+            if way is None:
+                way = found[id(goal)] = self._way(goal)
+            why = self._repeated(sequence, seen)
+            if why or isinstance(way, str):
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=why or str(way)))
+                continue
+            home, publisher, subject = way
+            try:
+                copy = Sent(subject, copy_block(kept, identity(sequence, None)), row.body)
+            except Refusal as refusal:
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=str(refusal)))
+                continue
+            letters = ways.get(id(publisher))
+            if letters is None:
+                letters = ways[id(publisher)] = publisher, []
+            letters[1].append(Handled(index, sequence, copy, home, None))
+        stored: list[Handled] = []
+        for publisher, prepared in ways.values():
+            stored += self._publish(publisher, prepared, publisher.send_prepared, [letter.copy for letter in prepared], receipts)
+        self._take_out(stored, receipts)
+        return receipts
+
+    def _way(self, goal: Goal) -> tuple[Home, JetStreamPublisher, bytes] | str:
+        """Return how letters get to a goal, or why nothing can be put there."""
+        home = self._homes.find(goal.address)
+        if isinstance(home, str):
+            return home
+        publisher = home.publisher
+        assert isinstance(publisher, JetStreamPublisher)  # nothing else confirms
+        try:
+            return home, publisher, publisher.subject_for(goal.route if goal.address.kind == "stream" else goal.address.name)
+        except Refusal as refusal:
+            return str(refusal)
 
     def _prepared(self, index: int, move: Move, seen: set[int]) -> Handled | str:
         sequence = self._sequence(move.record, seen)
@@ -160,18 +213,23 @@ class NatsRepair(Repair):
         sequence = record.place.get("sequence")
         if record.place.get("stream") != self._stream or not isinstance(sequence, int):
             return f"it is no letter of stream {self._stream}"
+        return self._repeated(sequence, seen) or sequence
+
+    def _repeated(self, sequence: int, seen: set[int]) -> str:
+        """Say so where a letter was given before; empty where it was not."""
         if sequence in seen or sequence in self._handled:
             return "it was given twice"
         seen.add(sequence)
-        return sequence
+        return ""
 
-    def _publish(self, publisher: Publisher, letters: Sequence[Handled], receipts: Receipts) -> list[Handled]:
-        """Return the letters whose copies are stored; the verdict on every other one is entered."""
-        messages = [letter.copy for letter in letters]
+    def _publish(self, publisher: Publisher, letters: Sequence[Handled], send: Callable[[Sequence[Any]], int], messages: Sequence[Message | Sent],
+                 receipts: Receipts) -> list[Handled]:
+        """Return the letters whose copies are stored; the verdict on every other one is entered. `send` is the publisher's, and takes
+        the messages."""
         verdicts, sent = Receipts(), 0
         try:
             while sent < len(messages):
-                taken = publisher.send(messages[sent:])
+                taken = send(messages[sent:])
                 sent += taken
                 verdicts.add(publisher.collect(0.0 if taken else 0.1))
             verdicts.add(publisher.finish(self._timeout))
@@ -209,7 +267,10 @@ class NatsRepair(Repair):
                 receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=_STAYS.format(self._stream, why)))
                 continue
             duplicate = letter.duplicate or (_ELSEWHERE if letter.sequence in gone else "")
-            receipts.count(Receipt(letter.index, Verdict.CONFIRMED, reason=duplicate, duplicate=bool(duplicate)))
+            if duplicate:
+                receipts.count(Receipt(letter.index, Verdict.CONFIRMED, reason=duplicate, duplicate=True))
+            else:
+                receipts.confirmed += 1
 
     def _remove(self, sequences: Sequence[int]) -> tuple[set[int], dict[int, str]]:
         left = self._open.difference(sequences)
