@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -216,9 +216,10 @@ class Backend(ABC):
     def describe(self, address: Address) -> Description:
         """Explain one resolved address."""
 
-    def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
+    def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         """Yield the destinations of dead letters there are. `patterns` are names (with * and ?) that are taken for some
-        besides those of the known frameworks. Changes nothing."""
+        besides those of the known frameworks. What could not be looked into, so that there may be more, is added to
+        `unseen`, a sentence each, whole once it is over. Changes nothing."""
         raise Unsupported("This broker plugin knows no dead letters.")
 
     def look_letters(self, source: Address) -> LetterReader:

@@ -42,6 +42,12 @@ class DeadLetterSource:
     remarks: tuple[str, ...] = ()
 
 
+def some_of(names: Sequence[str], most: int = 8) -> str:
+    """Return names for a sentence: a few of them where there are many, and how many more."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
     """What would record the dead letters of a stream."""

@@ -31,9 +31,13 @@ def ls(
     from brokercli.settings.dead_letters import dead_letter_patterns
 
     streams = streams_of(context)
+    unseen: list[str] = []
     with open_broker(parse_pattern(where), context_name, connect_timeout=connect_timeout) as broker:
-        found = list(broker.backend.dead_letter_sources((*dead_letter_patterns(), *(pattern or ()))))
+        found = list(broker.backend.dead_letter_sources((*dead_letter_patterns(), *(pattern or ())), unseen))
     print_sources(streams, found, output)
+    for reason in unseen:
+        streams.say(f"there may be more: {reason}")
     if not found:
-        streams.say(f"no dead letters on {broker.context.name}: nothing is named like them, and nothing is dead-lettered to")
+        where_looked = "where it could be looked: " if unseen else ""
+        streams.say(f"no dead letters on {broker.context.name}: {where_looked}nothing is named like them, and nothing is dead-lettered to")
         raise typer.Exit(int(ExitCode.NOTHING_MATCHED) if fail_if_empty else 0)

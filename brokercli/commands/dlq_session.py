@@ -44,7 +44,10 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
                 session.require(Capability.LOOK_LETTERS)
                 yield session
             return
-        found = [source for source in broker.backend.dead_letter_sources(dead_letter_patterns()) if source.pending != 0]
+        unseen: list[str] = []
+        found = [source for source in broker.backend.dead_letter_sources(dead_letter_patterns(), unseen) if source.pending != 0]
+        for reason in unseen:
+            streams.say(f"there may be more: {reason}")
         if len(found) != 1:
             if not found:
                 raise NotFound("No destination of dead letters with pending letters was found.",

@@ -1,4 +1,5 @@
-"""A NATS with logins: one that may everything, one that may only ask about a stream or consumer it knows by name."""
+"""A NATS with logins: one that may everything, one that may only ask about a stream or consumer it
+knows by name, one that may list streams and see no consumer."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ _USERS = f"""{{users: [
   {{user: "all", password: "{_PASSWORD}"}}
   {{user: "looks", password: "{_PASSWORD}", permissions: {{
       publish: ["$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.>"], subscribe: ["_INBOX.>"]}}}}
+  {{user: "lists", password: "{_PASSWORD}", permissions: {{
+      publish: ["$JS.API.STREAM.INFO.*", "$JS.API.STREAM.LIST"], subscribe: ["_INBOX.>"]}}}}
 ]}}"""
 
 
@@ -24,7 +27,7 @@ class GuardedNats(Nats):
         super().__init__(directory, settings={"authorization": _USERS}, **options)  # type: ignore[arg-type]
 
     def login(self, user: str) -> Connection:
-        """Return the connection of a user: `all` or `looks`."""
+        """Return the connection of a user: `all`, `looks` or `lists`."""
         return Connection("nats", ((HOST, self.port),), user=user, password=Secret(_PASSWORD), connect_timeout=5.0)
 
     def streams(self) -> Streams:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from brokercli.backends.dead_letters import State
+from brokercli.backends.kafka import dead_letters
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.address import Address
 from brokercli.model.message import Place
@@ -40,6 +42,14 @@ def test_sources_are_found_by_name_and_by_headers_with_what_is_pending(groups: T
     assert "4 redriven, 1 dropped so far" in sources[named].remarks
     assert (sources[headed].depth, sources[headed].pending, sources[headed].oldest) == (3, 3, 1_700_000_000_000_000_000)
     assert "kafka_dlt-original-topic" in sources[headed].found_by
+
+
+def test_topics_that_were_not_looked_into_are_counted(groups: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    dlq, _ = groups.make(called=f"{groups.name()}.dlq"), groups.make()
+    monkeypatch.setattr(dead_letters, "MANY_TOPICS", 1)
+    unseen: list[str] = []
+    assert dlq in {source.address for source in groups.backend().dead_letter_sources(unseen=unseen)}
+    assert [reason for reason in unseen if "because there are many and their names say nothing" in reason]
 
 
 def test_a_look_joins_nothing_and_commits_nothing(groups: Topics) -> None:

@@ -94,6 +94,8 @@ def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_
         told = pool.submit(declared)
         drawn = pool.submit(backend.flow, stream("SHARED"))
         letters = pool.submit(unanswered, lambda: backend._link.run(backend._jetstream.consumers("KEPT")))
+        unseen: list[str] = []
+        sources = pool.submit(lambda: list(backend.dead_letter_sources(unseen=unseen)))
         planned = pool.submit(lambda: backend.declarer().plan([Declaration("stream", "SHARED", {"num_replicas": 3}), Declaration("consumer", "SHARED/worker")]))
     assert {(one.name, one.facts.get("state")) for one in listed.result()} == {
         ("KEPT", "does not answer: the servers that keep it are away"), ("SHARED", None)}
@@ -103,6 +105,7 @@ def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_
     assert [declaration.name for declaration in declarations] == ["SHARED"]
     assert notes == ["stream KEPT is left out: it does not answer: the servers that keep it are away"]
     assert drawn.result().missing == ["stream KEPT: does not answer: the servers that keep it are away"]
+    assert (sources.result(), unseen) == ([], ["not looked into, because the servers that keep them are away: stream KEPT"])
     # whether a letter is dead is decided by all consumers of its stream, or not at all
     assert "do not answer: worker" in letters.result()
     assert {change.action for change in planned.result()} == {Action.UNCHANGED}

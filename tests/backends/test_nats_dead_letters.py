@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy, State
+from brokercli.backends.nats.backend import NatsBackend
 from brokercli.model.errors import Failed, Unsupported
+from tests.backends.nats_guarded import GuardedNats
 from tests.backends.nats_letters import (
     KEPT_WHILE_WANTED,
     LETTER,
@@ -22,6 +24,16 @@ from tests.backends.nats_letters import (
 )
 from tests.backends.nats_streams import Streams, bodies, everything, stream, subject
 from tests.backends.nats_workers import ACK, KEEP, NAK, fail, work
+
+
+def test_streams_whose_letters_may_not_be_counted_are_said(administered: Streams, guarded_nats: GuardedNats) -> None:
+    one, other = sorted(administered.make("workqueue") for _ in range(2))
+    unseen: list[str] = []
+    with NatsBackend(guarded_nats.login("lists")) as backend:
+        assert list(backend.dead_letter_sources(unseen=unseen)) == []
+    (told,) = unseen
+    assert told.startswith(f"whether stream {one} holds letters without a record is not known (and so it is with {other}): ")
+    assert f"not permitted to publish to $JS.API.CONSUMER.LIST.{one}" in told
 
 
 @pytest.mark.parametrize("retention", KEPT_WHILE_WANTED)

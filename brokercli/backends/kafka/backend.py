@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -154,12 +154,13 @@ class KafkaBackend(Backend):
         self._topic(address.name)
         return flow_of(address.name, self._metadata(), self._admin(), self._connection.connect_timeout)
 
-    def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
+    def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         from brokercli.backends.kafka.dead_letters import find_sources
 
         consumer, _, give_back = self._borrow()
         try:
-            yield from find_sources(patterns, self._metadata(), consumer, self._admin(), self._connection.connect_timeout)
+            yield from find_sources(patterns, self._metadata(), consumer, self._admin(), self._connection.connect_timeout,
+                                    [] if unseen is None else unseen)
         finally:
             give_back()
 

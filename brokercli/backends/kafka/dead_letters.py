@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from brokercli.backends.dead_letters import DeadLetterSource
+from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry
 from brokercli.backends.kafka.failures import translate
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, tags_of, understand
@@ -32,8 +32,10 @@ Place = tuple[str, int]
 Ranges = dict[str, dict[int, Range]]
 
 
-def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, admin: AdminClient, timeout: float) -> Iterator[DeadLetterSource]:
-    """Yield the topics of dead letters by name, with what is pending in them. Assigns partitions; joins and commits nothing."""
+def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, admin: AdminClient, timeout: float,
+                 unseen: MutableSequence[str]) -> Iterator[DeadLetterSource]:
+    """Yield the topics of dead letters by name, with what is pending in them. Assigns partitions; joins and commits nothing.
+    Says in `unseen` which topics could not be looked into."""
     topics = {name: topic for name, topic in metadata.topics.items() if topic.error is None and not is_internal(name)}
     ranges = _ranges(consumer, topics, timeout)
     found = {name: why for name in topics if (why := by_name(name, patterns)) is not None}
@@ -41,19 +43,24 @@ def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, adm
     sampled = others if len(topics) < MANY_TOPICS else [name for name in others if is_plausible(name)]
     looked, unread = _sample(consumer, {name: ranges[name] for name in sampled}, timeout)
     found |= {name: why for name, headers in looked.items() if (why := by_headers(headers)) is not None}
-    remark = _unsampled(len(others) - len(sampled), unread)
+    unseen += _unsampled([name for name in topics if name not in found and name not in ranges], len(others) - len(sampled), unread)
     asked = {name: CommittedOffsets(admin, name, topics[name].partitions, timeout) for name in found}
     tags = tags_of(admin, found, timeout)
-    for number, name in enumerate(sorted(found)):
-        remarks = (remark,) if remark and not number else ()
-        yield _source(name, found[name], ranges.get(name), asked[name], tags[name], feeds_of(name, topics.__contains__), consumer, timeout, remarks)
+    for name in sorted(found):
+        yield _source(name, found[name], ranges.get(name), asked[name], tags[name], feeds_of(name, topics.__contains__), consumer, timeout)
 
 
-def _unsampled(left_out: int, unread: int) -> str:
-    parts = [f"{left_out} topics were not looked into, because there are many and their names say nothing" if left_out else "",
-             f"{unread} topics did not answer in time" if unread else ""]
-    said = "; ".join(filter(None, parts))
-    return f"there may be more: {said}" if said else ""
+def _unsampled(leaderless: Sequence[str], left_out: int, unread: int) -> Iterator[str]:
+    if leaderless:
+        yield f"{_topics(len(leaderless))} not looked into, because a partition has no leader or does not answer: {some_of(leaderless)}"
+    if left_out:
+        yield f"{_topics(left_out)} not looked into, because there are many and their names say nothing"
+    if unread:
+        yield f"{_topics(unread)} not looked into, because nothing of them came in time"
+
+
+def _topics(count: int) -> str:
+    return f"{count:,} topic{' was' if count == 1 else 's were'}"
 
 
 def _ranges(consumer: Consumer, topics: Mapping[str, Any], timeout: float) -> Ranges:
@@ -73,20 +80,20 @@ def _ranges(consumer: Consumer, topics: Mapping[str, Any], timeout: float) -> Ra
 
 
 def _source(name: str, why: str, held: dict[int, Range] | None, asked: CommittedOffsets, tag: int, feeds: str | None, consumer: Consumer,
-            timeout: float, remarks: tuple[str, ...]) -> DeadLetterSource:
+            timeout: float) -> DeadLetterSource:
     address, fed = Address(name, "topic"), (str(Address(feeds, "topic")),) if feeds else ()
     if held is None:
-        return DeadLetterSource(address, "topic", why, feeds=fed, remarks=(*remarks, "a partition has no leader, so nothing more can be told"))
+        return DeadLetterSource(address, "topic", why, feeds=fed, remarks=("a partition has no leader, so nothing more can be told",))
     depth = sum(there.high - there.low for there in held.values())
     try:
         committed, notes = asked.read()
         handled = understand(name, tag, committed, held)
     except BrokercliError as problem:
-        return DeadLetterSource(address, "topic", why, depth, feeds=fed, remarks=(*remarks, f"what was handled cannot be told: {problem}"))
+        return DeadLetterSource(address, "topic", why, depth, feeds=fed, remarks=(f"what was handled cannot be told: {problem}",))
     pending, oldest = _pending(name, held, handled, consumer, timeout)
     redriven, dropped = (sum(getattr(one, what) for one in handled.sets.values()) for what in ("redriven", "dropped"))
     counts = (f"{redriven:,} redriven, {dropped:,} dropped so far",) if redriven or dropped else ()
-    return DeadLetterSource(address, "topic", why, depth, pending, oldest, fed, (*remarks, *counts, *notes, *handled.notes))
+    return DeadLetterSource(address, "topic", why, depth, pending, oldest, fed, (*counts, *notes, *handled.notes))
 
 
 def _pending(name: str, held: dict[int, Range], handled: HandledLetters, consumer: Consumer, timeout: float) -> tuple[int, int | None]:

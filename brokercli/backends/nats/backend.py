@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -86,10 +86,10 @@ class NatsBackend(Backend):
     def describe(self, address: Address) -> Description:
         return self._link.run(describe.describe(self._jetstream, address))
 
-    def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
+    def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         from brokercli.backends.nats.dead_letters import find_sources
 
-        return self._link.run(find_sources(self._jetstream, patterns))
+        return self._link.run(find_sources(self._jetstream, patterns, [] if unseen is None else unseen))
 
     def look_letters(self, source: Address) -> LetterReader:
         from brokercli.backends.nats.letters import find_letters, open_letters

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, MutableSequence, Sequence
 
-from brokercli.backends.dead_letters import DeadLetterSource
+from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import ADVISORIES, Marks, fed_by, marks_of, recorded_streams
 from brokercli.backends.nats.fetch import fetch_next
@@ -14,24 +14,33 @@ from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.unrecorded import Unrecorded, ask_consumers, find_unrecorded
 from brokercli.model.address import Address
-from brokercli.model.errors import BrokercliError
+from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.position import parse_time
 
 GONE_THROUGH = 2000
 """The most messages read of one stream to count letters that have no record."""
 
 
-async def find_sources(jetstream: JetStream, patterns: Sequence[str]) -> list[DeadLetterSource]:
-    """Return the destinations of dead letters, by name. Changes nothing. Raises Failed where there is no JetStream."""
+async def find_sources(jetstream: JetStream, patterns: Sequence[str], unseen: MutableSequence[str]) -> list[DeadLetterSource]:
+    """Return the destinations of dead letters, by name. Changes nothing. Says in `unseen` which streams could not be looked
+    into. Raises Failed where there is no JetStream."""
     silent: list[str] = []
     streams = {str(info["config"]["name"]): info for info in await jetstream.all(silent) if purpose_of(str(info["config"]["name"])) is None}
     marks = {name: found for name, info in streams.items() if (found := marks_of(info["config"], patterns)) is not None}
     others = [name for name, info in streams.items() if name not in marks and resource_of(info) != LIMITS_STREAM]
     recorders = [streams[name]["config"] for name, found in marks.items() if found.advisories]
+    refused: dict[str, str] = {}
     answers = await asyncio.gather(*(_marked(jetstream, streams[name], mark, streams) for name, mark in marks.items()),
-                                   *(_unrecorded(jetstream, name, recorders) for name in others))
+                                   *(_unrecorded(jetstream, name, recorders, refused) for name in others))
     by_name = [DeadLetterSource(Address(name, "stream"), "stream", found.why, remarks=(SILENT,))
                for name in silent if (found := marks_of({"name": name}, patterns)) is not None]
+    mute = [name for name in silent if marks_of({"name": name}, patterns) is None and purpose_of(name) is None]
+    if mute:
+        unseen.append(f"not looked into, because the servers that keep them are away: stream{'' if len(mute) == 1 else 's'} {some_of(mute)}")
+    if refused:
+        stream, why = min(refused.items())
+        beside = f" (and so it is with {some_of(sorted(refused.keys() - {stream}))})" if len(refused) > 1 else ""
+        unseen.append(f"whether stream {stream} holds letters without a record is not known{beside}: {why.rstrip('.')}")
     return sorted([*(source for source in answers if source is not None), *by_name], key=lambda source: source.address.name)
 
 
@@ -74,15 +83,19 @@ async def count_on(jetstream: JetStream, stream: str, subject: str) -> int:
             return total
 
 
-async def _unrecorded(jetstream: JetStream, stream: str, recorders: Sequence[Json]) -> DeadLetterSource | None:
-    """Return the letters of a work-queue or interest stream that have no record; None where all of them seem to have one."""
+async def _unrecorded(jetstream: JetStream, stream: str, recorders: Sequence[Json], refused: dict[str, str]) -> DeadLetterSource | None:
+    """Return the letters of a work-queue or interest stream that have no record; None where all of them seem to have one, and
+    where that cannot be told: why not is in `refused` then."""
     try:
         consumers = await ask_consumers(jetstream, stream)
         found = await find_unrecorded(jetstream, consumers, GONE_THROUGH)
         recorder = next((str(config["name"]) for config in recorders if _records(config, stream)), None)
         recorded = 0 if found is None or recorder is None else await count_on(jetstream, recorder, f"{ADVISORIES}.MAX_DELIVERIES.{stream}.>")
-    except BrokercliError:
-        return None  # deleted meanwhile, or not permitted to ask
+    except NotFound:
+        return None  # deleted meanwhile
+    except BrokercliError as problem:
+        refused[stream] = str(problem)
+        return None
     if found is None or recorded >= found.dead:
         return None
     remarks = [_doubt(found)] if found.in_progress else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from difflib import get_close_matches
 
 from brokercli.backends.consumers import Consumers
@@ -166,7 +166,7 @@ class RabbitMQBackend(Backend):
         assert queue is not None
         return describe_queue(queue, self._management)
 
-    def dead_letter_sources(self, patterns: Sequence[str] = ()) -> Iterable[DeadLetterSource]:
+    def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         return find_sources(patterns, self._management, self._link)
 
     def look_letters(self, source: Address) -> LetterReader:
