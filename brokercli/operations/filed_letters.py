@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 from brokercli.backends.contract import Backend, Batch, PublishPolicy
@@ -94,7 +94,7 @@ class FiledReader(LetterReader):
         self.side_effects = "none"
 
     def read(self, timeout: float) -> Batch | None:
-        part = [record for record, _ in zip(self._records, range(_PART), strict=False)]
+        part = list(islice(self._records, _PART))
         self._finished = len(part) < _PART
         return RecordList(part) if part else None
 

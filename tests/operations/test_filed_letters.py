@@ -1,0 +1,29 @@
+"""Letters out of a file: every line is read once, however many there are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from brokercli.operations.filed_letters import FiledReader, Handled, LetterFileContent
+
+
+def lines_read(path: Path, handled: dict[int, int]) -> list[int]:
+    """Read a file of letters to its end; return the numbers of the lines that came."""
+    reader = FiledReader(LetterFileContent(str(path), "kafka"), Handled(handled))
+    came: list[int] = []
+    while not reader.finished:
+        batch = reader.read(0)
+        came += [record.line for record in batch.records()] if batch is not None else []  # type: ignore[attr-defined]
+    return came
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000, 3005])
+def test_of_any_number_of_letters_every_one_is_read(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "letters"
+    path.write_text("".join(json.dumps({"v": 1, "broker": "kafka", "topic": "t", "partition": 0, "offset": number, "body": "x"}) + "\n"
+                            for number in range(count)))
+    assert lines_read(path, {}) == list(range(1, count + 1))
+    assert lines_read(path, {2: 1500}) == [line for line in range(1, count + 1) if not 2 <= line <= 1500]
