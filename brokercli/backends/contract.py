@@ -54,6 +54,11 @@ class Batch(ABC):
         """Return an outline of each. None where that is no cheaper than `records`."""
         return None
 
+    def wrappings(self) -> list[bytes] | None:
+        """Return what stands around each body, in the broker's own form: where it is the same, headers and properties are, and all of
+        it lies under one name. None where no two records that are numbered would have the same."""
+        return None
+
     def positions(self) -> list[str]:
         """Return `Record.position` of each."""
         return [record.position for record in self.records()]

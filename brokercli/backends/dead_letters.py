@@ -115,6 +115,8 @@ class Goal:
 
     address: Address
     route: str | None = None
+    without: tuple[str, ...] = ()
+    """Names of properties that do not go along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +165,6 @@ class Repair(ABC):
         which everything of this call counts as unknown, or as refused where the call is `atomic`.
         """
 
-    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Receipts:
-        """Settle every letter of a batch that was read here: body and key go on as they are, each to its goal, with these headers.
-
-        As `settle` in everything else; for letters that carry nothing besides (no properties, no original elsewhere). Where messages
-        need not become objects for it, this is the fast way. Letters of one kind share their goal, the very object.
-        """
-        return self.settle([
-            Move(record, Message(record.message.body, record.message.key, kept, route=goal.route, origin=record.broker), goal.address)
-            for record, goal, kept in zip(batch.records(), goals, headers, strict=True)])
-
     overlapping: bool = False
     """Whether the next letters can be begun while these are being settled."""
 
@@ -181,6 +173,17 @@ class Repair(ABC):
         `settle`. At most one that is begun is open when the next is begun, and they are finished in their order."""
         receipts = self.settle(moves)
         return lambda: receipts
+
+    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
+        """Begin to settle every letter of a batch that was read here: it goes on as it is, each to its goal, with these headers.
+
+        As `begin` in everything else; for letters that do not point elsewhere. Where messages need not become objects for it, this is
+        the fast way. Letters of one kind share their goal, the very object.
+        """
+        return self.begin([
+            Move(record, Message(record.message.body, record.message.key, kept, route=goal.route, origin=record.broker,
+                                 properties={name: value for name, value in record.message.properties.items() if name not in goal.without}), goal.address)
+            for record, goal, kept in zip(batch.records(), goals, headers, strict=True)])
 
     @abstractmethod
     def mark(self, records: Sequence[Record], state: State) -> Receipts:

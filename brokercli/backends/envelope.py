@@ -155,7 +155,7 @@ def encode_record(record: Record) -> bytes:
     said = record.broker, record.place, record.time, message.key, message.properties
     known = _HEADS.get(message.headers)
     if known is None or known[0] != said:
-        known = _HEADS.put(message.headers, (said, _encode_head(record)))
+        known = _HEADS.put(message.headers, (said, encode_head(record)))
     body = message.body
     try:
         return known[1] + orjson.dumps(body.decode() if body is not None else None) + b"}"
@@ -163,8 +163,8 @@ def encode_record(record: Record) -> bytes:
         return known[1] + orjson.dumps(text_or_base64(body)) + b"}"
 
 
-def _encode_head(record: Record) -> bytes:
-    """Write everything up to the body."""
+def encode_head(record: Record) -> bytes:
+    """Write everything up to the body's value; with that behind it, a closing brace is missing."""
     message = record.message
     envelope: dict[str, Any] = {"v": VERSION, "broker": record.broker}
     for name, word in record.place.items():

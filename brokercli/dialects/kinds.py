@@ -115,6 +115,11 @@ class Kinds:
             known.hits += 1
         return found
 
+    def signs(self, headers: Sequence[Header], lies_in: str) -> tuple[bytes, ...]:
+        """Return what makes a body of records with headers of these names, under this name, worth reading."""
+        known = self._names.get((lies_in, *[name for name, _ in headers]))
+        return () if known is None else known.by_body
+
     def learn(self, record: Record) -> tuple[DeadLetter, Kind]:
         """Read a record and remember its kind where that can be done: then `find` returns that very object for others of it."""
         readings: list[WatchedReading] = []

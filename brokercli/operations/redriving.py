@@ -176,10 +176,7 @@ class Redriving:
             self._in_hand += len(chosen)
             self._moved += len(chosen)
             if settle is None and self.repair.overlapping:
-                # these are on their way while we wait for those before, and all of them are known to be in hand
-                before, self._begun = self._begun, (self.repair.begin(_moves(chosen)), len(chosen))
-                if before is not None:
-                    self._take(before[0](), before[1])
+                self._overlap(self.repair.begin(_moves(chosen)), len(chosen))
             else:
                 self._take(self.repair.settle(_moves(chosen)) if settle is None else settle(chosen), len(chosen))
         account.skipped += account.open - self._in_hand
@@ -198,8 +195,18 @@ class Redriving:
                 self.journal.write_lines(chosen.envelopes())
             self._in_hand += count
             self._moved += count
-            self._take(self.repair.forward(chosen, found.goals, found.headers), count)
+            finish = self.repair.forward(chosen, found.goals, found.headers)
+            if self.repair.overlapping:
+                self._overlap(finish, count)
+            else:
+                self._take(finish(), count)
         account.skipped += account.open - self._in_hand
+
+    def _overlap(self, finish: Callable[[], Receipts], count: int) -> None:
+        """Wait for the letters before, while those that were just begun are on their way; all of them are known to be in hand."""
+        before, self._begun = self._begun, (finish, count)
+        if before is not None:
+            self._take(before[0](), before[1])
 
     def _finish(self) -> None:
         """Wait for the verdicts on the letters before, where they are still out."""

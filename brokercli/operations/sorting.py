@@ -9,6 +9,7 @@ from operator import itemgetter
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Goal
 from brokercli.dialects.kinds import Kind
+from brokercli.dialects.reading import lies_in
 from brokercli.dialects.redrive_headers import COUNT, FROM, stamps
 from brokercli.model.message import Header
 from brokercli.operations.decisions import Decision, Rules
@@ -39,11 +40,13 @@ class Way:
         """Return the way of letters of this one's kind. None where what goes back is not just the record with other headers."""
         letter, message = decision.letter, decision.message
         record = letter.record
-        if not letter.complete or letter.unwrapped is not None or decision.original is not None or record.message.properties:
+        if not letter.complete or letter.unwrapped is not None or decision.original is not None:
             return None
-        goal = None if decision.left or message is None or decision.destination is None else Goal(decision.destination, message.route)
-        if message is None or message is record.message:
-            return cls(decision, goal)
+        if message is None or decision.left or decision.destination is None:
+            return cls(decision, None)
+        if message is record.message:
+            return cls(decision, Goal(decision.destination, message.route))
+        goal = Goal(decision.destination, message.route, letter.stripped_properties)
         names = frozenset(letter.stripped)
         kept = [place for place, (name, _) in enumerate(record.message.headers) if name not in names]
         way = cls(decision, goal, _picking(kept), times=(letter.redrives or 0) + 1)
@@ -51,7 +54,8 @@ class Way:
         if isinstance(lay, bytes) and lay.endswith(record.position.encode()):
             way.lay = lay[:len(lay) - len(record.position)]
         # what is done for all of them has to come to the same for this one
-        alike = message.body == record.message.body and message.key == record.message.key
+        properties = {name: value for name, value in record.message.properties.items() if name not in goal.without}
+        alike = (message.body, message.key, message.properties) == (record.message.body, record.message.key, properties)
         same = way.headers(record.message.headers, record.position, way.behind(at)) == message.headers
         return way if alike and same and way.lay is not None else None
 
@@ -82,8 +86,22 @@ class _Met:
     """A way that letters of a batch go."""
 
     way: Way
-    behind: tuple[Header, ...]
+    behind: tuple[Header, ...] = ()
     letters: int = 0
+
+
+@dataclass(slots=True)
+class _Wrapped:
+    """What becomes of letters of which everything but the body is the same."""
+
+    way: Way
+    headers: tuple[Header, ...]
+    signs: tuple[bytes, ...]
+    """What in a body would make it another kind of letter."""
+    copied: tuple[Header, ...] = ()
+    """The headers that they get in the batch that is sorted."""
+    letters: int = 0
+    """How many of them that batch holds."""
 
 
 class Sorter:
@@ -94,6 +112,7 @@ class Sorter:
         # how often it was put back decides whether it may go
         self._kinds = recogniser.kinds(frozenset({COUNT}))
         self._ways: dict[int, tuple[Kind, Way | None]] = {}
+        self._wrapped: dict[bytes, _Wrapped] = {}
         self._sorted = 0
         self._learned = 0
 
@@ -102,6 +121,9 @@ class Sorter:
         pointers, wrapped ones, letters that are all different, and where that costs no more."""
         if batch.at_home or self._learned > max(_TRIALS, self._sorted // 2):
             return None
+        wrappings = batch.wrappings()
+        if wrappings is not None:
+            return self._sort_wrapped(batch, wrappings, at)
         outlines = batch.outlines()
         if outlines is None:
             return None
@@ -126,6 +148,47 @@ class Sorter:
                 copies.append(way.headers(headers, position, group.behind))
         found.decisions = [(group.way.decision, group.letters) for group in met.values()]
         return found
+
+    def _sort_wrapped(self, batch: Batch, wrappings: Sequence[bytes], at: int) -> Sorted | None:
+        self._sorted += len(wrappings)
+        found = Sorted()
+        met: dict[bytes, _Wrapped] = {}
+        indices, goals, copies = found.indices, found.goals, found.headers
+        for index, (wrapping, body) in enumerate(zip(wrappings, batch.bodies(), strict=True)):
+            group = met.get(wrapping)
+            if group is None:
+                known = self._wrapped.get(wrapping) or self._unwrap(batch, index, wrapping, at)
+                if known is None:
+                    return None
+                way, group = known.way, known
+                group.letters, group.copied = 0, () if way.goal is None else way.headers(known.headers, "", way.behind(at))
+                met[wrapping] = group
+            for sign in group.signs:
+                if sign in body:
+                    return None
+            group.letters += 1
+            if group.way.goal is not None:
+                indices.append(index)
+                goals.append(group.way.goal)
+                copies.append(group.copied)
+        found.decisions = [(group.way.decision, group.letters) for group in met.values()]
+        return found
+
+    def _unwrap(self, batch: Batch, index: int, wrapping: bytes, at: int) -> _Wrapped | None:
+        """Read a letter to know those that are wrapped the same; None where something else decides as well."""
+        record = batch.select([index]).records()[0]
+        self._learned += 1
+        letter, kind = self._kinds.learn(record)
+        message, name = record.message, lies_in(record)
+        way = Way.of(self._rules.decide(letter, at), at)
+        by_more = self._kinds.find(message.headers, message.key, message.body, name) is not kind
+        # one that goes on as it is has its own routing key, which is not in the wrapping
+        if way is None or by_more or record.position or way.decision.message is message:
+            return None
+        if len(self._wrapped) >= _WAYS_REMEMBERED:
+            self._wrapped.clear()
+        known = self._wrapped[wrapping] = _Wrapped(way, message.headers, self._kinds.signs(message.headers, name))
+        return known
 
     def _learn(self, batch: Batch, index: int, at: int) -> Way | None:
         self._learned += 1

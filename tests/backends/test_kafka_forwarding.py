@@ -23,14 +23,14 @@ def test_a_batch_goes_on_as_it_is_with_the_headers_given(groups: Topics, guarant
     run = repair(groups, dlq, options={"guarantee": guarantee})
     batch = read_whole(run, 3)
     goals = [Goal(home), Goal(other), Goal(home)]
-    receipts = run.forward(batch, goals, [(("from", b"0:0"),), (("a", None), ("a", b"\0\xff")), ()])
+    receipts = run.forward(batch, goals, [(("from", b"0:0"),), (("a", None), ("a", b"\0\xff")), ()])()
     assert (receipts.confirmed, receipts.problems) == (3, [])
     assert [(record.message.body, record.message.key, record.message.headers) for record in stored(groups, home)] == [
         (None, b"k", (("from", b"0:0"),)), (b"c", None, ())]
     assert [(record.message.body, record.message.key, record.message.headers) for record in stored(groups, other)] == [
         (b"", b"", (("a", None), ("a", b"\0\xff")))]
     assert committed(groups, dlq) == 3
-    again = run.forward(batch, goals, [(), (), ()])
+    again = run.forward(batch, goals, [(), (), ()])()
     assert (again.confirmed, again.refused) == (0, 3)
     assert "handled already" in again.problems[0].reason
 
@@ -42,7 +42,7 @@ def test_what_cannot_be_stored_of_a_batch_is_refused_alone(groups: Topics) -> No
     run = repair(groups, dlq)
     batch = read_whole(run, 4)
     missing = Address(f"{home.name}.no-such", "topic")
-    receipts = run.forward(batch, [Goal(home), Goal(small), Goal(missing), Goal(home)], [(), (), (), (("x\0y", b""),)])
+    receipts = run.forward(batch, [Goal(home), Goal(small), Goal(missing), Goal(home)], [(), (), (), (("x\0y", b""),)])()
     assert (receipts.confirmed, receipts.refused) == (1, 3)
     reasons = {receipt.index: receipt.reason for receipt in receipts.problems}
     assert "larger than the broker takes" in reasons[1]

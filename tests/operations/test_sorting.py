@@ -16,7 +16,7 @@ from brokercli.dialects import Facts, recognise
 from brokercli.dialects.reading import lies_in
 from brokercli.dialects.redrive_headers import COUNT
 from brokercli.model.address import Address
-from brokercli.model.message import Header, HeaderValue, Message, Record
+from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
 from brokercli.operations.decisions import Drop, Park, Redrive, Rules
 from brokercli.operations.letters import Recogniser
 from brokercli.operations.record_list import RecordList
@@ -47,8 +47,25 @@ class Outlined(RecordList):
         return Outlined([records[index] for index in indices])
 
 
+class Wrapped(RecordList):
+    """Records that tell what stands around their bodies, as a batch from a RabbitMQ queue does."""
+
+    def wrappings(self) -> list[bytes]:
+        return [repr((record.message.headers, record.message.properties)).encode() for record in self.records()]
+
+    def select(self, indices: Sequence[int]) -> Wrapped:
+        records = self.records()
+        return Wrapped([records[index] for index in indices])
+
+
 def recogniser() -> Recogniser:
     return Recogniser(None, (MINE,), FACTS)  # type: ignore[arg-type]
+
+
+def queued(records: Sequence[Record]) -> Wrapped:
+    """Return records as they lie in one queue."""
+    return Wrapped([replace(record, place={"exchange": "", "routing_key": f"key.{number}", "queue": DLQ.name, "redelivered": False}, position="",
+                            message=replace(record.message, id=None, route=f"key.{number}")) for number, record in enumerate(records)])
 
 
 def laid(records: Sequence[Record]) -> Outlined:
@@ -57,7 +74,7 @@ def laid(records: Sequence[Record]) -> Outlined:
                      for offset, record in enumerate(records)])
 
 
-def check(sorter: Sorter, rules: Rules, batch: Outlined) -> Sorted | None:
+def check(sorter: Sorter, rules: Rules, batch: Outlined | Wrapped) -> Sorted | None:
     """Compare what a batch is sorted into with the decisions on each letter."""
     found = sorter.sort(batch, AT)
     if found is None:
@@ -69,7 +86,8 @@ def check(sorter: Sorter, rules: Rules, batch: Outlined) -> Sorted | None:
         right.take(decision)
         if decision.message is not None and decision.destination is not None and not decision.left:
             assert (decision.message.body, decision.message.key) == (record.message.body, record.message.key)
-            going.append((index, Goal(decision.destination, decision.message.route), decision.message.headers))
+            lost = tuple(name for name in record.message.properties if name not in decision.message.properties)
+            going.append((index, Goal(decision.destination, decision.message.route, lost), decision.message.headers))
     assert list(zip(found.indices, found.goals, found.headers, strict=True)) == going
     for decision, times in found.decisions:
         planned.take(decision, times)
@@ -85,6 +103,27 @@ def test_real_letters_go_where_each_would_go_alone_whichever_header_changes(rule
         changed = [with_value(letter, index, value) for index in range(len(letter.message.headers)) for value in OTHER_VALUES]
         sorted_batches += check(sorter, rules, laid([letter, *changed, letter])) is not None
     assert sorted_batches > len(KAFKA) // 2
+
+
+@pytest.mark.parametrize("rules", [Redrive(source=Address(DLQ.name, "queue")), Redrive(Address("else", "exchange", "where"), source=DLQ, max_redrives=1),
+                                   Redrive(Address("else", "exchange"))], ids=lambda rules: repr(rules)[:60])
+def test_real_letters_of_a_queue_go_where_each_would_go_alone(rules: Rules) -> None:
+    sorter = Sorter(recogniser(), rules)
+    sorted_batches = 0
+    for letter in (letter for name in NAMES if (letter := read_letter(name)).broker == "rabbitmq"):
+        changed = [with_value(letter, index, value) for index in range(len(letter.message.headers))
+                   for value in (b"x", 1, True, 1.0, Typed("int32", 1), Typed("table", (("queue", b"orders"),)))]
+        others = [replace(letter, message=replace(letter.message, body=body)) for body in (b"", b'{"BasicProperties"', b'"actor_name"', b"\xff")]
+        stripped = [replace(letter, message=replace(letter.message, properties=properties)) for properties in (
+            {}, {"expiration": b"1"}, {"user_id": b"guest", "priority": 3}, {"reply_to": b"amq.rabbitmq.reply-to.x"}, {"reply_to": b"mine"})]
+        for batch in ([letter, *changed, letter], [letter, others[0], others[3], letter], [letter, *stripped, letter], [letter, *others]):
+            sorted_batches += check(sorter, rules, queued(batch)) is not None
+    assert sorted_batches > len(NAMES) // 2
+
+
+def test_what_goes_on_as_it_is_keeps_its_own_routing_key_and_so_is_read_one_by_one() -> None:
+    letter = next(letter for name in NAMES if (letter := read_letter(name)).broker == "rabbitmq")
+    assert Sorter(recogniser(), Park(Address("parked", "exchange"))).sort(queued([letter, letter]), AT) is None
 
 
 @pytest.mark.parametrize("count", [b"0", b"1", b"2", b"3", b"1e30", b"-1", None])

@@ -108,7 +108,7 @@ class KafkaRepair(Repair):
             give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
         return self._put_back(letters, receipts)
 
-    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Receipts:
+    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
         if not isinstance(batch, KafkaBatch):
             return super().forward(batch, goals, headers)
         self._check()
@@ -130,7 +130,8 @@ class KafkaRepair(Repair):
                         letters.append(Letter(index, partition, offset, goal.address.name, native, size))
                         continue
             give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
-        return self._put_back(letters, receipts)
+        self._put_back(letters, receipts)
+        return lambda: receipts
 
     def _put_back(self, letters: list[Letter], receipts: Receipts) -> Receipts:
         for part in self._parts(letters):

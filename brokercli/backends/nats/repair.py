@@ -146,7 +146,7 @@ class NatsRepair(Repair):
         self._take_out(stored, receipts)
         return receipts
 
-    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Receipts:
+    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
         if not isinstance(batch, NatsBatch) or batch.stream != self._stream or self._originals.within:
             return super().forward(batch, goals, headers)
         self._check()
@@ -179,7 +179,7 @@ class NatsRepair(Repair):
         for publisher, prepared in ways.values():
             stored += self._publish(publisher, prepared, publisher.send_prepared, [letter.copy for letter in prepared], receipts)
         self._take_out(stored, receipts)
-        return receipts
+        return lambda: receipts
 
     def _way(self, goal: Goal) -> tuple[Home, JetStreamPublisher, bytes] | str:
         """Return how letters get to a goal, or why nothing can be put there."""

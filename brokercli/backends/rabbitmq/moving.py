@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
-from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME
+from brokercli.backends.dead_letters import Goal
+from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter, Native
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.in_flight import Entry
@@ -15,7 +16,7 @@ from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.outbox import Outbox, Target
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised
-from brokercli.model.message import Message
+from brokercli.model.message import Header, Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.model.remembered import Remembered
 
@@ -24,6 +25,15 @@ _HELD_BYTES = 32 * 1024 * 1024
 # the broker works on these while the next are converted
 _AT_ONCE = 250
 _ROUTES = ("CC", "BCC")
+
+
+Item = TypeVar("Item")
+Envelope = tuple[str, bytes, bytes, str]
+"""What goes around a body: exchange, routing key, encoded properties, and the risk there is in them."""
+
+
+Forwarded = tuple[Delivery, Goal, tuple[Header, ...]]
+"""A letter that goes on as it is but for its headers."""
 
 
 class ToQueues(Target):
@@ -61,7 +71,7 @@ class Mover:
         self._outboxes: dict[str, Outbox] = {}
         self._converters: dict[tuple[str | None, str], Converter | str] = {}
         self._largest_header = int(link.live.params.frame_max if link.live is not None else LARGEST_FRAME) - FRAME_OVERHEAD - 12
-        self._envelopes: Remembered[tuple[tuple[Any, ...], str, bytes, bytes, str]] = Remembered()
+        self._envelopes: Remembered[tuple[tuple[Any, ...], Envelope]] = Remembered()
         """What letters of a kind have around their bodies, by their headers."""
         self._next = 0
         self._judged: dict[int, Receipt] = {}
@@ -71,13 +81,31 @@ class Mover:
 
     def begin(self, items: Sequence[tuple[Message, Address]]) -> Window:
         """Give all to the connection, in order; some may be on their way when this returns."""
+        return self._begin(items, self._envelope_of, lambda item: item[0].body or b"")
+
+    def forward(self, items: Sequence[Forwarded], message_of: Callable[[Delivery, Goal, tuple[Header, ...]], Message]) -> Window:
+        """The same for letters that go on as they are but for their headers; `message_of` makes what is to be published, of which only
+        the body differs for letters with the same properties, goal and headers."""
+        known: dict[tuple[bytes, int, int], Envelope] = {}
+
+        def envelope_of(item: Forwarded) -> Envelope:
+            delivery, goal, headers = item
+            # goals and headers are the same objects for letters of a kind, and live as long as this
+            found = known.get(about := (delivery.properties, id(goal), id(headers)))
+            if found is None:
+                found = known[about] = self._envelope(message_of(delivery, goal, headers), goal.address)
+            return found
+
+        return self._begin(items, envelope_of, lambda item: item[0].body)
+
+    def _begin(self, items: Sequence[Item], envelope_of: Callable[[Item], Envelope], body_of: Callable[[Item], bytes]) -> Window:
         window = Window(self._next, len(items), monotonic() + self._timeout, {}, [])
         self._next += len(items)
         pending: dict[str, list[Entry]] = {}
         held = waiting = 0
-        for index, (message, destination) in enumerate(items):
+        for index, item in enumerate(items):
             try:
-                exchange, entry = self._entry(window.first + index, message, destination, window.deadline)
+                exchange, entry = self._entry(window.first + index, envelope_of(item), body_of(item), window.deadline)
             except CannotCarry as problem:
                 window.problems[index] = Receipt(index, Verdict.REFUSED, reason=str(problem))
                 continue
@@ -125,20 +153,23 @@ class Mover:
                 outbox.changed.wait(min(left, 0.25))
                 outbox.expire()
 
-    def _entry(self, index: int, message: Message, destination: Address, deadline: float) -> tuple[str, Entry]:
+    def _envelope_of(self, item: tuple[Message, Address]) -> Envelope:
+        message, destination = item
         said = destination, message.origin, message.key, message.id, message.time, message.partition, message.route, message.properties
         known = self._envelopes.get(message.headers)
         if known is None or known[0] != said or message.body is None:
-            known = self._envelopes.put(message.headers, (said, *self._envelope(message, destination)))
-        _, exchange, key, properties, risk = known
-        body = message.body or b""
+            known = self._envelopes.put(message.headers, (said, self._envelope(message, destination)))
+        return known[1]
+
+    def _entry(self, index: int, envelope: Envelope, body: bytes, deadline: float) -> tuple[str, Entry]:
+        exchange, key, properties, risk = envelope
         outbox = self._outboxes.get(exchange)
         if outbox is not None and outbox.size_limit is not None and len(body) > outbox.size_limit:
             raise CannotCarry(f"it is {len(body)} bytes; the broker takes {outbox.size_limit} (max_message_size)")
         return exchange, Entry(index, Native(key, properties, body, risk), key, len(body) + len(properties) + _ENTRY_OVERHEAD, deadline)
 
-    def _envelope(self, message: Message, destination: Address) -> tuple[str, bytes, bytes, str]:
-        """Return what goes around the body: exchange, routing key, encoded properties, and the risk there is in them. Raises CannotCarry."""
+    def _envelope(self, message: Message, destination: Address) -> Envelope:
+        """Return what goes around the body. Raises CannotCarry."""
         native = self._converter(destination).convert(self._harmless(message))
         if len(native.properties) > self._largest_header:
             raise CannotCarry(f"its headers and properties are {len(native.properties)} bytes; the broker's frames hold {self._largest_header}")

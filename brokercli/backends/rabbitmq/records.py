@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.envelope import VERSION, encode_headers, encode_value, text_or_base64
+from brokercli.backends.envelope import VERSION, encode_head, encode_headers, encode_value, text_or_base64, write_strings
 from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.exact_properties import decode_properties, split_headers
@@ -56,6 +56,21 @@ class RabbitMQBatch(Batch):
         return [delivery.body for delivery in self._deliveries]
 
     def envelopes(self) -> list[bytes]:
+        if self._numbered:
+            return self._numbered_envelopes()
+        heads: dict[tuple[bytes, bytes, bool, bytes], bytes] = {}
+        lines: list[bytes] = []
+        for delivery, body in zip(self._deliveries, write_strings(self.bodies()), strict=True):
+            _, redelivered, exchange, routing_key, encoded, _ = delivery
+            head = heads.get(about := (exchange, routing_key, redelivered, encoded))
+            if head is None:
+                if len(heads) > _REMEMBERED:
+                    heads.clear()
+                head = heads[about] = encode_head(self._record(delivery))
+            lines.append(b"%b%b}" % (head, body))
+        return lines
+
+    def _numbered_envelopes(self) -> list[bytes]:
         dumps = orjson.dumps
         queue = None if self._queue is None else _text(self._queue.encode(errors="surrogateescape"))
         known: dict[bytes, tuple[dict[str, Any], str | None]] = {}
@@ -77,14 +92,11 @@ class RabbitMQBatch(Batch):
                 places[routing_key] = _text(routing_key)
             envelope: dict[str, Any] = {"v": VERSION, "broker": "rabbitmq", "exchange": places[exchange], "routing_key": places[routing_key], "queue": queue}
             headers: Any = ()
-            if self._numbered:
-                if table.startswith(_ONLY_OFFSET):
-                    envelope["offset"] = struct.unpack_from(">q", table, 21)[0]
-                else:
-                    decoded, envelope["offset"] = _without_offset(table)
-                    headers = encode_headers(decoded)
-            elif table:
-                headers = encode_headers(decode_table(table)[0])
+            if table.startswith(_ONLY_OFFSET):
+                envelope["offset"] = struct.unpack_from(">q", table, 21)[0]
+            else:
+                decoded, envelope["offset"] = _without_offset(table)
+                headers = encode_headers(decoded)
             envelope["redelivered"] = redelivered
             envelope["time"] = time
             envelope["key"] = None
@@ -97,6 +109,9 @@ class RabbitMQBatch(Batch):
                 envelope["body"] = {"base64": b64encode(body).decode()}
             lines.append(dumps(envelope))
         return lines
+
+    def wrappings(self) -> list[bytes] | None:
+        return None if self._numbered or self._queue is None else [delivery.properties for delivery in self._deliveries]
 
     def records(self) -> list[Record]:
         return [self._record(delivery) for delivery in self._deliveries]

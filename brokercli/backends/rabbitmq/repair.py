@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from time import monotonic, time_ns
 from typing import Any
 
-from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.contract import Batch
+from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
 from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.exact_properties import split_headers
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.moving import Mover, Window
+from brokercli.backends.rabbitmq.moving import Forwarded, Mover, Window
 from brokercli.backends.rabbitmq.peek import count_ready, notes_on
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, require_survivable
 from brokercli.model.errors import BrokercliError, Failed, UsageProblem
-from brokercli.model.message import Record
+from brokercli.model.message import Header, Message, Record
 from brokercli.model.position import parse_time
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -31,6 +32,7 @@ _SECOND = 1_000_000_000
 _ARRIVED_SECONDS = 0.2
 _OVERLAPPING_BATCH = 4
 _CUT_OFF = "the connection that held it broke"
+_WHERE_IT_LIES = "its destination is where it lies"
 
 
 @dataclass(slots=True)
@@ -47,6 +49,16 @@ class HeldBatch(RabbitMQBatch):
 
     def _record(self, delivery: Delivery) -> Record:
         return HeldRecord("rabbitmq", *self._parts(delivery), delivery.tag)
+
+    def deliveries(self) -> list[Delivery]:
+        """Return them as they came."""
+        return self._deliveries
+
+    def copied(self, delivery: Delivery, goal: Goal, headers: tuple[Header, ...]) -> Message:
+        """Return the message that puts a letter back with these headers."""
+        message = self._record(delivery).message
+        return Message(message.body, None, headers, route=goal.route, origin="rabbitmq",
+                       properties={name: value for name, value in message.properties.items() if name not in goal.without})
 
     def select(self, indices: Sequence[int]) -> HeldBatch:
         deliveries = self._deliveries
@@ -124,16 +136,36 @@ class RabbitMQRepair(Repair):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=tag))
             elif move.destination.kind != "exchange" and move.destination.name == self._queue:
                 self._open_tags.add(tag)
-                receipts.count(Receipt(index, Verdict.REFUSED, reason="its destination is where it lies"))
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=_WHERE_IT_LIES))
             else:
                 chosen.append((index, tag, move))
         window = self._mover.begin([(move.message, move.destination) for _, _, move in chosen])
-        return lambda: self._finish(chosen, window, receipts)
+        return lambda: self._finish([(index, tag) for index, tag, _ in chosen], window, receipts)
 
-    def _finish(self, chosen: list[tuple[int, int, Move]], window: Window, receipts: Receipts) -> Receipts:
+    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
+        if not isinstance(batch, HeldBatch):
+            return super().forward(batch, goals, headers)
+        self._check()
+        receipts = Receipts()
+        places: list[tuple[int, int]] = []
+        items: list[Forwarded] = []
+        for index, (delivery, goal, kept) in enumerate(zip(batch.deliveries(), goals, headers, strict=True)):
+            why = self._settled_before(delivery.tag)
+            if not why and goal.address.name == self._queue and goal.address.kind != "exchange":
+                self._open_tags.add(delivery.tag)
+                why = _WHERE_IT_LIES
+            if why:
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=why))
+            else:
+                places.append((index, delivery.tag))
+                items.append((delivery, goal, kept))
+        window = self._mover.forward(items, batch.copied)
+        return lambda: self._finish(places, window, receipts)
+
+    def _finish(self, chosen: list[tuple[int, int]], window: Window, receipts: Receipts) -> Receipts:
         problems = self._mover.finish(window)
         done: list[tuple[int, int]] = []
-        for number, (index, tag, _) in enumerate(chosen):
+        for number, (index, tag) in enumerate(chosen):
             problem = problems.get(number) if problems else None
             if problem is None:
                 done.append((index, tag))
@@ -163,12 +195,16 @@ class RabbitMQRepair(Repair):
         """Return the tag of a letter and note it as settled, or why it cannot be."""
         if not isinstance(record, HeldRecord) or record.place.get("queue") != self._queue:
             return f"it is no letter that was read from {self._queue} in this run"
+        return self._settled_before(record.tag) or record.tag
+
+    def _settled_before(self, tag: int) -> str:
+        """Note a letter as settled; say why it cannot be, empty where it can."""
         if self._holding.cut_off:
             return f"{_CUT_OFF}: it is back in {self._queue}"
-        if record.tag not in self._open_tags:
+        if tag not in self._open_tags:
             return "it is settled already"
-        self._open_tags.discard(record.tag)
-        return record.tag
+        self._open_tags.discard(tag)
+        return ""
 
     def _take_out(self, done: list[tuple[int, int]], receipts: Receipts, in_doubt: str) -> None:
         if not done or self._holding.acknowledge(sorted(tag for _, tag in done)):
