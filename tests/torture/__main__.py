@@ -7,11 +7,12 @@ import json
 import signal
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 from tests.torture.arena import BROKERS, open_arena
 from tests.torture.controls import CONTROLS
-from tests.torture.drawing import draw_trial
+from tests.torture.scenarios import SCENARIOS, USUAL, draw_scenario, scenarios_of
 from tests.torture.tally import Tally
 from tests.torture.trial import Result, control_trial, run_trial
 
@@ -20,6 +21,7 @@ def main() -> int:
     """Run what was asked; 1 where a promise was broken or a planted fault was not caught."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description="Disturb real commands on real brokers, and count by content.")
     parser.add_argument("--broker", choices=BROKERS, action="append", help="may be repeated; every one without it")
+    parser.add_argument("--scenario", choices=SCENARIOS, action="append", help="may be repeated; the usual one without it")
     parser.add_argument("--trials", type=int, default=20, help="for each broker")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="what everything random follows from")
     parser.add_argument("--only", type=int, action="append", help="only trial N of the seed; may be repeated")
@@ -34,12 +36,14 @@ def main() -> int:
         tally = Tally(broker)
         with open_arena(broker) as arena:
             kinds = arena.ground.kinds
+            usual = not asked.scenario or USUAL in asked.scenario
             planted = [control_trial(broker, name, str(asked.seed), kinds[0]) for name, control in CONTROLS.items() if broker in control.where]
-            for trial in planted if not asked.no_controls and not asked.only else ():
+            for trial in planted if usual and not asked.no_controls and not asked.only else ():
                 take(run_trial(arena, trial), tally, asked.results, "")
-            for number in asked.only or range(asked.trials):
-                again = f"python -m tests.torture --broker {broker} --seed {asked.seed} --only {number}"
-                take(run_trial(arena, draw_trial(broker, asked.seed, number, kinds), asked.keep), tally, asked.results, again)
+            for number, scenario in product(asked.only or range(asked.trials), asked.scenario or [USUAL]):
+                again = f"python -m tests.torture --broker {broker} --seed {asked.seed} --scenario {scenario} --only {number}"
+                if scenario in scenarios_of(broker):
+                    take(run_trial(arena, draw_scenario(scenario, broker, asked.seed, number, kinds), asked.keep), tally, asked.results, again)
         say(tally.words())
         whole = whole and tally.clean
     return 0 if whole else 1

@@ -21,7 +21,7 @@ from tests.brokers.watchdog import watched
 from tests.commandline import environment
 from tests.environment import ROOT
 from tests.faults.proxy import Proxy
-from tests.torture.kafka_site import KafkaGround
+from tests.torture.kafka_site import OPEN_TO_ALL, KafkaGround
 from tests.torture.nats_site import NatsGround
 from tests.torture.rabbitmq_site import RabbitMQGround
 from tests.torture.site import Ground
@@ -57,7 +57,7 @@ def _kafka(directory: Path, opened: ExitStack) -> tuple[Server, Proxy, Ground]:
     # its clients are told where it is, so the proxy is there first
     port = free_port()
     proxy = opened.enter_context(Proxy((HOST, port)))
-    server = Kafka(directory, ports={"client": port}, advertised=proxy.port)
+    server = Kafka(directory, ports={"client": port}, advertised=proxy.port, settings=OPEN_TO_ALL)
     return server, proxy, KafkaGround(server.address)
 
 

@@ -102,6 +102,8 @@ class Promise:
     exactly_once: bool
     in_order: bool = False
     journalled: bool = True
+    shared: bool = False
+    """Whether of two runs at once both may say of a letter that it is done: it is, and each saw that."""
 
 
 def check_letters(letters: Sequence[Letter], promise: Promise, runs: Sequence[Run], pending: Sequence[Found], places: Mapping[str, Sequence[Found]],
@@ -123,7 +125,7 @@ def check_letters(letters: Sequence[Letter], promise: Promise, runs: Sequence[Ru
             wrong += _check_journal(letter, journal)
         if left[identity] > 1:
             wrong.append(Violation(Kind.DUPLICATED, f"{identity} lies among the dead letters {left[identity]} times"))
-    wrong += _check_claims(letters, runs, left, moved)
+    wrong += _check_claims(letters, runs, left, moved, shared=promise.shared)
     wrong += _check_contents(by_identity, pending, places)
     wrong += _check_excess(promise, runs, copies)
     if promise.in_order:
@@ -179,13 +181,14 @@ def _check_journal(letter: Letter, journal: Mapping[str, Content]) -> list[Viola
     return []
 
 
-def _check_claims(letters: Sequence[Letter], runs: Sequence[Run], left: Counter[str], moved: int) -> list[Violation]:
+def _check_claims(letters: Sequence[Letter], runs: Sequence[Run], left: Counter[str], moved: int, *, shared: bool) -> list[Violation]:
     wrong = []
-    claimed = sum(run.count("confirmed") for run in runs)
+    claims = [run.count("confirmed") for run in runs]
+    claimed = max(claims, default=0) if shared else sum(claims)
     if claimed > moved + sum(run.returned for run in runs):
         wrong.append(Violation(Kind.PHANTOM, f"{claimed} letters were said to be confirmed, and {moved} are"))
-    if all(run.report is not None for run in runs) and moved > claimed + sum(run.count("unknown") for run in runs):
-        wrong.append(Violation(Kind.UNTRUE, f"{moved} letters were moved; {claimed} were said to be confirmed, and the rest to be refused"))
+    if all(run.report is not None for run in runs) and moved > sum(claims) + sum(run.count("unknown") for run in runs):
+        wrong.append(Violation(Kind.UNTRUE, f"{moved} letters were moved; {sum(claims)} were said to be confirmed, and the rest to be refused"))
     still = [letter.identity for letter in letters if letter.chosen and left[letter.identity]]
     if still and runs and runs[-1].code == 0:
         wrong.append(Violation(Kind.PHANTOM, f"it ended with 0, and {len(still)} letters are left: {still[:3]}"))

@@ -1,7 +1,7 @@
 """brokercli as its users run it, but for what a trial ordered: python -m tests.torture.child ORDERS dlq redrive …
 
 ORDERS is JSON: `broker`, and where wanted `window` (letters settled together at most), `crash` ([moment, how manieth]),
-`control` (the name of a fault from controls.py) and `publishing`.
+`control` (the name of a fault from controls.py) and `operation`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
         controls.CONTROLS[orders["control"]].plant(orders["broker"])
     if orders.get("crash"):
         name, count = orders["crash"]
-        crash.crash_at(orders["broker"], name, count, publishing=bool(orders.get("publishing")))
+        crash.crash_at(orders["broker"], name, count, operation=orders.get("operation", "redrive"))
     from brokercli.__main__ import main as run
 
     run()
@@ -36,6 +36,9 @@ def _narrow(window: int) -> None:
 
     timeout, _, *others = RepairPolicy.__init__.__defaults__ or ()
     RepairPolicy.__init__.__defaults__ = (timeout, window, *others)
+    from brokercli.operations import filed_letters
+
+    filed_letters._PART = window
 
 
 if __name__ == "__main__":

@@ -84,6 +84,35 @@ PUBLISHING: dict[str, dict[str, Point]] = {
         "before the report": Point("commands.publish_output:summarise", "before"),
     } for broker, name in _PUBLISHERS.items()}
 
+_FILED = "operations.filed_letters:FiledRepair"
+FROM_A_FILE = {
+    "a batch was read": Point("operations.filed_letters:FiledReader.read", "after"),
+    "before publishing": Point(f"{_FILED}._put", "before"),
+    "copies confirmed": Point(f"{_FILED}._put", "after"),
+    "resume half written": Point("operations.journal:Journal._append", "before"),
+    "resume written, not forced to the disk": Point("operations.journal:os.fsync", "before"),
+    "written down": Point(f"{_FILED}._enter", "after"),
+    "before closing": Point(f"{_FILED}.close", "before"),
+    "before the report": Point(_END, "before"),
+    "after the report": Point(_END, "after"),
+}
+"""What can be come to while letters go back out of a file, on every broker."""
+THROUGH = {
+    "before the program": Point("operations.through:Through.transform", "before"),
+    "while the program runs": Point("operations.through:subprocess.Popen", "after"),
+    "after the program": Point("operations.through:Through.transform", "after"),
+}
+"""The same of `--through`, beside what comes on the broker."""
+_AT_LEAST_ONCE = "backends.kafka.at_least_once:AtLeastOnce"
+UNPERMITTED = {
+    **{name: point for name, point in REPAIRING["kafka"].items() if _KAFKA not in point.where},
+    "before publishing": Point(f"{_AT_LEAST_ONCE}._publish", "before"),
+    "copies confirmed": Point(f"{_AT_LEAST_ONCE}._publish", "after"),
+    "before marking": Point(f"{_AT_LEAST_ONCE}._mark", "before"),
+    "marked": Point(f"{_AT_LEAST_ONCE}._mark", "after"),
+}
+"""What can be come to on a Kafka that permits no transactions."""
+
 ONCE = ("before the report", "after the report", "before closing", "closed", "before giving back", "before the last verdicts", "before publishing", "purged",
         "given to the client", "verdicts taken")
 """Moments that come once in a run; the others come with each batch."""
@@ -94,9 +123,18 @@ _forced: dict[str, int] = {}
 """How much of each journal is on the disk for certain."""
 
 
-def crash_at(broker: str, name: str, count: int, *, publishing: bool) -> None:
+def points_of(broker: str, operation: str) -> dict[str, Point]:
+    """Return the moments that may come in an operation."""
+    if operation == "publish":
+        return PUBLISHING[broker]
+    if operation == "file":
+        return FROM_A_FILE
+    return REPAIRING[broker] | THROUGH | (UNPERMITTED if broker == "kafka" else {})
+
+
+def crash_at(broker: str, name: str, count: int, *, operation: str) -> None:
     """Have this process killed when it comes to a moment for the `count`th time."""
-    point = (PUBLISHING if publishing else REPAIRING)[broker][name]
+    point = points_of(broker, operation)[name]
     seen = 0
 
     def reached() -> None:
@@ -108,6 +146,8 @@ def crash_at(broker: str, name: str, count: int, *, publishing: bool) -> None:
     _watch_journals()
     if name == "journal half written":
         _halve(reached)
+    elif name == "resume half written":
+        _halve_an_entry(reached)
     elif point.where.endswith(_COMMIT):
         _around_commits(point, reached)
     elif point.where.endswith(":os.fsync"):
@@ -183,6 +223,21 @@ def _halve(reached: Callable[[], None]) -> None:
     replace(_JOURNAL, wrapped)
 
 
+def _halve_an_entry(reached: Callable[[], None]) -> None:
+    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+        def append(self: Any, entry: Any) -> Any:
+            before = os.fstat(self._descriptor).st_size
+            original(self, entry)
+            whole = os.fstat(self._descriptor).st_size
+            os.ftruncate(self._descriptor, before + (whole - before) // 2)
+            _forced[str(Path(self.path).resolve())] = before + (whole - before) // 2
+            reached()
+            os.ftruncate(self._descriptor, before)
+            return original(self, entry)
+        return append
+    replace("operations.journal:Journal._append", wrapped)
+
+
 def _watch_journals() -> None:
     """Note of each journal how much of it was forced to the disk."""
     force = os.fsync
@@ -201,6 +256,14 @@ def _watch_journals() -> None:
             _forced[self.path] = 0
         return init
     replace("operations.letter_journal:LetterFile.__init__", opened)
+
+    def resumed(original: Callable[..., Any]) -> Callable[..., Any]:
+        def init(self: Any, path: str, identity: Any) -> None:
+            file = Path(path).resolve()
+            _forced[str(file)] = file.stat().st_size if file.exists() else 0
+            original(self, path, identity)
+        return init
+    replace("operations.journal:Journal.__init__", resumed)
 
 
 def _before_forcing(reached: Callable[[], None]) -> None:

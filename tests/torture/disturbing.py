@@ -13,6 +13,8 @@ from tests.torture.fault import Fault
 
 AT_ITS_END = "cut at its end"
 """Cut as soon as the process is gone: what it gave to the system and did not wait for is lost."""
+ANOTHER = "another run"
+"""A second process does the same while the first is at work."""
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGINT twice", "SIGSTOP and SIGCONT")
 NETWORK = ("reset", "hang up", "lose answers", "swallow", "hold", "refuse", AT_ITS_END)
 _ENDS_BY_ITSELF = ("SIGINT twice", "SIGSTOP and SIGCONT", "broker killed", "lose answers", "swallow", "hold", "refuse")
@@ -27,9 +29,10 @@ def draw(chance: Random, name: str) -> Fault:
                  slow=chance.random() < 0.5)
 
 
-def disturb(arena: Arena, process: subprocess.Popen[bytes], fault: Fault, size: int, volume: int, patience: float) -> bool:
+def disturb(arena: Arena, process: subprocess.Popen[bytes], fault: Fault, size: int, volume: int, patience: float,
+            another: Callable[[], None] = lambda: None) -> bool:
     """Wait for the moment, do it, and return once it is over; False where the process ended before its moment came. `size` is how
-    many bytes it has to send, `volume` how many the messages have."""
+    many bytes it has to send, `volume` how many the messages have; `another` starts a second process."""
     if fault.name == "crash":
         return False
     proxy = arena.proxy
@@ -46,7 +49,10 @@ def disturb(arena: Arena, process: subprocess.Popen[bytes], fault: Fault, size: 
         if process.poll() is not None:
             return False
         time.sleep(0.0005)
-    _ACTIONS[fault.name](arena, process, fault)
+    if fault.name == ANOTHER:
+        another()
+    else:
+        _ACTIONS[fault.name](arena, process, fault)
     return True
 
 

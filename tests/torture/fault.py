@@ -12,7 +12,7 @@ class Fault:
 
     name: str
     point: str = ""
-    """Of a crash: the named moment, and `nth` how manieth time it comes."""
+    """Of a crash: the named moment, and `nth` how manieth time it comes. Of another run: where that one is killed, if at all."""
     nth: int = 1
     share: float = 0.0
     seconds: float = 0.0
@@ -23,6 +23,8 @@ class Fault:
     def __str__(self) -> str:
         if self.name == "crash":
             return f"crash: {self.point}, time {self.nth}"
+        if self.point:
+            return f"{self.name} at {self.share:.0%}, killed: {self.point}, time {self.nth}" + (", slowly" if self.slow else "")
         return f"{self.name} at {self.share:.0%}" + (f" for {self.seconds:.1f} s" if self.seconds else "") + (", slowly" if self.slow else "")
 
     def orders(self) -> dict[str, Any]:

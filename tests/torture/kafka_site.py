@@ -8,11 +8,21 @@ from time import monotonic, sleep
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported without saying so
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,  # type: ignore[attr-defined]  # exported without saying so
+    ResourcePatternType,
+    ResourceType,
+)
 
 from brokercli.backends.dead_letters import State
 from brokercli.backends.envelope import encode_headers, text_or_base64
 from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.backends.kafka.connect import SILENT
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
@@ -24,6 +34,9 @@ from tests.torture.site import HOMES, Ground, Site, identity_in, split_stamp
 
 PATIENCE = 45.0
 PARTITIONS = {"one partition": 1, "three partitions": 3}
+UNPERMITTED = ", no transactions permitted"
+OPEN_TO_ALL = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found": "true"}
+"""Settings of a broker where everybody may do what nobody was denied."""
 
 
 class KafkaGround(Ground):
@@ -36,7 +49,10 @@ class KafkaGround(Ground):
         self._address = address
 
     def make(self, run: str, kind: str) -> Site:
-        return KafkaSite(self._address, run, PARTITIONS[kind])
+        site = KafkaSite(self._address, run, PARTITIONS[kind.removesuffix(UNPERMITTED)])
+        if kind.endswith(UNPERMITTED):
+            site.deny_transactions()
+        return site
 
     def context(self, port: int) -> Mapping[str, str]:
         return {"url": f"kafka://{HOST}:{port}"}
@@ -50,6 +66,7 @@ class KafkaSite(Site):
         self._admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
         self._partitions = partitions
         self._lanes: dict[str, str] = {}
+        self._denied: AclBinding | None = None
         self.dlq = f"{run}.dlq"
         self.parking = f"{run}.parked"
         self.homes = [f"{run}.home.{number}" for number in range(HOMES)]
@@ -63,6 +80,24 @@ class KafkaSite(Site):
         names = [name for name in self._admin.list_topics(timeout=PATIENCE).topics if name in (self.dlq, self.parking, *self.homes)]
         if len(names) < count:
             raise TimeoutError(f"{names} are known so far")
+
+    def deny_transactions(self) -> None:
+        """Have the broker refuse brokercli's transactions on these letters, and wait until it does."""
+        self.permitted = False
+        self._denied = AclBinding(ResourceType.TRANSACTIONAL_ID, group_of(self.dlq), ResourcePatternType.LITERAL, "User:*", "*",
+                                  AclOperation.ALL, AclPermissionType.DENY)
+        for future in self._admin.create_acls([self._denied]).values():
+            future.result(PATIENCE)
+        _retried(self._refused)
+
+    def _refused(self) -> None:
+        producer = Producer({"bootstrap.servers": self._address, "transactional.id": group_of(self.dlq), "log_level": 0}, logger=SILENT)
+        try:
+            producer.init_transactions(5)
+        except KafkaException as problem:
+            if problem.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                return
+        raise TimeoutError("transactions are still permitted")
 
     def _headers(self, seed: Seed) -> list[tuple[str, bytes | None]]:
         origin = self.homes[seed.home] if seed.home >= 0 else self._gone
@@ -157,6 +192,12 @@ class KafkaSite(Site):
             future.exception(PATIENCE)
         for group in self._admin.delete_consumer_groups([group_of(self.dlq)]).values():
             group.exception(PATIENCE)
+        if self._denied is not None:
+            denied = self._denied
+            same = AclBindingFilter(denied.restype, denied.name, denied.resource_pattern_type, denied.principal, denied.host, denied.operation,
+                                    denied.permission_type)
+            for removed in self._admin.delete_acls([same]).values():
+                removed.exception(PATIENCE)
 
 
 def _found(message: Any) -> Found:

@@ -82,6 +82,10 @@ class NatsSite(Site):
     def parked(self, seed: Seed) -> Content:
         return Content(seed.body or b"", None, (*_as_bytes(self._headers(seed)), "our id"))
 
+    def filed(self, seed: Seed) -> Content:
+        # the promise is at least once, and there is no id by which it could be more
+        return Content(seed.body or b"", None, (*_as_bytes(_own(seed)), "stamp"))
+
     def published(self, seed: Seed) -> Content:
         return Content(seed.body or b"", None, (*_as_bytes(_own(seed)), (b"Nats-Msg-Id", seed.identity.encode())))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from tests.torture.check import Content, Found, Letter
 from tests.torture.letters import IDENTITY, Seed
 
 HOMES = 3
+HOMEWARD = ("redrive", "selected", "through", "file")
+"""Operations that put each letter back where it came from."""
+MENDED = b"mended: "
+"""What the program of `--through` puts before a body that it mends."""
 STAMP = ("put back by brokercli, once",)
 """Stands for the three headers that say so, in what is compared."""
 
@@ -22,6 +27,8 @@ class Site(ABC):
     dlq: str
     parking: str
     """Where `dlq park` and `--to` go."""
+    permitted = True
+    """Whether brokercli may do here what its best guarantee needs."""
     homes: list[str]
     """The names of the places letters came from, as the checker knows them."""
 
@@ -40,6 +47,10 @@ class Site(ABC):
     def parked(self, seed: Seed) -> Content:
         """Return what its copy is in the parking place."""
         return self.lies(seed)
+
+    def filed(self, seed: Seed) -> Content:
+        """Return what its copy is at home when it comes out of a file."""
+        return self.copy(seed)
 
     def lane(self, seed: Seed) -> str:
         """Return in which part of the dead letters it lies."""
@@ -75,8 +86,10 @@ class Site(ABC):
         made = []
         for seed in seeds:
             goes, copy = self.parking, self.copy(seed)
-            if operation in ("redrive", "selected"):
+            if operation in HOMEWARD:
                 goes = self.homes[seed.home] if seed.home >= 0 else ""
+                copy = self.filed(seed) if operation == "file" else copy
+                copy = replace(copy, body=MENDED + (copy.body or b"")) if operation == "through" else copy
             elif operation == "park":
                 copy = self.parked(seed)
             at_all = seed.chosen and bool(goes)

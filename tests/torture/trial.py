@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import threading
 import time
@@ -18,13 +19,14 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.environment import ROOT
 from tests.torture.arena import Arena
 from tests.torture.check import Content, Kind, Promise, Run, Violation, bound, check_letters, check_published, duplicates
 from tests.torture.controls import CONTROLS
-from tests.torture.disturbing import AT_ITS_END, disturb
+from tests.torture.disturbing import ANOTHER, AT_ITS_END, disturb
 from tests.torture.fault import Fault
 from tests.torture.letters import IDENTITY, NEEDLE, Seed, make_seeds, sizes
-from tests.torture.site import HOMES, Site
+from tests.torture.site import HOMES, HOMEWARD, Site
 
 MOST_RUNS = 12
 PATIENCE = 90.0
@@ -36,9 +38,11 @@ WORDS = {
     "to": ("dlq", "redrive", "{dlq}", "--yes", "--to", "{parking}"),
     "park": ("dlq", "park", "{dlq}", "--yes", "--to", "{parking}"),
     "drop": ("dlq", "drop", "{dlq}", "--yes", "--grep", NEEDLE.decode()),
+    "through": ("dlq", "redrive", "{dlq}", "--yes", "--through", f"sh {shlex.quote(str(ROOT / 'tests' / 'torture' / 'program.sh'))}"),
+    "file": ("dlq", "redrive", "--from-file", "{folder}/letters", "--resume", "{folder}/resume", "--yes"),
     "publish": ("publish", "{target}", "--input", "json", "--receipts"),
 }
-_AT_MOST = re.compile(r"at most ([\d,]+) letters may be repeated")
+_AT_MOST = re.compile(r"at most ([\d,]+) letters may be repeated|the letters of one step, up to ([\d,]+), are put back twice")
 _DISORDERS = ("broker killed", "reset", "hang up", "lose answers", "swallow", "hold", "refuse", AT_ITS_END)
 
 
@@ -102,7 +106,7 @@ def run_trial(arena: Arena, trial: Trial, keep: Path | None = None) -> Result:
     arena.heal()
     site = arena.ground.make(run, trial.kind)
     with TemporaryDirectory(prefix="brokercli-trial-") as folder:
-        going = (_Publishing if trial.operation == "publish" else _Repairing)(arena, trial, site, chance, run, Path(folder))
+        going = {"publish": _Publishing, "file": _FromAFile}.get(trial.operation, _Repairing)(arena, trial, site, chance, run, Path(folder))
         try:
             going.run()
             arena.heal()
@@ -121,8 +125,8 @@ class _Going(ABC):
 
     def __init__(self, arena: Arena, trial: Trial, site: Site, chance: Random, run: str, folder: Path) -> None:
         self.arena, self.trial, self.site, self.folder = arena, trial, site, folder
-        self.selective = trial.operation in ("selected", "drop")
-        self.seeds = make_seeds(chance, trial.count, homes=HOMES, gone=trial.gone if trial.operation in ("redrive", "selected") else 0.0,
+        self.selective = trial.operation in ("selected", "drop", "through")
+        self.seeds = make_seeds(chance, trial.count, homes=HOMES, gone=trial.gone if trial.operation in HOMEWARD else 0.0,
                                 chosen=0.5 if self.selective else 1.0, largest=trial.largest, run=run)
         # roughly what goes to the broker
         self.volume = sizes(self.seeds)
@@ -135,18 +139,19 @@ class _Going(ABC):
         """Run, with one fault each time as long as there are any, until it is done."""
         for number in range(MOST_RUNS):
             fault = self.trial.faults[number] if number < len(self.trial.faults) else None
-            self.runs.append(self._once(number, fault))
+            self.runs += self._once(number, fault)
             self.arena.heal()
-            if self.stuck or self.done():
+            # of two at once one had to stand back, and knows only its own part
+            if self.stuck or (not (fault is not None and fault.name == ANOTHER and self.happened[ANOTHER]) and self.done()):
                 return
 
     @abstractmethod
     def done(self) -> bool:
         """Whether there is nothing more to do."""
 
-    def arguments(self, number: int) -> list[str]:
-        """Return the command line of a run."""
-        words = [word.format(dlq=self.site.dlq, parking=self._parking(), target=self.site.target) for word in WORDS[self.trial.operation]]
+    def arguments(self, number: str) -> list[str]:
+        """Return the command line of a run, whose files are called `number`."""
+        words = [word.format(folder=self.folder, dlq=self.site.dlq, parking=self._parking(), target=self.site.target) for word in WORDS[self.trial.operation]]
         patience = ["--delivery-timeout", f"{DELIVERY_SECONDS}s"] if self.trial.operation not in ("park", "drop") else []
         return [*words, "--report", str(self.folder / f"{number}.report"), *patience]
 
@@ -158,26 +163,43 @@ class _Going(ABC):
         """Return what is given to its standard input."""
         return None
 
-    def _once(self, number: int, fault: Fault | None) -> Run:
-        given = self.input()
-        orders = {"window": self.trial.window, "control": self.trial.control, "publishing": self.trial.operation == "publish",
-                  **(fault.orders() if fault is not None else {})}
-        process = self.arena.start(orders, self.arguments(number), self.folder / str(number), subprocess.DEVNULL if given is None else subprocess.PIPE)
+    def orders(self, fault: Fault | None) -> dict[str, Any]:
+        """Return what the child has to know."""
+        return {"window": self.trial.window, "control": self.trial.control, "operation": self.trial.operation, **(fault.orders() if fault is not None else {})}
+
+    def _once(self, number: int, fault: Fault | None) -> list[Run]:
+        """Run once, with what disturbs it; two runs where the disturbance is another one."""
+        given, name = self.input(), str(number)
+        process = self.arena.start(self.orders(fault), self.arguments(name), self.folder / name, subprocess.DEVNULL if given is None else subprocess.PIPE)
+        others: list[tuple[str, subprocess.Popen[bytes]]] = []
+
+        def another() -> None:
+            second = f"{number}-another"
+            killed = Fault("crash", fault.point, fault.nth) if fault is not None and fault.point else None
+            others.append((second, self.arena.start(self.orders(killed), self.arguments(second), self.folder / second)))
+
         if given is not None:
             threading.Thread(target=_pour, args=(process, given), daemon=True).start()
         try:
-            if fault is not None and disturb(self.arena, process, fault, self.size, self.volume, PATIENCE):
+            if fault is not None and disturb(self.arena, process, fault, self.size, self.volume, PATIENCE, another):
                 self.happened[fault.name] += 1
+        except subprocess.TimeoutExpired:
+            pass  # is said of the run below
+        ended = [self._ended(number, name, process)]
+        if fault is not None and fault.name == "crash" and ended[0].code == 128 + 9 and ended[0].killed:
+            self.happened["crash"] += 1
+        return ended + [self._ended(number, second, other) for second, other in others]
+
+    def _ended(self, number: int, name: str, process: subprocess.Popen[bytes]) -> Run:
+        try:
             code = process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-            self.stuck.append(Violation(Kind.UNFINISHED, f"run {number + 1} did not end within {PATIENCE:g} s"))
-        if fault is not None and fault.name == "crash" and code == -9:
-            self.happened["crash"] += 1
-        report = self.folder / f"{number}.report"
+            self.stuck.append(Violation(Kind.UNFINISHED, f"run {name} did not end within {PATIENCE:g} s"))
+        report = self.folder / f"{name}.report"
         return self.finished(number, Run(128 - code if code < 0 else code, json.loads(report.read_text()) if report.exists() else None,
-                                         (self.folder / f"{number}.err").read_text(errors="replace"), killed=code < 0))
+                                         (self.folder / f"{name}.err").read_text(errors="replace"), killed=code < 0))
 
     def finished(self, number: int, run: Run) -> Run:
         """Add what a run left behind."""
@@ -202,15 +224,23 @@ class _Repairing(_Going):
         # those of the selection that cannot go anywhere
         self.homeless = sum(seed.chosen and seed.home < 0 for seed in self.seeds)
 
-    def arguments(self, number: int) -> list[str]:
+    def arguments(self, number: str) -> list[str]:
         return [*super().arguments(number), "--journal", str(self.folder / f"{number}.journal")]
 
+    @property
+    def exactly_once(self) -> bool:
+        """Whether nothing may be repeated."""
+        return self.arena.ground.exactly_once and self.site.permitted
+
     def finished(self, number: int, run: Run) -> Run:
-        if self.arena.ground.exactly_once:
+        if self.exactly_once:
             return run
         # it says itself how many, before it touches the first; who was killed before that may repeat none
         said = _AT_MOST.search(run.stderr)
-        window = int(said[1].replace(",", "")) if said is not None else 0
+        window = int((said[1] or said[2]).replace(",", "")) if said is not None else 0
+        if self.arena.ground.written_at_once:
+            # two at once may both have put back the letters of one step, and both say so
+            return replace(run, window=window, returned=window if self.happened[ANOTHER] and run.report is not None else 0)
         killed = self.happened["broker killed"] > 0
         return replace(run, window=len(self.seeds) if killed else window, returned=run.count("confirmed") if killed else 0)
 
@@ -228,15 +258,20 @@ class _Repairing(_Going):
     def _says_so(self, run: Run) -> bool:
         if run.report is None or run.count("unknown"):
             return False
-        return run.code == 0 or (run.code in (1, 3) and run.count("refused") == self.homeless and run.count("skipped") == 0
-                                 and run.count("read") == run.count("confirmed") + self.homeless)
+        # the program of --through leaves those that are not meant
+        left = len(self.seeds) - sum(seed.chosen for seed in self.seeds) if self.trial.operation == "through" else 0
+        return (run.code == 0 and run.count("skipped") == left) or (
+            run.code in (1, 3) and run.count("refused") == self.homeless and run.count("skipped") == left
+            and run.count("read") == run.count("confirmed") + self.homeless + left)
 
     def judge(self) -> Result:
-        ground = self.arena.ground
-        promise = Promise(ground.exactly_once, in_order=not any(name in _DISORDERS for name in self.happened))
+        # two at once share a queue of RabbitMQ as its consumers do; on JetStream each does it all, and the ids see to it that it is once
+        two = self.happened[ANOTHER] > 0
+        promise = Promise(self.exactly_once, in_order=not any(name in _DISORDERS for name in self.happened) and not (two and self.arena.broker == "rabbitmq"),
+                          shared=two and self.arena.broker == "nats")
         places = self.site.stored()
         violations = check_letters(self.letters, promise, self.runs, self.site.pending(), places, self._journal())
-        return self.result(violations, duplicates(places), 0 if ground.exactly_once else sum(bound(run) for run in self.runs))
+        return self.result(violations, duplicates(places), 0 if self.exactly_once else sum(bound(run) for run in self.runs))
 
     def _journal(self) -> dict[str, Content]:
         found: dict[str, Content] = {}
@@ -249,6 +284,34 @@ class _Repairing(_Going):
                     if identity is not None:
                         found[identity.decode()] = Content(bytes_of(envelope["body"]), bytes_of(envelope.get("key")))
         return found
+
+
+class _FromAFile(_Repairing):
+    """The letters are dropped first, and put back out of the journal of that."""
+
+    exactly_once = False
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        process = self.arena.start({}, ["dlq", "drop", self.site.dlq, "--yes", "--journal", str(self.folder / "letters")], self.folder / "dropped")
+        assert process.wait(PATIENCE) == 0, (self.folder / "dropped.err").read_text()
+        # whose home is gone is in the file for ever
+        self.letters = [letter for letter in self.letters if letter.chosen]
+
+    def arguments(self, number: str) -> list[str]:
+        return _Going.arguments(self, number)
+
+    def finished(self, number: int, run: Run) -> Run:
+        return replace(run, window=self.trial.window if "repeats at most one batch" in run.stderr else 0)
+
+    def done(self) -> bool:
+        return self._says_so(self.runs[-1])
+
+    def judge(self) -> Result:
+        promise = Promise(exactly_once=False, in_order=not any(name in _DISORDERS for name in self.happened), journalled=False)
+        places = self.site.stored()
+        violations = check_letters(self.letters, promise, self.runs, self.site.pending(), places, {})
+        return self.result(violations, duplicates(places), sum(bound(run) for run in self.runs))
 
 
 class _Publishing(_Going):

@@ -1,0 +1,64 @@
+"""What else is tried beside the usual: drawn from a seed as well, each scenario by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from tests.torture.crash import COPYING, FROM_A_FILE, ONCE, REPAIRING, THROUGH, UNPERMITTED
+from tests.torture.disturbing import ANOTHER, NETWORK, SIGNALS, draw
+from tests.torture.drawing import draw_trial
+from tests.torture.fault import Fault
+from tests.torture.kafka_site import UNPERMITTED as WITHOUT_TRANSACTIONS
+from tests.torture.trial import Trial
+
+USUAL = "usual"
+SCENARIOS = (USUAL, "two at once", "from a file", "through", "unpermitted")
+_OTHERS = (*SIGNALS, *NETWORK, "broker killed")
+
+
+def scenarios_of(broker: str) -> Sequence[str]:
+    """Return those that there are on a broker."""
+    return SCENARIOS if broker == "kafka" else SCENARIOS[:-1]
+
+
+def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Sequence[str]) -> Trial:
+    """Return trial `number` of a scenario and a seed, always the same one."""
+    if scenario == USUAL:
+        return draw_trial(broker, seed, number, kinds)
+    name = f"{scenario} {seed}/{broker}/{number}"
+    chance = Random(name)
+    count, window = chance.choice((30, 60, 100, 200)), chance.choice((1, 7, 16, 16, 64))
+    kind, operation = chance.choice(kinds), "redrive"
+    if scenario == "from a file":
+        operation, faults = "file", _moments_and_others(chance, number, list(FROM_A_FILE))
+    elif scenario == "through":
+        count = min(count, 60)
+        operation, faults = "through", _moments_and_others(chance, number, [*THROUGH, *REPAIRING[broker]])
+    elif scenario == "two at once":
+        operation = chance.choice(("redrive", "redrive", "selected", "to", "park", "drop"))
+        points = [point for point in REPAIRING[broker] if operation != "drop" or point not in COPYING]
+        faults = [_another(chance, points) for _ in range(chance.choice((1, 1, 2)))]
+    else:
+        kind += WITHOUT_TRANSACTIONS
+        operation = chance.choice(("redrive", "redrive", "selected", "to", "park"))
+        faults = [_another(chance, list(UNPERMITTED))] if number % 4 == 3 else _moments_and_others(chance, number, list(UNPERMITTED))
+    return Trial(broker, name, operation, kind, tuple(faults), count=count, window=window, largest=chance.choice((2_000, 30_000, 300_000)))
+
+
+def _moments_and_others(chance: Random, number: int, points: Sequence[str]) -> list[Fault]:
+    """Draw for one to three runs: two times out of three a named moment first, each of them in turn."""
+    if number % 3 < 2:
+        point = points[(number // 3 * 2 + number % 3) % len(points)]
+        faults = [Fault("crash", point, 1 if point in ONCE else chance.randrange(1, 4))]
+    else:
+        faults = [draw(chance, chance.choice(_OTHERS))]
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        name = chance.choice(("crash", *_OTHERS))
+        faults.append(Fault("crash", chance.choice(points), chance.randrange(1, 3)) if name == "crash" else draw(chance, name))
+    return faults
+
+
+def _another(chance: Random, points: Sequence[str]) -> Fault:
+    point = chance.choice(("", chance.choice(points)))
+    return Fault(ANOTHER, point, 1 if point in ONCE else chance.randrange(1, 3), share=round(chance.random() * 0.9, 3), slow=chance.random() < 0.8)
