@@ -27,7 +27,7 @@ _Read = TypeVar("_Read")
 PLACE_KEYS = ("topic", "partition", "offset", "subject", "stream", "sequence", "exchange", "routing_key", "queue", "redelivered")
 MESSAGE_KEYS = ("time", "id", "key", "headers", "properties", "body", "value")
 # what brokercli adds to an envelope for the reader, and publishing passes over
-COMMENT_KEYS = ("v", "broker", "dead_letter", "distance")
+COMMENT_KEYS = ("v", "broker", "dead_letter", "distance", "original")
 INTEGER_BITS = {"int8": (8, True), "uint8": (8, False), "int16": (16, True), "uint16": (16, False), "int32": (32, True), "uint32": (32, False),
                 "int64": (64, True), "timestamp": (64, False)}
 # DEL is the one control character that JSON does not escape
@@ -161,6 +161,18 @@ def encode_record(record: Record) -> bytes:
         return known[1] + orjson.dumps(body.decode() if body is not None else None) + b"}"
     except UnicodeDecodeError:
         return known[1] + orjson.dumps(text_or_base64(body)) + b"}"
+
+
+def encode_with_original(record: Record, original: Record) -> bytes:
+    """Write a record that only points at its message, and with it the message, as one line."""
+    return encode_record(record)[:-1] + b',"original":' + encode_record(original) + b"}"
+
+
+def decode_original(line: bytes) -> Record | None:
+    """Read the message that an envelope has beside a record that points at it; None where it has none. Raises as `decode_record`,
+    which has to have taken the line before."""
+    original = orjson.loads(line).get("original") if b'"original":' in line else None
+    return None if original is None else decode_record(orjson.dumps(original), 0)
 
 
 def encode_head(record: Record) -> bytes:

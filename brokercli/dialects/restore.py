@@ -78,6 +78,7 @@ def attach_original(letter: DeadLetter, original: Record) -> DeadLetter:
     if (letter.record.broker == "nats" and letter.last_death is not None and original.time is not None
             and original.time > letter.last_death + _CLOCKS_APART):
         raise Failed("What lies where the letter points was stored after the death: the stream was made anew, and it is another message.")
+    letter.original = original
     letter.fetched, letter.unwrapped, letter.original_time = True, original.message, original.time
     subject = original.place.get("subject")
     if not letter.homes and isinstance(subject, str):

@@ -84,6 +84,8 @@ class DeadLetter:
     """Its stations, oldest first, the destination it lies in now left out."""
     pointer: Place | None = None
     """The original has to be fetched from there: topic, partition, offset / stream, sequence."""
+    original: Record | None = None
+    """The record that lies there, once it was fetched."""
     fetched: bool = False
     """`unwrapped` is the original that `pointer` points at."""
     unwrapped: Message | None = None

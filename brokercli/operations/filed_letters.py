@@ -16,7 +16,7 @@ from pathlib import Path
 
 from brokercli.backends.contract import Backend, Batch, PublishPolicy
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
-from brokercli.backends.envelope import decode_record
+from brokercli.backends.envelope import decode_original, decode_record
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, InputRefused, NotAuthorised, Unreachable, UsageProblem
 from brokercli.model.message import Record
@@ -34,6 +34,8 @@ class FiledRecord(Record):
     """A record that a file holds."""
 
     line: int = 0
+    original: Record | None = None
+    """The message that it points at, where the file has it as well."""
 
 
 class LetterFileContent:
@@ -51,6 +53,7 @@ class LetterFileContent:
                     if line.strip():
                         self.count += 1
                         self._check(decode_record(line, number), number, broker)
+                    decode_original(line)
         except OSError as problem:
             raise UsageProblem(f"{path} cannot be read: {problem.strerror}. Nothing was sent.") from None
         except InputRefused as problem:
@@ -69,7 +72,7 @@ class LetterFileContent:
             for number, line in enumerate(lines, 1):
                 if line.strip() and number not in passed_over:
                     record = decode_record(line, number)
-                    yield FiledRecord(record.broker, record.place, record.position, record.time, record.message, number)
+                    yield FiledRecord(record.broker, record.place, record.position, record.time, record.message, number, decode_original(line))
 
 
 class Handled:

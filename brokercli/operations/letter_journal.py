@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from brokercli.backends.envelope import encode_record
+from brokercli.backends.envelope import encode_record, encode_with_original
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import LocalIO
 
@@ -26,8 +26,10 @@ class LetterFile:
             raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. Nothing was changed.", hint="name a file that does not exist yet") from None
 
     def write(self, letters: Sequence[DeadLetter]) -> None:
-        """Append letters. Raises LocalIO, with as much as was written left in the file, when the disk is full."""
-        self.write_lines([encode_record(letter.record) for letter in letters])
+        """Append letters; one that only points at its message, with the message: that may be taken out as well. Raises LocalIO, with as
+        much as was written left in the file, when the disk is full."""
+        self.write_lines([encode_record(letter.record) if letter.original is None else encode_with_original(letter.record, letter.original)
+                          for letter in letters])
 
     def write_lines(self, lines: Sequence[bytes]) -> None:
         """Append envelopes that are encoded already."""

@@ -16,6 +16,7 @@ from brokercli.dialects.reading import Reading
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed, UsageProblem
 from brokercli.model.message import Record
+from brokercli.operations.filed_letters import FiledRecord
 from brokercli.operations.filter import Filter
 from brokercli.operations.record_list import RecordList
 
@@ -50,6 +51,8 @@ class Recogniser:
             return
         originals = self.backend.fetch([letter.pointer or {} for letter in pointers])
         for letter, original in zip(pointers, originals, strict=True):
+            if original is None and isinstance(letter.record, FiledRecord):
+                original = letter.record.original
             if original is None:
                 original_is_gone(letter)
                 continue

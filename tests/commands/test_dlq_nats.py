@@ -66,6 +66,24 @@ def test_deaths_are_recorded_inspected_and_put_back(cli: CommandLine, streams: S
     assert dlq("redrive", letters, "--yes").code == 0
 
 
+def test_the_journal_has_the_message_that_a_recorded_death_points_at_and_it_comes_back_from_there(
+        cli: CommandLine, streams: Streams, nats_address: str, tmp_path: Path) -> None:
+    name, kept = streams.make("workqueue"), str(tmp_path / "kept.ndjson")
+    streams.worker(name, max_deliver=1)
+    assert cli("dlq", "capture", f"{nats_address}/stream:{name}", "--yes").code == 0
+    streams._made.append(f"{name}_DLQ")
+    streams.fill(f"{name.lower()}.a", numbers(3))
+    fail(nats_address, name)
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 3)
+    assert cli("dlq", "redrive", f"{nats_address}/stream:{name}_DLQ", "--yes", "--through", "sed s/^/mended-/", "--journal", kept).code == 0
+    assert cli("context", "add", "here", "--url", nats_address, "--use").code == 0
+    assert [orjson.loads(line)["original"]["body"] for line in Path(kept).read_bytes().splitlines()] == ["0", "1", "2"]
+    assert work(nats_address, name, "worker", lambda body: ACK) == [b"mended-0", b"mended-1", b"mended-2"]
+    again = cli("dlq", "redrive", "--from-file", kept, "--yes")
+    assert again.code == 0, again.stderr
+    assert in_stream(streams, name) == numbers(3)
+
+
 def test_a_filter_asks_the_message_that_a_recorded_death_points_at(cli: CommandLine, streams: Streams, nats_address: str) -> None:
     name = streams.make()
     streams.worker(name, max_deliver=1)

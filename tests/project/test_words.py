@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture.crash import PUBLISHING, REPAIRING, find
+from tests.torture.crash import FROM_A_FILE, PUBLISHING, REPAIRING, THROUGH, UNPERMITTED, find
 
 ROOT = Path(__file__).resolve().parents[2]
 # put together here, so that this file does not name them either
@@ -57,7 +57,7 @@ def test_nothing_is_left_to_do() -> None:
 
 def functions_that_the_torture_watches() -> set[str]:
     planted = (ROOT / "tests" / "torture" / "controls.py").read_text()
-    watched = {point.where for moments in (*REPAIRING.values(), *PUBLISHING.values()) for point in moments.values()}
+    watched = {point.where for moments in (*REPAIRING.values(), *PUBLISHING.values(), FROM_A_FILE, THROUGH, UNPERMITTED) for point in moments.values()}
     return watched | set(re.findall(r'replace\("([\w.]+:[\w.]+)"', planted))
 
 

@@ -17,7 +17,7 @@ from tests.torture.letters import Seed
 from tests.torture.site import HOMES, Ground, Site, identity_in, split_stamp
 
 # nanoseconds: a trial on a slow machine is over within it
-_WINDOW = 1800 * 1_000_000_000
+WINDOW = 1800 * 1_000_000_000
 _OURS = b"brokercli:"
 # what a server writes on a message that it hands on; nothing of it may come back
 _LEFTOVERS: list[tuple[str, bytes | None]] = [("Nats-Stream", b"ORDERS"), ("Nats-Sequence", b"7")]
@@ -34,7 +34,10 @@ class NatsGround(Ground):
         self._host, self._port = parts.hostname or HOST, parts.port or 4222
 
     def make(self, run: str, kind: str) -> Site:
-        return NatsSite(self._host, self._port, run, kind)
+        # it builds on this one
+        from tests.torture.nats_pointers import POINTERS, NatsPointers
+
+        return (NatsPointers if kind == POINTERS else NatsSite)(self._host, self._port, run, kind)
 
     def context(self, port: int) -> Mapping[str, str]:
         return {"url": f"nats://{HOST}:{port}"}
@@ -45,101 +48,111 @@ class NatsSite(Site):
     its letter still carries, and was worked off there: who publishes it under that id again stores nothing."""
 
     def __init__(self, host: str, port: int, run: str, retention: str) -> None:
-        self._place = host, port
-        self._run = run
-        self._streams = {"letters": f"{run}-DLQ", "homes": f"{run}-HOMES", "parking": f"{run}-PARKED"}
-        self.dlq = f"stream:{self._streams['letters']}"
+        self.place = host, port
+        self.run = run
+        self.streams = {"letters": f"{run}-DLQ", "homes": f"{run}-HOMES", "parking": f"{run}-PARKED"}
+        self.dlq = f"stream:{self.streams['letters']}"
         self.parking = f"{run}.parked"
         self.homes = [f"{run}.home.{number}" for number in range(HOMES)]
-        wire = Wire(*self._place)
-        for stream, subjects, kept in (("letters", f"{run}.dlq.>", retention), ("homes", f"{run}.home.*", "limits"), ("parking", self.parking, "limits")):
-            name = self._streams[stream]
-            _ask(wire, f"STREAM.CREATE.{name}", name=name, subjects=[subjects], retention=kept, storage="file", allow_direct=True,
-                 duplicate_window=_WINDOW)
+        wire = Wire(*self.place)
+        self.make_streams(wire, retention)
         wire.close()
 
+    def make_streams(self, wire: Wire, retention: str) -> None:
+        """Make the three streams."""
+        for which, subjects, kept in (("letters", f"{self.run}.dlq.>", retention), ("homes", f"{self.run}.home.*", "limits"),
+                                      ("parking", self.parking, "limits")):
+            name = self.streams[which]
+            ask(wire, f"STREAM.CREATE.{name}", name=name, subjects=[subjects], retention=kept, storage="file", allow_direct=True,
+                 duplicate_window=WINDOW)
+
     def _headers(self, seed: Seed) -> list[tuple[str, bytes | None]]:
-        origin = self.homes[seed.home] if seed.home >= 0 else f"{self._run}.gone"
-        return [("X-Original-Subject", origin.encode()), *_own(seed), ("x-error-message", b"boom")]
+        origin = self.homes[seed.home] if seed.home >= 0 else f"{self.run}.gone"
+        return [("X-Original-Subject", origin.encode()), *own(seed), ("x-error-message", b"boom")]
 
     def bury(self, seeds: Sequence[Seed]) -> None:
-        wire = Wire(*self._place)
-        lived = [(self.homes[seed.home], b"", _block([("Nats-Msg-Id", _first_id(seed))])) for seed in seeds if seed.home >= 0]
-        died = [(f"{self._run}.dlq.letters", seed.body or b"", _block([*self._headers(seed), *_LEFTOVERS, ("Nats-Msg-Id", _first_id(seed))])) for seed in seeds]
+        wire = Wire(*self.place)
+        lived = [(self.homes[seed.home], b"", block([("Nats-Msg-Id", first_id(seed))])) for seed in seeds if seed.home >= 0]
+        died = [(f"{self.run}.dlq.letters", seed.body or b"", block([*self._headers(seed), *_LEFTOVERS, ("Nats-Msg-Id", first_id(seed))])) for seed in seeds]
         for messages in (lived, died):
             for start in range(0, len(messages), 500):
                 answers = wire.ask_all(messages[start:start + 500])
                 assert all(b'"seq"' in answer for answer in answers), answers[:3]
-        _ask(wire, f"STREAM.PURGE.{self._streams['homes']}")
+        ask(wire, f"STREAM.PURGE.{self.streams['homes']}")
         wire.close()
 
     def lies(self, seed: Seed) -> Content:
-        return Content(seed.body or b"", None, _as_bytes([*self._headers(seed), *_LEFTOVERS, ("Nats-Msg-Id", _first_id(seed))]))
+        return Content(seed.body or b"", None, as_bytes([*self._headers(seed), *_LEFTOVERS, ("Nats-Msg-Id", first_id(seed))]))
 
     def copy(self, seed: Seed) -> Content:
-        return Content(seed.body or b"", None, (*_as_bytes(_own(seed)), "stamp", "our id"))
+        return Content(seed.body or b"", None, (*as_bytes(own(seed)), "stamp", "our id"))
 
     def parked(self, seed: Seed) -> Content:
-        return Content(seed.body or b"", None, (*_as_bytes(self._headers(seed)), "our id"))
+        return Content(seed.body or b"", None, (*as_bytes(self._headers(seed)), "our id"))
 
     def filed(self, seed: Seed) -> Content:
         # the promise is at least once, and there is no id by which it could be more
-        return Content(seed.body or b"", None, (*_as_bytes(_own(seed)), "stamp"))
+        return Content(seed.body or b"", None, (*as_bytes(own(seed)), "stamp"))
 
     def published(self, seed: Seed) -> Content:
-        return Content(seed.body or b"", None, (*_as_bytes(_own(seed)), (b"Nats-Msg-Id", seed.identity.encode())))
+        return Content(seed.body or b"", None, (*as_bytes(own(seed)), (b"Nats-Msg-Id", seed.identity.encode())))
 
     def envelope(self, seed: Seed) -> dict[str, Any]:
-        return {"body": text_or_base64(seed.body or b""), "headers": encode_headers(tuple(_own(seed))), "id": seed.identity}
+        return {"body": text_or_base64(seed.body or b""), "headers": encode_headers(tuple(own(seed))), "id": seed.identity}
 
     @property
     def target(self) -> str:
         return f"subject:{self.homes[0]}"
 
     def pending(self) -> list[Found]:
-        return [found for _, found in self._read("letters")]
+        return [found for _, _, found in self.read("letters")]
 
     def stored(self) -> dict[str, list[Found]]:
         places: dict[str, list[Found]] = {name: [] for name in (*self.homes, self.parking)}
         for stream in ("homes", "parking"):
-            for subject, found in self._read(stream):
+            for _, subject, found in self.read(stream):
                 places.setdefault(subject, []).append(found)
         return places
 
-    def _read(self, which: str) -> list[tuple[str, Found]]:
-        wire, name = Wire(*self._place), self._streams[which]
-        state = _ask(wire, f"STREAM.INFO.{name}")["state"]
+    def read(self, which: str) -> list[tuple[int, str, Found]]:
+        """Return what a stream stores: sequence, subject, message."""
+        wire, name = Wire(*self.place), self.streams[which]
+        state = ask(wire, f"STREAM.INFO.{name}")["state"]
         numbers = range(state["first_seq"], state["last_seq"] + 1)
         read = []
         for start in range(0, len(numbers), 500):
             questions = [(f"$JS.API.STREAM.MSG.GET.{name}", b'{"seq":%d}' % number, b"") for number in numbers[start:start + 500]]
             read += [json.loads(answer) for answer in wire.ask_all(questions)]
         wire.close()
-        return [(str(one["message"]["subject"]), _found(one["message"])) for one in read if "message" in one]
+        return [(int(one["message"]["seq"]), str(one["message"]["subject"]), _found(one["message"])) for one in read if "message" in one]
 
     def clean(self) -> None:
-        wire = Wire(*self._place)
-        for name in self._streams.values():
+        wire = Wire(*self.place)
+        for name in self.streams.values():
             with suppress(AssertionError):
-                _ask(wire, f"STREAM.DELETE.{name}")
+                ask(wire, f"STREAM.DELETE.{name}")
         wire.close()
 
 
-def _first_id(seed: Seed) -> bytes:
+def first_id(seed: Seed) -> bytes:
+    """Return the id that a message had first."""
     return b"order-" + seed.identity.encode()
 
 
-def _own(seed: Seed) -> list[tuple[str, bytes | None]]:
+def own(seed: Seed) -> list[tuple[str, bytes | None]]:
+    """Return what a message itself carries."""
     # a value is never null here, and its ends are trimmed
     return [(name, (value or b"").strip()) for name, value in seed.headers]
 
 
-def _as_bytes(headers: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[bytes, bytes], ...]:
+def as_bytes(headers: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return headers as a server has them."""
     return tuple((name.encode(), value or b"") for name, value in headers)
 
 
-def _block(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
-    return b"NATS/1.0\r\n" + b"".join(b"%b: %b\r\n" % header for header in _as_bytes(headers)) + b"\r\n"
+def block(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
+    """Return headers as they are sent."""
+    return b"NATS/1.0\r\n" + b"".join(b"%b: %b\r\n" % header for header in as_bytes(headers)) + b"\r\n"
 
 
 def _found(message: dict[str, Any]) -> Found:
@@ -155,7 +168,8 @@ def _found(message: dict[str, Any]) -> Found:
     return Found(identity_in(headers), Content(b64decode(message.get("data", "")), None, tuple(kept)))
 
 
-def _ask(wire: Wire, verb: str, **question: Any) -> dict[str, Any]:
+def ask(wire: Wire, verb: str, **question: Any) -> dict[str, Any]:
+    """Ask the API, and hold it to an answer."""
     asked = json.dumps(question).encode() if question else b""
     answer: dict[str, Any] = json.loads(wire.ask(f"$JS.API.{verb}", asked))
     if answer.get("error", {}).get("err_code") == CANNOT_STORE:

@@ -10,16 +10,18 @@ from tests.torture.disturbing import ANOTHER, NETWORK, SIGNALS, draw
 from tests.torture.drawing import draw_trial
 from tests.torture.fault import Fault
 from tests.torture.kafka_site import UNPERMITTED as WITHOUT_TRANSACTIONS
+from tests.torture.nats_pointers import POINTERS
 from tests.torture.trial import Trial
 
 USUAL = "usual"
-SCENARIOS = (USUAL, "two at once", "from a file", "through", "unpermitted")
+SCENARIOS = (USUAL, "two at once", "from a file", "through", "unpermitted", "pointers")
+_ONLY = {"unpermitted": "kafka", "pointers": "nats"}
 _OTHERS = (*SIGNALS, *NETWORK, "broker killed")
 
 
 def scenarios_of(broker: str) -> Sequence[str]:
     """Return those that there are on a broker."""
-    return SCENARIOS if broker == "kafka" else SCENARIOS[:-1]
+    return [scenario for scenario in SCENARIOS if _ONLY.get(scenario, broker) == broker]
 
 
 def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Sequence[str]) -> Trial:
@@ -29,7 +31,7 @@ def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Seq
     name = f"{scenario} {seed}/{broker}/{number}"
     chance = Random(name)
     count, window = chance.choice((30, 60, 100, 200)), chance.choice((1, 7, 16, 16, 64))
-    kind, operation = chance.choice(kinds), "redrive"
+    kind, operation, gone = chance.choice(kinds), "redrive", 0.05
     if scenario == "from a file":
         operation, faults = "file", _moments_and_others(chance, number, list(FROM_A_FILE))
     elif scenario == "through":
@@ -39,11 +41,15 @@ def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Seq
         operation = chance.choice(("redrive", "redrive", "selected", "to", "park", "drop"))
         points = [point for point in REPAIRING[broker] if operation != "drop" or point not in COPYING]
         faults = [_another(chance, points) for _ in range(chance.choice((1, 1, 2)))]
+    elif scenario == "pointers":
+        kind, gone = POINTERS, 0.0
+        operation = chance.choice(("redrive", "redrive", "selected", "to"))
+        faults = [_another(chance, list(REPAIRING[broker]))] if number % 5 == 4 else _moments_and_others(chance, number, list(REPAIRING[broker]))
     else:
         kind += WITHOUT_TRANSACTIONS
         operation = chance.choice(("redrive", "redrive", "selected", "to", "park"))
         faults = [_another(chance, list(UNPERMITTED))] if number % 4 == 3 else _moments_and_others(chance, number, list(UNPERMITTED))
-    return Trial(broker, name, operation, kind, tuple(faults), count=count, window=window, largest=chance.choice((2_000, 30_000, 300_000)))
+    return Trial(broker, name, operation, kind, tuple(faults), count=count, window=window, largest=chance.choice((2_000, 30_000, 300_000)), gone=gone)
 
 
 def _moments_and_others(chance: Random, number: int, points: Sequence[str]) -> list[Fault]:

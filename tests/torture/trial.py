@@ -280,6 +280,8 @@ class _Repairing(_Going):
                 # the last line of one who was killed may be half
                 with suppress(json.JSONDecodeError):
                     envelope = json.loads(line)
+                    # what only points at its message has it beside
+                    envelope = envelope.get("original", envelope)
                     identity = next((bytes_of(header["value"]) for header in envelope.get("headers", ()) if header["name"] == IDENTITY), None)
                     if identity is not None:
                         found[identity.decode()] = Content(bytes_of(envelope["body"]), bytes_of(envelope.get("key")))
