@@ -43,3 +43,20 @@ def test_every_descriptor_names_a_backend_that_is_there(descriptor: object) -> N
     implementation = getattr(import_module(module), name)
     assert issubclass(implementation, Backend)
     assert not implementation.__abstractmethods__
+
+
+def test_kafkas_client_loads_without_asyncio() -> None:
+    assert loaded_by("import brokercli.backends.kafka.client") & {"confluent_kafka", "asyncio"} == {"confluent_kafka"}
+
+
+def test_what_was_put_off_is_the_same_once_somebody_asks_for_it() -> None:
+    program = ("import brokercli.backends.kafka.client, confluent_kafka._serde_builder as builder\n"
+               "assert callable(builder.asyncio.shield)\nimport asyncio\nassert builder.asyncio.shield is asyncio.shield\n"
+               "async def nothing(): return 7\nassert asyncio.run(nothing()) == 7")
+    assert loaded_by(program) >= {"asyncio"}
+
+
+def test_one_who_asks_while_the_client_loads_gets_the_real_module() -> None:
+    program = ("from brokercli.backends.kafka.client import _asyncio_put_off\nwith _asyncio_put_off():\n"
+               "    import asyncio\n    shield = asyncio.shield\n    from asyncio import gather\nimport asyncio\nassert asyncio.shield is shield")
+    assert loaded_by(program) >= {"asyncio"}

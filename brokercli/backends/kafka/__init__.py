@@ -33,7 +33,7 @@ SUPPORT: SupportTable = {
 }
 
 descriptor = Descriptor(
-    name="kafka", title="Apache Kafka", schemes=("kafka", "kafkas"), implementation="brokercli.backends.kafka.backend:KafkaBackend",
+    name="kafka", title="Apache Kafka", schemes=("kafka", "kafkas"), implementation="brokercli.backends.kafka.client:KafkaBackend",
     client="confluent_kafka", install="pip install 'confluent-kafka>=2.13.0'", kinds=("topic",), default_port=9092, support=SUPPORT,
     declarable="brokercli.backends.kafka.settings:SETTINGS", not_declarable={
         "stream": "Kafka's topics are its streams: declare a topic",
