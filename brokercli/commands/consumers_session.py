@@ -27,10 +27,14 @@ class ConsumerSession:
     """As typed, without the broker in front; with * and ? where the command takes patterns."""
     context: ResolvedContext
     descriptor: Descriptor
+    typed: tuple[str, ...]
+    """With the broker in front, where there was one."""
 
     @property
     def name(self) -> str:
-        """The one name of a command that takes one."""
+        """The one name of a command that takes one. Raises UsageProblem where only a broker was named."""
+        if not self.names:
+            raise UsageProblem(f"{self.typed[0]} names no consumer.", hint="brokercli consumers ls")
         return self.names[0]
 
     def command(self, verb: str, *words: str, options: Sequence[str] = ()) -> str:
@@ -68,7 +72,7 @@ def open_consumers(texts: Sequence[str], context_name: str | None, capability: C
         check_may_change(resolved, changing)
     connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
     with open_backend(connection) as backend:
-        yield ConsumerSession(backend, backend.consumers(), names, resolved, descriptor)
+        yield ConsumerSession(backend, backend.consumers(), names, resolved, descriptor, tuple(texts))
 
 
 def split_names(texts: Sequence[str]) -> tuple[Address | None, tuple[str, ...]]:

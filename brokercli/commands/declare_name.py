@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from brokercli.model.address import KINDS, Address, parse_address
+from brokercli.model.address import KINDS, Address, check_text, parse_address
 from brokercli.model.declaration import Declaration, SettingValue, binding
 from brokercli.model.errors import UsageProblem
 
@@ -20,6 +20,7 @@ def parse_name(kind: str, text: str) -> Address:
 
     Raises UsageProblem for an empty one, one with control characters, and one that says another kind.
     """
+    check_text(text)
     if _URL.match(text):
         address = parse_address(text)
         name = address.name if address.route is None else f"{address.name}/{address.route}"

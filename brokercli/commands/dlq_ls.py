@@ -25,14 +25,19 @@ def ls(
 ) -> None:
     """List the destinations of dead letters with how many are pending, since when, and what feeds them. Changes nothing."""
     from brokercli.commands.dlq_session import print_sources
-    from brokercli.commands.listing import parse_pattern
+    from brokercli.commands.listing import parse_broker
     from brokercli.commands.session import open_broker, streams_of
+    from brokercli.model.errors import UsageProblem
     from brokercli.model.exit_code import ExitCode
     from brokercli.settings.dead_letters import dead_letter_patterns
 
     streams = streams_of(context)
     unseen: list[str] = []
-    with open_broker(parse_pattern(where), context_name, connect_timeout=connect_timeout) as broker:
+    elsewhere = parse_broker(where)
+    if where is not None and elsewhere is None:
+        raise UsageProblem(f"{where or 'An empty name'} is no broker: dlq ls lists all destinations of one.",
+                           hint="brokercli dlq inspect NAME looks into one; another broker is named @CONTEXT/ or by its URL")
+    with open_broker(elsewhere, context_name, connect_timeout=connect_timeout) as broker:
         found = list(broker.backend.dead_letter_sources((*dead_letter_patterns(), *(pattern or ())), unseen))
     print_sources(streams, found, output)
     for reason in unseen:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from brokercli.backends.dead_letters import DeadLetterSource
-from brokercli.commands.listing import parse_pattern
+from brokercli.commands.listing import parse_broker
 from brokercli.commands.session import Session, open_address, open_broker
 from brokercli.dialects.facts import Facts
 from brokercli.model.address import Address
@@ -32,13 +32,13 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
     Several and none of them named: they are listed on standard error, and UsageProblem is raised; its hint is how to name one
     to `dlq VERB`.
     """
-    pattern = parse_pattern(text)
-    if text is not None and pattern is not None and "*" not in pattern.name:
+    elsewhere = parse_broker(text)
+    if text is not None and elsewhere is None:
         with open_address(text, context_name, "look", connect_timeout=connect_timeout) as session:
             session.require(Capability.LOOK_LETTERS)
             yield session
         return
-    with open_broker(pattern, context_name, connect_timeout=connect_timeout) as broker:
+    with open_broker(elsewhere, context_name, connect_timeout=connect_timeout) as broker:
         if broker.context.dlq is not None:
             with open_address(broker.context.dlq, context_name or broker.context.name, "look", connect_timeout=connect_timeout) as session:
                 session.require(Capability.LOOK_LETTERS)

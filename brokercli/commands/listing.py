@@ -31,6 +31,14 @@ def list_names(streams: Streams, pattern: str | None, context_name: str | None, 
     return len(found)
 
 
+def parse_broker(text: str | None) -> Address | None:
+    """Read `@CONTEXT/` or a broker's URL; None for anything else, a name on it among that."""
+    if not text or not (text.startswith("@") or "://" in text) or text.endswith("*"):
+        return None
+    address = parse_pattern(text)
+    return address if address is not None and address.name == "*" and address.kind is None else None
+
+
 def parse_pattern(text: str | None) -> Address | None:
     """Read an address whose name may hold * and ?, and may be left out behind a kind, a context or a broker's URL."""
     if not text:

@@ -52,8 +52,9 @@ def parse_address(text: str) -> Address:
 def split_broker(text: str) -> tuple[str | None, str | None, str]:
     """Split what is in front of a name, `@CONTEXT/` or a broker's URL, from the name; return context, URL and name.
 
-    Raises UsageProblem where there is a broker and no name.
+    Raises UsageProblem where there is a broker and no name, and for bytes of a command line that are no text.
     """
+    check_text(text)
     if match := _URL.fullmatch(text):
         return (None, *_split_url(match[1], match[2]))
     if not text.startswith("@"):
@@ -62,6 +63,15 @@ def split_broker(text: str) -> tuple[str | None, str | None, str]:
     if match is None:
         raise UsageProblem("An address in another context is written @CONTEXT/ADDRESS.", hint="for example: @staging/orders.created")
     return match[1], None, match[2]
+
+
+def check_text(text: str) -> None:
+    """Raise UsageProblem for a name made of bytes that are not UTF-8: what is read of a command line then holds lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # it may hold a password: it is not quoted
+        raise UsageProblem("A name holds bytes that are not UTF-8.", hint="names are text on every broker; bodies may be any bytes") from None
 
 
 def _split_url(scheme: str, rest: str) -> tuple[str, str]:

@@ -144,11 +144,11 @@ def test_a_group_that_is_not_there_is_not_found(consumer_groups: Groups) -> None
 
 
 def test_the_beginning_of_a_name_is_not_taken_for_the_name(topics: Topics, consumer_groups: Groups) -> None:
-    """The client reads names up to a NUL, which an address may hold."""
+    """The client reads names up to a NUL, which an address may hold, and crashes over a lone surrogate."""
     topic, group = topics.make(), consumer_groups.name()
     consumer_groups.commit(group, topic, {0: 0})
     consumers = consumer_groups.consumers
-    for name in (f"{group}\0rest", ""):
+    for name in (f"{group}\0rest", "", "\udcff"):
         for asked in (consumers.lag, consumers.remove, consumers.describe):
             with pytest.raises(NotFound):
                 asked(name)

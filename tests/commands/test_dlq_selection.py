@@ -113,6 +113,16 @@ def test_without_a_name_the_only_destination_is_meant(cli: CommandLine, lonely: 
     first = make_graveyard(cli, lonely.address, "nats", "first")
     first.bury("a")
     assert cli("dlq", "redrive").code == 8
+    for no_name, words in (("", "An address cannot be empty"), ("firs*", "on a subject"), ("stream:", "An address cannot be empty"),
+                           ("@lonely/stream:firs*", "firs*")):
+        refused = cli("dlq", "redrive", no_name, "--yes")
+        assert refused.code != 0, no_name
+        assert words in refused.stderr
+    assert first.pending == 1
+    assert cli("dlq", "redrive", "@lonely/").code == cli("dlq", "redrive", lonely.address).code == 8
+    named = cli("dlq", "ls", "first-DLQ")
+    assert (named.code, named.stdout) == (2, b"")
+    assert "first-DLQ is no broker" in named.stderr
     second = make_graveyard(cli, lonely.address, "nats", "second")
     second.bury("b", "c")
     several = cli("dlq", "redrive", "--yes")

@@ -85,6 +85,15 @@ def without_coordinator(metadata: Any) -> list[str]:
             "no coordinator"]
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a name came from bytes that are text: what a command line holds besides has lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Coordinators:
     """Asks the coordinators of groups, again while one is moving or has just started."""
 
@@ -121,8 +130,8 @@ class Coordinators:
 
     def find(self, name: str) -> Group | None:
         """Return one group; None where there is none of that name. Raises what the broker says against asking."""
-        if not name or "\0" in name:
-            # the client would take what stands before the NUL for the name
+        if not name or "\0" in name or not is_utf8(name):
+            # the client takes what stands before a NUL for the name, and crashes over bytes that are no text
             return None
         described = self._described(name, None)
         group = self._put_together(name, "group", described, self._places(name, None))
