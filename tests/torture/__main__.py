@@ -36,9 +36,8 @@ def main() -> int:
         tally = Tally(broker)
         with open_arena(broker) as arena:
             kinds = arena.ground.kinds
-            usual = not asked.scenario or USUAL in asked.scenario
             planted = [control_trial(broker, name, str(asked.seed), kinds[0]) for name, control in CONTROLS.items() if broker in control.where]
-            for trial in planted if usual and not asked.no_controls and not asked.only else ():
+            for trial in planted if not asked.no_controls and not asked.only else ():
                 take(run_trial(arena, trial), tally, asked.results, "")
             for number, scenario in product(asked.only or range(asked.trials), asked.scenario or [USUAL]):
                 again = f"python -m tests.torture --broker {broker} --seed {asked.seed} --scenario {scenario} --only {number}"

@@ -7,7 +7,7 @@ from random import Random
 
 from tests.environment import ROOT
 from tests.torture.crash import ONCE, PUBLISHING, REPAIRING
-from tests.torture.disturbing import draw
+from tests.torture.disturbing import ANOTHER, draw
 from tests.torture.fault import Fault
 from tests.torture.trial import Trial
 
@@ -24,7 +24,7 @@ def publishing_moments(broker: str) -> list[str]:
 
 def at_a_moment(broker: str, point: str, operation: str, kind: str) -> Trial:
     """Return the trial that is killed at a moment."""
-    return Trial(broker, f"{broker} {operation} {point}", operation, kind, (Fault("crash", point, 1 if point in ONCE else 2),), count=80, window=40,
+    return Trial(broker, f"{broker} {operation} {point}", operation, kind, (Fault("crash", point, 1 if point in ONCE else 2),), count=40, window=20,
                  largest=5_000, gone=0.0)
 
 
@@ -34,6 +34,11 @@ def disturbed(broker: str, name: str, operation: str, kind: str) -> Trial:
     fault = draw(chance, name)
     return Trial(broker, f"{broker} {operation} {name}", operation, kind,
                  (Fault(name, share=chance.uniform(0.2, 0.7), seconds=min(fault.seconds, 1.0), slow=True),), count=60, window=16, largest=5_000)
+
+
+def two_at_once(broker: str, kind: str) -> Trial:
+    """Return a trial in which a second process does the same while the first is at work."""
+    return Trial(broker, f"{broker} two at once", "redrive", kind, (Fault(ANOTHER, share=0.2, slow=True),), count=60, window=8, largest=5_000)
 
 
 def undisturbed(broker: str, kind: str) -> Trial:

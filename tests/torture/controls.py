@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,6 +131,26 @@ def _write_without_forcing(broker: str) -> None:
     replace("operations.letter_journal:LetterFile.write_lines", make)
 
 
+def _enter_first(broker: str) -> None:
+    def make(settle: Callable[..., Any]) -> Callable[..., Any]:
+        def entered_first(self: Any, moves: Sequence[Any]) -> Any:
+            self._enter([move.record for move in moves])
+            return settle(self, moves)
+        return entered_first
+    replace("operations.filed_letters:FiledRepair.settle", make)
+
+
+def _believe_the_program(broker: str) -> None:
+    def make(transform: Callable[..., Any]) -> Callable[..., Any]:
+        def whatever_it_ends_with(self: Any, message: Any) -> Any:
+            from brokercli.operations.through import Transformed
+
+            output = subprocess.run(self._arguments, input=message.body or b"", stdout=subprocess.PIPE, check=False).stdout
+            return Transformed(dataclasses.replace(message, body=output))
+        return whatever_it_ends_with
+    replace("operations.through:Through.transform", make)
+
+
 CONTROLS: dict[str, Control] = {
     "marked before confirmed": Control("a letter counts as handled before its copy is confirmed", Kind.LOST, {
         "kafka": Fault("crash", "committed"), "nats": Fault("crash", "before publishing"), "rabbitmq": Fault("crash", "before publishing")}, _mark_first),
@@ -141,4 +162,8 @@ CONTROLS: dict[str, Control] = {
         ("kafka", "nats", "rabbitmq"), Fault("crash", "a batch was read")), _handle_when_read),
     "journal not forced": Control("the journal is written and not forced to the disk", Kind.UNJOURNALLED, {
         "kafka": Fault("crash", "committed"), "nats": Fault("crash", "taken out"), "rabbitmq": Fault("crash", "acknowledged")}, _write_without_forcing),
+    # of these nothing knows a broker: one is enough
+    "written down first": Control("a line of a file counts as put back before its copy is confirmed", Kind.LOST, {"nats": Fault("crash", "before publishing")},
+                                  _enter_first, operation="file"),
+    "any end will do": Control("what a program printed is taken, however it ended", Kind.MISPLACED, {"nats": None}, _believe_the_program, operation="through"),
 }

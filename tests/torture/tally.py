@@ -12,6 +12,9 @@ from typing import Any
 
 from tests.torture.check import Kind
 
+KINDS = {"publish": "publish", "file": "from a file"}
+"""Operations whose second copies are counted apart, and what they are called; every other is a redrive."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -21,6 +24,7 @@ class Tally:
     trials: int = 0
     messages: int = 0
     runs: int = 0
+    scenarios: Counter[str] = field(default_factory=Counter)
     operations: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
     moments: set[str] = field(default_factory=set)
@@ -32,7 +36,7 @@ class Tally:
     repeated: Counter[str] = field(default_factory=Counter)
     most_repeated: Counter[str] = field(default_factory=Counter)
     allowed: Counter[str] = field(default_factory=Counter)
-    """Second copies, the most of them in one trial, and how many the promises allowed, each for `redrive` and for `publish`."""
+    """Second copies, the most of them in one trial, and how many the promises allowed, each for `redrive`, `publish` and `file`."""
     broken: Counter[str] = field(default_factory=Counter)
     """Trials by the kind of promise that they broke."""
     wrong: list[str] = field(default_factory=list)
@@ -46,7 +50,7 @@ class Tally:
 
     def add(self, trial: Mapping[str, Any]) -> None:
         """Enter one trial, as its result writes itself."""
-        what = "publish" if trial["operation"] == "publish" else "redrive"
+        what = trial["operation"] if trial["operation"] in KINDS else "redrive"
         self.seconds += trial["seconds"]
         if trial["control"] is not None:
             self.controls[trial["control"]] = trial["caught"]
@@ -54,6 +58,7 @@ class Tally:
         self.trials += 1
         self.messages += trial["letters"]
         self.runs += len(trial["runs"])
+        self.scenarios[trial["name"].rpartition(" ")[0] or "usual"] += 1
         self.operations[trial["operation"]] += 1
         self.happened.update(trial["happened"])
         self.moments.update(f"{what}: {fault['point']}" for fault in trial["faults"] if fault["name"] == "crash" and trial["happened"].get("crash"))
@@ -70,20 +75,23 @@ class Tally:
         """Return the figures, by what they are."""
         rows = {
             "trials": f"{self.trials:,}",
+            "scenarios": _counts(self.scenarios),
             "of them": _counts(self.operations),
             "messages": f"{self.messages:,}",
             "runs of brokercli": f"{self.runs:,}",
             "killed at a named moment": f"{self.happened['crash']} (at {len(self.moments)} moments)",
             "signals": _counts({name: count for name, count in self.happened.items() if name.startswith("SIG")}),
             "broker killed and started again": str(self.happened["broker killed"]),
-            "network": _counts({name: count for name, count in self.happened.items() if name not in ("crash", "broker killed") and not name.startswith("SIG")}),
+            "another run at the same time": str(self.happened["another run"]),
+            "network": _counts({name: count for name, count in self.happened.items()
+                                if name not in ("crash", "broker killed", "another run") and not name.startswith("SIG")}),
             "moment never came": str(self.undisturbed),
             "runs by exit code": _counts(self.ends),
             **{str(kind): str(self.broken[kind]) for kind in Kind},
         }
         rows["95 % bound, each line of 0 above"] = f"{3 / self.trials:.2%}" if self.trials else "none"
-        for what in ("redrive", "publish"):
-            rows[f"second copies, {what}"] = f"{self.repeated[what]}, in one trial {self.most_repeated[what]} at most; allowed: {self.allowed[what]:,}"
+        for what, words in {"redrive": "redrive", **KINDS}.items():
+            rows[f"second copies, {words}"] = f"{self.repeated[what]}, in one trial {self.most_repeated[what]} at most; allowed: {self.allowed[what]:,}"
         rows["planted faults caught"] = f"{sum(self.controls.values())} of {len(self.controls)}"
         rows["minutes"] = f"{self.seconds / 60:.0f}"
         return rows

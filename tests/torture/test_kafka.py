@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.torture.arena import Arena
-from tests.torture.chosen import at_a_moment, disturbed, is_documented, moments, publishing_moments, undisturbed
+from tests.torture.chosen import at_a_moment, disturbed, is_documented, moments, publishing_moments, two_at_once, undisturbed
 from tests.torture.controls import CONTROLS
+from tests.torture.kafka_site import UNPERMITTED
 from tests.torture.trial import Result, Trial, control_trial, run_trial
 
 pytestmark = pytest.mark.kafka
@@ -38,6 +39,19 @@ def test_a_publish_that_is_disturbed_from_outside_keeps_every_promise(kafka_aren
 @pytest.mark.parametrize("operation", ["selected", "to", "park", "drop"])
 def test_every_other_operation_that_is_killed_with_half_a_batch_done_keeps_every_promise(kafka_arena: Arena, hold: Hold, operation: str) -> None:
     assert hold(kafka_arena, at_a_moment("kafka", "journal forced to the disk", operation, "three partitions")).happened["crash"] == 1
+
+
+@pytest.mark.parametrize(("operation", "point"), [("file", "copies confirmed"), ("through", "while the program runs")])
+def test_out_of_a_file_or_through_a_program_what_is_killed_goes_on_and_keeps_every_promise(kafka_arena: Arena, hold: Hold, operation: str, point: str) -> None:
+    assert hold(kafka_arena, at_a_moment("kafka", point, operation, "one partition")).happened["crash"] == 1
+
+
+def test_two_runs_at_once_keep_every_promise(kafka_arena: Arena, hold: Hold) -> None:
+    hold(kafka_arena, two_at_once("kafka", "one partition"))
+
+
+def test_without_transactions_a_redrive_that_is_killed_between_the_copies_and_the_mark_repeats_no_more_than_it_said(kafka_arena: Arena, hold: Hold) -> None:
+    assert hold(kafka_arena, at_a_moment("kafka", "copies confirmed", "redrive", f"one partition{UNPERMITTED}")).happened["crash"] == 1
 
 
 def test_what_a_run_says_that_it_promises_is_documented(kafka_arena: Arena, hold: Hold) -> None:
