@@ -32,7 +32,8 @@ class Session:
         for capability in capabilities:
             support = self.descriptor.support[resource][capability]
             if not support:
-                raise Unsupported(f"{self.descriptor.title} has no {capability} on a {resource}: {support.note}.".replace("..", "."),
+                where = f"{'an' if resource[0] in 'aeiou' else 'a'} {resource}"
+                raise Unsupported(f"{self.descriptor.title} has no {capability} on {where}: {support.note}.".replace("..", "."),
                                   hint="brokercli brokers says what each broker can do")
 
 
@@ -77,7 +78,7 @@ def open_address(text: str, context_option: str | None, purpose: Purpose, *, con
     descriptor = find(resolved.connection.scheme)
     if address.kind is not None and address.kind not in descriptor.kinds:
         raise UsageProblem(f"{descriptor.title} has no {address.kind}s; it has {' and '.join(f'{kind}s' for kind in descriptor.kinds)}.",
-                           hint=f"for example: {descriptor.kinds[0]}:{address.name}")
+                           hint=f"for example: {descriptor.kinds[0]}:{address.name or 'orders'}")
     connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
     with open_backend(connection) as backend:
         yield Session(backend, backend.resolve(address, purpose), resolved, descriptor)

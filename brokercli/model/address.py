@@ -79,7 +79,7 @@ def _split_url(scheme: str, rest: str) -> tuple[str, str]:
     authority, slash, path = rest.partition("/")
     if not authority or not slash or not path:
         raise UsageProblem(f"A one-off address names a host and what is on it: {scheme}://HOST/ADDRESS.",
-                           hint="RabbitMQ: amqp://HOST/VHOST/queue:NAME; the default vhost is %2F")
+                           hint="amqp://HOST/VHOST/queue:NAME; the default vhost is %2F" if scheme in ("amqp", "amqps") else f"for example: {scheme}://localhost/orders")
     url = f"{scheme}://{authority}"
     if scheme in ("amqp", "amqps"):
         vhost, slash, rest_of_path = path.partition("/")

@@ -18,3 +18,17 @@ def test_bytes_that_are_not_utf_8_are_no_name(cli: CommandLine, command: list[st
     ended = cli(*(word.replace("NAME", NO_TEXT) for word in command))
     assert (ended.code, ended.stdout) == (2, b""), ended.stderr
     assert "A name holds bytes that are not UTF-8." in ended.stderr
+
+
+@pytest.mark.parametrize(("address", "hint"), [("kafka://h", "for example: kafka://localhost/orders"), ("amqp://h", "amqp://HOST/VHOST/queue:NAME")])
+def test_a_url_without_a_name_is_refused_with_an_example_for_that_broker(cli: CommandLine, address: str, hint: str) -> None:
+    ended = cli("publish", address, "body")
+    assert (ended.code, ended.stdout) == (2, b"")
+    assert hint in ended.stderr
+
+
+def test_what_an_exchange_does_not_have_is_said_in_english(cli: CommandLine, rabbitmq_address: str) -> None:
+    for command in (["dlq", "inspect"], ["replay"]):
+        ended = cli(*command, f"{rabbitmq_address.rstrip('/')}/exchange:amq.direct/key")
+        assert (ended.code, ended.stdout) == (7, b"")
+        assert " on an exchange: " in ended.stderr

@@ -50,7 +50,8 @@ def look_at_queue(link: Link, management: Management, queue: str, resource: str,
 
 def _require_new(span: Span, resource: str) -> None:
     if span != Span(End(), None):
-        raise Unsupported(f"RabbitMQ has no {Capability.LOOK_STORED} on a {resource}: {SUPPORT[resource][Capability.LOOK_STORED].note}.",
+        where = f"{'an' if resource == EXCHANGE else 'a'} {resource}"
+        raise Unsupported(f"RabbitMQ has no {Capability.LOOK_STORED} on {where}: {SUPPORT[resource][Capability.LOOK_STORED].note}.",
                           hint="brokercli tail shows what comes from now on")
 
 
