@@ -134,8 +134,8 @@ class DeclareRun:
                 self.streams.say_hint(step.error.hint)
 
     def _say_worker(self, plan: Plan) -> None:
-        # a topology that is as it should be has nothing new to tell
-        if plan.worker and not self.quiet and (plan.pending or self.creates_unasked):
+        # a topology that is as it should be, but for what is pruned, has nothing new to tell
+        if plan.worker and not self.quiet and (self.creates_unasked or any(change.action is not Action.DELETE for change in plan.pending)):
             self.streams.say("what a worker has to do:")
             for sentence in plan.worker:
                 self.streams.say(f"- {sentence}")
