@@ -29,22 +29,23 @@ class Control:
 
 def _mark_first(broker: str) -> None:
     def on_kafka(run: Callable[..., Any]) -> Callable[..., Any]:
-        def marks_first(self: Any, copies: Sequence[Any], offsets: Sequence[Any], group: Any) -> Any:
-            run(self, [], offsets, group)
-            return run(self, copies, offsets, group)
+        def marks_first(self: Any, copies: Sequence[Any], *more: Any) -> Any:
+            run(self, [], *more)
+            return run(self, copies, *more)
         return marks_first
 
     def on_nats(publish: Callable[..., Any]) -> Callable[..., Any]:
-        def taken_out_first(self: Any, publisher: Any, letters: Sequence[Any], receipts: Any) -> Any:
+        def taken_out_first(self: Any, publisher: Any, letters: Sequence[Any], *more: Any) -> Any:
             self._remover.remove([letter.sequence for letter in letters])
-            return publish(self, publisher, letters, receipts)
+            return publish(self, publisher, letters, *more)
         return taken_out_first
 
     def on_rabbitmq(settle: Callable[..., Any]) -> Callable[..., Any]:
-        def acknowledged_first(self: Any, moves: Sequence[Any]) -> Any:
-            type(self._holding).acknowledge(self._holding, sorted(move.record.tag for move in moves))
+        def acknowledged_first(self: Any, given: Any, *more: Any) -> Any:
+            tags = [delivery.tag for delivery in given.deliveries()] if more else [move.record.tag for move in given]
+            type(self._holding).acknowledge(self._holding, sorted(tags))
             self._holding.acknowledge = lambda tags: True
-            return settle(self, moves)
+            return settle(self, given, *more)
         return acknowledged_first
 
     if broker == "kafka":
@@ -53,6 +54,7 @@ def _mark_first(broker: str) -> None:
         replace("backends.nats.repair:NatsRepair._publish", on_nats)
     else:
         replace("backends.rabbitmq.repair:RabbitMQRepair.begin", on_rabbitmq)
+        replace("backends.rabbitmq.repair:RabbitMQRepair.forward", on_rabbitmq)
 
 
 def _skip_the_drain(broker: str) -> None:
@@ -76,7 +78,16 @@ def _keep_the_first_id(broker: str) -> None:
                 handled.copy = dataclasses.replace(handled.copy, id=first)
             return handled
         return with_the_first_id
+
+    def make_together(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def with_the_first_ids(self: Any, batch: Any, *more: Any) -> Any:
+            firsts = {record.place["sequence"]: record.message.id for record in batch.records()}
+            copy_id = self._originals.copy_id
+            self._originals.copy_id = lambda sequence, original: firsts[sequence] or copy_id(sequence, original)
+            return forward(self, batch, *more)
+        return with_the_first_ids
     replace("backends.nats.repair:NatsRepair._prepared", make)
+    replace("backends.nats.repair:NatsRepair.forward", make_together)
 
 
 def _publish_without_mandatory(broker: str) -> None:

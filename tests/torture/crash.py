@@ -55,8 +55,8 @@ REPAIRING: dict[str, dict[str, Point]] = {
     },
     "nats": {
         **_SHARED, **_repair("backends.nats.repair:NatsRepair"),
-        "before publishing": Point(f"{_NATS}.send", "before"),
-        "given to the connection": Point(f"{_NATS}.send", "after"),
+        "before publishing": Point(f"{_NATS}._accept", "before"),
+        "given to the connection": Point(f"{_NATS}._accept", "after"),
         "written to the socket": Point(f"{_NATS}._write", "after"),
         "copies confirmed": Point(f"{_NATS}.finish", "after"),
         "before taking out": Point(f"{_REMOVER}.remove", "before"),
@@ -65,7 +65,7 @@ REPAIRING: dict[str, dict[str, Point]] = {
     },
     "rabbitmq": {
         **_SHARED, **_repair("backends.rabbitmq.repair:RabbitMQRepair"),
-        "before publishing": Point(f"{_MOVER}.begin", "before"),
+        "before publishing": Point(f"{_MOVER}._begin", "before"),
         "given to the connection": Point(f"{_MOVER}._put", "after"),
         "copies confirmed": Point(f"{_MOVER}.finish", "after"),
         "before acknowledging": Point(f"{_HOLDING}.acknowledge", "before"),
