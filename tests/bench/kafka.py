@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.bench.cases import Case, Peer, Together, at_least, at_most
-from tests.bench.measure import run
-from tests.bench.tools import brokercli_command, peer
+from tests.bench.measure import environment, run
+from tests.bench.tools import brokercli, brokercli_command, peer
 from tests.brokers.kafka import Kafka
 
 LETTERS = 100_000
@@ -48,9 +49,14 @@ def cases(server: Kafka, lines: Path, few: Path, letters: Path, count: int) -> I
         fill(address, topic, LETTERS)
         return [f"{url}/{topic}"]
 
+    same = letters.with_name("same")
+    with same.open("wb") as envelopes:
+        subprocess.run(brokercli("replay", f"{url}/bench.dlq", "-n", str(LETTERS), "-o", "json"), stdout=envelopes, env=environment(), check=True)
     yield [Case(f"Kafka dlq redrive with its journal ({LETTERS:,})", "≥ 0.5 × publish, confirmed",
                 brokercli_command(LETTERS, "dlq", "redrive", "--yes", prepare=fresh),
-                [Peer("publish", brokercli_command(LETTERS, "publish", f"{url}/bench.in.ours", stdin=letters))], at_least(0.5))]
+                [Peer("publish", brokercli_command(LETTERS, "publish", f"{url}/bench.in.ours", stdin=letters)),
+                 Peer("publish of the same letters, from envelopes",
+                      brokercli_command(LETTERS, "publish", "--input", "json", f"{url}/bench.in.ours", stdin=same))], at_least(0.5))]
 
 
 def make(admin: AdminClient, *topics: str) -> None:
