@@ -202,8 +202,9 @@ def test_a_position_that_is_not_stored_is_refused_with_what_is(broker: Broker, r
     before = resource.consumer_state()
     with broker.open() as backend:
         for number in (1, 10**6):
-            with pytest.raises(OutOfRange):
+            with pytest.raises(OutOfRange) as refused:
                 backend.consumers().plan_seek(name, Number(number))
+            assert "--from" not in str(refused.value.hint), "a seek has no --from"
     assert resource.consumer_state() == before
 
 

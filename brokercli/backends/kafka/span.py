@@ -130,4 +130,4 @@ def out_of_range(ranges: dict[int, Range], what: str) -> OutOfRange:
     told += [f"partition {partition} is empty, and its next offset is {there.high}" for partition, there in some if there.low >= there.high]
     more = f"; and {len(ranges) - len(some)} more partitions" if len(ranges) > len(some) else ""
     return OutOfRange(f"The offsets asked for {what}; {'; '.join(told)}{more}.",
-                      hint="--from start begins at the oldest there is" if held else "start and end are positions too")
+                      hint="start and end are positions too: the oldest there is, and what comes next")

@@ -100,7 +100,7 @@ class MemoryReader(Reader):
                 if not end and not self._first <= value <= self._end:
                     if self._first == self._end:
                         raise OutOfRange(f"{self._source} is empty, and its next offset is {self._end}; {value} is not stored.")
-                    raise OutOfRange(f"{self._source} holds {self._first} to {self._end - 1}; {value} is not stored.", hint="--from start")
+                    raise OutOfRange(f"{self._source} holds {self._first} to {self._end - 1}; {value} is not stored.", hint="start and end are positions too")
                 return min(value, self._end)
             case Moment(nanoseconds):
                 entries: list[tuple[int, int, str]] = self._ask("read", **{"from": self._first, "most": self._end - self._first, "wait": 0})["entries"]
