@@ -105,9 +105,6 @@ class FiledReader(LetterReader):
     def finished(self) -> bool:
         return self._finished
 
-    def state(self, record: Record) -> State:
-        return State.PENDING
-
     def close(self) -> None:
         self._records.close()
 

@@ -41,7 +41,7 @@ class KafkaLetterReader(LetterReader):
     def states(self, batch: Batch) -> Sequence[State]:
         """Say what became of each letter of a batch of this look."""
         if not isinstance(batch, KafkaBatch):
-            return super().states(batch)
+            return [self.state(record) for record in batch.records()]
         sets = self._sets
         return [sets[partition].state(offset) for partition, offset, _ in batch.stamps()]
 

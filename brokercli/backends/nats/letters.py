@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from brokercli.backends.contract import Batch, Reader
-from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.dead_letters import LetterReader
 from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, marks_of
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
@@ -18,7 +18,6 @@ from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.unrecorded import Consumers, Standing, ask_consumers
 from brokercli.model.errors import Failed
-from brokercli.model.message import Record
 from brokercli.model.position import Number, Span
 
 SAMPLE = 5
@@ -126,9 +125,6 @@ class NatsLetterReader(LetterReader):
     def notes(self) -> Sequence[str]:  # type: ignore[override]
         """What the look and the stream have to say; may grow while reading."""
         return [*self._notes, *self._reader.notes]
-
-    def state(self, record: Record) -> State:
-        return State.PENDING
 
     def read(self, timeout: float) -> Batch | None:
         batch = self._reader.read(timeout)

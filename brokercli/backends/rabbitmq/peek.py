@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from brokercli.backends.contract import Batch, Reader
-from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.dead_letters import LetterReader
 from brokercli.backends.rabbitmq import QUORUM_QUEUE
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, require_fit, require_survivable
-from brokercli.model.message import Record
 
 PART = 5000
 
@@ -31,9 +30,6 @@ class StreamLetterReader(LetterReader):
     def notes(self) -> Sequence[str]:  # type: ignore[override]
         """What the look has to say; may grow while reading."""
         return [self._note, *self._reader.notes]
-
-    def state(self, record: Record) -> State:
-        return State.PENDING
 
     def read(self, timeout: float) -> Batch | None:
         return self._reader.read(timeout)
@@ -72,9 +68,6 @@ class QueueLetterReader(LetterReader):
         kept = ("how many there are, their order and their contents are as they were" if not self._conditions.rescue else
                 "how many there are and their contents are as they were, and so is the order of those that did not go over the limit")
         return f"{letters} marked as redelivered{counted if self._conditions.queue.resource == QUORUM_QUEUE else ''}; {kept}"
-
-    def state(self, record: Record) -> State:
-        return State.PENDING
 
     def read(self, timeout: float) -> Batch | None:
         deliveries = self._holding.take(timeout)
