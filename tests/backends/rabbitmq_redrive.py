@@ -17,6 +17,7 @@ from typing import Any
 import pika
 
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy
+from brokercli.backends.rabbitmq import rescuing
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.management import Management
@@ -182,6 +183,7 @@ def _kill_at(point: str, nth: int) -> None:
 
 def _main(url: str, management: str, dlq: str, point: str, batch: str, nth: str = "1", take: str = "all") -> None:
     places = Places(url, management)
+    rescuing.LASTING_SECONDS = 0.0  # that is for a broker that is killed
     _kill_at(point, int(nth))
     with (RabbitMQBackend(places.connection) as backend, backend.lift_limit(Address(dlq, "queue")) as lift,
           backend.repair(Address(dlq, "queue"), RepairPolicy(batch=int(batch))) as repair):

@@ -81,3 +81,22 @@ def test_a_context_that_is_only_for_reading_lets_no_limit_be_lifted(cli: Command
     assert refused.code == 2
     assert "read-only" in refused.stderr
     assert count(worn_out.places, worn_out.dlq) == 3
+
+
+def test_a_limit_that_is_an_argument_is_told_what_is_done_about_it(cli: CommandLine, worn_out: WornOut) -> None:
+    places = worn_out.places
+    dlq = places.queue("quorum", x_delivery_limit=("l", 1))
+    work = places.queue("quorum", x_delivery_limit=("l", 2), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", dlq.encode()))
+    wear_out(places, work, dlq, *numbered(2))
+    refused = cli("dlq", "inspect", f"@here/queue:{dlq}")
+    assert refused.code == CANNOT
+    assert "--lift-limit has what goes over it kept in another queue until it is done" in refused.stderr
+    looked = cli("dlq", "inspect", f"@here/queue:{dlq}", "--lift-limit", "-o", "json")
+    assert (looked.code, orjson.loads(looked.stdout)["count"]) == (0, 2), looked.stderr
+    assert "the order of those that did not go over the limit" in looked.stderr
+    assert f"the delivery limit of 1 of {dlq}" in looked.stderr
+    done = cli("dlq", "redrive", f"@here/queue:{dlq}", "--yes")
+    assert done.code == 0, done.stderr
+    assert f"more often than its delivery limit of 1 allows is kept in the queue {LIFTS}" in done.stderr
+    assert "the policy and the queue that keep such letters are gone" in done.stderr
+    assert sorted(places.taken(work)) == numbered(2)

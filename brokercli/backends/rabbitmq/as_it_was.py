@@ -32,9 +32,10 @@ class Restored(NamedTuple):
     """Encoded, headers among them. Without CC, which would be routed again, and without the user_id of another."""
 
 
-def as_it_was(delivery: Delivery, queue: str, user: str | None) -> Restored | None:
+def as_it_was(delivery: Delivery, queue: str, user: str | None, largest: int) -> Restored | None:
     """Return what a letter was in a queue that the broker dead-lettered it out of last; None where that was another queue, or
-    nothing says so. `user` is the login that is going to publish it."""
+    nothing says so. `user` is the login that is going to publish it. Where properties of more than `largest` bytes would come
+    of it, its deaths are not on it a second time."""
     encoded, table = split_headers(delivery.properties)
     headers = decode_table(table)[0] if table else ()
     deaths = _array(dict(headers).get(_DEATHS))
@@ -49,10 +50,14 @@ def as_it_was(delivery: Delivery, queue: str, user: str | None) -> Restored | No
     if isinstance(expiration, bytes):
         properties["expiration"] = expiration
     restored = _headers(headers, deaths[1:])
-    return Restored(reason, encode_properties(properties, encode_table(restored) if restored else b""))
+    whole = encode_properties(properties, encode_table(restored) if restored else b"")
+    if len(whole) > largest:
+        whole = encode_properties(properties, encode_table(tuple([header for header in restored if header[0] != KEPT_DEATHS])))
+    return Restored(reason, whole)
 
 
 def _headers(headers: tuple[Header, ...], deaths: tuple[HeaderValue, ...]) -> tuple[Header, ...]:
+    """Return a letter's headers; `deaths` are those before the last."""
     kept = dict(headers).get(KEPT_DEATHS)
     others = tuple((name, value) for name, value in headers
                    if name not in _COUNTS and name not in (_DEATHS, _ROUTES, KEPT_DEATHS) and not name.startswith((_FIRST, _LAST)))

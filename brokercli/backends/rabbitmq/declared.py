@@ -8,6 +8,7 @@ from typing import Any
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import EXCHANGE_KEEPING, KEEPING, STREAM, argument_of, effective
 from brokercli.backends.rabbitmq.management import Away, Facts
+from brokercli.backends.rabbitmq.survivable import LIFTS
 from brokercli.model.declaration import Declaration, SettingValue, binding
 from brokercli.model.errors import Failed
 
@@ -42,8 +43,9 @@ def _declared(inventory: Inventory, kinds: Sequence[str]) -> Iterator[Declaratio
 
 
 def passes(facts: Facts) -> bool:
-    """Whether a queue is nobody's to declare: it goes with a connection, the broker named it, or it is the broker's own."""
-    return bool(facts.get("exclusive") or facts.get("internal")) or str(facts["name"]).startswith(_OWN)
+    """Whether a queue is nobody's to declare: it goes with a connection, the broker named it, it is the broker's own, or it keeps
+    letters for a run."""
+    return bool(facts.get("exclusive") or facts.get("internal")) or str(facts["name"]).startswith((_OWN, LIFTS))
 
 
 def _exchange(have: Have) -> Declaration:

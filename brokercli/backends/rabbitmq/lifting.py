@@ -36,7 +36,8 @@ class LimitLift(Lift):
         self._conditions = conditions
         self._name = f"{LIFTS}{uuid4().hex[:16]}"
         self._definition: Facts = (conditions.policy or {}) | LIFTED
-        self._left: list[str] = []
+        self._left: dict[str, str] = {}
+        """Policies left by runs that are gone, and their patterns."""
         self._in_doubt = ""
         self._closed = False
         self._after = ""
@@ -130,7 +131,7 @@ class LimitLift(Lift):
     def _lift(self) -> None:
         try:
             policies = self._management.policies()
-            self._left = [policy["name"] for policy in policies if self._of_this_queue(policy) and self._ended(policy["name"])]
+            self._left = {policy["name"]: policy["pattern"] for policy in policies if self._of_this_queue(policy) and self._ended(policy["name"])}
             above = max((policy.get("priority", 0) for policy in policies if self._stands_above(policy)), default=0)
             self._management.put_policy(self._name, self._pattern, "quorum_queues", max(_ABOVE_ANY, above + 1), self._definition)
         except (Away, BrokercliError) as problem:

@@ -5,11 +5,15 @@ The broker takes letters there by itself, at least once; what comes back goes by
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
+
+from pika.spec import Basic
 
 from brokercli.backends.rabbitmq.as_it_was import OVER_THE_LIMIT, as_it_was
-from brokercli.backends.rabbitmq.bulk_frames import Delivery
+from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
 from brokercli.backends.rabbitmq.convert import Native
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.in_flight import Entry
@@ -62,6 +66,7 @@ class RescueQueue:
         self._link = link
         self._letters = letters
         self._user = user
+        self._largest = int(link.live.params.frame_max if link.live is not None else LARGEST_FRAME) - FRAME_OVERHEAD - 12
 
     def declare(self) -> None:
         """Make it, and make sure that this login may take from it and publish to queues. Raises Failed where it may not publish."""
@@ -99,8 +104,19 @@ class RescueQueue:
         if count:
             raise Failed(f"{count:,} letter{'s lie' if count > 1 else ' lies'} in the queue {self.name}")
         if count is not None:
+            self._require_empty()
             # quorum queues know no if-empty: 4.0.5 and 4.3.6 close the connection for it
             self._link.ask(f"deleting the queue {self.name}", lambda channel, answered: channel.queue_delete(self.name, callback=answered))
+
+    def _require_empty(self) -> None:
+        """Have its leader say that it is empty: one that does not answer in time counts 0."""
+        def get(channel: Any, answered: Callable[[Any], None]) -> None:
+            channel.add_callback(lambda empty: answered(True), [Basic.GetEmpty])
+            channel.basic_get(self.name, lambda *message: answered(False))
+
+        (empty,) = self._link.ask(f"looking whether the queue {self.name} is empty", get)
+        if not empty:
+            raise Failed(f"letters lie in the queue {self.name}")
 
     def _pass(self, count: int) -> Emptied:
         emptied = Emptied()
@@ -126,7 +142,7 @@ class RescueQueue:
         entries: list[Entry] = []
         key, deadline = self._letters.encode(errors="surrogateescape"), monotonic() + _PATIENCE
         for delivery in deliveries:
-            letter = as_it_was(delivery, self._letters, self._user)
+            letter = as_it_was(delivery, self._letters, self._user, self._largest)
             if letter is None:
                 emptied.foreign += 1
             elif letter.reason != OVER_THE_LIMIT:

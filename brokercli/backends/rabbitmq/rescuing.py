@@ -2,9 +2,11 @@
 
 A policy gives the queue a dead-letter exchange meanwhile: what is returned more often than the limit allows then goes to a queue
 without a limit instead of being deleted, at least once, so that it lies in one of the two at every moment (verified on 4.0.5 and
-4.3.6). At the end, and by the next run where this one was killed, it is put back and policy and queue are taken away, in this order:
-the queue is emptied, then nothing leads into it any more, then it is deleted. Until it is, the policy stays and tells of it, at
-last over the queue itself; so nothing that is left behind goes unnoticed.
+4.3.6, also with the broker killed).
+
+At the end, and by the next run where this one was killed, it is put back and policy and queue are taken away, in this order: the
+queue is emptied, then nothing leads into it any more, then it is deleted. Until it is, the policy stays and tells of it, at last over
+the queue itself; so nothing that is left behind goes unnoticed.
 """
 
 from __future__ import annotations
@@ -22,8 +24,14 @@ from brokercli.model.errors import BrokercliError, Failed
 
 _LEADS_THERE = "dead-letter-routing-key"
 _LENGTHS = ("max-length", "max-length-bytes")
-_SEEN_ON = (4, 0)
+_FROM = (4, 0)
 _ON_THE_WAY_SECONDS = 12.0
+FRESH_SECONDS = 7.0
+"""After how long the broker's counts are certainly younger than the end of a run that was killed: they are up to five seconds old
+(quorum_tick_interval), and a broker that was started again took one second until it had given back what that run held."""
+LASTING_SECONDS = 2.0
+"""How old a queue is to be before letters may come to it: of quorum queues that were declared less than half a second before, 4.0.5 and
+4.3.6 lost all content when they were killed, confirmed messages too."""
 _LOOK_AGAIN = 0.25
 
 
@@ -35,6 +43,7 @@ class RescuingLift(LimitLift):
         self._user = user
         self._emptied = Emptied()
         self._taken_over: list[str] = []
+        self._began = monotonic()
         super().__init__(link, management, conditions)
 
     def _lift(self) -> None:
@@ -56,9 +65,11 @@ class RescuingLift(LimitLift):
             self._rescue.declare()
         except BrokercliError as problem:
             raise self._cannot(f"the queue {self._rescue.name}, which would keep the letters, cannot be used ({str(problem).rstrip('.')})") from None
+        lasting_from = monotonic() + LASTING_SECONDS
         super()._prepare()
         for name in self._left:
             self._emptied.add(self._queue_of(name).empty())
+        sleep(max(0.0, lasting_from - monotonic()))
 
     def _kept_at(self, limit: int) -> str:
         return "an operator's policy keeps the letters that go over it from being kept"
@@ -75,7 +86,7 @@ class RescuingLift(LimitLift):
     def _undone(self) -> str:
         self._await_none_on_the_way()
         # one that was nearly gone may hold letters of another queue: that queue's next run takes it away
-        self._left = [name for name in self._left if not self._emptied_of(self._queue_of(name)).foreign]
+        self._left = {name: pattern for name, pattern in self._left.items() if not self._emptied_of(self._queue_of(name)).foreign}
         for name in (*self._left, self._name):
             queue = self._queue_of(name)
             self._emptied_of(queue)
@@ -110,13 +121,26 @@ class RescuingLift(LimitLift):
             return  # the next run puts back what is there, and takes it away
 
     def _await_none_on_the_way(self) -> None:
-        """Wait until the queue of letters holds none that it has yet to hand over. The broker's count is up to five seconds old: it
-        tells of those that cannot be handed over for longer."""
-        deadline = monotonic() + _ON_THE_WAY_SECONDS
-        while (waiting := _on_the_way(self._management.queue_now(self._conditions.name))) > 0:
+        """Wait until the queue of letters holds none that it has yet to hand over: they would be deleted with the policy. Of ours that
+        is known when all are back; how many a run held that was killed only the broker's counts say, and those are not of this moment."""
+        certain_from = self._began + FRESH_SECONDS if self._killed else 0.0
+        deadline = max(monotonic(), certain_from) + _ON_THE_WAY_SECONDS
+        while (waiting := self._on_the_way()) > 0 or monotonic() < certain_from:
             if monotonic() >= deadline:
-                raise Failed(f"{waiting:,} letters are on their way to {self._rescue.name}")
+                raise Failed(f"{waiting:,} letters are on their way to the queue that keeps them")
             sleep(_LOOK_AGAIN)
+
+    @property
+    def _killed(self) -> bool:
+        """Whether a run on this queue was killed, or left off in doubt, so that letters may be on their way for it."""
+        return self._pattern in self._left.values()
+
+    def _on_the_way(self) -> int:
+        facts = self._management.queue_now(self._conditions.name) or {}
+        counts = [facts.get(count) for count in ("messages", "messages_ready", "messages_unacknowledged")]
+        everything, ready, held = [count if isinstance(count, int) else 0 for count in counts]
+        # what nobody is there to hold is held for a run that was killed, and on its way as well
+        return everything - ready - (held if self._conditions.queue.consumers or not self._killed else 0)
 
     def _stands_above(self, policy: Facts) -> bool:
         # where a policy of another run holds, what we return goes to its queue
@@ -152,13 +176,17 @@ def lift_limit(link: Link, management: Management, conditions: Conditions, user:
     if conditions.limit is None and not conditions.borrowed:
         # nothing that a policy could be put above; taking letters then says why it is refused
         return Lift()
-    return RescuingLift(link, management, conditions, user) if conditions.argued else LimitLift(link, management, conditions)
+    # a policy that keeps letters is followed up, also where the queue was made anew without the argument meanwhile
+    keeps = conditions.borrowed and _LEADS_THERE in (conditions.policy or {})
+    return RescuingLift(link, management, conditions, user) if conditions.argued or keeps else LimitLift(link, management, conditions)
 
 
 def _hindrance(conditions: Conditions, policy: Facts, management: Management) -> str:
     """Say what keeps letters from being kept for certain; `policy` is what the one in force defines, without ours. Raises Away."""
-    if conditions.version < _SEEN_ON:
-        return "keeping what goes over it was only tried on RabbitMQ 4"
+    if conditions.version < _FROM:
+        return "what goes over it is kept from RabbitMQ 4.0 on"
+    if conditions.delayed_retry not in (None, "disabled"):
+        return f"it holds returned messages back (x-delayed-retry-type: {conditions.delayed_retry})"
     arguments = (conditions.facts or {}).get("arguments") or {}
     for setting in ("dead-letter-exchange", _LEADS_THERE):
         for place, value in (("argument", arguments.get(f"x-{setting}")), ("policy", policy.get(setting))):
@@ -175,8 +203,3 @@ def _hindrance(conditions: Conditions, policy: Facts, management: Management) ->
     if limited and RESCUING["overflow"] not in (arguments.get("x-overflow"), policy.get("overflow")):
         return "its length is limited, and while what goes over it is kept, letters would be refused that now take the place of the oldest"
     return ""
-
-
-def _on_the_way(facts: Facts | None) -> int:
-    counts = [(facts or {}).get(count) for count in ("messages", "messages_ready", "messages_unacknowledged")]
-    return counts[0] - counts[1] - counts[2] if all(isinstance(count, int) for count in counts) else 0  # type: ignore[operator]
