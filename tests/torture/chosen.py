@@ -24,7 +24,7 @@ def publishing_moments(broker: str) -> list[str]:
 
 def at_a_moment(broker: str, point: str, operation: str, kind: str) -> Trial:
     """Return the trial that is killed at a moment."""
-    return Trial(broker, f"{broker} {operation} {point}", operation, kind, (Fault("crash", point, 1 if point in ONCE else 2),), count=40, window=20,
+    return Trial(broker, f"{broker} {operation} {point}", operation, kind, (Fault("crash", point, 1 if point in ONCE else 2),), count=80, window=40,
                  largest=5_000, gone=0.0)
 
 
