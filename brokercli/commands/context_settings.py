@@ -29,13 +29,15 @@ class Given:
 
 
 def write(context: typer.Context, name: str, given: Given, *, check: bool, use: bool, force: bool) -> None:
-    """Write the context down and say so."""
+    """Write the context down and say so. Raises UsageProblem for a broker that nothing here speaks to."""
+    from brokercli.backends.registry import find
     from brokercli.settings.resolve import check as check_settings
     from brokercli.settings.resolve import connection_of
     from brokercli.settings.writing import add_context, use_context
 
     streams = streams_of(context)
     url = parse_broker_url(str(given.values["url"]), "--url")
+    find(url.scheme)
     settings = settings_of(given, streams)
     check_settings(Context(name, settings))
     if check:

@@ -92,7 +92,8 @@ def _declarations(reading: _Reading, kind: str, value: object) -> list[Declarati
 def _unset(reading: _Reading, path: Path, value: object, known: Sequence[Setting], whose: str) -> list[str]:
     """Read the names of the settings that are to be as the broker has them by default."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise reading.problem(path, f"{UNSET} is not a list of names of settings", f'for example: {UNSET} = ["{known[0].name}"]')
+        example = next((one.name for one in known if one.form is Form.DURATION and not one.fixed), known[0].name)
+        raise reading.problem(path, f"{UNSET} is not a list of names of settings", f'for example: {UNSET} = ["{example}"]')
     try:
         return [find_unset(name, known, whose).name for name in value]
     except Unfit as unfit:

@@ -185,3 +185,10 @@ def test_without_a_home_nothing_is_written_anywhere(cli: CommandLine) -> None:
     home_of_the_user = cli("context", "use", "local", extra={**nowhere, "BROKERCLI_CONFIG_DIR": str(cli.home / "said")})
     assert home_of_the_user.code == 0
     assert [path.name for path in (cli.home / "said").iterdir()] == ["config.toml"]
+
+
+def test_a_context_of_a_broker_that_nothing_speaks_to_is_not_written(cli: CommandLine) -> None:
+    ended = cli("context", "add", "web", "--url", "http://localhost:8080")
+    assert (ended.code, ended.stdout) == (2, b"")
+    assert "No broker speaks http://." in ended.stderr
+    assert b"web" not in cli("context", "ls").stdout

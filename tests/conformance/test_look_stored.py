@@ -12,7 +12,7 @@ import time
 import pytest
 
 from brokercli.model.capability import Capability
-from brokercli.model.errors import OutOfRange
+from brokercli.model.errors import OutOfRange, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
 from tests.conformance.driving import bodies, read, read_batches
 from tests.native.harness import Broker, Resource, Stored
@@ -117,6 +117,13 @@ def test_a_number_that_is_not_stored_yet_is_refused_with_the_range_that_is(broke
     with broker.open() as backend, pytest.raises(OutOfRange) as refusal:
         backend.look(resource.address, Span(Number(last + 1000), End()))
     assert str(last) in str(refusal.value) or str(last + 1) in str(refusal.value)
+
+
+@needs(STORED, Capability.SEEK_NUMBER, where=lambda broker, row: broker != "memory")
+def test_a_range_of_numbers_that_ends_before_it_starts_is_refused(broker: Broker, resource: Resource) -> None:
+    resource.put([b"%d" % number for number in range(7)])
+    with broker.open() as backend, pytest.raises(UsageProblem, match="ends at 2 before it starts at 5"):
+        backend.look(resource.address, Span(Number(5), Number(2)))
 
 
 @needs(STORED, Capability.SEEK_NUMBER)

@@ -43,7 +43,7 @@ def test_settings_that_are_unset_are_named_in_a_list() -> None:
 
 
 @pytest.mark.parametrize(("text", "place", "words", "hint"), [
-    ("[topic.orders]\nunset = 'keep'\n", "shop.toml:2", "unset is not a list of names of settings", 'unset = ["keep"]'),
+    ("[topic.orders]\nunset = 'keep'\n", "shop.toml:2", "unset is not a list of names of settings", 'unset = ["max.age"]'),
     ("[topic.orders]\n\nunset = ['kepp']\n", "shop.toml:3", "the topic orders has no setting 'kepp'", "did you mean keep?"),
     ("[topic.orders]\nunset = ['order']\n", "shop.toml:2", "order cannot be unset, because it never changes", None),
     ("[topic.orders]\nkeep = 1\nunset = ['keep']\n", "shop.toml:3", "the topic orders sets keep and unsets it", "leave one"),

@@ -17,7 +17,9 @@ Lend = Callable[[], tuple[Link, Callable[[], None]]]
 
 
 def look_at_stream(link: Link, stream: str, span: Span, lend: Lend) -> Reader:
-    """Open a look at a stream. Raises OutOfRange with the range there is."""
+    """Open a look at a stream. Raises OutOfRange with the range there is, UsageProblem for a span that ends before it starts."""
+    if isinstance(span.start, Number) and isinstance(span.end, Number) and span.end.value < span.start.value:
+        raise UsageProblem(f"The range ends at {span.end} before it starts at {span.start}.")
     first = first_at(link, stream, "first")
     end = None if first is None else end_of(link, stream)
     low = 0 if first is None else first.offset
