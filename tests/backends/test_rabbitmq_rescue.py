@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import pika
 import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy
@@ -18,11 +19,12 @@ from brokercli.backends.rabbitmq.survivable import LIFTS
 from brokercli.dialects import recognise
 from brokercli.model.connection import Connection, Secret
 from brokercli.model.dead_letter import KEPT_DEATHS
-from brokercli.model.errors import Unsupported
+from brokercli.model.errors import Unreachable, Unsupported
 from brokercli.model.message import Header, Record
 from tests.backends.rabbitmq_places import Places, records_of
 from tests.backends.rabbitmq_redrive import POINTS, RESCUE_POINTS, count, fail, letters, moves_home, numbered, queue, redrive, wear_out
 from tests.brokers.server import wait_until
+from tests.faults.proxy import Proxy
 
 pytestmark = pytest.mark.rabbitmq
 PATIENCE = 20.0
@@ -186,6 +188,60 @@ def test_killed_while_putting_them_back_and_run_again_none_is_lost(places: Place
     assert set(found) == set(numbered(6))
     assert sum(found.values()) - 6 == (6 if point == "put back" else 0)
     assert [named["name"] for kind in ("policies", "queues") for named in places.api(f"{kind}/%2F") if named["name"].startswith(policy)] == []
+
+
+def test_of_two_runs_neither_loses_a_letter_and_both_clear_up(places: Places) -> None:
+    work, dlq = worn_out(places, numbered(6))
+    first, second = places.open(), places.open()
+    with second.lift_limit(queue(dlq)) as longer:
+        with first.lift_limit(queue(dlq)) as shorter, first.repair(queue(dlq), RepairPolicy(batch=4)) as repair:
+            letters(repair, 2)
+            assert [len(names) for names in left(places, dlq)] == [2, 2]
+        assert "letters went over the delivery limit of 1" in shorter.after
+        assert [len(names) for names in left(places, dlq)] == [1, 1]
+        assert count(places, dlq) == 6
+        with second.repair(queue(dlq), RepairPolicy()) as repair:
+            assert redrive(repair).confirmed == 6
+    assert "killed" not in longer.after
+    assert left(places, dlq) == ([], [])
+    assert sorted(places.taken(work)) == numbered(6)
+
+
+def test_after_a_connection_that_broke_letters_are_kept_until_the_next_run(places: Places) -> None:
+    work, dlq = worn_out(places, numbered(6))
+    with Proxy((places.broker.host, places.broker.port)) as proxy:
+        backend = places.open(replace(places.connection, hosts=((proxy.address[0], proxy.port),), options={"give_up_after": "1"}))
+        with backend.lift_limit(queue(dlq)) as lift, backend.repair(queue(dlq), RepairPolicy(batch=4)) as repair:
+            letters(repair, 2)
+            proxy.reset()
+            with pytest.raises(Unreachable, match=r"while letters of .* were held"):
+                letters(repair)
+    assert f"is still kept in the queue {LIFTS}" in lift.after
+    wait_until(lambda: count(places, dlq) + rescued(places, dlq) == 6, PATIENCE, "all letters in one of the two queues")
+    backend = places.open()
+    with backend.lift_limit(queue(dlq)), backend.repair(queue(dlq), RepairPolicy()) as repair:
+        assert redrive(repair).confirmed == 6
+    assert left(places, dlq) == ([], [])
+    assert sorted(places.taken(work)) == numbered(6)
+
+
+def test_what_expired_or_was_rejected_meanwhile_is_not_brought_back(places: Places) -> None:
+    dlq = argued(places, 0)
+    places.put("", dlq, [b"rejected"])
+    places.put("", dlq, [b"expired"], (("delivery_mode", 2), ("expiration", b"60000")))
+    backend = places.open()
+    with backend.lift_limit(queue(dlq)) as lift:
+        with backend.look_letters(queue(dlq)) as reader:
+            assert [dict(record.message.properties).get("expiration") for record in records_of(reader)] == [None, b"60000"]
+        with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+            channel = connection.channel()
+            method, _, body = channel.basic_get(dlq)
+            assert (method is not None, body) == (True, b"rejected")
+            channel.basic_reject(method.delivery_tag, requeue=False)
+        wait_until(lambda: rescued(places, dlq) == 1, PATIENCE, "the rejected letter on its way out")
+    assert "1 that expired or were rejected meanwhile are gone, as they would have been" in lift.after
+    with backend.lift_limit(queue(dlq)), backend.look_letters(queue(dlq)) as reader:
+        assert [(record.message.body, record.message.properties["expiration"]) for record in records_of(reader)] == [(b"expired", b"60000")]
 
 
 def test_letters_that_a_killed_run_left_are_counted_with_their_own_queue(places: Places) -> None:
