@@ -46,6 +46,8 @@ class NatsPointers(NatsSite):
     def parked(self, seed: Seed) -> Content:
         return self.copy(seed)
 
+    leaves_records = True
+
     def pending(self) -> list[Found]:
         originals = {sequence: found for sequence, _, found in self.read("homes") if sequence in self._originals}
         wire, name = Wire(*self.place), self.streams["letters"]
@@ -55,7 +57,8 @@ class NatsPointers(NatsSite):
             answer: dict[str, Any] = json.loads(wire.ask(f"$JS.API.STREAM.MSG.GET.{name}", b'{"seq":%d}' % number))
             if "message" in answer:
                 sequence = json.loads(b64decode(answer["message"]["data"]))["stream_seq"]
-                found.append(originals.get(sequence, Found(self._originals.get(sequence, ""), Content(b"its original is gone"))))
+                # one whose message was taken out and it not yet: that is at home, or it is lost, and the letter is nothing any more
+                found += [originals[sequence]] if sequence in originals else []
         wire.close()
         return found
 

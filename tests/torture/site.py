@@ -29,6 +29,8 @@ class Site(ABC):
     """Where `dlq park` and `--to` go."""
     permitted = True
     """Whether brokercli may do here what its best guarantee needs."""
+    leaves_records = False
+    """Whether a run that is killed may leave letters that point at nothing any more, which every other run leaves and says so."""
     homes: list[str]
     """The names of the places letters came from, as the checker knows them."""
 

@@ -260,7 +260,7 @@ class _Repairing(_Going):
             return False
         # the program of --through leaves those that are not meant
         left = len(self.seeds) - sum(seed.chosen for seed in self.seeds) if self.trial.operation == "through" else 0
-        return (run.code == 0 and run.count("skipped") == left) or (
+        return (run.code == 0 and (run.count("skipped") == left or self.site.leaves_records)) or (
             run.code in (1, 3) and run.count("refused") == self.homeless and run.count("skipped") == left
             and run.count("read") == run.count("confirmed") + self.homeless + left)
 
