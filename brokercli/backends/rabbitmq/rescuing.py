@@ -76,8 +76,9 @@ class RescuingLift(LimitLift):
 
     def _announced(self) -> str:
         left = f"; {self._emptied.back:,} that earlier runs had there are back in it" if self._emptied.back else ""
+        slow = f"; because a run before was killed or left in doubt, this one lasts {FRESH_SECONDS:g} s at least" if self._killed else ""
         return (f"what is returned to {self._conditions.name} more often than its delivery limit{self._was} allows is kept in the queue {self._rescue.name}"
-                f" meanwhile, by the policy {self._name}{left}")
+                f" meanwhile, by the policy {self._name}{left}{slow}")
 
     def _stays(self) -> str:
         return (f"what is returned to {self._conditions.name} more often than its delivery limit{self._was} allows is still kept in the queue"
