@@ -31,6 +31,8 @@ class Wire:
 
     def __init__(self, host: str, port: int, login: dict[str, str] | None = None) -> None:
         self._socket = socket.create_connection((host, port), SECONDS)
+        # two small lines in a row would wait for an acknowledgement that nobody hurries to send
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rb")
         self.info: dict[str, Any] = json.loads(self._file.readline().removeprefix(b"INFO "))
         self._inbox = f"_INBOX.{uuid.uuid4().hex}"

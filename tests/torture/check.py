@@ -248,11 +248,16 @@ def _check_order(letters: Sequence[Letter], places: Mapping[str, Sequence[Found]
 
 
 def _first_copies(stored: Iterable[Found]) -> Iterable[tuple[str, str]]:
+    found = list(stored)
+    lanes: dict[str, set[str]] = defaultdict(set)
+    for one in found:
+        lanes[one.identity].add(one.lane)
     seen: set[str] = set()
-    for found in stored:
-        if found.identity not in seen:
-            seen.add(found.identity)
-            yield found.identity, found.lane
+    for one in found:
+        # of copies in two lanes nothing says which was first
+        if one.identity not in seen and len(lanes[one.identity]) == 1:
+            seen.add(one.identity)
+            yield one.identity, one.lane
 
 
 def check_published(messages: Mapping[str, Content], promise: Promise, runs: Sequence[Run], stored: Sequence[Found]) -> list[Violation]:

@@ -101,6 +101,12 @@ def test_a_repeat_behind_its_place_is_no_disorder() -> None:
     assert kinds([*HOME, HOME[0]], runs=runs, promise=replace(ALL, exactly_once=False)) == set()
 
 
+def test_a_repeat_in_another_partition_says_nothing_about_the_order() -> None:
+    runs = [Run(137, None, killed=True, window=1), DONE]
+    again = [replace(HOME[5], lane="a"), replace(HOME[0], lane="a"), *(replace(found, lane="b") for found in HOME[:5])]
+    assert kinds(again, runs=runs, promise=replace(ALL, exactly_once=False)) == set()
+
+
 def test_a_letter_in_another_place_than_its_home_is_misplaced() -> None:
     found = check_letters(LETTERS, ALL, [DONE], [], {"home": HOME[1:], "elsewhere": HOME[:1]}, JOURNAL)
     assert {violation.kind for violation in found} == {Kind.MISPLACED}

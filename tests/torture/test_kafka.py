@@ -41,11 +41,6 @@ def test_every_other_operation_that_is_killed_with_half_a_batch_done_keeps_every
     assert hold(kafka_arena, at_a_moment("kafka", "journal forced to the disk", operation, "three partitions")).happened["crash"] == 1
 
 
-@pytest.mark.parametrize(("operation", "point"), [("file", "copies confirmed"), ("through", "while the program runs")])
-def test_out_of_a_file_or_through_a_program_what_is_killed_goes_on_and_keeps_every_promise(kafka_arena: Arena, hold: Hold, operation: str, point: str) -> None:
-    assert hold(kafka_arena, at_a_moment("kafka", point, operation, "one partition")).happened["crash"] == 1
-
-
 def test_two_runs_at_once_keep_every_promise(kafka_arena: Arena, hold: Hold) -> None:
     hold(kafka_arena, two_at_once("kafka", "one partition"))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.torture.arena import Arena
-from tests.torture.chosen import at_a_moment, disturbed, is_documented, moments, publishing_moments, two_at_once, undisturbed
+from tests.torture.chosen import at_a_moment, disturbed, is_documented, moments, publishing_moments, undisturbed
 from tests.torture.controls import CONTROLS
 from tests.torture.nats_pointers import POINTERS
 from tests.torture.trial import Result, Trial, control_trial, run_trial
@@ -41,17 +41,12 @@ def test_every_other_operation_that_is_killed_with_half_a_batch_done_keeps_every
     assert hold(nats_arena, at_a_moment("nats", "journal forced to the disk", operation, "workqueue")).happened["crash"] == 1
 
 
-@pytest.mark.parametrize(("operation", "point"), [("file", "copies confirmed"), ("through", "while the program runs")])
-def test_out_of_a_file_or_through_a_program_what_is_killed_goes_on_and_keeps_every_promise(nats_arena: Arena, hold: Hold, operation: str, point: str) -> None:
-    assert hold(nats_arena, at_a_moment("nats", point, operation, "limits")).happened["crash"] == 1
-
-
-def test_two_runs_at_once_keep_every_promise(nats_arena: Arena, hold: Hold) -> None:
-    hold(nats_arena, two_at_once("nats", "limits"))
-
-
 def test_a_redrive_of_recorded_deaths_that_is_killed_keeps_every_promise_on_the_messages_they_point_at(nats_arena: Arena, hold: Hold) -> None:
     assert hold(nats_arena, at_a_moment("nats", "copies confirmed", "redrive", POINTERS)).happened["crash"] == 1
+
+
+def test_through_a_program_what_is_killed_goes_on_and_keeps_every_promise(nats_arena: Arena, hold: Hold) -> None:
+    assert hold(nats_arena, at_a_moment("nats", "while the program runs", "through", "limits")).happened["crash"] == 1
 
 
 def test_what_a_run_says_that_it_promises_is_documented(nats_arena: Arena, hold: Hold) -> None:

@@ -42,14 +42,12 @@ def test_every_other_operation_that_is_killed_with_half_a_batch_done_keeps_every
     assert hold(rabbitmq_arena, at_a_moment("rabbitmq", "journal forced to the disk", operation, "quorum")).happened["crash"] == 1
 
 
-@pytest.mark.parametrize(("operation", "point"), [("file", "copies confirmed"), ("through", "while the program runs")])
-def test_out_of_a_file_or_through_a_program_what_is_killed_goes_on_and_keeps_every_promise(
-        rabbitmq_arena: Arena, hold: Hold, operation: str, point: str) -> None:
-    assert hold(rabbitmq_arena, at_a_moment("rabbitmq", point, operation, "quorum")).happened["crash"] == 1
-
-
 def test_two_runs_at_once_keep_every_promise(rabbitmq_arena: Arena, hold: Hold) -> None:
     hold(rabbitmq_arena, two_at_once("rabbitmq", "quorum"))
+
+
+def test_out_of_a_file_what_is_killed_goes_on_and_keeps_every_promise(rabbitmq_arena: Arena, hold: Hold) -> None:
+    assert hold(rabbitmq_arena, at_a_moment("rabbitmq", "copies confirmed", "file", "quorum")).happened["crash"] == 1
 
 
 def test_what_a_run_says_that_it_promises_is_documented(rabbitmq_arena: Arena, hold: Hold) -> None:
