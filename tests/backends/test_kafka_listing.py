@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 
 from brokercli.backends.kafka import descriptor
+from brokercli.backends.kafka.listing import ask_for_offsets
 from brokercli.model.address import Address
 from brokercli.model.description import Description
 from brokercli.model.errors import NotFound
@@ -34,6 +35,19 @@ def test_only_what_was_deleted_is_not_counted(topics: Topics) -> None:
     topics.fill(topic, [b"x"] * 10)
     topics.delete_before(topic, 7)
     assert {listing.name: listing.messages for listing in topics.backend().list(["topic"])}[topic.name] == 3
+
+
+def test_a_topic_that_is_deleted_while_many_are_asked_about_hides_no_other(topics: Topics) -> None:
+    topic, deleted = topics.make(), topics.make()
+    topics.fill(topic, [b"x"] * 3)
+    consumer = Consumer({"bootstrap.servers": topics.address, "group.id": "lists"})
+    latest = -1
+    asked = [TopicPartition(name, 0, latest) for name in (deleted.name, topic.name)]
+    assert len(ask_for_offsets(consumer, asked, 10)) == 2
+    topics.delete(deleted)
+    answers = ask_for_offsets(consumer, asked, 10)
+    consumer.close()
+    assert [(answer.topic, answer.offset) for answer in answers if answer.error is None] == [(topic.name, 3)]
 
 
 def test_there_are_no_queues_to_list(topics: Topics) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequen
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry
-from brokercli.backends.kafka.failures import translate
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, tags_of, understand
-from brokercli.backends.kafka.listing import is_internal
+from brokercli.backends.kafka.listing import ask_for_offsets, is_internal
 from brokercli.backends.kafka.records import Stored
 from brokercli.backends.kafka.span import Range
 from brokercli.model.address import Address
@@ -69,11 +68,7 @@ def _ranges(consumer: Consumer, topics: Mapping[str, Any], timeout: float) -> Ra
     ends: list[dict[Place, int]] = []
     for which in (_EARLIEST, _LATEST):
         asked = [TopicPartition(name, partition, which) for name in whole for partition in topics[name].partitions]
-        try:
-            answers = consumer.offsets_for_times(asked, timeout=timeout) if asked else []
-        except KafkaException as problem:
-            raise translate(problem.args[0], "asking for the offsets of", "the topics") from None
-        ends.append({(answer.topic, answer.partition): answer.offset for answer in answers if answer.error is None})
+        ends.append({(answer.topic, answer.partition): answer.offset for answer in ask_for_offsets(consumer, asked, timeout) if answer.error is None})
     lows, highs = ends
     return {name: {partition: Range(lows[name, partition], highs[name, partition]) for partition in topics[name].partitions} for name in whole
             if all((name, partition) in lows and (name, partition) in highs for partition in topics[name].partitions)}

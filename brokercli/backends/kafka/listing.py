@@ -37,19 +37,28 @@ def list_topics(consumer: Consumer, metadata: Any, timeout: float) -> Iterator[L
         yield Listing("topic", name, "topic", messages=held.get(name), facts=facts)
 
 
-def _ask(consumer: Consumer, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-    """Ask for many offsets at once. One topic that is being made or deleted just now spoils the answer for all: then it is
-    asked again, and if it stays so nothing is known."""
+def ask_for_offsets(consumer: Consumer, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+    """Ask for many offsets at once. One topic that is being made or deleted just now spoils the answer for all: then those that
+    are still there are asked again, and if it stays so nothing is known."""
     deadline = monotonic() + min(timeout, PATIENCE_SECONDS)
     while True:
         try:
-            return consumer.offsets_for_times(asked, timeout=timeout)
+            return consumer.offsets_for_times(asked, timeout=timeout) if asked else []
         except KafkaException as problem:
             if problem.args[0].code() not in (*FOR_A_MOMENT, KafkaError.UNKNOWN_TOPIC_OR_PART):
                 raise translate(problem.args[0], "asking for the offsets of", "the topics") from None
         if monotonic() >= deadline:
             return []
         sleep(RETRY_SECONDS)
+        asked = _still_there(consumer, asked, timeout)
+
+
+def _still_there(consumer: Consumer, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+    try:
+        topics = consumer.list_topics(timeout=timeout).topics
+    except KafkaException as problem:
+        raise translate(problem.args[0], "listing", "the topics") from None
+    return [place for place in asked if place.topic in topics and place.partition in topics[place.topic].partitions]
 
 
 def _held(consumer: Consumer, topics: dict[str, Any], timeout: float) -> dict[str, int]:
@@ -61,7 +70,7 @@ def _held(consumer: Consumer, topics: dict[str, Any], timeout: float) -> dict[st
         asked = [TopicPartition(name, partition, which) for name in whole for partition in topics[name].partitions]
         if not asked:
             return {}
-        answers = _ask(consumer, asked, timeout)
+        answers = ask_for_offsets(consumer, asked, timeout)
         ends.append({(answer.topic, answer.partition): answer.offset for answer in answers if answer.error is None})
     lows, highs = ends
     held: dict[str, int] = {}
