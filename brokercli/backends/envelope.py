@@ -82,6 +82,8 @@ def write_header_lists(lists: Sequence[Sequence[Header]]) -> list[bytes]:
     alone takes three times as long.
     """
     written = [b"[]"] * len(lists)
+    if not any(lists):
+        return written
     alike: dict[tuple[str, ...], list[int]] = {}
     for index, headers in enumerate(lists):
         if headers:

@@ -106,10 +106,10 @@ class KafkaBatch(Batch):
             return self._headers
         # once its headers could not be read, asking a message for them again returns a broken tuple (confluent-kafka 2.16.1)
         if self._unreadable is None:
-            found: list[Sequence[Header]] = []
+            found: list[Any] = []
             try:
-                for headers in map(_headers_of, self._messages):
-                    found.append(headers or ())
+                # as many as could be read are in it when one cannot
+                found.extend(map(_headers_of, self._messages))
             except (UnicodeDecodeError, SystemError):
                 message = self._messages[len(found)]
                 place = f"{message.partition()}:{message.offset()}"
@@ -117,8 +117,8 @@ class KafkaBatch(Batch):
                     f"The record {place} of {message.topic()} has a header whose name is not UTF-8, which Kafka's Python client cannot read.",
                     hint=f"its body can be read with -o raw; --from {message.partition()}:{message.offset() + 1} goes on behind it")
             else:
-                self._headers = found
-                return found
+                self._headers = [headers or () for headers in found] if any(found) else [()] * len(found)
+                return self._headers
         raise self._unreadable
 
     def stamps(self) -> list[tuple[int, int, int]]:
