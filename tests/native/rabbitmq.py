@@ -45,7 +45,7 @@ class RabbitBroker(Broker):
     @property
     def connection(self) -> Connection:
         return Connection("amqp", ((self.host, self.port),), user=self.user, password=Secret(self.password), virtual_host=self.virtual_host,
-                          management=self.management)
+                          management=self.management, connect_timeout=20)
 
     def api(self, path: str, method: str = "GET", **body: Any) -> Any:
         """Ask the management API; `path` follows /api/."""
