@@ -11,12 +11,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
 import pika
+import pytest
 
-from brokercli.backends.dead_letters import Move, Repair, RepairPolicy
+from brokercli.backends.dead_letters import Lift, Move, Repair, RepairPolicy
 from brokercli.backends.rabbitmq import rescuing
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
 from brokercli.backends.rabbitmq.holding import Holding
@@ -27,15 +29,29 @@ from brokercli.backends.rabbitmq.survivable import LIFTS
 from brokercli.dialects import recognise, to_message
 from brokercli.dialects.redrive_headers import stamp
 from brokercli.model.address import Address
+from brokercli.model.errors import Unreachable
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipts
 from tests.backends.rabbitmq_places import SECONDS, Places
+from tests.faults.proxy import Proxy
 
 POINTS = ("read", "before publish", "confirmed", "taken out")
 RESCUE_POINTS = ("put back", "all back", "nothing leads there", "deleted")
 
 
 LIMITLESS: dict[str, Any] = {"x_delivery_limit": ("l", -1)}
+
+
+def break_off(places: Places, dlq: str) -> Lift:
+    """Take letters over a connection that breaks while they are held, and return what lifted the limit meanwhile, closed."""
+    with Proxy((places.broker.host, places.broker.port)) as proxy:
+        backend = places.open(replace(places.connection, hosts=((proxy.address[0], proxy.port),), options={"give_up_after": "1"}))
+        with backend.lift_limit(queue(dlq)) as lift, backend.repair(queue(dlq), RepairPolicy(batch=4)) as repair:
+            letters(repair, 2)
+            proxy.reset()
+            with pytest.raises(Unreachable, match=r"while letters of .* were held"):
+                letters(repair)
+    return lift
 
 
 def numbered(count: int) -> list[bytes]:

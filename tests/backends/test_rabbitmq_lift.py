@@ -16,11 +16,10 @@ from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.rabbitmq.survivable import LIFTS
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection, Secret
-from brokercli.model.errors import Unreachable, Unsupported
+from brokercli.model.errors import Unsupported
 from tests.backends.rabbitmq_places import Places, bodies_of
-from tests.backends.rabbitmq_redrive import POINTS, count, letters, make, numbered, queue, redrive, wear_out
+from tests.backends.rabbitmq_redrive import POINTS, break_off, count, letters, make, numbered, queue, redrive, wear_out
 from tests.brokers.server import wait_until
-from tests.faults.proxy import Proxy
 
 pytestmark = pytest.mark.rabbitmq
 PATIENCE = 20.0
@@ -184,13 +183,7 @@ def test_without_the_permission_to_change_policies_it_is_said_what_to_do(places:
 
 def test_after_a_connection_that_broke_the_limit_stays_lifted_until_the_next_run(places: Places) -> None:
     work, dlq = worn_out(places, numbered(6))
-    with Proxy((places.broker.host, places.broker.port)) as proxy:
-        backend = places.open(replace(places.connection, hosts=((proxy.address[0], proxy.port),), options={"give_up_after": "1"}))
-        with backend.lift_limit(queue(dlq)) as lift, backend.repair(queue(dlq), RepairPolicy(batch=4)) as repair:
-            letters(repair, 2)
-            proxy.reset()
-            with pytest.raises(Unreachable, match=r"while letters of .* were held"):
-                letters(repair)
+    lift = break_off(places, dlq)
     assert "stays lifted by the policy" in lift.after
     assert len(lifts(places, dlq)) == 1
     wait_until(lambda: count(places, dlq) == 6, PATIENCE, "all letters back in the queue")

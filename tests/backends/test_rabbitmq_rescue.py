@@ -19,12 +19,11 @@ from brokercli.backends.rabbitmq.survivable import LIFTS
 from brokercli.dialects import recognise
 from brokercli.model.connection import Connection, Secret
 from brokercli.model.dead_letter import KEPT_DEATHS
-from brokercli.model.errors import Unreachable, Unsupported
+from brokercli.model.errors import Unsupported
 from brokercli.model.message import Header, Record
 from tests.backends.rabbitmq_places import Places, records_of
-from tests.backends.rabbitmq_redrive import POINTS, RESCUE_POINTS, count, fail, letters, moves_home, numbered, queue, redrive, wear_out
+from tests.backends.rabbitmq_redrive import POINTS, RESCUE_POINTS, break_off, count, fail, letters, moves_home, numbered, queue, redrive, wear_out
 from tests.brokers.server import wait_until
-from tests.faults.proxy import Proxy
 
 pytestmark = pytest.mark.rabbitmq
 PATIENCE = 20.0
@@ -209,13 +208,7 @@ def test_of_two_runs_neither_loses_a_letter_and_both_clear_up(places: Places) ->
 
 def test_after_a_connection_that_broke_letters_are_kept_until_the_next_run(places: Places) -> None:
     work, dlq = worn_out(places, numbered(6))
-    with Proxy((places.broker.host, places.broker.port)) as proxy:
-        backend = places.open(replace(places.connection, hosts=((proxy.address[0], proxy.port),), options={"give_up_after": "1"}))
-        with backend.lift_limit(queue(dlq)) as lift, backend.repair(queue(dlq), RepairPolicy(batch=4)) as repair:
-            letters(repair, 2)
-            proxy.reset()
-            with pytest.raises(Unreachable, match=r"while letters of .* were held"):
-                letters(repair)
+    lift = break_off(places, dlq)
     assert f"is still kept in the queue {LIFTS}" in lift.after
     wait_until(lambda: count(places, dlq) + rescued(places, dlq) == 6, PATIENCE, "all letters in one of the two queues")
     backend = places.open()
