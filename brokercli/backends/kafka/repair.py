@@ -7,13 +7,14 @@ from time import monotonic
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
-from brokercli.backends.kafka.convert import CannotCarry, forwarded, to_kafka
+from brokercli.backends.kafka.convert import CannotCarry, Native, forwarded, to_kafka
 from brokercli.backends.kafka.destinations import Destinations, least_size
 from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.look import KafkaReader
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.way import Way, give
+from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, UsageProblem
 from brokercli.model.message import Header, Record
 from brokercli.model.receipt import Receipts, Verdict
@@ -90,22 +91,17 @@ class KafkaRepair(Repair):
         receipts = Receipts()
         seen: set[tuple[int, int]] = set()
         letters: list[Letter] = []
-        refusal, pending_place = self._destinations.refusal, self._pending_place
         for index, move in enumerate(moves):
-            partition, offset, why = pending_place(move.record, seen)
+            partition, offset, why = self._pending_place(move.record, seen)
             if not why:
-                destination = move.destination
                 try:
-                    native = to_kafka(move.message)
+                    letter = self._addressed(index, partition, offset, to_kafka(move.message), move.destination)
                 except CannotCarry as problem:
                     why = str(problem)
-                else:
-                    size = least_size(native)
-                    why = refusal(destination, native, size)
-                    if not why:
-                        letters.append(Letter(index, partition, offset, destination.name, native, size))
-                        continue
-            give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
+            if why:
+                give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
+            else:
+                letters.append(letter)
         return self._put_back(letters, receipts)
 
     def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
@@ -115,23 +111,26 @@ class KafkaRepair(Repair):
         receipts = Receipts()
         seen: set[tuple[int, int]] = set()
         letters: list[Letter] = []
-        refusal, fate = self._destinations.refusal, self._fate
         for index, ((partition, offset, _), (value, key), goal, kept) in enumerate(zip(batch.stamps(), batch.payloads(), goals, headers, strict=True)):
-            why = fate(partition, offset, seen)
+            why = self._fate(partition, offset, seen)
             if not why:
                 try:
-                    native = forwarded(value, key, kept)
+                    letter = self._addressed(index, partition, offset, forwarded(value, key, kept), goal.address)
                 except CannotCarry as problem:
                     why = str(problem)
-                else:
-                    size = least_size(native)
-                    why = refusal(goal.address, native, size)
-                    if not why:
-                        letters.append(Letter(index, partition, offset, goal.address.name, native, size))
-                        continue
-            give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
+            if why:
+                give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
+            else:
+                letters.append(letter)
         self._put_back(letters, receipts)
         return lambda: receipts
+
+    def _addressed(self, index: int, partition: int, offset: int, native: Native, destination: Address) -> Letter:
+        """Return a letter with its copy. Raises CannotCarry with what speaks against storing that there."""
+        size = least_size(native)
+        if why := self._destinations.refusal(destination, native, size):
+            raise CannotCarry(why)
+        return Letter(index, partition, offset, destination.name, native, size)
 
     def _put_back(self, letters: list[Letter], receipts: Receipts) -> Receipts:
         for part in self._parts(letters):
