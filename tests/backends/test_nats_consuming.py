@@ -10,12 +10,16 @@ import pytest
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.streams import JetStream
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, NotAuthorised, NotFound, OutOfRange, Unsupported
 from brokercli.model.position import NANOSECONDS, End, Last, Moment, Number, PerPartition, Start
 from tests.backends.nats_letters import capture, wait_for
 from tests.backends.nats_streams import Streams, stream
 from tests.backends.nats_workers import KEEP, NAK, fail, work
+
+SAID_AT_ONCE = 256
+"""Consumers that a server says in one answer (JSApiListLimit)."""
 
 
 @pytest.fixture
@@ -55,6 +59,28 @@ def test_durable_and_passing_consumers_are_found_in_all_streams(streams: Streams
     assert found[f"{one}/pushed"].facts["pushes to"] == "nobody.listens"
     assert [consumer.name for consumer in consumers.find([f"{one}/p*"])] == [f"{one}/passing", f"{one}/pushed"]
     assert list(consumers.find(["NOSUCH/worker", "no stream/at all"])) == []
+
+
+def test_consumers_deleted_between_two_pages_of_a_list_hide_none_of_the_others(
+        streams: Streams, consumers: Consumers, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = streams.make(storage="memory")
+    names = [f"c{number:03}" for number in range(SAID_AT_ONCE + 40)]
+    for consumer in names:
+        streams.worker(name, consumer)
+    ask, lists = JetStream.ask, []
+
+    async def ask_while_some_go(self: JetStream, operation: str, *question: Any, **how: Any) -> Any:
+        answer = await ask(self, operation, *question, **how)
+        if operation == f"CONSUMER.LIST.{name}":
+            if not lists:
+                for consumer in names[:30]:
+                    streams.api(f"CONSUMER.DELETE.{name}.{consumer}")
+            lists.append(answer)
+        return answer
+
+    monkeypatch.setattr(JetStream, "ask", ask_while_some_go)
+    assert [consumer.name for consumer in consumers.find([f"{name}/c*"])][30:] == [f"{name}/{consumer}" for consumer in names[30:]]
+    assert len(lists) > 2, "no page failed to meet the one before"
 
 
 def test_what_the_server_feeds_other_streams_with_is_nobodys_consumer(streams: Streams, consumers: Consumers) -> None:

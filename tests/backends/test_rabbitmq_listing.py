@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from time import monotonic, sleep
 
 import pytest
 
+from brokercli.backends.rabbitmq.management import Management
 from brokercli.model.address import Address
 from brokercli.model.connection import Secret
 from brokercli.model.description import Description, Section
@@ -46,10 +48,26 @@ def test_kinds_narrow_the_list(places: Places, kinds: tuple[str, ...]) -> None:
     assert {one.kind for one in places.open().list(kinds)} == set(kinds)
 
 
-def test_more_names_than_fit_a_page_are_all_listed(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brokercli.backends.rabbitmq.management._PAGE", 2)
-    made = {places.queue(durable=False) for _ in range(5)}
-    assert made <= {one.name for one in places.open().list()}
+@pytest.mark.parametrize("gone", [0, 1, 5, 20, 21, 40, 45])
+def test_queues_deleted_between_two_pages_of_a_list_hide_none_of_the_others(
+        places: Places, monkeypatch: pytest.MonkeyPatch, unique: Callable[[str], str], gone: int) -> None:
+    monkeypatch.setattr("brokercli.backends.rabbitmq.management._PAGE", 20)
+    host = unique("host")
+    places.api(f"vhosts/{host}", "PUT")
+    try:
+        places.api(f"permissions/{host}/guest", "PUT", configure=".*", write=".*", read=".*")
+        names = [f"q{number:02}" for number in range(45)]
+        for name in names:
+            places.api(f"queues/{host}/{name}", "PUT", durable=True)
+        with closing(Management(replace(places.connection, virtual_host=host), None, SECONDS)) as management:
+            listed = management.queues()
+            found = [next(listed)["name"]]
+            for name in names[:gone]:
+                places.api(f"queues/{host}/{name}", "DELETE")
+            found += [facts["name"] for facts in listed]
+        assert found == names[:20] + names[max(gone, 20):]
+    finally:
+        places.api(f"vhosts/{host}", "DELETE")
 
 
 @pytest.mark.parametrize(("management", "password", "said", "hint"), [

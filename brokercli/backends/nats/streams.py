@@ -16,6 +16,9 @@ Json = dict[str, Any]
 PATIENCE = 10.0
 """Seconds to wait for a list."""
 
+_STEP_BACK = 256
+"""Names to go back where a page does not meet the one before; as many as the server lists at once."""
+
 _RESOURCES = {"limits": LIMITS_STREAM, "workqueue": WORK_QUEUE_STREAM, "interest": INTEREST_STREAM}
 
 
@@ -95,20 +98,35 @@ class JetStream:
         raise api_failure(error, f"consumer {stream}/{name}")
 
     async def _pages(self, operation: str, question: Json, field: str, silent: list[str] | None = None) -> list[Any]:
-        found: list[Any] = []
+        """Every page begins with one of the page before: what is deleted meanwhile moves all that follow forward."""
+        found: dict[str, Any] = {}
         offset, what = 0, f"consumers of stream {operation.split('.', 2)[2]}" if operation.startswith("CONSUMER") else "streams"
         while True:
             # a server in a cluster waits 4 s for those that do not answer
             answer = await self.ask(operation, question | {"offset": offset}, what=what, timeout=PATIENCE)
-            items, missing = answer.get(field) or [], [str(name) for name in answer.get("missing") or []]
+            missing = [str(name) for name in answer.get("missing") or []]
             if missing and silent is None:
                 raise Unreachable(f"Of the {what} some do not answer: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}.",
                                   hint="the servers that keep them are away; without them nothing can be said")
-            (silent if silent is not None else []).extend(missing)
-            found += items
-            offset += len(items) + len(missing)
-            if not (items or missing) or offset >= int(answer.get("total", 0)):
-                return found
+            page = dict.fromkeys(missing) | {_name_of(item): item for item in answer.get(field) or []}
+            if offset and found.keys().isdisjoint(page):
+                offset = max(offset - _STEP_BACK, 0)
+                continue
+            found |= page
+            after = offset + len(page)
+            if not page or after >= int(answer.get("total", 0)):
+                break
+            offset = after - 1
+        if silent is not None:
+            silent.extend(name for name, item in found.items() if item is None)
+        return [item for item in found.values() if item is not None]
+
+
+def _name_of(item: Any) -> str:
+    """Return the name in what an API answer says of a stream, of a consumer, or of one that is named only."""
+    if isinstance(item, str):
+        return item
+    return str(item["name"] if "name" in item else item["config"]["name"])
 
 
 def resource_of(info: Json) -> str:

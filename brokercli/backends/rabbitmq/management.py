@@ -154,14 +154,24 @@ class Management:
         return self._paged(what, urlencode({"columns": columns, "sort": "name"}, safe=","))
 
     def _paged(self, what: str, query: str) -> Iterator[Facts]:
-        page = pages = 1
-        while page <= pages:
-            answer = self._ask(f"{what}/{self._vhost}?page={page}&page_size={_PAGE}&{query}")
+        """Yield by name. Every page begins with a name of the one before: what is deleted meanwhile moves all that follow forward,
+        and between pages that only touch, names that are there all the time would slip through."""
+        start, last = 0, ""
+        while True:
+            # the page of any size up to the largest that reaches furthest beyond the start
+            size = max(range(1, _PAGE + 1), key=lambda size: size - start % size)
+            page = start // size + 1
+            answer = self._ask(f"{what}/{self._vhost}?page={page}&page_size={size}&{query}")
+            if page > 1 and (answer is None or not answer["items"] or answer["items"][0]["name"] > last):
+                start = max(start - _PAGE, 0)
+                continue
             if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
                 raise Away("the management API answers in a form that is not known")
-            pages = int(answer.get("page_count", 1))
-            yield from answer["items"]
-            page += 1
+            yield from (facts for facts in answer["items"] if facts["name"] > last or not last)
+            last = max(last, answer["items"][-1]["name"] if answer["items"] else "")
+            if page >= int(answer.get("page_count", 1)):
+                return
+            start = page * size - 1
 
     def _ask(self, path: str) -> Any:
         try:
@@ -282,7 +292,7 @@ class Management:
         return b"".join(pieces)
 
     def _judge(self, base: str, status: int, text: bytes) -> Any:
-        if status == 404:
+        if status == 404 or (status == 400 and b"page_out_of_range" in text):
             return None
         if status in (401, 403):
             # without the tag the right password is refused as well
