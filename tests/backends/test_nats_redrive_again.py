@@ -108,7 +108,7 @@ from brokercli.backends.nats.removing import Remover
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 host, port, name, home = sys.argv[1:]
-Remover.remove = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+Remover.begin = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 repair = NatsBackend(Connection("nats", ((host, int(port)),))).repair(Address(name, "stream"), RepairPolicy())
 records = []
 while not repair.finished:

@@ -34,10 +34,10 @@ def _mark_first(broker: str) -> None:
             return run(self, copies, *more)
         return marks_first
 
-    def on_nats(publish: Callable[..., Any]) -> Callable[..., Any]:
-        def taken_out_first(self: Any, publisher: Any, letters: Sequence[Any], *more: Any) -> Any:
-            self._remover.remove([letter.sequence for letter in letters])
-            return publish(self, publisher, letters, *more)
+    def on_nats(settle: Callable[..., Any]) -> Callable[..., Any]:
+        def taken_out_first(self: Any, given: Any, *more: Any) -> Any:
+            self._remover.remove([row.sequence for row in given.rows()] if more else [move.record.place["sequence"] for move in given])
+            return settle(self, given, *more)
         return taken_out_first
 
     def on_rabbitmq(settle: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,7 +51,8 @@ def _mark_first(broker: str) -> None:
     if broker == "kafka":
         replace("backends.kafka.transaction:Transactions.run", on_kafka)
     elif broker == "nats":
-        replace("backends.nats.repair:NatsRepair._publish", on_nats)
+        replace("backends.nats.repair:NatsRepair.settle", on_nats)
+        replace("backends.nats.repair:NatsRepair.forward", on_nats)
     else:
         replace("backends.rabbitmq.repair:RabbitMQRepair.begin", on_rabbitmq)
         replace("backends.rabbitmq.repair:RabbitMQRepair.forward", on_rabbitmq)

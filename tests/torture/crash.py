@@ -59,9 +59,9 @@ REPAIRING: dict[str, dict[str, Point]] = {
         "given to the connection": Point(f"{_NATS}._accept", "after"),
         "written to the socket": Point(f"{_NATS}._write", "after"),
         "copies confirmed": Point(f"{_NATS}.finish", "after"),
-        "before taking out": Point(f"{_REMOVER}.remove", "before"),
-        "purged": Point(f"{_REMOVER}._purge", "after"),
-        "taken out": Point(f"{_REMOVER}.remove", "after"),
+        "before taking out": Point(f"{_REMOVER}.begin", "before"),
+        "purged": Point(f"{_REMOVER}._purged", "after"),
+        "taken out": Point("backends.nats.repair:NatsRepair._taken_out", "after"),
     },
     "rabbitmq": {
         **_SHARED, **_repair("backends.rabbitmq.repair:RabbitMQRepair"),

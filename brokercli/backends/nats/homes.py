@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.destination import open_publisher
+from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards
 from brokercli.backends.nats.unrecorded import Consumers, ask_consumers
@@ -17,7 +18,7 @@ from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut
 class Home:
     """An open way to one stream."""
 
-    publisher: Publisher
+    publisher: JetStreamPublisher
     stream: str
     """Empty where this login may not ask which stream listens."""
     patterns: tuple[str, ...]
@@ -77,7 +78,7 @@ class Homes:
             capturing = self._jetstream.link.run(self._jetstream.capturing(name))
             infos = [self._jetstream.link.run(self._jetstream.info(stream)) for stream in capturing[:1]]
         except (NotAuthorised, TimedOut):
-            return Home(open_publisher(self._jetstream, Address(name, "subject"), self._policy), "", (), False)
+            return Home(self._publisher(Address(name, "subject")), "", (), False)
         if not infos:
             return f"no stream listens on {name}, so nothing would be stored"
         return self._stream(infos[0], name)
@@ -87,9 +88,14 @@ class Homes:
         stream = str(config["name"])
         home = self._streams.get(stream)
         if home is None:
-            publisher = open_publisher(self._jetstream, Address(stream, "stream"), self._policy)
+            publisher = self._publisher(Address(stream, "stream"))
             home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()), config.get("retention") == "interest")
         return self._allowed(home, name)
+
+    def _publisher(self, address: Address) -> JetStreamPublisher:
+        publisher = open_publisher(self._jetstream, address, self._policy)
+        assert isinstance(publisher, JetStreamPublisher)  # nothing else confirms
+        return publisher
 
     def _allowed(self, home: Home, name: str) -> Home | str:
         if home.stream == self._source and not self._within:

@@ -84,14 +84,21 @@ class Link:
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run on the connection's thread and wait for the result."""
+        return self.begin(work)()
+
+    def begin(self, work: Coroutine[Any, Any, Result]) -> Callable[[], Result]:
+        """Run on the connection's thread, and return what waits for the result."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except ThreadCancelled:
-            raise Unreachable(f"The connection to {self.connection} was closed meanwhile.") from None
-        except BaseException:
-            future.cancel()
-            raise
+
+        def finish() -> Result:
+            try:
+                return future.result()
+            except ThreadCancelled:
+                raise Unreachable(f"The connection to {self.connection} was closed meanwhile.") from None
+            except BaseException:
+                future.cancel()
+                raise
+        return finish
 
     def post(self, callback: Callable[..., object], *arguments: object) -> None:
         """Have the connection's thread call this soon; nothing happens once closed."""

@@ -10,6 +10,7 @@ from brokercli.backends.nats.dead_originals import DeadOriginals
 from brokercli.backends.nats.homes import Homes
 from brokercli.backends.nats.letter_counts import LetterCounts
 from brokercli.backends.nats.letters import Letters, find_letters, open_letters
+from brokercli.backends.nats.publish import LARGEST_WINDOW
 from brokercli.backends.nats.questions import Questions
 from brokercli.backends.nats.removing import Remover, refusal_to_remove
 from brokercli.backends.nats.repair import NatsRepair
@@ -36,7 +37,8 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     within = letters.consumers is not None
     fed = _fed(jetstream, letters)
     # ours is the only Nats- header that goes along (putting_back.py); it has to
-    homes = Homes(jetstream, stream, PublishPolicy(delivery_timeout=policy.delivery_timeout, keep_control_headers=True), within=within)
+    publishing = PublishPolicy(delivery_timeout=policy.delivery_timeout, keep_control_headers=True, maximum_in_flight=LARGEST_WINDOW)
+    homes = Homes(jetstream, stream, publishing, within=within)
     counts = LetterCounts(jetstream, letters)
     guarantee = _GUARANTEE.format(windows=_windows([letters.info] if within else fed), stream=stream)
     return NatsRepair(link, stream, open_letters(jetstream, letters), homes, DeadOriginals(jetstream, questions, letters.info, within=within), remover, counts,

@@ -20,7 +20,9 @@ from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 WINDOW = 4000
-"""Messages without acknowledgement. The server's own limit on a stream's queue is far above it."""
+"""Messages without acknowledgement, unless the policy says how many."""
+LARGEST_WINDOW = 8000
+"""So many at most. What would be more than a server buffers for a stream it refuses (`max_buffered_msgs` of its configuration)."""
 WINDOW_BYTES = 16 << 20
 JOINED = 512
 """Messages per write: one system call and one wake-up of the connection's thread for all of them."""
@@ -43,7 +45,7 @@ class JetStreamPublisher(Publisher):
         self._subject = subject.encode(errors="surrogateescape") if subject is not None else None
         self._policy = policy
         self._target = target
-        self._window = min(WINDOW, policy.maximum_in_flight or WINDOW)
+        self._window = min(LARGEST_WINDOW, policy.maximum_in_flight or WINDOW)
         self._changed = threading.Condition()
         self._pending: dict[int, Sent] = {}
         self._pending_bytes = 0
@@ -195,18 +197,29 @@ class JetStreamPublisher(Publisher):
                 self._changed.wait(min(left, 0.5))
             return self._take()
 
-    def finish(self, timeout: float) -> Receipts:
+    def finish(self, timeout: float, before: int | None = None) -> Receipts:
+        """As promised; `before` narrows it to the messages whose number is lower."""
         deadline = time.monotonic() + timeout
         with self._changed:
-            while self._pending and self._link.failure is None and (left := deadline - time.monotonic()) > 0:
+            while self._waits(before) and self._link.failure is None and (left := deadline - time.monotonic()) > 0:
                 self._expire()
-                if self._pending:
+                if self._waits(before):
                     self._changed.wait(min(left, 0.5))
             failure = self._link.failure
-            for number in list(self._pending):
+            for number in [number for number in self._pending if before is None or number < before]:
                 why = "" if failure is None else f": {str(failure).rstrip('.')}"
                 self._give_up(number, f"no acknowledgement came{why}")
             return self._take()
+
+    def waits(self, before: int) -> bool:
+        """Return whether a message with a lower number is still without a verdict."""
+        with self._changed:
+            return self._waits(before)
+
+    def _waits(self, before: int | None) -> bool:
+        # kept in the order of their numbers
+        first = next(iter(self._pending), None)
+        return first is not None and (before is None or first < before)
 
     @property
     def in_flight(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from brokercli.backends.nats.failures import NO_MESSAGE, reason
@@ -66,29 +66,46 @@ class Remover:
 
     def remove(self, sequences: Sequence[int], purge_below: int = 0) -> Removed:
         """Remove messages, those below `purge_below` by one purge: nothing else may lie there. Raises nothing."""
+        return self.begin(sequences, purge_below)()
+
+    def begin(self, sequences: Sequence[int], purge_below: int = 0) -> Callable[[], Removed]:
+        """Begin to remove, and return what waits until it is done."""
+        finish = self._jetstream.link.begin(self._removing(sequences, purge_below))
+
+        def removed() -> Removed:
+            try:
+                return finish()
+            except BrokercliError as problem:
+                return Removed(failed=dict.fromkeys(sequences, str(problem).rstrip(".")))
+        return removed
+
+    async def _removing(self, sequences: Sequence[int], purge_below: int) -> Removed:
         removed = Removed()
         below = [sequence for sequence in sequences if sequence < purge_below]
         rest = list(sequences)
-        if len(below) >= WORTH_A_PURGE and self._may_purge and self._purge(purge_below):
+        if len(below) >= WORTH_A_PURGE and self._may_purge and await self._purge(purge_below):
             rest = [sequence for sequence in sequences if sequence >= purge_below]
         if rest:
-            self._delete(rest, removed)
+            await self._delete(rest, removed)
         return removed
 
-    def _purge(self, below: int) -> bool:
+    async def _purge(self, below: int) -> bool:
         try:
-            answer = self._jetstream.link.run(self._questions.ask(self._operation("PURGE"), [b'{"seq":%d}' % below]))
+            answer = await self._questions.ask(self._operation("PURGE"), [b'{"seq":%d}' % below])
         except NotAuthorised:
             self._may_purge = False
             return False
         except BrokercliError:
             return False  # deleting says what is still there
-        self._may_purge = "error" not in decode(answer[0])
+        return self._purged(answer[0])
+
+    def _purged(self, answer: bytes) -> bool:
+        self._may_purge = "error" not in decode(answer)
         return self._may_purge
 
-    def _delete(self, sequences: Sequence[int], removed: Removed) -> None:
+    async def _delete(self, sequences: Sequence[int], removed: Removed) -> None:
         try:
-            answers = self._jetstream.link.run(self._questions.ask(self._operation("MSG.DELETE"), [self._question(sequence) for sequence in sequences]))
+            answers = await self._questions.ask(self._operation("MSG.DELETE"), [self._question(sequence) for sequence in sequences])
         except BrokercliError as problem:
             removed.failed.update(dict.fromkeys(sequences, str(problem).rstrip(".")))
             return

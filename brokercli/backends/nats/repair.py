@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
-from brokercli.backends.contract import Batch, Publisher
+from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
 from brokercli.backends.nats.convert import Refusal
 from brokercli.backends.nats.dead_originals import DeadOriginals
@@ -17,11 +16,12 @@ from brokercli.backends.nats.in_flight import Sent
 from brokercli.backends.nats.letter_counts import LetterCounts
 from brokercli.backends.nats.letters import NatsLetterReader
 from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.moving import Mover, Window
 from brokercli.backends.nats.originals import Where
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.putting_back import as_copy, copy_block
 from brokercli.backends.nats.records import NatsBatch
-from brokercli.backends.nats.removing import Remover
+from brokercli.backends.nats.removing import Removed, Remover
 from brokercli.model.errors import BrokercliError, UsageProblem
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -46,12 +46,38 @@ class Handled:
     """Why nothing was stored for it although it counts as put back."""
 
 
+class _Begun:
+    """Letters whose copies are on their way: they are taken out as soon as it is known which are stored."""
+
+    def __init__(self, repair: NatsRepair, letters: list[tuple[list[Handled], Window]], receipts: Receipts) -> None:
+        self._repair = repair
+        self._letters = letters
+        self._receipts = receipts
+        self._take_out: Callable[[], Receipts] | None = None
+
+    def go_on(self) -> None:
+        """Begin to take out where every verdict is there."""
+        if self._take_out is None and all(self._repair.mover.judged(window) for _, window in self._letters):
+            self._begin()
+
+    def finish(self) -> Receipts:
+        """Wait for the verdicts and take the letters out."""
+        return (self._take_out or self._begin())()
+
+    def _begin(self) -> Callable[[], Receipts]:
+        stored = [letter for letters, window in self._letters for letter in self._repair.stored(letters, window, self._receipts)]
+        self._take_out = self._repair.begin_to_take_out(stored, self._receipts)
+        return self._take_out
+
+
 class NatsRepair(Repair):
     """Reads on from the first letter. Two repairs of one stream share it safely inside the duplicate window.
 
     What `settle` and `mark` return is what the broker has. When nothing more can be settled, that call still returns its
     verdicts, and the next one of any kind raises why.
     """
+
+    overlapping = True
 
     def __init__(self, link: Link, stream: str, reader: NatsLetterReader, homes: Homes, originals: DeadOriginals, remover: Remover, counts: LetterCounts,
                  policy: RepairPolicy, guarantee: str, notes: Sequence[str]) -> None:
@@ -65,7 +91,7 @@ class NatsRepair(Repair):
         self._originals = originals
         self._remover = remover
         self._counts = counts
-        self._timeout = policy.delivery_timeout
+        self.mover = Mover(policy.delivery_timeout)
         self._batch = max(1, policy.batch)
         self._rest: Batch | None = None
         self._open: set[int] = set()
@@ -74,7 +100,9 @@ class NatsRepair(Repair):
         self._handled: set[int] = set()
         """Those of the letters read last that are out."""
         self._may_purge = True
-        self._numbered: dict[int, int] = {}
+        self._begun: _Begun | None = None
+        self._moving: set[int] = set()
+        """Sequences of those that are on their way, until they are out or stay."""
         self._failure: BrokercliError | None = None
         self._arrived: int | None = 0
         self._ask_again = 0.0
@@ -91,7 +119,7 @@ class NatsRepair(Repair):
                 return None
             passed = self._reader.passed
             # a letter that was left, or a message that is none: what lies behind it cannot be purged with what lies before
-            self._may_purge = self._may_purge and not self._open and not passed.left_out
+            self._may_purge = self._may_purge and self._open <= self._moving and not passed.left_out
             self._open.update(passed.sequences)
             self._handled.clear()
             self._read_to = max(self._read_to, passed.sequences[-1]) if passed.sequences else self._read_to
@@ -135,7 +163,7 @@ class NatsRepair(Repair):
         stored: list[Handled] = []
         for letters in ways.values():
             publisher = letters[0].home.publisher
-            stored += self._publish(publisher, letters, publisher.send, [letter.copy for letter in letters], receipts)
+            stored += self.stored(letters, self.mover.begin(publisher, publisher.send, [letter.copy for letter in letters]), receipts)
         stored_indices = {letter.index for letter in stored}
         for letter, first in repeats:
             if first < 0 or first in stored_indices:
@@ -143,13 +171,14 @@ class NatsRepair(Repair):
                 stored.append(letter)
             else:
                 receipts.count(Receipt(letter.index, Verdict.REFUSED, reason="another letter for the same message could not be put back"))
-        self._take_out(stored, receipts)
-        return receipts
+        return self.begin_to_take_out(stored, receipts)()
 
     def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
         if not isinstance(batch, NatsBatch) or batch.stream != self._stream or self._originals.within:
             return super().forward(batch, goals, headers)
         self._check()
+        if self._begun is not None:
+            self._begun.go_on()
         receipts = Receipts()
         self._homes.forget_consumers()
         ways: dict[int, tuple[JetStreamPublisher, list[Handled]]] = {}
@@ -175,21 +204,18 @@ class NatsRepair(Repair):
             if letters is None:
                 letters = ways[id(publisher)] = publisher, []
             letters[1].append(Handled(index, sequence, copy, home, None))
-        stored: list[Handled] = []
-        for publisher, prepared in ways.values():
-            stored += self._publish(publisher, prepared, publisher.send_prepared, [letter.copy for letter in prepared], receipts)
-        self._take_out(stored, receipts)
-        return lambda: receipts
+        begun = [(letters, self.mover.begin(publisher, publisher.send_prepared, [letter.copy for letter in letters])) for publisher, letters in ways.values()]
+        self._moving.update([letter.sequence for letters, _ in begun for letter in letters])
+        self._begun = _Begun(self, begun, receipts)
+        return self._begun.finish
 
     def _way(self, goal: Goal) -> tuple[Home, JetStreamPublisher, bytes] | str:
         """Return how letters get to a goal, or why nothing can be put there."""
         home = self._homes.find(goal.address)
         if isinstance(home, str):
             return home
-        publisher = home.publisher
-        assert isinstance(publisher, JetStreamPublisher)  # nothing else confirms
         try:
-            return home, publisher, publisher.subject_for(goal.route if goal.address.kind == "stream" else goal.address.name)
+            return home, home.publisher, home.publisher.subject_for(goal.route if goal.address.kind == "stream" else goal.address.name)
         except Refusal as refusal:
             return str(refusal)
 
@@ -217,67 +243,64 @@ class NatsRepair(Repair):
 
     def _repeated(self, sequence: int, seen: set[int]) -> str:
         """Say so where a letter was given before; empty where it was not."""
-        if sequence in seen or sequence in self._handled:
+        if sequence in seen or sequence in self._handled or sequence in self._moving:
             return "it was given twice"
         seen.add(sequence)
         return ""
 
-    def _publish(self, publisher: Publisher, letters: Sequence[Handled], send: Callable[[Sequence[Any]], int], messages: Sequence[Message | Sent],
-                 receipts: Receipts) -> list[Handled]:
-        """Return the letters whose copies are stored; the verdict on every other one is entered. `send` is the publisher's, and takes
-        the messages."""
-        verdicts, sent = Receipts(), 0
-        try:
-            while sent < len(messages):
-                taken = send(messages[sent:])
-                sent += taken
-                verdicts.add(publisher.collect(0.0 if taken else 0.1))
-            verdicts.add(publisher.finish(self._timeout))
-        except BrokercliError as problem:
-            self._failure = problem
-            verdicts.add(publisher.finish(0))
-        # a publisher numbers what it was given from its first message on
-        first = self._numbered.get(id(publisher), 0)
-        self._numbered[id(publisher)] = first + sent
-        judged = {receipt.index - first: receipt for receipt in verdicts.problems}
+    def stored(self, letters: Sequence[Handled], window: Window, receipts: Receipts) -> list[Handled]:
+        """Return the letters whose copies are stored; the verdict on every other one is entered."""
+        judged = self.mover.finish(window)
+        self._failure = self._failure or self.mover.failure
         stored = []
         for place, letter in enumerate(letters):
             receipt = judged.get(place)
-            if place >= sent:
-                receipts.count(Receipt(letter.index, Verdict.REFUSED, reason=str(self._failure)))
-            elif receipt is None or receipt.verdict is Verdict.CONFIRMED:
+            if place >= window.taken:
+                receipt = Receipt(letter.index, Verdict.REFUSED, reason=str(self._failure))
+            if receipt is None or receipt.verdict is Verdict.CONFIRMED:
                 letter.duplicate = BEFORE if receipt is not None else ""
                 stored.append(letter)
             else:
+                self._moving.discard(letter.sequence)
                 receipts.count(Receipt(letter.index, receipt.verdict, reason=receipt.reason))
         return stored
 
     # taking out
 
-    def _take_out(self, letters: Sequence[Handled], receipts: Receipts) -> None:
-        """Take out the originals that would be left as dead storage, then the letters: a letter that is still there finds
-        its original gone, where an original without its letter would be put back once more."""
+    def begin_to_take_out(self, letters: Sequence[Handled], receipts: Receipts) -> Callable[[], Receipts]:
+        """Begin to take out the originals that would be left as dead storage, then the letters: a letter that is still there finds
+        its original gone, where an original without its letter would be put back once more. Return what waits until it is done."""
         if not letters:
-            return
+            return lambda: receipts
         self._originals.remove([letter.original for letter in letters if letter.original is not None])
-        gone, failed = self._remove([letter.sequence for letter in letters])
-        for letter in letters:
-            why = failed.get(letter.sequence)
-            if why is not None:
-                receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=_STAYS.format(self._stream, why)))
-                continue
-            duplicate = letter.duplicate or (_ELSEWHERE if letter.sequence in gone else "")
-            if duplicate:
-                receipts.count(Receipt(letter.index, Verdict.CONFIRMED, reason=duplicate, duplicate=True))
-            else:
-                receipts.confirmed += 1
+        remove = self._begin_to_remove([letter.sequence for letter in letters])
 
-    def _remove(self, sequences: Sequence[int]) -> tuple[set[int], dict[int, str]]:
+        def finish() -> Receipts:
+            gone, failed = remove()
+            for letter in letters:
+                why = failed.get(letter.sequence)
+                if why is not None:
+                    receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=_STAYS.format(self._stream, why)))
+                    continue
+                duplicate = letter.duplicate or (_ELSEWHERE if letter.sequence in gone else "")
+                if duplicate:
+                    receipts.count(Receipt(letter.index, Verdict.CONFIRMED, reason=duplicate, duplicate=True))
+                else:
+                    receipts.confirmed += 1
+            return receipts
+        return finish
+
+    def _begin_to_remove(self, sequences: Sequence[int]) -> Callable[[], tuple[set[int], dict[int, str]]]:
         left = self._open.difference(sequences)
         below = min(left, default=self._read_to + 1) if self._may_purge else 0
-        removed = self._remover.remove(sequences, below)
+        remove = self._remover.begin(sequences, below)
+
+        return lambda: self._taken_out(sequences, remove())
+
+    def _taken_out(self, sequences: Sequence[int], removed: Removed) -> tuple[set[int], dict[int, str]]:
         out = set(sequences).difference(removed.failed)
         self._open -= out
+        self._moving.difference_update(sequences)
         self._handled |= out
         self._counts.taken += len(out) - len(removed.gone_before)
         return removed.gone_before, removed.failed
@@ -296,7 +319,7 @@ class NatsRepair(Repair):
             else:
                 places[sequence] = index
         if places:
-            _, failed = self._remove(list(places))
+            _, failed = self._begin_to_remove(list(places))()
             for sequence, why in failed.items():
                 receipts.count(Receipt(places[sequence], Verdict.UNKNOWN, reason=f"it could not be taken out of {self._stream}: {why}"))
             receipts.confirmed += len(places) - len(failed)
