@@ -119,6 +119,9 @@ class PublishPolicy:
     """Pass on headers that steer the broker (Nats-Rollup, Nats-Msg-Id, CC, …) instead of withholding them."""
     maximum_in_flight: int | None = None
     """Upper bound of the window of unconfirmed messages; None leaves the backend its own."""
+    only_wanted: bool = False
+    """Refuse what the destination would confirm and drop because no consumer wants it (JetStream's interest retention): for whoever
+    takes the message away elsewhere once it is confirmed. Where that cannot be asked, the confirmation is all there is."""
 
 
 class Publisher(ABC):

@@ -35,7 +35,8 @@ class Elsewhere:
             raise UsageProblem("--park does not go with a --to on another broker: everything is put there.", hint="dlq park moves letters away first")
         with open_address(text, context_name, "publish", connect_timeout=connect_timeout) as session:
             session.require(Capability.PUBLISH)
-            with session.backend.publisher(session.address, PublishPolicy(delivery_timeout=delivery_timeout)) as publisher:
+            policy = PublishPolicy(delivery_timeout=delivery_timeout, only_wanted=True)
+            with session.backend.publisher(session.address, policy) as publisher:
                 yield cls(Settling(publisher, delivery_timeout), session.address)
 
 

@@ -172,7 +172,8 @@ class FiledRepair(Repair):
             self._stack.close()
             self._open.clear()
         resolved = self._backend.resolve(destination, "publish")
-        publisher = self._stack.enter_context(self._backend.publisher(resolved, PublishPolicy(delivery_timeout=self._timeout)))
+        policy = PublishPolicy(delivery_timeout=self._timeout, only_wanted=True)
+        publisher = self._stack.enter_context(self._backend.publisher(resolved, policy))
         self._open[destination] = Settling(publisher, self._timeout)
         return self._open[destination]
 

@@ -10,6 +10,7 @@ from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.dialects import recognise
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message
+from brokercli.model.receipt import Verdict
 from tests.backends.nats_letters import (
     KEPT_WHILE_WANTED,
     LETTER,
@@ -26,7 +27,7 @@ from tests.backends.nats_letters import (
     source_of,
     wait_for,
 )
-from tests.backends.nats_streams import Streams, stream, subject
+from tests.backends.nats_streams import Streams, of_verdict, publish, stream, subject
 from tests.backends.nats_workers import ACK, TERM, fail, work
 
 
@@ -205,14 +206,34 @@ def test_letters_whose_home_nobody_listens_on_are_refused_and_stay(streams: Stre
     assert in_stream(streams, name) == [b"lost"]
 
 
-def test_a_home_that_would_confirm_and_drop_is_refused(streams: Streams) -> None:
-    home = streams.make("interest")
-    name = dlq_of(streams, home)
-    fill_dlq(streams, home, 2)
-    outcome, receipts = redrive(streams.backend(), name)
+@pytest.mark.parametrize(("by_stream", "another_wants"), [(False, False), (False, True), (True, False)])
+def test_a_home_that_would_confirm_and_drop_is_refused(streams: Streams, by_stream: bool, another_wants: bool) -> None:
+    base = streams.name()
+    home = streams.make("interest", [f"{base.lower()}.{'a' if by_stream else '>'}"])
+    if another_wants:
+        streams.worker(home, filter_subjects=[f"{base.lower()}.b"])
+    name = dlq_of(streams, base)
+    fill_dlq(streams, base, 2)
+    backend = streams.backend()
+    outcome, receipts = redrive(backend, name, to=stream(home) if by_stream else None)
     assert (outcome.account.confirmed, outcome.account.refused) == (0, 2)
-    assert "would confirm it and drop it" in receipts.problems[0].reason
+    assert f"none wants {base.lower()}.a: it would confirm it and drop it" in receipts.problems[0].reason
     assert in_stream(streams, name) == numbers(2)
+    streams.worker(home, "wanting")
+    assert redrive(backend, name, to=stream(home) if by_stream else None)[0].account.confirmed == 2
+    assert (in_stream(streams, home), in_stream(streams, name)) == (numbers(2), [])
+
+
+def test_what_no_consumer_wants_of_an_interest_stream_is_refused_alone_where_only_what_is_wanted_may_go(streams: Streams) -> None:
+    home = streams.make("interest")
+    low = home.lower()
+    streams.worker(home, filter_subjects=[f"{low}.a"])
+    backend = streams.backend()
+    messages = [Message(b"%d" % number, route=f"{low}.{'ab'[number % 2]}") for number in range(4)]
+    receipts = publish(streams.publisher(stream(home), backend, only_wanted=True), messages)
+    assert (receipts.confirmed, of_verdict(receipts, Verdict.REFUSED)) == (2, [1, 3])
+    assert in_stream(streams, home) == [b"0", b"2"]
+    assert publish(streams.publisher(stream(home), backend), messages).confirmed == 4, "whoever only publishes is told what the server says"
 
 
 def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> None:

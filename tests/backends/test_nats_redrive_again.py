@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from brokercli.backends.dead_letters import Move, RepairPolicy, State
-from brokercli.model.receipt import Verdict
+import pytest
+
+from brokercli.backends.dead_letters import Goal, Move, RepairPolicy, State
+from brokercli.model.receipt import Receipts, Verdict
 from brokercli.operations.letters import LetterFilter
 from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, read_all, redrive, wait_for
 from tests.backends.nats_streams import Streams, stream, subject
@@ -42,6 +45,35 @@ def test_those_put_back_first_are_purged_without_what_lies_between_or_behind_the
         assert repair.finished
     assert streams.state(home)["messages"] == 299
     assert in_stream(streams, name) == [left.message.body, b"0", b"0", b"0"]
+
+
+@pytest.mark.parametrize(("refusing", "between"), [(True, False), (False, True), (True, True)])
+def test_of_two_parts_on_their_way_at_once_a_refused_letter_and_what_is_no_letter_stay(streams: Streams, refusing: bool, between: bool) -> None:
+    home = streams.make()
+    low = home.lower()
+    name = streams.make(subjects=[f"dlq.{low}.>", f"work.{low}"])
+    fill_dlq(streams, home, 300)
+    streams.fill(f"work.{low}", [b"work"] * between)
+    fill_dlq(streams, home, 300)
+    goal, nowhere = Goal(subject(f"{low}.a")), Goal(subject(f"nobody.{low}"))
+    receipts, refused, begun = Receipts(), list[bytes](), list[Callable[[], Receipts]]()
+    with streams.backend().repair(stream(name), RepairPolicy(batch=300)) as repair:
+        while not repair.finished:
+            batch = repair.read(20)
+            if batch is None:
+                continue
+            goals = [goal] * len(batch)
+            if refusing and not begun:
+                goals[len(batch) // 2] = nowhere
+                refused.append(batch.bodies()[len(batch) // 2])
+            begun.append(repair.forward(batch, goals, [record.message.headers for record in batch.records()]))
+            if len(begun) > 1:
+                receipts.add(begun[-2]())
+        receipts.add(begun[-1]())
+    assert len(begun) > 1
+    assert (receipts.confirmed, [problem.verdict for problem in receipts.problems]) == (600 - refusing, [Verdict.REFUSED] * refusing)
+    assert in_stream(streams, home) == [body for body in numbers(300) if body not in refused] + numbers(300)
+    assert in_stream(streams, name) == [*refused, *[b"work"] * between]
 
 
 def test_a_dropped_letter_is_gone_and_nothing_is_put_back(streams: Streams) -> None:

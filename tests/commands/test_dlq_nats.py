@@ -117,3 +117,26 @@ def test_letters_without_a_record_are_put_back_from_the_work_queue_itself(cli: C
     assert dropped.code == 0, dropped.stderr
     assert in_stream(streams, name) == [b"0", b"1", b"2"]
     assert work(nats_address, name, "worker", lambda body: ACK) == [b"0", b"1", b"2"]
+
+
+@pytest.mark.parametrize("way", ["another server", "a file"])
+def test_a_letter_is_not_given_to_a_stream_that_drops_what_nobody_wants(cli: CommandLine, streams: Streams, nats_address: str, way: str) -> None:
+    parked = streams.make("interest")
+    name = streams.make(subjects=[f"dlq.{parked.lower()}"])
+    streams.fill(f"dlq.{parked.lower()}", numbers(2), b"NATS/1.0\r\nX-Original-Subject: %b.a\r\n\r\n" % parked.lower().encode())
+    letters = f"{nats_address}/stream:{name}"
+    assert cli("context", "add", "here", "--url", nats_address, "--use").code == 0
+    if way == "a file":
+        assert cli("dlq", "export", "letters", letters).code == 0
+        given = ["--from-file", "letters"]
+    else:
+        given = [letters, "--to", f"{nats_address.replace('127.0.0.1', 'localhost')}/subject:{parked.lower()}.a"]
+    refused = cli("dlq", "redrive", *given, "--yes")
+    assert refused.code == 1, refused.stderr
+    assert "confirmed 0, refused 2" in refused.stderr
+    assert f"none wants {parked.lower()}.a: it would confirm it and drop it" in refused.stderr
+    assert in_stream(streams, name) == numbers(2)
+    streams.worker(parked)
+    done = cli("dlq", "redrive", *given, "--yes")
+    assert done.code == 0, done.stderr
+    assert in_stream(streams, parked) == numbers(2)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from brokercli.backends.contract import Publisher, PublishPolicy
-from brokercli.backends.nats import descriptor
+from brokercli.backends.nats import INTEREST_STREAM, descriptor
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.publish_core import CorePublisher
 from brokercli.backends.nats.recovery import target_of
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import has_wildcards
+from brokercli.backends.nats.wanted import WantedPublisher
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Failed, NotAuthorised, TimedOut, Unsupported, UsageProblem
@@ -30,7 +31,7 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
             raise Unsupported(descriptor.support[resource_of(info)][Capability.FIRE_AND_FORGET].note, hint="publish --core subject:NAME")
         subject = _only_subject(info)
         _check_takes_messages(info)
-        return JetStreamPublisher(link, subject, target_of(info, link.server), policy, _notes(info))
+        return _to_stream(jetstream, subject, info, policy)
     _check_template(policy, "subject")
     if policy.fire_and_forget:
         return CorePublisher(link, destination.name, policy)
@@ -43,7 +44,15 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
         raise Failed(f"No stream listens on {destination.name}, so nothing would be stored.",
                      hint=f"brokercli declare stream NAME --subjects {destination.name} makes one; --core publishes to whoever listens now, unconfirmed")
     _check_takes_messages(infos[0])
-    return JetStreamPublisher(link, destination.name, target_of(infos[0], link.server), policy, _notes(infos[0]))
+    return _to_stream(jetstream, destination.name, infos[0], policy)
+
+
+def _to_stream(jetstream: JetStream, subject: str | None, info: Json, policy: PublishPolicy) -> JetStreamPublisher:
+    link = jetstream.link
+    target = target_of(info, link.server)
+    if policy.only_wanted and resource_of(info) == INTEREST_STREAM:
+        return WantedPublisher(jetstream, link, subject, target, policy)
+    return JetStreamPublisher(link, subject, target, policy, _notes(info))
 
 
 def _check_template(policy: PublishPolicy, resource: str) -> None:

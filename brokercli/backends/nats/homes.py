@@ -9,7 +9,6 @@ from brokercli.backends.nats.destination import open_publisher
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards
-from brokercli.backends.nats.unrecorded import Consumers, ask_consumers
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut
 
@@ -22,8 +21,6 @@ class Home:
     stream: str
     """Empty where this login may not ask which stream listens."""
     patterns: tuple[str, ...]
-    interest: bool
-    """Whether the stream drops at once what no consumer wants, and confirms it all the same."""
 
 
 class Homes:
@@ -37,7 +34,6 @@ class Homes:
         self._within = within
         self._known: dict[tuple[str | None, str], Home | str] = {}
         self._streams: dict[str, Home] = {}
-        self._wanting: dict[str, Consumers] = {}
         self._last: tuple[Address | None, Home | str] = None, ""
         """Letters of one kind go to one place."""
 
@@ -57,8 +53,6 @@ class Homes:
                 home = self._known[key] = self._open(destination)
             except BrokercliError as problem:
                 home = self._known[key] = str(problem).rstrip(".")
-        if isinstance(home, Home) and home.interest and destination.kind != "stream" and not self._wanted(home, destination.name):
-            return f"stream {home.stream} keeps a message only while a consumer wants it, and none wants {destination.name}: it would confirm it and drop it"
         return home
 
     def _open(self, destination: Address) -> Home | str:
@@ -78,7 +72,7 @@ class Homes:
             capturing = self._jetstream.link.run(self._jetstream.capturing(name))
             infos = [self._jetstream.link.run(self._jetstream.info(stream)) for stream in capturing[:1]]
         except (NotAuthorised, TimedOut):
-            return Home(self._publisher(Address(name, "subject")), "", (), False)
+            return Home(self._publisher(Address(name, "subject")), "", ())
         if not infos:
             return f"no stream listens on {name}, so nothing would be stored"
         return self._stream(infos[0], name)
@@ -89,7 +83,7 @@ class Homes:
         home = self._streams.get(stream)
         if home is None:
             publisher = self._publisher(Address(stream, "stream"))
-            home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()), config.get("retention") == "interest")
+            home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()))
         return self._allowed(home, name)
 
     def _publisher(self, address: Address) -> JetStreamPublisher:
@@ -101,20 +95,6 @@ class Homes:
         if home.stream == self._source and not self._within:
             return f"{name} leads into stream {self._source}, where the letter lies now"
         return home
-
-    def _wanted(self, home: Home, subject: str) -> bool:
-        consumers = self._wanting.get(home.stream)
-        if consumers is None:
-            try:
-                consumers = self._wanting[home.stream] = self._jetstream.link.run(ask_consumers(self._jetstream, home.stream))
-            except NotAuthorised:
-                return True  # its acknowledgement is all that can be had
-        return any(consumer.wants(subject) for consumer in consumers.all)
-
-    def forget_consumers(self) -> None:
-        """Ask anew which consumers there are when it matters next."""
-        self._wanting.clear()
-        self._last = None, ""
 
     def close(self) -> None:
         """Let go of every publisher."""

@@ -37,7 +37,8 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     within = letters.consumers is not None
     fed = _fed(jetstream, letters)
     # ours is the only Nats- header that goes along (putting_back.py); it has to
-    publishing = PublishPolicy(delivery_timeout=policy.delivery_timeout, keep_control_headers=True, maximum_in_flight=LARGEST_WINDOW)
+    publishing = PublishPolicy(delivery_timeout=policy.delivery_timeout, keep_control_headers=True, maximum_in_flight=LARGEST_WINDOW,
+                               only_wanted=True)
     homes = Homes(jetstream, stream, publishing, within=within)
     counts = LetterCounts(jetstream, letters)
     guarantee = _GUARANTEE.format(windows=_windows([letters.info] if within else fed), stream=stream)

@@ -137,7 +137,6 @@ class NatsRepair(Repair):
     def settle(self, moves: Sequence[Move]) -> Receipts:
         self._check()
         receipts = Receipts()
-        self._homes.forget_consumers()
         try:
             self._originals.prepare([move.original for move in moves if move.original is not None])
         except BrokercliError as problem:
@@ -180,7 +179,6 @@ class NatsRepair(Repair):
         if self._begun is not None:
             self._begun.go_on()
         receipts = Receipts()
-        self._homes.forget_consumers()
         ways: dict[int, tuple[JetStreamPublisher, list[Handled]]] = {}
         seen: set[int] = set()
         found: dict[int, tuple[Home, JetStreamPublisher, bytes] | str] = {}
