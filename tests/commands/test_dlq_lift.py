@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,9 +13,12 @@ import pytest
 from brokercli.backends.rabbitmq.survivable import LIFTS
 from tests.backends.rabbitmq_places import Places
 from tests.backends.rabbitmq_redrive import count, numbered, wear_out
+from tests.brokers.server import wait_until
 from tests.commandline import CommandLine
+from tests.faults.proxy import Proxy
 
 CANNOT = 7
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,22 @@ class WornOut:
         """Ours that are there for it."""
         return [policy["name"] for policy in self.places.api("policies/%2F")
                 if policy["name"].startswith(LIFTS) and self.dlq in policy["pattern"].replace("\\", "")]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A command whose standard error is read while it runs."""
+
+    process: subprocess.Popen[bytes]
+
+    def wait_for(self, words: str) -> None:
+        """Read until it has said so."""
+        assert self.process.stderr is not None
+        said = b""
+        while words.encode() not in said:
+            line = self.process.stderr.readline()
+            assert line, f"{words!r} was not said: {said.decode()}"
+            said += line
 
 
 @pytest.fixture
@@ -100,3 +121,23 @@ def test_a_limit_that_is_an_argument_is_told_what_is_done_about_it(cli: CommandL
     assert f"more often than its delivery limit of 1 allows is kept in the queue {LIFTS}" in done.stderr
     assert "the policy and the queue that keep such letters are gone" in done.stderr
     assert sorted(places.taken(work)) == numbered(2)
+
+
+def test_a_second_interrupt_while_letters_are_given_back_deletes_none(cli: CommandLine, worn_out: WornOut, rabbitmq_management: str) -> None:
+    places, dlq = worn_out.places, worn_out.dlq
+    with Proxy((places.broker.host, places.broker.port)) as proxy:
+        assert cli("context", "add", "far", "--url", f"amqp://guest:guest@127.0.0.1:{proxy.port}/", "--management", rabbitmq_management).code == 0
+        started = Started(cli.start("dlq", "redrive", f"@far/queue:{dlq}", "--yes", "--rate", "1/m"))
+        wait_until(lambda: places.api(f"queues/%2F/{dlq}?disable_stats=true&enable_queue_totals=true")["messages"] == 2, PATIENCE, "the first letter put back")
+        # the broker hears nothing of what is given back until the second interrupt is over
+        proxy.hold()
+        started.process.send_signal(signal.SIGINT)
+        started.wait_for("Ctrl-C again stops now")
+        started.process.send_signal(signal.SIGINT)
+        proxy.heal()
+        ended = cli.finish(started.process)
+    assert ended.code == 130, ended.stderr
+    wait_until(lambda: count(places, dlq) == 2, PATIENCE, "what was held back in the queue")
+    assert cli("dlq", "redrive", f"@here/queue:{dlq}", "--yes").code == 0
+    assert worn_out.policies == []
+    assert sorted(places.taken(worn_out.work)) == numbered(3)

@@ -30,7 +30,7 @@ from brokercli.backends.rabbitmq.peek import StreamLetterReader, open_queue_lett
 from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
 from brokercli.backends.rabbitmq.repair import open_repair
 from brokercli.backends.rabbitmq.rescuing import lift_limit
-from brokercli.backends.rabbitmq.survivable import Conditions, read_conditions, refuse_rescued, version_of
+from brokercli.backends.rabbitmq.survivable import Conditions, Taking, nothing_lifted, read_conditions, refuse_rescued, version_of
 from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
 from brokercli.backends.rabbitmq.topology import read_topology, wait_queues
 from brokercli.model.address import Address
@@ -174,13 +174,13 @@ class RabbitMQBackend(Backend):
             raise Unsupported(f"{SUPPORT[EXCHANGE][Capability.LOOK_LETTERS].note}.")
         if self.resource(source) == STREAM:
             return StreamLetterReader(self.look(source, Span(Start(), End())))
-        return open_queue_letters(self._conditions(source), self._lend, self._doubt(source))
+        return open_queue_letters(self._conditions(source), self._lend, self._taking(source))
 
     def repair(self, source: Address, policy: RepairPolicy) -> Repair:
         row = self.resource(source)
         if not SUPPORT[row][Capability.REDRIVE]:
             raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")
-        return open_repair(self._conditions(source), policy, self._lend, self._existing, user_of(self._connection), self._doubt(source))
+        return open_repair(self._conditions(source), policy, self._lend, self._existing, user_of(self._connection), self._taking(source))
 
     def lift_limit(self, source: Address) -> Lift:
         if source.kind == "exchange" or self.resource(source) != QUORUM_QUEUE:
@@ -204,10 +204,10 @@ class RabbitMQBackend(Backend):
     def consumers(self) -> Consumers:
         return RabbitMQConsumers(self._link, self._management, self._existing)
 
-    def _doubt(self, source: Address) -> Callable[[str], None]:
-        """Return what to call where it is not certain that every letter of a queue is back."""
+    def _taking(self, source: Address) -> Taking:
+        """Return what is told before letters of a queue are taken."""
         lift = self._lifts.get(source.name)
-        return (lambda why: None) if lift is None else lift.doubt
+        return nothing_lifted if lift is None else lift.taking
 
     def flow(self, address: Address) -> Flow:
         return draw_flow(address, self._management, self._existing)

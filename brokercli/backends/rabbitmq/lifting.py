@@ -10,6 +10,7 @@ deletes with the connection that holds the letters. One that was left by a run t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from time import monotonic, sleep
 from uuid import uuid4
 
@@ -39,6 +40,8 @@ class LimitLift(Lift):
         self._left: dict[str, str] = {}
         """Policies left by runs that are gone, and their patterns."""
         self._in_doubt = ""
+        self._taking = 0
+        """How many look at letters, or put them back, and have not said that all are back."""
         self._closed = False
         self._after = ""
         self._was = "" if conditions.limit is None or conditions.limit < 0 else f" of {conditions.limit}"
@@ -63,15 +66,22 @@ class LimitLift(Lift):
         """Whether it has not been closed."""
         return not self._closed
 
-    def doubt(self, why: str) -> None:
-        """Note that letters may still be on their way back: the policy then stays."""
-        self._in_doubt = self._in_doubt or why
+    def taking(self) -> Callable[[], None]:
+        """Note that letters are going to be taken, and return what says that all are certainly back. Where that is not called before
+        this is closed, whatever came between, the policy stays."""
+        self._taking += 1
+        return self._all_back
+
+    def _all_back(self) -> None:
+        self._taking -= 1
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        if not self._in_doubt and not self._held_on():
+        if self._taking:
+            self._in_doubt = "the broker has not said that all letters are back"
+        elif not self._held_on():
             self._in_doubt = "the connection was lost meanwhile"
         if self._in_doubt:
             self._after = f"{self._stays()}, because {self._in_doubt} and letters may still be on their way back; the next run takes it away"

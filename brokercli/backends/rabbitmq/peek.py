@@ -10,7 +10,7 @@ from brokercli.backends.rabbitmq import QUORUM_QUEUE
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
-from brokercli.backends.rabbitmq.survivable import Conditions, require_fit, require_survivable
+from brokercli.backends.rabbitmq.survivable import Conditions, Taking, require_fit, require_survivable
 
 PART = 5000
 
@@ -48,13 +48,14 @@ class QueueLetterReader(LetterReader):
     broker returns them by itself."""
 
     def __init__(self, link: Link, conditions: Conditions, wanted: int, notes: list[str], give_back: Callable[[], None],
-                 doubt: Callable[[str], None]) -> None:
+                 taking: Taking) -> None:
         self._conditions = conditions
         self._give_back = give_back
-        self._doubt = doubt
         self._closed = False
         self.expected = wanted
         self.notes: list[str] = notes
+        # before the first is taken: only where all are certainly back may a limit hold again, whatever ends this
+        self._all_back = taking()
         self._holding = Holding(link, conditions.name, wanted, part=PART, others=conditions.queue.consumers or 0, rescue=conditions.rescue)
 
     @property
@@ -86,21 +87,23 @@ class QueueLetterReader(LetterReader):
         if self._closed:
             return
         self._closed = True
-        if not self._holding.give_back() and not self._holding.cut_off:
-            self.notes.append("the broker did not confirm in time that it has put the letters back; it does so when the connection ends")
-        if not self._holding.back:
-            self._doubt("the broker has not said that all letters are back")
-        self._give_back()
+        try:
+            if not self._holding.give_back() and not self._holding.cut_off:
+                self.notes.append("the broker did not confirm in time that it has put the letters back; it does so when the connection ends")
+            if self._holding.back:
+                self._all_back()
+        finally:
+            self._give_back()
 
 
-def open_queue_letters(conditions: Conditions, lend: Callable[[], tuple[Link, Callable[[], None]]], doubt: Callable[[str], None]) -> QueueLetterReader:
-    """Open a look at a queue that is no stream; `doubt` is told where letters may not be back when it is closed. Raises
-    Unsupported where it could cost a letter."""
+def open_queue_letters(conditions: Conditions, lend: Callable[[], tuple[Link, Callable[[], None]]], taking: Taking) -> QueueLetterReader:
+    """Open a look at a queue that is no stream; `taking` is told before letters are taken. Raises Unsupported where it
+    could cost a letter."""
     require_survivable(conditions, "Looking")
     require_fit(conditions, "Looking")
     link, give_back = lend()
     try:
-        return QueueLetterReader(link, conditions, count_ready(conditions), notes_on(conditions), give_back, doubt)
+        return QueueLetterReader(link, conditions, count_ready(conditions), notes_on(conditions), give_back, taking)
     except BaseException:
         give_back()
         raise

@@ -20,7 +20,7 @@ from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import Forwarded, Mover, Window
 from brokercli.backends.rabbitmq.peek import count_ready, notes_on
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
-from brokercli.backends.rabbitmq.survivable import Conditions, require_survivable
+from brokercli.backends.rabbitmq.survivable import Conditions, Taking, require_survivable
 from brokercli.model.errors import BrokercliError, Failed, UsageProblem
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.position import parse_time
@@ -73,12 +73,11 @@ class RabbitMQRepair(Repair):
     """
 
     def __init__(self, link: Link, mover: Mover, conditions: Conditions, policy: RepairPolicy, let_go: Callable[[], None],
-                 doubt: Callable[[str], None]) -> None:
+                 taking: Taking) -> None:
         self._link = link
         self._mover = mover
         self._queue = conditions.name
         self._let_go = let_go
-        self._doubt = doubt
         # killed between confirm and acknowledgement, both of two windows that overlap are repeated
         self.overlapping = policy.batch >= _OVERLAPPING_BATCH
         self._part = max(1, policy.batch // 4)
@@ -94,6 +93,8 @@ class RabbitMQRepair(Repair):
         self.guarantee = (f"at least once: each letter is confirmed at its destination before it is taken out of {self._queue}; where this process or the"
                           f" connection is killed between the two, at most {self._part * (1 + self.overlapping):,} letters may be repeated, and where the"
                           " broker is, those whose acknowledgement it had not written yet")
+        # before the first is taken: only where all are certainly back may a limit hold again, whatever ends this
+        self._all_back = taking()
         self._holding = Holding(link, self._queue, self.expected, part=self._part, others=conditions.queue.consumers or 0, rescue=conditions.rescue)
 
     def read(self, timeout: float) -> HeldBatch | None:
@@ -246,18 +247,20 @@ class RabbitMQRepair(Repair):
         if self._closed:
             return
         self._closed = True
-        self._mover.close()
-        if not self._holding.give_back() and not self._holding.cut_off:
-            self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
-        if not self._holding.back:
-            self._doubt("the broker has not said that all letters are back")
-        self._let_go()
+        try:
+            self._mover.close()
+            if not self._holding.give_back() and not self._holding.cut_off:
+                self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
+            if self._holding.back:
+                self._all_back()
+        finally:
+            self._let_go()
 
 
 def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[], tuple[Link, Callable[[], None]]], existing: Existing,
-                user: str | None, doubt: Callable[[str], None]) -> RabbitMQRepair:
-    """Open a run; `doubt` is told where letters may not be back when it is closed. Raises Unsupported where letters could be
-    lost if it were killed."""
+                user: str | None, taking: Taking) -> RabbitMQRepair:
+    """Open a run; `taking` is told before letters are taken. Raises Unsupported where letters could be lost if
+    it were killed."""
     require_survivable(conditions, "Taking letters")
     if conditions.single_active and conditions.queue.consumers:
         raise Failed(f"{conditions.name} hands its messages to a single active consumer, and it has one.", hint="stop that consumer first")
@@ -270,7 +273,7 @@ def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[],
         raise
     mover = Mover(publishing, existing, user, policy.delivery_timeout, give_back_publishing)
     try:
-        return RabbitMQRepair(link, mover, conditions, policy, give_back, doubt)
+        return RabbitMQRepair(link, mover, conditions, policy, give_back, taking)
     except BaseException:
         mover.close()
         give_back()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,13 @@ RESCUING = {"dead-letter-exchange": "", "dead-letter-strategy": "at-least-once",
 """What a policy says beside the name of a queue, so that what is returned too often is in one of the two at every moment. Without the
 overflow RabbitMQ silently does it at most once."""
 _ABOVE_ANY = 1000
+Taking = Callable[[], Callable[[], None]]
+"""Told before letters are taken; returns what to call once all that were not handled are certainly back."""
+
+
+def nothing_lifted() -> Callable[[], None]:
+    """What is told where no limit is lifted: nobody asks whether letters are back."""
+    return lambda: None
 
 
 @dataclass(frozen=True, slots=True)
