@@ -42,6 +42,10 @@ class Batch(ABC):
     def bodies(self) -> list[bytes]:
         """Return the bodies; a null body is empty here."""
 
+    def lines(self) -> bytes:
+        """Return the bodies with a line feed after each."""
+        return b"\n".join([*self.bodies(), b""])
+
     @abstractmethod
     def envelopes(self) -> list[bytes]:
         """Return one JSON envelope each, without line ends."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from brokercli.model.capability import SupportTable, check_complete
 from brokercli.model.connection import Connection
-from brokercli.model.declaration import Setting, Settings
 from brokercli.model.errors import BrokercliError, Failed, Unsupported, UsageProblem
 
 if TYPE_CHECKING:
     from brokercli.backends.contract import Backend
+    from brokercli.model.declaration import Setting, Settings
 
 BUILT_IN = {"kafka": ("kafka", "kafkas"), "nats": ("nats", "tls"), "rabbitmq": ("amqp", "amqps")}
 """Folder under `backends/` → its schemes; kept here so that a scheme is found without importing the others."""

@@ -61,7 +61,7 @@ class RecordWriter:
             return lambda batch: "".join([entry.render(record) for record in batch.records()]).encode()
         if terminal:
             return lambda batch: "".join([f"{visible_bytes(body)}\n" for body in batch.bodies()]).encode()
-        return lambda batch: b"\n".join([*batch.bodies(), b""])
+        return lambda batch: batch.lines()
 
 
 def _lines(batch: Batch) -> bytes:

@@ -27,6 +27,7 @@ def agree(batch: Batch) -> None:
     records = batch.records()
     assert len(batch) == len(records)
     assert batch.bodies() == [record.message.body or b"" for record in records]
+    assert batch.lines() == b"".join([body + b"\n" for body in batch.bodies()])
     assert batch.positions() == [record.position for record in records]
     outlines = batch.outlines()
     if outlines is not None:

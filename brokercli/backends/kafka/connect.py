@@ -11,7 +11,6 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from brokercli.backends.kafka.diagnose import probe
 from brokercli.model.connection import TLS, Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
@@ -188,6 +187,8 @@ def explain(error: KafkaError | None, connection: Connection, seconds: float) ->
         return Unreachable(f"{connection}: nothing listens there (connection refused).", hint="is the broker running, and is this its port?")
     if code in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
         return _login_failed(text, connection)
+    from brokercli.backends.kafka.diagnose import probe  # ssl and socket take 5 ms, and connections succeed
+
     found = probe(host, port, connection.tls, seconds)
     if found is not None:
         # a login that it wants and was given is not the trouble

@@ -118,6 +118,8 @@ class KafkaReader(Reader):
         return translate(error, "reading", self._topic)
 
     def _up_to_the_end(self, messages: list[Stored], ends: dict[int, int]) -> list[Stored]:
+        if not self._passed and messages and len(self._open) == 1 and messages[-1].offset() + 1 < ends[messages[-1].partition()]:
+            return messages  # of the one partition that is left, and not its last
         done, self._passed = self._passed & self._open, set()
         done.update(place.partition for place in self._consumer.position([TopicPartition(self._topic, partition) for partition in self._open])
                     if place.offset >= ends[place.partition])

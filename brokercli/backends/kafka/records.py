@@ -67,6 +67,14 @@ class KafkaBatch(Batch):
         values: list[Any] = list(map(_value_of, self._messages))
         return values if all(values) else [value or b"" for value in values]
 
+    def lines(self) -> bytes:
+        values: list[Any] = list(map(_value_of, self._messages))
+        values.append(b"")
+        try:
+            return b"\n".join(values)
+        except TypeError:
+            return super().lines()  # a body is null
+
     def envelopes(self) -> list[bytes]:
         """Return one JSON envelope each. Raises Failed for a header that the client cannot read."""
         messages = self._messages
