@@ -146,6 +146,7 @@ class Repair(ABC):
     atomic: bool = False
     """Whether a call of `settle` or `mark` that raises has changed nothing."""
     notes: Sequence[str] = ()
+    """What the user should be told. Grows while reading, settling and closing; those that come later follow those before."""
     expected: int | None = None
 
     @abstractmethod

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 
 from brokercli.backends.kafka import descriptor
-from brokercli.backends.kafka.listing import ask_for_offsets
+from brokercli.backends.kafka.listing import PATIENCE_SECONDS, ask_for_offsets
 from brokercli.model.address import Address
 from brokercli.model.description import Description
 from brokercli.model.errors import NotFound
@@ -37,7 +37,9 @@ def test_only_what_was_deleted_is_not_counted(topics: Topics) -> None:
     assert {listing.name: listing.messages for listing in topics.backend().list(["topic"])}[topic.name] == 3
 
 
-def test_a_topic_that_is_deleted_while_many_are_asked_about_hides_no_other(topics: Topics) -> None:
+@pytest.mark.parametrize("patience", [PATIENCE_SECONDS, 0.0], ids=["for a moment", "until time is up"])
+def test_a_topic_that_is_deleted_while_many_are_asked_about_hides_no_other(topics: Topics, monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
+    monkeypatch.setattr("brokercli.backends.kafka.listing.PATIENCE_SECONDS", patience)
     topic, deleted = topics.make(), topics.make()
     topics.fill(topic, [b"x"] * 3)
     consumer = Consumer({"bootstrap.servers": topics.address, "group.id": "lists"})

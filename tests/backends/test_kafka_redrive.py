@@ -163,6 +163,22 @@ def test_the_floor_passes_markers_and_aborted_records(groups: Topics) -> None:
     assert source.pending == 0
 
 
+def test_letters_that_an_open_transaction_holds_back_are_said_after_what_was_said_before(groups: Topics) -> None:
+    dlq, home = groups.make(), groups.make()
+    groups.fill(dlq, numbered(3))
+    producer = groups.producer(transactional_id=dlq.name)
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for number in range(2):
+        producer.produce(dlq.name, b"held %d" % number)
+    assert producer.flush(30) == 0
+    with repair(groups, dlq) as run:
+        before = list(run.notes)
+        assert redrive(run, home).confirmed == 3
+    producer.abort_transaction(30)
+    assert run.notes == [*before, "partition 0: a transaction that is still open holds back 2 offsets from 3 on"]
+
+
 def test_a_message_too_large_is_refused_alone_and_its_neighbours_go_home(groups: Topics) -> None:
     dlq, home = groups.make(), groups.make(max_message_bytes="20000")
     groups.fill(dlq, numbered(300))

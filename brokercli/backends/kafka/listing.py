@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from time import monotonic, sleep
 from typing import Any
 
@@ -14,6 +15,7 @@ from brokercli.model.description import Listing, Value
 
 _EARLIEST, _LATEST = -2, -1
 PATIENCE_SECONDS = 2.0
+_CHANGING = (*FOR_A_MOMENT, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 def is_internal(name: str) -> bool:
@@ -39,18 +41,34 @@ def list_topics(consumer: Consumer, metadata: Any, timeout: float) -> Iterator[L
 
 def ask_for_offsets(consumer: Consumer, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
     """Ask for many offsets at once. One topic that is being made or deleted just now spoils the answer for all: then those that
-    are still there are asked again, and if it stays so nothing is known."""
+    are still there are asked again, and if it stays so each topic for itself; those that do not answer then are missing."""
     deadline = monotonic() + min(timeout, PATIENCE_SECONDS)
     while True:
         try:
             return consumer.offsets_for_times(asked, timeout=timeout) if asked else []
         except KafkaException as problem:
-            if problem.args[0].code() not in (*FOR_A_MOMENT, KafkaError.UNKNOWN_TOPIC_OR_PART):
+            if problem.args[0].code() not in _CHANGING:
                 raise translate(problem.args[0], "asking for the offsets of", "the topics") from None
         if monotonic() >= deadline:
-            return []
+            return _one_by_one(consumer, asked, timeout)
         sleep(RETRY_SECONDS)
         asked = _still_there(consumer, asked, timeout)
+
+
+def _one_by_one(consumer: Consumer, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+    """Ask for the offsets of each topic for itself, within `timeout` seconds in all."""
+    answers: list[TopicPartition] = []
+    deadline = monotonic() + timeout
+    for name, places in groupby(asked, key=lambda place: place.topic):
+        left = deadline - monotonic()
+        if left <= 0:
+            break
+        try:
+            answers += consumer.offsets_for_times(list(places), timeout=left)
+        except KafkaException as problem:
+            if problem.args[0].code() not in _CHANGING:
+                raise translate(problem.args[0], "asking for the offsets of", name) from None
+    return answers
 
 
 def _still_there(consumer: Consumer, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:

@@ -52,7 +52,9 @@ class KafkaRepair(Repair):
         self.guarantee = way.guarantee.format(batch=self._batch)
         self.expected = sum(max(0, ends[partition] - start - ledger.handled.sets[partition].handled_between(start, ends[partition]))
                             for partition, start in starts.items())
-        self.notes: list[str] = [*ledger.handled.notes, *ledger.scarcity()]
+        # one list with the reader, which adds what it comes by
+        self.notes = reader.notes
+        self.notes += [*ledger.handled.notes, *ledger.scarcity()]
 
     def read(self, timeout: float) -> KafkaBatch | None:
         self._check()
