@@ -1,6 +1,7 @@
 """No framework anybody knows, but headers whose names speak: x-original-topic, X-Exception-Message, dlq-reason, …
 
-Tried last. Names are compared whatever their case, with `-` or `_`, behind one of the usual prefixes.
+Tried last. Names are compared whatever their case, with `-` or `_`, behind one of the usual prefixes. Behind a plain `x-`
+some may as well be the application's own: those are read, and go back with the message.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _STEMS = {
     "consumer": ("consumer", "failed-consumer"), "group": ("consumer-group", "group-id", "original-consumer-group"),
     "failed_at": ("failed-at", "dead-lettered-at", "failure-time", "failure-timestamp", "failed-timestamp"),
     "original_time": ("original-timestamp",)}
+# a refund's reason, a chat's group, how often a job may be tried: what is left on a message does no harm, what was taken off one is lost.
+# Counters that retry tools write are not among them: left, they make the next failure the last
+_AMBIGUOUS = frozenset({"reason", "error", "consumer", "group-id", "attempt", "retries"})
 # without a prefix only the unmistakable ones
 _BARE = frozenset(stem for stems in _STEMS.values() for stem in stems if stem.startswith("original-"))
 
@@ -33,10 +37,13 @@ def spellings(stem: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(spelled for name in names for spelled in (name, name.replace("-", "_"))))
 
 
-FIELDS = {meaning: tuple(name for stem in stems for name in spellings(stem)) for meaning, stems in _STEMS.items()}
+OWN = frozenset(name for stem in _AMBIGUOUS for name in spellings(stem)[:2])
+"""Names that are read and stay, because they may be the application's own."""
+FIELDS = {meaning: tuple(sorted((name for stem in stems for name in spellings(stem)), key=OWN.__contains__)) for meaning, stems in _STEMS.items()}
 _TELLING = frozenset(name for meaning in ("topic", "subject", "queue", "exchange", "exception", "exception_message", "stack_trace") for name in FIELDS[meaning])
-_TELLING |= frozenset(name for name in FIELDS["reason"] if name not in ("x-reason", "x_reason"))
-NAMES = frozenset(name for names in FIELDS.values() for name in names)
+_TELLING |= frozenset(FIELDS["reason"]) - OWN
+NAMES = frozenset(name for names in FIELDS.values() for name in names) - OWN
+"""Names of what the writers of dead letters add."""
 
 
 def read(reading: Reading) -> DeadLetter | None:

@@ -32,5 +32,5 @@ def read(reading: Reading) -> DeadLetter | None:
     return letter
 
 
-dialect = Dialect("jetstream convention", read, frozenset({"nats"}), signs=_SIGNS, adds=generic.NAMES | _OWN_NAMES, ignores_case=True,
+dialect = Dialect("jetstream convention", read, frozenset({"nats"}), signs=_SIGNS, adds=generic.NAMES | _OWN_NAMES | {"x-error"}, ignores_case=True,
                   by_headers=True)

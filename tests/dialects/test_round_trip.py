@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brokercli.dialects import recognise, stamp, to_message
-from brokercli.model.message import Message
+from brokercli.model.message import Message, Record
 from tests.dialects.frameworks import FRAMEWORKS, Framework
 from tests.dialects.originals import originals
 
@@ -23,6 +23,21 @@ def test_what_goes_back_is_what_was_sent(framework: Framework, data: st.DataObje
     original = data.draw(originals(_broker_of(framework), framework.only))
     message = to_message(recognise(framework.write(original)))
     assert (message.body, message.key, message.headers) == (original.body, original.key, original.headers)
+
+
+@pytest.mark.parametrize("framework", [each for each in FRAMEWORKS if each.dialect in ("tiered retries", "jetstream convention", "generic")], ids=repr)
+def test_names_that_may_as_well_be_the_applications_own_go_back_with_the_message(framework: Framework) -> None:
+    own = tuple((name, b"own") for name in ("X-Reason", "x_reason", "x-consumer", "X-Group-Id", "x-attempt", "X-Retries"))
+    own += () if framework.dialect == "jetstream convention" else (("x-error", b"own"),)
+    assert to_message(recognise(framework.write(Message(body=b"{}", headers=own)))).headers == own
+
+
+def test_the_same_names_behind_one_that_says_dead_letter_are_read_before_the_applications_own_and_do_not_go_back() -> None:
+    written = tuple((f"{prefix}{name}", b"written") for prefix in ("x-dlq-", "DLQ-", "dead_letter_") for name in ("reason", "error", "consumer", "retries"))
+    letter = recognise(Record("kafka", {"topic": "dead"}, "", None, Message(body=b"{}", headers=(
+        ("x-original-topic", b"orders"), ("x-reason", b"refund"), ("x-error", b"E7"), *written))))
+    assert (letter.reason, letter.exception_message, letter.consumer) == ("written", "written", "written")
+    assert to_message(letter).headers == (("x-reason", b"refund"), ("x-error", b"E7"))
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=repr)

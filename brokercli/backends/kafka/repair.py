@@ -53,7 +53,7 @@ class KafkaRepair(Repair):
         self.expected = sum(max(0, ends[partition] - start - ledger.handled.sets[partition].handled_between(start, ends[partition]))
                             for partition, start in starts.items())
         # one list with the reader, which adds what it comes by
-        self.notes = reader.notes
+        self.notes: list[str] = reader.notes
         self.notes += [*ledger.handled.notes, *ledger.scarcity()]
 
     def read(self, timeout: float) -> KafkaBatch | None:
