@@ -35,6 +35,8 @@ class CopyRun:
     context: typer.Context
     source: str
     destination: str
+    narrowed: dict[str, str]
+    """Options that decide which messages are copied and what becomes of them, as they were typed; empty where they were not."""
     context_name: str | None
     span: Span
     narrowing: Filter | None
@@ -102,4 +104,5 @@ class CopyRun:
             yield source, destination
 
     def _identity(self, source: Session, destination: Session) -> dict[str, str]:
-        return {"from": f"{source.context.connection} {source.address}", "to": f"{destination.context.connection} {destination.address}"}
+        ends = {"from": source, "to": destination}
+        return {name: f"{session.context.connection.whereabouts} {session.address}" for name, session in ends.items()} | self.narrowed

@@ -27,17 +27,23 @@ class Elsewhere:
     address: Address
     guarantee: str = "at least once: confirmed there before it is marked here; a run that is killed between the two repeats at most one batch"
 
-    @classmethod
-    @contextmanager
-    def open(cls, text: str, park: str | None, context_name: str | None, delivery_timeout: float, connect_timeout: float | None) -> Iterator[Elsewhere]:
-        """Open the destination; closes it at the end. Raises UsageProblem where some letters would be parked: all go to one place."""
-        if park is not None:
-            raise UsageProblem("--park does not go with a --to on another broker: everything is put there.", hint="dlq park moves letters away first")
-        with open_address(text, context_name, "publish", connect_timeout=connect_timeout) as session:
-            session.require(Capability.PUBLISH)
-            policy = PublishPolicy(delivery_timeout=delivery_timeout, only_wanted=True)
-            with session.backend.publisher(session.address, policy) as publisher:
-                yield cls(Settling(publisher, delivery_timeout), session.address)
+
+@contextmanager
+def open_elsewhere(session: Session, text: str | None, park: str | None, context_name: str | None, delivery_timeout: float,
+                   connect_timeout: float | None) -> Iterator[Elsewhere | None]:
+    """Open a destination and close it at the end; None where there is none, or it is on the broker the letters lie on.
+
+    Raises UsageProblem where some letters would be parked: all go to one place.
+    """
+    if text is None or not is_elsewhere(session, text, context_name):
+        yield None
+        return
+    if park is not None:
+        raise UsageProblem("--park does not go with a --to on another broker: everything is put there.", hint="dlq park moves letters away first")
+    with open_address(text, context_name, "publish", connect_timeout=connect_timeout) as there:
+        there.require(Capability.PUBLISH)
+        with there.backend.publisher(there.address, PublishPolicy(delivery_timeout=delivery_timeout, only_wanted=True)) as publisher:
+            yield Elsewhere(Settling(publisher, delivery_timeout), there.address)
 
 
 def is_elsewhere(session: Session, text: str, context_name: str | None) -> bool:

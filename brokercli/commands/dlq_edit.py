@@ -18,11 +18,13 @@ class Edited:
     """The new body of the letter whose body was `before`."""
 
     before: bytes | None
-    after: bytes
+    after: bytes | None
 
     def transform(self, message: Message) -> Transformed:
         """Return the edited message; nothing for one that is not the letter that was edited."""
-        return Transformed(replace(message, body=self.after)) if message.body == self.before else Transformed(None, "it is not the letter that was edited")
+        if message.body != self.before:
+            return Transformed(None, "it is not the letter that was edited", meant=False)
+        return Transformed(message if self.after == self.before else replace(message, body=self.after))
 
 
 def edit_one(streams: Streams, chosen: Sequence[Decision]) -> Edited:
@@ -31,6 +33,8 @@ def edit_one(streams: Streams, chosen: Sequence[Decision]) -> Edited:
         raise UsageProblem("--edit is for one letter, and more than one matches. Nothing was changed.",
                            hint="-n 1 takes the first; --ids FILE, --grep and the like choose another")
     before = chosen[0].message.body
-    after = edit(before or b"")
-    streams.say("the body is as it was" if after == before else f"the body has {len(after):,} bytes now; it had {len(before or b''):,}")
-    return Edited(before, after)
+    shown = before or b""
+    after = edit(shown)
+    streams.say("the body is as it was" if after == shown else f"the body has {len(after):,} bytes now; it had {len(shown):,}")
+    # what was not changed stays what it was: a tombstone is no empty body
+    return Edited(before, before if after == shown else after)

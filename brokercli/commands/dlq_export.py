@@ -17,7 +17,7 @@ def register(group: typer.Typer) -> None:
 
 def export(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; it must not exist yet.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; it must not exist yet. - is standard output.")],
     dlq: letters.SourceArgument = None,
     reason: letters.ReasonOption = None,
     origin: letters.OriginOption = None,
@@ -34,6 +34,8 @@ def export(
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
     """Write dead letters to a file as envelopes, which publish --input json reads back. Changes nothing on the broker."""
+    from contextlib import nullcontext
+
     from brokercli.commands.dlq_looking import look_at_letters
     from brokercli.commands.dlq_session import letter_filter_of, open_letters, recogniser_of
     from brokercli.commands.session import streams_of
@@ -47,14 +49,23 @@ def export(
     streams = streams_of(context)
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
     with (Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session,
-          look_at_letters(session, lift_limit) as look, LetterFile(file) as kept, Progress(streams, "exported", look.reader.expected) as progress):
+          look_at_letters(session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
+          Progress(streams, "exported", look.reader.expected) as progress):
         prepare_for_bulk()
+        count = 0
         for found in matching_envelopes(look.reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
-            kept.write_lines(found)
+            if kept is None:
+                streams.write(b"".join(line + b"\n" for line in found))
+            else:
+                kept.write_lines(found)
+            count += len(found)
             progress.advance(len(found))
     if not quiet:
-        streams.say(f"exported: {kept.count:,} letters of {session.address} to {file}; side effects: {look.side_effects}")
+        for note in letter_filter.take_notes():
+            streams.say(note)
+        where = file if kept is not None else "standard output"
+        streams.say(f"exported: {count:,} letters of {session.address} to {where}; side effects: {look.side_effects}")
     if interrupt.requested:
         raise typer.Exit(interrupt.exit_code)
-    if fail_if_empty and not kept.count:
+    if fail_if_empty and not count:
         raise typer.Exit(int(ExitCode.NOTHING_MATCHED))

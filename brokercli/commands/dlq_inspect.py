@@ -61,6 +61,8 @@ def inspect(
             inspection = look_into(look.reader, recogniser_of(session), letter_filter, stopping=lambda: interrupt.requested, on_progress=progress.advance)
         print_inspection(streams, str(session.address), inspection, output)
         if not quiet:
+            for note in letter_filter.take_notes():
+                streams.say(note)
             streams.say(f"side effects: {look.side_effects}")
     if interrupt.requested:
         raise typer.Exit(interrupt.exit_code)

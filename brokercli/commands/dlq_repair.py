@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
 import typer
 
 from brokercli.backends.dead_letters import Repair, RepairPolicy, State
-from brokercli.commands.dlq_destination import Elsewhere, is_elsewhere, resolve_here, settle_elsewhere
+from brokercli.commands.dlq_destination import Elsewhere, open_elsewhere, resolve_here, settle_elsewhere
 from brokercli.commands.dlq_edit import edit_one
 from brokercli.commands.dlq_end import End, say_problems
 from brokercli.commands.dlq_plan import show_plan
 from brokercli.commands.dlq_source import LetterSource, check_resume, in_file, on_broker
 from brokercli.commands.may_change import check_may_change
+from brokercli.commands.publish_output import Decided
 from brokercli.commands.session import Session, streams_of
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipts
@@ -68,19 +69,20 @@ class RepairRun:
         """Plan, ask, do; return the exit code."""
         check_resume(self.from_file, self.source, self.resume, self.journal)
         streams = streams_of(self.context)
-        with Interrupt(streams) as interrupt, self._letters(streams) as letters:
+        with Decided() as decided, Interrupt(streams) as interrupt, self._letters(streams) as letters:
             session = letters.session
             if yes and not dry_run:
                 check_may_change(session.context)
             prepare_for_bulk()
-            with self._elsewhere(session) as elsewhere:
+            with open_elsewhere(session, self.to if self.verb == "redrive" else None, self.park, self.context_name, self.delivery_timeout,
+                                self.connect_timeout) as elsewhere:
                 rules = self._rules(session, elsewhere)
                 if self.edit or not yes or dry_run:
                     planned = self._plan(streams, letters, rules, interrupt)
                     if interrupt.requested:
                         return interrupt.exit_code
                     if not (count := planned.destinations.total()):
-                        return self._nothing()
+                        return self._nothing() if not planned.letters else int(ExitCode.DONE)
                     if dry_run or session.context.readonly or not (yes or streams.can_ask()):
                         streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else f'--yes {self.verb}s them'}")
                         return int(ExitCode.CHANGES_PENDING)
@@ -90,7 +92,8 @@ class RepairRun:
                     if not confirm(streams, f"{self.verb} {count:,} letter{'s' if count > 1 else ''}?", yes=yes):
                         streams.say("nothing was changed")
                         return int(ExitCode.CHANGES_PENDING)
-                return self._do(streams, letters, rules, elsewhere, interrupt)
+                decided.code = self._do(streams, letters, rules, elsewhere, interrupt)
+        return decided.code or int(ExitCode.DONE)
 
     def _letters(self, streams: Streams) -> AbstractContextManager[LetterSource]:
         if self.from_file is not None:
@@ -99,14 +102,6 @@ class RepairRun:
 
     def _nothing(self) -> int:
         return int(ExitCode.NOTHING_MATCHED if self.fail_if_empty else ExitCode.DONE)
-
-    @contextmanager
-    def _elsewhere(self, session: Session) -> Iterator[Elsewhere | None]:
-        if self.to is None or self.verb != "redrive" or not is_elsewhere(session, self.to, self.context_name):
-            yield None
-            return
-        with Elsewhere.open(self.to, self.park, self.context_name, self.delivery_timeout, self.connect_timeout) as elsewhere:
-            yield elsewhere
 
     def _rules(self, session: Session, elsewhere: Elsewhere | None) -> Rules:
         if self.verb == "drop":
@@ -122,27 +117,32 @@ class RepairRun:
                          quiet=self.quiet, output=self.output)
 
     def _do(self, streams: Streams, letters: LetterSource, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
-        began = time.monotonic()
-        with (letters.lift_to_repair() as lift, letters.repair(RepairPolicy(self.delivery_timeout)) as repair,
-              nullcontext() if letters.journal is None else LetterFile(letters.journal) as kept,
-              Progress(streams, DONE[self.verb], repair.expected) as progress):
-            def begin() -> None:
-                for note in filter(None, ((elsewhere or repair).guarantee, lift.before, *repair.notes)) if not self.quiet else ():
-                    progress.note(note)
+        began, said = time.monotonic(), 0
+        run: Redriving | None = None
+        try:
+            with (letters.lift_to_repair() as lift, letters.repair(RepairPolicy(self.delivery_timeout)) as repair,
+                  nullcontext() if letters.journal is None else LetterFile(letters.journal) as kept,
+                  Progress(streams, DONE[self.verb], repair.expected) as progress):
+                def begin() -> None:
+                    nonlocal said
+                    said = len(repair.notes)
+                    for note in filter(None, ((elsewhere or repair).guarantee, lift.before, *repair.notes)) if not self.quiet else ():
+                        progress.note(note)
 
-            run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
-                            stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=partial(say_problems, progress))
-            try:
-                outcome = run.run(self._settle(repair, elsewhere))
-            except StopNow:
-                outcome = run.abandon()
-        if lift.after and not self.quiet:
-            streams.say(lift.after)
-        journal = letters.journal if kept is not None and kept.count else None
+                run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
+                                stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=partial(say_problems, progress))
+                run.run(self._settle(repair, elsewhere))
+        except StopNow:
+            # also while everything was being closed: what is known by then is said all the same
+            if run is None:
+                raise
+            run.abandon()
+        outcome, seconds = run.outcome, time.monotonic() - began
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
-        code = self._nothing() if code == ExitCode.DONE and not run.plan.destinations else code
-        End(streams, DONE[self.verb], str(letters.session.address), run.plan, outcome, code, time.monotonic() - began, journal).say(self.quiet, self.report)
-        return code
+        code = self._nothing() if code == ExitCode.DONE and not outcome.account.read else code
+        notes = [*repair.notes[said:], lift.after, *self.letter_filter.take_notes()]
+        journal = letters.journal if kept is not None and kept.count else None
+        return End(streams, DONE[self.verb], str(letters.session.address), run.plan, outcome, code, seconds, notes, journal).say(self.quiet, self.report)
 
     def _settle(self, repair: Repair, elsewhere: Elsewhere | None) -> Callable[[list[Decision]], Receipts] | None:
         if self.verb == "drop":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,21 +53,21 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
 
 @contextmanager
 def in_file(path: str, context_name: str | None, resume: str | None, connect_timeout: float | None) -> Iterator[LetterSource]:
-    """Open a file of letters, to be put back on the context's broker; what was put back is remembered in `resume`."""
-    from brokercli.operations.filed_letters import FiledReader, FiledRepair, Handled, LetterFileContent
+    """Open a file of letters, to be put back on the context's broker; what was put back there is remembered in `resume`."""
+    from brokercli.operations.filed_letters import FiledReader, FiledRepair, LetterFileContent
     from brokercli.operations.journal import Journal
 
     with open_broker(None, context_name, connect_timeout=connect_timeout) as broker:
         content = LetterFileContent(path, broker.descriptor.name)
-        journal_file = resume or _remembered(content.digest)
+        identity = {"letters": content.digest, "to": broker.context.connection.whereabouts}
         session = Session(broker.backend, Address(path, "file"), broker.context, broker.descriptor)
-        with Journal(journal_file, {"letters": content.digest}) as journal:
-            yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, Handled(journal.done)),
+        with Journal(resume or _remembered(identity), identity) as journal:
+            yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, journal),
                                lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), Lift, Lift, None)
 
 
-def _remembered(digest: str) -> str:
-    """Return where it is kept what was put back of a file with this content."""
+def _remembered(identity: dict[str, str]) -> str:
+    """Return where it is kept what was put back of a file with this content on this broker."""
     from brokercli.settings.places import state_directory
 
     folder = state_directory() / "journals"
@@ -74,6 +75,7 @@ def _remembered(digest: str) -> str:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as problem:
         raise LocalIO(f"{folder} cannot be made: {problem.strerror}. Nothing was sent.", hint="--resume FILE keeps elsewhere what was put back") from None
+    digest = hashlib.sha256("\n".join(identity.values()).encode()).hexdigest()
     return str(folder / f"redriven-{digest[:16]}.journal")
 
 

@@ -16,7 +16,7 @@ from brokercli.terminal.failure import present
 from brokercli.terminal.interrupt import Interrupt, StopNow
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
-from brokercli.terminal.summary import summarise, write_report
+from brokercli.terminal.summary import report_end, summarise
 
 # problems said one by one; the rest are in the summary's counts, and all of them in --receipts
 SAID = 20
@@ -32,7 +32,7 @@ class Decided:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        return kind is KeyboardInterrupt and self.code is not None
+        return kind in (KeyboardInterrupt, StopNow) and self.code is not None
 
 
 class Delivery:
@@ -102,7 +102,7 @@ class Delivery:
         facts = {**(extra or {}), **({"duplicates": outcome.duplicates} if outcome.duplicates else {})}
         summarise(self._streams, self._verb, outcome.account, exit_code=code, seconds=elapsed(), extra=facts, quiet=self._quiet)
         if self._report is not None:
-            write_report(self._report, self._verb, outcome.account, exit_code=code, seconds=elapsed(), extra=facts)
+            code = report_end(self._streams, self._report, self._verb, outcome.account, code, elapsed(), facts)
         return code
 
     def _exit_code(self, outcome: Outcome, fail_if_empty: bool) -> int:

@@ -76,6 +76,8 @@ def replay(
         printing = Printing(context, output, format_, narrowing, limit=limit, timeout=seconds, fail_if_empty=fail_if_empty, quiet=quiet)
         raise typer.Exit(printing.run(address, context_name, span, connect_timeout=connect_timeout))
 
+    import shlex
+
     from brokercli.backends.contract import PublishPolicy
     from brokercli.commands.copying import CopyRun
     from brokercli.operations.copying import Pace
@@ -84,8 +86,10 @@ def replay(
     from brokercli.settings.child_environment import environment_for_children
 
     delivery_seconds = shared.parse_seconds(delivery_timeout) or 0.0
+    narrowed = {"--from": from_ or "", "--until": until or "", "--range": range_ or "", "--grep": shlex.join(grep or ()), "--header": shlex.join(header or ()),
+                "--where": where or "", "--through": through or ""}
     run = CopyRun(
-        context, address, to, context_name, span, narrowing, limit=limit, timeout=seconds,
+        context, address, to, narrowed, context_name, span, narrowing, limit=limit, timeout=seconds,
         policy=PublishPolicy(delivery_timeout=delivery_seconds, positions=receipts, keep_control_headers=keep_control_headers),
         through=None if through is None else Through(through, environment=environment_for_children()),
         pace=None if speed is None else Pace(_factor(speed)), rate=Rate(shared.parse_rate(rate)),

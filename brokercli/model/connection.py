@@ -75,3 +75,11 @@ class Connection:
 
     def __str__(self) -> str:
         return f"{self.scheme}://" + ",".join(host if port is None else f"{host}:{port}" for host, port in self.hosts)
+
+    @property
+    def whereabouts(self) -> str:
+        """Which broker this leads to and as whom, which on NATS may decide on the account; nothing secret. Two that differ may lead to
+        different messages."""
+        who = self.user or self.credentials
+        host = self.virtual_host if self.virtual_host.startswith("/") else f"/{self.virtual_host}"
+        return f"{self}{'' if host == '/' else host}{f' as {who}' if who else ''}"

@@ -22,6 +22,8 @@ class Decision:
     left: str = ""
     original: Place | None = None
     """Where the message lies that the letter points at, where `message` is a copy of that."""
+    refused: bool = False
+    """It is left although it is one that was meant to go: it may not, or what was tried with it failed."""
 
 
 class Rules(Protocol):
@@ -72,7 +74,7 @@ class Redrive:
         if letter.redrives is None or letter.redrives >= self.max_redrives:
             why = "its counter of redrives cannot be believed" if letter.redrives is None else f"put back {letter.redrives} times already (--max-redrives)"
             if self.park is None:
-                return Decision(letter, left=why)
+                return Decision(letter, left=why, refused=True)
             return Decision(letter, self.park, letter.record.message)
         home = self.to or (letter.home.address if letter.home else None)
         if home is None:

@@ -53,6 +53,10 @@ class Expression:
         self.unevaluated = 0
         self.problem = ""
 
+    def forget(self) -> None:
+        """Count anew."""
+        self.unevaluated, self.problem = 0, ""
+
     def matches(self, line: bytes) -> bool:
         """Return whether it is true of the record with this envelope."""
         envelope = orjson.loads(line)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 
+import orjson
+
 from brokercli.backends.contract import Backend, Batch, PublishPolicy
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
 from brokercli.backends.envelope import decode_original, decode_record
@@ -46,10 +48,15 @@ class LetterFileContent:
         self.path = path
         digest = hashlib.sha256()
         self.count = 0
+        self.torn = 0
+        """Number of the last line where it is half of one; 0 where it is whole."""
         try:
             with Path(path).open("rb") as lines:
                 for number, line in enumerate(lines, 1):
                     digest.update(line)
+                    if self.count and not line.endswith(b"\n") and _is_torn(line):
+                        self.torn = number
+                        break
                     if line.strip():
                         self.count += 1
                         self._check(decode_record(line, number), number, broker)
@@ -70,9 +77,18 @@ class LetterFileContent:
         """Yield the records that are not handled yet, in the order of the file."""
         with Path(self.path).open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip() and number not in passed_over:
+                if line.strip() and number != self.torn and number not in passed_over:
                     record = decode_record(line, number)
                     yield FiledRecord(record.broker, record.place, record.position, record.time, record.message, number, decode_original(line))
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a line without an end is the beginning of an envelope: whoever wrote it was killed, or the disk was full."""
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line.startswith(b"{")
+    return False
 
 
 class Handled:
@@ -90,11 +106,15 @@ class Handled:
 class FiledReader(LetterReader):
     """A look at the letters of a file that are not handled yet."""
 
-    def __init__(self, content: LetterFileContent, handled: Handled) -> None:
-        self._records = content.records(handled)
+    def __init__(self, content: LetterFileContent, journal: Journal) -> None:
+        self._records = content.records(Handled(journal.done))
         self._finished = False
         self.expected = content.count
         self.side_effects = "none"
+        torn = [f"line {content.torn:,} of {content.path} is half a letter and passed over; its writer was stopped there"] if content.torn else []
+        before = (f"{journal.delivered:,} of the {content.count:,} letters were put back there by earlier runs, and are passed over ({journal.path}); "
+                      "with a new file for --resume they go once more")
+        self.notes = [*torn, *([before] if journal.delivered else ())]
 
     def read(self, timeout: float) -> Batch | None:
         part = list(islice(self._records, _PART))
@@ -116,13 +136,13 @@ class FiledRepair(Repair):
         self._backend = backend
         self._timeout = delivery_timeout
         self._journal = journal
-        self._reader = FiledReader(content, Handled(journal.done))
+        self._reader = FiledReader(content, journal)
         self._open: dict[Address, Settling] = {}
         self._stack = ExitStack()
         self.expected = content.count
         self.guarantee = (f"at least once: each letter is confirmed before it is written down in {journal.path}; a run that is killed between the two repeats"
                           " at most one batch")
-        self.notes = (f"{journal.delivered:,} of the {content.count:,} letters were put back by earlier runs ({journal.path})",) if journal.delivered else ()
+        self.notes = self._reader.notes
 
     def read(self, timeout: float) -> Batch | None:
         return self._reader.read(timeout)

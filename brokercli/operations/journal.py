@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from brokercli.model.errors import LocalIO, UsageProblem
+from brokercli.operations.on_disk import keep_name
 
 VERSION = 1
 
@@ -25,7 +26,7 @@ class Journal:
     """
 
     def __init__(self, path: str, identity: dict[str, str]) -> None:
-        """Open or begin the journal of a copy with this identity.
+        """Open or begin the journal of a copy with this identity; what is empty in it was not given.
 
         Raises UsageProblem where the file belongs to another copy, is no journal, was edited, or is in use; LocalIO where
         it cannot be written.
@@ -88,13 +89,18 @@ class Journal:
         if torn:
             os.ftruncate(self._descriptor, len(whole) + len(newline))
         if not entries:
-            self._append({"brokercli-journal": VERSION, **identity})
+            self._append({"brokercli-journal": VERSION, **{name: value for name, value in identity.items() if value}})
+            try:
+                keep_name(self.path)
+            except OSError as problem:
+                raise LocalIO(f"The journal {self.path} cannot be kept: {problem.strerror}") from None
             return
         if entries[0].get("brokercli-journal") != VERSION:
             raise UsageProblem(f"{self.path} is no journal of brokercli, or one of another version.", hint="name a file that does not exist yet")
         for name, value in identity.items():
-            if entries[0].get(name) != value:
-                raise UsageProblem(f"The journal {self.path} belongs to another copy: its {name} is {entries[0].get(name)}, not {value}.",
+            begun = entries[0].get(name, "")
+            if begun != value:
+                raise UsageProblem(f"The journal {self.path} belongs to another copy: its {name} is {begun or 'nothing'}, not {value or 'nothing'}.",
                                    hint="name another file, or repeat the command the journal was begun with")
         for entry in entries[1:]:
             self.bounds = entry.get("bounds", self.bounds)

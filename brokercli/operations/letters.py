@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from brokercli.backends.contract import Backend, Batch
+from brokercli.backends.dead_letters import some_of
 from brokercli.dialects import Facts, UserDialect, attach_original, died_at_home, holds_another, original_is_gone, recognise
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.facts import NO_FACTS
@@ -89,6 +90,8 @@ class LetterFilter:
     since: int | None = None
     until: int | None = None
     ids: frozenset[str] | None = None
+    _met: set[str] = field(default_factory=set, compare=False)
+    """Those of `ids` that were met."""
 
     @property
     def everything(self) -> bool:
@@ -97,6 +100,11 @@ class LetterFilter:
 
     def passes(self, letter: DeadLetter) -> bool:
         """Say whether a letter passes what can be told only from a letter: everything but `records`."""
+        if self.ids is not None:
+            name = identity(letter)
+            if name not in self.ids:
+                return False
+            self._met.add(name)
         if self.reason is not None and not _matches(self.reason, (letter.reason, letter.exception, letter.exception.rpartition(".")[2])):
             return False
         if self.origin is not None and not _matches(self.origin, (letter.home.address.name,) if letter.home else ("",)):
@@ -105,7 +113,20 @@ class LetterFilter:
             died = letter.died
             if died is None or (self.since is not None and died < self.since) or (self.until is not None and died >= self.until):
                 return False
-        return self.ids is None or identity(letter) in self.ids
+        return True
+
+    def take_notes(self) -> list[str]:
+        """Return what is to be said of everything that was asked since the last call: conditions that could not be evaluated, names
+        that nothing has."""
+        notes: list[str] = []
+        if self.records is not None and self.records.where is not None:
+            notes += [self.records.note] if self.records.note else []
+            self.records.where.forget()
+        if self.ids is not None:
+            missing = sorted(self.ids - self._met)
+            notes += [f"--ids: {len(missing):,} of {len(self.ids):,} names match no letter that was read: {some_of(missing)}"] if missing else []
+            self._met.clear()
+        return notes
 
 
 def read_matching(recogniser: Recogniser, letter_filter: LetterFilter, batch: Batch) -> list[DeadLetter]:

@@ -15,7 +15,7 @@ from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.decisions import Decision, Rules
-from brokercli.operations.letters import LetterFilter, Recogniser, read_matching
+from brokercli.operations.letters import LetterFilter, Recogniser, identity, read_matching
 from brokercli.operations.publishing import SLICE, Outcome, Rate
 from brokercli.operations.sorting import Sorted, Sorter
 from brokercli.operations.through import Transforming
@@ -39,7 +39,7 @@ def _alike(one: Decision, other: Decision) -> bool:
     """Whether a plan counts two decisions as the same; where that is not seen at a glance, they are not."""
     letter, another = one.letter, other.letter
     return (one.destination is other.destination and letter.stripped is another.stripped and letter.homes is another.homes and letter.lost is another.lost
-            and one.left == other.left and letter.stripped_properties == another.stripped_properties
+            and one.left == other.left and one.refused is other.refused and letter.stripped_properties == another.stripped_properties
             and (one.message is None or one.message is letter.record.message) is (other.message is None or other.message is another.record.message))
 
 
@@ -50,6 +50,8 @@ class Plan:
     letters: int = 0
     destinations: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    """How many of those left are refused."""
     stripped: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
     derived: Counter[str] = field(default_factory=Counter)
@@ -60,6 +62,7 @@ class Plan:
         letter = decision.letter
         if decision.left:
             self.left[decision.left] += times
+            self.refused += times if decision.refused else 0
             return
         self.destinations["(dropped)" if decision.destination is None else str(decision.destination)] += times
         if decision.message is None or decision.message is letter.record.message:
@@ -142,10 +145,12 @@ class Redriving:
 
     def _close_account(self) -> Outcome:
         account = self.outcome.account
+        # stopped in the midst of entering verdicts: those that are entered are known
+        in_hand = min(self._in_hand, account.open)
         if self.repair.atomic and self.outcome.error is not None:
-            account.refused += self._in_hand
+            account.refused += in_hand
         else:
-            account.unknown += self._in_hand
+            account.unknown += in_hand
         self._in_hand = 0
         account.skipped += account.open
         return self.outcome
@@ -187,6 +192,7 @@ class Redriving:
         account.read += len(batch)
         for decision, times in found.decisions:
             self.plan.take(decision, times)
+            account.refused += times if decision.refused else 0
         if count and not self.stopping():
             if not self._moved:
                 self.on_begin()
@@ -216,35 +222,44 @@ class Redriving:
             self._take(finish(), count)
 
     def _take(self, receipts: Receipts, count: int) -> None:
-        self._in_hand -= count
+        # in this order: somebody who stops between the two leaves nothing that has a verdict, and nothing that was sent, for skipped
         self.outcome.account.take(receipts)
+        self._in_hand -= count
         self.on_receipts(receipts)
         self._break_circuit()
 
     def _decide(self, batch: Batch) -> list[Decision]:
-        """Return the decisions on letters that go; those that pass the filter and are left are entered and counted as skipped."""
+        """Return the decisions on letters that go; those that pass the filter and are left are entered, as refused or skipped."""
         at = time.time_ns()
         decisions: list[Decision] = []
         made: list[Decision] = []
+        failed = Receipts()
         try:
             for letter in read_matching(self.recogniser, self.letter_filter, batch):
                 if self.stopping() or (self.limit is not None and self._moved + len(decisions) >= self.limit):
                     break
-                decision = self._transformed(self.rules.decide(letter, at))
+                decision = self._transformed(self.rules.decide(letter, at), failed)
                 made.append(decision)
                 if not decision.left:
                     decisions.append(decision)
         finally:
             self.outcome.account.read += len(made)
+            self.outcome.account.refused += sum(decision.refused for decision in made)
             self.plan.take_all(made)
+        if failed:
+            self.on_receipts(failed)
         return decisions
 
-    def _transformed(self, decision: Decision) -> Decision:
-        if self.through is None or decision.message is None:
+    def _transformed(self, decision: Decision, failed: Receipts) -> Decision:
+        letter = decision.letter
+        # what is parked goes as it is
+        if self.through is None or decision.message is None or decision.message is letter.record.message:
             return decision
         transformed = self.through.transform(decision.message)
         if transformed.message is None:
-            return Decision(decision.letter, left=transformed.reason)
+            if transformed.meant:
+                failed.count(Receipt(-1, Verdict.REFUSED, reason=f"{identity(letter) or 'a letter'}: {transformed.reason}"))
+            return Decision(letter, left=transformed.reason, refused=transformed.meant)
         return replace(decision, message=transformed.message)
 
     def _break_circuit(self) -> None:

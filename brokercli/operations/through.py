@@ -20,6 +20,8 @@ class Transformed:
 
     message: Message | None
     reason: str = ""
+    meant: bool = True
+    """False where there is none because the message is not one that this was for."""
 
 
 class Transforming(Protocol):
@@ -46,7 +48,13 @@ class Through:
         self._environment = dict(os.environ) if environment is None else environment
 
     def transform(self, message: Message) -> Transformed:
-        """Run the program on one message; waits for it, `timeout` seconds at most, and then ends it with all it started."""
+        """Run the program on one message; waits for it, `timeout` seconds at most, and then ends it with all it started.
+
+        A message without a body (a tombstone) is returned as it is: a program can neither read nor print one. Of one with a body,
+        an empty output is a failure: that is what filters print for what they do not want.
+        """
+        if message.body is None:
+            return Transformed(message)
         environment = self._environment
         if message.key is not None and b"\0" not in message.key and len(message.key) < 65536:
             environment = environment | {"BROKERCLI_KEY": os.fsdecode(message.key)}
@@ -55,7 +63,7 @@ class Through:
         except OSError as problem:
             return Transformed(None, f"--through: {self._arguments[0]} cannot be run: {problem.strerror}")
         try:
-            output, _ = process.communicate(message.body or b"", timeout=self._timeout)
+            output, _ = process.communicate(message.body, timeout=self._timeout)
         except subprocess.TimeoutExpired:
             return Transformed(None, f"--through: {self._arguments[0]} did not end within {self._timeout:g} s")
         finally:
@@ -63,6 +71,8 @@ class Through:
         if process.returncode:
             how = f"was ended by signal {-process.returncode}" if process.returncode < 0 else f"exited with {process.returncode}"
             return Transformed(None, f"--through: {self._arguments[0]} {how}")
+        if message.body and not output:
+            return Transformed(None, f"--through: {self._arguments[0]} printed nothing")
         return Transformed(replace(message, body=output))
 
 

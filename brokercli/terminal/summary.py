@@ -12,7 +12,9 @@ from pathlib import Path
 import orjson
 
 from brokercli.model.errors import LocalIO
+from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Account
+from brokercli.terminal.failure import present
 from brokercli.terminal.progress import spoken_duration
 from brokercli.terminal.streams import Streams
 
@@ -63,6 +65,17 @@ def write_report(path: str, verb: str, account: Account, *, exit_code: int, seco
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
         raise LocalIO(f"The report {path} cannot be written: {problem.strerror or problem}.", hint="the run itself is over; its summary stands above") from None
+
+
+def report_end(streams: Streams, path: str, verb: str, account: Account, exit_code: int, seconds: float, extra: Mapping[str, object] | None = None) -> int:
+    """Write the report of a run and return its exit code. A report that cannot be written is said, and is the exit code only where
+    the run has nothing graver to tell."""
+    try:
+        write_report(path, verb, account, exit_code=exit_code, seconds=seconds, extra=extra)
+    except LocalIO as problem:
+        code = present(problem, streams)
+        return code if exit_code in (ExitCode.DONE, ExitCode.NOTHING_MATCHED) else exit_code
+    return exit_code
 
 
 def _report(verb: str, account: Account, exit_code: int, seconds: float, extra: Mapping[str, object] | None) -> dict[str, object]:

@@ -161,6 +161,40 @@ def test_exported_letters_can_be_published_back(cli: CommandLine, graveyard: Gra
     assert graveyard.at_home() == [b"a", b"b"]
 
 
+def test_letters_are_exported_to_standard_output(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b")
+    ended = cli("dlq", "export", "-", graveyard.url)
+    assert ended.code == 0, ended.stderr
+    assert [orjson.loads(line)["body"] for line in ended.lines] == ["a", "b"]
+    assert "exported: 2 letters" in ended.stderr
+    assert "to standard output" in ended.stderr
+    assert not (cli.home / "-").exists()
+    none = cli("dlq", "export", "-", graveyard.url, "--grep", "c", "--fail-if-empty")
+    assert (none.code, none.stdout) == (9, b"")
+
+
+def test_a_report_that_cannot_be_written_hides_nothing_graver(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("good", "bad")
+    partly = cli("dlq", "redrive", graveyard.url, "--yes", "--report", "missing/report", "--through", "sh -c 'read line; [ $line != bad ] && printf $line'")
+    assert partly.code == 3, partly.stderr
+    assert "The report missing/report cannot be written" in partly.stderr
+    done = cli("dlq", "redrive", graveyard.url, "--yes", "--report", "missing/report")
+    assert done.code == 10, done.stderr
+    assert graveyard.pending == 0
+
+
+def test_what_was_asked_for_and_not_met_is_said(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury('{"amount":1}', "[")
+    (cli.home / "ids").write_text("no-such-letter\n")
+    for options, words in ((("--where", "value.amount < 'x'"), "--where could not be evaluated for "),
+                           (("--ids", "ids"), "--ids: 1 of 1 names match no letter that was read: no-such-letter")):
+        for command in (("inspect",), ("export", "-"), ("redrive",), ("drop", "--yes")):
+            ended = cli("dlq", *command, graveyard.url, *options)
+            assert ended.code == 0, ended.stderr
+            assert ended.stderr.count(words) == 1, ended.stderr
+    assert graveyard.pending == 2
+
+
 def test_what_nobody_says_the_origin_of_is_left_and_said(cli: CommandLine, graveyard: Graveyard) -> None:
     graveyard.bury("a")
     graveyard.bury("homeless", origin="", **{"x_original_topic": "", "x_attempts": "", "x_dlq_reason": "", "x_error_message": "boom"})
@@ -183,7 +217,8 @@ def test_records_that_do_not_say_that_they_died_stay_unless_they_are_meant(cli: 
         ended = cli("dlq", verb, graveyard.url, "--yes")
         assert ended.code == 0, ended.stderr
         assert "left: 1 nothing in it says that it is a dead letter" in ended.stderr
-        assert cli("dlq", verb, graveyard.url, "--yes", "--fail-if-empty").code == 9
+        assert cli("dlq", verb, graveyard.url, "--yes", "--fail-if-empty").code == 0  # it matched, and was left
+    assert cli("dlq", "redrive", graveyard.url, "--fail-if-empty").code == 0
     assert graveyard.pending == 1
     assert cli("dlq", "drop", graveyard.url, "--unrecognised", "--yes").code == 0
     assert graveyard.pending == 0
@@ -198,8 +233,8 @@ def test_forged_letters_are_left_and_nothing_is_lost(cli: CommandLine, graveyard
     assert b"\x1b" not in inspected.stdout + inspected.stderr.encode()
     assert b"\x1b" not in cli("dlq", "show", "#3", graveyard.url).stdout
     ended = cli("dlq", "redrive", graveyard.url, "--yes")
-    assert ended.code == 0, ended.stderr
-    assert "read 3, confirmed 0, refused 0, unknown 0, skipped 3" in ended.stderr
+    assert ended.code == 1, ended.stderr
+    assert "read 3, confirmed 0, refused 1, unknown 0, skipped 2" in ended.stderr
     assert "left: 2 the origin it names is none it can go to" in ended.stderr
     assert "its counter of redrives cannot be believed" in ended.stderr
     assert graveyard.pending == 3
@@ -209,7 +244,8 @@ def test_forged_letters_are_left_and_nothing_is_lost(cli: CommandLine, graveyard
 def test_a_letter_put_back_too_often_is_left_or_parked(cli: CommandLine, graveyard: Graveyard) -> None:
     graveyard.bury("again", **{"x_brokercli_redriven_count": "3"})
     left = cli("dlq", "redrive", graveyard.url, "--yes")
-    assert left.code == 0
+    assert left.code == 1, left.stderr
+    assert "read 1, confirmed 0, refused 1, unknown 0, skipped 0" in left.stderr
     assert "left: 1 put back 3 times already (--max-redrives)" in left.stderr
     assert cli("dlq", "redrive", graveyard.url, "--yes", "--max-redrives", "4").code == 0
     assert graveyard.at_home() == [b"again"]
@@ -222,11 +258,35 @@ def test_a_letter_put_back_too_often_is_left_or_parked(cli: CommandLine, graveya
 def test_a_program_that_fails_leaves_the_letter(cli: CommandLine, graveyard: Graveyard) -> None:
     graveyard.bury("good", "bad", "fine")
     ended = cli("dlq", "redrive", graveyard.url, "--yes", "--through", "sh -c 'read line; [ $line != bad ] && printf mended-%s $line'")
-    assert ended.code == 0, ended.stderr
-    assert "read 3, confirmed 2, refused 0, unknown 0, skipped 1" in ended.stderr
+    assert ended.code == 3, ended.stderr
+    assert "read 3, confirmed 2, refused 1, unknown 0, skipped 0" in ended.stderr
     assert "left: 1 --through: sh exited with 1" in ended.stderr
+    assert "what is left is still in" in ended.stderr
+    again = cli("dlq", "redrive", graveyard.url, "--yes", "--fail-if-empty", "--through", "false")
+    assert again.code == 1, again.stderr  # something matched, and nothing was done
+    assert "read 1, confirmed 0, refused 1, unknown 0, skipped 0" in again.stderr
     assert graveyard.pending == 1
     assert graveyard.at_home() == [b"mended-good", b"mended-fine"]
+
+
+def test_a_program_gets_what_goes_home_and_never_what_is_parked(cli: CommandLine, graveyard: Graveyard, make_place: Callable[..., Place]) -> None:
+    parked = make_place(graveyard.home.broker)
+    graveyard.bury("fresh")
+    graveyard.bury("again", **{"x_brokercli_redriven_count": "3"})
+    ended = cli("dlq", "redrive", graveyard.url, "--yes", "--park", parked.url, "--through", "sh -c 'printf mended-; cat'")
+    assert ended.code == 0, ended.stderr
+    assert graveyard.at_home() == [b"mended-fresh"]
+    assert cli("replay", parked.url).lines == [b"again"]
+
+
+def test_a_program_that_prints_nothing_leaves_the_letter(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("kept", "filtered", "")
+    ended = cli("dlq", "redrive", graveyard.url, "--yes", "--through", "sh -c 'grep -v filtered || true'")
+    assert ended.code == 3, ended.stderr
+    assert "read 3, confirmed 2, refused 1" in ended.stderr
+    assert "left: 1 --through: sh printed nothing" in ended.stderr
+    assert graveyard.pending == 1
+    assert [body.strip() for body in graveyard.at_home() if body] == [b"kept"]
 
 
 @pytest.mark.kafka

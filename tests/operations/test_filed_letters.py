@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from brokercli.operations.filed_letters import FiledReader, Handled, LetterFileContent
+from brokercli.operations.filed_letters import FiledReader, LetterFileContent
+from brokercli.operations.journal import Journal
 
 
 def lines_read(path: Path, handled: dict[int, int]) -> list[int]:
     """Read a file of letters to its end; return the numbers of the lines that came."""
-    reader = FiledReader(LetterFileContent(str(path), "kafka"), Handled(handled))
+    with Journal(str(path.with_name("done")), {}) as journal:
+        journal.done = handled
+        reader = FiledReader(LetterFileContent(str(path), "kafka"), journal)
     came: list[int] = []
     while not reader.finished:
         batch = reader.read(0)

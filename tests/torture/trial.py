@@ -258,11 +258,12 @@ class _Repairing(_Going):
     def _says_so(self, run: Run) -> bool:
         if run.report is None or run.count("unknown"):
             return False
-        # the program of --through leaves those that are not meant
-        left = len(self.seeds) - sum(seed.chosen for seed in self.seeds) if self.trial.operation == "through" else 0
-        return (run.code == 0 and (run.count("skipped") == left or self.site.leaves_records)) or (
-            run.code in (1, 3) and run.count("refused") == self.homeless and run.count("skipped") == left
-            and run.count("read") == run.count("confirmed") + self.homeless + left)
+        # the program of --through fails for those that are not meant
+        failing = len(self.seeds) - sum(seed.chosen for seed in self.seeds) if self.trial.operation == "through" else 0
+        refused = self.homeless + failing
+        return (run.code == 0 and (not run.count("skipped") or self.site.leaves_records)) or (
+            run.code in (1, 3) and run.count("refused") == refused and not run.count("skipped")
+            and run.count("read") == run.count("confirmed") + refused)
 
     def judge(self) -> Result:
         # two at once share a queue of RabbitMQ as its consumers do; on JetStream each does it all, and the ids see to it that it is once
