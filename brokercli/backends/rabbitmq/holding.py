@@ -283,6 +283,10 @@ class Holding:
         return _SETTLE.pack(1, self._number, 13, method, tag, bits, 0xCE)
 
     def _cancelled(self, method: Any) -> None:
+        # pika answers nobody who cancels what the broker has cancelled already
+        self._consumer = ""
+        self._wanted = self.taken
+        self._ends.append(self.taken)
         self._handover.fail(NotFound(f"The queue {self._queue} was deleted, or lost its leader, while letters were being read."))
 
     def _failed(self, problem: BaseException) -> None:
