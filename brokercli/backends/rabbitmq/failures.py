@@ -41,6 +41,9 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 406 and "running replica" in text:
         return Failed(f"This node of the cluster has no copy of the stream, and {doing} needs one.",
                       hint="connect to a node that has; brokercli describe shows which")
+    if code == 406 and "acknowledgement" in text and "timed out" in text:
+        return Failed(f"The broker took back what was held while {doing}: it lets nobody hold messages for longer than its consumer_timeout,"
+                      " 30 minutes where nothing else is set.", hint="the same command goes on with what is left")
     if code == 320:
         return Unreachable(f"The broker closed the connection while {doing}: {gist(text)}.")
     return Failed(f"RabbitMQ refused {doing}: {gist(text)} ({code}).")

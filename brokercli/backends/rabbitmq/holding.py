@@ -31,6 +31,7 @@ _EMPTY_ANSWERS = 3
 _STALLED_TICKS = 100
 _PATIENCE = 30.0
 _BACK_SECONDS, _BACK_STEP = 2.0, 0.01
+_LASTING_MILLISECONDS = 7 * 24 * 3600 * 1000
 _ACK, _NACK = b"\0\x3c\0\x50", b"\0\x3c\0\x78"
 _SETTLE = struct.Struct(">BHI4sQBB")
 _MULTIPLE, _REQUEUE = 1, 2
@@ -42,9 +43,11 @@ class Holding:
     When the connection or the channel is lost, the broker puts everything back by itself, and nothing more can be settled.
     """
 
-    def __init__(self, link: Link, queue: str, wanted: int, *, part: int, others: int = 0, rescue: str = "") -> None:
+    def __init__(self, link: Link, queue: str, wanted: int, *, part: int, others: int = 0, rescue: str = "", lasting: bool = False) -> None:
         """`part` is how many are taken at once at most; two parts may be read ahead. `others` is how many consumers there are;
-        `rescue` the queue to which what is given back may go instead."""
+        `rescue` the queue to which what is given back may go instead. With `lasting` the broker is asked not to take back what is held
+        for longer than its consumer_timeout; it then must know how to."""
+        self._arguments = {"x-consumer-timeout": _LASTING_MILLISECONDS} if lasting else None
         self._others = others
         self._rescue = rescue
         self._link = link
@@ -169,7 +172,7 @@ class Holding:
         self._consumer = f"brokercli-{self._parts:08d}"
         self._empty = self._ticks = 0
         self._channel.basic_qos(prefetch_count=self._asked)
-        self._channel.basic_consume(self._queue, _ignore, consumer_tag=self._consumer)
+        self._channel.basic_consume(self._queue, _ignore, consumer_tag=self._consumer, arguments=self._arguments)
 
     def delivered(self, deliveries: list[Delivery]) -> None:
         self._waiting += deliveries

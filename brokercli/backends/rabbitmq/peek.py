@@ -56,7 +56,8 @@ class QueueLetterReader(LetterReader):
         self.notes: list[str] = notes
         # before the first is taken: only where all are certainly back may a limit hold again, whatever ends this
         self._all_back = taking()
-        self._holding = Holding(link, conditions.name, wanted, part=PART, others=conditions.queue.consumers or 0, rescue=conditions.rescue)
+        self._holding = Holding(link, conditions.name, wanted, part=PART, others=conditions.queue.consumers or 0, rescue=conditions.rescue,
+                                lasting=conditions.lasting)
 
     @property
     def side_effects(self) -> str:  # type: ignore[override]

@@ -95,7 +95,8 @@ class RabbitMQRepair(Repair):
                           " broker is, those whose acknowledgement it had not written yet")
         # before the first is taken: only where all are certainly back may a limit hold again, whatever ends this
         self._all_back = taking()
-        self._holding = Holding(link, self._queue, self.expected, part=self._part, others=conditions.queue.consumers or 0, rescue=conditions.rescue)
+        self._holding = Holding(link, self._queue, self.expected, part=self._part, others=conditions.queue.consumers or 0, rescue=conditions.rescue,
+                                lasting=conditions.lasting)
 
     def read(self, timeout: float) -> HeldBatch | None:
         self._check()

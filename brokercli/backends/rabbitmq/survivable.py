@@ -28,6 +28,7 @@ _DEFAULT_LIMIT = 20
 _LIMITS_BY_DEFAULT = (4, 0)
 _NACK_IS_FREE = (4, 3)
 _SAYS_POLICIES_AT_ONCE = (4, 2, 5)
+_CONSUMERS_SAY_TIMEOUTS = (4, 3)
 LIFTED = {"delivery-limit": UNLIMITED}
 LIFTS = "brokercli-lift-"
 """How the policies begin that lift a limit for the duration of one run, and the names of everything else it takes."""
@@ -76,6 +77,12 @@ class Conditions:
     def survivable(self) -> bool:
         """Whether every letter certainly survives being returned, by us or by a connection that breaks."""
         return self.queue.type == "classic" or ((self.limit == UNLIMITED or bool(self.rescue)) and not self.borrowed)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a consumer may say for how long it holds messages. 4.3.6 obeys it, also once it is cancelled, and above what the queue
+        says; its classic queues refuse the argument and know no timeout. 4.0.5 closes the channel all the same."""
+        return self.queue.type == "quorum" and self.version >= _CONSUMERS_SAY_TIMEOUTS
 
 
 def read_conditions(queue: Queue, management: Management, version: tuple[int, ...], virtual_host: str, *, lifted: bool = False) -> Conditions:
