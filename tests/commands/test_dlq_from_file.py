@@ -120,6 +120,31 @@ def test_options_that_do_not_go_together_are_refused(cli: CommandLine, on_kafka:
     assert cli("dlq", "redrive", *options, "--yes").code == 2
 
 
+def test_half_a_line_at_the_end_of_a_journal_is_passed_over_and_said(cli: CommandLine, on_kafka: Graveyard) -> None:
+    on_kafka.bury("a", "b", "c")
+    assert cli("dlq", "drop", on_kafka.url, "--yes", "--journal", "dropped").code == 0
+    whole = (cli.home / "dropped").read_bytes()
+    (cli.home / "dropped").write_bytes(whole[:-20])
+    ended = cli("dlq", "redrive", "--from-file", "dropped", "--yes")
+    assert ended.code == 0, ended.stderr
+    assert ended.stderr.count("line 3 of dropped is half a letter and passed over") == 1
+    assert on_kafka.at_home() == [b"a", b"b"]
+    for damaged in (whole[:-20] + b"\n" + whole, whole[:20]):
+        (cli.home / "dropped").write_bytes(damaged)
+        assert cli("dlq", "redrive", "--from-file", "dropped", "--yes").code == 2
+
+
+def test_a_tombstone_that_is_edited_without_a_change_or_goes_through_a_program_stays_one(cli: CommandLine, on_kafka: Graveyard) -> None:
+    for key in ("c-1", "c-2"):
+        assert cli("publish", on_kafka.dlq.url, "-k", key, "--tombstone", "-H", f"x-original-topic={on_kafka.origin}", "-H", "x-attempts=3").code == 0
+    ended = cli("dlq", "redrive", on_kafka.url, "-n", "1", "--edit", "--yes", extra={"EDITOR": "true"})
+    assert ended.code == 0, ended.stderr
+    assert "the body is as it was" in ended.stderr
+    assert cli("dlq", "redrive", on_kafka.url, "--through", "cat", "--yes").code == 0
+    envelopes = [orjson.loads(line) for line in cli("replay", on_kafka.home.url, "-o", "json").lines]
+    assert [(envelope["key"], envelope["body"]) for envelope in envelopes] == [("c-1", None), ("c-2", None)]
+
+
 def test_one_letter_can_be_edited_on_its_way(cli: CommandLine, on_kafka: Graveyard) -> None:
     on_kafka.bury('{"amount":"7"}', '{"amount":8}')
     editor = {"EDITOR": """sed -i 's/"7"/7/'"""}

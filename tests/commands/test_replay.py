@@ -98,6 +98,33 @@ def test_a_program_changes_bodies_and_its_failure_leaves_a_message_out(cli: Comm
     assert (ended.code, ended.stdout) == (2, b"")
 
 
+@pytest.mark.kafka
+def test_a_tombstone_goes_round_the_program_and_what_it_prints_nothing_for_is_left_out(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    place, target = make_place("kafka"), make_place("kafka")
+    assert cli("publish", place.url, "-k", "c-1", "--tombstone").code == 0
+    assert cli("publish", place.url, stdin=b"kept\nfiltered\n\n").code == 0
+    ended = cli("replay", place.url, "--to", target.url, "--through", "sh -c 'grep -v filtered || true'")
+    assert ended.code == 3, ended.stderr
+    assert "read 4, confirmed 3, refused 1" in ended.stderr
+    assert "sh printed nothing" in ended.stderr
+    assert [orjson.loads(line)["body"] for line in cli("replay", target.url, "-o", "json").lines] == [None, "kept\n", ""]
+
+
+def test_a_journal_is_no_way_to_go_on_with_another_choice_of_messages(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
+    target = make_place(place.broker)
+    assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0
+    copy = ("replay", place.url, "--to", target.url, "--resume", "journal")
+    assert cli(*copy, "--from", "-2", "--grep", "3").code == 0
+    for options, words in (((), "its --from is -2, not nothing"), (("--from", "-2"), "its --grep is 3, not nothing"),
+                           (("--from", "start", "--grep", "3"), "its --from is -2, not start"),
+                           (("--from", "-2", "--grep", "3", "--through", "cat"), "its --through is nothing, not cat")):
+        refused = cli(*copy, *options)
+        assert refused.code == 2, refused.stderr
+        assert words in refused.stderr
+    assert cli(*copy, "--from", "-2", "--grep", "3").code == 0
+    assert bodies(cli, target) == [b"3"]
+
+
 def test_a_journal_goes_on_where_the_last_run_was_confirmed(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
     target = make_place(place.broker)
     assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0

@@ -1,0 +1,83 @@
+"""The account of a run that is stopped at the worst moment: nothing that was sent is called skipped, nothing is counted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from brokercli.backends.contract import Batch
+from brokercli.backends.dead_letters import Move, Repair, State
+from brokercli.model.address import Address
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.message import Message, Record
+from brokercli.model.receipt import Account, Receipts
+from brokercli.operations.decisions import Park
+from brokercli.operations.letters import LetterFilter, Recogniser
+from brokercli.operations.publishing import Outcome
+from brokercli.operations.record_list import RecordList
+from brokercli.operations.redriving import Redriving
+from brokercli.terminal.interrupt import StopNow
+from tests.operations.test_sorting import DLQ
+
+
+class Confirming(Repair):
+    """Hands out letters and confirms whatever it is given: the moment of the signal is what is tried, not a broker."""
+
+    guarantee = "none"
+
+    def __init__(self, count: int) -> None:
+        place = {"topic": DLQ.name, "partition": 0}
+        self._left = [Record("kafka", place, f"0:{number}", None, Message(b"body")) for number in range(count)]
+
+    def read(self, timeout: float) -> Batch | None:
+        read, self._left = self._left, []
+        return RecordList(read) if read else None
+
+    @property
+    def finished(self) -> bool:
+        return not self._left
+
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        return Receipts(confirmed=len(moves))
+
+    def mark(self, records: Sequence[Record], state: State) -> Receipts:
+        return Receipts(confirmed=len(records))
+
+    def arrived(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+class Stopped(Account):
+    """An account at which the second signal comes before, or after, verdicts are entered."""
+
+    def __init__(self, entered: bool) -> None:
+        super().__init__()
+        self.entered = entered
+
+    def take(self, receipts: Receipts) -> None:
+        if self.entered:
+            super().take(receipts)
+        raise StopNow(130)
+
+
+class Reading(Recogniser):
+    """Takes each record for a letter."""
+
+    def read(self, batch: Batch) -> list[DeadLetter]:
+        return [DeadLetter(record, "convention") for record in batch.records()]
+
+
+@pytest.mark.parametrize("entered", [False, True])
+def test_a_signal_between_a_verdict_and_the_account_of_it_leaves_nothing_untrue(entered: bool) -> None:
+    run = Redriving(Confirming(5), Reading(None), Park(Address("parked", "topic"), unrecognised=True), LetterFilter(), limit=3,  # type: ignore[arg-type]
+                    outcome=Outcome(account=Stopped(entered)))
+    with pytest.raises(StopNow):
+        run.run()
+    account = run.abandon().account
+    assert account.read == 3
+    assert (account.confirmed, account.unknown) == ((3, 0) if entered else (0, 3))
+    assert (account.refused, account.skipped) == (0, 0)
