@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from brokercli.backends.contract import Publisher, PublishPolicy, Reader
@@ -19,6 +19,9 @@ from brokercli.model.position import End, Position, Span, Start
 from brokercli.model.receipt import Receipts, Verdict
 from tests.brokers.server import wait_until
 
+PATIENCE = 20.0
+"""Seconds that a busy machine may take to answer."""
+
 
 class Topics:
     """Makes topics with unnamed-by-anyone-else names and forgets them at the end; publishes and reads through the backend."""
@@ -26,7 +29,7 @@ class Topics:
     def __init__(self, address: str) -> None:
         self.address = address
         host, _, port = address.rpartition(":")
-        self.connection = Connection("kafka", ((host, int(port)),))
+        self.connection = Connection("kafka", ((host, int(port)),), connect_timeout=PATIENCE)
         self.admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
         # a consumer's questions create no topics
         self._asking = Consumer({"bootstrap.servers": address, "group.id": "tests", "log_level": 0})
@@ -45,24 +48,26 @@ class Topics:
         if called:
             self._made.append(called)
         config = {setting.replace("_", "."): value for setting, value in settings.items()}
-        self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
+        self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(60)
         # the controller answers before the broker has heard of it
         wait_until(lambda: len(self._asking.list_topics(name, timeout=10).topics[name].partitions) == partitions, 20, f"the topic {name}")
         return Address(name, "topic")
 
     def add_partitions(self, topic: Address, total: int) -> None:
         """Grow a topic."""
-        self.admin.create_partitions([NewPartitions(topic.name, total)])[topic.name].result(10)
+        self.admin.create_partitions([NewPartitions(topic.name, total)])[topic.name].result(60)
 
     def delete_before(self, topic: Address, offset: int, partition: int = 0) -> None:
         """Delete the records below an offset."""
         place = TopicPartition(topic.name, partition, offset)
         for future in self.admin.delete_records([place]).values():
-            future.result(10)
+            future.result(60)
 
     def delete(self, topic: Address) -> None:
         """Delete a topic."""
-        self.admin.delete_topics([topic.name])[topic.name].result(10)
+        self.admin.delete_topics([topic.name])[topic.name].result(60)
+        # the controller answers before the broker has heard of it
+        wait_until(lambda: topic.name not in self.admin.list_topics(timeout=PATIENCE).topics, 60, f"the end of the topic {topic.name}")
 
     def backend(self) -> KafkaBackend:
         """Open the backend under test; closed at the end."""
@@ -87,7 +92,7 @@ class Topics:
         producer = self.producer()
         for index, body in enumerate(bodies):
             producer.produce(topic.name, body, partition=partition, timestamp=times[index] if times else 0)
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
 
     def producer(self, **settings: Any) -> Producer:
         """Return a client of our own, for what the backend cannot do (transactions)."""
@@ -111,6 +116,23 @@ class Topics:
         if self._made:
             for future in self.admin.delete_topics(self._made, request_timeout=5).values():
                 future.exception(10)
+
+
+def wait_until_named(address: str, topic: Address) -> None:
+    """Wait until a broker that was frozen is told of again, by the metadata and as the leader of a topic: one that was away for longer
+    than its session is fenced for a moment."""
+    def named() -> bool:
+        # a new client each time: what one knows already it does not ask for
+        metadata = AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(topic.name, timeout=5)
+        return bool(metadata.brokers) and all(partition.leader in metadata.brokers for partition in metadata.topics[topic.name].partitions.values())
+
+    def named_or_away() -> bool:
+        try:
+            return named()
+        except KafkaException:
+            return False
+
+    wait_until(named_or_away, 60, f"the broker that leads {topic.name}")
 
 
 def everything(reader: Reader) -> list[Record]:

@@ -18,6 +18,7 @@ from brokercli.model.connection import Connection
 from brokercli.model.message import Message, Record
 from brokercli.model.position import End, Position, Span, Start
 from brokercli.model.receipt import Receipts, Verdict
+from tests.brokers.server import wait_until
 from tests.native.nats import Wire
 
 
@@ -27,7 +28,7 @@ class Streams:
     def __init__(self, address: str, login: dict[str, str] | None = None) -> None:
         parts = urlsplit(address)
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 4222
-        self.connection = Connection("nats", ((self.host, self.port),))
+        self.connection = Connection("nats", ((self.host, self.port),), connect_timeout=20.0)
         self._login = login
         self.wire = Wire(self.host, self.port, login)
         self._made: list[str] = []
@@ -78,6 +79,10 @@ class Streams:
         for begin in range(0, len(bodies), 1000):
             answers = self.wire.ask_all([(subject, body, headers) for body in bodies[begin:begin + 1000]])
             assert all(b'"seq"' in answer for answer in answers), answers[:3]
+
+    def wait_pending(self, stream: str, consumer: str, count: int) -> None:
+        """Wait until a consumer has counted so many messages: its stream answers a moment before."""
+        wait_until(lambda: self.api(f"CONSUMER.INFO.{stream}.{consumer}")["num_pending"] == count, 60, f"{count} pending messages")
 
     def delete(self, stream: str, *sequences: int) -> None:
         """Delete messages."""

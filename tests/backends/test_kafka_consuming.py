@@ -19,7 +19,7 @@ from tests.backends.kafka_groups import Groups
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_permissions import allow, as_reader
 from tests.backends.kafka_redrive import letters, numbered, repair, to
-from tests.backends.kafka_topics import Topics
+from tests.backends.kafka_topics import Topics, wait_until_named
 from tests.brokers.kafka import Kafka
 from tests.brokers.server import wait_until
 
@@ -249,6 +249,14 @@ def test_a_broker_that_does_not_answer_is_unreachable(private_kafka: Kafka) -> N
                     asked()
         finally:
             private_kafka.resume()
-        wait_until(lambda: [lag.position for lag in consumers.lag(group)] == [0], 20, "the broker")
+        wait_until_named(private_kafka.address, topic)
+
+        def answers() -> bool:
+            try:
+                return [lag.position for lag in consumers.lag(group)] == [0]
+            except Unreachable:
+                return False
+
+        wait_until(answers, 60, "the broker")
     made.close()
     topics.close()

@@ -15,7 +15,7 @@ from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFou
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_permissions import allow as permit
 from tests.backends.kafka_permissions import as_reader
-from tests.backends.kafka_topics import Topics
+from tests.backends.kafka_topics import Topics, wait_until_named
 from tests.brokers.kafka import Kafka
 from tests.brokers.server import wait_until
 
@@ -323,7 +323,8 @@ def test_settings_are_put_back_where_partitions_may_not_be_added(guarded_kafka: 
 
 def test_a_broker_that_does_not_answer_is_unreachable_and_what_it_did_is_not_claimed(private_kafka: Kafka) -> None:
     topics = Topics(private_kafka.address)
-    name = topics.make(retention_ms="1000").name
+    made = topics.make(retention_ms="1000")
+    name = made.name
     with KafkaBackend(Connection("kafka", (("127.0.0.1", private_kafka.port),), connect_timeout=2.0)) as backend:
         declarer = backend.declarer()
         planned = only(declarer.plan([topic(name, retention_ms=500)]))
@@ -335,5 +336,13 @@ def test_a_broker_that_does_not_answer_is_unreachable_and_what_it_did_is_not_cla
                 declarer.plan([topic(name, retention_ms=500)])
         finally:
             private_kafka.resume()
-        assert only(declarer.plan([topic(name, retention_ms=500)])).action in (Action.CHANGE, Action.UNCHANGED)
+        wait_until_named(private_kafka.address, made)
+
+        def planned_again() -> bool:
+            try:
+                return only(declarer.plan([topic(name, retention_ms=500)])).action in (Action.CHANGE, Action.UNCHANGED)
+            except Unreachable:
+                return False
+
+        wait_until(planned_again, 60, "a plan")
     topics.close()

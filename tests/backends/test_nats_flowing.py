@@ -27,6 +27,7 @@ def test_subjects_lead_to_a_stream_its_consumers_and_the_record_of_deaths(stream
     streams.worker(name, filter_subject=f"{low}.a", max_deliver=3, backoff=[5 * SECOND, 30 * SECOND])
     streams.worker(name, "other", filter_subject=f"{low}.b")
     streams.fill(f"{low}.a", [b"1", b"2"])
+    streams.wait_pending(name, "worker", 2)
     before = backend.flow(stream(name))
     assert edges(before) == {(f"subject:{low}.>", f"stream:{name}", ""), (f"stream:{name}", f"consumer {name}/worker", f"{low}.a"),
                              (f"stream:{name}", f"consumer {name}/other", f"{low}.b")}

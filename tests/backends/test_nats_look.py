@@ -307,6 +307,7 @@ def test_ls_and_describe_say_what_there_is(streams: Streams) -> None:
     streams.worker(name, max_deliver=5)
     streams.fill(f"{name.lower()}.a", [b"1", b"2"])
     streams.fill(f"{name.lower()}.b", [b"3"])
+    streams.wait_pending(name, "worker", 3)
     backend = streams.backend()
     listing = next(found for found in backend.list(["stream"]) if found.name == name)
     assert (listing.resource, listing.messages, listing.facts["consumers"]) == ("work-queue stream", 3, 1)

@@ -25,14 +25,24 @@ class BrokerFailed(Exception):
 
 def free_port() -> int:
     """Return a port nobody listens on, below those the kernel gives to outgoing connections: a broker that is killed
-    must find its port free when it comes back."""
+    must find its port free when it comes back. Within one run no two workers are given the same one."""
     while True:
         port = random.randint(10_500, 32_000)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 probe.bind((HOST, port))
+                _reserve(port)
                 return port
+
+
+def _reserve(port: int) -> None:
+    """Take a port for the rest of the run. Raises FileExistsError where somebody has."""
+    run = os.environ.get("BROKERCLI_TEST_RUN")
+    if run:
+        reserved = Path(run) / "ports"
+        reserved.mkdir(exist_ok=True)
+        (reserved / str(port)).touch(exist_ok=False)
 
 
 def wait_until(condition: object, seconds: float, what: str) -> None:

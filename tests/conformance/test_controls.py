@@ -168,16 +168,16 @@ LIES: list[tuple[Callable[[Patch], None], Check, tuple[Any, ...]]] = [
 """What is broken, the test that must see it, and what else that test wants."""
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: Patch) -> None:
-    """Do not wait long for what a broken backend will never do."""
+def lie_to_the_impatient(lie: Callable[[Patch], None], patch: Patch) -> None:
+    """Break the backend, and do not wait long for what it will never do then."""
     for module in (test_publish, test_look_stored, test_leaves_no_trace, test_in_doubt):
         if hasattr(module, "PATIENCE"):
-            monkeypatch.setattr(module, "PATIENCE", 1.0)
-    monkeypatch.setattr("tests.conformance.driving.PATIENCE", 1.0)
+            patch.setattr(module, "PATIENCE", 1.0)
+    patch.setattr("tests.conformance.driving.PATIENCE", 1.0)
     for module in (test_views, test_fidelity):
         # the first example that shows the lie will do, it need not be the smallest
-        monkeypatch.setattr(module, "EXAMPLES", settings(module.EXAMPLES, phases=[Phase.generate]))
+        patch.setattr(module, "EXAMPLES", settings(module.EXAMPLES, phases=[Phase.generate]))
+    lie(patch)
 
 
 def only_memory(broker: str, row: str) -> bool:
@@ -189,7 +189,7 @@ def only_memory(broker: str, row: str) -> bool:
 @pytest.mark.parametrize(("lie", "check", "more"), LIES, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_lie_is_seen(lie: Callable[[Patch], None], check: Check, more: tuple[Any, ...], broker: Broker, resource: Resource, monkeypatch: Patch) -> None:
     check(broker, resource, *more)
-    lie(monkeypatch)
+    lie_to_the_impatient(lie, monkeypatch)
     another = broker.make("topic")
     with pytest.raises((AssertionError, TimeoutError, pytest.fail.Exception)):
         check(broker, another, *more)
@@ -204,7 +204,7 @@ def test_a_lie_is_seen(lie: Callable[[Patch], None], check: Check, more: tuple[A
     (creates_what_is_missing, test_publish.test_a_destination_that_does_not_exist_is_refused_and_not_created),
 ], ids=lambda value: getattr(value, "__name__", ""))
 def test_a_lie_about_any_message_is_seen(lie: Callable[[Patch], None], check: Check, broker: Broker, row: str, monkeypatch: Patch) -> None:
-    lie(monkeypatch)
+    lie_to_the_impatient(lie, monkeypatch)
     with pytest.raises((AssertionError, TimeoutError, pytest.fail.Exception)):
         check(broker, row)
 
@@ -212,7 +212,7 @@ def test_a_lie_about_any_message_is_seen(lie: Callable[[Patch], None], check: Ch
 @pytest.mark.needs(where=only_memory)
 @pytest.mark.parametrize("lie", [confirms_what_nobody_answered, calls_the_unanswered_refused], ids=lambda lie: lie.__name__)
 def test_a_lie_about_a_verdict_is_seen(lie: Callable[[Patch], None], broker: Broker, row: str, monkeypatch: Patch) -> None:
-    lie(monkeypatch)
+    lie_to_the_impatient(lie, monkeypatch)
     with Proxy((broker.host, broker.port)) as proxy:
         reached = broker.behind(proxy, lambda name: None)
         with pytest.raises(AssertionError):

@@ -51,6 +51,7 @@ def test_readers_and_publishers_that_stall_go_on_where_they_were(servers: Callab
             backend.look(resource.address, Span(End(), None)) as live, backend.publisher(resource.destination, PublishPolicy()) as publisher:
         first = stored.read(PATIENCE)
         assert first is not None
+        broker.reconnect()
         resource.put([b"new 1"])
         publisher.send_bodies([b"new 2"])
         assert publisher.finish(PATIENCE).confirmed == 1

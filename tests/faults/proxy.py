@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from tests.brokers.server import HOST, wait_until
+from tests.brokers.server import HOST, free_port, wait_until
 
 Direction = Literal["to broker", "to client"]
 Anything = TypeVar("Anything")
@@ -70,7 +70,8 @@ class Proxy:
         self.accepted = 0
         """Connections taken since the proxy was made."""
         self.history: list[tuple[float, str]] = []
-        self.port = port
+        # not one of the kernel's own, which may be somebody's connection when it is opened again
+        self.port = port or free_port()
         self._call(self._listen())
 
     @property

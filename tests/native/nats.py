@@ -184,8 +184,12 @@ class Stream(Resource):
                        config={"durable_name": "worker", "ack_policy": "explicit", "deliver_policy": "all"})
 
     def put_messages(self, messages: Sequence[Stored]) -> None:
+        before = self._reached()
         answers = self._broker.wire.ask_all([(self.subject, message.body or b"", _block(message.headers)) for message in messages])
         assert all("seq" in json.loads(answer) for answer in answers), answers[:3]
+        # a stream answers before its consumers have counted
+        if before is not None:
+            wait_until(lambda: (self._reached() or 0) >= before + len(messages), SECONDS, "the consumer's count of what was stored")
 
     def stored(self, at_least: int = 0) -> list[Stored]:
         state = self._broker.api(f"STREAM.INFO.{self.name}")["state"]
@@ -224,6 +228,11 @@ class Stream(Resource):
     def consumer_state(self) -> Any:
         info = self._info()
         return {part: info[part] for part in ("config", "delivered", "ack_floor", "num_ack_pending", "num_pending", "paused") if part in info} or None
+
+    def _reached(self) -> int | None:
+        """Return how many messages the worker was given or is to be given; None where there is no worker."""
+        info = self._info()
+        return info["num_pending"] + info["delivered"]["consumer_seq"] if info else None
 
     def _info(self) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self._broker.wire.ask(f"$JS.API.CONSUMER.INFO.{self.name}.worker"))
