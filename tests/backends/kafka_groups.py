@@ -67,18 +67,18 @@ class Groups:
         entries = [ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET)
                    for name, value in settings.items()]
         resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=entries)
-        self.topics.admin.incremental_alter_configs([resource])[resource].result(10)
+        self.topics.admin.incremental_alter_configs([resource])[resource].result(60)
         if set(settings.values()) != {None}:
             self._configured[group] = dict.fromkeys(settings)
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """Return what the broker has, asked without the code under test."""
-        places = self.topics.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(10).topic_partitions
+        places = self.topics.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(60).topic_partitions
         return {(place.topic, place.partition): place.offset for place in places}
 
     def exists(self, group: str) -> bool:
         """Whether the broker lists it."""
-        return any(found.group_id == group for found in self.topics.admin.list_consumer_groups().result(10).valid)
+        return any(found.group_id == group for found in self.topics.admin.list_consumer_groups().result(60).valid)
 
     def close(self) -> None:
         """End members and delete groups."""

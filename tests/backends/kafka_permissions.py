@@ -23,9 +23,9 @@ def allow(admin: AdminClient, kind: ResourceType, name: str, *operations: AclOpe
     for operation in operations:
         binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
         for future in admin.create_acls([binding]).values():
-            future.result(10)
+            future.result(60)
         same = AclBindingFilter(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
-        wait_until(lambda same=same: admin.describe_acls(same).result(10), 20, f"{operation} on {name}")  # type: ignore[misc]
+        wait_until(lambda same=same: admin.describe_acls(same).result(60), 20, f"{operation} on {name}")  # type: ignore[misc]
 
 
 def as_reader(broker: GuardedKafka) -> KafkaBackend:

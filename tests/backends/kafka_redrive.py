@@ -73,7 +73,7 @@ def committed(topics: Topics, dlq: Address, partition: int = 0) -> int:
     """Return the floor, as any Kafka tool would show it."""
     asked = ConsumerGroupTopicPartitions(group_of(dlq.name), [TopicPartition(dlq.name, partition)])
     while True:
-        place = topics.admin.list_consumer_group_offsets([asked], require_stable=True)[group_of(dlq.name)].result(10).topic_partitions[0]
+        place = topics.admin.list_consumer_group_offsets([asked], require_stable=True)[group_of(dlq.name)].result(60).topic_partitions[0]
         if place.error is None:
             offset: int = place.offset
             return offset
@@ -89,7 +89,7 @@ def stored(topics: Topics, home: Address) -> list[Record]:
         try:
             # a new client each time: one that knows an older leader epoch asks with it for ever
             admin = AdminClient({"bootstrap.servers": topics.address, "log_level": 0})
-            ends = [{place.partition: answer.result(10).offset
+            ends = [{place.partition: answer.result(60).offset
                      for place, answer in admin.list_offsets(latest, isolation_level=level, request_timeout=5).items()}
                     for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)]
             if ends[0] == ends[1]:

@@ -85,7 +85,7 @@ class FailingWorker:
         failed: list[object] = []
         self._producer.produce(goes_to, message.value(), message.key(), message.partition(), headers=headers,
                                on_delivery=lambda error, _: failed.append(error) if error is not None else None)
-        assert self._producer.flush(10) == 0
+        assert self._producer.flush(60) == 0
         assert not failed
         self._consumer.commit(message, asynchronous=False)
         return dies

@@ -21,13 +21,13 @@ def test_sources_are_found_by_name_and_by_headers_with_what_is_pending(groups: T
     retry = Address(f"{home.name}-retry-0", "topic")
     for address in (named, retry):
         groups._made.append(address.name)
-        groups.admin.create_topics([NewTopic(address.name, 1, 1)])[address.name].result(10)
+        groups.admin.create_topics([NewTopic(address.name, 1, 1)])[address.name].result(60)
     headed, plain = groups.make(), groups.make()
     producer = groups.producer()
     for topic in (headed, retry):
         for number in range(3):
             producer.produce(topic.name, b"%d" % number, headers=[("kafka_dlt-original-topic", home.name.encode())], timestamp=1_700_000_000_000 + number)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     groups.fill(plain, numbered(3))
     groups.fill(named, numbered(10), times=[1_700_000_000_000 + number for number in range(10)])
     run = repair(groups, named)
@@ -59,7 +59,7 @@ def test_a_look_joins_nothing_and_commits_nothing(groups: Topics) -> None:
         assert look.side_effects == "none"
         assert {look.state(record) for record in everything(look)} == {State.PENDING}
     list(groups.backend().dead_letter_sources([dlq.name]))
-    listed = groups.admin.list_consumer_groups().result(10).valid
+    listed = groups.admin.list_consumer_groups().result(60).valid
     assert group_of(dlq.name) not in {group.group_id for group in listed}
 
 
@@ -72,7 +72,7 @@ def test_a_topic_made_anew_begins_anew(groups: Topics) -> None:
     old = Consumer({"bootstrap.servers": groups.address, "group.id": group_of(dlq.name), "enable.auto.commit": False})
     place = old.committed([TopicPartition(dlq.name, 0)], 10)[0]
     groups.delete(dlq)
-    groups.admin.create_topics([NewTopic(dlq.name, 1, 1)])[dlq.name].result(10)
+    groups.admin.create_topics([NewTopic(dlq.name, 1, 1)])[dlq.name].result(60)
     groups.fill(dlq, [b"new %d" % number for number in range(7)])
     old.commit(offsets=[place], asynchronous=False)
     old.close()

@@ -33,7 +33,7 @@ def only(changes: list[Change]) -> Change:
 def configured(topics: Topics, name: str) -> dict[str, str]:
     """Return what the broker has, asked without the code under test."""
     resource = ConfigResource(ResourceType.TOPIC, name)
-    return {setting: entry.value for setting, entry in topics.admin.describe_configs([resource])[resource].result(10).items()}
+    return {setting: entry.value for setting, entry in topics.admin.describe_configs([resource])[resource].result(60).items()}
 
 
 def partitions(topics: Topics, name: str) -> int:

@@ -23,7 +23,7 @@ def test_real_letters_are_counted_alike_with_and_without_reading_each(groups: To
             message = letter.message
             producer.produce(dlq.name, message.body, message.key, number % 2, headers=[*message.headers, ("number", b"%d" % number)],
                              timestamp=1_700_000_000_000 + number * 60_000)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     run = repair(groups, dlq)
     assert run.mark(letters(run)[:7], State.DROPPED).confirmed == 7
     run.close()

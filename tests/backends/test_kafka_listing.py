@@ -61,7 +61,7 @@ def test_a_topic_is_described_with_its_partitions_and_what_was_set_on_it(topics:
     topic = topics.make(partitions=2, retention_ms="3600000", cleanup_policy="compact,delete")
     producer = topics.producer()
     producer.produce(topic.name, b"x", key=b"k", partition=1)
-    producer.flush(10)
+    producer.flush(60)
     description = topics.backend().describe(topic)
     assert (description.kind, description.name, description.resource) == ("topic", topic.name, "topic")
     assert description.facts["partitions"] == 2
@@ -88,10 +88,10 @@ def test_groups_that_consume_a_topic_are_described_with_their_lag(topics: Topics
         assert section(topics.backend().describe(topic), "consumer groups") == [
             {"group": group, "kind": "classic group", "state": "Empty", "members": 0, "partitions": 2, "lag": 6}]
         assert "consumer groups" not in [section.title for section in topics.backend().describe(other).sections]
-        committed = topics.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(10).topic_partitions
+        committed = topics.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(60).topic_partitions
         assert sorted((place.partition, place.offset) for place in committed) == [(0, 4), (1, 5)], "describing moved the group"
     finally:
-        topics.admin.delete_consumer_groups([group])[group].result(10)
+        topics.admin.delete_consumer_groups([group])[group].result(60)
 
 
 def test_describing_what_is_not_there_is_an_error(topics: Topics) -> None:

@@ -141,7 +141,7 @@ def test_a_topic_that_never_rests_still_ends(topics: Topics) -> None:
         while not stop.is_set():
             producer.produce(topic.name, b"y", partition=0)
             producer.poll(0.001)
-        producer.flush(10)
+        producer.flush(60)
 
     busy = threading.Thread(target=produce)
     busy.start()
@@ -249,7 +249,7 @@ def test_a_compacted_topic_ends_whatever_is_missing(guarded_topics: Topics) -> N
         # three segments and a bit; the last is never compacted
         producer.produce(topic.name, b"%d" % number + bytes(13_000), key=b"k%d" % (number % 3))
         producer.poll(0)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     deadline = time.monotonic() + 30
     while len(records := topics.read(topic)) == 300 and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -85,7 +85,7 @@ def test_the_envelope_is_the_one_that_is_documented(topics: Topics) -> None:
     topic = topics.make()
     producer = topics.producer()
     producer.produce(topic.name, b'{"id":1}', key=b"c-7", headers=[("x-attempts", b"1"), ("sig", b"\0\xff"), ("none", None)], timestamp=1_795_428_000_123)
-    producer.flush(10)
+    producer.flush(60)
     batch = topics.look(topic).read(20)
     assert batch is not None
     assert batch.envelopes() == [

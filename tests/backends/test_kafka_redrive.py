@@ -152,7 +152,7 @@ def test_the_floor_passes_markers_and_aborted_records(groups: Topics) -> None:
         if number % 2:
             producer.commit_transaction(10)
         else:
-            producer.flush(10)
+            producer.flush(60)
             producer.abort_transaction(10)
     with repair(groups, dlq) as run:
         assert redrive(run, home).confirmed == 3

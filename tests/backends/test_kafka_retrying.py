@@ -133,7 +133,7 @@ def test_a_message_that_always_fails_goes_through_every_delay_into_the_dead_lett
     producer = topics.producer()
     producer.produce(source.name, b"poison", b"c-7", partition=1, headers=[("trace", b"abc")])
     producer.produce(source.name, b"bitter", b"c-8", partition=0)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     worker = FailingWorker(topics.address, source.name, tiers, delays, attempts, dead)
     worker.work(letters=2)
     for body in (b"poison", b"bitter"):
