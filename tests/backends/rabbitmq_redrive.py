@@ -97,8 +97,8 @@ def wear_out(places: Places, queue: str, dlq: str, *bodies: bytes) -> None:
         channel = connection.channel()
         channel.confirm_delivery()
         channel.basic_qos(prefetch_count=1)
-        deadline = monotonic() + SECONDS
         for number, body in enumerate(bodies, 1):
+            deadline = monotonic() + SECONDS
             channel.basic_publish("", queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
             for method, _, _ in channel.consume(queue, inactivity_timeout=0.05):
                 if method is not None:

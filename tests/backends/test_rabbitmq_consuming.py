@@ -16,7 +16,7 @@ from tests.backends.rabbitmq_declared import Declared
 from tests.backends.rabbitmq_places import Places
 from tests.brokers.server import wait_until
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tests.backends.rabbitmq_places import Places, bodies_of, records_of
 from tests.backends.rabbitmq_redrive import count, make, numbered, queue, redrive, wear_out, work_and_letters
 from tests.brokers.server import wait_until
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def sources(places: Places, *patterns: str) -> dict[str, DeadLetterSource]:

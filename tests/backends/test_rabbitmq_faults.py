@@ -236,22 +236,22 @@ def test_a_reader_that_stalls_keeps_its_connection_and_misses_nothing(places: Pl
     bodies = [b"%d" % number + b"x" * 2000 for number in range(20_000)]
     stream = places.stream(bodies)
     # 40 MB: more than is held for a reader that does not read
-    with RabbitMQBackend(through(proxy, places, heartbeat="1")) as backend, backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
+    with RabbitMQBackend(through(proxy, places, heartbeat="2")) as backend, backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
         first = reader.read(PATIENCE)
         assert first is not None
         said = proxy.passed("to broker")
-        # eight bytes a heartbeat, two a second: RabbitMQ hangs up on a client that is silent for two seconds
-        wait_until(lambda: proxy.passed("to broker") >= said + 8 * 12, PATIENCE, "six seconds of heartbeats")
+        # eight bytes a heartbeat, one a second: RabbitMQ hangs up on a client that is silent for four seconds
+        wait_until(lambda: proxy.passed("to broker") >= said + 8 * 12, PATIENCE, "twelve heartbeats")
         assert first.bodies() + bodies_of(reader) == bodies
         assert proxy.accepted == 1
 
 
 def test_a_publisher_that_is_not_asked_for_long_keeps_its_connection(places: Places, proxy: Proxy) -> None:
     queue = places.queue()
-    with RabbitMQBackend(through(proxy, places, heartbeat="1")) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy()) as publisher:
+    with RabbitMQBackend(through(proxy, places, heartbeat="2")) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy()) as publisher:
         publisher.send_bodies([b"before"])
         said = proxy.passed("to broker")
-        wait_until(lambda: proxy.passed("to broker") >= said + 8 * 8, PATIENCE, "four seconds of heartbeats")
+        wait_until(lambda: proxy.passed("to broker") >= said + 8 * 8, PATIENCE, "eight heartbeats")
         publisher.send_bodies([b"after"])
         assert publisher.finish(PATIENCE).confirmed == 2
         assert proxy.accepted == 1

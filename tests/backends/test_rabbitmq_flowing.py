@@ -15,7 +15,7 @@ from tests.backends.rabbitmq_places import Places
 from tests.brokers.server import wait_until
 from tests.native.amqp import Wire
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 SECOND = 1_000_000_000
 
 

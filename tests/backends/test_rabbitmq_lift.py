@@ -22,7 +22,7 @@ from tests.backends.rabbitmq_redrive import POINTS, break_off, count, letters, m
 from tests.brokers.server import wait_until
 
 pytestmark = pytest.mark.rabbitmq
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def worn_out(places: Places, bodies: list[bytes]) -> tuple[str, str]:

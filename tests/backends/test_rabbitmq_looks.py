@@ -45,6 +45,7 @@ def look_often(backend: RabbitMQBackend, name: str) -> list[Message]:
     return first
 
 
+@pytest.mark.timeout(600)
 def test_a_thousand_looks_leave_depth_order_and_content_as_they_were(versions: Places) -> None:
     names = [letters_in(versions, kind) for kind in KINDS]
     backends = [versions.open() for _ in KINDS]

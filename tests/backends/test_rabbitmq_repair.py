@@ -21,7 +21,7 @@ from tests.backends.rabbitmq_redrive import POINTS, count, fail, letters, make, 
 from tests.brokers.server import wait_until
 from tests.faults.proxy import Proxy
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def reasons(receipts: Receipts, verdict: Verdict) -> list[str]:
