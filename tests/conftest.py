@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from brokercli.backends.registry import descriptors
 from brokercli.model.capability import Capability, Support
@@ -33,6 +34,11 @@ _OF_ADDRESS = re.compile(rf"(?:private_)?({'|'.join(BROKERS)})(?:_address|_manag
 
 SomeServer = TypeVar("SomeServer", bound=Server)
 StartServer = Callable[..., SomeServer]
+
+
+# three tests run at a time on two cores: an example that took long, or was long in the making, says nothing
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -98,7 +99,10 @@ def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: Comman
     server.pause()
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    time.sleep(1)
+    said = b""
+    while b"stopping once what is in flight is settled" not in said:
+        said += (read := os.read(process.stderr.fileno(), 65536))
+        assert read, said.decode()
     assert process.poll() is None, "the first interrupt waits for what is in flight"
     process.send_signal(signal.SIGINT)
     ended = cli.finish(process, timeout=20)

@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from brokercli.backends.registry import open_backend
 from brokercli.model.connection import TLS, Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
-from tests.brokers.server import HOST, free_port, wait_until
+from tests.brokers.server import HOST, free_port
+from tests.conformance.left_behind import check_nothing_is_left
 from tests.faults.proxy import mute_port, talking_port
 from tests.native.harness import Broker
 
@@ -128,9 +128,4 @@ def test_the_second_host_is_tried_when_the_first_is_closed(broker: Broker) -> No
 def test_a_failed_connection_leaves_no_thread_and_no_socket(broker: Broker, ways: Ways) -> None:
     asked = ways["closed port"]()
     assert asked is not None
-    failure(asked)
-    threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
-    for _ in range(3):
-        failure(asked)
-    wait_until(lambda: threading.active_count() <= threads, 10, "the end of its threads")
-    wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= files, 10, "the end of its sockets")
+    check_nothing_is_left(asked, None)

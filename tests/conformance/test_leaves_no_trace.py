@@ -6,17 +6,13 @@ consumers, bindings and queues. And in this process: no thread and no open file 
 
 from __future__ import annotations
 
-import gc
-import threading
-from pathlib import Path
-
 import pytest
 
-from brokercli.backends.contract import PublishPolicy
 from brokercli.model.capability import Capability
 from brokercli.model.position import End, Span, Start
 from tests.brokers.server import wait_until
 from tests.conformance.driving import PATIENCE, read
+from tests.conformance.left_behind import check_nothing_is_left
 from tests.native.harness import Broker, Resource
 
 needs = pytest.mark.needs
@@ -75,26 +71,6 @@ def test_a_connection_closed_under_a_look_takes_the_look_with_it(broker: Broker,
 def test_nothing_of_a_closed_connection_remains_in_this_process(broker: Broker) -> None:
     row = next(row for row, answers in broker.descriptor.support.items() if answers[Capability.PUBLISH] and answers[Capability.LOOK_NEW])
     resource = broker.make(row)
-
-    def use() -> None:
-        with broker.open() as backend:
-            with backend.publisher(resource.destination, PublishPolicy()) as publisher:
-                publisher.send_bodies([b"x"])
-                publisher.finish(PATIENCE)
-            with backend.look(resource.address, Span(End(), None)) as reader:
-                reader.read(0)
-
-    use()  # what is loaded the first time stays
-    gc.collect()
-    threads, files = threading.active_count(), _open_files()
-    for _ in range(3):
-        use()
-    gc.collect()
-    wait_until(lambda: threading.active_count() <= threads, PATIENCE, "the end of its threads")
-    wait_until(lambda: _open_files() <= files, PATIENCE, "the end of its sockets and files")
-
-
-def _open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    check_nothing_is_left(broker.connection, (resource.destination, resource.address))
 
 
