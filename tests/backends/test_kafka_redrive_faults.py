@@ -32,7 +32,8 @@ GRANTS = {
 @pytest.fixture
 def private_topics(private_kafka: Kafka) -> Iterator[Topics]:
     """Topics on a Kafka that the test may freeze and kill."""
-    made = Topics(private_kafka.address)
+    # a frozen broker is waited for so long
+    made = Topics(private_kafka.address, connect_timeout=5.0)
     yield made
     private_kafka.resume()
     made.close()
