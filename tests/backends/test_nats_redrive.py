@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from brokercli.backends.dead_letters import Move, RepairPolicy
+from brokercli.backends.dead_letters import Goal, Move, RepairPolicy
 from brokercli.dialects import recognise
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message
@@ -64,6 +64,29 @@ def test_an_unread_instruction_is_withheld_whoever_gives_the_message(streams: St
     assert b"Nats-Original-Subject: kept" in block
     assert block.count(b"\r\n") == 4
     assert b"brokercli:" in block
+
+
+@pytest.mark.parametrize("way", ["settle", "forward"])
+def test_instructions_that_are_left_off_are_counted_and_said_in_the_end(streams: Streams, way: str) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 3, b"NATS/1.0\r\nNats-Trace-Dest: nowhere\r\nNats-Original-Subject: kept\r\n\r\n")
+    streams.fill(f"dlq.{home.lower()}.a", [b"3"], b"NATS/1.0\r\nNats-Msg-Id: old\r\n\r\n")
+    parked = subject(f"{home.lower()}.a")
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        said = len(repair.notes)
+        while not repair.finished:
+            batch = repair.read(20)
+            if batch is None:
+                continue
+            records = batch.records()
+            if way == "settle":
+                assert repair.settle([Move(record, record.message, parked) for record in records]).confirmed == len(records)
+            else:
+                assert repair.forward(batch, [Goal(parked)] * len(records), [record.message.headers for record in records])().confirmed == len(records)
+        assert len(repair.notes) == said
+    assert repair.notes[said:] == ["left off because they steer the server: Nats-Trace-Dest (3), Nats-Msg-Id (1)"]
+    assert all(b"Nats-Trace" not in block for _, block, _ in streams.stored(home))
 
 
 @pytest.mark.parametrize("retention", RETENTIONS)

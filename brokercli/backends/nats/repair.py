@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -106,6 +106,7 @@ class NatsRepair(Repair):
         self._failure: BrokercliError | None = None
         self._arrived: int | None = 0
         self._ask_again = 0.0
+        self._left_off = Counter[str]()
         self._closed = False
 
     # reading
@@ -194,7 +195,7 @@ class NatsRepair(Repair):
                 continue
             home, publisher, subject = way
             try:
-                copy = Sent(subject, copy_block(kept, identity(sequence, None)), row.body)
+                copy = Sent(subject, copy_block(kept, identity(sequence, None), self._left_off), row.body)
             except Refusal as refusal:
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=str(refusal)))
                 continue
@@ -231,7 +232,7 @@ class NatsRepair(Repair):
             if refusal is not None:
                 return refusal
         subject = None if move.destination.kind == "stream" else move.destination.name
-        return Handled(index, sequence, as_copy(move.message, self._originals.copy_id(sequence, original), subject), home, original)
+        return Handled(index, sequence, as_copy(move.message, self._originals.copy_id(sequence, original), subject, self._left_off), home, original)
 
     def _sequence(self, record: Record, seen: set[int]) -> int | str:
         sequence = record.place.get("sequence")
@@ -339,5 +340,8 @@ class NatsRepair(Repair):
         if self._closed:
             return
         self._closed = True
+        if self._left_off:
+            counted = ", ".join(f"{name} ({count:,})" for name, count in self._left_off.most_common())
+            self.notes = [*self.notes, f"left off because they steer the server: {counted}"]
         self._reader.close()
         self._homes.close()
