@@ -61,7 +61,7 @@ def export(
             count += len(found)
             progress.advance(len(found))
     if not quiet:
-        for note in letter_filter.take_notes():
+        for note in [*look.reader.notes, *letter_filter.take_notes()]:
             streams.say(note)
         where = file if kept is not None else "standard output"
         streams.say(f"exported: {count:,} letters of {session.address} to {where}; side effects: {look.side_effects}")

@@ -58,10 +58,11 @@ def inspect(
         with look_at_letters(session, lift_limit) as look, Progress(streams, "read", look.reader.expected) as progress:
             for note in look.reader.notes:
                 progress.note(note)
+            said = len(look.reader.notes)
             inspection = look_into(look.reader, recogniser_of(session), letter_filter, stopping=lambda: interrupt.requested, on_progress=progress.advance)
         print_inspection(streams, str(session.address), inspection, output)
         if not quiet:
-            for note in letter_filter.take_notes():
+            for note in [*look.reader.notes[said:], *letter_filter.take_notes()]:
                 streams.say(note)
             streams.say(f"side effects: {look.side_effects}")
     if interrupt.requested:

@@ -26,7 +26,7 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
     with letters.lift_to_look() as lift, letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
         counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
                        on_progress=progress.advance, on_decision=None if chosen is None else remember)
-        notes = [*reader.notes, *letter_filter.take_notes()]
+    notes = [*reader.notes, *letter_filter.take_notes()]
     notes += [f"{lift.after}; to {verb} them lifts it once more"] if lift.after else []
     for note in notes if not quiet else ():
         streams.say(note)

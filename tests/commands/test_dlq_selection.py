@@ -36,6 +36,25 @@ def test_filters_are_the_same_for_looking_and_for_doing(cli: CommandLine, gravey
     assert graveyard.pending == 3
 
 
+def test_what_an_open_transaction_holds_back_is_said_by_every_look_and_every_run(
+        cli: CommandLine, graveyard: Graveyard, make_place: Callable[..., Place], unique: Callable[[str], str]) -> None:
+    from confluent_kafka import Producer
+
+    target = make_place("kafka")
+    producer = Producer({"bootstrap.servers": graveyard.dlq.server.removeprefix("kafka://"), "transactional.id": unique("open")})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    producer.produce(graveyard.dlq.name, b"not yet")
+    producer.flush(60)
+    for command in (("dlq", "inspect", graveyard.url), ("dlq", "export", "-", graveyard.url), ("dlq", "redrive", graveyard.url),
+                    ("replay", graveyard.dlq.url, "--to", target.url, "--dry-run"), ("replay", graveyard.dlq.url, "--to", target.url),
+                    ("dlq", "drop", graveyard.url, "--yes", "--unrecognised")):
+        ended = cli(*command)
+        assert ended.code in (0, 8), ended.stderr
+        assert ended.stderr.count("a transaction that is still open holds back") == 1, (command, ended.stderr)
+    producer.abort_transaction(60)
+
+
 def test_letters_can_be_named_in_a_file(cli: CommandLine, graveyard: Graveyard) -> None:
     (cli.home / "ids").write_text("0:1\n0:3\n\n")
     ended = cli("dlq", "drop", graveyard.url, "--ids", "ids", "--yes")
