@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
@@ -17,6 +18,7 @@ from brokercli.model.errors import Unreachable
 from brokercli.model.position import End, Span, Start
 from brokercli.model.receipt import Receipts, Verdict
 from tests.backends.rabbitmq_places import Places, bodies_of
+from tests.backends.rabbitmq_redrive import queue, redrive
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import wait_until
 from tests.faults.proxy import Proxy
@@ -112,6 +114,22 @@ def test_an_alarm_that_outlasts_the_delivery_timeout_leaves_in_doubt_only_what_w
         alarm(private_rabbitmq, on=False)
     # the connection was dropped with the first message unread, or read: both are in doubt
     assert own.taken(queue) in ([], [b"0"])
+
+
+def test_letters_that_a_memory_alarm_keeps_from_going_home_are_explained(private_rabbitmq: RabbitMQ, own: Places) -> None:
+    dlq, home = own.queue(), own.queue()
+    own.put("", dlq, [b"letter"])
+    alarm(private_rabbitmq, on=True)
+    try:
+        with RabbitMQBackend(own.connection) as backend, backend.repair(queue(dlq), RepairPolicy(delivery_timeout=1)) as repair:
+            assert redrive(repair, queue(home)).confirmed == 0
+            assert "blocked by the broker" in repair.notes[0]
+            assert "memory" in repair.notes[0]
+    finally:
+        alarm(private_rabbitmq, on=False)
+    # one copy may have been read before the alarm was heard of
+    assert own.taken(home) in ([], [b"letter"])
+    assert own.taken(dlq) == [b"letter"]
 
 
 def test_an_alarm_that_never_ends_ends_the_run_instead_of_every_window_one_by_one(private_rabbitmq: RabbitMQ, own: Places) -> None:

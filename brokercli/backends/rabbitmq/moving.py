@@ -74,6 +74,8 @@ class Mover:
         self._envelopes: Remembered[tuple[tuple[Any, ...], Envelope]] = Remembered()
         """What letters of a kind have around their bodies, by their headers."""
         self._next = 0
+        self.notes: list[str] = []
+        """What the broker said meanwhile that explains a wait; grows."""
         self._judged: dict[int, Receipt] = {}
         """Verdicts other than plain confirmations of windows that are not finished, by number."""
         self.failure: BrokercliError | None = None
@@ -221,6 +223,7 @@ class Mover:
         if outbox is None:
             target = Target(exchange.encode(), None) if exchange else ToQueues(b"", None)
             outbox = self._outboxes[exchange] = Outbox(self._link, target, positions=False)
+            outbox.notes = self.notes
             self._link.watchers.append(outbox)
             self._link.post(outbox.open_channel)
         return outbox

@@ -89,7 +89,8 @@ class RabbitMQRepair(Repair):
         self._asked_at = 0.0
         self._arrived: int | None = None
         self.expected = count_ready(conditions)
-        self.notes: list[str] = notes_on(conditions)
+        self.notes: list[str] = mover.notes
+        self.notes += notes_on(conditions)
         self.guarantee = (f"at least once: each letter is confirmed at its destination before it is taken out of {self._queue}; where this process or the"
                           f" connection is killed between the two, at most {self._part * (1 + self.overlapping):,} letters may be repeated, and where the"
                           " broker is, those whose acknowledgement it had not written yet")
