@@ -26,7 +26,7 @@ from brokercli.operations.decisions import Decision, Drop, Park, Redrive, Rules
 from brokercli.operations.letter_journal import LetterFile
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.publishing import Rate
-from brokercli.operations.redriving import Plan, Redriving
+from brokercli.operations.redriving import Redriving
 from brokercli.operations.through import Transforming
 from brokercli.terminal.confirm import confirm
 from brokercli.terminal.interrupt import Interrupt, StopNow
@@ -78,7 +78,8 @@ class RepairRun:
                                 self.connect_timeout) as elsewhere:
                 rules = self._rules(session, elsewhere)
                 if self.edit or not yes or dry_run:
-                    planned = self._plan(streams, letters, rules, interrupt)
+                    planned = show_plan(streams, letters, self.verb, rules, self.letter_filter, self.limit, interrupt, self._chosen if self.edit else None,
+                                        quiet=self.quiet, output=self.output)
                     if interrupt.requested:
                         return interrupt.exit_code
                     if not (count := planned.destinations.total()):
@@ -112,17 +113,16 @@ class RepairRun:
             return Park(to, self.unrecognised)
         return Redrive(to, self.max_redrives, None if self.park is None else here("--park", self.park), None if elsewhere else session.address)
 
-    def _plan(self, streams: Streams, letters: LetterSource, rules: Rules, interrupt: Interrupt) -> Plan:
-        return show_plan(streams, letters, self.verb, rules, self.letter_filter, self.limit, interrupt, self._chosen if self.edit else None,
-                         quiet=self.quiet, output=self.output)
-
     def _do(self, streams: Streams, letters: LetterSource, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
-        began, said = time.monotonic(), 0
+        began = time.monotonic()
         run: Redriving | None = None
         try:
             with (letters.lift_to_repair() as lift, letters.repair(RepairPolicy(self.delivery_timeout)) as repair,
                   nullcontext() if letters.journal is None else LetterFile(letters.journal) as kept,
                   Progress(streams, DONE[self.verb], repair.expected) as progress):
+                # a file's notes are about what is passed over: they are said where nothing goes, too
+                said = 0 if letters.journal is None else len(repair.notes)
+
                 def begin() -> None:
                     nonlocal said
                     said = len(repair.notes)

@@ -108,6 +108,7 @@ def test_a_second_run_finds_nothing_and_says_so_shortly(cli: CommandLine, gravey
     assert "no pending letter in" in again.stderr
     assert "read 0, confirmed 0" in again.stderr
     assert " once" not in again.stderr  # no guarantee where there is nothing to promise
+    assert len(again.stderr.splitlines()) == 2  # and nothing of what would be worth knowing before
     assert cli("dlq", "redrive", graveyard.url, "--yes", "--fail-if-empty").code == 9
     assert cli("dlq", "redrive", graveyard.url, "--fail-if-empty").code == 9
     assert graveyard.at_home() == [b"a"]
