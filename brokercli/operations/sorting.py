@@ -81,27 +81,19 @@ class Sorted:
     """One decision of each kind, and how many letters it is about."""
 
 
+_Wrapped = tuple[Way, tuple[Header, ...], tuple[bytes, ...]]
+"""What becomes of letters of which everything but the body is the same; their headers; what in a body would make it another kind."""
+
+
 @dataclass(slots=True)
 class _Met:
-    """A way that letters of a batch go."""
+    """Letters of a batch that go one way."""
 
     way: Way
-    behind: tuple[Header, ...] = ()
+    headers: tuple[Header, ...] = ()
+    """What each of them gets behind its own; of wrapped ones everything that it gets."""
+    signs: tuple[bytes, ...] = ()
     letters: int = 0
-
-
-@dataclass(slots=True)
-class _Wrapped:
-    """What becomes of letters of which everything but the body is the same."""
-
-    way: Way
-    headers: tuple[Header, ...]
-    signs: tuple[bytes, ...]
-    """What in a body would make it another kind of letter."""
-    copied: tuple[Header, ...] = ()
-    """The headers that they get in the batch that is sorted."""
-    letters: int = 0
-    """How many of them that batch holds."""
 
 
 class Sorter:
@@ -145,14 +137,14 @@ class Sorter:
             if way.goal is not None:
                 indices.append(index)
                 goals.append(way.goal)
-                copies.append(way.headers(headers, position, group.behind))
+                copies.append(way.headers(headers, position, group.headers))
         found.decisions = [(group.way.decision, group.letters) for group in met.values()]
         return found
 
     def _sort_wrapped(self, batch: Batch, wrappings: Sequence[bytes], at: int) -> Sorted | None:
         self._sorted += len(wrappings)
         found = Sorted()
-        met: dict[bytes, _Wrapped] = {}
+        met: dict[bytes, _Met] = {}
         indices, goals, copies = found.indices, found.goals, found.headers
         for index, (wrapping, body) in enumerate(zip(wrappings, batch.bodies(), strict=True)):
             group = met.get(wrapping)
@@ -160,9 +152,8 @@ class Sorter:
                 known = self._wrapped.get(wrapping) or self._unwrap(batch, index, wrapping, at)
                 if known is None:
                     return None
-                way, group = known.way, known
-                group.letters, group.copied = 0, () if way.goal is None else way.headers(known.headers, "", way.behind(at))
-                met[wrapping] = group
+                way, headers, signs = known
+                group = met[wrapping] = _Met(way, () if way.goal is None else way.headers(headers, "", way.behind(at)), signs)
             for sign in group.signs:
                 if sign in body:
                     return None
@@ -170,7 +161,7 @@ class Sorter:
             if group.way.goal is not None:
                 indices.append(index)
                 goals.append(group.way.goal)
-                copies.append(group.copied)
+                copies.append(group.headers)
         found.decisions = [(group.way.decision, group.letters) for group in met.values()]
         return found
 
@@ -187,7 +178,7 @@ class Sorter:
             return None
         if len(self._wrapped) >= _WAYS_REMEMBERED:
             self._wrapped.clear()
-        known = self._wrapped[wrapping] = _Wrapped(way, message.headers, self._kinds.signs(message.headers, name))
+        known = self._wrapped[wrapping] = way, message.headers, self._kinds.signs(message.headers, name)
         return known
 
     def _learn(self, batch: Batch, index: int, at: int) -> Way | None:
