@@ -114,6 +114,18 @@ def test_a_letter_that_is_parked_takes_its_story_along(places: Places) -> None:
     assert places.taken(work) == [b"parked"]
 
 
+def test_what_cannot_go_along_with_a_letter_is_said(places: Places) -> None:
+    work, dlq = work_and_letters(places)
+    parking, other = make(places, "classic"), make(places, "classic")
+    fail(places, work, [b"routed", b"as well"], {"headers": {"CC": [other]}})
+    places.put("", dlq, [b"short-lived"], (("delivery_mode", 2), ("expiration", b"600000")))
+    places.put("", dlq, [b"plain"])
+    with places.open().repair(queue(dlq), RepairPolicy()) as repair:
+        assert repair.settle([Move(letter, letter.message, queue(parking)) for letter in letters(repair)]).confirmed == 4
+    assert list(repair.notes) == ["did not go along with letters, because it would route them elsewhere, be refused or end them: CC of 2, expiration of 1"]
+    assert places.taken(parking) == [b"routed", b"as well", b"short-lived", b"plain"]
+
+
 def redrive_one(repair: Repair, record: Any) -> Receipts:
     return repair.settle(moves_home([record]))
 

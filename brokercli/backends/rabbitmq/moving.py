@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -28,8 +29,8 @@ _ROUTES = ("CC", "BCC")
 
 
 Item = TypeVar("Item")
-Envelope = tuple[str, bytes, bytes, str]
-"""What goes around a body: exchange, routing key, encoded properties, and the risk there is in them."""
+Envelope = tuple[str, bytes, bytes, str, tuple[str, ...]]
+"""What goes around a body: exchange, routing key, encoded properties, the risk there is in them, and the names of what does not go along."""
 
 
 Forwarded = tuple[Delivery, Goal, tuple[Header, ...]]
@@ -76,6 +77,7 @@ class Mover:
         self._next = 0
         self.notes: list[str] = []
         """What the broker said meanwhile that explains a wait; grows."""
+        self._left_out: Counter[str] = Counter()
         self._judged: dict[int, Receipt] = {}
         """Verdicts other than plain confirmations of windows that are not finished, by number."""
         self.failure: BrokercliError | None = None
@@ -164,15 +166,18 @@ class Mover:
         return known[1]
 
     def _entry(self, index: int, envelope: Envelope, body: bytes, deadline: float) -> tuple[str, Entry]:
-        exchange, key, properties, risk = envelope
+        exchange, key, properties, risk, left_out = envelope
         outbox = self._outboxes.get(exchange)
         if outbox is not None and outbox.size_limit is not None and len(body) > outbox.size_limit:
             raise CannotCarry(f"it is {len(body)} bytes; the broker takes {outbox.size_limit} (max_message_size)")
+        if left_out:
+            self._left_out.update(left_out)
         return exchange, Entry(index, Native(key, properties, body, risk), key, len(body) + len(properties) + _ENTRY_OVERHEAD, deadline)
 
     def _envelope(self, message: Message, destination: Address) -> Envelope:
         """Return what goes around the body. Raises CannotCarry."""
-        native = self._converter(destination).convert(self._harmless(message))
+        message, left_out = self._harmless(message)
+        native = self._converter(destination).convert(message)
         if len(native.properties) > self._largest_header:
             raise CannotCarry(f"its headers and properties are {len(native.properties)} bytes; the broker's frames hold {self._largest_header}")
         if destination.kind == "exchange":
@@ -182,11 +187,13 @@ class Mover:
             exchange, key = "", destination.name.encode(errors="surrogateescape")
         if len(key) > 255:
             raise CannotCarry("a queue's name has 255 bytes at most")
-        return exchange, key, native.properties, native.risk
+        return exchange, key, native.properties, native.risk, left_out
 
-    def _harmless(self, message: Message) -> Message:
+    def _harmless(self, message: Message) -> tuple[Message, tuple[str, ...]]:
+        """Return what may go, and the names of what does not go along."""
         headers, properties = message.headers, message.properties
-        if any(name in _ROUTES for name, _ in headers):
+        routes = [name for name in _ROUTES if any(name == header[0] for header in headers)]
+        if routes:
             headers = tuple(header for header in headers if header[0] not in _ROUTES)
         own = None if self._user is None else self._user.encode()
         unwanted = [name for name, value in properties.items()
@@ -194,7 +201,9 @@ class Mover:
                     or (name == "reply_to" and isinstance(value, bytes) and value.startswith(b"amq.rabbitmq.reply-to"))]
         if unwanted:
             properties = {name: value for name, value in properties.items() if name not in unwanted}
-        return message if headers is message.headers and properties is message.properties else replace(message, headers=headers, properties=properties)
+        if not (left_out := (*routes, *unwanted)):
+            return message, ()
+        return replace(message, headers=headers, properties=properties), left_out
 
     def _converter(self, destination: Address) -> Converter:
         key = destination.kind, destination.name
@@ -229,7 +238,11 @@ class Mover:
         return outbox
 
     def close(self) -> None:
-        """Let go without waiting."""
+        """Let go without waiting; what did not go along with letters is among the notes then."""
+        if self._left_out:
+            names = ", ".join(f"{name} of {count:,}" for name, count in sorted(self._left_out.items()))
+            self.notes.append(f"did not go along with letters, because it would route them elsewhere, be refused or end them: {names}")
+            self._left_out.clear()
         for outbox in self._outboxes.values():
             if outbox in self._link.watchers:
                 self._link.watchers.remove(outbox)
