@@ -14,7 +14,7 @@ import pytest
 from brokercli.backends.contract import Publisher
 from brokercli.backends.nats import link, look_consumer, reading, recovery
 from brokercli.backends.nats.bulk_parser import BulkParser
-from brokercli.model.errors import Failed, Unreachable
+from brokercli.model.errors import Failed, TimedOut, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.position import End
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -306,6 +306,17 @@ def test_a_look_whose_server_stays_away_fails_and_does_not_end(private: Streams,
         reader.read(20)
     assert not reader.finished
     reader.close()
+
+
+def test_a_server_that_takes_long_to_answer_is_given_as_long_as_it_was_to_connect(private: Streams, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.backends.nats.streams.ANSWER_SECONDS", 0.1)
+    name = private.make()
+    slow = {"hosts": (proxy.address,)}
+    patient, hasty = private.backend(connect_timeout=60.0, **slow), private.backend(connect_timeout=0.3, **slow)
+    proxy.delay(0.5)
+    assert patient.describe(stream(name)).facts["messages"] == 0
+    with pytest.raises(TimedOut):
+        hasty.describe(stream(name))
 
 
 def test_core_messages_whose_pong_does_not_come_are_unknown(private: Streams, proxy: Proxy) -> None:

@@ -342,6 +342,6 @@ class NatsRepair(Repair):
         self._closed = True
         if self._left_off:
             counted = ", ".join(f"{name} ({count:,})" for name, count in self._left_off.most_common())
-            self.notes = [*self.notes, f"left off because they steer the server: {counted}"]
+            self.notes = [*self.notes, f"what goes on goes without headers that steer the server: {counted}"]
         self._reader.close()
         self._homes.close()

@@ -13,6 +13,9 @@ from brokercli.model.errors import Failed, Unreachable
 
 Json = dict[str, Any]
 
+ANSWER_SECONDS = 5.0
+"""How long an answer is waited for, unless the connection is given longer to be made: then so is each answer."""
+
 PATIENCE = 10.0
 """Seconds to wait for a list."""
 
@@ -31,16 +34,17 @@ class JetStream:
         domain = options.get("domain")
         self.prefix = options.get("js_api_prefix") or (f"$JS.{domain}.API" if domain else "$JS.API")
 
-    async def ask(self, operation: str, question: Json | None = None, *, what: str, timeout: float = 5.0) -> Json:
+    async def ask(self, operation: str, question: Json | None = None, *, what: str, timeout: float | None = None) -> Json:
         """Ask one operation of the API (`STREAM.INFO.ORDERS`) and return its answer; raises for an error in it."""
         answer = await self.try_ask(operation, question, timeout=timeout)
         if "error" in answer:
             raise api_failure(answer["error"], what)
         return answer
 
-    async def try_ask(self, operation: str, question: Json | None = None, *, timeout: float = 5.0, repeat: bool = True) -> Json:
+    async def try_ask(self, operation: str, question: Json | None = None, *, timeout: float | None = None, repeat: bool = True) -> Json:
         """The same, with an error returned under `error` as the API gives it. `repeat`: ask again after a lost connection."""
-        answer = await self.link.ask(f"{self.prefix}.{operation}", orjson.dumps(question) if question is not None else b"", timeout, repeat=repeat)
+        patience = max(ANSWER_SECONDS, self.link.connection.connect_timeout) if timeout is None else timeout
+        answer = await self.link.ask(f"{self.prefix}.{operation}", orjson.dumps(question) if question is not None else b"", patience, repeat=repeat)
         if answer.status == NO_RESPONDERS:
             raise without_jetstream()
         try:
