@@ -91,7 +91,7 @@ class Site(ABC):
             if operation in HOMEWARD:
                 goes = self.homes[seed.home] if seed.home >= 0 else ""
                 copy = self.filed(seed) if operation == "file" else copy
-                copy = replace(copy, body=MENDED + (copy.body or b"")) if operation == "through" else copy
+                copy = replace(copy, body=MENDED + copy.body) if operation == "through" and copy.body is not None else copy
             elif operation == "park":
                 copy = self.parked(seed)
             at_all = seed.chosen and bool(goes)

@@ -128,6 +128,9 @@ class _Going(ABC):
         self.selective = trial.operation in ("selected", "drop", "through")
         self.seeds = make_seeds(chance, trial.count, homes=HOMES, gone=trial.gone if trial.operation in HOMEWARD else 0.0,
                                 chosen=0.5 if self.selective else 1.0, largest=trial.largest, run=run)
+        if trial.operation == "through":
+            # what has no body goes round the program, and home as it is, where a broker tells that from an empty one
+            self.seeds = [replace(seed, chosen=seed.chosen or site.lies(seed).body is None) for seed in self.seeds]
         # roughly what goes to the broker
         self.volume = sizes(self.seeds)
         self.size = 80 * trial.count if trial.operation == "drop" else self.volume
