@@ -17,6 +17,9 @@ from brokercli.model.errors import LocalIO
 LOCK_PATIENCE = 15.0
 """Seconds to wait for another start or stop to finish."""
 
+_PORTS = range(10_500, 32_000)
+"""Below those the kernel gives to outgoing connections, one of which could have ours by the time the broker is started again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -83,13 +86,21 @@ def read_identity(files: Files) -> Identity | None:
 
 def new_identity(files: Files, previous: Identity | None = None) -> Identity:
     """Choose a free port (keeping name and token of `previous`) and write it down."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = next(filter(None, map(_free, [*(secrets.choice(_PORTS) for _ in range(100)), 0])))
     name, token = (previous.name, previous.token) if previous else (f"brokercli-local-{secrets.token_hex(4)}", secrets.token_urlsafe(24))
     identity = Identity(name, token, port)
     write_private(files.identity, json.dumps(asdict(identity)))
     return identity
+
+
+def _free(port: int) -> int:
+    """Return a port that nobody has, 0 being any; 0 where somebody has it."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+        return int(probe.getsockname()[1])
 
 
 def write_private(path: Path, text: str) -> None:

@@ -93,6 +93,11 @@ def test_what_was_stored_is_there_after_a_stop_and_a_start_on_the_same_port(file
         assert conversation.request("$JS.API.STREAM.NAMES", {})["streams"] == ["ORDERS"]
 
 
+def test_its_port_is_none_that_an_outgoing_connection_may_have_when_it_is_started_again(files: Files) -> None:
+    # those begin at 32,768 unless somebody has set the range otherwise
+    assert 10_500 <= server.start(files)[0].port < 32_000
+
+
 def test_after_a_kill_it_is_started_anew(files: Files) -> None:
     identity, _ = server.start(files)
     pid = server.status(files).pid
