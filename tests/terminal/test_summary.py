@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from brokercli.model.errors import LocalIO
 from brokercli.model.receipt import Account
 from brokercli.terminal.progress import spoken_duration
-from brokercli.terminal.summary import summarise, write_report
+from brokercli.terminal.summary import report_end, summarise, write_report
 
 
 def test_the_line_counts_everything_that_was_read(capture: Callable[..., Any]) -> None:
@@ -40,6 +40,13 @@ def test_unknown_is_explained_with_the_next_step_even_when_quiet(capture: Callab
     assert captured.err.count("\n") == 1
     assert words in captured.err
     assert "Look before sending again" in captured.err
+
+
+@pytest.mark.parametrize(("code", "expected"), [(0, 10), (9, 10), (1, 1), (3, 3), (4, 4), (130, 130)])
+def test_a_report_that_cannot_be_written_is_said_and_hides_nothing_graver(capture: Callable[..., Any], tmp_path: Path, code: int, expected: int) -> None:
+    captured = capture()
+    assert report_end(captured.streams, str(tmp_path / "missing" / "report"), "published", Account(1, 1), code, 1.0) == expected
+    assert "cannot be written" in captured.err
 
 
 def test_quiet_says_nothing_when_nothing_is_in_doubt(capture: Callable[..., Any]) -> None:
