@@ -49,7 +49,7 @@ def export(
     streams = streams_of(context)
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
     with (Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session,
-          look_at_letters(session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
+          look_at_letters(streams, session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
           Progress(streams, "exported", look.reader.expected) as progress):
         prepare_for_bulk()
         count = 0

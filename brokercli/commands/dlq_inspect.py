@@ -55,7 +55,7 @@ def inspect(
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
     with Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session:
         prepare_for_bulk()
-        with look_at_letters(session, lift_limit) as look, Progress(streams, "read", look.reader.expected) as progress:
+        with look_at_letters(streams, session, lift_limit) as look, Progress(streams, "read", look.reader.expected) as progress:
             for note in look.reader.notes:
                 progress.note(note)
             said = len(look.reader.notes)

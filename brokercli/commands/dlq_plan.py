@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from brokercli.commands.dlq_looking import lifted
 from brokercli.commands.dlq_source import LetterSource
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import LetterFilter
@@ -23,7 +24,7 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
         if chosen is not None and len(chosen) < _REMEMBERED and not decision.left:
             chosen.append(decision)
 
-    with letters.lift_to_look() as lift, letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
+    with lifted(streams, letters.lift_to_look) as lift, letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
         counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
                        on_progress=progress.advance, on_decision=None if chosen is None else remember)
     notes = [*reader.notes, *letter_filter.take_notes()]

@@ -35,7 +35,7 @@ def show(
 
     streams = streams_of(context)
     with Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session:
-        with look_at_letters(session, lift_limit) as look:
+        with look_at_letters(streams, session, lift_limit) as look:
             letter, state = find_letter(look.reader, recogniser_of(session), position, stopping=lambda: interrupt.requested)
         print_letter(streams, letter, str(state), output)
         if not quiet:
