@@ -43,7 +43,8 @@ class Topics:
         return name
 
     def make(self, partitions: int = 1, called: str | None = None, **settings: str) -> Address:
-        """Create a topic; settings with `_` for `.`."""
+        """Create a topic; settings with `_` for `.`. One that is given messages with old times wants `retention_ms="-1"`: every five minutes
+        the broker deletes what is older than its retention."""
         name = called or self.name()
         if called:
             self._made.append(called)

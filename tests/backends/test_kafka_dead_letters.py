@@ -21,8 +21,8 @@ def test_sources_are_found_by_name_and_by_headers_with_what_is_pending(groups: T
     retry = Address(f"{home.name}-retry-0", "topic")
     for address in (named, retry):
         groups._made.append(address.name)
-        groups.admin.create_topics([NewTopic(address.name, 1, 1)])[address.name].result(60)
-    headed, plain = groups.make(), groups.make()
+        groups.admin.create_topics([NewTopic(address.name, 1, 1, config={"retention.ms": "-1"})])[address.name].result(60)
+    headed, plain = groups.make(retention_ms="-1"), groups.make()
     producer = groups.producer()
     for topic in (headed, retry):
         for number in range(3):

@@ -15,7 +15,7 @@ from tests.dialects.real_letters import NAMES, read_letter
 
 @pytest.mark.parametrize("pointers", [False, True], ids=["", "and pointers among them"])
 def test_real_letters_are_counted_alike_with_and_without_reading_each(groups: Topics, pointers: bool) -> None:
-    dlq = groups.make(partitions=2)
+    dlq = groups.make(partitions=2, retention_ms="-1")
     producer = groups.producer()
     real = [letter for name in NAMES if (letter := read_letter(name)).broker == "kafka" and (pointers or recognise(letter).complete)]
     for number in range(5):

@@ -22,7 +22,7 @@ ALL = Span(Start(), End())
 @pytest.fixture
 def ten(topics: Topics) -> Address:
     """One partition with the bodies 0 to 9, a second apart from 1,000 s after 1970."""
-    topic = topics.make()
+    topic = topics.make(retention_ms="-1")
     topics.fill(topic, [b"%d" % number for number in range(10)], times=[(1000 + number) * 1000 for number in range(10)])
     return topic
 
@@ -156,7 +156,7 @@ def test_a_topic_that_never_rests_still_ends(topics: Topics) -> None:
 # --- the newest N
 
 def interleaved(topics: Topics, times: Sequence[Sequence[int]]) -> Address:
-    topic = topics.make(partitions=len(times))
+    topic = topics.make(partitions=len(times), retention_ms="-1")
     for partition, stamps in enumerate(times):
         topics.fill(topic, [b"%d" % stamp for stamp in stamps], partition, [1_000_000 + stamp for stamp in stamps])
     return topic

@@ -25,7 +25,7 @@ def test_what_is_confirmed_is_stored_in_order_and_nothing_else_is(topics: Topics
 
 
 def test_bodies_share_the_template(topics: Topics) -> None:
-    topic = topics.make(partitions=2)
+    topic = topics.make(partitions=2, retention_ms="-1")
     template = Message(key=b"k", headers=(("a", b"1"), ("a", None)), id="m-1", time=1_700_000_000_123_456_789, partition=1)
     publisher = topics.publisher(topic, template=template)
     assert publisher.send_bodies([b"one", b"", b"three"]) == 3

@@ -82,7 +82,7 @@ def test_selected_records_keep_their_order_and_their_views(topics: Topics) -> No
 
 
 def test_the_envelope_is_the_one_that_is_documented(topics: Topics) -> None:
-    topic = topics.make()
+    topic = topics.make(retention_ms="-1")
     producer = topics.producer()
     producer.produce(topic.name, b'{"id":1}', key=b"c-7", headers=[("x-attempts", b"1"), ("sig", b"\0\xff"), ("none", None)], timestamp=1_795_428_000_123)
     producer.flush(60)

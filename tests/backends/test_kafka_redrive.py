@@ -43,7 +43,7 @@ def test_every_letter_goes_home_once_as_it_was_and_counts_as_redriven(groups: To
 
 
 def test_a_letter_keeps_its_headers_key_null_body_and_the_partition_it_came_from(groups: Topics) -> None:
-    dlq, home = groups.make(), groups.make(4)
+    dlq, home = groups.make(), groups.make(4, retention_ms="-1")
     groups.fill(dlq, [b"a", b"b"])
     run = repair(groups, dlq)
     first, second = letters(run)

@@ -87,7 +87,9 @@ class Topic(Resource):
         self.name = f"test-{uuid.uuid4().hex}"
         self.address = self.destination = Address(self.name, "topic")
         self.partitions = partitions
-        broker.admin.create_topics([NewTopic(self.name, partitions, 1, config=settings or {})], operation_timeout=SECONDS)[self.name].result(SECONDS)
+        # messages may have any time, and what is older than its retention is deleted every five minutes
+        config = {"retention.ms": "-1"} | (settings or {})
+        broker.admin.create_topics([NewTopic(self.name, partitions, 1, config=config)], operation_timeout=SECONDS)[self.name].result(SECONDS)
         # created is not yet known to the broker that is asked next
         wait_until(lambda: len(broker.admin.list_topics(self.name, timeout=SECONDS).topics[self.name].partitions) == partitions, SECONDS, self.name)
 
