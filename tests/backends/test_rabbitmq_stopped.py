@@ -11,6 +11,7 @@ from brokercli.backends.dead_letters import LetterReader, Repair, RepairPolicy
 from brokercli.backends.rabbitmq import rescuing
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
 from brokercli.backends.rabbitmq.holding import Holding
+from brokercli.backends.rabbitmq.management import Management
 from brokercli.backends.rabbitmq.survivable import LIFTS
 from brokercli.terminal.interrupt import StopNow
 from tests.backends.rabbitmq_places import Places, records_of
@@ -107,3 +108,28 @@ def test_so_it_is_where_the_signal_comes_before_anything_is_closed(places: Place
     with again.lift_limit(queue(dlq)), again.look_letters(queue(dlq)) as reader:
         assert sorted(record.message.body or b"" for record in records_of(reader)) == numbered(3)
     assert policies(places, dlq) == []
+
+
+def test_a_signal_while_the_limit_is_put_back_leaves_the_rest_to_the_next_run_and_says_so(places: Places, worn_out: tuple[str, str],
+                                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    work, dlq = worn_out
+
+    def stopped(self: Management, name: str) -> None:
+        raise StopNow(130)
+
+    backend = places.open()
+    lift = backend.lift_limit(queue(dlq))
+    hold(backend, dlq, take="look").close()
+    with monkeypatch.context() as patched:
+        patched.setattr(Management, "delete_policy", stopped)
+        with pytest.raises(StopNow):
+            lift.close()
+    backend.close()
+    assert f"by the policy {LIFTS}" in lift.after
+    assert "the next run takes it away" in lift.after
+    again = places.open()
+    with again.lift_limit(queue(dlq)) as next_lift, again.repair(queue(dlq), RepairPolicy()) as repair:
+        assert redrive(repair).confirmed == 3
+    assert "left by runs that were killed" in next_lift.after
+    assert policies(places, dlq) == []
+    assert sorted(places.taken(work)) == numbered(3)

@@ -79,6 +79,13 @@ class LimitLift(Lift):
         if self._closed:
             return
         self._closed = True
+        try:
+            self._end()
+        except BaseException:
+            self._after = f"{self._stays()}, unless that was gone when this was interrupted; the next run takes it away"
+            raise
+
+    def _end(self) -> None:
         if self._taking:
             self._in_doubt = "the broker has not said that all letters are back"
         elif not self._held_on():
