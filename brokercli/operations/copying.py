@@ -54,25 +54,37 @@ class Copying:
         killed repeats one batch at most; a refusal or an unknown then ends the run, because going on would forget it.
         """
         outcome = self.publishing.outcome
+        cut_short = False
         try:
             for batch in reading:
-                self._copy(batch.records())
+                records = batch.records()
+                share = self.publishing.rate.share or len(records)
+                for start in range(0, len(records), share):
+                    cut_short = self._copy(records[start:start + share], reading) or cut_short
                 self.on_progress(len(batch))
         except BrokercliError as error:
             outcome.error = error
         outcome.stopped = outcome.stopped or self.publishing.stopping()
-        outcome.timed_out = reading.ended is Ended.OUT_OF_TIME
+        outcome.timed_out = cut_short or reading.ended is Ended.OUT_OF_TIME
         self.publishing.settle()
         outcome.account.read += reading.read - reading.matched
         outcome.account.skipped += reading.read - reading.matched
         return outcome
 
-    def _copy(self, records: list[Record]) -> None:
+    def _copy(self, records: list[Record], reading: Reading) -> bool:
+        """Copy these; return whether some were passed over because the time is over."""
         account = self.publishing.outcome.account
         confirmed, count = account.confirmed, 0
         done: dict[int, int] = {}
         messages: list[Message] = []
-        for record in records:
+        cut_short, slow = False, self.through is not None or self.pace is not None
+        for index, record in enumerate(records):
+            # a program and a rhythm take their time: nobody who stops waits for the rest of the batch
+            cut_short = (slow or not index) and reading.out_of_time
+            if cut_short or ((slow or not index) and self.publishing.stopping()):
+                account.read += len(records) - index
+                account.skipped += len(records) - index
+                break
             if self.journal is not None:
                 partition, number = numbered(record)
                 if number <= self.journal.done.get(partition, -1):
@@ -96,6 +108,7 @@ class Copying:
             elif not self.publishing.stopping() and self.publishing.outcome.error is None:
                 raise Failed("The copy stopped where a message was not confirmed; the journal ends before that batch.",
                              hint="mend what refused it, then repeat the same command: it goes on from there")
+        return cut_short
 
     def _message(self, record: Record) -> Message | None:
         message = replace(record.message, time=record.time if self.keep_time else None, partition=record.message.partition if self.keep_partition else None)

@@ -66,6 +66,11 @@ class Rate:
         """Whether everything is let through."""
         return self._per_second is None
 
+    @property
+    def share(self) -> int | None:
+        """How many may go in a moment, after which one looks whether to go on; None where all may."""
+        return None if self._per_second is None else max(1, int(self._per_second * SLICE))
+
     def allow(self, wanted: int) -> int:
         """Return how many of `wanted` may go now; what is returned is spent."""
         if self._per_second is None:

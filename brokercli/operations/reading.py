@@ -48,6 +48,11 @@ class Reading:
         self.matched = 0
         self.ended: Ended | None = None
 
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time given is over; for whoever takes long over a batch."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
     def __iter__(self) -> Iterator[Batch]:
         if self._limit == 0:
             self.ended = Ended.ENOUGH
@@ -79,6 +84,6 @@ class Reading:
                 if self.matched == self._limit:
                     self.ended = Ended.ENOUGH
                     return
-            if self._deadline is not None and time.monotonic() >= self._deadline:
+            if self.out_of_time:
                 self.ended = Ended.OUT_OF_TIME
                 return

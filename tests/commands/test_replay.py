@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 from collections.abc import Callable
 
 import orjson
 import pytest
 
+from tests.brokers.server import wait_until
 from tests.commandline import CommandLine
 from tests.commands.conftest import STORED, Place
 
@@ -154,11 +156,36 @@ def test_a_rate_and_a_recorded_rhythm_still_deliver_everything(cli: CommandLine,
     assert bodies(cli, target) == [b"1", b"2", b"3"] * 2
 
 
-@pytest.mark.nats
-def test_a_copy_whose_time_is_over_says_so_in_its_report_as_well(cli: CommandLine, make_place: Callable[..., Place]) -> None:
-    source, target = make_place("nats"), make_place("nats")
-    assert cli("publish", source.url, stdin=b"x\n" * 1500).code == 0
-    ended = cli("replay", source.url, "--to", target.url, "--rate", "500/s", "--timeout", "500ms", "--report", "report.json")
+@pytest.mark.parametrize("slow", [("--rate", "50/s"), ("--through", "sh -c 'sleep 0.2; cat'"), ("--rate", "50/s", "-n", "1500")])
+def test_a_copy_whose_time_is_over_stops_in_the_midst_of_what_it_has_read_and_says_so(
+        cli: CommandLine, place: Place, make_place: Callable[..., Place], slow: tuple[str, ...]) -> None:
+    target = make_place(place.broker)
+    assert cli("publish", place.url, stdin=b"x\n" * 1500).code == 0
+    copy = ("replay", place.url, "--to", target.url, "--resume", "journal", "--report", "report.json")
+    ended = cli(*copy, *slow, "--timeout", "1s")
     report = json.loads((cli.home / "report.json").read_bytes())
     assert (ended.code, report["exit_code"]) == (124, 124), ended.stderr
-    assert report["confirmed"] == len(bodies(cli, target)) < 1500
+    assert report["read"] == report["confirmed"] + report["skipped"]
+    assert report["confirmed"] == len(bodies(cli, target)) < 1500  # all of them take half a minute, or five
+
+
+def test_an_interrupt_waits_for_one_run_of_the_program_and_not_for_all_that_was_read(
+        cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
+    target = make_place(place.broker)
+    assert cli("publish", place.url, stdin=b"x\n" * 500).code == 0
+    process = cli.start("replay", place.url, "--to", target.url, "--through", "sh -c 'touch begun; sleep 1; cat'")
+    wait_until((cli.home / "begun").exists, 60, "the program")
+    process.send_signal(signal.SIGINT)
+    ended = cli.finish(process, timeout=60)  # all of them take eight minutes
+    assert ended.code == 130, ended.stderr
+    assert "confirmed 0, refused 0, unknown 0, skipped " in ended.stderr
+
+
+@pytest.mark.kafka
+def test_a_copy_that_was_out_of_time_goes_on_without_repeating_anything(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    source, target = make_place("kafka"), make_place("kafka")
+    assert cli("publish", source.url, stdin=b"".join(b"%d\n" % number for number in range(200))).code == 0
+    copy = ("replay", source.url, "--to", target.url, "--resume", "journal")
+    assert cli(*copy, "--rate", "100/s", "--timeout", "1s").code == 124
+    assert cli(*copy).code == 0
+    assert bodies(cli, target) == [b"%d" % number for number in range(200)]
