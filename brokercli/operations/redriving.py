@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -23,6 +23,8 @@ from brokercli.operations.through import Transforming
 # letters that come back faster than this share of those put back stop the run: they are not cured
 RETURNED_SHARE = 0.5
 RETURNED_LEAST = 20
+WAIT_SECONDS = 1.0
+"""So long letters wait for the programs that run over those behind them."""
 
 
 class LetterJournal(Protocol):
@@ -164,7 +166,12 @@ class Redriving:
         if found is not None:
             self._forward(batch, found)
             return
-        decisions = self._decide(batch)
+        for decisions in self._decide(batch):
+            self._settle(decisions, settle)
+        account.skipped += account.open - self._in_hand
+
+    def _settle(self, decisions: Sequence[Decision], settle: Callable[[list[Decision]], Receipts] | None) -> None:
+        """Put back letters that go, as fast as they may."""
         start = 0
         while start < len(decisions) and not self.stopping():
             allowed = self.rate.allow(len(decisions) - start)
@@ -172,7 +179,7 @@ class Redriving:
                 self._finish()
                 time.sleep(SLICE / 10)
                 continue
-            chosen = decisions[start:start + allowed]
+            chosen = list(decisions[start:start + allowed])
             start += allowed
             if not self._moved:
                 self.on_begin()
@@ -184,7 +191,6 @@ class Redriving:
                 self._overlap(self.repair.begin(_moves(chosen)), len(chosen))
             else:
                 self._take(self.repair.settle(_moves(chosen)) if settle is None else settle(chosen), len(chosen))
-        account.skipped += account.open - self._in_hand
 
     def _forward(self, batch: Batch, found: Sorted) -> None:
         """Put back the letters of a batch that go, all of them together."""
@@ -228,27 +234,36 @@ class Redriving:
         self.on_receipts(receipts)
         self._break_circuit()
 
-    def _decide(self, batch: Batch) -> list[Decision]:
-        """Return the decisions on letters that go; those that pass the filter and are left are entered, as refused or skipped."""
+    def _decide(self, batch: Batch) -> Iterator[list[Decision]]:
+        """Yield the decisions on letters that go: all at once, or those of a second where a program runs over each. Those that pass the
+        filter and are left are entered, as refused or skipped."""
         at = time.time_ns()
-        decisions: list[Decision] = []
         made: list[Decision] = []
         failed = Receipts()
+        going = 0
+        began = time.monotonic()
         try:
             for letter in read_matching(self.recogniser, self.letter_filter, batch):
-                if self.stopping() or (self.limit is not None and self._moved + len(decisions) >= self.limit):
+                if self.stopping() or (self.limit is not None and self._moved + going >= self.limit):
                     break
-                decision = self._transformed(self.rules.decide(letter, at), failed)
-                made.append(decision)
-                if not decision.left:
-                    decisions.append(decision)
+                made.append(self._transformed(self.rules.decide(letter, at), failed))
+                going += not made[-1].left
+                if self.through is not None and time.monotonic() - began >= WAIT_SECONDS:
+                    some, told, made, failed, going = made, failed, [], Receipts(), 0
+                    yield self._enter(some, told)
+                    began = time.monotonic()
         finally:
-            self.outcome.account.read += len(made)
-            self.outcome.account.refused += sum(decision.refused for decision in made)
-            self.plan.take_all(made)
+            some = self._enter(made, failed)
+        yield some
+
+    def _enter(self, made: list[Decision], failed: Receipts) -> list[Decision]:
+        """Count letters that were decided on, and return the decisions on those that go."""
+        self.outcome.account.read += len(made)
+        self.outcome.account.refused += sum(decision.refused for decision in made)
+        self.plan.take_all(made)
         if failed:
             self.on_receipts(failed)
-        return decisions
+        return [decision for decision in made if not decision.left]
 
     def _transformed(self, decision: Decision, failed: Receipts) -> Decision:
         letter = decision.letter

@@ -12,11 +12,12 @@ from brokercli.model.address import Address
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Account, Receipts
-from brokercli.operations.decisions import Park
+from brokercli.operations.decisions import Park, Redrive
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.publishing import Outcome
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.redriving import Redriving
+from brokercli.operations.through import Transformed
 from brokercli.terminal.interrupt import StopNow
 from tests.operations.test_sorting import DLQ
 
@@ -81,3 +82,25 @@ def test_a_signal_between_a_verdict_and_the_account_of_it_leaves_nothing_untrue(
     assert account.read == 3
     assert (account.confirmed, account.unknown) == ((3, 0) if entered else (0, 3))
     assert (account.refused, account.skipped) == (0, 0)
+
+
+class Counting:
+    """A program for which it is noted how many letters had moved when it ran."""
+
+    def __init__(self) -> None:
+        self.run: Redriving | None = None
+        self.moved: list[int] = []
+
+    def transform(self, message: Message) -> Transformed:
+        assert self.run is not None
+        self.moved.append(self.run.outcome.account.confirmed)
+        return Transformed(message)
+
+
+def test_letters_move_while_programs_still_run_over_those_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.operations.redriving.WAIT_SECONDS", 0.0)
+    through = Counting()
+    run = through.run = Redriving(Confirming(4), Reading(None), Redrive(Address("home", "topic"), 3, None, None), LetterFilter(),  # type: ignore[arg-type]
+                                  through=through)
+    assert run.run().account.confirmed == 4
+    assert through.moved == [0, 1, 2, 3]
