@@ -40,9 +40,9 @@ def park(
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
-    """Move dead letters to another address with everything they carry, headers of their death too.
+    """Move dead letters to another address with what they carry, headers of their death too.
 
-    Prints the plan and changes nothing without --yes.
+    What would steer the broker there is left off, and said. Prints the plan and changes nothing without --yes.
     """
     from brokercli.commands.dlq_repair import RepairRun
     from brokercli.commands.dlq_session import letter_filter_of
