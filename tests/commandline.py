@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests import loaded
+
 PATIENCE = 60.0
 
 
@@ -64,8 +66,11 @@ class CommandLine:
     def __call__(self, *arguments: str, stdin: bytes | None = b"", extra: Mapping[str, str] | None = None, timeout: float = PATIENCE,
                  cwd: Path | None = None) -> Ended:
         """Run one command to its end."""
-        ended = subprocess.run(command(arguments), input=stdin, capture_output=True, env=environment(self.home, self.extra | dict(extra or {})),
-                               timeout=timeout, cwd=cwd or self.home, check=False)
+        ours, folder = environment(self.home, self.extra | dict(extra or {})), cwd or self.home
+        forked = loaded.run(arguments, stdin=stdin, environment=ours, folder=folder, timeout=timeout)
+        if forked is not None:
+            return Ended(_shown(forked[0]), forked[1], forked[2].decode())
+        ended = subprocess.run(command(arguments), input=stdin, capture_output=True, env=ours, timeout=timeout, cwd=folder, check=False)
         return Ended(_shown(ended.returncode), ended.stdout, ended.stderr.decode())
 
     def start(self, *arguments: str, extra: Mapping[str, str] | None = None, stdin: int = subprocess.PIPE, stdout: int = subprocess.PIPE,
