@@ -10,6 +10,7 @@ import pika
 import pytest
 
 from brokercli.backends.consumers import Consumers
+from brokercli.backends.rabbitmq.management import Management
 from brokercli.model.consumption import Consumption
 from brokercli.model.errors import Failed, NotFound, Unsupported
 from tests.backends.rabbitmq_declared import Declared
@@ -66,11 +67,20 @@ def test_what_was_just_delivered_is_not_taken_for_finished(places: Places) -> No
         assert [lag.lag for lag in consumers.lag(name)] == [5]
 
 
+def test_a_consumer_that_has_just_connected_is_named_without_where_it_runs(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = places.queue("classic")
+    consumers = places.open().consumers()
+    told = Management.queue
+    monkeypatch.setattr(Management, "queue", lambda self, name: {**(told(self, name) or {}), "consumer_details": [{"consumer_tag": "w", "channel_details": {}}]})
+    assert [lag.member for lag in consumers.lag(name)] == ["w"]
+
+
 def test_who_consumes_it_is_told_with_prefetch_acknowledgements_and_where_it_runs(places: Places) -> None:
     name = places.queue("classic")
     consumers = places.open().consumers()
     with holding(places, name, 7):
-        wait_until(lambda: consumers.describe(name).sections, PATIENCE, "the consumer in the description")
+        # where it runs is counted a moment after the consumer itself
+        wait_until(lambda: any(row["from"] for section in consumers.describe(name).sections for row in section.rows), PATIENCE, "the consumer and its address")
         description = consumers.describe(name)
     (section,) = description.sections
     (row,) = section.rows

@@ -222,7 +222,11 @@ def _state(facts: Facts) -> str:
 
 
 def _members(facts: Facts) -> str:
-    found = [f"{consumer.get('consumer_tag')} from {_peer(consumer.get('channel_details') or {})}" for consumer in facts.get("consumer_details") or ()]
+    found: list[str] = []
+    for consumer in facts.get("consumer_details") or ():
+        # where one runs that has just connected is not known yet
+        peer = _peer(consumer.get("channel_details") or {})
+        found.append(str(consumer.get("consumer_tag")) + (f" from {peer}" if peer else ""))
     return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
 
 
