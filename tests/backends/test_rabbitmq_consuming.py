@@ -71,7 +71,8 @@ def test_a_consumer_that_has_just_connected_is_named_without_where_it_runs(place
     name = places.queue("classic")
     consumers = places.open().consumers()
     told = Management.queue
-    monkeypatch.setattr(Management, "queue", lambda self, name: {**(told(self, name) or {}), "consumer_details": [{"consumer_tag": "w", "channel_details": {}}]})
+    details = [{"consumer_tag": "w", "channel_details": {}}]
+    monkeypatch.setattr(Management, "queue", lambda self, name: {**(told(self, name) or {}), "consumer_details": details})
     assert [lag.member for lag in consumers.lag(name)] == ["w"]
 
 
