@@ -170,7 +170,7 @@ class Redriving:
             self._settle(decisions, settle)
         account.skipped += account.open - self._in_hand
 
-    def _settle(self, decisions: Sequence[Decision], settle: Callable[[list[Decision]], Receipts] | None) -> None:
+    def _settle(self, decisions: list[Decision], settle: Callable[[list[Decision]], Receipts] | None) -> None:
         """Put back letters that go, as fast as they may."""
         start = 0
         while start < len(decisions) and not self.stopping():
@@ -179,7 +179,7 @@ class Redriving:
                 self._finish()
                 time.sleep(SLICE / 10)
                 continue
-            chosen = list(decisions[start:start + allowed])
+            chosen = decisions[start:start + allowed]
             start += allowed
             if not self._moved:
                 self.on_begin()

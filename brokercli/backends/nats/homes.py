@@ -34,25 +34,17 @@ class Homes:
         self._within = within
         self._known: dict[tuple[str | None, str], Home | str] = {}
         self._streams: dict[str, Home] = {}
-        self._last: tuple[Address | None, Home | str] = None, ""
-        """Letters of one kind go to one place."""
 
     def find(self, destination: Address) -> Home | str:
         """Return the way to a destination, or why nothing can be put there."""
-        if destination == self._last[0]:
-            return self._last[1]
-        home = self._find(destination)
-        self._last = destination, home
-        return home
-
-    def _find(self, destination: Address) -> Home | str:
         key = destination.kind, destination.name
         home = self._known.get(key)
         if home is None:
             try:
-                home = self._known[key] = self._open(destination)
+                home = self._open(destination)
             except BrokercliError as problem:
-                home = self._known[key] = str(problem).rstrip(".")
+                home = str(problem).rstrip(".")
+            self._known[key] = home
         return home
 
     def _open(self, destination: Address) -> Home | str:

@@ -293,7 +293,6 @@ class NatsRepair(Repair):
         left = self._open.difference(sequences)
         below = min(left, default=self._read_to + 1) if self._may_purge else 0
         remove = self._remover.begin(sequences, below)
-
         return lambda: self._taken_out(sequences, remove())
 
     def _taken_out(self, sequences: Sequence[int], removed: Removed) -> tuple[set[int], dict[int, str]]:

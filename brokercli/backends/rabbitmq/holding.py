@@ -20,6 +20,7 @@ from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
 from brokercli.backends.rabbitmq.failures import translate
 from brokercli.backends.rabbitmq.link import Link, Step
+from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
 from brokercli.model.errors import BrokercliError, NotFound, Unreachable
 
 PART_BYTES = 16 * 1024 * 1024
@@ -43,10 +44,13 @@ class Holding:
     When the connection or the channel is lost, the broker puts everything back by itself, and nothing more can be settled.
     """
 
-    def __init__(self, link: Link, queue: str, wanted: int, *, part: int, others: int = 0, rescue: str = "", lasting: bool = False) -> None:
+    def __init__(self, link: Link, queue: str, wanted: int, *, part: int, others: int = 0, rescue: str = "", lasting: bool = False,
+                 taking: Taking = nothing_lifted) -> None:
         """`part` is how many are taken at once at most; two parts may be read ahead. `others` is how many consumers there are;
         `rescue` the queue to which what is given back may go instead. With `lasting` the broker is asked not to take back what is held
-        for longer than its consumer_timeout; it then must know how to."""
+        for longer than its consumer_timeout; it then must know how to. `taking` is told before the first is taken, and what it returns is
+        called only where all are certainly back: then a limit may hold again, whatever ends this."""
+        self._all_back = taking()
         self._arguments = {"x-consumer-timeout": _LASTING_MILLISECONDS} if lasting else None
         self._others = others
         self._rescue = rescue
@@ -112,6 +116,8 @@ class Holding:
         if self in self._link.watchers:
             self._link.watchers.remove(self)
         self.back = done and (not held or self._is_back(ready, held))
+        if self.back:
+            self._all_back()
         return done
 
     def _is_back(self, ready: int, returned: int) -> bool:

@@ -162,13 +162,15 @@ class Management:
             size = max(range(1, _PAGE + 1), key=lambda size: size - start % size)
             page = start // size + 1
             answer = self._ask(f"{what}/{self._vhost}?page={page}&page_size={size}&{query}")
-            if page > 1 and (answer is None or not answer["items"] or answer["items"][0]["name"] > last):
+            past_the_end = answer is None and page > 1
+            if not past_the_end and (not isinstance(answer, dict) or not isinstance(answer.get("items"), list)):
+                raise Away("the management API answers in a form that is not known")
+            items = [] if past_the_end else answer["items"]
+            if page > 1 and (not items or items[0]["name"] > last):
                 start = max(start - _PAGE, 0)
                 continue
-            if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
-                raise Away("the management API answers in a form that is not known")
-            yield from (facts for facts in answer["items"] if facts["name"] > last or not last)
-            last = max(last, answer["items"][-1]["name"] if answer["items"] else "")
+            yield from (facts for facts in items if facts["name"] > last or not last)
+            last = max(last, items[-1]["name"] if items else "")
             if page >= int(answer.get("page_count", 1)):
                 return
             start = page * size - 1

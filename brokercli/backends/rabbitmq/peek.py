@@ -54,10 +54,8 @@ class QueueLetterReader(LetterReader):
         self._closed = False
         self.expected = wanted
         self.notes: list[str] = notes
-        # before the first is taken: only where all are certainly back may a limit hold again, whatever ends this
-        self._all_back = taking()
         self._holding = Holding(link, conditions.name, wanted, part=PART, others=conditions.queue.consumers or 0, rescue=conditions.rescue,
-                                lasting=conditions.lasting)
+                                lasting=conditions.lasting, taking=taking)
 
     @property
     def side_effects(self) -> str:  # type: ignore[override]
@@ -91,8 +89,6 @@ class QueueLetterReader(LetterReader):
         try:
             if not self._holding.give_back() and not self._holding.cut_off:
                 self.notes.append("the broker did not confirm in time that it has put the letters back; it does so when the connection ends")
-            if self._holding.back:
-                self._all_back()
         finally:
             self._give_back()
 

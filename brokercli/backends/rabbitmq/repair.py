@@ -94,10 +94,8 @@ class RabbitMQRepair(Repair):
         self.guarantee = (f"at least once: each letter is confirmed at its destination before it is taken out of {self._queue}; where this process or the"
                           f" connection is killed between the two, at most {self._part * (1 + self.overlapping):,} letters may be repeated, and where the"
                           " broker is, those whose acknowledgement it had not written yet")
-        # before the first is taken: only where all are certainly back may a limit hold again, whatever ends this
-        self._all_back = taking()
         self._holding = Holding(link, self._queue, self.expected, part=self._part, others=conditions.queue.consumers or 0, rescue=conditions.rescue,
-                                lasting=conditions.lasting)
+                                lasting=conditions.lasting, taking=taking)
 
     def read(self, timeout: float) -> HeldBatch | None:
         self._check()
@@ -253,8 +251,6 @@ class RabbitMQRepair(Repair):
             self._mover.close()
             if not self._holding.give_back() and not self._holding.cut_off:
                 self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
-            if self._holding.back:
-                self._all_back()
         finally:
             self._let_go()
 
