@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.commandline import CommandLine
+
+if TYPE_CHECKING:
+    from tests.commands.dead_letters import Graveyard
 
 STORED = ("kafka", "nats", "rabbitmq")
 
@@ -92,3 +98,14 @@ def make_place(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> 
 def place(request: pytest.FixtureRequest, make_place: Callable[..., Place]) -> Place:
     """The same test on each broker."""
     return make_place(request.param)
+
+
+@pytest.fixture(params=[pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in STORED])
+def graveyard(request: pytest.FixtureRequest, cli: CommandLine, unique: Callable[[str], str]) -> Iterator[Graveyard]:
+    """A home and its empty DLQ, on each broker in turn."""
+    from tests.commands.dead_letters import make_graveyard
+
+    made = make_graveyard(cli, request.getfixturevalue(f"{request.param}_address").rstrip("/"), request.param, unique("dlq"))
+    yield made
+    unmake(made.home)
+    unmake(made.dlq)

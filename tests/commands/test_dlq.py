@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
 
 from tests.commandline import CommandLine
-from tests.commands.conftest import STORED, Place, unmake
-from tests.commands.dead_letters import Graveyard, make_graveyard
-
-
-@pytest.fixture(params=[pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in STORED])
-def graveyard(request: pytest.FixtureRequest, cli: CommandLine, unique: Callable[[str], str]) -> Iterator[Graveyard]:
-    """A home and its empty DLQ, on each broker in turn."""
-    made = make_graveyard(cli, request.getfixturevalue(f"{request.param}_address").rstrip("/"), request.param, unique("dlq"))
-    yield made
-    unmake(made.home)
-    unmake(made.dlq)
+from tests.commands.conftest import Place
+from tests.commands.dead_letters import Graveyard
 
 
 def test_ls_finds_the_destination_with_what_is_pending(cli: CommandLine, graveyard: Graveyard, request: pytest.FixtureRequest) -> None:

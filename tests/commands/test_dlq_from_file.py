@@ -10,19 +10,16 @@ import pytest
 
 from tests.brokers.nats import Nats
 from tests.commandline import CommandLine
-from tests.commands.conftest import STORED, make_nats, unmake
+from tests.commands.conftest import make_nats, unmake
 from tests.commands.dead_letters import Graveyard, make_graveyard
 from tests.conftest import StartServer
 
 
-@pytest.fixture(params=[pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in STORED])
-def graveyard(request: pytest.FixtureRequest, cli: CommandLine, unique: Callable[[str], str]) -> Iterator[Graveyard]:
+@pytest.fixture
+def graveyard(cli: CommandLine, graveyard: Graveyard) -> Graveyard:
     """A home and its empty DLQ, on each broker in turn; the context is chosen."""
-    made = make_graveyard(cli, request.getfixturevalue(f"{request.param}_address").rstrip("/"), request.param, unique("file"))
-    assert cli("context", "add", "here", "--url", made.dlq.server, "--use").code == 0
-    yield made
-    unmake(made.home)
-    unmake(made.dlq)
+    assert cli("context", "add", "here", "--url", graveyard.dlq.server, "--use").code == 0
+    return graveyard
 
 
 def test_what_was_dropped_comes_back_from_its_journal_and_only_once(cli: CommandLine, graveyard: Graveyard) -> None:

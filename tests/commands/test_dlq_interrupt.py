@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.commandline import CommandLine, environment
-from tests.commands.conftest import STORED, unmake
-from tests.commands.dead_letters import Graveyard, make_graveyard
+from tests.commands.dead_letters import Graveyard
 
 _CLOSING = """
 import os, signal, sys
@@ -36,15 +34,6 @@ Redriving.run = tell_twice_while_closing
 sys.exit(run(sys.argv[1:]))
 """
 """Stands for `brokercli`; letters of which no verdict came are made out of confirmed ones."""
-
-
-@pytest.fixture(params=[pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in STORED])
-def graveyard(request: pytest.FixtureRequest, cli: CommandLine, unique: Callable[[str], str]) -> Iterator[Graveyard]:
-    """A home and its empty DLQ, on each broker in turn."""
-    made = make_graveyard(cli, request.getfixturevalue(f"{request.param}_address").rstrip("/"), request.param, unique("cut"))
-    yield made
-    unmake(made.home)
-    unmake(made.dlq)
 
 
 @pytest.mark.parametrize(("unknown", "code"), [(0, 130), (1, 4)])
