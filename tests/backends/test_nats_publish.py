@@ -189,8 +189,25 @@ def test_streams_that_take_no_messages_say_so(streams: Streams) -> None:
 def test_confirmation_without_interest_is_said_before_the_first_message(streams: Streams) -> None:
     name = streams.make("interest")
     assert "drops them at once" in streams.publisher(subject(f"{name.lower()}.a")).notes[0]
-    streams.worker(name)
-    assert list(streams.publisher(subject(f"{name.lower()}.a")).notes) == []
+    streams.worker(name, filter_subjects=[f"{name.lower()}.b", f"{name.lower()}.c.>"])
+    unwanted = streams.publisher(subject(f"{name.lower()}.a"))
+    assert [f"none wants {name.lower()}.a" in note and "drops them at once" in note for note in unwanted.notes] == [True]
+    assert publish(unwanted, [Message(b"x"), Message(b"y")]).confirmed == 2
+    assert (len(unwanted.notes), streams.state(name)["messages"]) == (1, 0)
+    assert list(streams.publisher(subject(f"{name.lower()}.c.d")).notes) == []
+
+
+def test_confirmation_without_interest_is_said_once_of_each_subject_that_messages_turn_out_to_have(streams: Streams) -> None:
+    name = streams.make("interest")
+    streams.worker(name, filter_subjects=[f"{name.lower()}.wanted"])
+    publisher = streams.publisher(stream(name))
+    for subjects in (["wanted"], ["wanted", "a", "b", "a"], ["a", *"cdefghij"]):
+        assert publish(publisher, [Message(b"x", route=f"{name.lower()}.{one}") for one in subjects]).confirmed == len(subjects)
+    said = list(publisher.notes)
+    assert [sum(f"none wants {name.lower()}.{one}:" in note for note in said) for one in ("a", "b", "c", "wanted")] == [1, 1, 1, 0]
+    assert len(said) < 10, "not one for each of very many"
+    assert "other subjects" in said[-1]
+    assert streams.state(name)["messages"] == 2
 
 
 def test_control_headers_of_stored_messages_are_withheld_and_counted(streams: Streams) -> None:

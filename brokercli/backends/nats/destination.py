@@ -9,6 +9,7 @@ from brokercli.backends.nats.publish_core import CorePublisher
 from brokercli.backends.nats.recovery import target_of
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import has_wildcards
+from brokercli.backends.nats.unwanted import TellingPublisher
 from brokercli.backends.nats.wanted import WantedPublisher
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
@@ -50,9 +51,11 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
 def _to_stream(jetstream: JetStream, subject: str | None, info: Json, policy: PublishPolicy) -> JetStreamPublisher:
     link = jetstream.link
     target = target_of(info, link.server)
-    if policy.only_wanted and resource_of(info) == INTEREST_STREAM:
+    if resource_of(info) != INTEREST_STREAM:
+        return JetStreamPublisher(link, subject, target, policy)
+    if policy.only_wanted:
         return WantedPublisher(jetstream, link, subject, target, policy)
-    return JetStreamPublisher(link, subject, target, policy, _notes(info))
+    return TellingPublisher(jetstream, link, subject, target, policy, info)
 
 
 def _check_template(policy: PublishPolicy, resource: str) -> None:
@@ -83,10 +86,3 @@ def _check_takes_messages(info: Json) -> None:
     if not config.get("subjects"):
         origins = ", ".join(str(source.get("name")) for source in config.get("sources") or [])
         raise UsageProblem(f"Stream {name} captures no subject, so nothing can be published to it.", hint=f"it is filled from {origins or 'nowhere'}")
-
-
-def _notes(info: Json) -> tuple[str, ...]:
-    config = info["config"]
-    if config.get("retention") == "interest" and not info["state"].get("consumer_count"):
-        return (f"stream {config['name']} has interest retention and no consumer: it confirms messages and drops them at once",)
-    return ()
