@@ -5,22 +5,31 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from brokercli.model.connection import TLS, Secret
 from tests.brokers.kafka import PASSWORD, USER, Kafka
 from tests.brokers.server import HOST
 
 READER, READER_PASSWORD = "reader", "may-only-look"
+CLIENT, KEY_PASSWORD = "client", "opens-the-key"
 
 
 class GuardedKafka(Kafka):
     """USER may do everything and READER only what a test allows, both through PLAIN. SCRAM users are added by the test, and
-    a token that nobody signed is believed. On the plain and the TLS listener anybody may do everything."""
+    a token that nobody signed is believed. On the plain and the TLS listener anybody may do everything; on the mutual one,
+    TLS as well, whoever has a certificate of its authority is known by it, and may do what a test allows."""
 
-    roles = ("client", "login", "controller", "tls")
+    roles = ("client", "login", "controller", "tls", "mutual")
 
     @property
     def authority(self) -> str:
         """Path of the certificate that signed the one of the TLS listener, which is for `localhost` only."""
         return str(self.directory / "authority.pem")
+
+    def certificate(self, name: str, *, key_password: str | None = None) -> TLS:
+        """Return what shows the certificate of `client`, or of a `stranger` whose authority nobody knows."""
+        key = f"{name}.key" if key_password is None else f"{name}.locked.key"
+        return TLS(ca=self.authority, certificate=str(self.directory / f"{name}.crt"), key=str(self.directory / key),
+                   key_password=None if key_password is None else Secret(key_password))
 
     def prepare(self) -> None:
         if not Path(self.authority).exists():
@@ -31,9 +40,12 @@ class GuardedKafka(Kafka):
         ours = super()._configuration()
         login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
         return ours | {
-            "listeners": ours["listeners"] + f",TLS://{HOST}:{self.ports['tls']}",
-            "advertised.listeners": ours["advertised.listeners"] + f",TLS://localhost:{self.ports['tls']}",
-            "listener.security.protocol.map": ours["listener.security.protocol.map"] + ",TLS:SSL",
+            "listeners": ours["listeners"] + f",TLS://{HOST}:{self.ports['tls']},MUTUAL://{HOST}:{self.ports['mutual']}",
+            "advertised.listeners": ours["advertised.listeners"] + f",TLS://localhost:{self.ports['tls']},MUTUAL://localhost:{self.ports['mutual']}",
+            "listener.security.protocol.map": ours["listener.security.protocol.map"] + ",TLS:SSL,MUTUAL:SSL",
+            "listener.name.mutual.ssl.client.auth": "required",
+            "listener.name.mutual.ssl.truststore.type": "PEM",
+            "listener.name.mutual.ssl.truststore.location": self.authority,
             "listener.name.login.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,OAUTHBEARER",
             "listener.name.login.scram-sha-256.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
             "listener.name.login.oauthbearer.sasl.jaas.config":
@@ -52,9 +64,13 @@ def _certify(directory: Path) -> None:
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
 
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "authority.key", "-out", "authority.pem", "-days", "30", "-subj", "/CN=tests")
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
-    (directory / "names").write_text("subjectAltName=DNS:localhost\n")
-    openssl("x509", "-req", "-in", "server.csr", "-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-out", "server.crt",
-            "-days", "30", "-extfile", "names")
-    (directory / "server.pem").write_text((directory / "server.key").read_text() + (directory / "server.crt").read_text())
+    key = ("-newkey", "rsa:2048", "-nodes")
+    for authority in ("authority", "nobody"):
+        openssl("req", "-x509", *key, "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-days", "30", "-subj", f"/CN={authority}")
+    for name, authority in (("localhost", "authority"), (CLIENT, "authority"), ("stranger", "nobody")):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        (directory / "names").write_text(f"subjectAltName=DNS:{name}\n")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial", "-out", f"{name}.crt",
+                "-days", "30", "-extfile", "names")
+    openssl("pkcs8", "-topk8", "-in", f"{CLIENT}.key", "-out", f"{CLIENT}.locked.key", "-passout", f"pass:{KEY_PASSWORD}")
+    (directory / "server.pem").write_text((directory / "localhost.key").read_text() + (directory / "localhost.crt").read_text())

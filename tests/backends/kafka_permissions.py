@@ -18,13 +18,13 @@ from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
 from tests.brokers.server import HOST, wait_until
 
 
-def allow(admin: AdminClient, kind: ResourceType, name: str, *operations: AclOperation) -> None:
+def allow(admin: AdminClient, kind: ResourceType, name: str, *operations: AclOperation, user: str = READER) -> None:
     """Allow something, and wait until that holds: the controller answers before the broker knows."""
     for operation in operations:
-        binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
+        binding = AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
         for future in admin.create_acls([binding]).values():
             future.result(60)
-        same = AclBindingFilter(kind, name, ResourcePatternType.LITERAL, f"User:{READER}", "*", operation, AclPermissionType.ALLOW)
+        same = AclBindingFilter(kind, name, ResourcePatternType.LITERAL, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
         wait_until(lambda same=same: admin.describe_acls(same).result(60), 20, f"{operation} on {name}")  # type: ignore[misc]
 
 

@@ -29,7 +29,7 @@ from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 from brokercli.model.position import End, Span, Start
-from tests.backends.kafka_guarded import GuardedKafka
+from tests.backends.kafka_guarded import CLIENT, KEY_PASSWORD, GuardedKafka
 from tests.backends.kafka_permissions import allow, as_reader
 from tests.backends.kafka_topics import Topics, bodies, everything
 from tests.brokers.kafka import PASSWORD, USER
@@ -184,6 +184,43 @@ def test_a_missing_file_of_certificates_is_named(guarded_kafka: GuardedKafka) ->
     problem = failure(to(guarded_kafka.ports["tls"], "localhost", tls=TLS(ca="/nowhere/ca.pem")))
     assert isinstance(problem, UsageProblem)
     assert "/nowhere/ca.pem" in str(problem)
+
+
+@pytest.mark.parametrize("key_password", [None, KEY_PASSWORD], ids=["open key", "locked key"])
+def test_a_client_certificate_is_a_login(guarded_kafka: GuardedKafka, guarded_topics: Topics, key_password: str | None) -> None:
+    topic = guarded_topics.make()
+    connection = to(guarded_kafka.ports["mutual"], "localhost", tls=guarded_kafka.certificate(CLIENT, key_password=key_password))
+    with KafkaBackend(connection) as backend:
+        with pytest.raises(NotAuthorised, match=topic.name):
+            backend.resolve(topic, "look")
+        allow(guarded_topics.admin, ResourceType.TOPIC, topic.name, AclOperation.READ, AclOperation.WRITE, user=f"CN={CLIENT}")
+        with backend.publisher(backend.resolve(topic, "publish"), PublishPolicy()) as publisher:
+            publisher.send_bodies([b"by certificate"])
+            assert publisher.finish(20).confirmed == 1
+    assert bodies(guarded_topics.read(topic)) == [b"by certificate"]
+
+
+def test_no_certificate_where_one_is_wanted(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.ports["mutual"], "localhost", timeout=TRIED_AGAIN, tls=TLS(ca=guarded_kafka.authority)))
+    assert isinstance(problem, NotAuthorised)
+    assert "wants a client certificate" in str(problem)
+    assert "tls.certificate" in (problem.hint or "")
+
+
+def test_a_client_certificate_that_nobody_vouches_for(guarded_kafka: GuardedKafka) -> None:
+    problem = failure(to(guarded_kafka.ports["mutual"], "localhost", timeout=TRIED_AGAIN, tls=guarded_kafka.certificate("stranger")))
+    assert isinstance(problem, NotAuthorised)
+    assert "does not accept our certificate" in str(problem)
+    assert "tls.certificate" in (problem.hint or "")
+
+
+def test_a_key_that_is_locked_and_the_password_is_wrong_or_missing(guarded_kafka: GuardedKafka) -> None:
+    locked = guarded_kafka.certificate(CLIENT, key_password="wrong-secret")
+    for tls in (locked, replace(locked, key_password=None)):
+        problem = failure(to(guarded_kafka.ports["mutual"], "localhost", timeout=TRIED_AGAIN, tls=tls))
+        assert isinstance(problem, UsageProblem)
+        assert str(locked.key) in str(problem)
+        assert "wrong-secret" not in f"{problem} {problem.hint}"
 
 
 @pytest.mark.parametrize(("user", "password"), [(USER, "wrong-secret"), ("nobody", "wrong-secret")])

@@ -107,7 +107,7 @@ class KafkaBackend(Backend):
         if self._administrator is None:
             from confluent_kafka.admin import AdminClient
 
-            self._administrator = create(AdminClient, client_configuration(self._connection))
+            self._administrator = create(AdminClient, client_configuration(self._connection), self._connection)
         return self._administrator
 
     def look(self, source: Address, span: Span) -> Reader:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from brokercli.model.connection import TLS, Connection
+from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
 DEFAULT_PORT = 9092
@@ -61,20 +60,12 @@ def _host_and_port(host: str, port: int | None) -> str:
     return f"[{host}]:{port or DEFAULT_PORT}" if ":" in host and not host.startswith("[") else f"{host}:{port or DEFAULT_PORT}"
 
 
-def check_files(tls: TLS | None) -> None:
-    """Raise UsageProblem that names a file of certificates or keys that cannot be read; OpenSSL would not."""
-    for path in (tls.ca, tls.certificate, tls.key) if tls is not None else ():
-        if path is not None:
-            try:
-                with Path(path).open("rb"):
-                    pass
-            except OSError as problem:
-                raise UsageProblem(f"{path} cannot be read: {problem.strerror}.", hint="brokercli context show says where the path comes from") from None
-
-
 def _security(connection: Connection) -> dict[str, Any]:
     tls, password = connection.tls, connection.password
-    check_files(tls)
+    if tls is not None:
+        from brokercli.backends.tls import check_files  # ssl takes 5 ms
+
+        check_files(tls)
     sasl = connection.mechanism is not None or password is not None or connection.user is not None or connection.token is not None
     settings: dict[str, Any] = {"security.protocol": ("sasl_" if sasl else "") + ("plaintext" if tls is None else "ssl")}
     if tls is not None:
@@ -139,7 +130,7 @@ def open_handle(handle: Callable[..., Any], connection: Connection, settings: di
 
     `settings` come before what the connection says; a handle that reaches the broker costs one round trip.
     """
-    opened = create(handle, settings)
+    opened = create(handle, settings, connection)
     deadline = monotonic() + connection.connect_timeout
     # the last part is for finding out why
     give_up = deadline - connection.connect_timeout * 0.3
@@ -168,12 +159,17 @@ def let_go(handle: Any) -> None:
         handle.close()
 
 
-def create(handle: Callable[..., Any], configuration: dict[str, Any]) -> Any:
-    """Make a handle; raises UsageProblem for settings that the client refuses."""
+def create(handle: Callable[..., Any], configuration: dict[str, Any], connection: Connection) -> Any:
+    """Make a handle for the connection; raises UsageProblem for settings that the client refuses."""
     try:
         return handle(configuration, logger=SILENT)
     except KafkaException as problem:
-        raise UsageProblem(f"Kafka's client refuses the settings of the connection: {problem.args[0].str()}.", hint="brokercli context show") from None
+        text = problem.args[0].str()
+        if connection.tls is not None and re.search(r"ssl\.(ca|certificate|key)\.location failed", text):
+            from brokercli.backends.tls import tls_context
+
+            tls_context(connection.tls)
+        raise UsageProblem(f"Kafka's client refuses the settings of the connection: {text}.", hint="brokercli context show") from None
 
 
 def explain(error: KafkaError | None, connection: Connection, seconds: float) -> BrokercliError:

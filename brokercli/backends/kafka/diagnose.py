@@ -7,6 +7,7 @@ import ssl
 import struct
 from time import monotonic
 
+from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS
 
 # ApiVersions version 0 and SaslHandshake version 1 (Kafka protocol): both are answered before any login
@@ -58,15 +59,7 @@ def _plain(host: str, port: int, deadline: float) -> None:
 
 
 def _encrypted(host: str, port: int, tls: TLS, deadline: float) -> None:
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.certificate is not None and tls.key_password is None:
-            context.load_cert_chain(tls.certificate, tls.key)
-    except (OSError, ssl.SSLError):
-        context = ssl.create_default_context()
-    if tls.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = tls_context(tls)
     with _open(host, port, deadline) as raw:
         try:
             with context.wrap_socket(raw, server_hostname=host) as connection:
@@ -77,8 +70,14 @@ def _encrypted(host: str, port: int, tls: TLS, deadline: float) -> None:
                 else "give the CA that signed it: tls.ca in the context"
             raise Finding(f"its certificate was not accepted: {problem.verify_message.rstrip('.')}", hint, login=True) from None
         except ssl.SSLError as problem:
-            if "CERTIFICATE_REQUIRED" in str(problem) or "HANDSHAKE_FAILURE" in str(problem):
+            # Java's TLS calls a certificate that did not come bad, others call it required or the handshake failed
+            alert = problem.reason or ""
+            if tls.certificate is None and any(word in alert for word in ("BAD_CERTIFICATE", "CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")):
                 raise Finding("it wants a client certificate", "give tls.certificate and tls.key in the context", login=True) from None
+            if tls.certificate is not None and "ALERT" in alert and any(word in alert for word in ("CERTIFICATE", "CA", "HANDSHAKE_FAILURE")):
+                reason = alert.partition("ALERT_")[2].replace("_", " ").lower()
+                raise Finding(f"it does not accept our certificate ({reason})", "tls.certificate has to be signed by a CA that the broker trusts",
+                              login=True) from None
     with _open(host, port, deadline) as connection:
         answer = _ask(connection, _API_VERSIONS, 0, b"", deadline)
         if answer[4:8] == b"\0\0\0\1":

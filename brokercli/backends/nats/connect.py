@@ -14,7 +14,8 @@ from nats.aio.client import Client
 
 from brokercli.backends.nats.bulk_parser import BulkParser
 from brokercli.backends.nats.transport import CheckedTransport
-from brokercli.model.connection import TLS, Connection, Secret
+from brokercli.backends.tls import tls_context
+from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ async def connect(connection: Connection, link: Link) -> tuple[Client, BulkParse
     """
     attempts = Attempts(len(connection.hosts), connection.connect_timeout)
     client: Any = Client()
-    transport = CheckedTransport(_tls_context(connection.tls), connection.tls.server_name if connection.tls else None, attempts.time_left)
+    tls = connection.tls
+    transport = CheckedTransport(None if tls is None else tls_context(tls), None if tls is None else tls.server_name, attempts.time_left)
     client._transport = transport
     parser = BulkParser(client, link.on_server_error)
     client._ps = parser
@@ -147,21 +149,3 @@ def _check_credentials(path: str) -> None:
         raise UsageProblem(f"The credentials file {path} cannot be read: {getattr(problem, 'strerror', None) or 'it is not text'}.", hint=hint) from None
     if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
         raise UsageProblem(f"The file {path} is no NATS credentials file: it needs a user JWT and an NKEY seed.", hint=hint)
-
-
-def _tls_context(tls: TLS | None) -> ssl.SSLContext | None:
-    if tls is None:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.certificate is not None:
-            context.load_cert_chain(tls.certificate, tls.key, tls.key_password.reveal if tls.key_password is not None else None)
-    except FileNotFoundError:
-        missing = next((path for path in (tls.ca, tls.certificate, tls.key) if path and not Path(path).exists()), "of certificates")
-        raise UsageProblem(f"There is no file {missing}, which TLS needs.") from None
-    except (ssl.SSLError, OSError) as problem:
-        raise UsageProblem(f"The certificate files cannot be used: {problem}.", hint="they are PEM files: ca, certificate, key") from None
-    if tls.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

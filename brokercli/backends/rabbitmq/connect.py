@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -13,7 +12,8 @@ import pika
 from pika.credentials import ExternalCredentials, PlainCredentials
 
 from brokercli.backends.rabbitmq.bulk_frames import LARGEST_FRAME
-from brokercli.model.connection import TLS, Connection
+from brokercli.backends.tls import tls_context
+from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
 DEFAULT_PORT, DEFAULT_TLS_PORT = 5672, 5671
@@ -121,23 +121,6 @@ def _connect(where: str, host: str, port: int, seconds: float) -> socket.socket:
         raise UsageProblem(f"{host!r} cannot be the name of a host.") from None
     except OSError as problem:
         raise Unreachable(f"{where}: cannot be reached: {problem.strerror or problem}.", hint="check the host, and the network of this machine") from None
-
-
-def tls_context(tls: TLS) -> ssl.SSLContext:
-    """Return the context that the TLS settings ask for; certificates and names are checked unless `insecure`. Raises UsageProblem."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.certificate is not None:
-            context.load_cert_chain(tls.certificate, tls.key, tls.key_password.reveal if tls.key_password is not None else None)
-    except FileNotFoundError:
-        missing = next((path for path in (tls.ca, tls.certificate, tls.key) if path and not Path(path).exists()), "of certificates")
-        raise UsageProblem(f"There is no file {missing}, which TLS needs.") from None
-    except OSError as problem:
-        raise UsageProblem(f"The certificate files cannot be used: {problem.strerror or problem}.", hint="they are PEM files: ca, certificate, key") from None
-    if tls.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def address(connection: Connection, host: str, port: int) -> str:

@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
-from brokercli.backends.rabbitmq.connect import DEFAULT_PORT, login_of, port_of, tls_context
+from brokercli.backends.rabbitmq.connect import DEFAULT_PORT, login_of, port_of
+from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS, Connection
 from brokercli.model.errors import Failed, NotAuthorised, Unreachable
 
