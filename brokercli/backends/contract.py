@@ -183,6 +183,12 @@ class Publisher(ABC):
         self.close()
 
 
+def withheld_in_words(withheld: Mapping[str, int]) -> str:
+    """Say what a publisher, or a repair, did not pass on (`Publisher.withheld`); empty where that is nothing."""
+    names = ", ".join(f"{name} ({count:,})" for name, count in sorted(withheld.items()))
+    return f"headers that steer the broker were withheld: {names}" if names else ""
+
+
 Purpose = Literal["publish", "look", "describe"]
 
 
@@ -233,6 +239,11 @@ class Backend(ABC):
         besides those of the known frameworks. What could not be looked into, so that there may be more, is added to
         `unseen`, a sentence each, whole once it is over. Changes nothing."""
         raise Unsupported("This broker plugin knows no dead letters.")
+
+    def withholds(self, message: Message, *, letter: bool = False) -> Sequence[str]:
+        """Return the names of headers and properties of a stored message that steer this broker, so that they do not go along: where a
+        publisher copies it to here, or with `letter` where it is a letter here and a repair puts it back. A name is there once."""
+        return ()
 
     def look_letters(self, source: Address) -> LetterReader:
         """Open a look at the letters of a resolved address, up to the end it has now.

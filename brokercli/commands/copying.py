@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from brokercli.operations.publishing import Publishing, Rate
 from brokercli.operations.reading import Ended, Reading
 from brokercli.operations.through import Through
 from brokercli.terminal.interrupt import Interrupt
+from brokercli.terminal.notes import Notes
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
 
@@ -69,15 +70,14 @@ class CopyRun:
                     raise UsageProblem("A journal needs a source that numbers its records, and an end.")
                 journal.bind(fix_bounds(reader.bounds))
             delivery = stack.enter_context(Delivery(streams, "replayed", receipts=self.receipts, quiet=self.quiet, report=self.report, total=reader.expected))
-            said = len(reader.notes)
-            for note in reader.notes if not self.quiet else ():
-                streams.say(note)
+            notes = Notes(reader, streams.say, quiet=self.quiet)
+            notes.say_new()
             publishing = Publishing(publisher, delivery.take, delivery.stopping, self.rate, delivery_timeout=self.policy.delivery_timeout)
             reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=delivery.stopping)
             copying = Copying(publishing, self.keep_time, self.keep_partition, self.through, self.pace, journal)
             began = time.monotonic()
             decided.code = code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
-            self._say_late(streams, reader.notes[said:])
+            self._say_late(streams, notes)
             if code != ExitCode.DONE and self.resume is not None and not self.quiet:
                 streams.say(f"the same command with --resume {self.resume} goes on from what is confirmed")
         return decided.code or 0
@@ -90,14 +90,13 @@ class CopyRun:
             with Progress(streams, "read", reader.expected) as progress:
                 for batch in reading:
                     progress.advance(len(batch))
-            self._say_late(streams, reader.notes)
+            self._say_late(streams, Notes(reader, streams.say, quiet=self.quiet))
             streams.say(f"dry run: {reading.matched:,} of {reading.read:,} messages would go from {source.address} to {destination.address}; "
                         "nothing was published")
         return interrupt.exit_code if reading.ended is Ended.STOPPED else 0
 
-    def _say_late(self, streams: Streams, notes: Sequence[str]) -> None:
-        for note in notes if not self.quiet else ():
-            streams.say(note)
+    def _say_late(self, streams: Streams, notes: Notes) -> None:
+        notes.say_new()
         if self.narrowing is not None and self.narrowing.note:
             streams.say(self.narrowing.note)
 

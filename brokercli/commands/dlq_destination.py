@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from brokercli.backends.contract import PublishPolicy
-from brokercli.backends.dead_letters import Repair
+from brokercli.backends.contract import PublishPolicy, withheld_in_words
+from brokercli.backends.dead_letters import Repair, State
 from brokercli.commands.session import Session, open_address
 from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import UsageProblem
+from brokercli.model.message import Message
 from brokercli.model.receipt import Receipts
 from brokercli.operations.decisions import Decision
 from brokercli.operations.redriving import mark_confirmed
@@ -25,7 +27,14 @@ class Elsewhere:
 
     settling: Settling
     address: Address
+    withholds: Callable[[Message], Sequence[str]]
+    """Names what of a message does not go along."""
     guarantee: str = "at least once: confirmed there before it is marked here; a run that is killed between the two repeats at most one batch"
+
+    def take_notes(self) -> list[str]:
+        """Return what its publisher has to tell, once everything is over."""
+        publisher = self.settling.publisher
+        return [*publisher.notes, withheld_in_words(publisher.withheld)]
 
 
 @contextmanager
@@ -43,7 +52,7 @@ def open_elsewhere(session: Session, text: str | None, park: str | None, context
     with open_address(text, context_name, "publish", connect_timeout=connect_timeout) as there:
         there.require(Capability.PUBLISH)
         with there.backend.publisher(there.address, PublishPolicy(delivery_timeout=delivery_timeout, only_wanted=True)) as publisher:
-            yield Elsewhere(Settling(publisher, delivery_timeout), there.address)
+            yield Elsewhere(Settling(publisher, delivery_timeout), there.address, there.backend.withholds)
 
 
 def is_elsewhere(session: Session, text: str, context_name: str | None) -> bool:
@@ -66,7 +75,14 @@ def resolve_here(session: Session, option: str, text: str, context_name: str | N
     return address
 
 
-def settle_elsewhere(elsewhere: Elsewhere, repair: Repair, decisions: list[Decision]) -> Receipts:
+def settling_of(verb: str, repair: Repair, elsewhere: Elsewhere | None) -> Callable[[list[Decision]], Receipts] | None:
+    """Return what settles letters that are dropped or go elsewhere; None where they are put back on the broker they lie on."""
+    if verb == "drop":
+        return lambda decisions: repair.mark([decision.letter.record for decision in decisions], State.DROPPED)
+    return None if elsewhere is None else partial(_settle, elsewhere, repair)
+
+
+def _settle(elsewhere: Elsewhere, repair: Repair, decisions: list[Decision]) -> Receipts:
     """Publish each message there and mark here what was confirmed."""
     receipts = elsewhere.settling.put([decision.message for decision in decisions if decision.message is not None])
     return mark_confirmed(repair, [decision.letter.record for decision in decisions], receipts)

@@ -44,6 +44,7 @@ def export(
     from brokercli.operations.inspecting import matching_envelopes
     from brokercli.operations.letter_journal import LetterFile
     from brokercli.terminal.interrupt import Interrupt
+    from brokercli.terminal.notes import Notes
     from brokercli.terminal.progress import Progress
 
     streams = streams_of(context)
@@ -60,8 +61,9 @@ def export(
                 kept.write_lines(found)
             count += len(found)
             progress.advance(len(found))
+    Notes(look.reader, streams.say, quiet=quiet).say_new()
     if not quiet:
-        for note in [*look.reader.notes, *letter_filter.take_notes()]:
+        for note in letter_filter.take_notes():
             streams.say(note)
         where = file if kept is not None else "standard output"
         streams.say(f"exported: {count:,} letters of {session.address} to {where}; side effects: {look.side_effects}")

@@ -49,6 +49,7 @@ def inspect(
     from brokercli.operations.inspecting import inspect as look_into
     from brokercli.terminal.inspection import print_inspection
     from brokercli.terminal.interrupt import Interrupt
+    from brokercli.terminal.notes import Notes
     from brokercli.terminal.progress import Progress
 
     streams = streams_of(context)
@@ -56,13 +57,13 @@ def inspect(
     with Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session:
         prepare_for_bulk()
         with look_at_letters(streams, session, lift_limit) as look, Progress(streams, "read", look.reader.expected) as progress:
-            for note in look.reader.notes:
-                progress.note(note)
-            said = len(look.reader.notes)
+            notes = Notes(look.reader, progress.note, quiet=quiet)
+            notes.say_new()
             inspection = look_into(look.reader, recogniser_of(session), letter_filter, stopping=lambda: interrupt.requested, on_progress=progress.advance)
         print_inspection(streams, str(session.address), inspection, output)
+        notes.say_new()
         if not quiet:
-            for note in [*look.reader.notes[said:], *letter_filter.take_notes()]:
+            for note in letter_filter.take_notes():
                 streams.say(note)
             streams.say(f"side effects: {look.side_effects}")
     if interrupt.requested:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from brokercli.commands.dlq_looking import lifted
 from brokercli.commands.dlq_source import LetterSource
+from brokercli.model.message import Message
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.redriving import Plan, plan
 from brokercli.terminal.interrupt import Interrupt
+from brokercli.terminal.notes import Notes
 from brokercli.terminal.plan import print_plan
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
@@ -17,7 +21,7 @@ _REMEMBERED = 2
 
 
 def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, letter_filter: LetterFilter, limit: int | None, interrupt: Interrupt,
-              chosen: list[Decision] | None, *, quiet: bool, output: str) -> Plan:
+              chosen: list[Decision] | None, withholds: Callable[[Message], Sequence[str]], *, quiet: bool, output: str) -> Plan:
     """Look at the letters, print the plan and return it; nothing is changed. The first letters that would go are put into `chosen`."""
 
     def remember(decision: Decision) -> None:
@@ -26,9 +30,9 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
 
     with lifted(streams, letters.lift_to_look) as lift, letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
         counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
-                       on_progress=progress.advance, on_decision=None if chosen is None else remember)
-    notes = [*reader.notes, *letter_filter.take_notes()]
-    notes += [f"{lift.after}; to {verb} them lifts it once more"] if lift.after else []
+                       on_progress=progress.advance, on_decision=None if chosen is None else remember, withholds=withholds)
+    Notes(reader, streams.say, quiet=quiet).say_new()
+    notes = [*letter_filter.take_notes(), *([f"{lift.after}; to {verb} them lifts it once more"] if lift.after else [])]
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:

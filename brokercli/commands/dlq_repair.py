@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
 import typer
 
-from brokercli.backends.dead_letters import Repair, RepairPolicy, State
-from brokercli.commands.dlq_destination import Elsewhere, open_elsewhere, resolve_here, settle_elsewhere
+from brokercli.backends.dead_letters import RepairPolicy
+from brokercli.commands.dlq_destination import Elsewhere, open_elsewhere, resolve_here, settling_of
 from brokercli.commands.dlq_edit import edit_one
 from brokercli.commands.dlq_end import End, say_problems
 from brokercli.commands.dlq_plan import show_plan
@@ -20,7 +19,6 @@ from brokercli.commands.may_change import check_may_change
 from brokercli.commands.publish_output import Decided
 from brokercli.commands.session import Session, streams_of
 from brokercli.model.exit_code import ExitCode
-from brokercli.model.receipt import Receipts
 from brokercli.operations.bulk import prepare_for_bulk
 from brokercli.operations.decisions import Decision, Drop, Park, Redrive, Rules
 from brokercli.operations.letter_journal import LetterFile
@@ -30,6 +28,7 @@ from brokercli.operations.redriving import Redriving
 from brokercli.operations.through import Transforming
 from brokercli.terminal.confirm import confirm
 from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.notes import Notes
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
 
@@ -79,7 +78,7 @@ class RepairRun:
                 rules = self._rules(session, elsewhere)
                 if self.edit or not yes or dry_run:
                     planned = show_plan(streams, letters, self.verb, rules, self.letter_filter, self.limit, interrupt, self._chosen if self.edit else None,
-                                        quiet=self.quiet, output=self.output)
+                                        (elsewhere or letters).withholds, quiet=self.quiet, output=self.output)
                     if interrupt.requested:
                         return interrupt.exit_code
                     if not (count := planned.destinations.total()):
@@ -120,18 +119,18 @@ class RepairRun:
             with (letters.lift_to_repair() as lift, letters.repair(RepairPolicy(self.delivery_timeout)) as repair,
                   nullcontext() if letters.journal is None else LetterFile(letters.journal) as kept,
                   Progress(streams, DONE[self.verb], repair.expected) as progress):
-                # a file's notes are about what is passed over: they are said where nothing goes, too
-                said = 0 if letters.journal is None else len(repair.notes)
+                notes = Notes(repair, progress.note, quiet=self.quiet)
+                before = notes.take_new()
 
                 def begin() -> None:
-                    nonlocal said
-                    said = len(repair.notes)
-                    for note in filter(None, ((elsewhere or repair).guarantee, lift.before, *repair.notes)) if not self.quiet else ():
+                    for note in filter(None, ((elsewhere or repair).guarantee, lift.before, *before)) if not self.quiet else ():
                         progress.note(note)
+                    before.clear()
+                    notes.say_new()
 
                 run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
                                 stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=partial(say_problems, progress))
-                run.run(self._settle(repair, elsewhere))
+                run.run(settling_of(self.verb, repair, elsewhere))
         except StopNow:
             # also while everything was being closed: what is known by then is said all the same
             if run is None:
@@ -140,11 +139,8 @@ class RepairRun:
         outcome, seconds = run.outcome, time.monotonic() - began
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
         code = self._nothing() if code == ExitCode.DONE and not outcome.account.read else code
-        notes = [*repair.notes[said:], lift.after, *self.letter_filter.take_notes()]
+        # a file's notes are about what is passed over: they are said where nothing goes, too
+        last = [*(before if letters.journal is None else ()), *notes.take_new(), lift.after, *(elsewhere.take_notes() if elsewhere else ()),
+                *self.letter_filter.take_notes()]
         journal = letters.journal if kept is not None and kept.count else None
-        return End(streams, DONE[self.verb], str(letters.session.address), run.plan, outcome, code, seconds, notes, journal).say(self.quiet, self.report)
-
-    def _settle(self, repair: Repair, elsewhere: Elsewhere | None) -> Callable[[list[Decision]], Receipts] | None:
-        if self.verb == "drop":
-            return lambda decisions: repair.mark([decision.letter.record for decision in decisions], State.DROPPED)
-        return None if elsewhere is None else partial(settle_elsewhere, elsewhere, repair)
+        return End(streams, DONE[self.verb], str(letters.session.address), run.plan, outcome, code, seconds, last, journal).say(self.quiet, self.report)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from brokercli.backends.dead_letters import LetterReader, Lift, Repair, RepairPolicy
 from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
@@ -14,6 +15,7 @@ from brokercli.commands.session import Session, open_broker
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import LocalIO, UsageProblem
+from brokercli.model.message import Message
 from brokercli.operations.letters import Recogniser
 from brokercli.terminal.streams import Streams
 
@@ -29,6 +31,8 @@ class LetterSource:
     lift_to_look: Callable[[], Lift]
     """Makes looking safe where a limit of deliveries would cost letters, as far as that was asked for."""
     lift_to_repair: Callable[[], Lift]
+    withholds: Callable[[Message], Sequence[str]]
+    """Names what of a message does not go along when it is put back on this broker."""
     journal: str | None
     """Where letters are kept before anything is done to them; None where they come from a file already."""
 
@@ -48,7 +52,7 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
 
         yield LetterSource(session, recogniser_of(session), lambda: session.backend.look_letters(session.address),
                            lambda policy: session.backend.repair(session.address, policy), lift if lift_limit else Lift,
-                           Lift if lift_limit is False else lift, journal_path(verb, session.address, journal))
+                           Lift if lift_limit is False else lift, partial(session.backend.withholds, letter=True), journal_path(verb, session.address, journal))
 
 
 @contextmanager
@@ -63,7 +67,8 @@ def in_file(path: str, context_name: str | None, resume: str | None, connect_tim
         session = Session(broker.backend, Address(path, "file"), broker.context, broker.descriptor)
         with Journal(resume or _remembered(identity), identity) as journal:
             yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, journal),
-                               lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), Lift, Lift, None)
+                               lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), Lift, Lift,
+                               broker.backend.withholds, None)
 
 
 def _remembered(identity: dict[str, str]) -> str:

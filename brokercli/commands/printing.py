@@ -14,6 +14,7 @@ from brokercli.operations.bulk import prepare_for_bulk
 from brokercli.operations.filter import Filter
 from brokercli.operations.reading import Ended, Reading
 from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.notes import Notes
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.records import RecordWriter
 
@@ -40,21 +41,19 @@ class Printing:
             require_for(session, span)
             prepare_for_bulk()
             with session.backend.look(session.address, span) as reader:
-                for note in reader.notes:
-                    if not self.quiet:
-                        streams.say(note)
-                said = len(reader.notes)
+                notes = Notes(reader, streams.say, quiet=self.quiet)
+                notes.say_new()
                 reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, idle_timeout=self.idle_timeout, timeout=self.timeout,
                                   stopping=lambda: interrupt.requested)
                 try:
                     with Progress(streams, "read", reader.expected) as progress:
                         for batch in reading:
+                            notes.say_new()
                             writer.write(batch)
                             progress.advance(len(batch))
                 except StopNow:
                     reading.ended = Ended.STOPPED
-            for note in reader.notes[said:]:
-                streams.say(note)
+            notes.say_new()
         if self.narrowing is not None and self.narrowing.note:
             streams.say(self.narrowing.note)
         return self._exit_code(reading, interrupt.exit_code)

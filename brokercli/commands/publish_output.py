@@ -8,12 +8,13 @@ from typing import Self
 
 import orjson
 
-from brokercli.backends.contract import Publisher
+from brokercli.backends.contract import withheld_in_words
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.publishing import Outcome, Publishing
 from brokercli.terminal.failure import present
 from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.notes import Notes
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.summary import report_end, summarise
@@ -83,22 +84,19 @@ class Delivery:
             extra: dict[str, object] | None = None) -> int:
         """Do the work, stop at once on a second signal, say how it ended and return the exit code."""
         self._number_of = publishing.number_of
-        for note in publishing.publisher.notes:
-            if not self._quiet:
-                self._streams.say(note)
-        said = len(publishing.publisher.notes)
+        notes = Notes(publishing.publisher, self._streams.say, quiet=self._quiet)
+        notes.say_new()
         try:
             outcome = work()
         except StopNow:
             outcome = publishing.abandon()
         self._progress.__exit__(None, None, None)
-        for note in publishing.publisher.notes[said:]:
-            if not self._quiet:
-                self._streams.say(note)
+        notes.say_new()
         code = self._exit_code(outcome, fail_if_empty)
         if outcome.error is not None:
             present(outcome.error, self._streams)
-        self._say_withheld(publishing.publisher)
+        if withheld := withheld_in_words(publishing.publisher.withheld) if not self._quiet else "":
+            self._streams.say(f"{withheld}; --keep-control-headers passes them on")
         facts = {**(extra or {}), **({"duplicates": outcome.duplicates} if outcome.duplicates else {})}
         summarise(self._streams, self._verb, outcome.account, exit_code=code, seconds=elapsed(), extra=facts, quiet=self._quiet)
         if self._report is not None:
@@ -112,11 +110,6 @@ class Delivery:
         if code == ExitCode.DONE and fail_if_empty and not outcome.account.confirmed:
             return int(ExitCode.NOTHING_MATCHED)
         return code
-
-    def _say_withheld(self, publisher: Publisher) -> None:
-        if publisher.withheld and not self._quiet:
-            names = ", ".join(f"{name} ({count:,})" for name, count in sorted(publisher.withheld.items()))
-            self._streams.say(f"headers that steer the broker were withheld: {names}; --keep-control-headers passes them on")
 
     def _line(self, receipt: Receipt) -> dict[str, object]:
         line: dict[str, object] = {"message": self._number_of(receipt) if receipt.index >= 0 else None, "verdict": str(receipt.verdict)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import orjson
 
-from brokercli.backends.contract import Backend, Batch, PublishPolicy
+from brokercli.backends.contract import Backend, Batch, PublishPolicy, withheld_in_words
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
 from brokercli.backends.envelope import decode_original, decode_record
 from brokercli.model.address import Address
@@ -114,7 +115,7 @@ class FiledReader(LetterReader):
         torn = [f"line {content.torn:,} of {content.path} is half a letter and passed over; its writer was stopped there"] if content.torn else []
         before = (f"{journal.delivered:,} of the {content.count:,} letters were put back there by earlier runs, and are passed over ({journal.path}); "
                       "with a new file for --resume they go once more")
-        self.notes = [*torn, *([before] if journal.delivered else ())]
+        self.notes: list[str] = [*torn, *([before] if journal.delivered else ())]
 
     def read(self, timeout: float) -> Batch | None:
         part = list(islice(self._records, _PART))
@@ -138,11 +139,12 @@ class FiledRepair(Repair):
         self._journal = journal
         self._reader = FiledReader(content, journal)
         self._open: dict[Address, Settling] = {}
+        self._withheld: Counter[str] = Counter()
         self._stack = ExitStack()
         self.expected = content.count
         self.guarantee = (f"at least once: each letter is confirmed before it is written down in {journal.path}; a run that is killed between the two repeats"
                           " at most one batch")
-        self.notes = self._reader.notes
+        self.notes: list[str] = self._reader.notes
 
     def read(self, timeout: float) -> Batch | None:
         return self._reader.read(timeout)
@@ -173,6 +175,17 @@ class FiledRepair(Repair):
 
     def close(self) -> None:
         self._reader.close()
+        self._let_go()
+        if self._withheld:
+            self.notes.append(withheld_in_words(self._withheld))
+            self._withheld.clear()
+
+    def _let_go(self) -> None:
+        """Close the publishers that are open; what they have to tell is told."""
+        for publisher in [settling.publisher for settling in self._open.values()]:
+            self.notes += [note for note in publisher.notes if note not in self.notes]
+            self._withheld.update(publisher.withheld)
+        self._open.clear()
         self._stack.close()
 
     def _put(self, destination: Address, moves: list[Move]) -> Receipts:
@@ -189,8 +202,7 @@ class FiledRepair(Repair):
 
     def _publisher(self, destination: Address) -> Settling:
         if len(self._open) >= _OPEN_DESTINATIONS:
-            self._stack.close()
-            self._open.clear()
+            self._let_go()
         resolved = self._backend.resolve(destination, "publish")
         policy = PublishPolicy(delivery_timeout=self._timeout, only_wanted=True)
         publisher = self._stack.enter_context(self._backend.publisher(resolved, policy))

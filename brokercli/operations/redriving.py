@@ -12,7 +12,7 @@ from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import BrokercliError, Failed
-from brokercli.model.message import Record
+from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import LetterFilter, Recogniser, identity, read_matching
@@ -58,6 +58,9 @@ class Plan:
     lost: Counter[str] = field(default_factory=Counter)
     derived: Counter[str] = field(default_factory=Counter)
     """What the homes were read from, and how sure that is."""
+    withheld: Counter[str] = field(default_factory=Counter)
+    """What does not go along because it steers the broker, where that was asked for."""
+
     def take(self, decision: Decision, times: int = 1) -> None:
         """Enter one decision, and so many alike."""
         self.letters += times
@@ -292,9 +295,16 @@ def _moves(decisions: Sequence[Decision]) -> list[Move]:
 
 def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filter: LetterFilter, *, limit: int | None = None,
          stopping: Callable[[], bool] = lambda: False, on_progress: Callable[[int], None] = lambda count: None,
-         on_decision: Callable[[Decision], None] | None = None) -> Plan:
-    """Decide on every pending letter and count; nothing is changed. Each decision is shown to `on_decision`."""
+         on_decision: Callable[[Decision], None] | None = None, withholds: Callable[[Message], Sequence[str]] = lambda message: ()) -> Plan:
+    """Decide on every pending letter and count; nothing is changed. Each decision is shown to `on_decision`. `withholds` names what of a
+    message would not go along; letters of one kind have headers of the same names, and are asked for once."""
     counted = Plan()
+
+    def take(decision: Decision, times: int = 1) -> None:
+        counted.take(decision, times)
+        if decision.message is not None and not decision.left:
+            counted.withheld.update(dict.fromkeys(withholds(decision.message), times))
+
     sorter = Sorter(recogniser, rules) if letter_filter.everything and limit is None and on_decision is None else None
     while not stopping() and (limit is None or sum(counted.destinations.values()) < limit):
         batch = reader.read(SLICE)
@@ -302,23 +312,23 @@ def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filt
             if reader.finished:
                 break
             continue
-        if sorter is None or not _plan_together(counted, reader, sorter, batch):
+        if sorter is None or not _plan_together(take, reader, sorter, batch):
             for letter in read_matching(recogniser, letter_filter, batch):
                 if reader.state(letter.record) is State.PENDING and (limit is None or sum(counted.destinations.values()) < limit):
                     decision = rules.decide(letter, 0)
-                    counted.take(decision)
+                    take(decision)
                     if on_decision is not None:
                         on_decision(decision)
         on_progress(len(batch))
     return counted
 
 
-def _plan_together(counted: Plan, reader: LetterReader, sorter: Sorter, batch: Batch) -> bool:
+def _plan_together(take: Callable[[Decision, int], None], reader: LetterReader, sorter: Sorter, batch: Batch) -> bool:
     """Count what would become of the pending letters of a batch; False, with nothing counted, where they have to be read one by one."""
     pending = [index for index, state in enumerate(reader.states(batch)) if state is State.PENDING]
     found = sorter.sort(batch if len(pending) == len(batch) else batch.select(pending), 0)
     for decision, times in found.decisions if found is not None else ():
-        counted.take(decision, times)
+        take(decision, times)
     return found is not None
 
 

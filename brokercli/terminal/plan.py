@@ -18,6 +18,7 @@ class Counted(Protocol):
     stripped: Counter[str]
     lost: Counter[str]
     derived: Counter[str]
+    withheld: Counter[str]
 
 
 def print_plan(streams: Streams, verb: str, source: str, plan: Counted, output: str = "auto") -> None:
@@ -25,11 +26,13 @@ def print_plan(streams: Streams, verb: str, source: str, plan: Counted, output: 
     check_output(output)
     if output == "json":
         print_json(streams, [{"verb": verb, "dlq": source, "letters": plan.letters, "destinations": dict(plan.destinations), "left": dict(plan.left),
-                              "stripped": dict(plan.stripped), "lost": dict(plan.lost), "derived": dict(plan.derived)}])
+                              "stripped": dict(plan.stripped), "lost": dict(plan.lost), "derived": dict(plan.derived),
+                              "withheld": dict(plan.withheld)}])
         return
     print_table(streams, [{"to": name, "messages": count} for name, count in plan.destinations.most_common()]
                 + [{"to": f"stays: {reason}", "messages": count} for reason, count in plan.left.most_common()])
-    for title, counts in (("home read from", plan.derived), ("taken off", plan.stripped), ("cannot be put back as it was", plan.lost)):
+    for title, counts in (("home read from", plan.derived), ("taken off", plan.stripped), ("cannot be put back as it was", plan.lost),
+                          ("do not go along, because they steer the broker", plan.withheld)):
         if counts:
             streams.say(f"{title}: " + ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(12)))
     if plan.destinations and verb == "redrive":

@@ -85,7 +85,7 @@ def test_instructions_that_are_left_off_are_counted_and_said_in_the_end(streams:
             else:
                 assert repair.forward(batch, [Goal(parked)] * len(records), [record.message.headers for record in records])().confirmed == len(records)
         assert len(repair.notes) == said
-    assert repair.notes[said:] == ["what goes on goes without headers that steer the server: Nats-Trace-Dest (3), Nats-Msg-Id (1)"]
+    assert repair.notes[said:] == ["headers that steer the broker were withheld: Nats-Msg-Id (1), Nats-Trace-Dest (3)"]
     assert all(b"Nats-Trace" not in block for _, block, _ in streams.stored(home))
 
 

@@ -122,7 +122,7 @@ def test_what_cannot_go_along_with_a_letter_is_said(places: Places) -> None:
     places.put("", dlq, [b"plain"])
     with places.open().repair(queue(dlq), RepairPolicy()) as repair:
         assert repair.settle([Move(letter, letter.message, queue(parking)) for letter in letters(repair)]).confirmed == 4
-    assert list(repair.notes) == ["did not go along with letters, because it would route them elsewhere, be refused or end them: CC of 2, expiration of 1"]
+    assert list(repair.notes) == ["headers that steer the broker were withheld: CC (2), expiration (1)"]
     assert places.taken(parking) == [b"routed", b"as well", b"short-lived", b"plain"]
 
 

@@ -18,7 +18,7 @@ from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import BrokercliError, Unsupported, UsageProblem
-from brokercli.model.message import Place, Record
+from brokercli.model.message import Message, Place, Record
 from brokercli.model.position import Span
 
 if TYPE_CHECKING:
@@ -90,6 +90,12 @@ class NatsBackend(Backend):
         from brokercli.backends.nats.dead_letters import find_sources
 
         return self._link.run(find_sources(self._jetstream, patterns, [] if unseen is None else unseen))
+
+    def withholds(self, message: Message, *, letter: bool = False) -> Sequence[str]:
+        from brokercli.backends.nats.convert import withheld_from_copies
+        from brokercli.backends.nats.putting_back import held_back
+
+        return held_back(message) if letter else withheld_from_copies(message)
 
     def look_letters(self, source: Address) -> LetterReader:
         from brokercli.backends.nats.letters import find_letters, open_letters

@@ -79,6 +79,11 @@ def header_block(message: Message, *, keep_control: bool, withheld: dict[str, in
     return STATUS_LINE + b"".join(lines) + b"\r\n" if lines else b""
 
 
+def withheld_from_copies(message: Message) -> list[str]:
+    """Return the names of headers that `header_block` withholds from the copy of a stored message, each once."""
+    return list(dict.fromkeys(name for name, _ in message.headers if is_control(name))) if message.origin is not None else []
+
+
 def explicit_id(message: Message) -> str | None:
     """Return the id that was asked for, not one that a stored message came with."""
     if message.id is None or message.origin not in (None, "nats"):

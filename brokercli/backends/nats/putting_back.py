@@ -18,30 +18,38 @@ _HARMLESS = ("nats-original-", "nats-failure-", "nats-num-delivered")
 def as_copy(message: Message, identity: str, subject: str | None, left_off: Counter[str]) -> Message:
     """Return the message to publish. Its own `Nats-Msg-Id` would be taken for a duplicate of the first one and swallowed,
     `Nats-Rollup` would purge, `Nats-Expected-…` refuse, `Nats-Batch-…` store nothing (seen on 2.15.1): only ours goes along. Those left off are counted in
-    `left_off`."""
+    `left_off`, each name once."""
     headers = message.headers
     if message.origin in (None, "nats"):
         for name, _ in headers:
             if _steers(name):
-                left_off.update([header[0] for header in headers if _steers(header[0])])
+                left_off.update(held_back(message))
                 headers = tuple([header for header in headers if not _steers(header[0])])
                 break
     return Message(message.body, message.key, headers, identity, message.time, message.partition, message.route if subject is None else subject,
                    message.properties, message.origin)
 
 
+def held_back(message: Message) -> list[str]:
+    """Return the names of headers that do not go along when a message is put back, each once."""
+    return list(dict.fromkeys(name for name, _ in message.headers if _steers(name))) if message.origin in (None, "nats") else []
+
+
 def copy_block(headers: Sequence[Header], identity: str, left_off: Counter[str]) -> bytes:
     """Return the header block of the copy of a message from NATS, which is that of `as_copy`. Raises Refusal."""
     parts = [STATUS_LINE]
+    left: set[str] = set()
     for name, value in headers:
         start = _start_of(name)
         if not start:
-            left_off[name] += 1
+            left.add(name)
             continue
         if type(value) is bytes and b"\r\n" not in value:
             parts += start, value, b"\r\n"
         else:
             parts.append(line_of_nats(name, value))
+    if left:
+        left_off.update(left)
     return b"%bNats-Msg-Id: %b\r\n\r\n" % (b"".join(parts), identity.encode(errors="surrogateescape"))
 
 

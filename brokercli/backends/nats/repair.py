@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from brokercli.backends.contract import Batch
+from brokercli.backends.contract import Batch, withheld_in_words
 from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
 from brokercli.backends.nats.convert import Refusal
 from brokercli.backends.nats.dead_originals import DeadOriginals
@@ -340,7 +340,6 @@ class NatsRepair(Repair):
             return
         self._closed = True
         if self._left_off:
-            counted = ", ".join(f"{name} ({count:,})" for name, count in self._left_off.most_common())
-            self.notes = [*self.notes, f"what goes on goes without headers that steer the server: {counted}"]
+            self.notes = [*self.notes, withheld_in_words(self._left_off)]
         self._reader.close()
         self._homes.close()

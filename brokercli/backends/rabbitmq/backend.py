@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from difflib import get_close_matches
 
 from brokercli.backends.consumers import Consumers
@@ -12,12 +14,13 @@ from brokercli.backends.declaring import Declarer
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.connect import user_of
 from brokercli.backends.rabbitmq.consuming import RabbitMQConsumers
-from brokercli.backends.rabbitmq.convert import Converter
+from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
 from brokercli.backends.rabbitmq.dead_letters import find_sources, require_letters
 from brokercli.backends.rabbitmq.declaring import RabbitMQDeclarer
 from brokercli.backends.rabbitmq.describe import describe_exchange, describe_queue
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
 from brokercli.backends.rabbitmq.flowing import draw_flow
+from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.inventory import Inventory
 from brokercli.backends.rabbitmq.lifting import LimitLift
 from brokercli.backends.rabbitmq.link import Link
@@ -39,6 +42,7 @@ from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import NotAuthorised, NotFound, Unsupported, UsageProblem
 from brokercli.model.flow import Flow
+from brokercli.model.message import Message
 from brokercli.model.position import End, Span, Start
 
 
@@ -168,6 +172,14 @@ class RabbitMQBackend(Backend):
 
     def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         return find_sources(patterns, self._management, self._link)
+
+    def withholds(self, message: Message, *, letter: bool = False) -> Sequence[str]:
+        if letter:
+            return harmless(message, user_of(self._connection))[1]
+        converter = Converter(user=user_of(self._connection), to_stream=False, certain=False, keep_control_headers=False)
+        with suppress(CannotCarry):
+            converter.convert(replace(message, body=message.body or b"", partition=None))
+        return tuple(converter.withheld)
 
     def look_letters(self, source: Address) -> LetterReader:
         if source.kind == "exchange":

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
+from brokercli.backends.contract import withheld_in_words
 from brokercli.backends.dead_letters import Goal
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter, Native
 from brokercli.backends.rabbitmq.existing import Existing
+from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.outbox import Outbox, Target
@@ -25,8 +27,6 @@ _ENTRY_OVERHEAD = 64
 _HELD_BYTES = 32 * 1024 * 1024
 # the broker works on these while the next are converted
 _AT_ONCE = 250
-_ROUTES = ("CC", "BCC")
-
 
 Item = TypeVar("Item")
 Envelope = tuple[str, bytes, bytes, str, tuple[str, ...]]
@@ -176,7 +176,7 @@ class Mover:
 
     def _envelope(self, message: Message, destination: Address) -> Envelope:
         """Return what goes around the body. Raises CannotCarry."""
-        message, left_out = self._harmless(message)
+        message, left_out = harmless(message, self._user)
         native = self._converter(destination).convert(message)
         if len(native.properties) > self._largest_header:
             raise CannotCarry(f"its headers and properties are {len(native.properties)} bytes; the broker's frames hold {self._largest_header}")
@@ -188,22 +188,6 @@ class Mover:
         if len(key) > 255:
             raise CannotCarry("a queue's name has 255 bytes at most")
         return exchange, key, native.properties, native.risk, left_out
-
-    def _harmless(self, message: Message) -> tuple[Message, tuple[str, ...]]:
-        """Return what may go, and the names of what does not go along."""
-        headers, properties = message.headers, message.properties
-        routes = [name for name in _ROUTES if any(name == header[0] for header in headers)]
-        if routes:
-            headers = tuple(header for header in headers if header[0] not in _ROUTES)
-        own = None if self._user is None else self._user.encode()
-        unwanted = [name for name, value in properties.items()
-                    if name == "expiration" or (name == "user_id" and value != own)
-                    or (name == "reply_to" and isinstance(value, bytes) and value.startswith(b"amq.rabbitmq.reply-to"))]
-        if unwanted:
-            properties = {name: value for name, value in properties.items() if name not in unwanted}
-        if not (left_out := (*routes, *unwanted)):
-            return message, ()
-        return replace(message, headers=headers, properties=properties), left_out
 
     def _converter(self, destination: Address) -> Converter:
         key = destination.kind, destination.name
@@ -240,8 +224,7 @@ class Mover:
     def close(self) -> None:
         """Let go without waiting; what did not go along with letters is among the notes then."""
         if self._left_out:
-            names = ", ".join(f"{name} of {count:,}" for name, count in sorted(self._left_out.items()))
-            self.notes.append(f"did not go along with letters, because it would route them elsewhere, be refused or end them: {names}")
+            self.notes.append(withheld_in_words(self._left_out))
             self._left_out.clear()
         for outbox in self._outboxes.values():
             if outbox in self._link.watchers:
