@@ -22,6 +22,7 @@ from typing import Self
 from tests import loaded
 
 PATIENCE = 60.0
+Process = subprocess.Popen[bytes] | loaded.Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class CommandLine:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.extra: dict[str, str] = {}
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: list[Process] = []
 
     def __call__(self, *arguments: str, stdin: bytes | None = b"", extra: Mapping[str, str] | None = None, timeout: float = PATIENCE,
                  cwd: Path | None = None) -> Ended:
@@ -74,14 +75,15 @@ class CommandLine:
         return Ended(_shown(ended.returncode), ended.stdout, ended.stderr.decode())
 
     def start(self, *arguments: str, extra: Mapping[str, str] | None = None, stdin: int = subprocess.PIPE, stdout: int = subprocess.PIPE,
-              stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+              stderr: int = subprocess.PIPE) -> Process:
         """Start a command to talk to, signal or kill; it is killed at the end of the test."""
-        process = subprocess.Popen(command(arguments), stdin=stdin, stdout=stdout, stderr=stderr, cwd=self.home,
-                                   env=environment(self.home, self.extra | dict(extra or {})))
+        ours = environment(self.home, self.extra | dict(extra or {}))
+        process = (loaded.start(loaded.BROKERCLI, arguments, environment=ours, folder=self.home, stdin=stdin, stdout=stdout, stderr=stderr)
+                   or subprocess.Popen(command(arguments), stdin=stdin, stdout=stdout, stderr=stderr, cwd=self.home, env=ours))
         self._started.append(process)
         return process
 
-    def finish(self, process: subprocess.Popen[bytes], timeout: float = PATIENCE) -> Ended:
+    def finish(self, process: Process, timeout: float = PATIENCE) -> Ended:
         """Wait for a started command, its standard input closed."""
         stdout, stderr = process.communicate(timeout=timeout)
         return Ended(_shown(process.returncode), stdout or b"", (stderr or b"").decode())

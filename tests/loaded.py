@@ -1,7 +1,7 @@
 """brokercli as a process that has been loaded already: forked where a start would take a tenth of a second, thousands of times.
 
-A forked command is brokercli's `main` in a process of its own, with the arguments, environment, folder and pipes it is given. What it
-imports is there before; whatever is about that, about a terminal, or about signals starts a real one.
+A forked command is brokercli's `main`, or that of a program that runs it otherwise, in a process of its own, with the arguments,
+environment, folder and files it is given. What it imports is there before; whatever is about that, or about a terminal, starts a real one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
+from io import BufferedWriter, FileIO
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
+BROKERCLI = "brokercli.__main__"
 _LARGEST_REQUEST = 64 * 1024
-_CLIENTS = ("brokercli.backends.kafka.client", "brokercli.backends.nats.backend", "brokercli.backends.rabbitmq.backend")
+# what commands import when they come to it
+_LATER = ("confluent_kafka.admin", "encodings.idna", "http.client", "tests.torture.child")
 _lock = threading.Lock()
 _nurseries: dict[int, Nursery] = {}
 
@@ -42,86 +46,144 @@ class Nursery:
         assert self._process.stdout.readline() == b"ready\n"
 
     def begin(self, request: bytes, descriptors: Sequence[int]) -> socket.socket:
-        """Fork a command; what is returned says its process id, and in the end how it ended."""
+        """Fork a command; what is returned says its process id, with a handle of it, and in the end how it ended."""
         line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         line.connect(self._name)
         socket.send_fds(line, [request], list(descriptors))
         return line
 
 
-def run(arguments: Sequence[str], *, stdin: bytes | None, environment: Mapping[str, str], folder: Path, timeout: float) -> tuple[int, bytes, bytes] | None:
-    """Run a command to its end, and return what `subprocess` would: return code, standard output, standard error. None where it has to be
-    started in earnest. Raises subprocess.TimeoutExpired, the command killed."""
-    request = json.dumps([list(arguments), dict(environment), str(folder)]).encode(errors="surrogatepass")
-    own_start = sys.platform != "linux" or any(name.startswith(("PYTHON", "LC_")) for name in environment) or environment.get("LANG") != "C.UTF-8"
-    if own_start or len(request) > _LARGEST_REQUEST:
-        return None
-    with _lock:
-        nursery = _nurseries.get(os.getpid())
-        if nursery is None:
-            nursery = _nurseries[os.getpid()] = Nursery()
-    read_out, out = os.pipe()
-    read_err, err = os.pipe()
-    source, to = os.pipe() if stdin is not None else (os.dup(0), -1)
-    try:
-        line = nursery.begin(request, (source, out, err))
-    finally:
-        for descriptor in (source, out, err):
-            os.close(descriptor)
-    with line:
-        process = int(line.recv(32))
-        ended = _communicate(read_out, read_err, to, stdin or b"", time.monotonic() + timeout)
-        line.settimeout(max(0.1, timeout))
-        if ended is None:
-            os.kill(process, signal.SIGKILL)
-            line.recv(32)
-            raise subprocess.TimeoutExpired(list(arguments), timeout)
-        return int(line.recv(32)), *ended
+class Command:
+    """A forked command: what the tests use of `subprocess.Popen`, with the same meaning. Its outputs are not buffered."""
 
-
-def _communicate(out: int, err: int, to: int, given: bytes, deadline: float) -> tuple[bytes, bytes] | None:
-    """Write and read until both outputs are closed; None where that takes too long."""
-    kept: dict[int, list[bytes]] = {out: [], err: []}
-    rest = memoryview(given)
-    with selectors.DefaultSelector() as ready:
-        for descriptor in kept:
-            ready.register(descriptor, selectors.EVENT_READ)
-        if to >= 0:
-            os.set_blocking(to, False)
-            ready.register(to, selectors.EVENT_WRITE)
+    def __init__(self, request: bytes, stdin: int | IO[bytes] | None, stdout: int | IO[bytes] | None, stderr: int | IO[bytes] | None) -> None:
+        with _lock:
+            nursery = _nurseries.get(os.getpid())
+            if nursery is None:
+                nursery = _nurseries[os.getpid()] = Nursery()
+        self.returncode: int | None = None
+        ends = [_ends(number, given) for number, given in enumerate((stdin, stdout, stderr))]
         try:
-            while ready.get_map() and any(key.fd in kept for key in ready.get_map().values()):
+            self._line = nursery.begin(request, [theirs for _, theirs in ends])
+        finally:
+            for _, theirs in ends:
+                os.close(theirs)
+        (to, _), (out, _), (err, _) = ends
+        self.stdin = None if to is None else BufferedWriter(FileIO(to, "w"))
+        self.stdout = None if out is None else FileIO(out)
+        self.stderr = None if err is None else FileIO(err)
+        said, (self._handle,), _, _ = socket.recv_fds(self._line, 32, 1)
+        self.pid = int(said)
+
+    def poll(self) -> int | None:
+        """Return how it ended; None while it has not."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        if self.returncode is None:
+            self._line.settimeout(timeout)
+            try:
+                self.returncode = int(self._line.recv(32))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0) from None
+            self._line.close()
+            os.close(self._handle)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal; nothing happens where it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, number)
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, given: bytes = b"", timeout: float | None = None) -> tuple[bytes | None, bytes | None]:
+        """Write to its standard input and close that, read both outputs up to their ends, and wait for it. Raises subprocess.TimeoutExpired."""
+        deadline = time.monotonic() + (threading.TIMEOUT_MAX if timeout is None else timeout)
+        rest = memoryview(given)
+        kept: dict[FileIO, list[bytes]] = {end: [] for end in (self.stdout, self.stderr) if end is not None}
+        with selectors.DefaultSelector() as ready:
+            for end in kept:
+                ready.register(end, selectors.EVENT_READ)
+            if self.stdin is not None and not self.stdin.closed:
+                if given:
+                    os.set_blocking(self.stdin.fileno(), False)
+                    ready.register(self.stdin, selectors.EVENT_WRITE)
+                else:
+                    _close(self.stdin)
+            while any(key.fileobj in kept for key in ready.get_map().values()):
                 if (left := deadline - time.monotonic()) <= 0:
-                    return None
-                for key, _ in ready.select(left):
-                    if key.fd == to:
+                    raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+                for key, _ in ready.select(min(left, 3600)):
+                    if key.fileobj is self.stdin:
                         try:
-                            rest = rest[os.write(to, rest[:65536]):] if rest else rest
+                            rest = rest[os.write(key.fd, rest[:65536]):]
                         except BrokenPipeError:
                             rest = rest[:0]
                         if not rest:
-                            ready.unregister(to)
-                            os.close(to)
-                            to = -1
+                            ready.unregister(self.stdin)
+                            _close(self.stdin)
                     elif piece := os.read(key.fd, 65536):
-                        kept[key.fd].append(piece)
+                        kept[key.fileobj].append(piece)
                     else:
-                        ready.unregister(key.fd)
-        finally:
-            for descriptor in (out, err, *([to] if to >= 0 else [])):
-                os.close(descriptor)
-    return b"".join(kept[out]), b"".join(kept[err])
+                        ready.unregister(key.fileobj)
+        for end in (self.stdin, self.stdout, self.stderr):
+            if end is not None:
+                _close(end)
+        self.wait(max(0.1, min(deadline - time.monotonic(), 3600)))
+        return tuple(None if end is None else b"".join(kept[end]) for end in (self.stdout, self.stderr))
+
+
+def start(program: str, arguments: Sequence[str], *, environment: Mapping[str, str], folder: Path, stdin: int | IO[bytes] | None,
+          stdout: int | IO[bytes] | None, stderr: int | IO[bytes] | None) -> Command | None:
+    """Begin to run a program, a module with a function `main`. None where it has to be started in earnest."""
+    request = json.dumps([program, list(arguments), dict(environment), str(folder)]).encode(errors="surrogatepass")
+    own_start = sys.platform != "linux" or any(name.startswith(("PYTHON", "LC_")) for name in environment) or environment.get("LANG") != "C.UTF-8"
+    if own_start or len(request) > _LARGEST_REQUEST:
+        return None
+    return Command(request, stdin, stdout, stderr)
+
+
+def run(arguments: Sequence[str], *, stdin: bytes | None, environment: Mapping[str, str], folder: Path, timeout: float) -> tuple[int, bytes, bytes] | None:
+    """Run brokercli to its end, and return what `subprocess` would: return code, standard output, standard error. None where it has to be
+    started in earnest. Raises subprocess.TimeoutExpired, the command killed."""
+    process = start(BROKERCLI, arguments, environment=environment, folder=folder, stdin=None if stdin is None else subprocess.PIPE,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if process is None:
+        return None
+    try:
+        stdout, stderr = process.communicate(stdin or b"", timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    return process.wait(), stdout or b"", stderr or b""
+
+
+def _ends(number: int, given: int | IO[bytes] | None) -> tuple[int | None, int]:
+    """Return our end and the command's end of what is to be its descriptor `number`; ours where it is a pipe only."""
+    if given == subprocess.PIPE:
+        read, write = os.pipe()
+        return (read, write) if number else (write, read)
+    if given == subprocess.DEVNULL:
+        return None, os.open(os.devnull, os.O_RDWR)
+    return None, os.dup(number if given is None else given if isinstance(given, int) else given.fileno())
+
+
+def _close(end: IO[bytes]) -> None:
+    with suppress(BrokenPipeError):
+        end.close()
 
 
 def _serve(name: str, alive: int) -> None:
     """Fork until the other end of `alive` is closed."""
-    import brokercli.__main__
-    import brokercli.commands
-
-    for module in (*(f"brokercli.commands.{found.name}" for found in pkgutil.iter_modules(brokercli.commands.__path__)), *_CLIENTS):
-        import_module(module)
-    gc.collect()
-    gc.freeze()
+    _load()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door, selectors.DefaultSelector() as ready:
         door.bind(f"\0{name}")
         door.listen(64)
@@ -135,15 +197,31 @@ def _serve(name: str, alive: int) -> None:
                 if key.fileobj is door:
                     line, _ = door.accept()
                     process = _fork(line)
-                    line.send(b"%d" % process)
-                    ready.register(os.pidfd_open(process), selectors.EVENT_READ, (process, line))
+                    handle = os.pidfd_open(process)
+                    socket.send_fds(line, [b"%d" % process], [handle])
+                    ready.register(handle, selectors.EVENT_READ, (process, line))
                 else:
                     process, line = key.data
                     ready.unregister(key.fd)
                     os.close(key.fd)
                     _, status = os.waitpid(process, 0)
-                    line.send(b"%d" % os.waitstatus_to_exitcode(status))
+                    with suppress(BrokenPipeError):
+                        line.send(b"%d" % os.waitstatus_to_exitcode(status))
                     line.close()
+
+
+def _load() -> None:
+    """Import whatever a command may come to."""
+    import typer.rich_utils
+
+    import brokercli
+
+    for module in (*(found.name for found in pkgutil.walk_packages(brokercli.__path__, "brokercli.")), *_LATER):
+        import_module(module)
+    # it asks for its environment while it is imported, so each command has its own; what it imports is there
+    del sys.modules["typer.rich_utils"], typer.rich_utils
+    gc.collect()
+    gc.freeze()
 
 
 def _fork(line: socket.socket) -> int:
@@ -157,10 +235,8 @@ def _fork(line: socket.socket) -> int:
 
 
 def _become(request: bytes, descriptors: Sequence[int]) -> NoReturn:
-    from brokercli import __main__ as entry
-
     try:
-        arguments, environment, folder = json.loads(request.decode(errors="surrogatepass"))
+        program, arguments, environment, folder = json.loads(request.decode(errors="surrogatepass"))
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
         os.closerange(3, 1024)
@@ -169,8 +245,9 @@ def _become(request: bytes, descriptors: Sequence[int]) -> NoReturn:
         time.tzset()
         os.chdir(folder)
         sys.path[0] = folder
-        sys.argv = [str(entry.__file__), *arguments]
-        entry.main()
+        module = sys.modules[program]
+        sys.argv = [str(module.__file__), *arguments]
+        module.main()
     finally:
         os._exit(70)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests import loaded
-from tests.commandline import command, environment
+from tests.commandline import CommandLine, command, environment
+from tests.commands.conftest import Place
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("brokers", "-o", "json"), ("help",), ("ls", "--help"), ("nonsense",), ("publish", "orders"),
@@ -28,3 +32,30 @@ def test_a_forked_command_that_does_not_end_in_time_is_killed(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["PYTHONWARNINGS", "LC_ALL"])
 def test_what_decides_while_python_starts_has_a_command_started(tmp_path: Path, name: str) -> None:
     assert loaded.run(("--version",), stdin=b"", environment=environment(tmp_path, {name: "C"}), folder=tmp_path, timeout=60) is None
+
+
+@pytest.mark.nats
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, None])
+def test_a_forked_command_takes_signals_and_the_end_of_its_input_as_a_started_one_does(cli: CommandLine, make_place: Callable[[str], Place],
+                                                                                     number: signal.Signals | None) -> None:
+    ended = []
+    for own_start in (False, True):
+        url = make_place("nats").url
+        # a variable that decides while Python starts has it started
+        process = cli.start("publish", url, extra={"PYTHONUNBUFFERED": ""} if own_start else {})
+        assert isinstance(process, subprocess.Popen) is own_start
+        process.stdin.write(b"one\n")
+        process.stdin.flush()
+        assert cli("tail", url, "--from", "start", "-n", "1", "--timeout", "30s").stdout == b"one\n"
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.05)
+        assert process.poll() is None
+        process.send_signal(signal.SIGCONT)
+        if number is not None:
+            process.send_signal(number)
+            process.wait(30)
+        stdout, stderr = process.communicate(timeout=30)
+        assert number != signal.SIGKILL or (process.returncode, stdout, stderr) == (-signal.SIGKILL, b"", b"")
+        ended.append((process.returncode, stdout, re.sub(rb"[\d.,]+ (m?s|messages/s|\S*B/s)", b"", stderr)))
+    assert ended[0] == ended[1]

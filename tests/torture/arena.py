@@ -13,12 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests import loaded
 from tests.brokers.kafka import Kafka
 from tests.brokers.nats import Nats
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import HOST, Server, free_port
 from tests.brokers.watchdog import watched
-from tests.commandline import environment
+from tests.commandline import Process, environment
 from tests.environment import ROOT
 from tests.faults.proxy import Proxy
 from tests.torture.kafka_site import OPEN_TO_ALL, KafkaGround
@@ -27,6 +28,7 @@ from tests.torture.rabbitmq_site import RabbitMQGround
 from tests.torture.site import Ground
 
 BROKERS = ("kafka", "nats", "rabbitmq")
+_CHILD = "tests.torture.child"
 
 
 @dataclass
@@ -39,11 +41,12 @@ class Arena:
     ground: Ground
     home: Path
 
-    def start(self, orders: Mapping[str, Any], arguments: Sequence[str], output: Path, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    def start(self, orders: Mapping[str, Any], arguments: Sequence[str], output: Path, stdin: int = subprocess.DEVNULL) -> Process:
         """Start brokercli under orders for the child; what it prints goes to `output` with the endings .out and .err."""
-        command = [sys.executable, "-m", "tests.torture.child", json.dumps({"broker": self.broker, **orders}), *arguments]
+        words, ours = [json.dumps({"broker": self.broker, **orders}), *arguments], environment(self.home)
         with output.with_suffix(".out").open("wb") as stdout, output.with_suffix(".err").open("wb") as stderr:
-            return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment(self.home))
+            return (loaded.start(_CHILD, words, environment=ours, folder=ROOT, stdin=stdin, stdout=stdout, stderr=stderr)
+                    or subprocess.Popen([sys.executable, "-m", _CHILD, *words], stdin=stdin, stdout=stdout, stderr=stderr, cwd=ROOT, env=ours))
 
     def heal(self) -> None:
         """End every fault: the broker runs, and everything passes."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from random import Random
 
+from tests.commandline import Process
 from tests.torture.arena import Arena
 from tests.torture.fault import Fault
 
@@ -29,7 +29,7 @@ def draw(chance: Random, name: str) -> Fault:
                  slow=chance.random() < 0.5)
 
 
-def disturb(arena: Arena, process: subprocess.Popen[bytes], fault: Fault, size: int, volume: int, patience: float,
+def disturb(arena: Arena, process: Process, fault: Fault, size: int, volume: int, patience: float,
             another: Callable[[], None] = lambda: None) -> bool:
     """Wait for the moment, do it, and return once it is over; False where the process ended before its moment came. `size` is how
     many bytes it has to send, `volume` how many the messages have; `another` starts a second process."""
@@ -56,50 +56,50 @@ def disturb(arena: Arena, process: subprocess.Popen[bytes], fault: Fault, size: 
     return True
 
 
-def _signal(number: signal.Signals) -> Callable[[Arena, subprocess.Popen[bytes], Fault], None]:
+def _signal(number: signal.Signals) -> Callable[[Arena, Process, Fault], None]:
     return lambda arena, process, fault: process.send_signal(number)
 
 
-def _interrupt_twice(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+def _interrupt_twice(arena: Arena, process: Process, fault: Fault) -> None:
     process.send_signal(signal.SIGINT)
     _while_it_runs(process, fault.seconds / 4)
     process.send_signal(signal.SIGINT)
 
 
-def _freeze(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+def _freeze(arena: Arena, process: Process, fault: Fault) -> None:
     process.send_signal(signal.SIGSTOP)
     time.sleep(fault.seconds)
     process.send_signal(signal.SIGCONT)
 
 
-def _kill_broker(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+def _kill_broker(arena: Arena, process: Process, fault: Fault) -> None:
     arena.server.kill()
     time.sleep(fault.seconds / 4)
     arena.server.start()
 
 
-def _passing(begin: str) -> Callable[[Arena, subprocess.Popen[bytes], Fault], None]:
-    def act(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+def _passing(begin: str) -> Callable[[Arena, Process, Fault], None]:
+    def act(arena: Arena, process: Process, fault: Fault) -> None:
         getattr(arena.proxy, begin)()
         _while_it_runs(process, fault.seconds)
         arena.proxy.heal()
     return act
 
 
-def _refuse(arena: Arena, process: subprocess.Popen[bytes], fault: Fault) -> None:
+def _refuse(arena: Arena, process: Process, fault: Fault) -> None:
     arena.proxy.refuse()
     arena.proxy.reset()
     _while_it_runs(process, fault.seconds)
     arena.proxy.heal()
 
 
-def _while_it_runs(process: subprocess.Popen[bytes], seconds: float) -> None:
+def _while_it_runs(process: Process, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
-_ACTIONS: dict[str, Callable[[Arena, subprocess.Popen[bytes], Fault], None]] = {
+_ACTIONS: dict[str, Callable[[Arena, Process, Fault], None]] = {
     "SIGKILL": _signal(signal.SIGKILL), "SIGTERM": _signal(signal.SIGTERM), "SIGINT": _signal(signal.SIGINT), "SIGINT twice": _interrupt_twice,
     "SIGSTOP and SIGCONT": _freeze, "broker killed": _kill_broker,
     "reset": lambda arena, process, fault: arena.proxy.reset(), "hang up": lambda arena, process, fault: arena.proxy.hang_up(),

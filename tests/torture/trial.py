@@ -19,6 +19,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.commandline import Process
 from tests.environment import ROOT
 from tests.torture.arena import Arena
 from tests.torture.check import Content, Kind, Promise, Run, Violation, bound, check_letters, check_published, duplicates
@@ -174,7 +175,7 @@ class _Going(ABC):
         """Run once, with what disturbs it; two runs where the disturbance is another one."""
         given, name = self.input(), str(number)
         process = self.arena.start(self.orders(fault), self.arguments(name), self.folder / name, subprocess.DEVNULL if given is None else subprocess.PIPE)
-        others: list[tuple[str, subprocess.Popen[bytes]]] = []
+        others: list[tuple[str, Process]] = []
 
         def another() -> None:
             second = f"{number}-another"
@@ -193,7 +194,7 @@ class _Going(ABC):
             self.happened["crash"] += 1
         return ended + [self._ended(number, second, other) for second, other in others]
 
-    def _ended(self, number: int, name: str, process: subprocess.Popen[bytes]) -> Run:
+    def _ended(self, number: int, name: str, process: Process) -> Run:
         try:
             code = process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -358,7 +359,7 @@ def bytes_of(value: Any) -> bytes | None:
     return b64decode(value["base64"]) if isinstance(value, Mapping) and "base64" in value else str(value).encode()
 
 
-def _pour(process: subprocess.Popen[bytes], data: bytes) -> None:
+def _pour(process: Process, data: bytes) -> None:
     assert process.stdin is not None
     with suppress(OSError):
         process.stdin.write(data)
