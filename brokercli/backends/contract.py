@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from brokercli.backends.consumers import Consumers
     from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Lift, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
+    from brokercli.model.checkup import Check
     from brokercli.model.flow import Flow
 
 
@@ -297,6 +298,10 @@ class Backend(ABC):
         """Say where the messages of a resolved address come from and go to: publishers' side, consumers, retries, dead
         letters, up to what a message can reach. Changes nothing."""
         raise Unsupported("This broker plugin draws no graph.")
+
+    def checkup(self) -> Iterable[Check]:
+        """Yield what can be told of the broker's state and of what this login may do, as it is found. Changes nothing."""
+        return ()
 
     @abstractmethod
     def close(self) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "declare": ("declare", RESOURCES),
     "topology": ("topology", RESOURCES),
     "context": ("context", SETUP),
+    "doctor": ("doctor", SETUP),
     "brokers": ("brokers", SETUP),
     "local": ("local", SETUP),
     "demo": ("demo", SETUP),

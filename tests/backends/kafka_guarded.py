@@ -16,9 +16,10 @@ CLIENT, KEY_PASSWORD = "client", "opens-the-key"
 class GuardedKafka(Kafka):
     """USER may do everything and READER only what a test allows, both through PLAIN. SCRAM users are added by the test, and
     a token that nobody signed is believed. On the plain and the TLS listener anybody may do everything; on the mutual one,
-    TLS as well, whoever has a certificate of its authority is known by it, and may do what a test allows."""
+    TLS as well, whoever has a certificate of its authority is known by it, and may do what a test allows. Who comes to the
+    misleading one is told to go to a port where nothing listens."""
 
-    roles = ("client", "login", "controller", "tls", "mutual")
+    roles = ("client", "login", "controller", "tls", "mutual", "misleading", "nothing")
 
     @property
     def authority(self) -> str:
@@ -40,9 +41,11 @@ class GuardedKafka(Kafka):
         ours = super()._configuration()
         login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
         return ours | {
-            "listeners": ours["listeners"] + f",TLS://{HOST}:{self.ports['tls']},MUTUAL://{HOST}:{self.ports['mutual']}",
-            "advertised.listeners": ours["advertised.listeners"] + f",TLS://localhost:{self.ports['tls']},MUTUAL://localhost:{self.ports['mutual']}",
-            "listener.security.protocol.map": ours["listener.security.protocol.map"] + ",TLS:SSL,MUTUAL:SSL",
+            "listeners": ours["listeners"] + f",TLS://{HOST}:{self.ports['tls']},MUTUAL://{HOST}:{self.ports['mutual']},"
+                         f"MISLEADING://{HOST}:{self.ports['misleading']}",
+            "advertised.listeners": ours["advertised.listeners"] + f",TLS://localhost:{self.ports['tls']},MUTUAL://localhost:{self.ports['mutual']},"
+                                    f"MISLEADING://{HOST}:{self.ports['nothing']}",
+            "listener.security.protocol.map": ours["listener.security.protocol.map"] + ",TLS:SSL,MUTUAL:SSL,MISLEADING:PLAINTEXT",
             "listener.name.mutual.ssl.client.auth": "required",
             "listener.name.mutual.ssl.truststore.type": "PEM",
             "listener.name.mutual.ssl.truststore.location": self.authority,

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import (
     AclOperation,
     ResourceType,
@@ -24,7 +25,7 @@ from confluent_kafka.admin import (
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.kafka import diagnose
 from brokercli.backends.kafka.backend import KafkaBackend
-from brokercli.backends.kafka.connect import FORBIDDEN_OPTIONS, OUR_OPTIONS
+from brokercli.backends.kafka.connect import FORBIDDEN_OPTIONS, OUR_OPTIONS, explain
 from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
@@ -138,6 +139,18 @@ def _is_reset(connection: socket.socket) -> bool:
     except OSError:
         return True
     return False
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("10.0.0.7:9092/1: Connect to ipv4#10.0.0.7:9092 failed: Connection refused (after 0ms in state CONNECT)",
+     "10.0.0.7:9092, and from here that fails: connection refused."),
+    ("sasl_ssl://kafka-2:9093/1: Failed to resolve 'kafka-2:9093': Name or service not known", "kafka-2:9093, and from here that fails: no such host."),
+    ("10.0.0.7:9092/1: Connection setup timed out in state CONNECT (after 5000ms in state CONNECT)",
+     "10.0.0.7:9092, and from here that fails: Connection setup timed out in state CONNECT.")])
+def test_an_address_that_only_the_broker_told_is_not_called_ours(text: str, words: str) -> None:
+    problem = explain(KafkaError(KafkaError._TRANSPORT, text), to(9092, "kafka.example"), 1.0)
+    assert str(problem) == f"kafka://kafka.example:9092: its broker 1 tells clients to come to {words}"
+    assert "advertised.listeners" in (problem.hint or "")
 
 
 def test_an_unknown_host() -> None:

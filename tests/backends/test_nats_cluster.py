@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.model.checkup import Health
 from brokercli.model.connection import Connection
 from brokercli.model.declaration import Action, Declaration
 from brokercli.model.errors import TimedOut, Unreachable
@@ -95,6 +96,7 @@ def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_
         drawn = pool.submit(backend.flow, stream("SHARED"))
         letters = pool.submit(unanswered, lambda: backend._link.run(backend._jetstream.consumers("KEPT")))
         unseen: list[str] = []
+        checked = pool.submit(lambda: {check.what: check for check in backend.checkup()})
         sources = pool.submit(lambda: list(backend.dead_letter_sources(unseen=unseen)))
         planned = pool.submit(lambda: backend.declarer().plan([Declaration("stream", "SHARED", {"num_replicas": 3}), Declaration("consumer", "SHARED/worker")]))
     assert {(one.name, one.facts.get("state")) for one in listed.result()} == {
@@ -105,6 +107,9 @@ def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_
     assert [declaration.name for declaration in declarations] == ["SHARED"]
     assert notes == ["stream KEPT is left out: it does not answer: the servers that keep it are away"]
     assert drawn.result().missing == ["stream KEPT: does not answer: the servers that keep it are away"]
+    checks = checked.result()
+    assert (checks["streams"].health, checks["streams"].found) == (Health.FAILED, "KEPT does not answer: the servers that keep it are away")
+    assert checks["server"].health is Health.OK
     assert (sources.result(), unseen) == ([], ["not looked into, because the servers that keep them are away: stream KEPT"])
     # whether a letter is dead is decided by all consumers of its stream, or not at all
     assert "do not answer: worker" in letters.result()

@@ -1,14 +1,18 @@
-"""Nothing in the repository names a package registry's host, a path of somebody's machine, a test that is not run, or a function that
-is not there."""
+"""Nothing in the repository names a package registry's host, a path of somebody's machine, a test that is not run, a function that is
+not there, or a command that is not."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from brokercli.commands.app import build
 from tests.torture.crash import FROM_A_FILE, PUBLISHING, REPAIRING, THROUGH, UNPERMITTED, find
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +57,30 @@ def test_no_test_is_skipped_or_expected_to_fail() -> None:
 
 def test_nothing_is_left_to_do() -> None:
     assert lines_with(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")) + r")\b", under="brokercli/") == []
+
+
+def hints() -> dict[str, str]:
+    """Return what the program gives as hints, each with where it is written; what is put in when it runs reads `{}`."""
+    found = {}
+    for name, text in texts().items():
+        if name.startswith("brokercli/") and name.endswith(".py"):
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.keyword) and node.arg == "hint":
+                    parts = ["{}" if isinstance(part, ast.FormattedValue) else part.value for part in ast.walk(node.value)
+                             if isinstance(part, ast.FormattedValue) or (isinstance(part, ast.Constant) and isinstance(part.value, str))]
+                    found[f"{name}:{node.lineno}"] = "".join(parts)
+    return found
+
+
+def test_every_command_that_a_hint_names_is_there() -> None:
+    commands: dict[str, Any] = getattr(typer.main.get_command(build()), "commands")  # noqa: B009  typer's own group is not click's
+    missing = []
+    for where, hint in hints().items():
+        for first, second in re.findall(r"\bbrokercli ([a-z]+)(?: ([a-z]+))?", hint):
+            below = getattr(commands.get(first), "commands", None)
+            if first not in commands or (second and below is not None and second not in below):
+                missing.append(f"{where}: brokercli {first} {second}")
+    assert missing == []
 
 
 def functions_that_the_torture_watches() -> set[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
     from brokercli.backends.kafka.topic_settings import TopicSettings
+    from brokercli.model.checkup import Check
     from brokercli.model.flow import Flow
 
 
@@ -214,6 +215,11 @@ class KafkaBackend(Backend):
                 give_back()
 
         return sorted(self._topic(name).partitions), offsets, last
+
+    def checkup(self) -> Iterable[Check]:
+        from brokercli.backends.kafka.checkup import check_up
+
+        return check_up(self._metadata(), self._admin(), self.notes, self._connection.connect_timeout)
 
     def close(self) -> None:
         if not self._closed:

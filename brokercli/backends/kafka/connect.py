@@ -177,6 +177,8 @@ def explain(error: KafkaError | None, connection: Connection, seconds: float) ->
     host, port = connection.hosts[0]
     port = port or DEFAULT_PORT
     code, text = (error.code(), error.str()) if error is not None else (None, "")
+    if (told := _told_to_go(text, connection)) and code in (KafkaError._RESOLVE, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+        return Unreachable(f"{connection}: {told}", hint="advertised.listeners of that broker has to be an address that works from here")
     if code == KafkaError._RESOLVE:
         return Unreachable(f"{connection}: there is no host {_host_of(text) or host}.", hint="check the spelling, and that this machine can resolve it")
     if "Connection refused" in text:
@@ -198,6 +200,16 @@ def explain(error: KafkaError | None, connection: Connection, seconds: float) ->
         return Unreachable(f"{connection}: no answer within {connection.connect_timeout:g} s.",
                            hint="a firewall, a hung broker or a port that is not Kafka's looks like this")
     return Unreachable(f"{connection}: the connection fails: {_gist(text)}.", hint="is this Kafka's port? brokercli doctor tries each step")
+
+
+def _told_to_go(text: str, connection: Connection) -> str | None:
+    """Say which broker sent us to an address of its own that fails; None where it was one of those we were given."""
+    # librdkafka calls a broker that it knows from metadata HOST:PORT/NUMBER, and one that it was given HOST:PORT/bootstrap
+    named = re.match(r"(?:\w+://)?(\S+):(\d+)/(\d+): (.*)", text, re.DOTALL)
+    if named is None or (named[1].strip("[]"), int(named[2])) in [(host, port or DEFAULT_PORT) for host, port in connection.hosts]:
+        return None
+    reason = "no such host" if "resolve" in named[4] else "connection refused" if "refused" in named[4] else _gist(named[4])
+    return f"its broker {named[3]} tells clients to come to {named[1]}:{named[2]}, and from here that fails: {reason}."
 
 
 def _login_failed(text: str, connection: Connection) -> BrokercliError:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from brokercli.backends.consumers import Consumers
     from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
+    from brokercli.model.checkup import Check
     from brokercli.model.flow import Flow
 
 
@@ -143,6 +144,11 @@ class NatsBackend(Backend):
         from brokercli.backends.nats.flowing import flow_of
 
         return self._link.run(flow_of(self._jetstream, address))
+
+    def checkup(self) -> Iterable[Check]:
+        from brokercli.backends.nats.checkup import check_up
+
+        return check_up(self._jetstream)
 
     def _require(self, source: Address, capability: Capability) -> None:
         if source.kind != "stream":

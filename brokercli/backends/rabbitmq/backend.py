@@ -12,6 +12,7 @@ from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpo
 from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Lift, Repair, RepairPolicy
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM, SUPPORT
+from brokercli.backends.rabbitmq.checkup import check_up
 from brokercli.backends.rabbitmq.connect import user_of
 from brokercli.backends.rabbitmq.consuming import RabbitMQConsumers
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
@@ -38,6 +39,7 @@ from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
 from brokercli.backends.rabbitmq.topology import read_topology, wait_queues
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
+from brokercli.model.checkup import Check
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
 from brokercli.model.errors import NotAuthorised, NotFound, Unsupported, UsageProblem
@@ -223,6 +225,9 @@ class RabbitMQBackend(Backend):
 
     def flow(self, address: Address) -> Flow:
         return draw_flow(address, self._management, self._existing)
+
+    def checkup(self) -> Iterable[Check]:
+        return check_up(self._connection, self._link.server_properties, self._management)
 
     def _conditions(self, source: Address) -> Conditions:
         """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""

@@ -15,7 +15,7 @@ _CHECK_THE_PORT = "check the port; RabbitMQ's usual one is 5672"
 def explain_greeting(connection: Connection, where: str, greeting: bytes, host: str, port: int, seconds: float) -> Unreachable:
     """Say what a port is that answered AMQP's first words with something else, or hung up on them."""
     if greeting.startswith(b"AMQP"):
-        return Unreachable(f"{where}: it speaks another version of AMQP ({'.'.join(map(str, greeting[5:8]))}).", hint="brokercli speaks 0.9.1")
+        return Unreachable(f"{where}: it speaks another version of AMQP ({'.'.join(map(str, greeting[5:8]))}).", hint="what is spoken here is 0.9.1")
     if greeting[:2] == b"\x15\x03" or (not greeting and connection.tls is None and _speaks_tls(host, port, seconds)):
         return Unreachable(f"{where}: it wants TLS.", hint="write amqps:// instead of amqp://")
     for start, name in _BANNERS:

@@ -128,6 +128,10 @@ class Management:
         said = (_facts(self._ask("whoami")) or {}).get("tags") or ()
         return set(said.replace(" ", "").split(",") if isinstance(said, str) else said)
 
+    def nodes(self) -> list[Facts]:
+        """Return the nodes of the cluster with their alarms; only for logins with the tag monitoring."""
+        return self._ask("nodes") or []
+
     def default_queue_type(self) -> str:
         """Return what a queue is made of here when nobody says it."""
         # the question for one virtual host alone is the administrator's

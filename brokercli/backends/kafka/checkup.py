@@ -1,0 +1,74 @@
+"""What a cluster says of itself: its brokers, the addresses it tells clients, its partitions, what this login may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.kafka.groups import Coordinators
+from brokercli.backends.reaching import obstacles
+from brokercli.model.checkup import Check, Health
+from brokercli.model.errors import BrokercliError
+from brokercli.model.exit_code import ExitCode
+
+SHOWN = 5
+
+
+def check_up(metadata: Any, admin: AdminClient, notes: list[str], timeout: float) -> Iterator[Check]:
+    """Yield the checks. Each broker's own address is tried: a client works with those, whatever it was told to begin with."""
+    brokers = sorted(metadata.brokers.values(), key=lambda broker: broker.id)
+    yield Check("cluster", Health.OK, f"{metadata.cluster_id}, {_count(len(brokers), 'broker')}, controller {metadata.controller_id}")
+    for note in notes:
+        yield Check("login", Health.WARNING, note, "kafkas:// where the broker has TLS")
+    missing = obstacles([(broker.host, broker.port) for broker in brokers], timeout)
+    for broker in brokers:
+        where = f"broker {broker.id} tells clients to come to {broker.host}:{broker.port}"
+        if reason := missing.get((broker.host, broker.port)):
+            yield Check("advertised address", Health.FAILED, f"{where}, and from here that fails: {reason}",
+                        "advertised.listeners of that broker has to be an address that works from here", ExitCode.UNREACHABLE)
+        else:
+            yield Check("advertised address", Health.OK, where)
+    yield _partitions(metadata)
+    if len(missing) < len(brokers):
+        yield _groups(admin, timeout)
+
+
+def _partitions(metadata: Any) -> Check:
+    leaderless: list[str] = []
+    short: list[str] = []
+    count = 0
+    for name, topic in sorted(metadata.topics.items()):
+        for number, partition in sorted(topic.partitions.items()):
+            count += 1
+            if partition.leader < 0:
+                leaderless.append(f"{name}:{number}")
+            elif len(partition.isrs) < len(partition.replicas):
+                short.append(f"{name}:{number}")
+    if leaderless:
+        return Check("partitions", Health.FAILED, f"{len(leaderless)} of {count} have no leader, so that nothing is written or read there: {_some(leaderless)}",
+                     "their brokers are away")
+    if short:
+        return Check("partitions", Health.WARNING, f"{len(short)} of {count} are not in sync on all of their replicas: {_some(short)}",
+                     "a broker is away, or slow; where fewer than min.insync.replicas are left, messages are refused")
+    return Check("partitions", Health.OK, f"{count}, all with a leader and in sync")
+
+
+def _groups(admin: AdminClient, timeout: float) -> Check:
+    coordinators = Coordinators(admin, timeout)
+    try:
+        found = coordinators.listed()
+    except BrokercliError as error:
+        return Check("consumers", Health.WARNING, str(error).rstrip("."), error.hint)
+    if coordinators.notes:
+        return Check("consumers", Health.WARNING, "; ".join(coordinators.notes), "a broker is away")
+    return Check("consumers", Health.OK, _count(len(found), "group"))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,0 +1,81 @@
+"""What a server says of itself: its cluster, JetStream and its limits, streams without their servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from brokercli.backends.nats import descriptor
+from brokercli.backends.nats.listing import SILENT
+from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.backends.reaching import obstacles
+from brokercli.model.checkup import Check, Health
+from brokercli.model.errors import BrokercliError
+
+SHOWN = 5
+# JetStream refuses what does not fit any more; before that somebody should have heard of it
+NEARLY_FULL = 0.9
+
+
+def check_up(jetstream: JetStream) -> Iterator[Check]:
+    """Yield the checks. The servers that this one names are tried: a client that loses its connection goes to those."""
+    link = jetstream.link
+    server = link.server
+    began = time.monotonic()
+    link.run(link.barrier())
+    yield Check("server", Health.OK, f"{server.get('server_name') or server.get('server_id')}, NATS {server.get('version')}, answers in "
+                f"{(time.monotonic() - began) * 1000:.1f} ms")
+    if link.connection.tls is None and (link.connection.password or link.connection.token):
+        yield Check("login", Health.WARNING, f"the login for {link.connection} travels without TLS", "tls:// where the server has it")
+    yield from _cluster(server, link.connection.connect_timeout)
+    try:
+        account = link.run(jetstream.ask("INFO", what="this account"))
+    except BrokercliError as error:
+        yield Check("JetStream", Health.WARNING, str(error).rstrip("."), error.hint)
+        return
+    yield from _account(account)
+    yield _streams(jetstream)
+
+
+def _cluster(server: Json, seconds: float) -> Iterator[Check]:
+    others = [(place.hostname, place.port or descriptor.default_port) for url in server.get("connect_urls") or [] if (place := urlsplit(f"//{url}")).hostname]
+    if not others:
+        return
+    missing = obstacles(others, seconds)
+    for (host, port), reason in missing.items():
+        yield Check("cluster", Health.WARNING, f"the cluster tells clients that they may come to {host}:{port}, and from here that fails: {reason}",
+                    "a lost connection could not move there; client_advertise of that server says what clients are told")
+    if not missing:
+        yield Check("cluster", Health.OK, f"{server.get('cluster') or 'cluster'}: {', '.join(f'{host}:{port}' for host, port in others)}")
+
+
+def _account(account: Json) -> Iterator[Check]:
+    limits = account.get("limits") or {}
+    used = {name: int(account.get(name, 0)) for name in ("streams", "consumers", "storage", "memory")}
+    allowed = {name: int(limits.get(f"max_{name}", -1)) for name in used}
+    full = [f"{name} {used[name]:,} of {most:,}" for name, most in allowed.items() if most > 0 and used[name] >= NEARLY_FULL * most]
+    if full:
+        yield Check("JetStream", Health.WARNING, f"the account has used up nearly all it may: {'; '.join(full)}", "what does not fit is refused")
+        return
+    yield Check("JetStream", Health.OK, f"{used['streams']:,} streams, {used['consumers']:,} consumers, {used['storage']:,} bytes in files, "
+                f"{used['memory']:,} in memory")
+
+
+def _streams(jetstream: JetStream) -> Check:
+    silent: list[str] = []
+    infos = jetstream.link.run(jetstream.all(silent))
+    behind = [str(info["config"]["name"]) for info in infos if any(map(_behind, (info.get("cluster") or {}).get("replicas") or ()))]
+    if silent:
+        return Check("streams", Health.FAILED, f"{_some(silent)} {SILENT}", "start those servers, or restore the streams from a backup")
+    if behind:
+        return Check("streams", Health.WARNING, f"not every replica is there and up to date: {_some(behind)}", "a server is away, or catching up")
+    return Check("streams", Health.OK, f"{len(infos)}, all answer")
+
+
+def _behind(replica: Json) -> bool:
+    return bool(replica.get("offline")) or not replica.get("current")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

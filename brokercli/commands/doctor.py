@@ -1,0 +1,67 @@
+"""`brokercli doctor`: what is wrong with a broker, or with the way to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokercli.commands import options as shared
+from brokercli.commands.app import SETUP
+
+EXAMPLES = """[bold]Examples[/bold]
+
+brokercli doctor
+
+brokercli doctor @staging
+
+brokercli doctor kafka://broker-1,broker-2
+
+brokercli doctor -o json | jq -r 'select(.health != "ok") | .found'"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor", rich_help_panel=SETUP, epilog=EXAMPLES)(doctor)
+
+
+def doctor(
+    context: typer.Context,
+    broker: Annotated[str | None, typer.Argument(metavar="[BROKER]", autocompletion=shared.complete_address, show_default=False,
+                                                 help="@CONTEXT or a broker's URL; without it the broker that is chosen.")] = None,
+    output: shared.TableOption = "auto",
+    context_name: shared.ContextOption = None,
+    connect_timeout: shared.ConnectTimeoutOption = None,
+) -> None:
+    """Look over a broker and the way to it, step by step: name, port, login, what it says of itself. Changes nothing.
+
+    Exits with 0 unless something failed; a warning fails nothing.
+    """
+    from dataclasses import replace
+
+    from brokercli.backends.registry import find, open_backend
+    from brokercli.commands.listing import parse_broker
+    from brokercli.commands.session import streams_of
+    from brokercli.model.checkup import Check, Health
+    from brokercli.model.errors import UsageProblem
+    from brokercli.operations.checkup import check_up, exit_code
+    from brokercli.settings.resolve import choose, resolve_connection
+    from brokercli.terminal.checkup import print_check
+    from brokercli.terminal.tables import check_output
+
+    streams = streams_of(context)
+    check_output(output)
+    address = parse_broker(broker)
+    if broker and address is None:
+        raise UsageProblem(f"{broker!r} names no broker.", hint="@CONTEXT or a URL; brokercli describe explains what is on one")
+    chosen = choose(address, context_name)
+    resolved = resolve_connection(address, context_name)
+    connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
+    descriptor = find(connection.scheme)
+    checks = [Check("broker", Health.OK, f"{descriptor.title} at {connection}" + (f", the context {resolved.name}" if chosen.name else "")
+                    + f" (chosen by {chosen.source})")]
+    print_check(streams, checks[0], output)
+    for check in check_up(connection, descriptor.default_port, open_backend, resolved.dlq):
+        checks.append(check)
+        print_check(streams, check, output)
+    raise typer.Exit(int(exit_code(checks)))

@@ -1,0 +1,62 @@
+"""What a check-up finds on RabbitMQ: alarms, and what the management API says or keeps to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from brokercli.backends.rabbitmq.backend import RabbitMQBackend
+from brokercli.model.checkup import Check, Health
+from brokercli.model.connection import Connection, Secret
+from tests.backends.rabbitmq_places import Places
+from tests.brokers.rabbitmq import RabbitMQ
+from tests.brokers.server import HOST, wait_until
+
+pytestmark = pytest.mark.rabbitmq
+
+
+def found(connection: Connection) -> dict[str, Check]:
+    with RabbitMQBackend(connection) as backend:
+        return {check.what: check for check in backend.checkup()}
+
+
+def test_a_broker_in_order_is_in_order(places: Places) -> None:
+    checks = found(places.connection)
+    assert {what: check.health for what, check in checks.items() if what != "login"} == {what: Health.OK for what in checks if what != "login"}
+    assert checks["login"].health is Health.WARNING
+    assert "RabbitMQ 4." in checks["broker"].found
+    assert "administrator" in checks["management API"].found
+    assert any(what.startswith("node ") for what in checks)
+
+
+def test_a_broker_that_is_short_of_memory_says_that_publishers_wait(private_rabbitmq: RabbitMQ) -> None:
+    connection = Connection("amqp", ((HOST, private_rabbitmq.port),), user="guest", password=Secret("guest"), management=private_rabbitmq.management)
+
+    def node() -> Check:
+        return next(check for what, check in found(connection).items() if what.startswith("node "))
+
+    private_rabbitmq.ctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        wait_until(lambda: node().health is Health.FAILED, 30, "the alarm in the broker's figures")
+        assert "short of memory: whoever publishes has to wait" in node().found
+    finally:
+        private_rabbitmq.ctl("set_vm_memory_high_watermark", "0.6")
+    wait_until(lambda: node().health is Health.OK, 30, "the end of the alarm in the broker's figures")
+
+
+def test_what_a_login_may_not_see_is_said_with_the_tag_that_lets_it(places: Places, unique: Callable[[str], str]) -> None:
+    user = unique("user")
+    places.api(f"users/{user}", "PUT", password="secret", tags="management")
+    try:
+        places.api(f"permissions/%2F/{user}", "PUT", configure=".*", write=".*", read=".*")
+        checks = found(replace(places.connection, user=user, password=Secret("secret")))
+        places.api(f"users/{user}", "PUT", password="secret", tags="")
+        without = found(replace(places.connection, user=user, password=Secret("secret")))
+    finally:
+        places.api(f"users/{user}", "DELETE")
+    assert checks["nodes"].health is Health.WARNING
+    assert "set_user_tags USER monitoring" in (checks["nodes"].hint or "")
+    assert without["management API"].health is Health.WARNING
+    assert "set_user_tags USER management" in (without["management API"].hint or "")

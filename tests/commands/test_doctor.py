@@ -1,0 +1,93 @@
+"""`doctor`: the step that fails is the one that is named, and it ends with that step's exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.brokers.server import HOST, free_port
+from tests.commandline import CommandLine, Ended, Terminal
+from tests.commands.conftest import STORED
+
+SERVERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in STORED]
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> str:
+    """A broker's URL, on each broker."""
+    address = str(request.getfixturevalue(f"{request.param}_address"))
+    return address if "://" in address else f"kafka://{address}"
+
+
+def checks_of(ended: Ended) -> dict[str, str]:
+    """Return what was checked and how it is."""
+    return {check["check"]: check["health"] for check in map(json.loads, ended.lines)}
+
+
+def test_a_broker_that_works_is_looked_over_and_nothing_fails(cli: CommandLine, server: str) -> None:
+    ended = cli("doctor", server)
+    assert ended.code == 0, ended
+    assert b"FAILED" not in ended.stdout
+    assert ended.lines[0].startswith(b"ok       broker: ")
+    assert b"\nok       connection and login: " in ended.stdout
+    assert not ended.stderr
+    described = cli("doctor", server, "-o", "json")
+    assert described.code == 0
+    assert {"broker", "connection and login"} < set(checks_of(described))
+
+
+@pytest.mark.parametrize("scheme", ["kafka", "nats", "amqp"])
+def test_a_closed_port_is_named_and_nothing_after_it_is_tried(cli: CommandLine, scheme: str) -> None:
+    port = free_port()
+    ended = cli("doctor", f"{scheme}://{HOST}:{port}", "-o", "json")
+    assert ended.code == 5
+    assert checks_of(ended) == {"broker": "ok", f"port {HOST}:{port}": "failed"}
+    assert json.loads(ended.lines[-1])["found"] == "connection refused"
+    assert json.loads(ended.lines[-1])["hint"]
+
+
+def test_a_name_that_nobody_knows_is_named(cli: CommandLine) -> None:
+    ended = cli("doctor", "nats://no-such-host.invalid")
+    assert ended.code == 5
+    assert b"FAILED   name no-such-host.invalid: cannot be resolved" in ended.stdout
+
+
+@pytest.mark.kafka
+def test_one_of_several_hosts_that_is_away_is_a_warning(cli: CommandLine, kafka_address: str) -> None:
+    port = free_port()
+    ended = cli("doctor", f"kafka://{HOST}:{port},{kafka_address}", "-o", "json")
+    assert ended.code == 0, ended
+    assert checks_of(ended)[f"port {HOST}:{port}"] == "warning"
+    assert checks_of(ended)["connection and login"] == "ok"
+
+
+@pytest.mark.kafka
+def test_a_login_that_is_missing_ends_with_its_own_exit_code(cli: CommandLine, kafka_login_address: str) -> None:
+    ended = cli("doctor", f"kafka://{kafka_login_address}")
+    assert ended.code == 6
+    assert b"FAILED   connection and login: " in ended.stdout
+    assert b"it wants a login" in ended.stdout
+
+
+def test_dead_letters_that_the_context_names_and_that_are_not_there_are_a_warning(cli: CommandLine, server: str) -> None:
+    assert cli("context", "add", "here", "--url", server, "--dlq", "stream:NOT-THERE" if server.startswith("nats") else "not-there").code == 0
+    ended = cli("doctor", "@here", "-o", "json")
+    assert ended.code == 0, ended
+    assert checks_of(ended)["dead letters of the context"] == "warning"
+    assert "the context here (chosen by the address)" in json.loads(ended.lines[0])["found"]
+
+
+def test_something_on_a_broker_is_no_broker(cli: CommandLine) -> None:
+    ended = cli("doctor", "orders.created")
+    assert ended.code == 2
+    assert "names no broker" in ended.stderr
+    assert not ended.stdout
+
+
+@pytest.mark.nats
+def test_on_a_terminal_it_says_how_each_thing_is_in_colour(tmp_path: Path, nats_address: str) -> None:
+    with Terminal(tmp_path, ["doctor", nats_address]) as terminal:
+        assert terminal.wait() == 0
+        assert b"\x1b[32mok     \x1b[0m  broker: NATS at " in terminal.screen
