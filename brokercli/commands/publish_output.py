@@ -81,15 +81,16 @@ class Delivery:
             self._streams.write(b"".join(orjson.dumps(self._line(receipt)) + b"\n" for receipt in every))
 
     def run(self, publishing: Publishing, work: Callable[[], Outcome], elapsed: Callable[[], float], *, fail_if_empty: bool = False,
-            extra: dict[str, object] | None = None) -> int:
-        """Do the work, stop at once on a second signal, say how it ended and return the exit code."""
+            extra: dict[str, object] | None = None, abandon: Callable[[], Outcome] | None = None) -> int:
+        """Do the work, stop at once on a second signal (by `abandon`, where that is more than to abandon the publishing), say how it
+        ended and return the exit code."""
         self._number_of = publishing.number_of
         notes = Notes(publishing.publisher, self._streams.say, quiet=self._quiet)
         notes.say_new()
         try:
             outcome = work()
         except StopNow:
-            outcome = publishing.abandon()
+            outcome = (abandon or publishing.abandon)()
         self._progress.__exit__(None, None, None)
         notes.say_new()
         code = self._exit_code(outcome, fail_if_empty)

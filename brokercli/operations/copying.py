@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from brokercli.model.errors import BrokercliError, Failed, UsageProblem
 from brokercli.model.message import Message, Record
 from brokercli.model.position import NANOSECONDS, Number, PerPartition, Span, parse_position
-from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.journal import Journal
 from brokercli.operations.publishing import SLICE, Outcome, Publishing
 from brokercli.operations.reading import Ended, Reading
@@ -46,13 +45,18 @@ class Copying:
     pace: Pace | None = None
     journal: Journal | None = None
     on_progress: Callable[[int], None] = field(default=lambda count: None)
+    _sent: list[tuple[int, int, int]] = field(default_factory=list)
+    """With a journal: partition and number of each record that is on its way, and the number of its message; -1 where there is none."""
 
     def run(self, reading: Reading) -> Outcome:
         """Copy until the reading ends, then wait for every verdict.
 
-        With a journal each batch is confirmed as a whole and entered before the next is sent, so that a run that is
-        killed repeats one batch at most; a refusal or an unknown then ends the run, because going on would forget it.
+        With a journal each batch is settled as a whole, and what is confirmed of it entered, before the next is sent, so that a
+        run that is killed repeats one batch at most; a refusal or an unknown then ends the run, because going on would forget it.
+        However else it ends, it repeats nothing that is confirmed, but for what lies behind the first message that is not.
         """
+        if self.journal is not None:
+            self.publishing.unconfirmed = set()
         outcome = self.publishing.outcome
         cut_short = False
         try:
@@ -67,16 +71,49 @@ class Copying:
         outcome.stopped = outcome.stopped or self.publishing.stopping()
         outcome.timed_out = cut_short or reading.ended is Ended.OUT_OF_TIME
         self.publishing.settle()
+        try:
+            self._enter()
+        except BrokercliError as error:
+            outcome.error = outcome.error or error
         outcome.account.read += reading.read - reading.matched
         outcome.account.skipped += reading.read - reading.matched
         return outcome
 
+    def abandon(self) -> Outcome:
+        """Stop now: what is in flight is unknown from here on, and what is confirmed is entered. For the second Ctrl-C."""
+        outcome = self.publishing.abandon()
+        try:
+            self._enter()
+        except BrokercliError as error:
+            outcome.error = outcome.error or error
+        return outcome
+
+    def _enter(self) -> bool:
+        """Enter what is confirmed of what was sent, of each partition up to the first message that is not; return whether all is."""
+        if self.journal is None or not self._sent:
+            return True
+        publishing, unconfirmed = self.publishing, self.publishing.unconfirmed or set()
+        # a verdict that cannot be named, or was lost, may be that of any of them
+        nameless = publishing.lost > 0 or -1 in unconfirmed
+        done: dict[int, int] = {}
+        ended: set[int] = set()
+        delivered = 0
+        for partition, number, message in self._sent:
+            if nameless or partition in ended or not 0 <= message < publishing.accepted or message in unconfirmed:
+                ended.add(partition)
+            else:
+                done[partition] = number
+                delivered += 1
+        if done:
+            self.journal.enter(done, delivered)
+        self._sent = []
+        return not ended
+
     def _copy(self, records: list[Record], reading: Reading) -> bool:
         """Copy these; return whether some were passed over because the time is over."""
         account = self.publishing.outcome.account
-        confirmed, count = account.confirmed, 0
-        done: dict[int, int] = {}
         messages: list[Message] = []
+        following = self.publishing.accepted
         cut_short, slow = False, self.through is not None or self.pace is not None
         for index, record in enumerate(records):
             # a program and a rhythm take their time: nobody who stops waits for the rest of the batch
@@ -85,28 +122,28 @@ class Copying:
                 account.read += len(records) - index
                 account.skipped += len(records) - index
                 break
+            place = None
             if self.journal is not None:
-                partition, number = numbered(record)
+                place = partition, number = numbered(record)
                 if number <= self.journal.done.get(partition, -1):
                     account.read += 1
                     account.skipped += 1
                     continue
-                done[partition] = number
-            count += 1
             message = self._message(record)
+            if place is not None:
+                self._sent.append((*place, -1 if message is None else following))
             if message is None:
                 continue
+            following += 1
             if self.pace is not None:
                 self._wait(messages, self.pace.delay(record))
             messages.append(message)
         if messages:
             self.publishing.send(messages)
-        if self.journal is not None and done:
+        if self.journal is not None and self._sent:
             self.publishing.settle()
-            if account.confirmed - confirmed == count:
-                self.journal.enter(done, count)
-            elif not self.publishing.stopping() and self.publishing.outcome.error is None:
-                raise Failed("The copy stopped where a message was not confirmed; the journal ends before that batch.",
+            if not self._enter() and not self.publishing.stopping() and self.publishing.outcome.error is None:
+                raise Failed("The copy stopped where a message was not confirmed; the journal ends before that message.",
                              hint="mend what refused it, then repeat the same command: it goes on from there")
         return cut_short
 
@@ -116,10 +153,7 @@ class Copying:
             return message
         transformed = self.through.transform(message)
         if transformed.message is None:
-            refusal = Receipts(refused=1, problems=[Receipt(-1, Verdict.REFUSED, reason=f"{record.position}: {transformed.reason}")])
-            self.publishing.outcome.account.read += 1
-            self.publishing.outcome.account.take(refusal)
-            self.publishing.on_receipts(refusal)
+            self.publishing.refuse(f"{record.position}: {transformed.reason}")
         return transformed.message
 
     def _wait(self, messages: list[Message], delay: float) -> None:

@@ -62,9 +62,10 @@ class Journal:
 
     def enter(self, done: dict[int, int], delivered: int) -> None:
         """Record that everything up to these numbers is confirmed; returns once it is on the disk."""
+        total = self.delivered + delivered
+        self._append({"done": {str(partition): number for partition, number in done.items()}, "delivered": total})
         self.done.update(done)
-        self.delivered += delivered
-        self._append({"done": {str(partition): number for partition, number in done.items()}, "delivered": self.delivered})
+        self.delivered = total
 
     def close(self) -> None:
         """Let go of the file and its lock; may be called twice."""

@@ -95,9 +95,16 @@ class Publishing:
     on_bad_input: Literal["stop", "skip"] = "stop"
     delivery_timeout: float = 30.0
     outcome: Outcome = field(default_factory=Outcome)
-    _accepted: int = 0
-    _judged: int = 0
-    """How many of the accepted have a verdict."""
+    accepted: int = 0
+    """How many messages the publisher has accepted; the next one has this number."""
+    unconfirmed: set[int] | None = None
+    """Where it is a set: the numbers of messages whose verdict came and is no confirmation."""
+    lost: int = 0
+    """How many verdicts a second Ctrl-C took from under their reader: the messages were sent, and that is all that is known."""
+    _offered: int = 0
+    """How many it may have accepted: more than it says where a second Ctrl-C came while it was accepting."""
+    _elsewhere: int = 0
+    """How many verdicts in the account are not the publisher's."""
     _shifts: list[tuple[int, int]] = field(default_factory=list)
 
     def run(self, source: Source) -> Outcome:
@@ -120,9 +127,15 @@ class Publishing:
         start = 0
         while start < len(messages) and not self.stopping():
             allowed = self.rate.allow(len(messages) - start)
-            accepted = send(messages[start:start + allowed] if start or allowed < len(messages) else messages) if allowed else 0
+            self._offered = self.accepted + allowed
+            try:
+                accepted = send(messages[start:start + allowed] if start or allowed < len(messages) else messages) if allowed else 0
+            except BrokercliError:
+                self._offered = self.accepted
+                raise
             start += accepted
-            self._accepted += accepted
+            self.accepted += accepted
+            self._offered = self.accepted
             self._take(self.publisher.collect(0 if accepted else SLICE / 10 if not allowed else SLICE))
 
     def settle(self, timeout: float | None = None) -> None:
@@ -137,13 +150,22 @@ class Publishing:
         finally:
             self._take(self.publisher.finish(0))
             account = self.outcome.account
-            # a verdict that a second Ctrl-C took from under its reader: the message was sent, and that is all that is known
-            account.unknown += self._accepted - self._judged
-            self._judged = self._accepted
+            # the account is what tells how many are judged: whatever is entered only in part when a signal comes is not entered twice
+            lost = self._offered - (account.confirmed + account.refused + account.unknown - self._elsewhere)
+            if lost > 0:
+                self.lost += lost
+                account.unknown += lost
             if self.outcome.error is None:
                 account.skipped += account.open
             else:
                 account.refused += account.open
+
+    def refuse(self, reason: str) -> None:
+        """Count a message as read and refused that does not get as far as the publisher."""
+        self.outcome.account.read += 1
+        self._elsewhere += 1
+        self.outcome.account.refused += 1
+        self.on_receipts(Receipts(refused=1, problems=[Receipt(-1, Verdict.REFUSED, reason=reason)]))
 
     def number_of(self, receipt: Receipt) -> int:
         """Return the number, in the input, of the message a receipt is about: its line, from 1."""
@@ -157,22 +179,19 @@ class Publishing:
         return self.outcome
 
     def _publish_next(self, source: Source) -> bool:
-        account = self.outcome.account
         try:
             messages = source.read(SLICE)
         except InputRefused as problem:
-            account.read += 1
-            account.refused += 1
-            self.on_receipts(Receipts(refused=1, problems=[Receipt(-1, Verdict.REFUSED, reason=str(problem))]))
+            self.refuse(str(problem))
             if self.on_bad_input == "stop":
                 raise
             return True
         if messages is None:
             return False
         if messages:
-            shift = source.first - self._accepted
+            shift = source.first - self.accepted
             if not self._shifts or self._shifts[-1][1] != shift:
-                self._shifts.append((self._accepted, shift))
+                self._shifts.append((self.accepted, shift))
             self.send(messages)
         else:
             self._take(self.publisher.collect(0))
@@ -180,7 +199,8 @@ class Publishing:
 
     def _take(self, receipts: Receipts) -> None:
         if len(receipts):
-            self._judged += len(receipts)
+            if self.unconfirmed is not None:
+                self.unconfirmed.update(receipt.index for receipt in receipts.problems if receipt.verdict is not Verdict.CONFIRMED)
             self.outcome.account.take(receipts)
             self.outcome.duplicates += receipts.duplicates
             self.on_receipts(receipts)

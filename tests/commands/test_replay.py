@@ -189,3 +189,21 @@ def test_a_copy_that_was_out_of_time_goes_on_without_repeating_anything(cli: Com
     assert cli(*copy, "--rate", "100/s", "--timeout", "1s").code == 124
     assert cli(*copy).code == 0
     assert bodies(cli, target) == [b"%d" % number for number in range(200)]
+
+
+def test_what_was_confirmed_of_a_batch_that_was_interrupted_on_its_way_is_not_repeated(
+        cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
+    target = make_place(place.broker)
+    assert cli("publish", place.url, stdin=b"".join(b"%d\n" % number for number in range(2000))).code == 0
+    copy = ("replay", place.url, "--to", target.url, "--resume", "journal")
+    process = cli.start(*copy, "--rate", "400/s", "--report", "report.json")  # forty at a time, which take a tenth of a second
+    journal = cli.home / "journal"
+    wait_until(lambda: journal.exists() and journal.read_bytes().count(b'"done"') > 2, 60, "something that is done")
+    process.send_signal(signal.SIGINT)
+    ended = cli.finish(process)
+    first = json.loads((cli.home / "report.json").read_bytes())
+    assert (ended.code, first["unknown"], 0 < first["confirmed"] < 2000) == (130, 0, True), ended.stderr
+    assert cli(*copy, "--report", "report.json").code == 0
+    second = json.loads((cli.home / "report.json").read_bytes())
+    assert first["confirmed"] + second["confirmed"] == 2000
+    assert bodies(cli, target) == [b"%d" % number for number in range(2000)]

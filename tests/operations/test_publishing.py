@@ -121,6 +121,27 @@ def test_messages_are_given_to_the_broker_in_the_order_they_were_read(pieces) ->
     assert publisher.bodies == [body for piece in pieces for body in piece]
 
 
+class Interrupted(BaseException): ...
+
+
+class CutOffWhileAccepting(ScriptedPublisher):
+    """Is interrupted a second time when it has accepted messages and not yet said so."""
+
+    def send_bodies(self, bodies: Sequence[bytes]) -> int:
+        super().send_bodies(bodies)
+        raise Interrupted
+
+
+@pytest.mark.parametrize(("accepts", "verdict", "confirmed", "unknown"), [(3, Verdict.CONFIRMED, 3, 0), (1, Verdict.CONFIRMED, 1, 2), (3, None, 0, 3)])
+def test_what_a_publisher_may_have_accepted_when_it_was_cut_off_is_never_said_to_be_skipped(
+        accepts: int, verdict: Verdict | None, confirmed: int, unknown: int) -> None:
+    publishing = Publishing(CutOffWhileAccepting([verdict], [accepts]), delivery_timeout=0.0)
+    with pytest.raises(Interrupted):
+        publishing.run(ScriptedSource([[b"1", b"2", b"3"]]))
+    account = publishing.abandon().account
+    assert (account.read, account.confirmed, account.unknown, account.skipped) == (3, confirmed, unknown, 0)
+
+
 @pytest.mark.parametrize(("verdicts", "code"), [
     ([Verdict.CONFIRMED], ExitCode.DONE),
     ([Verdict.REFUSED], ExitCode.FAILED),

@@ -1,0 +1,101 @@
+"""What a journal remembers of a batch that did not arrive as a whole: what is confirmed, up to the first message that is not.
+
+The publisher is scripted, for the order of verdicts and what a second Ctrl-C takes away; `tests/commands/test_replay.py` has real ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from brokercli.model.message import Message, Record
+from brokercli.model.receipt import Receipts, Verdict
+from brokercli.operations.copying import Copying
+from brokercli.operations.journal import Journal
+from brokercli.operations.publishing import Outcome, Publishing
+from brokercli.operations.reading import Reading
+from brokercli.operations.record_list import RecordList
+from brokercli.operations.through import Through
+from tests.operations.test_publishing import ScriptedPublisher
+
+C, R, NEVER = Verdict.CONFIRMED, Verdict.REFUSED, None
+
+
+class OneBatch:
+    """Reads records of two partitions in turn: 0:0, 1:0, 0:1, 1:1, …"""
+
+    finished = False
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def read(self, timeout: float) -> RecordList:
+        self.finished = True
+        count, self.count = self.count, 0
+        return RecordList([Record("kafka", {}, f"{number % 2}:{number // 2}", None, Message(b"%d" % number)) for number in range(count)])
+
+
+class Interrupted(BaseException): ...
+
+
+class CutOff(ScriptedPublisher):
+    """Loses verdicts: it was interrupted a second time when they had just been taken from it."""
+
+    def collect(self, timeout: float) -> Receipts:
+        super().collect(timeout)
+        raise Interrupted
+
+
+def copy(path: Path, publisher: ScriptedPublisher, *, stop_after: int = 1000, through: Through | None = None) -> tuple[Outcome, dict[int, int]]:
+    asked = 0
+
+    def stopping() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > stop_after
+
+    with Journal(str(path / "journal"), {"from": "a", "to": "b"}) as journal:
+        publishing = Publishing(publisher, stopping=stopping, delivery_timeout=0.0)
+        copying = Copying(publishing, journal=journal, through=through)
+        try:
+            copying.run(Reading(OneBatch(6)))  # type: ignore[arg-type]
+        except Interrupted:
+            copying.abandon()
+    with Journal(str(path / "journal"), {"from": "a", "to": "b"}) as again:
+        account = publishing.outcome.account
+        assert account.read == account.confirmed + account.refused + account.unknown + account.skipped
+        assert min(account.confirmed, account.refused, account.unknown, account.skipped) >= 0
+        return publishing.outcome, again.done
+
+
+@pytest.mark.parametrize(("verdicts", "done"), [
+    ([C], {0: 2, 1: 2}),
+    ([C, C, C, R, C, C], {0: 2, 1: 0}),
+    ([C, C, NEVER, C, C, C], {0: 0, 1: 2}),
+    ([R, NEVER, C, C, C, C], {}),
+])
+def test_each_partition_is_remembered_up_to_the_first_message_that_is_not_confirmed(
+        tmp_path: Path, verdicts: list[Verdict | None], done: dict[int, int]) -> None:
+    outcome, remembered = copy(tmp_path, ScriptedPublisher(verdicts, [10]))
+    assert remembered == done
+    assert (outcome.account.confirmed, outcome.account.unknown) == (verdicts.count(C) * (6 // len(verdicts)), verdicts.count(NEVER))
+    assert (outcome.error is None) == (verdicts == [C])
+
+
+def test_of_a_batch_that_was_stopped_while_it_was_sent_what_was_sent_is_remembered(tmp_path: Path) -> None:
+    outcome, remembered = copy(tmp_path, ScriptedPublisher([C], [0, 1]), stop_after=6)
+    sent = outcome.account.confirmed
+    assert 0 < sent < 6
+    assert remembered == {partition: number for number in range(3) for partition in (0, 1) if number * 2 + partition < sent}
+    assert outcome.account.skipped == 6 - sent
+
+
+def test_where_verdicts_were_lost_nothing_is_taken_for_confirmed(tmp_path: Path) -> None:
+    outcome, remembered = copy(tmp_path, CutOff([C], [10]))
+    assert (outcome.account.unknown, remembered) == (2, {})
+
+
+def test_what_a_program_refused_is_tried_again(tmp_path: Path) -> None:
+    outcome, remembered = copy(tmp_path, ScriptedPublisher([C], [10]), through=Through("grep -v 3"))
+    assert (outcome.account.confirmed, outcome.account.refused, remembered) == (5, 1, {0: 2, 1: 0})
