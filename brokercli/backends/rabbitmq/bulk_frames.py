@@ -2,6 +2,7 @@
 
 pika cuts its buffer once for every frame, builds an object for each, and decodes every property. Here content that comes on
 a channel with a sink never becomes an object of pika's; everything else (handshake, channels, heartbeats) is pika's as ever.
+Deliveries that come the same way as the one before are recognised by the bytes that do not change, and read all frames at once.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from pika.exceptions import AMQPConnectionError
 
 _FRAME = struct.Struct(">BHI")
 _CONTENT = struct.Struct(">HHQ")
-_TAG = struct.Struct(">Q")
+_LONG_LONG = struct.Struct(">Q")
+_LONG = struct.Struct(">I")
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _FRAME_END = 0xCE
 _DELIVER, _RETURN, _ACK, _NACK = b"\0\x3c\0\x3c", b"\0\x3c\0\x32", b"\0\x3c\0\x50", b"\0\x3c\0\x78"
 _PUBLISH = b"\0\x3c\0\x28\0\0"
 _MANDATORY = b"\1"
 _CONTENT_CLASS = b"\0\x3c\0\0"
+_END = b"\xce"
 FRAME_OVERHEAD = 8
 LARGEST_FRAME = 131_072
 
@@ -107,6 +110,8 @@ class BulkConnection(SelectConnection):
         self._on_bug = on_bug
         self._rest = b""
         self._contents: dict[int, _Content] = {}
+        self._runs: dict[int, _Run] = {}
+        """By channel: the way that its last deliveries came."""
         super().__init__(parameters, on_open, on_open_error, on_close, services, internal_connection_workflow=False)
 
     def start(self, connected: Any, *, encrypted: bool) -> None:
@@ -124,6 +129,7 @@ class BulkConnection(SelectConnection):
         """Let go of a channel that is closed; its number may be given to another."""
         self.sinks.pop(channel, None)
         self._contents.pop(channel, None)
+        self._runs.pop(channel, None)
 
     def emit(self, frames: bytes) -> None:
         """Write frames to the socket, or behind what waits for it."""
@@ -163,7 +169,7 @@ class BulkConnection(SelectConnection):
         data = self._rest + data_in if self._rest else data_in
         at, end = 0, len(data)
         batches: dict[int, list[Delivery]] = {}
-        sinks, contents, unpack_frame = self.sinks, self._contents, _FRAME.unpack_from
+        sinks, contents, runs, unpack_frame = self.sinks, self._contents, self._runs, _FRAME.unpack_from
         while end - at > 7:
             kind, channel, size = unpack_frame(data, at)
             stop = at + size + 8
@@ -178,12 +184,15 @@ class BulkConnection(SelectConnection):
             if channel in sinks:
                 if kind == _METHOD:
                     method = data[at + 7:at + 11]
+                    if method == _DELIVER and channel in runs and (behind := runs[channel].read(data, at, end, batches.setdefault(channel, []))) > at:
+                        at = behind
+                        continue
                     if method in (_DELIVER, _RETURN):
                         contents[channel] = _Content(data, at + 11, method)
                         at = stop
                         continue
                     if method in (_ACK, _NACK):
-                        sinks[channel].settled(_TAG.unpack_from(data, at + 11)[0], bool(data[at + 19] & 1), method == _ACK)
+                        sinks[channel].settled(_LONG_LONG.unpack_from(data, at + 11)[0], bool(data[at + 19] & 1), method == _ACK)
                         at = stop
                         continue
                 elif kind == _HEADER and channel in contents:
@@ -217,16 +226,62 @@ class BulkConnection(SelectConnection):
     def _complete(self, channel: int, content: _Content, body: bytes, batches: dict[int, list[Delivery]]) -> None:
         if content.method == _DELIVER:
             tag, redelivered, exchange, routing_key = content.place()
-            batches.setdefault(channel, []).append(Delivery(tag, redelivered, exchange, routing_key, content.properties, body))
+            together = batches.setdefault(channel, [])
+            together.append(delivery := Delivery(tag, redelivered, exchange, routing_key, content.properties, body))
+            # only where two came the same way will the next one probably
+            if len(together) > 1 and together[-2][1:4] == delivery[1:4]:
+                self._runs[channel] = _Run(channel, content.consumer_tag, delivery)
         else:
             code, text, exchange, routing_key = content.refusal()
             self.sinks[channel].returned(Returned(code, text, exchange, routing_key, content.properties, body))
 
     def _hand_over(self, batches: dict[int, list[Delivery]]) -> None:
         for channel, deliveries in batches.items():
-            if channel in self.sinks:
+            if deliveries and channel in self.sinks:
                 self.sinks[channel].delivered(deliveries)
         batches.clear()
+
+
+class _Run:
+    """Deliveries of one consumer that come from one exchange with one routing key, one behind the other.
+
+    Of such a delivery only the tag, the properties, the body and their sizes are to be read: everything else is compared with what it was.
+    """
+
+    __slots__ = ("_between", "_head", "_layout", "_place", "_properties", "_to_body")
+
+    def __init__(self, channel: int, consumer_tag: bytes, delivery: Delivery) -> None:
+        self._place = delivery[1:4]
+        redelivered, exchange, routing_key = self._place
+        arguments = bytes((redelivered, len(exchange))) + exchange + bytes((len(routing_key),)) + routing_key
+        self._head = _FRAME.pack(_METHOD, channel, 4 + 1 + len(consumer_tag) + 8 + len(arguments)) + _DELIVER + bytes((len(consumer_tag),)) + consumer_tag
+        self._between = arguments + _END + _FRAME.pack(_HEADER, channel, 0)[:3]
+        self._layout = struct.Struct(f">{len(self._head)}sQ{len(self._between)}sI4sQ")
+        self._to_body = _END + _FRAME.pack(_BODY, channel, 0)[:3]
+        self._properties = delivery.properties
+
+    def read(self, data: bytes, at: int, end: int, deliveries: list[Delivery]) -> int:
+        """Read as many as are there whole from `at` on; return the position behind them."""
+        head, between, to_body, properties = self._head, self._between, self._to_body, self._properties
+        redelivered, exchange, routing_key = self._place
+        unpack, length, unpack_size, append, new = self._layout.unpack_from, self._layout.size, _LONG.unpack_from, deliveries.append, tuple.__new__
+        while at + length < end:
+            is_head, tag, is_between, header_size, content_class, size = unpack(data, at)
+            start = at + length
+            stop = start + header_size - 12
+            body = stop + 8
+            behind = body + size + 1
+            if is_head != head or is_between != between or content_class != _CONTENT_CLASS or behind > end:
+                break
+            # a body in one frame, which begins and ends where it should
+            if data[stop:stop + 4] != to_body or unpack_size(data, stop + 4)[0] != size or data[behind - 1] != _FRAME_END:
+                break
+            if data[start:stop] != properties:
+                properties = data[start:stop]
+            append(new(Delivery, (tag, redelivered, exchange, routing_key, properties, data[body:behind - 1])))
+            at = behind
+        self._properties = properties
+        return at
 
 
 class _Content:
@@ -255,7 +310,12 @@ class _Content:
         at = 1 + arguments[0]
         exchange = at + 10
         key = exchange + arguments[at + 9]
-        return _TAG.unpack_from(arguments, at)[0], arguments[at + 8] == 1, arguments[exchange:key], arguments[key + 1:key + 1 + arguments[key]]
+        return _LONG_LONG.unpack_from(arguments, at)[0], arguments[at + 8] == 1, arguments[exchange:key], arguments[key + 1:key + 1 + arguments[key]]
+
+    @property
+    def consumer_tag(self) -> bytes:
+        """Whom it was delivered to."""
+        return self._arguments[1:1 + self._arguments[0]]
 
     def refusal(self) -> tuple[int, bytes, bytes, bytes]:
         """Read the arguments of basic.return."""
@@ -266,21 +326,32 @@ class _Content:
                 arguments[exchange + 1:exchange + 1 + arguments[exchange]])
 
 
-def publish_frame(channel: int, exchange: bytes, routing_key: bytes) -> bytes:
-    """Return the frame of a mandatory basic.publish; both names are at most 255 bytes long."""
-    payload = _PUBLISH + bytes((len(exchange),)) + exchange + bytes((len(routing_key),)) + routing_key + _MANDATORY
-    return _FRAME.pack(_METHOD, channel, len(payload)) + payload + b"\xce"
+class Wrapping:
+    """The frames around the bodies of messages that go the same way with the same properties: mandatory, each with its content."""
 
+    __slots__ = ("_around", "_before", "_behind", "_channel", "_frame_max")
 
-def header_frame(channel: int, properties: bytes) -> tuple[bytes, bytes]:
-    """Return what comes before and behind the eight octets of the body's size in a content header frame."""
-    return _FRAME.pack(_HEADER, channel, 12 + len(properties)) + _CONTENT_CLASS, properties + b"\xce"
+    def __init__(self, channel: int, frame_max: int, exchange: bytes, routing_key: bytes, properties: bytes) -> None:
+        """Both names are at most 255 bytes long, and the properties fit into a frame."""
+        method = _PUBLISH + bytes((len(exchange),)) + exchange + bytes((len(routing_key),)) + routing_key + _MANDATORY
+        self._channel = channel
+        self._frame_max = frame_max
+        self._around = routing_key, properties
+        # between the two, and behind the second, is the size of the body
+        self._before = (_FRAME.pack(_METHOD, channel, len(method)) + method + _END
+                        + _FRAME.pack(_HEADER, channel, 12 + len(properties)) + _CONTENT_CLASS)
+        self._behind = properties + _END + _FRAME.pack(_BODY, channel, 0)[:3]
 
+    def fits(self, routing_key: bytes, properties: bytes) -> bool:
+        """Whether it is what goes around another message to the same exchange."""
+        return self._around == (routing_key, properties)
 
-def body_frames(channel: int, body: bytes, frame_max: int) -> bytes:
-    """Return the frames of a body; none for an empty one."""
-    largest = frame_max - FRAME_OVERHEAD
-    if len(body) <= largest:
-        return _FRAME.pack(_BODY, channel, len(body)) + body + b"\xce" if body else b""
-    pieces = [body[at:at + largest] for at in range(0, len(body), largest)]
-    return b"".join([_FRAME.pack(_BODY, channel, len(piece)) + piece + b"\xce" for piece in pieces])
+    def add(self, body: bytes, frames: list[bytes]) -> None:
+        """Append the frames of a message, in pieces."""
+        size, largest = len(body), self._frame_max - FRAME_OVERHEAD
+        if 0 < size <= largest:
+            frames += (self._before, _LONG_LONG.pack(size), self._behind, _LONG.pack(size), body, _END)
+            return
+        frames += (self._before, _LONG_LONG.pack(size), self._behind[:-3])
+        for piece in [body[at:at + largest] for at in range(0, size, largest)]:
+            frames += (_FRAME.pack(_BODY, self._channel, len(piece)), piece, _END)

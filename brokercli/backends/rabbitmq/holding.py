@@ -28,6 +28,7 @@ _FIRST_PART = 16
 _FEWEST = 4
 _GROWTH = 16
 _TICK_SECONDS = 0.1
+_GATHER_SECONDS = 0.001
 _EMPTY_ANSWERS = 3
 _STALLED_TICKS = 100
 _PATIENCE = 30.0
@@ -187,6 +188,9 @@ class Holding:
         self._moved = True
         if not self._asked:
             self._complete(end=self.taken >= self._wanted)
+        else:
+            # the broker writes a few messages at a time, and each read costs as much as parsing many
+            sleep(_GATHER_SECONDS)
 
     def _complete(self, *, end: bool) -> None:
         """Cancel the consumer and hand over what it has got, so that an acknowledgement never makes the broker send more."""

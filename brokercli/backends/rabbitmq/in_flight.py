@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Returned
-from brokercli.backends.rabbitmq.convert import Native
 from brokercli.backends.rabbitmq.exact_properties import split_headers
 
 
@@ -15,10 +14,14 @@ class Entry(NamedTuple):
 
     number: int
     """Its receipt's index."""
-    native: Native
     routing_key: bytes
+    properties: bytes
+    body: bytes
     size: int
+    """What it counts for among what is held."""
     deadline: float
+    risk: str = ""
+    """Why it may take its neighbours down with it, so that it is sent alone; empty for nearly all."""
 
 
 class InFlight:
@@ -68,16 +71,16 @@ class InFlight:
         entries, alike = self._entries, []
         for number in range(max(self._lowest, self._returned + 1), self._next):
             entry = entries.get(number)
-            if entry is not None and entry.routing_key == message.routing_key and entry.native.body == message.body:
+            if entry is not None and entry.routing_key == message.routing_key and entry.body == message.body:
                 alike.append(number)
-                if entry.native.properties == message.properties:
+                if entry.properties == message.properties:
                     break
         if not alike:
             return None
         chosen = alike[-1]
-        if entries[chosen].native.properties != message.properties:
+        if entries[chosen].properties != message.properties:
             wanted = _comparable(message.properties)
-            chosen = next((number for number in alike if _comparable(entries[number].native.properties) == wanted), alike[0])
+            chosen = next((number for number in alike if _comparable(entries[number].properties) == wanted), alike[0])
         self._returned = chosen
         return entries.pop(chosen)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from brokercli.backends.contract import withheld_in_words
 from brokercli.backends.dead_letters import Goal
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
-from brokercli.backends.rabbitmq.convert import CannotCarry, Converter, Native
+from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.in_flight import Entry
@@ -28,7 +28,6 @@ _HELD_BYTES = 32 * 1024 * 1024
 # the broker works on these while the next are converted
 _AT_ONCE = 250
 
-Item = TypeVar("Item")
 Envelope = tuple[str, bytes, bytes, str, tuple[str, ...]]
 """What goes around a body: exchange, routing key, encoded properties, the risk there is in them, and the names of what does not go along."""
 
@@ -85,36 +84,53 @@ class Mover:
 
     def begin(self, items: Sequence[tuple[Message, Address]]) -> Window:
         """Give all to the connection, in order; some may be on their way when this returns."""
-        return self._begin(items, self._envelope_of, lambda item: item[0].body or b"")
+        def envelopes() -> Iterator[Envelope | CannotCarry]:
+            for message, destination in items:
+                try:
+                    yield self._envelope_of(message, destination)
+                except CannotCarry as problem:
+                    yield problem
+
+        return self._begin([message.body or b"" for message, _ in items], envelopes())
 
     def forward(self, items: Sequence[Forwarded], message_of: Callable[[Delivery, Goal, tuple[Header, ...]], Message]) -> Window:
         """The same for letters that go on as they are but for their headers; `message_of` makes what is to be published, of which only
         the body differs for letters with the same properties, goal and headers."""
-        known: dict[tuple[bytes, int, int], Envelope] = {}
+        def envelopes() -> Iterator[Envelope | CannotCarry]:
+            known: dict[tuple[bytes, int, int], Envelope | CannotCarry] = {}
+            for delivery, goal, headers in items:
+                # goals and headers are the same objects for letters of a kind, and live as long as this
+                found = known.get(about := (delivery.properties, id(goal), id(headers)))
+                if found is None:
+                    try:
+                        found = self._envelope(message_of(delivery, goal, headers), goal.address)
+                    except CannotCarry as problem:
+                        found = problem
+                    known[about] = found
+                yield found
 
-        def envelope_of(item: Forwarded) -> Envelope:
-            delivery, goal, headers = item
-            # goals and headers are the same objects for letters of a kind, and live as long as this
-            found = known.get(about := (delivery.properties, id(goal), id(headers)))
-            if found is None:
-                found = known[about] = self._envelope(message_of(delivery, goal, headers), goal.address)
-            return found
+        return self._begin([delivery.body for delivery, _, _ in items], envelopes())
 
-        return self._begin(items, envelope_of, lambda item: item[0].body)
-
-    def _begin(self, items: Sequence[Item], envelope_of: Callable[[Item], Envelope], body_of: Callable[[Item], bytes]) -> Window:
-        window = Window(self._next, len(items), monotonic() + self._timeout, {}, [])
-        self._next += len(items)
+    def _begin(self, bodies: Sequence[bytes], envelopes: Iterator[Envelope | CannotCarry]) -> Window:
+        window = Window(self._next, len(bodies), monotonic() + self._timeout, {}, [])
+        self._next += len(bodies)
         pending: dict[str, list[Entry]] = {}
         held = waiting = 0
-        for index, item in enumerate(items):
-            try:
-                exchange, entry = self._entry(window.first + index, envelope_of(item), body_of(item), window.deadline)
-            except CannotCarry as problem:
-                window.problems[index] = Receipt(index, Verdict.REFUSED, reason=str(problem))
+        for index, (body, envelope) in enumerate(zip(bodies, envelopes, strict=True)):
+            if isinstance(envelope, CannotCarry):
+                window.problems[index] = Receipt(index, Verdict.REFUSED, reason=str(envelope))
                 continue
-            pending.setdefault(exchange, []).append(entry)
-            held += entry.size
+            exchange, key, properties, risk, left_out = envelope
+            outbox = self._outboxes.get(exchange)
+            if outbox is not None and outbox.size_limit is not None and len(body) > outbox.size_limit:
+                too_large = f"it is {len(body)} bytes; the broker takes {outbox.size_limit} (max_message_size)"
+                window.problems[index] = Receipt(index, Verdict.REFUSED, reason=too_large)
+                continue
+            if left_out:
+                self._left_out.update(left_out)
+            size = len(body) + len(properties) + _ENTRY_OVERHEAD
+            pending.setdefault(exchange, []).append(Entry(window.first + index, key, properties, body, size, window.deadline, risk))
+            held += size
             waiting += 1
             if waiting >= _AT_ONCE or held > _HELD_BYTES // 8:
                 self._put(pending, window)
@@ -157,22 +173,13 @@ class Mover:
                 outbox.changed.wait(min(left, 0.25))
                 outbox.expire()
 
-    def _envelope_of(self, item: tuple[Message, Address]) -> Envelope:
-        message, destination = item
+    def _envelope_of(self, message: Message, destination: Address) -> Envelope:
+        """Return what goes around the body, as it was for the last message that differs in its body only. Raises CannotCarry."""
         said = destination, message.origin, message.key, message.id, message.time, message.partition, message.route, message.properties
         known = self._envelopes.get(message.headers)
         if known is None or known[0] != said or message.body is None:
             known = self._envelopes.put(message.headers, (said, self._envelope(message, destination)))
         return known[1]
-
-    def _entry(self, index: int, envelope: Envelope, body: bytes, deadline: float) -> tuple[str, Entry]:
-        exchange, key, properties, risk, left_out = envelope
-        outbox = self._outboxes.get(exchange)
-        if outbox is not None and outbox.size_limit is not None and len(body) > outbox.size_limit:
-            raise CannotCarry(f"it is {len(body)} bytes; the broker takes {outbox.size_limit} (max_message_size)")
-        if left_out:
-            self._left_out.update(left_out)
-        return exchange, Entry(index, Native(key, properties, body, risk), key, len(body) + len(properties) + _ENTRY_OVERHEAD, deadline)
 
     def _envelope(self, message: Message, destination: Address) -> Envelope:
         """Return what goes around the body. Raises CannotCarry."""

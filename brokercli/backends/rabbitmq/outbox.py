@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections import deque
 from time import monotonic
 from typing import Any, NamedTuple
 
-from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned, body_frames, header_frame, publish_frame
+from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned, Wrapping
 from brokercli.backends.rabbitmq.failures import gist, size_limit, translate
 from brokercli.backends.rabbitmq.in_flight import Entry, InFlight
 from brokercli.backends.rabbitmq.link import Link
@@ -21,7 +20,6 @@ _WRITE_AHEAD = 512 * 1024
 _SMALL = 16 * 1024
 _LOOK_AGAIN_SECONDS = 0.005
 _CLOCK_SECONDS = 0.2
-_SIZE = struct.Struct(">Q")
 
 
 class Target(NamedTuple):
@@ -73,7 +71,8 @@ class Outbox:
         self._written = InFlight()
         self._channel: Any = None
         self._number = 0
-        self._heads: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+        self._wrapping: Wrapping | None = None
+        """Of the message written last on this channel."""
         self._alone = False
         """What is written is to get its verdict before anything else is."""
         self._proven = 0
@@ -210,8 +209,8 @@ class Outbox:
         with self.changed:
             self._channel = channel
             self._number = channel.channel_number
-            # they hold the number of the channel before
-            self._heads = (b"", b"", b"")
+            # it holds the number of the channel before
+            self._wrapping = None
             self._written = InFlight()
             self._alone = False
             self._proven = 0
@@ -251,19 +250,25 @@ class Outbox:
             live = self._link.live
             if self._channel is None or live is None or self._blocked is not None or self.failure is not None:
                 return
+            backlog, written = self._backlog, self._written
+            if not backlog:
+                return
             frames: list[bytes] = []
             size, room = 0, _WRITE_AHEAD - live.unwritten
-            backlog, written = self._backlog, self._written
+            wrapping = self._wrapping
             while backlog and size < room and not self._alone:
                 entry = backlog[0]
-                if entry.native.risk or entry.size > self._proven:
+                if entry.risk or entry.size > self._proven:
                     if written:
                         break
                     self._alone = True
                 backlog.popleft()
                 written.add(entry)
-                frames.append(self._frames(entry, live.params.frame_max))
+                if wrapping is None or not wrapping.fits(entry.routing_key, entry.properties):
+                    wrapping = Wrapping(self._number, live.params.frame_max, self._target.exchange, entry.routing_key, entry.properties)
+                wrapping.add(entry.body, frames)
                 size += entry.size
+            self._wrapping = wrapping
             if frames:
                 live.emit(b"".join(frames))
             if backlog and size >= room and self._timer is None:
@@ -272,15 +277,6 @@ class Outbox:
     def _look_again(self) -> None:
         self._timer = None
         self._feed()
-
-    def _frames(self, entry: Entry, frame_max: int) -> bytes:
-        native = entry.native
-        known, before, behind = self._heads
-        if known != (head := entry.routing_key + b"\0" + native.properties):
-            before, behind = header_frame(self._number, native.properties)
-            before = publish_frame(self._number, self._target.exchange, entry.routing_key) + before
-            self._heads = (head, before, behind)
-        return b"".join((before, _SIZE.pack(len(native.body)), behind, body_frames(self._number, native.body, frame_max)))
 
     def _confirm(self, entries: list[Entry]) -> None:
         if not entries:

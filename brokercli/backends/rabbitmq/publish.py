@@ -82,7 +82,7 @@ class RabbitMQPublisher(Publisher):
                 if held > WINDOW_BYTES:
                     break
                 try:
-                    entries.append(self._entry(index, template._replace(body=body), body, deadline))
+                    entries.append(self._entry(index, template, body, deadline))
                     held += entries[-1].size
                 except CannotCarry as problem:
                     outbox.refuse(index, str(problem))
@@ -98,7 +98,7 @@ class RabbitMQPublisher(Publisher):
         key = self._target.routing_key
         if key is None:
             key = native.routing_key or b""
-        return Entry(index, native, key, len(body) + len(native.properties) + _ENTRY_OVERHEAD, deadline)
+        return Entry(index, key, native.properties, body, len(body) + len(native.properties) + _ENTRY_OVERHEAD, deadline, native.risk)
 
     def _room(self, wanted: int) -> int:
         if self._closed or self._outbox.failure is not None:

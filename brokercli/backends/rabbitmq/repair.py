@@ -105,7 +105,9 @@ class RabbitMQRepair(Repair):
                 self.notes.append(f"{self._holding.short:,} letters fewer came than were counted: somebody else takes letters as well")
                 self._holding.short = 0
             return None
-        fresh = [delivery for delivery in deliveries if _STAMP_BYTES not in delivery.properties or not self._is_ours(delivery)]
+        # most have the same properties, often the very object
+        stamped = {properties for properties in {delivery.properties for delivery in deliveries} if _STAMP_BYTES in properties}
+        fresh = [delivery for delivery in deliveries if delivery.properties not in stamped or not self._is_ours(delivery)] if stamped else deliveries
         self._open_tags.update([delivery.tag for delivery in fresh])
         return HeldBatch(fresh, self._queue, numbered=False)
 
@@ -165,14 +167,11 @@ class RabbitMQRepair(Repair):
 
     def _finish(self, chosen: list[tuple[int, int]], window: Window, receipts: Receipts) -> Receipts:
         problems = self._mover.finish(window)
-        done: list[tuple[int, int]] = []
-        for number, (index, tag) in enumerate(chosen):
-            problem = problems.get(number) if problems else None
-            if problem is None:
-                done.append((index, tag))
-            else:
-                self._open_tags.add(tag)
-                receipts.count(Receipt(index, problem.verdict, reason=problem.reason))
+        done = [letter for number, letter in enumerate(chosen) if number not in problems] if problems else chosen
+        for number, problem in problems.items():
+            index, tag = chosen[number]
+            self._open_tags.add(tag)
+            receipts.count(Receipt(index, problem.verdict, reason=problem.reason))
         self._take_out(done, receipts, f"stored at its destination, but {_CUT_OFF} before it was taken out of {self._queue}: it may lie there still")
         self._failure = self._failure or self._mover.failure
         return receipts

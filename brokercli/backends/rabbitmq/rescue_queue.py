@@ -14,7 +14,6 @@ from pika.spec import Basic
 
 from brokercli.backends.rabbitmq.as_it_was import OVER_THE_LIMIT, as_it_was
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
-from brokercli.backends.rabbitmq.convert import Native
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
@@ -76,7 +75,7 @@ class RescueQueue:
         outbox = self._open()
         try:
             # mandatory and for a queue that is not there: with the permission it comes back, without it the channel is closed
-            self._publish(outbox, [Entry(0, Native(None, b"\0\0", b""), rescue_name(self.name).encode(), 0, monotonic() + _PATIENCE)])
+            self._publish(outbox, [Entry(0, rescue_name(self.name).encode(), b"\0\0", b"", 0, monotonic() + _PATIENCE)])
             if outbox.failure is not None:
                 raise outbox.failure
         finally:
@@ -150,7 +149,7 @@ class RescueQueue:
                 done.append(delivery.tag)
             else:
                 size = len(delivery.body) + len(letter.properties)
-                entries.append(Entry(delivery.tag, Native(key, letter.properties, delivery.body), key, size, deadline))
+                entries.append(Entry(delivery.tag, key, letter.properties, delivery.body, size, deadline))
         refused = {receipt.index: receipt for receipt in self._publish(outbox, entries)}
         emptied.kept += sorted({receipt.reason or "not confirmed" for receipt in refused.values()})
         confirmed = [entry.number for entry in entries if entry.number not in refused]
