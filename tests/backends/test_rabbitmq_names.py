@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,6 +17,8 @@ from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import NotAuthorised, NotFound, UsageProblem
 from brokercli.model.position import End, Span, Start
 from tests.backends.rabbitmq_places import Places
+from tests.brokers.server import HOST, free_port
+from tests.faults.proxy import Proxy
 from tests.native.amqp import Field
 
 Restricted = Callable[..., Connection]
@@ -148,3 +152,16 @@ def test_a_guessed_management_api_of_another_broker_is_not_believed(places: Plac
 
     with pytest.raises(Away):
         Management(replace(places.connection, management=None), "another-cluster", 2).queue("orders")
+
+
+def test_the_management_api_is_looked_for_at_the_host_that_the_connection_leads_to(places: Places) -> None:
+    host, port = places.connection.hosts[0]
+    management = urlsplit(places.connection.management or "")
+    with ExitStack() as opened:
+        # the usual distance between the two ports
+        near = free_port()
+        opened.enter_context(Proxy((host, port or 5672), port=near))
+        opened.enter_context(Proxy((management.hostname or "", management.port or 15672), port=near + 10_000))
+        connection = replace(places.connection, management=None, hosts=((HOST, free_port()), (HOST, near)))
+        with RabbitMQBackend(connection) as backend:
+            assert isinstance(list(backend.list()), list)

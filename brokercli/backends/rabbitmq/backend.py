@@ -55,7 +55,8 @@ class RabbitMQBackend(Backend):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._link = Link(connection)
-        self._management = Management(connection, self._link.server_properties.get("cluster_name"), connection.connect_timeout)
+        self._management = Management(connection, self._link.server_properties.get("cluster_name"), connection.connect_timeout,
+                                      self._link.host)
         self._existing = Existing(self._link, self._management)
         self._rows: dict[str, str] = {}
         self._lent = False

@@ -62,6 +62,8 @@ class Link:
         self.failure: BrokercliError | None = None
         self.watchers: list[Watcher] = []
         self.server_properties: dict[str, Any] = {}
+        self.host = connection.hosts[0]
+        """Which of the hosts the connection leads to, or led to last."""
         self._closing = False
         self._ended: BaseException | None = None
         parameters(connection)
@@ -233,6 +235,7 @@ class Link:
             seconds = max(0.1, (deadline - monotonic()) / (len(hosts) - number))
             try:
                 self._open(host, port_of(self.where, port), seconds)
+                self.host = host, port
                 return
             except BrokercliError as failure:
                 failures.append(failure)

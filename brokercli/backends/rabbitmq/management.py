@@ -26,6 +26,7 @@ _PAGE = 500
 _NO_STATISTICS = "disable_stats=true&enable_queue_totals=true"
 _LARGEST_ANSWER = 64 * 1024 * 1024
 _TURN_ON = "rabbitmq-plugins enable rabbitmq_management turns it on; management in the context says where it is"
+_SAY_IT = "management in the context says where it is; rabbitmqctl set_cluster_name gives all nodes one name to be known by"
 _TAG = "the tag management lets a user in: rabbitmqctl set_user_tags USER management"
 MAY_WRITE_POLICIES = "the tag policymaker lets a user write policies"
 
@@ -46,9 +47,12 @@ class Management:
     Every question raises Away. `seconds` is for each answer.
     """
 
-    def __init__(self, connection: Connection, cluster: str | None, seconds: float) -> None:
-        """`cluster` is the name that the AMQP connection was told; by it a guessed address is known for the same broker."""
+    def __init__(self, connection: Connection, cluster: str | None, seconds: float, host: tuple[str, int | None] | None = None) -> None:
+        """`host` is the one that the AMQP connection leads to, where an address that the context does not say is guessed. `cluster` is
+        the name that connection was told; by it a guessed address is known for the same broker. Nodes that were given no common name
+        call their cluster each by its own (seen on 4.3.6), so that of another node would not do."""
         self._connection = connection
+        self._host = host or connection.hosts[0]
         self._cluster = cluster
         self._seconds = seconds
         self._vhost = quote(connection.virtual_host, safe="")
@@ -225,12 +229,12 @@ class Management:
                 continue
             if self._cluster is None or not isinstance(found, dict) or found.get("name") == self._cluster:
                 return base
-            problems.append(Away(f"what answers at {base} belongs to another broker"))
+            problems.append(Away(f"what answers at {base} belongs to another broker, or to another node of this one", hint=_SAY_IT))
         # that it answers and refuses says more than that nothing answers at another port
         raise next((problem for problem in problems if "nothing answers" not in str(problem)), problems[0])
 
     def _guesses(self) -> list[str]:
-        host, port = self._connection.hosts[0]
+        host, port = self._host
         name = f"[{host}]" if ":" in host else host
         shifted = port_of(self._connection, port) + _DISTANCE
         if self._connection.tls is not None:
