@@ -69,14 +69,15 @@ class CopyRun:
                 if reader.bounds is None:
                     raise UsageProblem("A journal needs a source that numbers its records, and an end.")
                 journal.bind(fix_bounds(reader.bounds))
-            delivery = stack.enter_context(Delivery(streams, "replayed", receipts=self.receipts, quiet=self.quiet, report=self.report, total=reader.expected))
+            delivery = stack.enter_context(Delivery(streams, decided, "replayed", receipts=self.receipts, quiet=self.quiet, report=self.report,
+                                                    total=reader.expected))
             notes = Notes(reader, streams.say, quiet=self.quiet)
             notes.say_new()
             publishing = Publishing(publisher, delivery.take, delivery.stopping, self.rate, delivery_timeout=self.policy.delivery_timeout)
             reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=delivery.stopping)
             copying = Copying(publishing, self.keep_time, self.keep_partition, self.through, self.pace, journal)
             began = time.monotonic()
-            decided.code = code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty,
+            code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty,
                                                abandon=copying.abandon)
             self._say_late(streams, notes)
             if code != ExitCode.DONE and self.resume is not None and not self.quiet:

@@ -49,24 +49,26 @@ def export(
 
     streams = streams_of(context)
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
-    with (Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session,
-          look_at_letters(streams, session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
-          Progress(streams, "exported", look.reader.expected) as progress):
-        prepare_for_bulk()
-        count = 0
-        for found in matching_envelopes(look.reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
-            if kept is None:
-                streams.write(b"".join(line + b"\n" for line in found))
-            else:
-                kept.write_lines(found)
-            count += len(found)
-            progress.advance(len(found))
-    Notes(look.reader, streams.say, quiet=quiet).say_new()
-    if not quiet:
-        for note in letter_filter.take_notes():
-            streams.say(note)
-        where = file if kept is not None else "standard output"
-        streams.say(f"exported: {count:,} letters of {session.address} to {where}; side effects: {look.side_effects}")
+    with Interrupt(streams) as interrupt:
+        with (open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session,
+              look_at_letters(streams, session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
+              Progress(streams, "exported", look.reader.expected) as progress):
+            prepare_for_bulk()
+            count = 0
+            for found in matching_envelopes(look.reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
+                if kept is None:
+                    streams.write(b"".join(line + b"\n" for line in found))
+                else:
+                    kept.write_lines(found)
+                count += len(found)
+                progress.advance(len(found))
+        interrupt.last_words()
+        Notes(look.reader, streams.say, quiet=quiet).say_new()
+        if not quiet:
+            for note in letter_filter.take_notes():
+                streams.say(note)
+            where = file if kept is not None else "standard output"
+            streams.say(f"exported: {count:,} letters of {session.address} to {where}; side effects: {look.side_effects}")
     if interrupt.requested:
         raise typer.Exit(interrupt.exit_code)
     if fail_if_empty and not count:

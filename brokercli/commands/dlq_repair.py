@@ -92,7 +92,7 @@ class RepairRun:
                     if not confirm(streams, f"{self.verb} {count:,} letter{'s' if count > 1 else ''}?", yes=yes):
                         streams.say("nothing was changed")
                         return int(ExitCode.CHANGES_PENDING)
-                decided.code = self._do(streams, letters, rules, elsewhere, interrupt)
+                decided.code = self._do(streams, letters, rules, elsewhere, interrupt, decided)
         return decided.code or int(ExitCode.DONE)
 
     def _letters(self, streams: Streams) -> AbstractContextManager[LetterSource]:
@@ -112,7 +112,7 @@ class RepairRun:
             return Park(to, self.unrecognised)
         return Redrive(to, self.max_redrives, None if self.park is None else here("--park", self.park), None if elsewhere else session.address)
 
-    def _do(self, streams: Streams, letters: LetterSource, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt) -> int:
+    def _do(self, streams: Streams, letters: LetterSource, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt, decided: Decided) -> int:
         began = time.monotonic()
         run: Redriving | None = None
         try:
@@ -131,14 +131,16 @@ class RepairRun:
                 run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
                                 stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=partial(say_problems, progress))
                 run.run(settling_of(self.verb, repair, elsewhere))
+            interrupt.last_words()
         except StopNow:
             # also while everything was being closed: what is known by then is said all the same
             if run is None:
                 raise
+            interrupt.last_words()
             run.abandon()
         outcome, seconds = run.outcome, time.monotonic() - began
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
-        code = self._nothing() if code == ExitCode.DONE and not outcome.account.read else code
+        decided.code = code = self._nothing() if code == ExitCode.DONE and not outcome.account.read else code
         # a file's notes are about what is passed over: they are said where nothing goes, too
         last = [*(before if letters.journal is None else ()), *notes.take_new(), lift.after, *(elsewhere.take_notes() if elsewhere else ()),
                 *self.letter_filter.take_notes()]

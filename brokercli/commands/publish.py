@@ -85,9 +85,9 @@ def publish(
         policy = PublishPolicy(template, seconds, receipts, core, keep_control_headers)
         prepare_for_bulk()
         with (session.backend.publisher(session.address, policy) as publisher,
-              Delivery(streams, "published", receipts=receipts, quiet=quiet, report=report) as delivery):
+              Delivery(streams, decided, "published", receipts=receipts, quiet=quiet, report=report) as delivery):
             publishing = Publishing(publisher, delivery.take, delivery.stopping, Rate(per_second), on_bad_input, seconds)
             began = time.monotonic()
-            decided.code = delivery.run(publishing, lambda: publishing.run(source), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
+            delivery.run(publishing, lambda: publishing.run(source), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
     raise typer.Exit(decided.code or 0)
 

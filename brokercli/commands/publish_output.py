@@ -24,24 +24,34 @@ SAID = 20
 
 
 class Decided:
-    """The exit code, once it is decided and said: Ctrl-C while connections are closed changes nothing about it any more."""
+    """The exit code, once it is decided: no signal changes anything about it any more, neither while it is said nor while connections
+    are closed. What is opened within it is closed before it is."""
 
     def __init__(self) -> None:
         self.code: int | None = None
+        self._interrupt: Interrupt | None = None
+
+    def hold(self, interrupt: Interrupt) -> None:
+        """Keep signals caught until everything is closed."""
+        self._interrupt = interrupt
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if self._interrupt is not None:
+            self._interrupt.__exit__(kind, error, trace)
         return kind in (KeyboardInterrupt, StopNow) and self.code is not None
 
 
 class Delivery:
-    """One run's talk. Signals are caught while it is open: the first lets what is in flight finish, the second stops."""
+    """One run's talk. Signals are caught while it is open: the first lets what is in flight finish, the second stops. Once the exit code
+    is decided they change nothing, until `decided` is closed."""
 
-    def __init__(self, streams: Streams, verb: str, *, receipts: bool = False, quiet: bool = False, report: str | None = None,
+    def __init__(self, streams: Streams, decided: Decided, verb: str, *, receipts: bool = False, quiet: bool = False, report: str | None = None,
                  total: int | None = None) -> None:
         self._streams = streams
+        self._decided = decided
         self._verb = verb
         self._receipts = receipts
         self._quiet = quiet
@@ -58,7 +68,8 @@ class Delivery:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._progress.__exit__(kind, error, trace)
-        self._interrupt.__exit__(kind, error, trace)
+        if self._decided.code is None:
+            self._interrupt.__exit__(kind, error, trace)
 
     def stopping(self) -> bool:
         """Whether a signal asked to stop."""
@@ -89,11 +100,14 @@ class Delivery:
         notes.say_new()
         try:
             outcome = work()
+            self._interrupt.last_words()
         except StopNow:
+            self._interrupt.last_words()
             outcome = (abandon or publishing.abandon)()
+        self._decided.hold(self._interrupt)
+        self._decided.code = code = self._exit_code(outcome, fail_if_empty)
         self._progress.__exit__(None, None, None)
         notes.say_new()
-        code = self._exit_code(outcome, fail_if_empty)
         if outcome.error is not None:
             present(outcome.error, self._streams)
         if withheld := withheld_in_words(publishing.publisher.withheld) if not self._quiet else "":
@@ -101,7 +115,7 @@ class Delivery:
         facts = {**(extra or {}), **({"duplicates": outcome.duplicates} if outcome.duplicates else {})}
         summarise(self._streams, self._verb, outcome.account, exit_code=code, seconds=elapsed(), extra=facts, quiet=self._quiet)
         if self._report is not None:
-            code = report_end(self._streams, self._report, self._verb, outcome.account, code, elapsed(), facts)
+            self._decided.code = code = report_end(self._streams, self._report, self._verb, outcome.account, code, elapsed(), facts)
         return code
 
     def _exit_code(self, outcome: Outcome, fail_if_empty: bool) -> int:

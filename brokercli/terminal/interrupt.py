@@ -16,6 +16,8 @@ from brokercli.terminal.streams import Streams
 PATIENCE = 0.4
 # a user who hammers on Ctrl-C means the second one, not a third that cuts its report short; in seconds
 HAMMERING = 1.0
+# so long nothing cuts the last words short; somebody who does not read them would keep us from ending for ever; in seconds
+LAST_WORDS = 5.0
 _CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED, signal.SIGHUP: ExitCode.TERMINATED}
 
 
@@ -42,11 +44,14 @@ class Interrupt:
         self._streams = streams
         self._before: dict[signal.Signals, Any] = {}
         self._stopped_at: float | None = None
+        self._last_words_at: float | None = None
         self._closed = _thread.allocate_lock()
+        self._explains = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._closed.acquire()
+            self._explains = True
             for number in _CODES:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._handle)
@@ -56,8 +61,14 @@ class Interrupt:
         while self._before:
             number, handler = self._before.popitem()
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if self._closed.locked():
-            self._closed.release()
+        self._explain_no_more()
+
+    def last_words(self) -> None:
+        """Say that everything is known and is about to be told: no signal changes `requested` or raises StopNow any more, but for one
+        that comes `LAST_WORDS` seconds later."""
+        if self._last_words_at is None:
+            self._last_words_at = time.monotonic()
+        self._explain_no_more()
 
     def stopping(self) -> bool:
         """Return `requested`, for the operations that ask."""
@@ -66,16 +77,26 @@ class Interrupt:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self._streams.moving:
             self._streams.end_line()
+        now = time.monotonic()
+        if self._last_words_at is not None:
+            if now - self._last_words_at > LAST_WORDS:
+                raise StopNow(self.exit_code or int(_CODES[signal.Signals(number)]))
+            return
         if not self.requested:
             self.requested = True
             self.exit_code = int(_CODES[signal.Signals(number)])
             # not threading.Thread: its locks may be held by the code this handler interrupted
             _thread.start_new_thread(self._explain, ())
             return
-        now = time.monotonic()
         if self._stopped_at is None or now - self._stopped_at > HAMMERING:
             self._stopped_at = now
             raise StopNow(self.exit_code)
+
+    def _explain_no_more(self) -> None:
+        # once: whoever was about to explain takes the lock for a moment
+        if self._explains:
+            self._explains = False
+            self._closed.release()
 
     def _explain(self) -> None:
         if self._closed.acquire(timeout=PATIENCE):

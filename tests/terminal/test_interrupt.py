@@ -45,6 +45,23 @@ def test_hammering_does_not_cut_off_the_report_of_the_second(capture: Callable[.
             signal.raise_signal(signal.SIGINT)
 
 
+def test_nothing_cuts_the_last_words_short(capture: Callable[..., Any]) -> None:
+    with Interrupt(capture().streams) as interrupt:
+        interrupt.last_words()
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+        assert (interrupt.requested, interrupt.exit_code) == (False, 0)
+
+
+def test_last_words_that_nobody_reads_can_be_stopped_all_the_same(capture: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.terminal.interrupt.LAST_WORDS", -1.0)
+    with Interrupt(capture().streams) as interrupt:
+        interrupt.last_words()
+        with pytest.raises(StopNow) as caught:
+            signal.raise_signal(signal.SIGTERM)
+        assert caught.value.exit_code == 143
+
+
 def test_afterwards_signals_do_what_they_did_before(capture: Callable[..., Any]) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     with Interrupt(capture().streams):
