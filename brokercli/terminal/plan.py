@@ -36,6 +36,11 @@ def print_plan(streams: Streams, verb: str, source: str, plan: Counted, output: 
         if counts:
             streams.say(f"{title}: " + ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(12)))
     if plan.destinations and verb == "redrive":
-        streams.say("letters that go back come after what was published meanwhile; on a compacted topic an older value replaces a newer one of its key")
+        compaction = "; on a compacted topic an older value replaces a newer one of its key" if any(map(_is_topic, plan.destinations)) else ""
+        streams.say(f"letters that go back come after what was published meanwhile{compaction}")
     if not plan.destinations:
         streams.say(f"nothing to {verb} in {source}")
+
+
+def _is_topic(destination: str) -> bool:
+    return destination.rpartition("/")[2].startswith("topic:")
