@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
+from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, UsageProblem
 from brokercli.model.message import Message
 from brokercli.model.position import End
+from tests.backends.nats_letters import read_all
 from tests.backends.nats_streams import Streams, everything, publish, stream, subject
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST, free_port
@@ -31,6 +33,7 @@ _USERS = f"""{{users: [
   {{user: "narrow", password: "{PASSWORD}", permissions: {{
       publish: ["allowed.>", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"], subscribe: ["_INBOX.>", "allowed.>"]}}}}
   {{user: "nojs", password: "{PASSWORD}", permissions: {{publish: ["NARROW.>"], subscribe: ["_INBOX.>"]}}}}
+  {{user: "mends", password: "{PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.STREAM.NAMES"]}}}}}}
 ]}}"""
 
 
@@ -145,6 +148,16 @@ def test_a_login_without_the_jetstream_api_still_publishes_with_acknowledgements
         with pytest.raises(NotAuthorised):
             list(backend.list())
     assert administered.state(name)["messages"] == 100
+
+
+def test_what_there_is_to_know_of_a_home_is_said_once_letters_have_gone_there(administered: Streams, guarded: Nats) -> None:
+    home, letters = administered.make(), administered.make()
+    administered.fill(f"{letters.lower()}.a", [b"1", b"2"])
+    with NatsBackend(login(guarded, "mends")) as backend, backend.repair(stream(letters), RepairPolicy()) as repair:
+        homes = (subject(f"{home.lower()}.{name}") for name in "ab")
+        moves = [Move(record, record.message, where) for record, where in zip(read_all(repair), homes, strict=True)]
+        assert repair.settle(moves).confirmed == 2
+    assert sum("may not ask which stream listens" in note for note in repair.notes) == 1
 
 
 def test_a_server_without_jetstream_says_so_and_core_works(tmp_path: Path, servers: Callable[..., Nats]) -> None:

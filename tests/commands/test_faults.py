@@ -92,12 +92,8 @@ def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back
     check_account(report, ended, stored_bodies(cli, place))
 
 
-def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: CommandLine, killable: tuple[Server, Place]) -> None:
-    server, place = killable
-    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "120s")
-    wait_until_stored(cli, place, 1)
-    server.pause()
-    time.sleep(0.5)
+def interrupt_twice(cli: CommandLine, process: Any) -> Ended:
+    """Interrupt a command that waits for a broker, and once more when it says that it waits."""
     process.send_signal(signal.SIGINT)
     said = b""
     while b"stopping once what is in flight is settled" not in said:
@@ -105,13 +101,46 @@ def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: Comman
         assert read, said.decode()
     assert process.poll() is None, "the first interrupt waits for what is in flight"
     process.send_signal(signal.SIGINT)
-    ended = cli.finish(process, timeout=20)
+    return cli.finish(process, timeout=20)
+
+
+def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: CommandLine, killable: tuple[Server, Place]) -> None:
+    server, place = killable
+    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "120s")
+    wait_until_stored(cli, place, 1)
+    server.pause()
+    time.sleep(0.5)
+    ended = interrupt_twice(cli, process)
     server.resume()
     report = json.loads((cli.home / "report.json").read_bytes())
     assert ended.code == 4, ended.stderr
     assert report["unknown"] > 0
     wait_until(server.answers, 60, "the broker's answer")
     check_account(report, ended, stored_bodies(cli, place))
+
+
+@pytest.mark.parametrize("killable", BROKERS[1:2], indirect=True)
+def test_after_the_second_interrupt_a_copy_goes_on_and_repeats_nothing_but_what_is_unknown(
+        cli: CommandLine, killable: tuple[Server, Place], make_place: Callable[..., Place]) -> None:
+    (server, target), source = killable, make_place("nats")
+    every = [b"%d" % number for number in range(2000)]
+    assert cli("publish", source.url, stdin=b"\n".join(every)).code == 0
+    copy = ("replay", source.url, "--to", target.url, "--resume", "journal", "--report", "report.json")
+    process = cli.start(*copy, "--rate", "400/s", "--delivery-timeout", "120s")
+    journal = cli.home / "journal"
+    wait_until(lambda: journal.exists() and b'"done"' in journal.read_bytes(), 60, "something that is done")
+    server.pause()
+    time.sleep(0.5)
+    ended = interrupt_twice(cli, process)
+    server.resume()
+    first = json.loads((cli.home / "report.json").read_bytes())
+    assert (ended.code, first["unknown"] > 0) == (4, True), ended.stderr
+    assert cli(*copy).code == 0
+    second = json.loads((cli.home / "report.json").read_bytes())
+    assert first["confirmed"] + second["confirmed"] == len(every)
+    stored = stored_bodies(cli, target)
+    assert set(stored) == set(every)
+    assert len(stored) <= len(every) + first["unknown"]
 
 
 def test_an_interrupt_while_standard_input_stalls_ends_with_an_account(cli: CommandLine, place: Place) -> None:

@@ -109,6 +109,10 @@ class AtLeastOnce(Way):
         except BrokercliError as problem:
             self.failure = problem
 
+    @property
+    def notes(self) -> Sequence[str]:
+        return list(dict.fromkeys(note for publisher in self._publishers.values() for note in publisher.notes))
+
     def close(self) -> None:
         for publisher in self._publishers.values():
             publisher.close()

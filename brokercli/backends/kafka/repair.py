@@ -213,5 +213,6 @@ class KafkaRepair(Repair):
             # nothing is stored between a partition's last letter and its end (a transaction's marker, say)
             sets = self._ledger.handled.sets
             self._way.record_passed({partition: end for partition, end in self._ends.items() if sets[partition].floor >= self._next[partition]})
+        self.notes += [note for note in self._way.notes if note not in self.notes]
         self._way.close()
         self._let_go()

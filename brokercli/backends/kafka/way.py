@@ -19,6 +19,11 @@ class Way(ABC):
     guarantee: str
     failure: BrokercliError | None
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What there is to know of where copies went."""
+        return ()
+
     @abstractmethod
     def move(self, letters: Sequence[Letter], state: State) -> Receipts:
         """Store the copies of some letters and mark them; raises nothing."""

@@ -88,6 +88,12 @@ class Homes:
             return f"{name} leads into stream {self._source}, where the letter lies now"
         return home
 
+    @property
+    def notes(self) -> list[str]:
+        """What there is to know of where letters went, each once."""
+        homes = [*self._streams.values(), *(home for home in self._known.values() if isinstance(home, Home))]
+        return list(dict.fromkeys(note for home in homes for note in home.publisher.notes))
+
     def close(self) -> None:
         """Let go of every publisher."""
         for home in [*self._streams.values(), *(home for home in self._known.values() if isinstance(home, Home))]:

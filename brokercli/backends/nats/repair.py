@@ -339,6 +339,7 @@ class NatsRepair(Repair):
         if self._closed:
             return
         self._closed = True
+        self.notes = [*self.notes, *self._homes.notes]
         if self._left_off:
             self.notes = [*self.notes, withheld_in_words(self._left_off)]
         self._reader.close()
