@@ -25,9 +25,13 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", rich_help_panel=SETUP, epilog=EXAMPLES)(doctor)
 
 
+def _brokers(incomplete: str) -> list[tuple[str, str]]:
+    return [(f"@{name}", about) for name, about in shared.complete_context(incomplete.removeprefix("@"))]
+
+
 def doctor(
     context: typer.Context,
-    broker: Annotated[str | None, typer.Argument(metavar="[BROKER]", autocompletion=shared.complete_address, show_default=False,
+    broker: Annotated[str | None, typer.Argument(metavar="[BROKER]", autocompletion=_brokers, show_default=False,
                                                  help="@CONTEXT or a broker's URL; without it the broker that is chosen.")] = None,
     output: shared.TableOption = "auto",
     context_name: shared.ContextOption = None,

@@ -86,6 +86,12 @@ def test_something_on_a_broker_is_no_broker(cli: CommandLine) -> None:
     assert not ended.stdout
 
 
+def test_contexts_complete_as_what_can_be_looked_over(cli: CommandLine) -> None:
+    assert cli("context", "add", "staging", "--url", "nats://127.0.0.1:1").code == 0
+    completed = cli("__complete", "fish", "brokercli doctor @st").lines
+    assert [line.split(b"\t")[0] for line in completed] == [b"@staging"]
+
+
 @pytest.mark.nats
 def test_on_a_terminal_it_says_how_each_thing_is_in_colour(tmp_path: Path, nats_address: str) -> None:
     with Terminal(tmp_path, ["doctor", nats_address]) as terminal:
