@@ -88,8 +88,7 @@ def test_something_on_a_broker_is_no_broker(cli: CommandLine) -> None:
 
 def test_contexts_complete_as_what_can_be_looked_over(cli: CommandLine) -> None:
     assert cli("context", "add", "staging", "--url", "nats://127.0.0.1:1").code == 0
-    completed = cli("__complete", "fish", "brokercli doctor @st").lines
-    assert [line.split(b"\t")[0] for line in completed] == [b"@staging"]
+    assert cli("__complete", "fish", "brokercli doctor @st").lines == [b"words", b"@staging"]
 
 
 @pytest.mark.nats
