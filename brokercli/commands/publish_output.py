@@ -57,6 +57,7 @@ class Delivery:
         self._quiet = quiet
         self._report = report
         self._said = 0
+        self._notes: Notes | None = None
         self._interrupt = Interrupt(streams)
         self._progress = Progress(streams, verb, total)
         self._number_of: Callable[[Receipt], int] = lambda receipt: receipt.index + 1
@@ -72,7 +73,9 @@ class Delivery:
             self._interrupt.__exit__(kind, error, trace)
 
     def stopping(self) -> bool:
-        """Whether a signal asked to stop."""
+        """Whether a signal asked to stop. What has come to be known meanwhile is said: it may be why nothing moves."""
+        if self._notes is not None:
+            self._notes.say_new()
         return self._interrupt.requested
 
     def take(self, receipts: Receipts) -> None:
@@ -96,7 +99,7 @@ class Delivery:
         """Do the work, stop at once on a second signal (by `abandon`, where that is more than to abandon the publishing), say how it
         ended and return the exit code."""
         self._number_of = publishing.number_of
-        notes = Notes(publishing.publisher, self._streams.say, quiet=self._quiet)
+        self._notes = notes = Notes(publishing.publisher, self._progress.note, quiet=self._quiet)
         notes.say_new()
         try:
             outcome = work()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import Server, wait_until
 from tests.commandline import CommandLine, Ended
 from tests.commands.conftest import Place, make_kafka, make_nats, make_rabbitmq
@@ -117,6 +119,25 @@ def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: Comman
     assert report["unknown"] > 0
     wait_until(server.answers, 60, "the broker's answer")
     check_account(report, ended, stored_bodies(cli, place))
+
+
+@pytest.mark.parametrize("killable", BROKERS[2:], indirect=True)
+def test_why_nothing_moves_is_said_while_nothing_moves(cli: CommandLine, killable: tuple[Server, Place]) -> None:
+    server, place = killable
+    assert isinstance(server, RabbitMQ)
+    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "120s")
+    wait_until_stored(cli, place, 1)
+    server.ctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        assert select.select([process.stderr], [], [], 20)[0]
+        assert os.read(process.stderr.fileno(), 65536).startswith(b"blocked by the broker")
+        assert process.poll() is None
+    finally:
+        server.ctl("set_vm_memory_high_watermark", "0.6")
+    process.send_signal(signal.SIGINT)
+    ended = cli.finish(process)
+    assert ended.code == 130, ended.stderr
+    assert "blocked by" not in ended.stderr
 
 
 @pytest.mark.parametrize("killable", BROKERS[1:2], indirect=True)
