@@ -8,20 +8,19 @@ from dataclasses import dataclass
 
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.registry import settings_of
+from brokercli.commands.declare_steps import Steps
 from brokercli.commands.may_change import check_may_change
 from brokercli.commands.session import Broker
 from brokercli.model.declaration import Action, Change
 from brokercli.model.exit_code import ExitCode
-from brokercli.operations.declaring import Plan, State, Step, apply, refusal
-from brokercli.terminal.changes import as_json, print_changes
+from brokercli.operations.declaring import Plan, refusal
+from brokercli.terminal.changes import print_changes
 from brokercli.terminal.confirm import confirm
-from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.interrupt import Interrupt
 from brokercli.terminal.streams import Streams
-from brokercli.terminal.tables import print_json
 
 SUMMARY = {Action.CREATE: "to create", Action.CHANGE: "to change", Action.DELETE: "to delete", Action.CANNOT: "that cannot be as declared",
            Action.UNCHANGED: "unchanged"}
-DONE = {Action.CREATE: "created", Action.CHANGE: "changed", Action.DELETE: "deleted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,42 +95,12 @@ class DeclareRun:
         return "without --dry-run it is done" if self.creates_unasked and plan.only_creates else "--yes in place of --dry-run does it"
 
     def _apply(self, plan: Plan) -> int:
-        steps: list[Step] = []
         with Interrupt(self.streams) as interrupt:
-            try:
-                for step in apply(self.declarer, plan.pending, lambda: interrupt.requested):
-                    steps.append(step)
-                    self._report(step)
-            except StopNow:
-                self.streams.say(f"stopped: it is not known whether this was done: {', '.join(str(one.declaration) for one in plan.pending[len(steps):][:1])}",
-                                 "bold yellow")
-                return int(ExitCode.IN_DOUBT)
-        left = [step.change.declaration for step in steps if step.state is State.LEFT]
-        done = sum(step.state is State.DONE for step in steps)
-        if left:
-            self.streams.say(f"{done:,} of {len(steps):,} done; not done: {', '.join(map(str, left))}")
-            self.streams.say_hint("run it again: what is done is left as it is")
-        if broken := next((step for step in steps if step.state in (State.FAILED, State.UNKNOWN)), None):
-            if broken.state is State.UNKNOWN:
-                return int(ExitCode.IN_DOUBT)
-            assert broken.error is not None
-            return int(ExitCode.PARTLY if done else broken.error.exit_code)
-        if interrupt.requested and left:
-            return interrupt.exit_code
-        self._say_worker(plan)
-        return int(ExitCode.DONE)
-
-    def _report(self, step: Step) -> None:
-        declaration = step.change.declaration
-        if self.output == "json":
-            print_json(self.streams, [as_json(step.change, str(step.state), step.error)])
-        if step.state is State.DONE and not self.quiet and self.output != "json":
-            self.streams.say(f"{DONE[step.change.action]}: {declaration}")
-        elif step.error is not None:
-            told = f"it is not known whether {declaration} was {DONE[step.change.action]}: " if step.state is State.UNKNOWN else f"{declaration}: "
-            self.streams.say(f"brokercli: {told}{step.error}", "bold red:")
-            if step.error.hint:
-                self.streams.say_hint(step.error.hint)
+            steps = Steps(self.streams, self.declarer, self.output, self.quiet)
+            code = steps.do(plan, interrupt)
+            if code is None:
+                self._say_worker(plan)
+        return int(ExitCode.DONE) if code is None else code
 
     def _say_worker(self, plan: Plan) -> None:
         # a topology that is as it should be, but for what is pruned, has nothing new to tell

@@ -31,11 +31,13 @@ def say(self, text, style="", *, said=Streams.say, tell=told_twice_before(lambda
     if text.startswith("exported"):
         tell()
     said(self, text, style)
+    if text.startswith("created"):
+        tell()
 
 Streams.say = say
 summary.summarise = told_twice_before(summary.summarise)
 summary.write_report = told_twice_before(summary.write_report)
-if "export" not in sys.argv:  # which speaks once all is closed
+if "--report" in sys.argv:  # what has none speaks once all is closed
     NatsBackend.close = told_twice_before(NatsBackend.close)
 sys.exit(run(sys.argv[1:]))
 """
@@ -73,3 +75,11 @@ def test_a_repair_is_accounted_for_to_the_last_word(cli: CommandLine, nats_addre
     assert (code, report["confirmed"], report["exit_code"]) == (0, 2, 0)
     unmake(graveyard.home)
     unmake(graveyard.dlq)
+
+
+@pytest.mark.nats
+def test_what_is_declared_is_known_to_be_done_when_that_has_been_said(cli: CommandLine, nats_address: str, unique: Callable[[str], str]) -> None:
+    name = unique("last")
+    code, said, _ = told_twice(cli, "declare", "stream", f"{nats_address.rstrip('/')}/stream:{name}", "--subjects", f"{name}.>")
+    unmake(Place("nats", "", name, nats_address))
+    assert (code, f"created: stream {name}" in said, "not known" in said) == (0, True, False), said
