@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.brokers.server import wait_until
 from tests.commandline import CommandLine
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def make_kafka(server: str, name: str, partitions: int = 1) -> Place:
 
     admin = AdminClient({"bootstrap.servers": server})
     admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+    # the controller answers before the broker has heard of it
+    wait_until(lambda: name in admin.list_topics(timeout=30).topics, 30, f"the topic {name}")
     return Place("kafka", f"kafka://{server}/{name}", name, f"kafka://{server}")
 
 
