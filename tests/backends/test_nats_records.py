@@ -16,7 +16,7 @@ from brokercli.backends.envelope import decode_envelope, encode_record
 from brokercli.backends.nats.bulk_parser import BulkParser, Delivery, Sink, reply_of, split_headers, status_of
 from brokercli.backends.nats.convert import Refusal, header_block
 from brokercli.backends.nats.coordinates import coordinates
-from brokercli.backends.nats.putting_back import as_copy, copy_block
+from brokercli.backends.nats.putting_back import CopyBlocks, as_copy
 from brokercli.backends.nats.records import Delivered, DeliveredRun, Fetched, Row, read_headers
 from brokercli.backends.nats.runs import Run
 from brokercli.model.message import Message
@@ -89,19 +89,31 @@ def test_headers_are_written_again_as_they_were_read(headers: list[tuple[bytes, 
     assert header_block(again, keep_control=True, withheld={}) == block
 
 
+_NAMES_OF_COPIES = st.sampled_from(["a", "b ", "Nats-Rollup", "nats-msg-id", "Nats-Original-Subject", "x-ünicode", "bad:name", "", "two\r\nlines"])
+_VALUES_OF_COPIES = st.none() | st.binary(max_size=10) | st.sampled_from([b"\r\n", b"one\r\ntwo", b"\r", b"\n", b""])
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["a", "b ", "Nats-Rollup", "nats-msg-id", "Nats-Original-Subject", "x-ünicode", "bad:name", "", "two\r\nlines"]),
-                          st.none() | st.binary(max_size=10) | st.sampled_from([b"\r\n", b"one\r\ntwo", b"\r", b"\n", b""])), max_size=6))
-def test_the_headers_of_a_copy_are_the_same_whichever_way_they_are_written(headers: list[tuple[str, bytes | None]]) -> None:
+@given(st.lists(st.lists(st.tuples(_NAMES_OF_COPIES, _VALUES_OF_COPIES), max_size=6), max_size=3),
+       st.lists(st.tuples(st.integers(0, 2), st.sets(st.integers(0, 5))), min_size=1, max_size=5))
+def test_the_headers_of_copies_are_the_same_whichever_way_they_are_written(kinds: list[list[tuple[str, bytes | None]]],
+                                                                           copies: list[tuple[int, set[int]]]) -> None:
     left_off, also_left_off = Counter[str](), Counter[str]()
-    try:
-        right = header_block(as_copy(Message(headers=tuple(headers), origin="nats"), "brokercli:S:1:7", None, left_off), keep_control=True, withheld={})
-    except Refusal as refusal:
-        with pytest.raises(Refusal, match=re.escape(str(refusal))):
-            copy_block(headers, "brokercli:S:1:7", Counter())
-    else:
-        assert copy_block(headers, "brokercli:S:1:7", also_left_off) == right
-        assert also_left_off == left_off
+    blocks = CopyBlocks(also_left_off)
+    for number, (kind, own) in enumerate(copies):
+        # those that copies of a kind do not have of their own are the very objects
+        headers = [(header[0], b"%d" % number) if place in own else header for place, header in enumerate(kinds[kind] if kind < len(kinds) else [])]
+        identity = f"brokercli:S:1:{number}"
+        before = left_off.copy()
+        try:
+            right = header_block(as_copy(Message(headers=tuple(headers), origin="nats"), identity, None, left_off), keep_control=True, withheld={})
+        except Refusal as refusal:
+            left_off = before
+            with pytest.raises(Refusal, match=re.escape(str(refusal))):
+                blocks.write(headers, identity)
+        else:
+            assert blocks.write(headers, identity) == right
+            assert also_left_off == left_off
 
 
 def test_a_header_line_without_a_colon_survives() -> None:

@@ -33,7 +33,7 @@ class Sink:
 
     def __init__(self, on_read: Callable[[list[Delivery]], None], run: re.Pattern[bytes] | None = None,
                  on_run: Callable[[bytes], None] | None = None, on_stored: Callable[[Run], None] | None = None) -> None:
-        """`on_read` gets the messages of one socket read, in order. Where `run` matches at the start of a message, all it
+        """`on_read` gets the messages of one socket read, in order. Where `run` matches at the start of a MSG, all it
         matches goes to `on_run` as it came, unparsed, and must be whole messages of this subscription. A socket read that
         begins with messages of a consumer, and holds nothing else, goes to `on_stored` where that is given."""
         self.on_read = on_read
@@ -85,7 +85,8 @@ class BulkParser(Parser):
         while (end := find(b"\r\n", position)) >= 0:
             first = buffer[position]
             if first in (_M, _H):
-                for sink in runs:
+                # most letters have headers, and are none
+                for sink in runs if first == _M else ():
                     if sink.run and sink.on_run and (match := sink.run.match(buffer, position)):
                         sink.on_run(match[0])
                         position = match.end()

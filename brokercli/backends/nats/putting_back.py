@@ -35,22 +35,40 @@ def held_back(message: Message) -> list[str]:
     return list(dict.fromkeys(name for name, _ in message.headers if _steers(name))) if message.origin in (None, "nats") else []
 
 
-def copy_block(headers: Sequence[Header], identity: str, left_off: Counter[str]) -> bytes:
-    """Return the header block of the copy of a message from NATS, which is that of `as_copy`. Raises Refusal."""
-    parts = [STATUS_LINE]
-    left: set[str] = set()
-    for name, value in headers:
-        start = _start_of(name)
-        if not start:
-            left.add(name)
-            continue
-        if type(value) is bytes and b"\r\n" not in value:
-            parts += start, value, b"\r\n"
+class CopyBlocks:
+    """Writes the header blocks of copies of messages from NATS. Letters of a kind have most of their headers in common, the very
+    objects: a line that the block before had at the same place is not written anew."""
+
+    def __init__(self, left_off: Counter[str]) -> None:
+        """What does not go along is counted in `left_off`, each name of a message once."""
+        self._left_off = left_off
+        self._headers: Sequence[Header] = ()
+        self._lines: list[bytes] = []
+
+    def write(self, headers: Sequence[Header], identity: str) -> bytes:
+        """Return the header block of a copy, which is that of `as_copy`. Raises Refusal."""
+        before, lines = self._headers, self._lines
+        # where a line cannot be written, those before it do not fit the headers any more
+        self._headers, self._lines = (), []
+        if len(before) != len(headers):
+            lines = [_line(header) for header in headers]
         else:
-            parts.append(line_of_nats(name, value))
-    if left:
-        left_off.update(left)
-    return b"%bNats-Msg-Id: %b\r\n\r\n" % (b"".join(parts), identity.encode(errors="surrogateescape"))
+            for place, header in enumerate(headers):
+                if header is not before[place]:
+                    lines[place] = _line(header)
+        self._headers, self._lines = headers, lines
+        if b"" in lines:
+            self._left_off.update({name for (name, _), line in zip(headers, lines, strict=True) if not line})
+        return b"%b%bNats-Msg-Id: %b\r\n\r\n" % (STATUS_LINE, b"".join(lines), identity.encode(errors="surrogateescape"))
+
+
+def _line(header: Header) -> bytes:
+    """Return a header's line; empty for one that does not go along. Raises Refusal as `line_of_nats`."""
+    name, value = header
+    start = _start_of(name)
+    if not start:
+        return b""
+    return b"%b%b\r\n" % (start, value) if type(value) is bytes and b"\r\n" not in value else line_of_nats(name, value)
 
 
 @lru_cache(maxsize=1024)

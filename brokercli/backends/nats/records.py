@@ -133,19 +133,25 @@ class Delivered(NatsBatch):
 
     def rows(self) -> list[Row]:
         if self._rows is None:
-            self._rows = list(map(self._row, self._messages))
+            rows: list[Row] = []
+            known, new = b"", tuple.__new__
+            for delivery in self._messages:
+                parts, body = delivery
+                block = b""
+                if len(parts[0]) != 3:
+                    block, body = split_headers(delivery)
+                    # one object for neighbours: whoever looks up what it says finds it faster
+                    if block == known:
+                        block = known
+                    known = block
+                if self.stream is None:
+                    rows.append(Row(parts[1], None, None, block, body))
+                    continue
+                tokens = parts[3].split(b".")
+                first = 5 if len(tokens) < 11 else 7
+                rows.append(new(Row, (parts[1], int(tokens[first]), int(tokens[first + 2]), block, body)))
+            self._rows = rows
         return self._rows
-
-    def _row(self, delivery: Delivery) -> Row:
-        parts, body = delivery
-        block = b""
-        if len(parts[0]) != 3:
-            block, body = split_headers(delivery)
-        if self.stream is None:
-            return Row(parts[1], None, None, block, body)
-        tokens = parts[3].split(b".")
-        first = 5 if len(tokens) < 11 else 7
-        return Row(parts[1], int(tokens[first]), int(tokens[first + 2]), block, body)
 
     def select(self, indices: Sequence[int]) -> Delivered:
         messages, rows = self._messages, self._rows

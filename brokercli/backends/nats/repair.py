@@ -19,7 +19,7 @@ from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.moving import Mover, Window
 from brokercli.backends.nats.originals import Where
 from brokercli.backends.nats.publish import JetStreamPublisher
-from brokercli.backends.nats.putting_back import as_copy, copy_block
+from brokercli.backends.nats.putting_back import CopyBlocks, as_copy
 from brokercli.backends.nats.records import NatsBatch
 from brokercli.backends.nats.removing import Removed, Remover
 from brokercli.model.errors import BrokercliError, UsageProblem
@@ -183,19 +183,21 @@ class NatsRepair(Repair):
         ways: dict[int, tuple[JetStreamPublisher, list[Handled]]] = {}
         seen: set[int] = set()
         found: dict[int, tuple[Home, JetStreamPublisher, bytes] | str] = {}
-        identity = self._originals.copy_id
-        for index, (row, goal, kept) in enumerate(zip(batch.rows(), goals, headers, strict=True)):
+        identity, write_block = self._originals.copy_id, CopyBlocks(self._left_off).write
+        rows = batch.rows()
+        new = self._are_new([row.sequence or 0 for row in rows])
+        for index, (row, goal, kept) in enumerate(zip(rows, goals, headers, strict=True)):
             sequence = row.sequence or 0
             way = found.get(id(goal))
             if way is None:
                 way = found[id(goal)] = self._way(goal)
-            why = self._repeated(sequence, seen)
+            why = "" if new else self._repeated(sequence, seen)
             if why or isinstance(way, str):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=why or str(way)))
                 continue
             home, publisher, subject = way
             try:
-                copy = Sent(subject, copy_block(kept, identity(sequence, None), self._left_off), row.body)
+                copy = Sent(subject, write_block(kept, identity(sequence, None)), row.body)
             except Refusal as refusal:
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=str(refusal)))
                 continue
@@ -239,6 +241,11 @@ class NatsRepair(Repair):
         if record.place.get("stream") != self._stream or not isinstance(sequence, int):
             return f"it is no letter of stream {self._stream}"
         return self._repeated(sequence, seen) or sequence
+
+    def _are_new(self, sequences: Sequence[int]) -> bool:
+        """Whether none of these letters was given before, nor is here twice."""
+        distinct = set(sequences)
+        return len(distinct) == len(sequences) and distinct.isdisjoint(self._handled) and distinct.isdisjoint(self._moving)
 
     def _repeated(self, sequence: int, seen: set[int]) -> str:
         """Say so where a letter was given before; empty where it was not."""
