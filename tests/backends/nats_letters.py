@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from brokercli.backends.dead_letters import DeadLetterSource, Repair, RepairPolicy, State
@@ -16,6 +15,7 @@ from brokercli.operations.publishing import Outcome
 from brokercli.operations.redriving import Redriving
 from tests.backends.nats_streams import Streams, everything, stream
 from tests.backends.nats_workers import fail
+from tests.brokers.server import wait_until
 
 RETENTIONS = ("limits", "workqueue", "interest")
 KEPT_WHILE_WANTED = ("workqueue", "interest")
@@ -89,8 +89,4 @@ def read_all(repair: Repair, count: int | None = None) -> list[Record]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not come to pass within 20 s")
+    wait_until(condition, 60, "what is waited for")
