@@ -45,7 +45,7 @@ def controlled(tmp_path: Path) -> Iterator[Controlled]:
     ports = {role: free_port() for role in Kafka.roles}
     with Proxy((HOST, ports["controller"])) as controller:
         kafka = Kafka(tmp_path / "kafka", ports=ports, settings={
-            "controller.quorum.bootstrap.servers": f"{HOST}:{controller.port}",
+            "controller.quorum.voters": f"1@{HOST}:{controller.port}",
             "advertised.listeners": f"PLAINTEXT://{HOST}:{ports['client']},LOGIN://{HOST}:{ports['login']},CONTROLLER://{HOST}:{controller.port}"})
         kafka.start()
         try:

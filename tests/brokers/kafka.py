@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import struct
 import subprocess
 from collections.abc import Mapping
@@ -82,9 +83,16 @@ class Kafka(Server):
         configuration = self.directory / "server.properties"
         configuration.write_text("".join(f"{name}={value}\n" for name, value in self._configuration().items()))
         if not (self.directory / "data").exists():
-            made = subprocess.run([*self._java(), "kafka.tools.StorageTool", "format", "--standalone", "-t", "5L6g3nShT-eMCtK--X86sw", "-c",
-                                   str(configuration)], capture_output=True, text=True, check=False)
-            assert made.returncode == 0, made.stdout + made.stderr
+            shutil.copytree(fetched(_formatted(), self._format), self.directory / "data")
+
+    def _format(self, part: Path) -> None:
+        # nothing in it is about ports: every node begins with the same, and saves a start of Java
+        configuration = part.with_name(f"{part.name}.properties")
+        configuration.write_text("".join(f"{name}={value}\n" for name, value in (self._configuration() | {"log.dirs": str(part)}).items()))
+        made = subprocess.run([*self._java(), "kafka.tools.StorageTool", "format", "-t", "5L6g3nShT-eMCtK--X86sw", "-c", str(configuration)],
+                              capture_output=True, text=True, check=False)
+        configuration.unlink()
+        assert made.returncode == 0, made.stdout + made.stderr
 
     def command(self) -> list[str]:
         return [*self._java(), "kafka.Kafka", str(self.directory / "server.properties")]
@@ -105,7 +113,7 @@ class Kafka(Server):
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.bootstrap.servers": f"{HOST}:{self.ports['controller']}",
+            "controller.quorum.voters": f"1@{HOST}:{self.ports['controller']}",
             "listeners": f"PLAINTEXT://{HOST}:{self.port},LOGIN://{HOST}:{self.ports['login']},CONTROLLER://{HOST}:{self.ports['controller']}",
             "advertised.listeners": f"PLAINTEXT://{self.address},LOGIN://{self.login_address}",
             "controller.listener.names": "CONTROLLER",
@@ -124,11 +132,17 @@ class Kafka(Server):
             # a killed broker's registration ends this soon; until then it is not let in again
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "300",
+            # nobody follows this controller who would have to be told twice a second that there is nothing new
+            "metadata.max.idle.interval.ms": "0",
         } | self._settings
 
 
 def _libraries() -> Path:
     return cache() / "kafka" / f"libs-{VERSION}"
+
+
+def _formatted() -> Path:
+    return cache() / "kafka" / f"formatted-{VERSION}"
 
 
 @cache_result
