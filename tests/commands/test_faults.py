@@ -37,9 +37,9 @@ def killable(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> tu
             time.sleep(0.5)
 
 
-def publish_some(cli: CommandLine, place: Place, *arguments: str) -> Any:
+def publish_some(cli: CommandLine, place: Place, *arguments: str, to: str | None = None) -> Any:
     (cli.home / "lines").write_bytes(b"".join(b"message %d\n" % number for number in range(COUNT)))
-    return cli.start("publish", place.url, "-f", "lines", "--report", "report.json", *arguments)
+    return cli.start("publish", to or place.url, "-f", "lines", "--report", "report.json", *arguments)
 
 
 def wait_until_stored(cli: CommandLine, place: Place, count: int) -> None:
@@ -84,7 +84,10 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_or_the_doubt_is_co
 
 def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back(cli: CommandLine, killable: tuple[Server, Place]) -> None:
     server, place = killable
-    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "4s")
+    # a NATS that is away is waited for, for 30 s unless a context says otherwise
+    patience = ("--option", "give_up_after=6") if place.broker == "nats" else ()
+    assert cli("context", "add", "soon", "--url", place.server, *patience).code == 0
+    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "4s", to=f"@soon{place.url.removeprefix(place.server)}")
     wait_until_stored(cli, place, 1500)
     server.kill()
     ended = cli.finish(process, timeout=120)
