@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +18,7 @@ from types import FrameType
 
 from tests import environment
 from tests.brokers import kafka, nats, rabbitmq
-from tests.brokers.downloads import FetchFailed, Missing, abandon, cache, need
+from tests.brokers.downloads import FetchFailed, Missing, abandon, cache, need, run
 from tests.brokers.server import BrokerFailed, Server, note_process
 from tests.brokers.watchdog import watched
 
@@ -86,6 +86,7 @@ class Run:
             starting = [together.submit(self._start, name) for name in self._own if name != "nats"]
             try:
                 python = making.result()
+                starting.append(together.submit(self._compile, python))
                 if "nats" in self._own:
                     # its server comes with the environment
                     os.environ["PATH"] = f"{python.parent}:{os.environ['PATH']}"
@@ -100,6 +101,13 @@ class Run:
                 raise
         _say(f"ready after {time.monotonic() - began:.0f} s: " + ", ".join(f"{name} {self._address(name)}" for name in self._brokers))
         return python
+
+    def _compile(self, python: Path) -> None:
+        """Have the tests of a new checkout compiled while the brokers start: all workers would do it, each of them at the same time."""
+        if not any((environment.ROOT / "tests" / "__pycache__").glob("conftest.*-pytest-*")):
+            # what is wrong with them is said when they are run
+            with suppress(FetchFailed):
+                run([str(python), "-m", "pytest", "--collect-only", "-q"], self._directory / "collected", environment=_without_ours(os.environ))
 
     def _start(self, name: str) -> None:
         kinds: dict[str, type[Server]] = {"kafka": kafka.Kafka, "nats": nats.Nats, "rabbitmq": rabbitmq.RabbitMQ}
@@ -116,8 +124,7 @@ class Run:
     def _test(self, python: Path) -> int:
         if self._asked_to_stop:
             raise Stopped
-        variables = {name: value for name, value in os.environ.items()
-                     if not name.startswith(("BROKERCLI_", "PYTHON", "PYTEST_", "VIRTUAL_ENV", "NO_COLOR", "FORCE_COLOR", "CLICOLOR"))}
+        variables = _without_ours(os.environ)
         variables |= {"PATH": f"{python.parent}:{os.environ['PATH']}", "BROKERCLI_TEST_CACHE": str(cache()), "BROKERCLI_TEST_RUN": str(self._directory)}
         variables |= {name: os.environ[name] for name in (*GIVEN.values(), "BROKERCLI_TEST_RABBITMQ_MANAGEMENT", "BROKERCLI_TEST_RABBITMQ_SUITE")
                       if os.environ.get(name)}
@@ -162,6 +169,12 @@ class Run:
                 with suppress(OSError):
                     shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
         sys.stderr.write(f"tests/run: the brokers' logs are in {self._directory}\n")
+
+
+def _without_ours(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment less what would change how the tests run, or what they see."""
+    ours = ("BROKERCLI_", "PYTHON", "PYTEST_", "VIRTUAL_ENV", "NO_COLOR", "FORCE_COLOR", "CLICOLOR")
+    return {name: value for name, value in variables.items() if not name.startswith(ours)}
 
 
 def _say(text: str) -> None:
