@@ -23,6 +23,7 @@ def numbered(streams: Streams, request: pytest.FixtureRequest) -> str:
     name = streams.make(retention, allow_direct=direct)
     streams.worker(name)
     streams.fill(f"{name.lower()}.a", [b"%d" % number for number in range(1, 301)])
+    streams.wait_pending(name, "worker", 300)
     return name
 
 
