@@ -63,7 +63,9 @@ def _skip_the_drain(broker: str) -> None:
 
     def make(settle: Callable[..., Any]) -> Callable[..., Any]:
         def believe(self: Any, timeout: float | None = None) -> None:
-            confirmations = [Receipt(index, Verdict.CONFIRMED, "?") for index in range(self._judged, self._accepted)]
+            account = self.outcome.account
+            judged = account.confirmed + account.refused + account.unknown - self._elsewhere
+            confirmations = [Receipt(index, Verdict.CONFIRMED, "?") for index in range(judged, self.accepted)]
             self._take(Receipts(confirmed=len(confirmations), confirmations=confirmations))
         return believe
     replace("operations.publishing:Publishing.settle", make)
