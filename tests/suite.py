@@ -126,8 +126,8 @@ class Run:
             raise Stopped
         variables = _without_ours(os.environ)
         variables |= {"PATH": f"{python.parent}:{os.environ['PATH']}", "BROKERCLI_TEST_CACHE": str(cache()), "BROKERCLI_TEST_RUN": str(self._directory)}
-        variables |= {name: os.environ[name] for name in (*GIVEN.values(), "BROKERCLI_TEST_KAFKA_LOGIN", "BROKERCLI_TEST_RABBITMQ_MANAGEMENT", "BROKERCLI_TEST_RABBITMQ_SUITE")
-                      if os.environ.get(name)}
+        given = (*GIVEN.values(), "BROKERCLI_TEST_KAFKA_LOGIN", "BROKERCLI_TEST_RABBITMQ_MANAGEMENT", "BROKERCLI_TEST_RABBITMQ_SUITE")
+        variables |= {name: os.environ[name] for name in given if os.environ.get(name)}
         for name, server in self._servers.items():
             variables[GIVEN[name]] = server.address
             if isinstance(server, kafka.Kafka):
