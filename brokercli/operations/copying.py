@@ -142,7 +142,11 @@ class Copying:
             self.publishing.send(messages)
         if self.journal is not None and self._sent:
             self.publishing.settle()
-            if not self._enter() and not self.publishing.stopping() and self.publishing.outcome.error is None:
+            whole = self._enter()
+            if (given_up := self.publishing.outcome.error) is not None:
+                # a publisher that would take more (Kafka's begins anew) would have what is in doubt forgotten
+                raise given_up
+            if not whole and not self.publishing.stopping():
                 raise Failed("The copy stopped where a message was not confirmed; the journal ends before that message.",
                              hint="mend what refused it, then repeat the same command: it goes on from there")
         return cut_short

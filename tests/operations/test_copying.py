@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from brokercli.model.errors import Unreachable
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipts, Verdict
 from brokercli.operations.copying import Copying
@@ -36,7 +37,31 @@ class OneBatch:
         return RecordList([Record("kafka", {}, f"{number % 2}:{number // 2}", None, Message(b"%d" % number)) for number in range(count)])
 
 
+class OneByOne(OneBatch):
+    """Reads the same records, each of them in a batch of its own."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.left = super().read(0).records()
+        self.finished = False
+
+    def read(self, timeout: float) -> RecordList:
+        self.finished = len(self.left) <= 1
+        part, self.left = self.left[:1], self.left[1:]
+        return RecordList(part)
+
+
 class Interrupted(BaseException): ...
+
+
+class BackAgain(ScriptedPublisher):
+    """Gives everything up once while it is waited for, and goes on when it is given more (a Kafka broker that is back after the delivery timeout)."""
+
+    def collect(self, timeout: float) -> Receipts:
+        self.collected += 1
+        if self.collected == 2:
+            raise Unreachable("nothing was confirmed for 30 s")
+        return self._judge(list(self.waiting) if self.collected > 2 else [])
 
 
 class CutOff(ScriptedPublisher):
@@ -47,7 +72,8 @@ class CutOff(ScriptedPublisher):
         raise Interrupted
 
 
-def copy(path: Path, publisher: ScriptedPublisher, *, stop_after: int = 1000, through: Through | None = None) -> tuple[Outcome, dict[int, int]]:
+def copy(path: Path, publisher: ScriptedPublisher, *, stop_after: int = 1000, through: Through | None = None,
+         reader: type[OneBatch] = OneBatch, delivery_timeout: float = 0.0) -> tuple[Outcome, dict[int, int]]:
     asked = 0
 
     def stopping() -> bool:
@@ -56,10 +82,10 @@ def copy(path: Path, publisher: ScriptedPublisher, *, stop_after: int = 1000, th
         return asked > stop_after
 
     with Journal(str(path / "journal"), {"from": "a", "to": "b"}) as journal:
-        publishing = Publishing(publisher, stopping=stopping, delivery_timeout=0.0)
+        publishing = Publishing(publisher, stopping=stopping, delivery_timeout=delivery_timeout)
         copying = Copying(publishing, journal=journal, through=through)
         try:
-            copying.run(Reading(OneBatch(6)))  # type: ignore[arg-type]
+            copying.run(Reading(reader(6)))  # type: ignore[arg-type]
         except Interrupted:
             copying.abandon()
     with Journal(str(path / "journal"), {"from": "a", "to": "b"}) as again:
@@ -99,3 +125,10 @@ def test_where_verdicts_were_lost_nothing_is_taken_for_confirmed(tmp_path: Path)
 def test_what_a_program_refused_is_tried_again(tmp_path: Path) -> None:
     outcome, remembered = copy(tmp_path, ScriptedPublisher([C], [10]), through=Through("grep -v 3"))
     assert (outcome.account.confirmed, outcome.account.refused, remembered) == (5, 1, {0: 2, 1: 0})
+
+
+def test_nothing_follows_what_was_given_up(tmp_path: Path) -> None:
+    publisher = BackAgain([NEVER, C, C, C, C, C], [1])
+    outcome, remembered = copy(tmp_path, publisher, reader=OneByOne, delivery_timeout=30.0)
+    assert (publisher.bodies, remembered) == ([b"0"], {})
+    assert isinstance(outcome.error, Unreachable)
