@@ -57,7 +57,8 @@ def doctor(
     check_output(output)
     address = parse_broker(broker)
     if broker and address is None:
-        raise UsageProblem(f"{broker!r} names no broker.", hint="@CONTEXT or a URL; brokercli describe explains what is on one")
+        named = "The URL" if "://" in broker else repr(broker)  # there may be a password in it
+        raise UsageProblem(f"{named} names no broker.", hint="@CONTEXT or a URL; brokercli describe explains what is on one")
     chosen = choose(address, context_name)
     resolved = resolve_connection(address, context_name)
     connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)

@@ -35,6 +35,12 @@ class Secret:
         return hash(self._value)
 
 
+def spell_place(host: str, port: int | None = None) -> str:
+    """Write a host, and its port where there is one, as URLs do: an IPv6 address in brackets."""
+    name = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return name if port is None else f"{name}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class TLS:
     """How to trust the broker and who we are to it; paths of PEM files."""
@@ -74,7 +80,7 @@ class Connection:
     """Seconds until an attempt to connect has failed."""
 
     def __str__(self) -> str:
-        return f"{self.scheme}://" + ",".join(host if port is None else f"{host}:{port}" for host, port in self.hosts)
+        return f"{self.scheme}://" + ",".join(spell_place(host, port) for host, port in self.hosts)
 
     @property
     def whereabouts(self) -> str:

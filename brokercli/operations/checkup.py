@@ -11,7 +11,7 @@ from brokercli.backends.contract import Backend
 from brokercli.backends.reaching import obstacle
 from brokercli.model.address import parse_address
 from brokercli.model.checkup import Check, Health
-from brokercli.model.connection import Connection
+from brokercli.model.connection import Connection, spell_place
 from brokercli.model.errors import BrokercliError
 from brokercli.model.exit_code import ExitCode
 
@@ -61,10 +61,10 @@ def _reach(host: str, port: int, seconds: float) -> Iterator[Check]:
         yield Check(f"name {host}", Health.OK, ", ".join(addresses))
     began = time.monotonic()
     if reason := obstacle(host, port, seconds):
-        yield Check(f"port {host}:{port}", Health.FAILED, reason, "a firewall looks like this" if reason.startswith("no answer")
+        yield Check(f"port {spell_place(host, port)}", Health.FAILED, reason, "a firewall looks like this" if reason.startswith("no answer")
                     else "is the broker running, and is this its port?", ExitCode.UNREACHABLE)
         return
-    yield Check(f"port {host}:{port}", Health.OK, f"open, {_milliseconds(began)}")
+    yield Check(f"port {spell_place(host, port)}", Health.OK, f"open, {_milliseconds(began)}")
 
 
 def _dead_letters(backend: Backend, dlq: str) -> Check:
@@ -88,7 +88,7 @@ def _who(connection: Connection) -> str:
     elif connection.tls is not None and connection.tls.certificate is not None:
         who = "with a certificate"
     else:
-        who = "without a login"
+        who = "no login given"
     return f"{who}, {'without TLS' if connection.tls is None else 'TLS, any certificate accepted' if connection.tls.insecure else 'TLS'}"
 
 

@@ -86,6 +86,29 @@ def test_something_on_a_broker_is_no_broker(cli: CommandLine) -> None:
     assert not ended.stdout
 
 
+def test_a_password_in_what_names_no_broker_is_not_repeated(cli: CommandLine) -> None:
+    ended = cli("doctor", f"amqp://somebody:sekret@{HOST}:1/shop")
+    assert ended.code == 2
+    assert "names no broker" in ended.stderr
+    assert "sekret" not in f"{ended.stderr}{ended.stdout!r}"
+
+
+def test_an_address_of_ipv6_can_be_told_from_its_port(cli: CommandLine) -> None:
+    port = free_port()
+    ended = cli("doctor", f"kafka://[::1]:{port}")
+    assert ended.code == 5
+    assert f"at kafka://[::1]:{port} ".encode() in ended.stdout
+    assert f"port [::1]:{port}: ".encode() in ended.stdout
+
+
+@pytest.mark.rabbitmq
+def test_the_login_that_a_broker_has_by_itself_is_named(cli: CommandLine, rabbitmq_address: str) -> None:
+    ended = cli("doctor", rabbitmq_address.replace("guest:guest@", ""))
+    assert ended.code == 0
+    assert b"without a login" not in ended.stdout
+    assert b"the login as guest travels without TLS" in ended.stdout
+
+
 def test_contexts_complete_as_what_can_be_looked_over(cli: CommandLine) -> None:
     assert cli("context", "add", "staging", "--url", "nats://127.0.0.1:1").code == 0
     assert cli("__complete", "fish", "brokercli doctor @st").lines == [b"words", b"@staging"]

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.kafka.groups import Coordinators
 from brokercli.backends.reaching import obstacles
 from brokercli.model.checkup import Check, Health
+from brokercli.model.connection import spell_place
 from brokercli.model.errors import BrokercliError
 from brokercli.model.exit_code import ExitCode
 
@@ -24,7 +25,7 @@ def check_up(metadata: Any, admin: AdminClient, notes: list[str], timeout: float
         yield Check("login", Health.WARNING, note, "kafkas:// where the broker has TLS")
     missing = obstacles([(broker.host, broker.port) for broker in brokers], timeout)
     for broker in brokers:
-        where = f"broker {broker.id} tells clients to come to {broker.host}:{broker.port}"
+        where = f"broker {broker.id} tells clients to come to {spell_place(broker.host, broker.port)}"
         if reason := missing.get((broker.host, broker.port)):
             yield Check("advertised address", Health.FAILED, f"{where}, and from here that fails: {reason}",
                         "advertised.listeners of that broker has to be an address that works from here", ExitCode.UNREACHABLE)

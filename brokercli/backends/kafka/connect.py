@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from brokercli.model.connection import Connection
+from brokercli.model.connection import Connection, spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
 DEFAULT_PORT = 9092
@@ -35,7 +35,7 @@ def client_configuration(connection: Connection) -> dict[str, Any]:
     """Return what every handle on this connection is configured with. Raises UsageProblem for options that are not allowed."""
     timeout = max(1000, int(connection.connect_timeout * 1000))
     configuration: dict[str, Any] = {
-        "bootstrap.servers": ",".join(_host_and_port(host, port) for host, port in connection.hosts),
+        "bootstrap.servers": ",".join(spell_place(host, port or DEFAULT_PORT) for host, port in connection.hosts),
         "client.id": "brokercli",
         "log_level": 0,
         "socket.connection.setup.timeout.ms": timeout,
@@ -54,10 +54,6 @@ def client_configuration(connection: Connection) -> dict[str, Any]:
             raise UsageProblem(f"The Kafka option {name} is not yours to set: brokercli's promises rest on it.")
         configuration[name] = value
     return configuration
-
-
-def _host_and_port(host: str, port: int | None) -> str:
-    return f"[{host}]:{port or DEFAULT_PORT}" if ":" in host and not host.startswith("[") else f"{host}:{port or DEFAULT_PORT}"
 
 
 def _security(connection: Connection) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from brokercli.backends.nats.listing import SILENT
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.reaching import obstacles
 from brokercli.model.checkup import Check, Health
+from brokercli.model.connection import spell_place
 from brokercli.model.errors import BrokercliError
 
 SHOWN = 5
@@ -44,10 +45,10 @@ def _cluster(server: Json, seconds: float) -> Iterator[Check]:
         return
     missing = obstacles(others, seconds)
     for (host, port), reason in missing.items():
-        yield Check("cluster", Health.WARNING, f"the cluster tells clients that they may come to {host}:{port}, and from here that fails: {reason}",
+        yield Check("cluster", Health.WARNING, f"the cluster tells clients that they may come to {spell_place(host, port)}, and from here that fails: {reason}",
                     "a lost connection could not move there; client_advertise of that server says what clients are told")
     if not missing:
-        yield Check("cluster", Health.OK, f"{server.get('cluster') or 'cluster'}: {', '.join(f'{host}:{port}' for host, port in others)}")
+        yield Check("cluster", Health.OK, f"{server.get('cluster') or 'cluster'}: {', '.join(spell_place(*place) for place in others)}")
 
 
 def _account(account: Json) -> Iterator[Check]:

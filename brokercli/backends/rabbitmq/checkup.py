@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from brokercli.backends.rabbitmq.connect import login_of
+from brokercli.backends.rabbitmq.connect import login_of, user_of
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
 from brokercli.model.checkup import Check, Health
 from brokercli.model.connection import Connection
@@ -20,7 +20,7 @@ def check_up(connection: Connection, properties: Mapping[str, Any], management: 
     yield Check("broker", Health.OK, f"{properties.get('product', 'RabbitMQ')} {properties.get('version', '')}, cluster {properties.get('cluster_name', '?')}, "
                 f"virtual host {connection.virtual_host}")
     if connection.tls is None and login_of(connection) is not None:
-        yield Check("login", Health.WARNING, f"the login for {connection} travels without TLS", "amqps:// where the broker has it")
+        yield Check("login", Health.WARNING, f"the login as {user_of(connection)} travels without TLS", "amqps:// where the broker has it")
     try:
         tags = management.tags()
         yield Check("management API", Health.OK, f"answers, and this login is {', '.join(sorted(tags)) or 'nobody'} there")
