@@ -112,7 +112,10 @@ class Journal:
         text = json.dumps(entry, separators=(",", ":"))
         line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
         try:
+            before = os.fstat(self._descriptor).st_size
             if os.write(self._descriptor, line) != len(line):
+                # half a line is passed over at the end only
+                os.ftruncate(self._descriptor, before)
                 raise LocalIO(f"The journal {self.path} cannot be written: the disk is full.")
             os.fsync(self._descriptor)
         except OSError as problem:

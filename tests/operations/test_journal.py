@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from brokercli.model.errors import LocalIO, UsageProblem
@@ -62,3 +64,19 @@ def test_two_runs_at_once_cannot_share_a_journal(tmp_path) -> None:
 def test_a_journal_that_cannot_be_written_is_said(tmp_path) -> None:
     with pytest.raises(LocalIO, match="cannot be opened: No such file or directory"):
         Journal(str(tmp_path / "missing" / "journal"), COPY)
+
+
+def test_a_line_that_did_not_fit_on_the_disk_spoils_none_that_follows(tmp_path) -> None:
+    path = tmp_path / "journal"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Journal(str(path), COPY) as journal:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+        try:
+            with pytest.raises(LocalIO):
+                journal.enter({0: 4}, 5)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        # a run that ends enters what it knows, and by then there may be room again
+        journal.enter({0: 4}, 5)
+    with Journal(str(path), COPY) as again:
+        assert (again.done, again.delivered) == ({0: 4}, 5)
