@@ -13,7 +13,7 @@ from brokercli.backends.contract import Backend
 from brokercli.backends.registry import descriptors
 
 ROOT = Path(__file__).resolve().parents[2]
-SLOW = ("rich", "confluent_kafka", "nats", "pika", "asyncio", "orjson", "importlib.metadata")
+SLOW = ("rich", "confluent_kafka", "nats", "pika", "asyncio", "orjson", "importlib.metadata", "nats.js")
 
 
 def loaded_by(program: str) -> set[str]:
@@ -56,7 +56,14 @@ def test_what_was_put_off_is_the_same_once_somebody_asks_for_it() -> None:
     assert loaded_by(program) >= {"asyncio"}
 
 
+def test_nats_client_loads_without_its_jetstream_which_is_there_for_those_who_ask() -> None:
+    assert loaded_by("import brokercli.backends.nats.client") & {"nats", "nats.js"} == {"nats"}
+    program = ("import brokercli.backends.nats.client, nats.aio.client as client\nassert client.nats.js.api.Header.STATUS == 'Status'\n"
+               "import nats.js\nassert client.nats.js is nats.js\nassert callable(nats.js.JetStreamContext)")
+    assert loaded_by(program) >= {"nats.js"}
+
+
 def test_one_who_asks_while_the_client_loads_gets_the_real_module() -> None:
-    program = ("from brokercli.backends.kafka.client import _asyncio_put_off\nwith _asyncio_put_off():\n"
+    program = ("from brokercli.backends.later import put_off\nwith put_off('asyncio'):\n"
                "    import asyncio\n    shield = asyncio.shield\n    from asyncio import gather\nimport asyncio\nassert asyncio.shield is shield")
     assert loaded_by(program) >= {"asyncio"}

@@ -90,7 +90,7 @@ _SUPPORT: SupportTable = {
 }
 
 descriptor = Descriptor(
-    name="nats", title="NATS", schemes=("nats", "tls"), implementation="brokercli.backends.nats.backend:NatsBackend", client="nats",
+    name="nats", title="NATS", schemes=("nats", "tls"), implementation="brokercli.backends.nats.client:NatsBackend", client="nats",
     install="python -m pip install nats-py", kinds=("subject", "stream"), default_port=4222, support=_SUPPORT,
     declarable="brokercli.backends.nats.settings:SETTINGS", not_declarable={
         "topic": "NATS has subjects, which exist by being used, and streams that capture them: declare a stream",
