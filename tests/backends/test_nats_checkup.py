@@ -59,3 +59,11 @@ def test_an_account_without_jetstream_is_told_what_works_without_it(accounts: Na
     assert "no JetStream" in checks["JetStream"].found
     assert "--core" in (checks["JetStream"].hint or "")
     assert "streams" not in checks
+
+
+def test_a_login_that_may_not_list_streams_is_told_so_and_nothing_failed(servers: Callable[..., Nats]) -> None:
+    user = '{user: asks, password: secret, permissions: {publish: ["$JS.API.INFO"], subscribe: ["_INBOX.>"]}}'
+    checks = found(login(servers(Nats, settings={"authorization": f"{{users: [{user}]}}"}), "asks"))
+    assert checks["JetStream"].health is Health.OK
+    assert checks["streams"].health is Health.WARNING
+    assert "STREAM.LIST" in checks["streams"].found

@@ -12,7 +12,7 @@ from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.reaching import obstacles
 from brokercli.model.checkup import Check, Health
 from brokercli.model.connection import spell_place
-from brokercli.model.errors import BrokercliError
+from brokercli.model.errors import BrokercliError, NotAuthorised
 
 SHOWN = 5
 # JetStream refuses what does not fit any more; before that somebody should have heard of it
@@ -65,7 +65,10 @@ def _account(account: Json) -> Iterator[Check]:
 
 def _streams(jetstream: JetStream) -> Check:
     silent: list[str] = []
-    infos = jetstream.link.run(jetstream.all(silent))
+    try:
+        infos = jetstream.link.run(jetstream.all(silent))
+    except NotAuthorised as error:
+        return Check("streams", Health.WARNING, f"which there are is not known: {str(error).rstrip('.')}", error.hint)
     behind = [str(info["config"]["name"]) for info in infos if any(map(_behind, (info.get("cluster") or {}).get("replicas") or ()))]
     if silent:
         return Check("streams", Health.FAILED, f"{_some(silent)} {SILENT}", "start those servers, or restore the streams from a backup")
