@@ -5,19 +5,35 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 
 
 def obstacle(host: str, port: int, seconds: float) -> str | None:
-    """Return why a TCP connection cannot be made within `seconds`, in a few words; None where it can."""
+    """Return why a TCP connection cannot be made within `seconds`, in a few words; None where it can. Of several addresses of the host
+    each has its share of the time."""
+    deadline = monotonic() + seconds
+    reason: str | None = None
     try:
-        socket.create_connection((host, port), seconds).close()
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror:
         return "no such host"
-    except TimeoutError:
-        return f"no answer within {seconds:g} s"
     except (OSError, UnicodeError, OverflowError) as problem:
-        return (getattr(problem, "strerror", None) or str(problem)).lower()
-    return None
+        return _in_words(problem)
+    for tried, (family, kind, protocol, _, place) in enumerate(places):
+        try:
+            with socket.socket(family, kind, protocol) as connection:
+                connection.settimeout(max(0.05, (deadline - monotonic()) / (len(places) - tried)))
+                connection.connect(place)
+                return None
+        except TimeoutError:
+            reason = f"no answer within {seconds:g} s"
+        except (OSError, OverflowError) as problem:
+            reason = reason or _in_words(problem)
+    return reason
+
+
+def _in_words(problem: Exception) -> str:
+    return (getattr(problem, "strerror", None) or str(problem)).lower()
 
 
 def obstacles(places: Iterable[tuple[str, int]], seconds: float) -> dict[tuple[str, int], str]:
