@@ -66,6 +66,9 @@ class Contexts:
                 if file is self.project and not self.project_is_trusted:
                     _refuse_untrusted(context)
                 return context
+        if "://" in name:
+            # there may be a password in it
+            raise UsageProblem("A context has a name, and this is a URL.", hint="--context and BROKERCLI_URL take a URL")
         from difflib import get_close_matches
 
         close = get_close_matches(name, self.names(), n=1)

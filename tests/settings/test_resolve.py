@@ -78,6 +78,14 @@ def test_a_context_that_does_not_exist_is_refused_with_the_one_that_could_be_mea
     assert refused.value.hint == "did you mean user?"
 
 
+def test_a_url_where_a_name_is_wanted_is_not_repeated(user_configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKERCLI_CONTEXT", "nats://somebody:sekret@h")
+    with pytest.raises(UsageProblem, match="BROKERCLI_CONTEXT") as refused:
+        resolve_connection(ORDERS, None)
+    assert "sekret" not in f"{refused.value}{refused.value.hint}"
+    assert "BROKERCLI_URL" in str(refused.value.hint)
+
+
 def test_what_a_context_says_about_itself_is_passed_on(user_configuration: Path) -> None:
     user_configuration.write_text(CONTEXTS)
     other, user = resolve_connection(ORDERS, "other"), resolve_connection(ORDERS, "user")
