@@ -11,7 +11,7 @@ from brokercli.backends.contract import PublishPolicy
 from brokercli.model.address import Address, parse_address
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.message import Message
-from brokercli.model.receipt import Verdict
+from brokercli.model.receipt import Receipts, Verdict
 from tests.backends.kafka_topics import Topics, bodies, of_verdict, publish
 
 
@@ -151,6 +151,29 @@ def test_collecting_returns_each_verdict_once(topics: Topics) -> None:
     assert len(publisher.finish(1)) == 0
     publisher.send([Message(b"b")])
     assert publisher.finish(20).confirmed == 1
+
+
+class Interrupted(BaseException):
+    """What a second Ctrl-C raises."""
+
+
+class CutShort(Receipts):
+    """Verdicts that are interrupted right after they were counted."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "confirmed" and value:
+            raise Interrupted
+
+
+def test_what_was_confirmed_when_it_was_interrupted_is_not_counted_twice(topics: Topics) -> None:
+    publisher = topics.publisher(topics.make())
+    publisher.send([Message(b"a"), Message(b"b"), Message(b"c")])
+    publisher._news = news = CutShort()
+    with pytest.raises(Interrupted):
+        publisher.collect(20)
+    publisher._news = Receipts()
+    assert news.confirmed + publisher.finish(20).confirmed == 3
 
 
 def test_old_times_are_noted_where_the_topic_would_delete_them(topics: Topics) -> None:

@@ -229,8 +229,9 @@ class KafkaPublisher(Publisher):
         self._dispatch(self._producer.poll, timeout)
         confirmed = self._produced - self._failed - len(self._producer)
         if confirmed > self._reported:
-            self._news.confirmed += confirmed - self._reported
-            self._reported = confirmed
+            fresh, self._reported = confirmed - self._reported, confirmed
+            # in this order: a second Ctrl-C between the two has some forgotten, which are unknown then, and none counted twice
+            self._news.confirmed += fresh
             self._progress = monotonic()
         while self._again:
             index, message = self._again[-1]
