@@ -83,8 +83,9 @@ class Interrupt:
                 raise StopNow(self.exit_code or int(_CODES[signal.Signals(number)]))
             return
         if not self.requested:
-            self.requested = True
+            # in this order: the second may come in between
             self.exit_code = int(_CODES[signal.Signals(number)])
+            self.requested = True
             # not threading.Thread: its locks may be held by the code this handler interrupted
             _thread.start_new_thread(self._explain, ())
             return

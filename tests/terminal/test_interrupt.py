@@ -177,3 +177,18 @@ def test_a_write_that_waits_for_its_reader_is_stopped_by_the_second_signal() -> 
         process.send_signal(signal.SIGTERM)
         assert process.stderr.readline() == b"stopped\n"
         assert process.wait() == 143
+
+
+class Hammered(Interrupt):
+    """Is interrupted a second time while it takes in the first."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "requested" and value:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_signal_in_the_midst_of_the_first_ends_with_its_exit_code(capture: Callable[..., Any]) -> None:
+    with pytest.raises(StopNow) as stopped, Hammered(capture().streams):
+        signal.raise_signal(signal.SIGINT)
+    assert stopped.value.exit_code == 130
