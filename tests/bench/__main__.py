@@ -56,6 +56,8 @@ class Bench:
                 continue
             folder = self._directory / name
             server = kind(folder)
+            if isinstance(server, RabbitMQ):
+                server.erlang = ""
             server.prepare()
             with ExitStack() as stack:
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)

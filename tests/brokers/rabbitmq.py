@@ -60,11 +60,18 @@ def version(root: Path) -> str:
     return found[0]
 
 
+# one scheduler: two keep waking each other, which costs a sixth of the processor's time and is no faster where others need it; and
+# what quorum queues and streams count themselves is a second old at most, as all other figures are
+THRIFTY = "+S 1:1 -rabbit quorum_tick_interval 1000 -rabbit stream_tick_interval 1000"
+
+
 class RabbitMQ(Server):
     """One node with the management and stream plugins. `settings` are lines of rabbitmq.conf; `release` is the Debian release it
     is taken from: OLDER_SUITE has RabbitMQ 4.0."""
 
     name = "RabbitMQ"
+    erlang = THRIFTY
+    """Arguments of the Erlang machine; empty: as it comes."""
     roles = ("client", "management", "stream", "epmd", "distribution")
 
     def __init__(self, directory: Path, *, ports: dict[str, int] | None = None, settings: Mapping[str, str] | None = None,
@@ -107,9 +114,7 @@ class RabbitMQ(Server):
         return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/var/lib/rabbitmq", "HOSTNAME": "localhost",
                 "RABBITMQ_NODENAME": "tests@localhost", "RABBITMQ_DIST_PORT": str(self.ports["distribution"]),
                 "ERL_EPMD_PORT": str(self.ports["epmd"]), "ERL_EPMD_ADDRESS": HOST,
-                # one scheduler: two keep waking each other, which costs a sixth of the processor's time and is no faster where others need it;
-                # and what quorum queues and streams count themselves is a second old at most, as all other figures are
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 -rabbit quorum_tick_interval 1000 -rabbit stream_tick_interval 1000",
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": self.erlang,
                 # the Erlang machine takes the place of the shell, so that a signal reaches it
                 "RUNNING_UNDER_SYSTEMD": "true"}
 

@@ -71,6 +71,7 @@ def _nats(directory: Path, opened: ExitStack) -> tuple[Server, Proxy, Ground]:
 
 def _rabbitmq(directory: Path, opened: ExitStack) -> tuple[Server, Proxy, Ground]:
     server = RabbitMQ(directory, plugins=("rabbitmq_management",))
+    server.erlang = ""
     return server, opened.enter_context(Proxy((HOST, server.port))), RabbitMQGround(server.address, server.management)
 
 
