@@ -27,7 +27,10 @@ class Places:
     def __init__(self, address: str, management: str) -> None:
         self.broker = RabbitBroker(address, management)
         self.wire = self.broker.wire
+        self.dead_letters: dict[str, str] = {}
+        """Queue → the queue that its dead letters go to, where an argument says so."""
         self._queues: list[str] = []
+        self._streams: set[str] = set()
         self._exchanges: list[str] = []
         self._opened: list[RabbitMQBackend] = []
 
@@ -52,7 +55,15 @@ class Places:
         given = [(f"x-{argument[2:].replace('_', '-')}", field) for argument, field in arguments.items()]
         self.wire.declare_queue(made, [("x-queue-type", ("S", kind.encode())), *given], durable=durable)
         self._queues.append(made)
+        if kind == "stream":
+            self._streams.add(made)
+        if arguments.get("x_dead_letter_exchange") == ("S", b"") and (key := arguments.get("x_dead_letter_routing_key")):
+            self.dead_letters[made] = bytes(key[1]).decode()
         return made
+
+    def counts(self, queue: str) -> tuple[int, int] | None:
+        """Return how many messages are ready in a queue and how many consume it; None for a stream, which counts otherwise."""
+        return None if queue in self._streams else self.wire.declare_queue(queue, passive=True)
 
     def stream(self, bodies: Sequence[bytes] = ()) -> str:
         """Make a stream that holds some bodies, from offset 0 on."""

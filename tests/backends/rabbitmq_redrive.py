@@ -33,6 +33,7 @@ from brokercli.model.errors import Unreachable
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipts
 from tests.backends.rabbitmq_places import SECONDS, Places
+from tests.brokers.server import wait_until
 from tests.faults.proxy import Proxy
 
 POINTS = ("read", "before publish", "confirmed", "taken out")
@@ -78,7 +79,10 @@ def queue(name: str) -> Address:
 
 
 def fail(places: Places, queue: str, bodies: Sequence[bytes], properties: dict[str, Any] | None = None, *, exchange: str = "", key: str | None = None) -> None:
-    """Publish, and be the worker who rejects each message that lies in the queue."""
+    """Publish, be the worker who rejects each message that lies in the queue, and wait until all are where its dead letters go, where that
+    is a queue that nobody consumes."""
+    dlq = places.dead_letters.get(queue)
+    before = None if dlq is None else places.counts(dlq)
     with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -89,6 +93,8 @@ def fail(places: Places, queue: str, bodies: Sequence[bytes], properties: dict[s
             channel.basic_reject(method.delivery_tag, requeue=False)
             if method.delivery_tag == len(bodies):
                 break
+    if dlq is not None and before is not None and not before[1]:
+        wait_until(lambda: count(places, dlq) >= before[0] + len(bodies), SECONDS, f"{len(bodies)} dead letters in {dlq}")
 
 
 def wear_out(places: Places, queue: str, dlq: str, *bodies: bytes) -> None:
