@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from pika.exceptions import ChannelClosedByClient
@@ -18,6 +18,7 @@ from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.position import Number, Span
 
 PREFETCH = 8000
+_GATHER_SECONDS = 0.001
 _HELD_BYTES = 16 * 1024 * 1024
 _FEWEST = 8
 _LARGEST_BATCH = 5000
@@ -134,6 +135,8 @@ class StreamReader(Reader):
             self._ask_for_fewer(size // len(deliveries))
         elif self._channel is not None:
             self._channel.basic_ack(tag, multiple=True)
+            # the broker writes a few messages at a time, and each read and acknowledgement costs as much as parsing many
+            sleep(_GATHER_SECONDS)
         else:
             # the first records may come before the answer that opens the consumer
             self._unacknowledged = tag
