@@ -70,7 +70,7 @@ def open_consumers(texts: Sequence[str], context_name: str | None, capability: C
     _require(descriptor, capability)
     if changing is not None:
         check_may_change(resolved, changing)
-    connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
+    connection = resolved.within(connect_timeout)
     with open_backend(connection) as backend:
         yield ConsumerSession(backend, backend.consumers(), names, resolved, descriptor, tuple(texts))
 

@@ -78,7 +78,7 @@ class CopyRun:
             copying = Copying(publishing, self.keep_time, self.keep_partition, self.through, self.pace, journal)
             began = time.monotonic()
             code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty,
-                                               abandon=copying.abandon)
+                                abandon=copying.abandon)
             self._say_late(streams, notes)
             if code != ExitCode.DONE and self.resume is not None and not self.quiet:
                 streams.say(f"the same command with --resume {self.resume} goes on from what is confirmed")

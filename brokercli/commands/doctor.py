@@ -41,8 +41,6 @@ def doctor(
 
     Exits with 0 unless something failed; a warning fails nothing.
     """
-    from dataclasses import replace
-
     from brokercli.backends.registry import find, open_backend
     from brokercli.commands.listing import parse_broker
     from brokercli.commands.session import streams_of
@@ -61,7 +59,7 @@ def doctor(
         raise UsageProblem(f"{named} names no broker.", hint="@CONTEXT or a URL; brokercli describe explains what is on one")
     chosen = choose(address, context_name)
     resolved = resolve_connection(address, context_name)
-    connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
+    connection = resolved.within(connect_timeout)
     descriptor = find(connection.scheme)
     checks = [Check("broker", Health.OK, f"{descriptor.title} at {connection}" + (f", the context {resolved.name}" if chosen.name else "")
                     + f" (chosen by {chosen.source})")]

@@ -22,7 +22,7 @@ def list_names(streams: Streams, pattern: str | None, context_name: str | None, 
     resolved = resolve_connection(address, context_name)
     descriptor = find(resolved.connection.scheme)
     kinds = _kinds(descriptor, address)
-    connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
+    connection = resolved.within(connect_timeout)
     with open_backend(connection) as backend:
         found = [listing for listing in backend.list(kinds) if address is None or fnmatchcase(listing.name, address.name)]
     print_table(streams, [_row(listing, output) for listing in found], _columns(found) if output != "json" else None, output=output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import typer
 
@@ -59,7 +59,7 @@ def open_broker(address: Address | None, context_option: str | None, *, connect_
     descriptor = find(resolved.connection.scheme)
     if check is not None:
         check(descriptor)
-    connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
+    connection = resolved.within(connect_timeout)
     with open_backend(connection) as backend:
         yield Broker(backend, resolved, descriptor)
 
@@ -79,6 +79,6 @@ def open_address(text: str, context_option: str | None, purpose: Purpose, *, con
     if address.kind is not None and address.kind not in descriptor.kinds:
         raise UsageProblem(f"{descriptor.title} has no {address.kind}s; it has {' and '.join(f'{kind}s' for kind in descriptor.kinds)}.",
                            hint=f"for example: {descriptor.kinds[0]}:{address.name or 'orders'}")
-    connection = resolved.connection if connect_timeout is None else replace(resolved.connection, connect_timeout=connect_timeout)
+    connection = resolved.within(connect_timeout)
     with open_backend(connection) as backend:
         yield Session(backend, backend.resolve(address, purpose), resolved, descriptor)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from brokercli.model.connection import Secret
+from brokercli.model.connection import Secret, spell_place
 from brokercli.model.errors import UsageProblem
 
 TLS_SCHEMES = ("kafkas", "tls", "amqps")
@@ -28,7 +28,7 @@ class BrokerURL:
 
     def __str__(self) -> str:
         """Spell it without secrets."""
-        hosts = ",".join(_spell_host(host, port) for host, port in self.hosts)
+        hosts = ",".join(spell_place(host, port) for host, port in self.hosts)
         login = "****@" if self.token else f"{self.user}:****@" if self.password else f"{self.user}@" if self.user else ""
         path = f"/{self.virtual_host.replace('/', '%2F')}" if self.virtual_host not in (None, "/") else ""
         return f"{self.scheme}://{login}{hosts}{path}"
@@ -37,7 +37,7 @@ class BrokerURL:
         """Spell it so that it parses back, less password and token."""
         from urllib.parse import quote
 
-        hosts = ",".join(_spell_host(host, port) for host, port in self.hosts)
+        hosts = ",".join(spell_place(host, port) for host, port in self.hosts)
         path = f"/{quote(self.virtual_host, safe='')}" if self.virtual_host not in (None, "/") and self.virtual_host else ""
         return f"{self.scheme}://{hosts}{path}"
 
@@ -98,8 +98,3 @@ def _decode(text: str, where: str) -> str:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
         raise UsageProblem(f"{where} holds percent-escapes that are not UTF-8.", hint=_ENCODE) from None
-
-
-def _spell_host(host: str, port: int | None) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return name if port is None else f"{name}:{port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from brokercli.model.address import Address
@@ -62,6 +62,10 @@ class ResolvedContext:
     """Changing anything is refused."""
     dlq: str | None = None
     """The dead letters meant where a command names none."""
+
+    def within(self, connect_timeout: float | None) -> Connection:
+        """Return the connection, to be made within so many seconds; None: its own."""
+        return self.connection if connect_timeout is None else replace(self.connection, connect_timeout=connect_timeout)
 
 
 def choose(address: Address | None, context_option: str | None, environment: Mapping[str, str] = os.environ) -> Choice:

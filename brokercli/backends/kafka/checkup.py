@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.groups import Coordinators
 from brokercli.backends.reaching import obstacles
 from brokercli.model.checkup import Check, Health
@@ -48,10 +49,11 @@ def _partitions(metadata: Any) -> Check:
             elif len(partition.isrs) < len(partition.replicas):
                 short.append(f"{name}:{number}")
     if leaderless:
-        return Check("partitions", Health.FAILED, f"{len(leaderless)} of {count} have no leader, so that nothing is written or read there: {_some(leaderless)}",
+        return Check("partitions", Health.FAILED,
+                     f"{len(leaderless)} of {count} have no leader, so that nothing is written or read there: {some_of(leaderless, SHOWN)}",
                      "their brokers are away")
     if short:
-        return Check("partitions", Health.WARNING, f"{len(short)} of {count} are not in sync on all of their replicas: {_some(short)}",
+        return Check("partitions", Health.WARNING, f"{len(short)} of {count} are not in sync on all of their replicas: {some_of(short, SHOWN)}",
                      "a broker is away, or slow; where fewer than min.insync.replicas are left, messages are refused")
     return Check("partitions", Health.OK, f"{count}, all with a leader and in sync")
 
@@ -69,7 +71,3 @@ def _groups(admin: AdminClient, timeout: float) -> Check:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigSource
 
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.dead_letter_names import by_name
 from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.family import Family, delay_of, family_of
@@ -127,8 +128,7 @@ def _groups(description: Description, name: str, readers: Readers) -> None:
     if rows:
         description.sections.append(Section("consumer groups", rows))
     if readers.foreign:
-        shown = ", ".join(list(readers.foreign)[:5]) + (f" and {len(readers.foreign) - 5} more" if len(readers.foreign) > 5 else "")
-        description.facts["perhaps read by"] = f"{shown} (share and streams groups: what they read is not told to this client)"
+        description.facts["perhaps read by"] = f"{some_of(list(readers.foreign), 5)} (share and streams groups: what they read is not told to this client)"
 
 
 def _relations(description: Description, name: str, family: Family, metadata: Any, ranges: Mapping[Place, Range], foreign: bool) -> None:

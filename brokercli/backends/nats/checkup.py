@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.nats import descriptor
 from brokercli.backends.nats.listing import SILENT
 from brokercli.backends.nats.streams import JetStream, Json
@@ -71,15 +72,11 @@ def _streams(jetstream: JetStream) -> Check:
         return Check("streams", Health.WARNING, f"which there are is not known: {str(error).rstrip('.')}", error.hint)
     behind = [str(info["config"]["name"]) for info in infos if any(map(_behind, (info.get("cluster") or {}).get("replicas") or ()))]
     if silent:
-        return Check("streams", Health.FAILED, f"{_some(silent)} {SILENT}", "start those servers, or restore the streams from a backup")
+        return Check("streams", Health.FAILED, f"{some_of(silent, SHOWN)} {SILENT}", "start those servers, or restore the streams from a backup")
     if behind:
-        return Check("streams", Health.WARNING, f"not every replica is there and up to date: {_some(behind)}", "a server is away, or catching up")
+        return Check("streams", Health.WARNING, f"not every replica is there and up to date: {some_of(behind, SHOWN)}", "a server is away, or catching up")
     return Check("streams", Health.OK, f"{len(infos)}, all answer")
 
 
 def _behind(replica: Json) -> bool:
     return bool(replica.get("offline")) or not replica.get("current")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

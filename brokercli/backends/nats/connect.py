@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from brokercli.backends.nats.bulk_parser import BulkParser
 from brokercli.backends.nats.transport import CheckedTransport
 from brokercli.backends.tls import tls_context
-from brokercli.model.connection import Connection, Secret
+from brokercli.model.connection import Connection, Secret, spell_place
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def connect(connection: Connection, link: Link) -> tuple[Client, BulkParse
             link.on_client_error(problem)
 
     scheme = "tls" if connection.tls is not None else "nats"
-    servers = [f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or DEFAULT_PORT}" for host, port in connection.hosts]
+    servers = [f"{scheme}://{spell_place(host, port or DEFAULT_PORT)}" for host, port in connection.hosts]
     try:
         await client.connect(
             servers=servers, name="brokercli", dont_randomize=True, allow_reconnect=True, max_reconnect_attempts=-1,

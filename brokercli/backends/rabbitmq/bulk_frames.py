@@ -30,6 +30,8 @@ _CONTENT_CLASS = b"\0\x3c\0\0"
 _END = b"\xce"
 FRAME_OVERHEAD = 8
 LARGEST_FRAME = 131_072
+GATHER_SECONDS = 0.001
+"""How long whoever takes many messages lets reads gather: the broker writes a few at a time, and each read costs as much as parsing many."""
 
 
 class Delivery(NamedTuple):

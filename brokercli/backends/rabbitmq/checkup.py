@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.rabbitmq.connect import login_of, user_of
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
 from brokercli.model.checkup import Check, Health
@@ -45,8 +46,8 @@ def _queues(management: Management) -> Check:
         if facts.get("state") not in (None, "running", "idle", "flow"):
             broken.append(f"{facts['name']} ({facts['state']})")
     if broken:
-        return Check("queues", Health.FAILED, f"{len(broken)} of {count} do not work: {', '.join(broken[:SHOWN])}"
-                     + (f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""), "the nodes that keep them are away, or too few of them are there")
+        return Check("queues", Health.FAILED, f"{len(broken)} of {count} do not work: {some_of(broken, SHOWN)}",
+                     "the nodes that keep them are away, or too few of them are there")
     return Check("queues", Health.OK, f"{count}, all running")
 
 

@@ -13,7 +13,7 @@ from pika.credentials import ExternalCredentials, PlainCredentials
 
 from brokercli.backends.rabbitmq.bulk_frames import LARGEST_FRAME
 from brokercli.backends.tls import tls_context
-from brokercli.model.connection import Connection
+from brokercli.model.connection import Connection, spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
 DEFAULT_PORT, DEFAULT_TLS_PORT = 5672, 5671
@@ -125,7 +125,7 @@ def _connect(where: str, host: str, port: int, seconds: float) -> socket.socket:
 
 def address(connection: Connection, host: str, port: int) -> str:
     """Spell one host as errors do."""
-    return f"{connection.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{connection.scheme}://{spell_place(host, port)}"
 
 
 def _tls_failure(problem: OSError, connection: Connection, where: str) -> BrokercliError:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
 from brokercli.backends.consumers import Consumers
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.existing import ROW_OF, Existing
 from brokercli.backends.rabbitmq.link import Link
@@ -227,7 +228,7 @@ def _members(facts: Facts) -> str:
         # where one runs that has just connected is not known yet
         peer = _peer(consumer.get("channel_details") or {})
         found.append(str(consumer.get("consumer_tag")) + (f" from {peer}" if peer else ""))
-    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    return some_of(found, 5)
 
 
 def _peer(channel: Mapping[str, Any]) -> str | None:

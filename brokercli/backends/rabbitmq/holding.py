@@ -17,7 +17,7 @@ from typing import Any
 from pika.exceptions import ChannelClosedByClient
 
 from brokercli.backends.handover import Handover
-from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
+from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
 from brokercli.backends.rabbitmq.failures import translate
 from brokercli.backends.rabbitmq.link import Link, Step
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
@@ -28,7 +28,6 @@ _FIRST_PART = 16
 _FEWEST = 4
 _GROWTH = 16
 _TICK_SECONDS = 0.1
-_GATHER_SECONDS = 0.001
 _EMPTY_ANSWERS = 3
 _STALLED_TICKS = 100
 _PATIENCE = 30.0
@@ -189,8 +188,7 @@ class Holding:
         if not self._asked:
             self._complete(end=self.taken >= self._wanted)
         else:
-            # the broker writes a few messages at a time, and each read costs as much as parsing many
-            sleep(_GATHER_SECONDS)
+            sleep(GATHER_SECONDS)
 
     def _complete(self, *, end: bool) -> None:
         """Cancel the consumer and hand over what it has got, so that an acknowledgement never makes the broker send more."""

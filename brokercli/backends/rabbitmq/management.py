@@ -16,7 +16,7 @@ import orjson
 
 from brokercli.backends.rabbitmq.connect import DEFAULT_PORT, login_of, port_of
 from brokercli.backends.tls import tls_context
-from brokercli.model.connection import TLS, Connection
+from brokercli.model.connection import TLS, Connection, spell_place
 from brokercli.model.errors import Failed, NotAuthorised, Unreachable
 
 USUAL_PORT, USUAL_TLS_PORT = 15672, 15671
@@ -235,14 +235,13 @@ class Management:
 
     def _guesses(self) -> list[str]:
         host, port = self._host
-        name = f"[{host}]" if ":" in host else host
         shifted = port_of(self._connection, port) + _DISTANCE
         if self._connection.tls is not None:
             # a login that is to be encrypted is not tried in the clear
             ports, scheme = [USUAL_TLS_PORT, shifted], "https"
         else:
             ports, scheme = [USUAL_PORT, shifted] if port in (None, DEFAULT_PORT) else [shifted, USUAL_PORT], "http"
-        return [f"{scheme}://{name}:{number}" for number in dict.fromkeys(ports) if number < 65536]
+        return [f"{scheme}://{spell_place(host, number)}" for number in dict.fromkeys(ports) if number < 65536]
 
     def _get(self, base: str, path: str) -> Any:
         return self._judge(base, *self._send(base, "GET", path))

@@ -9,7 +9,7 @@ from pika.exceptions import ChannelClosedByClient
 
 from brokercli.backends.contract import Reader
 from brokercli.backends.handover import Handover
-from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
+from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
 from brokercli.backends.rabbitmq.failures import translate
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.records import RabbitMQBatch, offset_of
@@ -18,7 +18,6 @@ from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.position import Number, Span
 
 PREFETCH = 8000
-_GATHER_SECONDS = 0.001
 _HELD_BYTES = 16 * 1024 * 1024
 _FEWEST = 8
 _LARGEST_BATCH = 5000
@@ -135,8 +134,7 @@ class StreamReader(Reader):
             self._ask_for_fewer(size // len(deliveries))
         elif self._channel is not None:
             self._channel.basic_ack(tag, multiple=True)
-            # the broker writes a few messages at a time, and each read and acknowledgement costs as much as parsing many
-            sleep(_GATHER_SECONDS)
+            sleep(GATHER_SECONDS)
         else:
             # the first records may come before the answer that opens the consumer
             self._unacknowledged = tag

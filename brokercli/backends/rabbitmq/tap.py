@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from brokercli.backends.contract import Reader
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.rabbitmq import EXCHANGE, SUPPORT
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.link import Link
@@ -120,5 +121,4 @@ def _type_of(existing: Existing, name: str) -> str | None:
 
 
 def _few(names: Iterable[str]) -> str:
-    known = sorted(set(names))
-    return ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
+    return some_of(sorted(set(names)), 5)
