@@ -25,7 +25,7 @@ def found(backend: KafkaBackend) -> dict[str, Check]:
 def test_a_cluster_in_order_is_in_order(topics: Topics) -> None:
     topics.make(partitions=3)
     checks = found(topics.backend())
-    assert {check.health for check in checks.values()} == {Health.OK}
+    assert [check for check in checks.values() if check.health is not Health.OK] == []
     assert "1 broker, controller 1" in checks["cluster"].found
     assert f"{topics.connection.hosts[0][0]}:{topics.connection.hosts[0][1]}" in checks["advertised address"].found
     assert "all with a leader and in sync" in checks["partitions"].found

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import ShareConsumer
-from confluent_kafka.admin import AclOperation, ResourceType
+from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException, ShareConsumer
+from confluent_kafka.admin import AclOperation, AdminClient, ResourceType
 
 from brokercli.backends.kafka.backend import KafkaBackend
-from brokercli.backends.kafka.groups import without_coordinator
+from brokercli.backends.kafka.groups import Coordinators, without_coordinator
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.connection import Connection
 from brokercli.model.consumption import Consumption, Lag
-from brokercli.model.errors import Failed, NotAuthorised, NotFound, Unreachable, Unsupported
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, Unsupported
 from brokercli.model.position import Start
 from tests.backends.kafka_groups import Groups
 from tests.backends.kafka_guarded import GuardedKafka
@@ -231,6 +233,43 @@ def test_who_may_only_describe_a_group_sees_its_lag_and_cannot_remove_it(guarded
             consumers.seek(planned)
     assert made.committed(group) == {(topic.name, 0): 2}
     made.close()
+
+
+class StillLoading:
+    """A broker that answers a few times that it still loads its groups. On a real one that lasts a hundredth of a second."""
+
+    def __init__(self, answers: int) -> None:
+        self.answers = answers
+        self.loading = KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
+
+    def list_consumer_groups(self, request_timeout: float) -> Future[Any]:
+        self.answers -= 1
+        there = SimpleNamespace(group_id="billing", type=ConsumerGroupType.CLASSIC)
+        answer: Future[Any] = Future()
+        answer.set_result(SimpleNamespace(valid=[there], errors=[]) if self.answers < 0 else SimpleNamespace(valid=[], errors=[self.loading]))
+        return answer
+
+    def list_groups(self, timeout: float) -> list[Any]:
+        self.answers -= 1
+        if self.answers >= 0:
+            raise self.loading
+        return []
+
+
+def test_groups_that_a_broker_still_loads_are_waited_for() -> None:
+    groups = Coordinators(cast("AdminClient", StillLoading(2)), 20)
+    assert groups.listed() == {"billing": "classic group"}
+    groups = Coordinators(cast("AdminClient", StillLoading(2)), 20)
+    assert groups.foreign(()) == {}
+    assert groups.notes == []
+
+
+def test_groups_that_a_broker_does_not_come_to_load_are_a_failure_and_not_none() -> None:
+    groups = Coordinators(cast("AdminClient", StillLoading(1_000)), 0.3)
+    with pytest.raises(BrokercliError, match="load in progress"):
+        groups.listed()
+    assert groups.foreign(()) == {}
+    assert "share groups are missing" in groups.notes[0]
 
 
 def test_a_broker_that_does_not_answer_is_unreachable(private_kafka: Kafka) -> None:

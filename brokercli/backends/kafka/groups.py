@@ -105,12 +105,18 @@ class Coordinators:
 
     def listed(self) -> dict[str, str]:
         """Return the kind of each classic and consumer group, by name."""
-        found = self._patiently(lambda: self._admin.list_consumer_groups(request_timeout=self._seconds), "listing", "the consumer groups")
-        if found.errors:
-            error = found.errors[0].args[0] if isinstance(found.errors[0], KafkaException) else found.errors[0]
+        deadline = monotonic() + self._seconds
+        while True:
+            found = self._patiently(lambda: self._admin.list_consumer_groups(request_timeout=self._seconds), "listing", "the consumer groups")
+            errors = [problem.args[0] if isinstance(problem, KafkaException) else problem for problem in found.errors]
+            # a broker that still loads the offsets of its groups answers, with this error instead of them (4.4)
+            if not _coming_back(errors) or monotonic() >= deadline:
+                break
+            sleep(_COMING_BACK_SECONDS)
+        if errors:
             if not found.valid:
-                raise translate(error, "listing", "the consumer groups")
-            self.notes.append(f"the groups of {len(found.errors)} brokers are missing: {error.str()}")
+                raise translate(errors[0], "listing", "the consumer groups")
+            self.notes.append(f"the groups of {len(errors)} brokers are missing: {errors[0].str()}")
         return {group.group_id: _KINDS.get(group.type, "group") for group in sorted(found.valid, key=lambda group: group.group_id)}
 
     def foreign(self, known: Iterable[str]) -> dict[str, str]:
@@ -118,15 +124,25 @@ class Coordinators:
         their state elsewhere."""
         left_out = set(known)
         try:
-            with warnings.catch_warnings():
-                # there is no other request in this client that names them
-                warnings.simplefilter("ignore", DeprecationWarning)
-                everything: list[Any] = self._admin.list_groups(timeout=self._seconds)
+            everything = self._everything()
         except KafkaException as problem:
             self.notes.append(f"share groups are missing: {problem.args[0].str()}")
             return {}
         names = sorted(group.id for group in everything if not group.protocol_type and group.state == _STATES["DEAD"] and group.id not in left_out)
         return {name: STREAMS if self.committed([name]).get(name) else SHARE for name in names}
+
+    def _everything(self) -> list[Any]:
+        deadline = monotonic() + self._seconds
+        while True:
+            try:
+                with warnings.catch_warnings():
+                    # there is no other request in this client that names groups of every kind
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    return list(self._admin.list_groups(timeout=self._seconds))
+            except KafkaException as problem:
+                if not _coming_back([problem.args[0]]) or monotonic() >= deadline:
+                    raise
+            sleep(_COMING_BACK_SECONDS)
 
     def find(self, name: str) -> Group | None:
         """Return one group; None where there is none of that name. Raises what the broker says against asking."""
@@ -204,12 +220,16 @@ class Coordinators:
                 error = problem.args[0]
                 if error.code() in missing:
                     return None
-                if error.code() not in _COMING_BACK or monotonic() >= deadline:
+                if not _coming_back([error]) or monotonic() >= deadline:
                     raise translate(error, doing, where) from None
             except TimeoutError:
                 raise no_answer(doing, where, self._seconds) from None
             asked = None
             sleep(_COMING_BACK_SECONDS)
+
+
+def _coming_back(errors: Iterable[KafkaError]) -> bool:
+    return any(error.code() in _COMING_BACK for error in errors)
 
 
 def _member(member: Any) -> Member:
