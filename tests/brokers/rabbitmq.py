@@ -99,6 +99,8 @@ class RabbitMQ(Server):
             "log.console": "true", "log.console.level": "warning", "log.file": "false",
             # the management plugin's figures are this old at most
             "collect_statistics_interval": "1000",
+            # without one, each connection has the machine's name looked up in the DNS, and waits for 5 s when an answer is lost
+            "cluster_name": "tests@localhost",
         }
         if "rabbitmq_management" in self._plugins:
             configuration |= {"management.tcp.ip": HOST, "management.tcp.port": str(self.ports["management"])}
