@@ -31,3 +31,11 @@ def allow(admin: AdminClient, kind: ResourceType, name: str, *operations: AclOpe
 def as_reader(broker: GuardedKafka) -> KafkaBackend:
     """Log in as somebody who may only do what was allowed."""
     return KafkaBackend(Connection("kafka", ((HOST, broker.ports["login"]),), user=READER, password=Secret(READER_PASSWORD)))
+
+
+def withdraw(admin: AdminClient, kind: ResourceType, name: str, operation: AclOperation, user: str = READER) -> None:
+    """Take back what was allowed, and wait until that holds."""
+    same = AclBindingFilter(kind, name, ResourcePatternType.LITERAL, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
+    for future in admin.delete_acls([same]).values():
+        future.result(60)
+    wait_until(lambda: not admin.describe_acls(same).result(60), 20, f"the end of {operation} on {name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka.admin import AdminClient
@@ -11,7 +11,7 @@ from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.publish import BATCH_BYTES, BATCH_OVERHEAD
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
 from brokercli.model.address import Address
-from brokercli.model.errors import NotFound, UsageProblem
+from brokercli.model.errors import BrokercliError, NotFound, UsageProblem
 
 # the header of a batch with one record in it (Kafka's record format, version 2)
 _LEAST_OVERHEAD = 61
@@ -63,6 +63,20 @@ class Destinations:
     def close_to_us(self, topic: str, reason: str) -> None:
         """Remember that a topic takes nothing from us."""
         self._known.setdefault(topic, Destination()).refusal = reason
+
+    def gone(self, topics: Collection[str]) -> Sequence[str]:
+        """Return those that do not exist any more, as far as the broker can be asked now."""
+        return [name for name in topics if self._is_gone(name)]
+
+    def _is_gone(self, name: str) -> bool:
+        try:
+            self._partitions_of(name)
+        except NotFound:
+            return True
+        except BrokercliError:
+            # nobody answers: that is not known
+            return False
+        return False
 
     def _ask(self, name: str) -> Destination:
         destination = self._known[name] = Destination()

@@ -23,6 +23,7 @@ _AGAIN_SECONDS = 0.2
 _LEAST_PATIENCE = 3.0
 """Seconds without a message stored or an answer, after which another producer is tried; less where the delivery timeout is short."""
 _LOST = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE)
+_ASK = "ask for the ACL, or use a context with another login"
 _WHOLE_RUN = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "no permission to commit offsets for the group",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "no permission for transactions any more",
@@ -30,6 +31,7 @@ _WHOLE_RUN = {
 }
 Answer = TypeVar("Answer")
 _DENIED = REFUSED[KafkaError.TOPIC_AUTHORIZATION_FAILED]
+_GONE = "the topic does not exist any more"
 
 
 class ExactlyOnce(Way):
@@ -112,22 +114,27 @@ class ExactlyOnce(Way):
     def _after_abort(self, letters: Sequence[Letter], ending: Ending, tries: int, receipts: Receipts, *,
                      renewed: bool = False) -> Iterator[tuple[Sequence[Letter], int]]:
         """Judge what was not stored, and yield the parts to try again; `renewed` says that there is a new producer already."""
+        denied = ending.code == KafkaError.TOPIC_AUTHORIZATION_FAILED
         if ending.taken_over:
             self.failure = self._taken_over()
         elif ending.code in _WHOLE_RUN:
-            self.failure = NotAuthorised(f"{self._topic}: {_WHOLE_RUN[ending.code]}.", hint="ask for the ACL, or use a context with another login")
+            self.failure = NotAuthorised(f"{self._topic}: {_WHOLE_RUN[ending.code]}.", hint=_ASK)
+        elif denied and ending.stored:
+            self.failure = NotAuthorised(f"{self._topic}: no permission to read the letters any more, so none can be marked.", hint=_ASK)
         if self.failure is None and not self._transactions.usable:
             renewed = True
             self._recover()
         if self.failure is not None:
             give(receipts, letters, Verdict.REFUSED, str(self.failure))
-        elif renewed and tries < _TRIES and not ending.culprits:
+        elif ending.code in _LOST and not ending.culprits and (gone := self._destinations.gone({letter.topic for letter in letters if letter.topic})):
+            yield from self._but(dict.fromkeys(gone, _GONE), {}, letters, tries, receipts)
+        elif renewed and tries < _TRIES and not ending.culprits and not denied:
             yield letters, tries + 1
         elif ending.code == KafkaError.OFFSET_METADATA_TOO_LARGE and self._ledger.narrow():
             yield letters, tries
         elif ending.culprits:
             yield from self._without(ending.culprits, letters, tries, receipts)
-        elif ending.code == KafkaError.TOPIC_AUTHORIZATION_FAILED and len({letter.topic for letter in letters}) == 1:
+        elif denied and len({letter.topic for letter in letters}) == 1:
             self._destinations.close_to_us(letters[0].topic, _DENIED)
             give(receipts, letters, Verdict.REFUSED, _DENIED)
         elif len(letters) == 1 or ending.code in _LOST:
@@ -137,17 +144,21 @@ class ExactlyOnce(Way):
 
     def _without(self, culprits: dict[int, str], letters: Sequence[Letter], tries: int, receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:
         copies = [letter for letter in letters if letter.native is not None]
-        denied = {copies[index].topic for index, reason in culprits.items() if reason == _DENIED}
-        reasons = {copies[index].number: reason for index, reason in culprits.items()}
-        for topic in denied:
-            self._destinations.close_to_us(topic, _DENIED)
+        closed = {copies[index].topic: reason for index, reason in culprits.items() if reason == _DENIED}
+        yield from self._but(closed, {copies[index].number: reason for index, reason in culprits.items()}, letters, tries, receipts)
+
+    def _but(self, closed: dict[str, str], reasons: dict[int, str], letters: Sequence[Letter], tries: int,
+             receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:
+        """Refuse the letters for closed topics and those that have a reason, and yield the rest to try again."""
+        for topic, reason in closed.items():
+            self._destinations.close_to_us(topic, reason)
         rest = []
         for letter in letters:
-            reason = _DENIED if letter.topic in denied else reasons.get(letter.number)
-            if reason is None:
+            why = closed.get(letter.topic) or reasons.get(letter.number)
+            if why is None:
                 rest.append(letter)
             else:
-                give(receipts, [letter], Verdict.REFUSED, reason)
+                give(receipts, [letter], Verdict.REFUSED, why)
         if rest:
             # each try finds at least one; when they are many, the halves keep what it costs within bounds
             yield from ((part, 0) for part in _halves(rest)) if tries >= _TRIES else ((rest, tries + 1),)

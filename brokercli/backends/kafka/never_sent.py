@@ -29,20 +29,21 @@ class Sent:
         self.reordered = False
         """Some message was sent a second time, out of its order: nothing can be told any more."""
         self._latest: str | None = None
-        self._given_up: dict[int, list[int]] = defaultdict(list)
+        self._given_up: dict[int | None, list[int]] = defaultdict(list)
         self._failed: Counter[int] = Counter()
 
     def note(self, statistics: str) -> None:
         """Take in the client's statistics, unread."""
         self._latest = statistics
 
-    def given_up(self, index: int, partition: int) -> None:
-        """Take in a message that was given up while it waited; -1 is a message that no partition was chosen for yet."""
+    def given_up(self, index: int, partition: int | None) -> None:
+        """Take in a message that was given up while it waited; None is a message that no partition was chosen for yet."""
         self._given_up[partition].append(index)
 
-    def failed(self, partition: int) -> None:
+    def failed(self, partition: int | None) -> None:
         """Count a message that failed before; it may have been one that never left."""
-        self._failed[partition] += 1
+        if partition is not None:
+            self._failed[partition] += 1
 
 
 def never_sent(sent: Sent, producer: Producer, why: str) -> Iterator[tuple[int, Verdict, str]]:
@@ -55,7 +56,7 @@ def never_sent(sent: Sent, producer: Producer, why: str) -> Iterator[tuple[int, 
         producer.poll(0.1)
     unsent: dict[int, int] = _unsent(sent._latest) if sent._latest is not None and not sent.reordered else {}
     for partition, indices in sent._given_up.items():
-        certain = len(indices) if partition < 0 else max(0, unsent.get(partition, 0) - sent._failed[partition])
+        certain = len(indices) if partition is None or partition < 0 else max(0, unsent.get(partition, 0) - sent._failed[partition])
         at = len(indices) - min(certain, len(indices))
         indices.sort()
         for index in indices[:at]:

@@ -22,6 +22,8 @@ LONGEST_TIMEOUT = 890.0
 _SPARE_SECONDS = 15.0
 _GRACE_SECONDS = 0.5
 _COORDINATOR_SECONDS = 10.0
+# librdkafka looks once a second for messages whose time is over
+_SCAN_SECONDS = 2.0
 _SERVE_EVERY = 1024
 # what a message gets that was given up because of another one
 _COLLATERAL = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._INVALID_DIFFERENT_RECORD)
@@ -53,6 +55,8 @@ class Ending:
     """librdkafka's or the broker's, of what ended it."""
     culprits: dict[int, str] = field(default_factory=dict)
     """Which messages could not be stored, and why; the others were given up with them."""
+    stored: bool = False
+    """Whether every message had been stored, so that the offsets are what failed."""
 
     @property
     def taken_over(self) -> bool:
@@ -69,6 +73,7 @@ class Transactions:
         self._errors: dict[int, KafkaError] = {}
         self._spent = False
         self._stuck = False
+        self._all_given = False
         self._patience = LONGEST_TIMEOUT
         self._troubles = Troubles()
         milliseconds = max(1000, int(self._timeout * 1000))
@@ -101,7 +106,8 @@ class Transactions:
         """
         self._errors = {}
         self._patience = patience
-        deadline = monotonic() + self._timeout
+        # the client's own verdict on each message comes first: a topic that nobody leads is not the others' fault
+        deadline, stored = monotonic() + self._timeout + _SCAN_SECONDS, False
         try:
             self._producer.begin_transaction()
             self._produce(copies, deadline)
@@ -110,13 +116,16 @@ class Transactions:
                 return self._abort(blamed[0])
             if not self._errors and len(self._producer):
                 return self._abort(KafkaError(KafkaError._MSG_TIMED_OUT))
+            stored = self._all_given and not self._errors
             # where messages were only given up with the transaction, this says why it failed
             self._until(monotonic() + _COORDINATOR_SECONDS,
                         lambda seconds: self._producer.send_offsets_to_transaction(list(offsets), group, seconds))
             if self._errors:
                 return self._abort(next(iter(self._errors.values())))
         except (KafkaException, SystemError) as problem:
-            return self._abort(_error_of(problem))
+            ending = self._abort(_error_of(problem))
+            ending.stored = stored
+            return ending
         try:
             # from here on the broker may have committed, whatever we hear of it
             self._until(monotonic() + min(self._timeout, 2 * patience), self._producer.commit_transaction)
@@ -130,6 +139,18 @@ class Transactions:
         return Ending("committed")
 
     def _produce(self, copies: Sequence[Copy], deadline: float) -> None:
+        self._give(copies, deadline)
+        left, since = len(self._producer), monotonic()
+        while len(self._producer) and not self._errors and monotonic() < deadline:
+            self._producer.flush(min(0.1, max(0.0, deadline - monotonic())))
+            if len(self._producer) < left:
+                left, since = len(self._producer), monotonic()
+            elif monotonic() - since > self._patience:
+                self._give_up("nothing was stored")
+
+    def _give(self, copies: Sequence[Copy], deadline: float) -> None:
+        """Give the client all messages, or as many as it takes before it says that the transaction has failed; why it has is not said here."""
+        self._all_given = False
         produce, report, poll = self._producer.produce, self._report, self._producer.poll
         for index, (topic, (value, key, headers, partition, timestamp)) in enumerate(copies):
             while True:
@@ -142,7 +163,7 @@ class Transactions:
                     continue
                 except KafkaException as problem:
                     if problem.args[0].code() in (KafkaError._STATE, KafkaError._FATAL) or problem.args[0].fatal():
-                        # something before it has ended the transaction
+                        # something before it has ended the transaction, and those before it are given up: the client will say so
                         return
                     self._errors[index] = problem.args[0]
                 break
@@ -150,13 +171,7 @@ class Transactions:
                 poll(0)
                 if self._errors:
                     return
-        left, since = len(self._producer), monotonic()
-        while len(self._producer) and not self._errors and monotonic() < deadline:
-            self._producer.flush(min(0.1, max(0.0, deadline - monotonic())))
-            if len(self._producer) < left:
-                left, since = len(self._producer), monotonic()
-            elif monotonic() - since > self._patience:
-                self._give_up("nothing was stored")
+        self._all_given = True
 
     def _report(self, index: int, error: KafkaError | None, message: object) -> None:
         if error is not None:

@@ -1,0 +1,114 @@
+"""Redriving on Kafka when something is taken away on the way: a permission, or a topic that letters go to. Who can go goes,
+and whoever cannot is told the right reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import sleep
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AclOperation, ResourceType
+
+from brokercli.backends.dead_letters import Move, RepairPolicy, State
+from brokercli.backends.kafka import transaction
+from brokercli.backends.kafka.handled_group import group_of
+from brokercli.model.address import Address
+from brokercli.model.errors import NotAuthorised
+from brokercli.model.message import Message, Record
+from tests.backends.kafka_guarded import GuardedKafka
+from tests.backends.kafka_permissions import allow, as_reader, withdraw
+from tests.backends.kafka_redrive import letters, numbered, repair, states, stored
+from tests.backends.kafka_topics import Topics, bodies
+
+pytestmark = pytest.mark.kafka
+
+
+def let_redrive(topics: Topics, dlq: Address, *homes: Address) -> None:
+    """Allow just what redriving in transactions needs."""
+    allow(topics.admin, ResourceType.TOPIC, dlq.name, AclOperation.READ)
+    allow(topics.admin, ResourceType.GROUP, group_of(dlq.name), AclOperation.READ)
+    allow(topics.admin, ResourceType.TRANSACTIONAL_ID, group_of(dlq.name), AclOperation.WRITE)
+    for home in homes:
+        allow(topics.admin, ResourceType.TOPIC, home.name, AclOperation.WRITE)
+
+
+def by_turns(records: Sequence[Record], *homes: Address) -> list[Move]:
+    """Put the letters back into these topics in turn."""
+    return [Move(record, Message(record.message.body), homes[number % len(homes)]) for number, record in enumerate(records)]
+
+
+def test_a_refusal_that_comes_while_letters_are_still_being_given_is_no_timeout(
+        guarded_kafka: GuardedKafka, guarded_topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    dlq, home, closed = guarded_topics.make(), guarded_topics.make(), guarded_topics.make()
+    guarded_topics.fill(dlq, numbered(40))
+    let_redrive(guarded_topics, dlq, home)
+    allow(guarded_topics.admin, ResourceType.TOPIC, closed.name, AclOperation.READ)
+
+    class Slow(Producer):
+        """After a message for the closed topic it gives others, which the transaction takes with it, until the broker has refused."""
+
+        def produce(self, topic: str, *message: Any) -> None:
+            super().produce(topic, *message)
+            while topic == closed.name:
+                super().produce(topic, b"one of the others")
+                sleep(0.001)
+
+    open_handle = transaction.open_handle
+    monkeypatch.setattr(transaction, "open_handle", lambda handle, *rest: open_handle(Slow, *rest))
+    with as_reader(guarded_kafka) as backend, backend.repair(dlq, RepairPolicy()) as run:
+        receipts = run.settle(by_turns(letters(run), home, closed))
+    assert {receipt.reason for receipt in receipts.problems} == {"no permission to write to the topic"}
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (20, 20, 0)
+    assert bodies(stored(guarded_topics, home)) == numbered(40)[::2]
+    assert bodies(stored(guarded_topics, closed)) == []
+
+
+@pytest.mark.parametrize("homes", [1, 2])
+def test_who_may_not_read_the_dead_letters_any_more_is_told_that_and_not_that_their_home_is_closed(
+        guarded_kafka: GuardedKafka, guarded_topics: Topics, homes: int) -> None:
+    dlq, home = guarded_topics.make(), [guarded_topics.make() for _ in range(homes)]
+    guarded_topics.fill(dlq, numbered(10))
+    let_redrive(guarded_topics, dlq, *home)
+    with as_reader(guarded_kafka) as backend, backend.repair(dlq, RepairPolicy()) as run:
+        found = letters(run)
+        assert run.settle(by_turns(found[:4], *home)).confirmed == 4
+        withdraw(guarded_topics.admin, ResourceType.TOPIC, dlq.name, AclOperation.READ)
+        receipts = run.settle(by_turns(found[4:], *home))
+        assert {receipt.reason for receipt in receipts.problems} == {f"{dlq.name}: no permission to read the letters any more, so none can be marked."}
+        assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 6, 0)
+        with pytest.raises(NotAuthorised, match="no permission to read the letters"):
+            run.settle(by_turns(found[4:], *home))
+    assert sorted(filter(None, (body for topic in home for body in bodies(stored(guarded_topics, topic))))) == numbered(4)
+    assert list(states(guarded_topics, dlq).values()).count(State.REDRIVEN) == 4
+
+
+def test_letters_for_a_topic_that_is_deleted_on_the_way_are_refused_and_the_others_go_home(topics: Topics) -> None:
+    dlq, home, other = topics.make(), topics.make(), topics.make()
+    topics.fill(dlq, numbered(12))
+    run = repair(topics, dlq, delivery_timeout=6.0)
+    found = letters(run)
+    assert run.settle(by_turns(found[:4], home, other)).confirmed == 4
+    topics.delete(other)
+    receipts = run.settle(by_turns(found[4:8], home, other))
+    assert {receipt.reason for receipt in receipts.problems} == {"the topic does not exist any more"}
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (2, 2, 0)
+    receipts = run.settle(by_turns(found[8:], home, other))
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (2, 2, 0)
+    assert bodies(stored(topics, home)) == numbered(12)[::2]
+    assert list(states(topics, dlq).values()).count(State.PENDING) == 4
+
+
+def test_without_transactions_letters_for_a_topic_that_is_deleted_on_the_way_are_not_confirmed_and_the_others_go_home(topics: Topics) -> None:
+    dlq, home, other = topics.make(), topics.make(), topics.make()
+    topics.fill(dlq, numbered(12))
+    run = repair(topics, dlq, delivery_timeout=2.0, options={"guarantee": "at-least-once"})
+    found = letters(run)
+    assert run.settle(by_turns(found[:4], home, other)).confirmed == 4
+    topics.delete(other)
+    for part in (found[4:8], found[8:]):
+        receipts = run.settle(by_turns(part, home, other))
+        assert (receipts.confirmed, receipts.refused + receipts.unknown) == (2, 2)
+    assert bodies(stored(topics, home)) == numbered(12)[::2]
+    assert list(states(topics, dlq).values()).count(State.PENDING) == 4
