@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from brokercli.backends.envelope import decode_envelope
@@ -174,55 +174,48 @@ class Envelopes:
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self._number = 0
-        self._waiting: Iterator[bytes] = iter(())
+        self._waiting: Sequence[bytes] = ()
+        self._next = 0
         self.first = 1
         """Number of the line of the first message of the last `read`; the others are on the lines that follow it."""
 
     def read(self, timeout: float) -> list[Message] | None:
-        """Return the next messages; otherwise as `Lines.read`.
+        """Return the next messages, none where only white space came; otherwise as `Lines.read`.
 
         Raises InputRefused for the line that is no envelope; the messages before it have been returned, the ones after
         it come with the next call.
         """
+        if self._next == len(self._waiting):
+            lines = self._lines.read(timeout)
+            if lines is None:
+                return None
+            self._waiting, self._next = lines, 0
         messages: list[Message] = []
-        for line in self._waiting:
-            self._number += 1
-            if not line.strip():
-                if messages:
-                    return messages
-                continue
-            try:
-                message = decode_envelope(line, self._number)
-            except InputRefused:
-                if not messages:
+        while self._next < len(self._waiting):
+            line, number = self._waiting[self._next], self._lines.first + self._next
+            if line.strip():
+                try:
+                    message = decode_envelope(line, number)
+                except InputRefused:
+                    if messages:
+                        # what is good is handed on first; this line is met again, alone
+                        break
+                    self._next += 1
                     raise
-                # hand on what is good first; this line is met again, alone
-                self._number -= 1
-                self._waiting = _followed(line, self._waiting)
-                return messages
-            if not messages:
-                self.first = self._number
-            messages.append(message)
-        if messages:
-            return messages
-        lines = self._lines.read(timeout)
-        if lines is None:
-            return None
-        self._waiting = iter(lines)
-        return self.read(0) if lines else []
-
-
-def _followed(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
+                if not messages:
+                    self.first = number
+                messages.append(message)
+            elif messages:
+                break
+            self._next += 1
+        return messages
 
 
 def _ready(descriptor: int, timeout: float) -> bool:
-    try:
-        return bool(select.select([descriptor], [], [], timeout)[0])
-    except (OSError, ValueError) as problem:
-        raise LocalIO(f"Input cannot be read: {problem}") from None
+    # select() takes no descriptor above 1,023, and so many files may be open
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(timeout * 1000))
 
 
 def _read(descriptor: int) -> bytes:

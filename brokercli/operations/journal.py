@@ -50,11 +50,6 @@ class Journal:
             self.close()
             raise
 
-    @property
-    def resumed(self) -> bool:
-        """Whether an earlier run had begun this copy."""
-        return bool(self.bounds) or self.delivered > 0
-
     def bind(self, bounds: dict[str, str]) -> None:
         """Enter where the copy begins and ends, as numbers that do not move; once, at its start."""
         self.bounds = bounds
@@ -87,17 +82,20 @@ class Journal:
         whole, newline, torn = content.rpartition(b"\n")
         lines = whole.split(b"\n") if newline else []
         entries = [_checked(line, number, self.path) for number, line in enumerate(lines, 1)]
+        head = {"brokercli-journal": VERSION, **{name: value for name, value in identity.items() if value}}
+        if torn and not entries and not _line(head).startswith(torn):
+            raise _foreign(self.path)
         if torn:
             os.ftruncate(self._descriptor, len(whole) + len(newline))
         if not entries:
-            self._append({"brokercli-journal": VERSION, **{name: value for name, value in identity.items() if value}})
+            self._append(head)
             try:
                 keep_name(self.path)
             except OSError as problem:
                 raise LocalIO(f"The journal {self.path} cannot be kept: {problem.strerror}") from None
             return
         if entries[0].get("brokercli-journal") != VERSION:
-            raise UsageProblem(f"{self.path} is no journal of brokercli, or one of another version.", hint="name a file that does not exist yet")
+            raise _foreign(self.path)
         for name, value in identity.items():
             begun = entries[0].get(name, "")
             if begun != value:
@@ -109,8 +107,7 @@ class Journal:
             self.delivered = entry.get("delivered", self.delivered)
 
     def _append(self, entry: dict[str, Any]) -> None:
-        text = json.dumps(entry, separators=(",", ":"))
-        line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+        line = _line(entry)
         try:
             before = os.fstat(self._descriptor).st_size
             if os.write(self._descriptor, line) != len(line):
@@ -120,6 +117,15 @@ class Journal:
             os.fsync(self._descriptor)
         except OSError as problem:
             raise LocalIO(f"The journal {self.path} cannot be written: {problem.strerror}") from None
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    text = json.dumps(entry, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+
+
+def _foreign(path: str) -> UsageProblem:
+    return UsageProblem(f"{path} is no journal of brokercli, or one of another version.", hint="name a file that does not exist yet")
 
 
 def _checked(line: bytes, number: int, path: str) -> dict[str, Any]:

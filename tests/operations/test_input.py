@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import threading
 
 import pytest
@@ -134,3 +136,49 @@ def test_an_envelope_that_is_none_is_refused_by_its_line_and_its_neighbours_are_
     assert refused[0].startswith("line 3 is not JSON")
     assert refused[1] == "line 5 has the key 'boddy', which no envelope has; did you mean 'body'?"
     os.close(descriptor)
+
+
+def read_past_refusals(source: Envelopes) -> tuple[list[tuple[int, bytes | None]], list[int]]:
+    """Return (number of its line, body) of each message, and the numbers of the lines that were refused."""
+    messages: list[tuple[int, bytes | None]] = []
+    refused: list[int] = []
+    while True:
+        try:
+            found = source.read(5)
+        except InputRefused as problem:
+            refused.append(problem.number)
+            continue
+        if found is None:
+            return messages, refused
+        messages += [(source.first + index, message.body) for index, message in enumerate(found)]
+
+
+def test_every_second_line_may_be_no_envelope(tmp_path) -> None:
+    (tmp_path / "mixed").write_bytes(b'{"body":"a"}\nnot json\n' * 2000)
+    (descriptor,) = open_files([str(tmp_path / "mixed")])
+    messages, refused = read_past_refusals(Envelopes(Lines([descriptor])))
+    os.close(descriptor)
+    assert [number for number, _ in messages] == list(range(1, 4000, 2))
+    assert refused == list(range(2, 4001, 2))
+
+
+def test_a_line_that_is_too_long_counts_where_lines_are_numbered(tmp_path) -> None:
+    (tmp_path / "long").write_bytes(b'{"body":"a"}\n' + b"x" * 700_000 + b'\n{"body":"b"}\nnot json\n')
+    (descriptor,) = open_files([str(tmp_path / "long")])
+    messages, refused = read_past_refusals(Envelopes(Lines([descriptor], maximum=300_000)))
+    os.close(descriptor)
+    assert (messages, refused) == ([(1, b"a"), (3, b"b")], [2, 4])
+
+
+def test_a_descriptor_may_have_any_number(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"1\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard) if hard != resource.RLIM_INFINITY else 2048, hard))
+    (opened,) = open_files([str(tmp_path / "a")])
+    try:
+        high = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, 1024)
+    finally:
+        os.close(opened)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert read_all(Lines([high])) == [b"1"]
+    os.close(high)

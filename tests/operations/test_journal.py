@@ -15,12 +15,11 @@ COPY = {"from": "kafka://a topic:x", "to": "kafka://a topic:y"}
 def test_a_second_run_finds_what_the_first_one_entered(tmp_path) -> None:
     path = str(tmp_path / "journal")
     with Journal(path, COPY) as journal:
-        assert not journal.resumed
+        assert (journal.done, journal.delivered, journal.bounds) == ({}, 0, {})
         journal.bind({"start": "0:0", "end": "0:9"})
         journal.enter({0: 4, 1: 7}, 12)
         journal.enter({0: 5}, 1)
     with Journal(path, COPY) as journal:
-        assert journal.resumed
         assert journal.done == {0: 5, 1: 7}
         assert journal.delivered == 13
         assert journal.bounds == {"start": "0:0", "end": "0:9"}
@@ -46,6 +45,24 @@ def test_an_edited_journal_is_refused(tmp_path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"0":4', b'"0":8'))
     with pytest.raises(UsageProblem, match="line 2 does not match its checksum"):
         Journal(str(path), COPY)
+
+
+def test_a_first_line_that_is_torn_is_written_again(tmp_path) -> None:
+    path = tmp_path / "journal"
+    Journal(str(path), COPY).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    Journal(str(path), COPY).close()
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", ["remember the milk", '{"v":1,"broker":"kafka","topic":"orders.dlq","body":"the only copy"}'])
+def test_a_file_of_somebody_elses_is_left_as_it_is(tmp_path, content: str) -> None:
+    path = tmp_path / "notes"
+    path.write_text(content)
+    with pytest.raises(UsageProblem, match="is no journal of brokercli"):
+        Journal(str(path), COPY)
+    assert path.read_text() == content
 
 
 def test_the_journal_of_another_copy_is_refused_with_what_differs(tmp_path) -> None:
