@@ -28,6 +28,7 @@ def capture(
     JetStream says it once, to whoever listens; without such a stream only work-queue and interest streams show their dead
     letters afterwards. Prints the plan and changes nothing without --yes; an equal stream that exists is left as it is.
     """
+    from brokercli.commands.may_change import check_may_change
     from brokercli.commands.session import open_address, streams_of
     from brokercli.model.exit_code import ExitCode
     from brokercli.terminal.confirm import confirm
@@ -38,8 +39,12 @@ def capture(
         streams.say(planned.words)
         if not planned.changes:
             return
-        if not yes and not (streams.can_ask() and confirm(streams, "declare it?", yes=False)):
-            streams.say("nothing was changed; --yes declares it")
+        if not yes and (session.context.readonly or not streams.can_ask()):
+            streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else '--yes declares it'}")
+            raise typer.Exit(int(ExitCode.CHANGES_PENDING))
+        check_may_change(session.context)
+        if not confirm(streams, "declare it?", yes=yes):
+            streams.say("nothing was changed")
             raise typer.Exit(int(ExitCode.CHANGES_PENDING))
         session.backend.capture(planned)
         streams.say(f"declared: {planned.name}")

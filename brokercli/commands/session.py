@@ -10,6 +10,7 @@ import typer
 
 from brokercli.backends.contract import Backend, Purpose
 from brokercli.backends.registry import Descriptor, find, open_backend
+from brokercli.commands.may_change import check_may_change
 from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Unsupported, UsageProblem
@@ -68,13 +69,13 @@ def open_broker(address: Address | None, context_option: str | None, *, connect_
 def open_address(text: str, context_option: str | None, purpose: Purpose, *, connect_timeout: float | None = None) -> Iterator[Session]:
     """Open the broker of an address and resolve the address on it; closes the broker at the end.
 
-    Raises UsageProblem, before connecting, for an address that cannot be, no context, and publishing to a read-only one.
+    Raises UsageProblem, before connecting, for an address that cannot be, no context, and publishing to a read-only one, or to a
+    protected one that nobody named.
     """
     address = parse_address(text)
     resolved = resolve_connection(address, context_option)
-    if purpose == "publish" and resolved.readonly:
-        raise UsageProblem(f"The context {resolved.name} is read-only: nothing is published there.",
-                           hint="choose another with --context, or take readonly out of it")
+    if purpose == "publish":
+        check_may_change(resolved, "choose another with --context, or take readonly out of it")
     descriptor = find(resolved.connection.scheme)
     if address.kind is not None and address.kind not in descriptor.kinds:
         raise UsageProblem(f"{descriptor.title} has no {address.kind}s; it has {' and '.join(f'{kind}s' for kind in descriptor.kinds)}.",

@@ -66,6 +66,18 @@ def test_deaths_are_recorded_inspected_and_put_back(cli: CommandLine, streams: S
     assert dlq("redrive", letters, "--yes").code == 0
 
 
+@pytest.mark.parametrize(("setting", "plan"), [("readonly", "this context is read-only"), ("protected", "--yes declares it")])
+def test_deaths_are_recorded_only_where_the_context_allows_changes(cli: CommandLine, streams: Streams, nats_address: str, setting: str, plan: str) -> None:
+    name = streams.make()
+    assert cli("context", "add", "careful", "--url", nats_address, "--use", f"--{setting}").code == 0
+    planned = cli("dlq", "capture", name)
+    assert (planned.code, f"nothing was changed; {plan}\n" in planned.stderr) == (8, True), planned.stderr
+    refused = cli("dlq", "capture", name, "--yes")
+    assert (refused.code, "The context careful is" in refused.stderr) == (2, True), refused.stderr
+    listed = cli("ls", f"stream:{name}*", "-o", "json")
+    assert [orjson.loads(line)["name"] for line in listed.lines] == [name]
+
+
 def test_the_journal_has_the_message_that_a_recorded_death_points_at_and_it_comes_back_from_there(
         cli: CommandLine, streams: Streams, nats_address: str, tmp_path: Path) -> None:
     name, kept = streams.make("workqueue"), str(tmp_path / "kept.ndjson")

@@ -44,6 +44,17 @@ def test_headers_are_kept_in_order_with_repeats_and_empty_values(cli: CommandLin
     assert headers == (sorted(expected, key=lambda header: header["name"]) if place.broker == "rabbitmq" else expected)
 
 
+def test_a_protected_context_is_published_to_only_by_who_names_it(cli: CommandLine, place: Place) -> None:
+    assert cli("context", "add", "production", "--url", place.server, "--protected", "--use").code == 0
+    address = place.url.rpartition("/")[2]
+    refused = cli("publish", address, "x")
+    assert (refused.code, refused.stderr.splitlines()[0]) == (2, "brokercli: The context production is protected: name it to change anything there.")
+    assert cli("replay", address).stdout == b""
+    assert cli("publish", address, "x", "--context", "production").code == 0
+    assert cli("publish", f"@production/{address}", "y").code == 0
+    assert cli("replay", address).lines == [b"x", b"y"]
+
+
 def test_receipts_say_where_each_message_was_stored(cli: CommandLine, place: Place) -> None:
     ended = cli("publish", place.url, "--receipts", "-q", stdin=b"a\nb\nc\n")
     assert (ended.code, ended.stderr) == (0, "")
