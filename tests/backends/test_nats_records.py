@@ -252,6 +252,23 @@ def test_acknowledgements_counted_in_runs_are_those_taken_one_by_one(acknowledge
     assert len(others) == len(acknowledged) - len(plain)
 
 
+def test_a_large_message_is_put_together_once_and_not_with_each_piece_of_it() -> None:
+    heard: list[Delivery] = []
+    parser = BulkParser(Heard(), lambda text: None)  # type: ignore[arg-type]
+    parser.sinks[b"7"] = Sink(heard.extend)
+    body, held = bytes(1 << 20), set()
+    frames = b"MSG a 7 %d\r\n%b\r\nMSG a 7 1\r\nx\r\n" % (len(body), body)
+
+    async def feed() -> None:
+        for begin in range(0, len(frames), 4096):
+            await parser.parse(frames[begin:begin + 4096])
+            held.add(len(parser.rest))
+
+    asyncio.run(feed())
+    assert held == {4096, 0}
+    assert [payload for _, payload in heard] == [body, b"x"]
+
+
 @pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"MSG a 1\r\n", b"MSG a 1 x\r\nhello\r\n", b"MSG a 1 2 3 4 5 6\r\n",
                                       b"x" * (2 << 20)])
 def test_what_nats_never_says_ends_the_connection(nonsense: bytes) -> None:

@@ -61,10 +61,19 @@ class BulkParser(Parser):
         """Forget half a message: the connection that sent it is gone."""
         super().reset()
         self.rest = b""
+        self._pieces: list[bytes] = []
+        """What follows the rest, of a message of which more is missing than the next read may bring."""
+        self._missing = 0
 
     async def parse(self, data: bytes = b"") -> None:
         """Take one socket read apart. Raises ProtocolError, on which the client connects anew, for what NATS never says."""
-        buffer = self.rest + data if self.rest else data
+        if self._missing > len(data):
+            # put together once it is whole: with every piece, a message of 64 MiB took minutes
+            self._pieces.append(data)
+            self._missing -= len(data)
+            return
+        buffer = b"".join([self.rest, *self._pieces, data]) if self.rest else data
+        self._pieces, self._missing = [], 0
         try:
             position, controls = self._collect(buffer)
         except ValueError:
@@ -98,6 +107,7 @@ class BulkParser(Parser):
                     start = end + 2
                     stop = start + int(parts[-1])
                     if stop + 2 > length:
+                        self._missing = stop + 2 - length
                         break
                     sink_of = sinks.get(parts[2])
                     if sink_of is not None:
