@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 import threading
 import time
 from base64 import urlsafe_b64encode
@@ -23,7 +22,6 @@ from confluent_kafka.admin import (
 )
 
 from brokercli.backends.contract import PublishPolicy
-from brokercli.backends.kafka import diagnose
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.connect import FORBIDDEN_OPTIONS, OUR_OPTIONS, explain
 from brokercli.model.address import Address
@@ -112,33 +110,6 @@ def test_a_port_that_hangs_up() -> None:
         problem = failure(to(port, timeout=TRIED_AGAIN))
     assert isinstance(problem, Unreachable)
     assert "closes every connection" in str(problem)
-
-
-def test_a_connection_that_is_reset_before_the_handshake_is_not_taken_for_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = diagnose._open
-
-    def until_it_is_reset(host: str, port: int, deadline: float) -> socket.socket:
-        connection = opened(host, port, deadline)
-        wait_until(lambda: _is_reset(connection), 10, "the reset")
-        return connection
-
-    monkeypatch.setattr(diagnose, "_open", until_it_is_reset)
-    with socket.create_server((HOST, 0)) as server:
-        def serve() -> None:
-            connection, _ = server.accept()
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            connection.close()
-
-        threading.Thread(target=serve, daemon=True).start()
-        assert not diagnose._speaks_tls(HOST, server.getsockname()[1], time.monotonic() + 10)
-
-
-def _is_reset(connection: socket.socket) -> bool:
-    try:
-        connection.getpeername()
-    except OSError:
-        return True
-    return False
 
 
 @pytest.mark.parametrize(("text", "words"), [

@@ -92,11 +92,12 @@ def _login(connection: socket.socket, deadline: float) -> None:
     # an error code, then the names of the mechanisms; a listener without SASL answers ILLEGAL_SASL_STATE and no names
     if len(answer) < 14 or (count := struct.unpack_from(">i", answer, 10)[0]) < 1:
         return
-    names, at = [], 14
-    for _ in range(min(count, 20)):
+    at = 14
+    names: list[str] = []
+    while len(names) < min(count, 20) and at + 2 <= len(answer):
         (length,) = struct.unpack_from(">h", answer, at)
         names.append(answer[at + 2:at + 2 + length].decode(errors="replace"))
-        at += 2 + length
+        at += 2 + max(0, length)
     raise Finding(f"it wants a login ({', '.join(sorted(names))})", "set user and password, and the mechanism where it is not PLAIN", login=True)
 
 
