@@ -64,8 +64,8 @@ def peek(
                 print_around(streams, around(session.backend, place, here, before, after, stopping=interrupt.stopping), output)
             if interrupt.requested:
                 raise typer.Exit(interrupt.exit_code)
-    if lags and nowhere == len(lags):
-        _refuse_unknown(session, session.name, looked_at)
+        if lags and nowhere == len(lags):
+            _refuse_unknown(session, looked_at)
     if nowhere:
         streams.say(f"{session.name} has no position yet in {nowhere} of {len(lags)} places")
     elif not lags:
@@ -76,7 +76,7 @@ def peek(
         streams.say(f"{len(lags) - len(chosen)} more where it is not behind: --all")
 
 
-def _refuse_unknown(session: ConsumerSession, name: str, places: dict[str, Address]) -> None:
+def _refuse_unknown(session: ConsumerSession, places: dict[str, Address]) -> None:
     """Raise Unsupported where nobody but the consumer itself knows where it is: what has no position cannot be moved either."""
     from brokercli.model.capability import Capability
     from brokercli.model.errors import Unsupported
@@ -84,7 +84,7 @@ def _refuse_unknown(session: ConsumerSession, name: str, places: dict[str, Addre
     for text, address in places.items():
         support = session.descriptor.support[session.backend.resource(address)][Capability.SEEK_CONSUMERS]
         if not support:
-            raise Unsupported(f"Where {name} is in {text} is not known: {support.note}.".replace("..", "."),
+            raise Unsupported(f"Where {session.name} is in {text} is not known: {support.note}.".replace("..", "."),
                               hint=f"brokercli replay {text} --from -20 shows its last 20 messages")
 
 

@@ -94,9 +94,10 @@ def _read_for(process: subprocess.Popen[bytes], timeout: float) -> bytes | None:
 
     assert process.stdout is not None
     output, deadline = b"", time.monotonic() + timeout
+    waiting = select.poll()
+    waiting.register(process.stdout, select.POLLIN)
     while len(output) <= _LARGEST:
-        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
+        if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
             return None
         piece = os.read(process.stdout.fileno(), _LARGEST)
         if not piece:

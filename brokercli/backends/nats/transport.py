@@ -16,6 +16,7 @@ from typing import Any
 
 from nats.aio.transport import Transport
 
+from brokercli.model.connection import spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
 
 READ_BYTES = 1 << 18
@@ -48,7 +49,7 @@ class CheckedTransport(Transport):
             raise
 
     async def _dial(self, host: str, port: int, deadline: float) -> None:
-        place = f"{host}:{port}"
+        place = spell_place(host, port)
         try:
             self._reader, self._writer = await asyncio.wait_for(asyncio.open_connection(host, port, limit=READ_BYTES), _left(deadline))
         except socket.gaierror:
@@ -63,7 +64,7 @@ class CheckedTransport(Transport):
             raise Unreachable(f"{place} cannot be reached: {problem.strerror or problem}.") from None
 
     async def _greet(self, host: str, port: int, deadline: float) -> None:
-        place = f"{host}:{port}"
+        place = spell_place(host, port)
         # a NATS server speaks first, at once; silence means TLS first, another protocol, or a mute port
         line = await self._first_line(min(1.0, _left(deadline) * 0.4))
         if line is None and self._context is not None:
@@ -222,7 +223,7 @@ def _left(deadline: float) -> float:
 
 async def _recognise(host: str, port: int, seconds: float) -> BrokercliError | None:
     """Ask a silent port, on a connection of its own, something that others answer; None where it stays silent."""
-    place = f"{host}:{port}"
+    place = spell_place(host, port)
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host, port)
