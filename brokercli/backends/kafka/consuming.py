@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from confluent_kafka import KafkaError
 
 from brokercli.backends.consumers import Consumers
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka import SUPPORT
-from brokercli.backends.kafka.failures import no_answer, translate
+from brokercli.backends.kafka.failures import NO_SUCH_GROUP, no_answer, translate
 from brokercli.backends.kafka.group_settings import dead_letters_in_words, gives_up, group_settings, that_apply
-from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, NOT_THERE, SHARE, Coordinators, Group, without_coordinator
+from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, SHARE, Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
 from brokercli.backends.kafka.progress import HANDLED, handled_topic, lags_of, total
 from brokercli.backends.kafka.seeking import Seeker
@@ -145,7 +146,7 @@ class KafkaConsumers(Consumers):
             return
         if error.code() == KafkaError.NON_EMPTY_GROUP:
             raise _at_work(Coordinators(self._admin, self._seconds).find(name) or group)
-        if error.code() in NOT_THERE:
+        if error.code() in NO_SUCH_GROUP:
             raise _no_such_group(name)
         raise translate(error, "removing the group", name)
 
@@ -196,7 +197,7 @@ def shown_places(places: Sequence[tuple[str, int]]) -> str:
 def _unknown(lags: Sequence[Lag]) -> list[str]:
     silent = [f"{lag.source} {lag.partition}" for lag in lags if lag.end is None]
     beyond = [f"{lag.source} {lag.partition}" for lag in lags if lag.end is not None and lag.position is not None and lag.position > lag.end]
-    found = [f"ends of {', '.join(silent[:5])}: no leader answers for them"] if silent else []
+    found = [f"ends of {some_of(silent, 5)}: no leader answers for them"] if silent else []
     if beyond:
-        found.append(f"lag of {', '.join(beyond[:5])}: the committed offset lies beyond the end, so the topic was made anew or has lost its end")
+        found.append(f"lag of {some_of(beyond, 5)}: the committed offset lies beyond the end, so the topic was made anew or has lost its end")
     return found

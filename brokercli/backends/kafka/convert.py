@@ -34,7 +34,6 @@ ID_HEADER = "x-message-id"
 _PROPERTY_HEADERS = {"content_type": "content-type", "correlation_id": "x-correlation-id", "message_id": ID_HEADER}
 _LEFT_OUT = ("delivery_mode",)
 _MILLISECOND = 1_000_000
-LATEST_TIME = 2**63 - 1
 _REMEMBERED = 1024
 _carried: set[tuple[str, ...]] = set()
 """Names of headers, all of one message's, that Kafka's client can send."""

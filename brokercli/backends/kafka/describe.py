@@ -11,7 +11,7 @@ from confluent_kafka.admin._config import ConfigSource
 
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.dead_letter_names import by_name
-from brokercli.backends.kafka.ends import held, led
+from brokercli.backends.kafka.ends import held, led, offsets_in
 from brokercli.backends.kafka.family import Family, delay_of, family_of
 from brokercli.backends.kafka.groups import Place
 from brokercli.backends.kafka.handled_group import limits_of
@@ -133,10 +133,6 @@ def _groups(description: Description, name: str, readers: Readers) -> None:
 
 def _relations(description: Description, name: str, family: Family, metadata: Any, ranges: Mapping[Place, Range], foreign: bool) -> None:
     """Enter where what fails goes, as far as names say it."""
-    def holds(topic: str) -> int | None:
-        found = [there.high - there.low for (of, _), there in ranges.items() if of == topic]
-        return sum(found) if len(found) == len(metadata.topics[topic].partitions) else None
-
     facts = description.facts
     if name in family.dead_letters:
         facts["dead letters of"] = str(Address(family.root, "topic"))
@@ -147,7 +143,8 @@ def _relations(description: Description, name: str, family: Family, metadata: An
     # of classic and consumer groups Kafka redelivers and counts nothing, so nothing in it caps retries or loses a letter
     of_share_groups = "; of share groups by the broker (brokercli consumers describe GROUP)" if foreign else ""
     facts["retries"] = f"by its consumers, who count them and write the dead letters themselves{of_share_groups}"
-    rows: list[dict[str, Value]] = [{"topic": topic, "role": role, "after": delay_of(topic) if role == "retry" else None, "offsets held": holds(topic)}
+    rows: list[dict[str, Value]] = [{"topic": topic, "role": role, "after": delay_of(topic) if role == "retry" else None,
+                                     "offsets held": offsets_in(topic, metadata, ranges)}
                                     for role, topics in (("retry", family.retries), ("dead letters", family.dead_letters)) for topic in topics]
     if rows:
         description.sections.append(Section("retries and dead letters", rows))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
@@ -31,6 +31,15 @@ def led(metadata: Any, topics: Collection[str]) -> list[Place]:
     """Return the partitions of topics that have a leader to ask; one without would hold up the answer for all."""
     return [(name, number) for name in topics if name in metadata.topics
             for number, partition in sorted(metadata.topics[name].partitions.items()) if partition.leader >= 0]
+
+
+def offsets_in(topic: str, metadata: Any, ranges: Mapping[Place, Range]) -> int | None:
+    """Return how many offsets a topic holds; None where not every partition answered, or there is no such topic."""
+    if topic not in metadata.topics:
+        return None
+    found = [ranges.get((topic, number)) for number in metadata.topics[topic].partitions]
+    there = [one.high - one.low for one in found if one is not None]
+    return sum(there) if len(there) == len(found) else None
 
 
 def _offset(future: Any, seconds: float) -> int | None:

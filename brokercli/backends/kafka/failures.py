@@ -65,6 +65,16 @@ _CONNECTION = {Code._TRANSPORT, Code._ALL_BROKERS_DOWN, Code._RESOLVE, Code._TIM
                Code.BROKER_NOT_AVAILABLE, Code._TIMED_OUT_QUEUE}
 
 
+NO_SUCH_GROUP = (Code.GROUP_ID_NOT_FOUND, Code.INVALID_GROUP_ID)
+COMING_BACK_SECONDS = 0.1
+"""How long to wait before a group's coordinator is asked again that `is_coming_back`."""
+
+
+def is_coming_back(error: KafkaError) -> bool:
+    """Whether the group's coordinator moves, or has just started: asking again helps."""
+    return error.code() in (Code.NOT_COORDINATOR, Code.COORDINATOR_NOT_AVAILABLE, Code.COORDINATOR_LOAD_IN_PROGRESS)
+
+
 def translate(error: KafkaError, doing: str, where: str) -> BrokercliError:
     """Return what to raise for an error that came while `doing` something at `where` (a topic or an address)."""
     code = error.code()

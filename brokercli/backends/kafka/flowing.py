@@ -7,7 +7,8 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
-from brokercli.backends.kafka.ends import held, led
+from brokercli.backends.dead_letters import some_of
+from brokercli.backends.kafka.ends import held, led, offsets_in
 from brokercli.backends.kafka.family import Family, delay_of, family_of
 from brokercli.backends.kafka.group_settings import gives_up, group_settings, letters_go_to
 from brokercli.backends.kafka.groups import Group, Place
@@ -48,7 +49,7 @@ def _share_groups(flow: Flow, members: Sequence[str], foreign: Mapping[str, str]
         if topic in members:
             flow.edge(flow.node(f"consumer {name}", foreign[name]), _id(topic), f"given up {gives_up(settings)}".strip())
     if foreign:
-        flow.missing.append(f"what share and streams groups read is not told to this client: {', '.join(list(foreign)[:5])}")
+        flow.missing.append(f"what share and streams groups read is not told to this client: {some_of(list(foreign), 5)}")
 
 
 def _kinds(family: Family) -> Sequence[tuple[str, str]]:
@@ -67,10 +68,9 @@ def _ways(flow: Flow, family: Family) -> None:
 
 
 def _notes(topic: str, metadata: Any, ranges: dict[Place, Range]) -> tuple[str, ...]:
-    partitions = metadata.topics[topic].partitions
-    found = [there.high - there.low for (of, _), there in ranges.items() if of == topic]
+    partitions, count = metadata.topics[topic].partitions, offsets_in(topic, metadata, ranges)
     # offsets are an upper bound of messages
-    counted = (f"up to {sum(found):,} messages",) if len(found) == len(partitions) else ()
+    counted = (f"up to {count:,} messages",) if count is not None else ()
     return (f"{len(partitions)} partition{'s' if len(partitions) != 1 else ''}", *counted)
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from brokercli.backends.kafka.failures import no_answer, translate
+from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, no_answer, translate
 from brokercli.model.errors import BrokercliError
 
 SHARE, STREAMS = "share group", "streams group"
@@ -20,9 +20,6 @@ _KINDS = {ConsumerGroupType.CONSUMER: "consumer group", ConsumerGroupType.CLASSI
 # as the broker writes them; what a KIP-848 group is besides (Assigning, Reconciling) this client has no word for
 _STATES = {"STABLE": "Stable", "EMPTY": "Empty", "DEAD": "Dead", "PREPARING_REBALANCING": "PreparingRebalance",
            "COMPLETING_REBALANCING": "CompletingRebalance", "UNKNOWN": "unknown"}
-_COMING_BACK = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
-_COMING_BACK_SECONDS = 0.1
-NOT_THERE = (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.INVALID_GROUP_ID)
 GROUPS_AT_A_TIME = 200
 
 Place = tuple[str, int]
@@ -64,9 +61,9 @@ class Group:
         """Whether this client knows no more than its name."""
         return self.kind in (SHARE, STREAMS)
 
-    def reader_of(self, place: Place) -> str:
-        """Return who reads a partition now; empty: nobody."""
-        return next((str(member) for member in self.members if place in member.places), "")
+    def readers(self) -> dict[Place, str]:
+        """Return who reads which partition now."""
+        return {place: str(member) for member in self.members for place in member.places}
 
     @property
     def topics(self) -> list[str]:
@@ -110,9 +107,9 @@ class Coordinators:
             found = self._patiently(lambda: self._admin.list_consumer_groups(request_timeout=self._seconds), "listing", "the consumer groups")
             errors = [problem.args[0] if isinstance(problem, KafkaException) else problem for problem in found.errors]
             # a broker that still loads the offsets of its groups answers, with this error instead of them (4.4)
-            if not _coming_back(errors) or monotonic() >= deadline:
+            if not any(map(is_coming_back, errors)) or monotonic() >= deadline:
                 break
-            sleep(_COMING_BACK_SECONDS)
+            sleep(COMING_BACK_SECONDS)
         if errors:
             if not found.valid:
                 raise translate(errors[0], "listing", "the consumer groups")
@@ -129,7 +126,12 @@ class Coordinators:
             self.notes.append(f"share groups are missing: {problem.args[0].str()}")
             return {}
         names = sorted(group.id for group in everything if not group.protocol_type and group.state == _STATES["DEAD"] and group.id not in left_out)
-        return {name: STREAMS if self.committed([name]).get(name) else SHARE for name in names}
+        kinds: dict[str, str] = {}
+        for first in range(0, len(names), GROUPS_AT_A_TIME):
+            some = names[first:first + GROUPS_AT_A_TIME]
+            committed = self.committed(some)
+            kinds |= {name: STREAMS if committed.get(name) else SHARE for name in some}
+        return kinds
 
     def _everything(self) -> list[Any]:
         deadline = monotonic() + self._seconds
@@ -140,9 +142,9 @@ class Coordinators:
                     warnings.simplefilter("ignore", DeprecationWarning)
                     return list(self._admin.list_groups(timeout=self._seconds))
             except KafkaException as problem:
-                if not _coming_back([problem.args[0]]) or monotonic() >= deadline:
+                if not is_coming_back(problem.args[0]) or monotonic() >= deadline:
                     raise
-            sleep(_COMING_BACK_SECONDS)
+            sleep(COMING_BACK_SECONDS)
 
     def find(self, name: str) -> Group | None:
         """Return one group; None where there is none of that name. Raises what the broker says against asking."""
@@ -208,7 +210,7 @@ class Coordinators:
             asked: Future[Any] = self._admin.describe_consumer_groups([name], request_timeout=self._seconds)[name]
             return asked
 
-        return self._patiently(ask, "describing the group", name, future, missing=NOT_THERE)
+        return self._patiently(ask, "describing the group", name, future, missing=NO_SUCH_GROUP)
 
     def _patiently(self, ask: Callable[[], Future[Any]], doing: str, where: str, asked: Future[Any] | None = None, missing: Sequence[int] = ()) -> Any:
         """Wait for an answer; None where the broker says one of `missing`."""
@@ -220,16 +222,12 @@ class Coordinators:
                 error = problem.args[0]
                 if error.code() in missing:
                     return None
-                if not _coming_back([error]) or monotonic() >= deadline:
+                if not is_coming_back(error) or monotonic() >= deadline:
                     raise translate(error, doing, where) from None
             except TimeoutError:
                 raise no_answer(doing, where, self._seconds) from None
             asked = None
-            sleep(_COMING_BACK_SECONDS)
-
-
-def _coming_back(errors: Iterable[KafkaError]) -> bool:
-    return any(error.code() in _COMING_BACK for error in errors)
+            sleep(COMING_BACK_SECONDS)
 
 
 def _member(member: Any) -> Member:

@@ -17,7 +17,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 
-from brokercli.backends.kafka.failures import translate
+from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, translate
 from brokercli.backends.kafka.handled_set import HandledSet
 from brokercli.backends.kafka.handled_text import CHARACTERS, FromTheFuture, NotOurs, Room, read, write
 from brokercli.backends.kafka.span import Range
@@ -27,7 +27,6 @@ _PREFIX = "brokercli.dlq."
 _ASKING = "asking which letters are handled in"
 _UNSTABLE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.005
-_COMING_BACK_SECONDS = 0.1
 RETENTION_MINUTES = 10_080
 """What a broker's offsets.retention.minutes is unless set."""
 
@@ -138,8 +137,8 @@ class CommittedOffsets:
             try:
                 places: list[TopicPartition] = self._answer.result(self._seconds).topic_partitions
             except (KafkaException, TimeoutError) as problem:
-                if _is_coming_back(problem) and monotonic() < give_up:
-                    sleep(_COMING_BACK_SECONDS)
+                if isinstance(problem, KafkaException) and is_coming_back(problem.args[0]) and monotonic() < give_up:
+                    sleep(COMING_BACK_SECONDS)
                     self._answer = self._ask(stable=True)
                     continue
                 raise _failure(problem, _ASKING, self._topic) from None
@@ -181,17 +180,12 @@ def members_of(admin: AdminClient, topic: str, seconds: float) -> int:
             return len(admin.describe_consumer_groups([group], request_timeout=seconds)[group].result(seconds).members)
         except (KafkaException, TimeoutError) as problem:
             # before 4.0 a group that is not there is described as dead, since then it may be an error
-            if isinstance(problem, KafkaException) and problem.args[0].code() in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.INVALID_GROUP_ID):
+            error = problem.args[0] if isinstance(problem, KafkaException) else None
+            if error is not None and error.code() in NO_SUCH_GROUP:
                 return 0
-            if not _is_coming_back(problem) or monotonic() >= give_up:
+            if error is None or not is_coming_back(error) or monotonic() >= give_up:
                 raise _failure(problem, "asking who is a member of the group", group) from None
-            sleep(_COMING_BACK_SECONDS)
-
-
-def _is_coming_back(problem: KafkaException | TimeoutError) -> bool:
-    """Whether the group's coordinator moves, or has just started: asking again helps."""
-    return isinstance(problem, KafkaException) and problem.args[0].code() in (
-        KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+            sleep(COMING_BACK_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

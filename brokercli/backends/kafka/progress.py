@@ -36,7 +36,8 @@ def handled_topic(group: Group, metadata: Any) -> str | None:
 def _lags(group: Group, metadata: Any, ranges: Mapping[Place, Range], tags: Mapping[str, int]) -> list[Lag]:
     topic = handled_topic(group, metadata)
     letters = letters_of(group, topic, ranges, tags.get(topic, 0)) if topic is not None else None
-    return [_lag(group, place, ranges.get(place), letters) for place in _places(group, metadata)]
+    readers = group.readers()
+    return [_lag(group, place, ranges.get(place), letters, readers.get(place, "")) for place in _places(group, metadata)]
 
 
 def _places(group: Group, metadata: Any) -> Sequence[Place]:
@@ -45,7 +46,7 @@ def _places(group: Group, metadata: Any) -> Sequence[Place]:
     return sorted(there | set(group.committed))
 
 
-def _lag(group: Group, place: Place, there: Range | None, letters: HandledLetters | None) -> Lag:
+def _lag(group: Group, place: Place, there: Range | None, letters: HandledLetters | None, reader: str) -> Lag:
     committed = group.committed.get(place)
     position = committed.offset if committed is not None else None
     lag = None
@@ -56,7 +57,7 @@ def _lag(group: Group, place: Place, there: Range | None, letters: HandledLetter
         # beyond the end, the topic was made anew or has lost its end: where its readers go on is theirs to say (auto.offset.reset)
         lag = there.high - max(position, there.low)
     return Lag(str(Address(place[0], "topic")), place[1], position, there.high if there is not None else None, there.low if there is not None else None,
-               lag, member=group.reader_of(place))
+               lag, member=reader)
 
 
 def letters_of(group: Group, topic: str, ranges: Mapping[Place, Range], tag: int) -> HandledLetters | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.groups import Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
 from brokercli.backends.kafka.progress import HANDLED, lags_of
@@ -23,16 +24,22 @@ MOST_GROUPS = 1000
 class Readers:
     """Groups that have committed offsets of some topics, or whose members read them now."""
 
-    groups: list[Group] = field(default_factory=list)
-    lags: dict[str, list[Lag]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     foreign: dict[str, str] = field(default_factory=dict)
     """Kind of each group of the cluster that may read them as well: what they read is not told to this client."""
+    _by_source: dict[str, list[tuple[Group, list[Lag]]]] = field(default_factory=dict)
 
-    def of(self, topic: str) -> list[tuple[Group, Sequence[Lag]]]:
+    def of(self, topic: str) -> Sequence[tuple[Group, Sequence[Lag]]]:
         """Return the groups that read one topic, with how far they are in it."""
-        source = str(Address(topic, "topic"))
-        return [(group, [lag for lag in self.lags[group.name] if lag.source == source]) for group in self.groups if topic in group.topics]
+        return self._by_source.get(str(Address(topic, "topic")), ())
+
+    def enter(self, group: Group, lags: Sequence[Lag]) -> None:
+        """Take in a group, with how far it is in everything that it reads."""
+        here: dict[str, list[Lag]] = {str(Address(topic, "topic")): [] for topic in group.topics}
+        for lag in lags:
+            here[lag.source].append(lag)
+        for source, its in here.items():
+            self._by_source.setdefault(source, []).append((group, its))
 
 
 def kind_of(group: Group) -> str:
@@ -53,10 +60,11 @@ def readers_of(topics: Collection[str], metadata: Any, admin: AdminClient, secon
             return found
         every = list(coordinators.groups(listed))
         if refused := [f"{group.name} ({group.refused.rstrip('.')})" for group in every if group.refused]:
-            found.missing.append(f"offsets of consumer groups: {', '.join(refused[:5])}")
-        found.groups = [group for group in every if not set(topics).isdisjoint(group.topics)]
-        found.lags = lags_of(found.groups, metadata, admin, seconds)
+            found.missing.append(f"offsets of consumer groups: {some_of(refused, 5)}")
+        wanted = set(topics)
+        groups = {group.name: group for group in every if not wanted.isdisjoint(group.topics)}
+        for name, lags in lags_of(groups.values(), metadata, admin, seconds).items():
+            found.enter(groups[name], lags)
     except BrokercliError as problem:
         found.missing.append(f"consumer groups: {problem}")
-        found.groups = []
     return found

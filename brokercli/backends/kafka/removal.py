@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
-from brokercli.backends.kafka.ends import held, led
+from brokercli.backends.kafka.ends import held, led, offsets_in
 from brokercli.backends.kafka.groups import Group, Place
 from brokercli.backends.kafka.progress import HANDLED, total
 from brokercli.backends.kafka.readers import kind_of, readers_of
@@ -26,11 +26,11 @@ def goes_with(topics: Sequence[str], metadata: Any, admin: AdminClient, seconds:
 
 
 def _messages(topic: str, metadata: Any, ranges: Mapping[Place, Range]) -> list[str]:
-    found = [there.high - there.low for (of, _), there in ranges.items() if of == topic]
-    if topic not in metadata.topics or len(found) < len(metadata.topics[topic].partitions):
+    count = offsets_in(topic, metadata, ranges)
+    if count is None:
         return ["how many messages go with it is not known: not every partition answers"]
     # offsets are an upper bound of messages
-    return [f"up to {sum(found):,} message{'s' if sum(found) > 1 else ''} go with it"] if sum(found) else []
+    return [f"up to {count:,} message{'s' if count > 1 else ''} go with it"] if count else []
 
 
 def _reader(group: Group, lags: Sequence[Lag]) -> str:

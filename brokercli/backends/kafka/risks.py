@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.groups import Group
 from brokercli.model.consumption import Lag
 
@@ -42,5 +43,4 @@ def risks_of(partitions: Mapping[int, Any], settings: Mapping[str, str], *, dead
 
 
 def _numbers(numbers: Sequence[int | None]) -> str:
-    shown = ", ".join(map(str, sorted(number for number in numbers if number is not None)[:8]))
-    return f"{shown} and {len(numbers) - 8} more" if len(numbers) > 8 else shown
+    return some_of(list(map(str, sorted(number for number in numbers if number is not None))))

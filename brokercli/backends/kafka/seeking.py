@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.failures import AUTHORISATION, no_answer, translate
 from brokercli.backends.kafka.groups import Coordinators, Group, Member, Place
 from brokercli.backends.kafka.span import LastOf, Offsets, Range, check_stored, offsets_of
@@ -37,7 +38,7 @@ class Seeker:
             raise UsageProblem(f"{group.name} has committed nothing yet and nobody reads for it, so it is not known which topic is meant.",
                                hint="--address topic:NAME says it")
         if len(topics) > 1 and isinstance(position, Number | PerPartition | Last):
-            raise UsageProblem(f"{group.name} reads {len(topics)} topics, and {position} means something else in each: {', '.join(topics[:5])}.",
+            raise UsageProblem(f"{group.name} reads {len(topics)} topics, and {position} means something else in each: {some_of(topics, 5)}.",
                                hint=f"--address topic:{topics[0]}")
         steps: list[SeekStep] = []
         remarks: list[str] = []
@@ -76,7 +77,7 @@ class Seeker:
         moves = {_place(step): step for step in planned.steps if step.have != step.want}
         elsewhere = [f"{topic} {partition}" for (topic, partition), step in moves.items() if _offset(group, (topic, partition)) != step.have]
         if elsewhere:
-            raise Failed(f"{planned.name} is no longer where it was when this was planned: {', '.join(elsewhere[:5])}. Nothing was moved.", hint="plan again")
+            raise Failed(f"{planned.name} is no longer where it was when this was planned: {some_of(elsewhere, 5)}. Nothing was moved.", hint="plan again")
         refused = self._commit(planned.name, {place: step.want for place, step in moves.items()})
         if refused:
             raise self._taken_back(planned.name, moves, refused)
