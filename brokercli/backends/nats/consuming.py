@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from brokercli.backends.consumers import Consumers
@@ -17,7 +18,7 @@ from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.seeking import plan_seek, seek
 from brokercli.backends.nats.span import Source
-from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.backends.nats.streams import JetStream, Json, each
 from brokercli.backends.nats.versions import PAUSE, require
 from brokercli.backends.nats.wording import duration, setting_rows
 from brokercli.model.address import Address
@@ -25,9 +26,6 @@ from brokercli.model.consumption import Consumption, Lag, Seek
 from brokercli.model.description import Description, Section, Value
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, TimedOut, Unreachable
 from brokercli.model.position import Position, format_time
-
-AT_ONCE = 64
-"""How many streams are asked for their consumers at the same time."""
 
 
 class NatsConsumers(Consumers):
@@ -70,7 +68,7 @@ class NatsConsumers(Consumers):
 async def _find(jetstream: JetStream, patterns: Sequence[str]) -> list[Consumption]:
     if patterns and not any("*" in pattern or "?" in pattern for pattern in patterns):
         # full names need fewer permissions than a list
-        infos = await asyncio.gather(*(_one_or_none(jetstream, name) for name in dict.fromkeys(patterns)))
+        infos = await each(dict.fromkeys(patterns), partial(_one_or_none, jetstream))
         return sorted((_consumption(ConsumerState(info)) for info in infos if info is not None), key=lambda found: found.name)
     ways = [_pattern(pattern) for pattern in patterns]
     streams = [name for name in await jetstream.names() if _worth_asking(name, patterns)]
@@ -107,20 +105,17 @@ async def _names(jetstream: JetStream) -> list[str]:
 async def _of_each(jetstream: JetStream, streams: Sequence[str], *, full: bool) -> list[list[Any]]:
     """Ask several streams at a time; one that was deleted meanwhile has none. Of consumers that do not answer there is only
     the name."""
-    turn = asyncio.Semaphore(AT_ONCE)
-
     async def ask(stream: str) -> list[Any]:
-        async with turn:
-            try:
-                if not full:
-                    return await jetstream.consumer_names(stream)
-                silent: list[str] = []
-                answers = [info for info in await jetstream.consumers(stream, silent) if not is_internal(info["config"])]
-                return answers + [{"stream_name": stream, "name": name} for name in silent]
-            except NotFound:
-                return []
+        try:
+            if not full:
+                return await jetstream.consumer_names(stream)
+            silent: list[str] = []
+            answers = [info for info in await jetstream.consumers(stream, silent) if not is_internal(info["config"])]
+            return answers + [{"stream_name": stream, "name": name} for name in silent]
+        except NotFound:
+            return []
 
-    return list(await asyncio.gather(*(ask(stream) for stream in streams)))
+    return await each(streams, ask)
 
 
 def _silent(state: ConsumerState) -> Consumption:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, MutableSequence, Sequence
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
@@ -11,7 +10,7 @@ from brokercli.backends.nats.dead_letter_names import ADVISORIES, Marks, fed_by,
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.span import Source
-from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.backends.nats.unrecorded import Unrecorded, ask_consumers, find_unrecorded
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotFound
@@ -30,8 +29,8 @@ async def find_sources(jetstream: JetStream, patterns: Sequence[str], unseen: Mu
     others = [name for name, info in streams.items() if name not in marks and resource_of(info) != LIMITS_STREAM]
     recorders = [streams[name]["config"] for name, found in marks.items() if found.advisories]
     refused: dict[str, str] = {}
-    answers = await asyncio.gather(*(_marked(jetstream, streams[name], mark, streams) for name, mark in marks.items()),
-                                   *(_unrecorded(jetstream, name, recorders, refused) for name in others))
+    marked = await each(marks, lambda name: _marked(jetstream, streams[name], marks[name], streams))
+    answers = [*marked, *await each(others, lambda name: _unrecorded(jetstream, name, recorders, refused))]
     by_name = [DeadLetterSource(Address(name, "stream"), "stream", found.why, remarks=(SILENT,))
                for name in silent if (found := marks_of({"name": name}, patterns)) is not None]
     mute = [name for name in silent if marks_of({"name": name}, patterns) is None and purpose_of(name) is None]

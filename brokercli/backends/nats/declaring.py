@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.nats import consequences, obstacles
@@ -13,12 +13,10 @@ from brokercli.backends.nats.configuration import differences, feeding, is_inter
 from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.retrying import plan_retry
-from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.backends.nats.streams import JetStream, Json, each
 from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, TimedOut, Unreachable, UsageProblem
 
-AT_ONCE = 64
-"""How many streams are asked about at the same time."""
 # seen on nats-server 2.15.1: the name is taken by something else
 _TAKEN = (10058, 10148)
 _REFUSED = {
@@ -79,9 +77,7 @@ class _Plan:
         self._streams = {declaration.name: declaration for declaration in unique if declaration.kind == "stream"}
         obstacles.check_together(self._streams)
         names = list(dict.fromkeys(declaration.name.partition("/")[0] for declaration in unique))
-        for begin in range(0, len(names), AT_ONCE):
-            some = names[begin:begin + AT_ONCE]
-            self._infos |= dict(zip(some, await asyncio.gather(*(self._jetstream.info_or_none(name) for name in some)), strict=True))
+        self._infos |= dict(zip(names, await each(names, self._jetstream.info_or_none), strict=True))
         changes: list[Change] = []
         before: dict[str, set[str]] = {}
         for name, declaration in self._streams.items():
@@ -300,17 +296,16 @@ async def _declared(jetstream: JetStream, kinds: Sequence[str], notes: list[str]
     if not kinds or "stream" in kinds:
         found += [Declaration("stream", str(info["config"]["name"]), settings_beyond_defaults("stream", info["config"])) for info in streams]
     if not kinds or "consumer" in kinds:
-        turn = asyncio.Semaphore(AT_ONCE)
-        each = await asyncio.gather(*(_declared_consumers(jetstream, str(info["config"]["name"]), turn, notes) for info in streams))
-        found += [declaration for declarations in each for declaration in declarations]
+        names = [str(info["config"]["name"]) for info in streams]
+        for declarations in await each(names, lambda name: _declared_consumers(jetstream, name, notes)):
+            found += declarations
     return found
 
 
-async def _declared_consumers(jetstream: JetStream, stream: str, turn: asyncio.Semaphore, notes: list[str]) -> list[Declaration]:
+async def _declared_consumers(jetstream: JetStream, stream: str, notes: list[str]) -> list[Declaration]:
     silent: list[str] = []
     try:
-        async with turn:
-            consumers = await jetstream.consumers(stream, silent)
+        consumers = await jetstream.consumers(stream, silent)
     except BrokercliError as problem:
         notes.append(f"consumers of {stream}: {problem}")
         return []
@@ -321,23 +316,31 @@ async def _declared_consumers(jetstream: JetStream, stream: str, turn: asyncio.S
 
 
 async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -> list[Change]:
+    going_too: dict[str, set[str]] = {}
+    for one in unwanted:
+        if one.kind == "consumer":
+            going_too.setdefault(one.name.partition("/")[0], set()).add(one.name)
+    owners = dict(zip(going_too, await each(going_too, jetstream.info_or_none), strict=True))
     consumers, streams = [], []
-    for declaration in unwanted:
-        info = await _now(jetstream, declaration)
+    for declaration, info in zip(unwanted, await each(unwanted, partial(_now, jetstream)), strict=True):
         if info is None:
             continue
-        if declaration.kind == "consumer":
-            name = declaration.name.partition("/")[0]
-            stream = await jetstream.info(name)
-            going_too = {one.name for one in unwanted if one.kind == "consumer" and one.name.startswith(f"{name}/")}
-            remarks: list[str] = consequences.of_removing_a_consumer(info, stream, int(stream["state"]["consumer_count"]) - len(going_too))
-            consumers.append(Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=_Found(str(info["created"]))))
-        else:
+        name = declaration.name.partition("/")[0]
+        owner = owners.get(name)
+        if declaration.kind != "consumer":
             streams.append((declaration, info))
+        elif owner is not None:
+            remarks: list[str] = consequences.of_removing_a_consumer(info, owner, int(owner["state"]["consumer_count"]) - len(going_too[name]))
+            consumers.append(Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=_Found(str(info["created"]))))
     if not streams:
         return consumers
     unknown: list[str] = []
-    everything = await jetstream.all(unknown)
+    fed: dict[str, list[str]] = {}
+    copies: set[str] = set()
+    for other in await jetstream.all(unknown):
+        for origin in feeding(other["config"]):
+            fed.setdefault(origin, []).append(str(other["config"]["name"]))
+            copies.add(str(other["config"]["name"]))
     going = {change.declaration.name for change in consumers}
     result = []
     for declaration, info in streams:
@@ -345,10 +348,9 @@ async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -
         silent: list[str] = []
         with_it = [str(consumer["name"]) for consumer in await jetstream.consumers(name, silent)] + silent
         with_it = sorted(consumer for consumer in with_it if f"{name}/{consumer}" not in going)
-        readers = [str(other["config"]["name"]) for other in everything if name in feeding(other["config"])] + [f"{other} (perhaps)" for other in unknown]
+        readers = fed.get(name, []) + [f"{other} (perhaps)" for other in unknown]
         result.append(Change(declaration, Action.DELETE, remarks=tuple(consequences.of_removing_a_stream(info, with_it, readers)),
                              handle=_Found(str(info["created"]), int(info["state"]["messages"]))))
     # those that are copied from others go first: a mirror of what is gone only asks for it in vain
-    return consumers + sorted(result, key=lambda change: not any(change.declaration.name == str(other["config"]["name"]) and feeding(other["config"])
-                                                                 for other in everything))
+    return consumers + sorted(result, key=lambda change: change.declaration.name not in copies)
 

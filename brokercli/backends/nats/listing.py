@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from brokercli.backends.nats import SUBJECT
-from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.model.description import Listing, Value
 from brokercli.model.errors import BrokercliError
 
@@ -24,8 +25,8 @@ async def list_all(jetstream: JetStream, kinds: Sequence[str]) -> list[Listing]:
         found.sort(key=lambda listing: listing.name)
     if not kinds or "subject" in kinds:
         by_name: dict[str, Listing] = {}
-        for info in streams:
-            for listing in await _subjects(jetstream, info):
+        for held in await each(streams, partial(_subjects, jetstream)):
+            for listing in held:
                 by_name.setdefault(listing.name, listing)
         found += [by_name[name] for name in sorted(by_name)]
     return found

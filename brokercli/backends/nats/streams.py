@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 import orjson
 
@@ -23,6 +25,24 @@ _STEP_BACK = 256
 """Names to go back where a page does not meet the one before; as many as the server lists at once."""
 
 _RESOURCES = {"limits": LIMITS_STREAM, "workqueue": WORK_QUEUE_STREAM, "interest": INTEREST_STREAM}
+
+
+Thing = TypeVar("Thing")
+Found = TypeVar("Found")
+AT_ONCE = 64
+"""How many things are asked about at the same time."""
+
+
+async def each(things: Iterable[Thing], ask: Callable[[Thing], Awaitable[Found]]) -> list[Found]:
+    """Ask about many things, `AT_ONCE` of them at a time: a server has only so much patience. Return the answers in the order of the
+    things. Raises what the first question raises that fails."""
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(thing: Thing) -> Found:
+        async with turn:
+            return await ask(thing)
+
+    return list(await asyncio.gather(*map(one, things)))
 
 
 class JetStream:
