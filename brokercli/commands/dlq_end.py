@@ -50,7 +50,7 @@ class End:
                 streams.say(f"left: {count:,} {reason}")
             if self.journal is not None:
                 streams.say(f"the letters as they were are kept in {self.journal}")
-        summarise(streams, self.verb, outcome.account, exit_code=self.code, seconds=self.seconds, extra={}, quiet=quiet)
+        summarise(streams, self.verb, outcome.account, seconds=self.seconds, quiet=quiet)
         if self.code in (ExitCode.PARTLY, ExitCode.IN_DOUBT) and not quiet:
             streams.say(f"what is left is still in {self.source}; the same command goes on with it")
         facts = {"left": dict(self.plan.left), "destinations": dict(self.plan.destinations), "journal": self.journal}

@@ -90,7 +90,8 @@ class Delivery:
             elif self._said == SAID + 1:
                 self._progress.note("further problems are counted, not shown; --receipts prints each")
         if self._receipts:
-            problems = [receipt for receipt in receipts.problems if receipt not in receipts.confirmations]
+            confirmed = {receipt.index for receipt in receipts.confirmations}
+            problems = [receipt for receipt in receipts.problems if receipt.index not in confirmed]
             every = sorted([*receipts.confirmations, *problems], key=lambda receipt: receipt.index)
             self._streams.write(b"".join(orjson.dumps(self._line(receipt)) + b"\n" for receipt in every))
 
@@ -116,7 +117,7 @@ class Delivery:
         if withheld := withheld_in_words(publishing.publisher.withheld) if not self._quiet else "":
             self._streams.say(f"{withheld}; --keep-control-headers passes them on")
         facts = {**(extra or {}), **({"duplicates": outcome.duplicates} if outcome.duplicates else {})}
-        summarise(self._streams, self._verb, outcome.account, exit_code=code, seconds=elapsed(), extra=facts, quiet=self._quiet)
+        summarise(self._streams, self._verb, outcome.account, seconds=elapsed(), extra=facts, quiet=self._quiet)
         if self._report is not None:
             self._decided.code = code = report_end(self._streams, self._report, self._verb, outcome.account, code, elapsed(), facts)
         return code

@@ -36,6 +36,7 @@ class Flow:
     edges: list[Edge] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """What could not be found out, and why."""
+    _entered: set[Edge] = field(default_factory=set, repr=False, compare=False)
 
     def node(self, id: str, kind: str, *notes: str) -> str:
         """Enter a node unless it is there; return its id."""
@@ -45,5 +46,13 @@ class Flow:
     def edge(self, source: str, target: str, why: str = "") -> None:
         """Enter an edge once."""
         found = Edge(source, target, why)
-        if found not in self.edges:
+        if found not in self._entered:
+            self._entered.add(found)
             self.edges.append(found)
+
+    def leaving(self) -> dict[str, list[Edge]]:
+        """Return the edges by the node they begin at, in order; nodes that none leaves are left out."""
+        leaving: dict[str, list[Edge]] = {}
+        for edge in self.edges:
+            leaving.setdefault(edge.source, []).append(edge)
+        return leaving

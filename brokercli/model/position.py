@@ -111,15 +111,15 @@ def parse_position(text: str, *, now: int | None = None) -> Position:
     raise UsageProblem(f"{text!r} is no position.", hint=_GRAMMAR)
 
 
-def parse_range(text: str, *, now: int | None = None) -> Span:
+def parse_range(text: str) -> Span:
     """Read `A:B` (both ends), `A:` or `:B`; times hold colons, so the split is where both sides are positions."""
     splits = [index for index, character in enumerate(text) if character == ":"]
     found: list[Span] = []
     for index in splits:
         first, second = text[:index], text[index + 1:]
         try:
-            start = parse_position(first, now=now) if first else Start()
-            end = parse_position(second, now=now) if second else End()
+            start = parse_position(first) if first else Start()
+            end = parse_position(second) if second else End()
         except UsageProblem:
             continue
         found.append(Span(start, end))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from brokercli.model.errors import BrokercliError, Failed, UsageProblem
@@ -44,7 +43,6 @@ class Copying:
     through: Through | None = None
     pace: Pace | None = None
     journal: Journal | None = None
-    on_progress: Callable[[int], None] = field(default=lambda count: None)
     _sent: list[tuple[int, int, int]] = field(default_factory=list)
     """With a journal: partition and number of each record that is on its way, and the number of its message; -1 where there is none."""
 
@@ -65,7 +63,6 @@ class Copying:
                 share = self.publishing.rate.share or len(records)
                 for start in range(0, len(records), share):
                     cut_short = self._copy(records[start:start + share], reading) or cut_short
-                self.on_progress(len(batch))
         except BrokercliError as error:
             outcome.error = error
         outcome.stopped = outcome.stopped or self.publishing.stopping()

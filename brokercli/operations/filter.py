@@ -1,4 +1,4 @@
-"""Which records to keep: --grep, --header, --where, --since, --until-time, compiled into one filter."""
+"""Which records to keep: --grep, --header, --where, compiled into one filter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Self
 from brokercli.backends.contract import Batch
 from brokercli.model.errors import Failed, UsageProblem
 from brokercli.model.message import HeaderValue, Record, Typed
-from brokercli.model.position import Moment, parse_position
 
 if TYPE_CHECKING:
     from brokercli.operations.expression import Expression
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 # seconds a regular expression may take on one batch: the user owns the pattern, but strangers own the bodies
 REGEX_SECONDS = 10.0
 _REGEX = re.compile(r"/(.+)/(i?)", re.DOTALL)
-_DURATION = re.compile(r"(\d+(\.\d+)?(ms|[smhdw]))+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +28,19 @@ class Filter:
     """Keeps the records that pass every condition given, in their order.
 
     `texts` and `patterns` look at bodies, as bytes and as text; `headers` are names, with the value one of the headers of
-    that name has to have; `since` (included) and `until` (not included) are nanoseconds since 1970, and a record without a
-    time passes neither.
+    that name has to have.
     """
 
     texts: tuple[bytes, ...] = ()
     patterns: tuple[re.Pattern[str], ...] = ()
     headers: tuple[tuple[str, bytes | None], ...] = ()
-    since: int | None = None
-    until: int | None = None
     where: Expression | None = None
 
     @classmethod
-    def compile(cls, *, grep: Sequence[str] = (), regex: bool = False, headers: Sequence[str] = (), where: str | None = None,
-                since: str | None = None, until: str | None = None, now: int | None = None) -> Self:
+    def compile(cls, *, grep: Sequence[str] = (), headers: Sequence[str] = (), where: str | None = None) -> Self:
         """Read the options as they were typed.
 
-        `grep`: a text as it stands, or `/regex/` (`/regex/i` ignores case); with `regex` all are regular expressions.
-        `headers`: NAME or NAME=VALUE. `since`, `until`: a time, or a duration before `now` (`1h`). Raises UsageProblem,
+        `grep`: a text as it stands, or `/regex/` (`/regex/i` ignores case). `headers`: NAME or NAME=VALUE. Raises UsageProblem,
         before anything is read, for what cannot be compiled, Failed where `where` needs a library that is not installed.
         """
         expression = None
@@ -55,11 +48,11 @@ class Filter:
             from brokercli.operations.expression import Expression
 
             expression = Expression(where)
-        found = [(text, *_regex(text, regex)) for text in grep]
+        found = [(text, _REGEX.fullmatch(text)) for text in grep]
         return cls(
-            texts=tuple(_literal(text) for text, source, _ in found if source is None),
-            patterns=tuple(_compiled(text, source, flags) for text, source, flags in found if source is not None),
-            headers=tuple(_header(text) for text in headers), since=_moment("--since", since, now), until=_moment("--until-time", until, now), where=expression)
+            texts=tuple(_literal(text) for text, pattern in found if pattern is None),
+            patterns=tuple(_compiled(pattern) for _, pattern in found if pattern is not None),
+            headers=tuple(_header(text) for text in headers), where=expression)
 
     def apply(self, batch: Batch) -> Batch:
         """Return the batch of the records that pass; the same one where all do. Raises as `indices`."""
@@ -74,7 +67,7 @@ class Filter:
         kept: Sequence[int] = range(len(batch))
         if self.texts or self.patterns:
             kept = self._search(batch.bodies())
-        if kept and (self.headers or self.since is not None or self.until is not None):
+        if kept and self.headers:
             left = _left(batch, kept)
             kept = [index for index, record in zip(kept, left.records(), strict=True) if self._passes(record)]
         if kept and self.where is not None:
@@ -101,10 +94,6 @@ class Filter:
         return kept
 
     def _passes(self, record: Record) -> bool:
-        if self.since is not None and (record.time is None or record.time < self.since):
-            return False
-        if self.until is not None and (record.time is None or record.time >= self.until):
-            return False
         headers = record.message.headers
         return all(any(name == wanted and (value is None or _text(found) == value) for name, found in headers) for wanted, value in self.headers)
 
@@ -113,24 +102,17 @@ def _left(batch: Batch, kept: Sequence[int]) -> Batch:
     return batch if len(kept) == len(batch) else batch.select(kept)
 
 
-def _regex(text: str, regex: bool) -> tuple[str | None, int]:
-    if regex:
-        return text, 0
-    match = _REGEX.fullmatch(text)
-    return (None, 0) if match is None else (match[1], re.IGNORECASE if match[2] else 0)
-
-
 def _literal(text: str) -> bytes:
     if not text:
         raise UsageProblem("--grep needs a text to look for.")
     return text.encode(errors="surrogateescape")
 
 
-def _compiled(text: str, source: str, flags: int) -> re.Pattern[str]:
+def _compiled(written: re.Match[str]) -> re.Pattern[str]:
     try:
-        return re.compile(source, flags)
+        return re.compile(written[1], re.IGNORECASE if written[2] else 0)
     except (re.error, OverflowError, RecursionError) as problem:
-        raise UsageProblem(f"--grep {text} is no regular expression: {problem}.", hint="without slashes the text is looked for as it stands") from None
+        raise UsageProblem(f"--grep {written[0]} is no regular expression: {problem}.", hint="without slashes the text is looked for as it stands") from None
 
 
 def _header(text: str) -> tuple[str, bytes | None]:
@@ -151,16 +133,6 @@ def _text(value: HeaderValue) -> bytes | None:
         case Typed(_, inner):
             return str(inner).encode()
     return str(value).encode()
-
-
-def _moment(option: str, text: str | None, now: int | None) -> int | None:
-    if text is None:
-        return None
-    spelled = text.removeprefix("@")
-    position = parse_position(f"@-{spelled}" if _DURATION.fullmatch(spelled) else f"@{spelled}", now=now)
-    if not isinstance(position, Moment):
-        raise UsageProblem(f"{option} {text} is no time.")
-    return position.nanoseconds
 
 
 @contextmanager

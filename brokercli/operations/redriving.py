@@ -299,14 +299,17 @@ def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filt
     """Decide on every pending letter and count; nothing is changed. Each decision is shown to `on_decision`. `withholds` names what of a
     message would not go along; letters of one kind have headers of the same names, and are asked for once."""
     counted = Plan()
+    going = 0
 
     def take(decision: Decision, times: int = 1) -> None:
+        nonlocal going
         counted.take(decision, times)
+        going += 0 if decision.left else times
         if decision.message is not None and not decision.left:
             counted.withheld.update(dict.fromkeys(withholds(decision.message), times))
 
     sorter = Sorter(recogniser, rules) if letter_filter.everything and limit is None and on_decision is None else None
-    while not stopping() and (limit is None or sum(counted.destinations.values()) < limit):
+    while not stopping() and (limit is None or going < limit):
         batch = reader.read(SLICE)
         if batch is None or not len(batch):
             if reader.finished:
@@ -314,7 +317,7 @@ def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filt
             continue
         if sorter is None or not _plan_together(take, reader, sorter, batch):
             for letter in read_matching(recogniser, letter_filter, batch):
-                if reader.state(letter.record) is State.PENDING and (limit is None or sum(counted.destinations.values()) < limit):
+                if reader.state(letter.record) is State.PENDING and (limit is None or going < limit):
                     decision = rules.decide(letter, 0)
                     take(decision)
                     if on_decision is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from brokercli.model.flow import Edge, Flow, Node
@@ -50,30 +51,32 @@ def flow_lines(streams: Streams, flow: Flow) -> list[str]:
 def roots(flow: Flow) -> list[str]:
     """Return the nodes to begin with, so that every node is reached: those nothing leads to, then one of each circle that
     nothing leads into, the one that was asked for if it can be."""
+    leaving = flow.leaving()
     led_to = {edge.target for edge in flow.edges if edge.source != edge.target}
     begins = [id for id in flow.nodes if id not in led_to]
     reached: set[str] = set()
     for id in begins:
-        _reach(flow, id, reached)
+        _reach(leaving, id, reached)
     for id in (flow.start, *flow.nodes):
         if id in flow.nodes and id not in reached:
             begins.append(id)
-            _reach(flow, id, reached)
+            _reach(leaving, id, reached)
     return begins
 
 
-def _reach(flow: Flow, begin: str, reached: set[str]) -> None:
+def _reach(leaving: Mapping[str, Sequence[Edge]], begin: str, reached: set[str]) -> None:
     waiting = [begin]
     while waiting:
         id = waiting.pop()
         if id not in reached:
             reached.add(id)
-            waiting += [edge.target for edge in flow.edges if edge.source == id]
+            waiting += [edge.target for edge in leaving.get(id, ())]
 
 
 class _Drawing:
     def __init__(self, streams: Streams, flow: Flow) -> None:
         self._flow = flow
+        self._leaving = flow.leaving()
         self._colour = streams.colour
         self._width = streams.width if streams.stdout_is_terminal else None
         self._drawn: set[str] = set()
@@ -99,8 +102,7 @@ class _Drawing:
                 waiting += self._branches(edge.target, margin + below, (*way, edge.target))
 
     def _branches(self, id: str, margin: str, way: tuple[str, ...]) -> list[tuple[Edge, bool, str, tuple[str, ...]]]:
-        edges = [edge for edge in self._flow.edges if edge.source == id]
-        return [(edge, index == 0, margin, way) for index, edge in enumerate(reversed(edges))]
+        return [(edge, index == 0, margin, way) for index, edge in enumerate(reversed(self._leaving.get(id, ())))]
 
     def _line(self, first: str, following: str, lead: str, node: Node, *, again: bool = False) -> None:
         words = [visible(node.id)]
@@ -113,11 +115,8 @@ class _Drawing:
         for index, line in enumerate(lines):
             strong = node.id == self._flow.start and not again
             shown = f"\x1b[{STYLES['bold']}m{line}\x1b[0m" if strong and self._colour else line
-            margin = first if not index else following + ("│  " if self._has_branches(node.id) and not again else "   ")
+            margin = first if not index else following + ("│  " if node.id in self._leaving and not again else "   ")
             self.lines.append(f"{self._dim(margin)}{shown}")
-
-    def _has_branches(self, id: str) -> bool:
-        return any(edge.source == id for edge in self._flow.edges)
 
     def _dim(self, margin: str) -> str:
         return f"\x1b[{STYLES['dim']}m{margin}\x1b[0m" if margin and self._colour else margin

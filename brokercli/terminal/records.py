@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import orjson
-
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Record
 from brokercli.model.position import NANOSECONDS, format_time
@@ -27,33 +25,31 @@ class RecordWriter:
 
     `auto`: on a terminal one readable entry a record, elsewhere `bodies`, one a line (a null body is an empty line). `json`:
     one envelope a line; on a terminal the characters that steer it are written `\\uXXXX`, which is the same JSON. `raw`: the
-    bodies' exact bytes and nothing between them. `decode` adds the body as `value` to the envelopes whose body is JSON.
+    bodies' exact bytes and nothing between them, never on a terminal.
     """
 
-    def __init__(self, streams: Streams, output: str = "auto", format: str | None = None, *, decode: bool = False, force: bool = False) -> None:
+    def __init__(self, streams: Streams, output: str = "auto", format: str | None = None) -> None:
         """Raises UsageProblem, before anything is read, for what cannot be printed so."""
         if output not in OUTPUTS:
             raise UsageProblem(f"{output!r} is no form of output for records.", hint=f"forms: {', '.join(OUTPUTS)}")
         if format is not None and output != "auto":
             raise UsageProblem(f"A format and -o {output} exclude each other.", hint="leave one of them out")
-        if decode and output != "json":
-            raise UsageProblem("Decoding adds a value to the envelopes, so it goes with -o json.", hint="add -o json")
-        if output == "raw" and streams.stdout_is_terminal and not force:
+        if output == "raw" and streams.stdout_is_terminal:
             raise UsageProblem("Exact bytes can steer a terminal, so -o raw does not print to one.", hint="redirect it (> FILE, | xxd), or leave -o raw out")
         self._streams = streams
-        self._encode = self._choose(output, format, decode)
+        self._encode = self._choose(output, format)
 
     def write(self, batch: Batch) -> None:
         """Write a batch. Raises ReaderLeft and LocalIO as `Streams.write` does."""
         self._streams.write(self._encode(batch))
 
-    def _choose(self, output: str, text: str | None, decode: bool) -> Callable[[Batch], bytes]:
+    def _choose(self, output: str, text: str | None) -> Callable[[Batch], bytes]:
         terminal = self._streams.stdout_is_terminal
         if text is not None:
             format = Format(text, terminal=terminal)
             return lambda batch: b"".join([format.render(record) for record in batch.records()])
         if output == "json":
-            return _decoded_lines if decode else _lines if not terminal else lambda batch: b"".join([visible_json(line) + b"\n" for line in batch.envelopes()])
+            return _lines if not terminal else lambda batch: b"".join([visible_json(line) + b"\n" for line in batch.envelopes()])
         if output == "raw":
             return lambda batch: b"".join(batch.bodies())
         if output == "auto" and terminal:
@@ -66,24 +62,6 @@ class RecordWriter:
 
 def _lines(batch: Batch) -> bytes:
     return b"\n".join([*batch.envelopes(), b""])
-
-
-def _decoded_lines(batch: Batch) -> bytes:
-    return b"".join([visible_json(_with_value(line)) + b"\n" for line in batch.envelopes()])
-
-
-def _with_value(line: bytes) -> bytes:
-    envelope = orjson.loads(line)
-    body = envelope.get("body")
-    if not isinstance(body, str):
-        return line
-    try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return line
-    # the text itself, not what a parser made of it: numbers keep all their digits. Line ends lie between its tokens only
-    value = body.replace("\n", " ").replace("\r", " ").strip()
-    return line[:-1] + b',"value":' + value.encode() + b"}"
 
 
 class Entry:

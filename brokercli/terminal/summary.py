@@ -19,16 +19,11 @@ from brokercli.terminal.progress import spoken_duration
 from brokercli.terminal.streams import Streams
 
 
-def summarise(streams: Streams, verb: str, account: Account, *, exit_code: int, seconds: float, extra: Mapping[str, object] | None = None,
-              quiet: bool = False, output_json: bool = False) -> None:
+def summarise(streams: Streams, verb: str, account: Account, *, seconds: float, extra: Mapping[str, object] | None = None, quiet: bool = False) -> None:
     """Print one line on standard error: `published: read 10, confirmed 9, refused 1, unknown 0, skipped 0 in 0.4 s`.
 
     A second line says what unknown means and what to do, whenever there are any; `quiet` leaves only that one.
     """
-    if output_json:
-        if not quiet or account.unknown:
-            streams.say_json(_report(verb, account, exit_code, seconds, extra))
-        return
     if not quiet:
         counts = ", ".join(f"{name} {count:,}" for name, count in asdict(account).items())
         facts = "".join(f"; {name.replace('_', ' ')} {f'{value:,}' if isinstance(value, int) else value}" for name, value in (extra or {}).items())

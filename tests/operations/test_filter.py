@@ -79,10 +79,6 @@ def test_a_text_is_looked_for_as_it_stands_and_a_regular_expression_between_slas
     assert kept(Filter.compile(grep=grep), bodies(b"an error", b"err", "café".encode(), b"\xff\x00", b"", None)) == matching
 
 
-def test_with_regex_every_text_is_a_regular_expression() -> None:
-    assert kept(Filter.compile(grep=["^e.r$"], regex=True), bodies(b"err", b"error")) == [b"err"]
-
-
 def test_looking_into_bodies_builds_no_objects_and_no_envelopes() -> None:
     batch = bodies(b"a", b"b")
     assert len(Filter.compile(grep=["a"]).apply(batch)) == 1
@@ -141,29 +137,11 @@ def test_a_header_matches_by_name_or_by_exact_value_of_any_of_that_name(wanted: 
 
 
 @pytest.mark.parametrize(
-    ("since", "until", "times"),
-    [
-        ("1h", None, [NOW - HOUR, NOW]),
-        ("@-1h", None, [NOW - HOUR, NOW]),
-        (None, "1h", [NOW - 2 * HOUR]),
-        ("2026-11-23T08:00Z", "2026-11-23T09:00Z", [NOW - 2 * HOUR]),
-        ("90m", "now", [NOW - HOUR]),
-    ],
-)
-def test_times_are_moments_or_durations_ago_and_the_end_is_not_included(since: str | None, until: str | None, times: list[int]) -> None:
-    batch = Records([record(time=time) for time in (NOW - 2 * HOUR, NOW - HOUR, NOW, None)])
-    assert [each.time for each in Filter.compile(since=since, until=until, now=NOW).apply(batch).records()] == times
-
-
-@pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"grep": [""]}, "needs a text"),
         ({"grep": ["/(/"]}, "no regular expression: missing \\), unterminated subpattern at position 0"),
-        ({"grep": ["["], "regex": True}, "no regular expression"),
         ({"headers": ["=v"]}, "names no header"),
-        ({"since": "yesterday"}, "no time"),
-        ({"until": "start"}, "no time"),
         ({"where": "1 +"}, "no expression"),
     ],
 )

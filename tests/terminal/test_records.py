@@ -7,8 +7,6 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message, Record
@@ -18,8 +16,8 @@ NOW = 1_795_428_000_000_000_000  # 2026-11-23T10:00Z
 DAY = 86_400_000_000_000
 
 
-def printed(captured: Any, batch: Any, *arguments: Any, **options: Any) -> bytes:
-    RecordWriter(captured.streams, *arguments, **options).write(batch)
+def printed(captured: Any, batch: Any, *arguments: Any) -> bytes:
+    RecordWriter(captured.streams, *arguments).write(batch)
     result: bytes = captured.out
     return result
 
@@ -34,11 +32,9 @@ def test_raw_adds_nothing_to_the_bytes(capture: Callable[..., Any], batch: Calla
     assert printed(capture(), batch(kafka_record(b"a\x00"), kafka_record(b"\xffb")), "raw") == b"a\x00\xffb"
 
 
-def test_raw_is_refused_on_a_terminal_unless_forced(capture: Callable[..., Any], batch: Callable[..., Any], kafka_record: Callable[..., Record]) -> None:
-    captured = capture(stdout_is_terminal=True)
+def test_raw_is_refused_on_a_terminal(capture: Callable[..., Any]) -> None:
     with pytest.raises(UsageProblem, match="does not print to one"):
-        RecordWriter(captured.streams, "raw")
-    assert printed(captured, batch(kafka_record(b"\x1b")), "raw", force=True) == b"\x1b"
+        RecordWriter(capture(stdout_is_terminal=True).streams, "raw")
 
 
 def test_json_is_the_envelope_one_a_line(capture: Callable[..., Any], batch: Callable[..., Any], kafka_record: Callable[..., Record]) -> None:
@@ -55,35 +51,6 @@ def test_json_on_a_terminal_is_the_same_json_with_what_steers_it_escaped(
     assert orjson.loads(line) == orjson.loads(records.envelopes()[0])
 
 
-def test_decoding_adds_the_body_as_a_value_with_every_digit(
-    capture: Callable[..., Any], batch: Callable[..., Any], kafka_record: Callable[..., Record]
-) -> None:
-    body = b'{\n "big": 123456789012345678901234567890,\r\n "f": 1.10 }'
-    lines = printed(capture(), batch(kafka_record(body), kafka_record(b"not json"), kafka_record(b"\xff"), kafka_record(None)), "json", decode=True).split(
-        b"\n"
-    )
-    assert b'"value":{  "big": 123456789012345678901234567890,   "f": 1.10 }}' in lines[0]
-    assert orjson.loads(lines[0])["body"] == body.decode()
-    assert [b"value" in line for line in lines] == [True, False, False, False, False]
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.text(max_size=10) | st.integers(-(2**63), 2**63),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
-        max_leaves=10,
-    ),
-    st.sampled_from([0, orjson.OPT_INDENT_2]),
-)
-def test_the_value_is_what_the_body_says(value: object, indent: int) -> None:
-    from brokercli.backends.envelope import encode_record
-    from brokercli.terminal.records import _with_value
-
-    line = _with_value(encode_record(Record("kafka", {}, "", None, Message(orjson.dumps(value, option=indent)))))
-    assert b"\n" not in line
-    assert orjson.loads(line)["value"] == value
-
-
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -95,11 +62,6 @@ def test_the_value_is_what_the_body_says(value: object, indent: int) -> None:
 def test_what_cannot_be_printed_is_refused_before_anything_is_read(capture: Callable[..., Any], arguments: tuple[str, ...], reason: str) -> None:
     with pytest.raises(UsageProblem, match=reason):
         RecordWriter(capture().streams, *arguments)
-
-
-def test_decoding_without_json_is_refused(capture: Callable[..., Any]) -> None:
-    with pytest.raises(UsageProblem, match="-o json"):
-        RecordWriter(capture().streams, decode=True)
 
 
 def test_on_a_terminal_an_entry_says_time_place_and_key_before_the_body(kafka_record: Callable[..., Record]) -> None:
