@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from brokercli.backends.dead_letters import Move, RepairPolicy
+from brokercli.backends.nats.backend import NatsBackend
 from brokercli.model.errors import BrokercliError
 from brokercli.model.receipt import Receipts, Verdict
 from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, read_all, redrive
@@ -66,7 +67,19 @@ def test_a_connection_that_is_gone_for_good_leaves_the_letters_and_says_what_is_
     name = dlq_of(streams, home)
     fill_dlq(streams, home, COUNT)
     backend = streams.backend(hosts=(proxy.address,), options={"give_up_after": "1"})
-    with backend.repair(stream(name), RepairPolicy()) as repair:
+    check_gone_for_good(streams, proxy, backend, RepairPolicy(), name, home, "within 1 s")
+
+
+def test_a_connection_that_is_gone_is_waited_for_as_long_as_a_verdict(streams: Streams, proxy: Proxy) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, COUNT)
+    check_gone_for_good(streams, proxy, streams.backend(hosts=(proxy.address,)), RepairPolicy(1.0), name, home, "(within|for) 1 s")
+
+
+def check_gone_for_good(streams: Streams, proxy: Proxy, backend: NatsBackend, policy: RepairPolicy, name: str, home: str, why: str) -> None:
+    """Lose the connection in the midst of a run and never get it back."""
+    with backend.repair(stream(name), policy) as repair:
         moves = [Move(record, record.message, subject(f"{home.lower()}.a")) for record in read_all(repair)]
         # homes are known from the first letter on, so that what breaks is the publishing
         assert repair.settle(moves[:1]).confirmed == 1
@@ -74,7 +87,7 @@ def test_a_connection_that_is_gone_for_good_leaves_the_letters_and_says_what_is_
         proxy.refuse()
         receipts = repair.settle(moves[1:])
         assert (receipts.confirmed, len(receipts)) == (0, COUNT - 1)
-        with pytest.raises(BrokercliError):
+        with pytest.raises(BrokercliError, match=why):
             repair.settle(moves[:1])
     there = in_stream(streams, home)
     assert len(there) == len(set(there))

@@ -84,16 +84,29 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_or_the_doubt_is_co
 
 def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back(cli: CommandLine, killable: tuple[Server, Place]) -> None:
     server, place = killable
-    # a NATS that is away is waited for, for 30 s unless a context says otherwise
-    patience = ("--option", "give_up_after=6") if place.broker == "nats" else ()
-    assert cli("context", "add", "soon", "--url", place.server, *patience).code == 0
-    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "4s", to=f"@soon{place.url.removeprefix(place.server)}")
+    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "4s")
     wait_until_stored(cli, place, 1500)
     server.kill()
     ended = cli.finish(process, timeout=120)
     report = json.loads((cli.home / "report.json").read_bytes())
     assert ended.code in (3, 4, 5), ended.stderr
+    assert "has confirmed nothing for" in ended.stderr
     server.start()
+    check_account(report, ended, stored_bodies(cli, place))
+
+
+def test_a_broker_that_hangs_is_given_up_after_the_delivery_timeout_and_what_never_left_is_refused(cli: CommandLine, killable: tuple[Server, Place]) -> None:
+    server, place = killable
+    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "4s")
+    wait_until_stored(cli, place, 1500)
+    server.pause()
+    ended = cli.finish(process, timeout=120)
+    server.resume()
+    report = json.loads((cli.home / "report.json").read_bytes())
+    assert ended.code == 4, ended.stderr
+    assert "has confirmed nothing for" in ended.stderr
+    assert (report["unknown"] > 0, report["refused"] > 0) == (True, True), report
+    wait_until(server.answers, 60, "the broker's answer")
     check_account(report, ended, stored_bodies(cli, place))
 
 

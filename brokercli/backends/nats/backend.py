@@ -9,7 +9,7 @@ from weakref import WeakSet
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.nats import SUBJECT, describe, descriptor, listing, look
 from brokercli.backends.nats.destination import open_publisher
-from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.link import GIVE_UP_SECONDS, Link
 from brokercli.backends.nats.questions import Questions
 from brokercli.backends.nats.streams import JetStream, resource_of
 from brokercli.backends.nats.subjects import check_stream_name, check_subject, has_wildcards
@@ -73,6 +73,8 @@ class NatsBackend(Backend):
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         publisher = open_publisher(self._jetstream, destination, policy)
+        # without anything to wait for, a connection may be away longer than a message may wait
+        self._link.give_up_after(max(GIVE_UP_SECONDS, policy.delivery_timeout))
         self._opened.add(publisher)
         return publisher
 

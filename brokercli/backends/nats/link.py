@@ -23,7 +23,8 @@ Result = TypeVar("Result")
 Item = TypeVar("Item")
 
 GIVE_UP_SECONDS = 30.0
-"""How long a lost connection is tried again before it counts as lost for good; the option `give_up_after` changes it."""
+"""How long a lost connection is tried again before it counts as lost for good: whoever publishes or redrives may say otherwise, and the option
+`give_up_after` has the last word."""
 NO_RESPONDERS = 503
 
 
@@ -116,6 +117,16 @@ class Link:
             return
         with contextlib.suppress(Exception):
             asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
+
+    def give_up_after(self, seconds: float) -> None:
+        """Count a connection that is lost from now on as lost for good after so long, unless the option says how long."""
+        if "give_up_after" not in self.connection.options:
+            self._give_up_after = seconds
+
+    @property
+    def why_away(self) -> str:
+        """What to add to a sentence about the server; empty while it is connected."""
+        return "" if self.connected else f" (the connection is away: {self._last_problem.rstrip('.') or 'no reason given'})"
 
     def close(self) -> None:
         """Say goodbye, for a second at most, and end the thread."""

@@ -28,6 +28,8 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     if policy.options:
         raise UsageProblem(f"Redriving on NATS has no option {sorted(policy.options)[0]}.")
     link = jetstream.link
+    # a run always waits for something: for verdicts, or for letters
+    link.give_up_after(policy.delivery_timeout)
     letters = link.run(find_letters(jetstream, stream))
     refusal = refusal_to_remove(letters.info)
     if refusal is not None:

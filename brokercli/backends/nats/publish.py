@@ -14,7 +14,7 @@ from brokercli.backends.nats.convert import Refusal, check_carried, header_block
 from brokercli.backends.nats.in_flight import Sent, plain_acknowledgement, read_acknowledgement, too_large, without_groups
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.recovery import Recovery, Target
-from brokercli.backends.nats.subjects import fault, has_wildcards
+from brokercli.backends.nats.silence import Silence
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -34,7 +34,7 @@ class JetStreamPublisher(Publisher):
 
     After a lost connection the messages in flight are settled by `recovery.py`: what can be repeated without a second
     copy is, what is certainly stored counts as confirmed, the rest is unknown. Nothing new is sent until then, so that
-    the order holds.
+    the order holds. Where nothing is heard of any message for as long as one may wait, nothing is sent any more.
     """
 
     def __init__(self, link: Link, subject: str | None, target: Target | None, policy: PublishPolicy, notes: Sequence[str] = ()) -> None:
@@ -58,6 +58,8 @@ class JetStreamPublisher(Publisher):
         self._settling = False
         self._losses = 0
         self._closed = False
+        self._failure: BrokercliError | None = None
+        self._silence = Silence(link, policy.delivery_timeout)
         self._block = b""
         if policy.template.headers or policy.template.id is not None:
             try:
@@ -108,7 +110,7 @@ class JetStreamPublisher(Publisher):
         return self._accept(bodies, prepare)
 
     def _accept(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
-        accepted = 0
+        accepted, in_flight = 0, len(self._pending)
         while accepted < len(items):
             room = self._room()
             if room <= 0:
@@ -117,11 +119,13 @@ class JetStreamPublisher(Publisher):
             accepted += taken
             if not taken:
                 break
+        with self._changed:
+            self._silence.offered(accepted, len(items) - accepted, in_flight)
         return accepted
 
     def _room(self) -> int:
         with self._changed:
-            if not self._link.connected or self._settling or self._pending_bytes >= WINDOW_BYTES:
+            if self._failure is not None or not self._link.connected or self._settling or self._pending_bytes >= WINDOW_BYTES:
                 return 0
             return self._window - len(self._pending)
 
@@ -153,9 +157,7 @@ class JetStreamPublisher(Publisher):
 
     def _prepare(self, message: Message) -> Sent:
         check_carried(message)
-        subject = self._subject
-        if subject is None:
-            subject = self._own_subject(message)
+        subject = self.subject_for(message.route)
         body = message.body or b""
         held: dict[str, int] = {}
         block = header_block(message, keep_control=self._policy.keep_control_headers, withheld=held)
@@ -167,18 +169,10 @@ class JetStreamPublisher(Publisher):
 
     def subject_for(self, route: str | None) -> bytes:
         """Return the subject on which a message of this route goes out. Raises Refusal where the stream does not capture it."""
-        return self._own_subject(Message(route=route)) if self._subject is None else self._subject
-
-    def _own_subject(self, message: Message) -> bytes:
+        if self._subject is not None:
+            return self._subject
         assert self._target is not None
-        if not message.route:
-            raise Refusal(f"it has no subject of its own, and stream {self._target.stream} captures more than one")
-        problem = fault(message.route)
-        if problem or has_wildcards(message.route):
-            raise Refusal(f"{message.route[:200]!r} is no subject to publish to: {problem or 'it is a wildcard'}")
-        if not self._target.captures(message.route):
-            raise Refusal(f"stream {self._target.stream} does not capture the subject {message.route[:200]}")
-        return message.route.encode(errors="surrogateescape")
+        return self._target.subject_for(route)
 
     # verdicts, for the caller's thread
 
@@ -190,8 +184,8 @@ class JetStreamPublisher(Publisher):
                 left = deadline - time.monotonic()
                 if len(self._receipts):
                     break
-                if self._link.failure is not None:
-                    raise self._link.failure
+                if (failure := self._failure or self._link.failure) is not None:
+                    raise failure
                 if left <= 0:
                     break
                 self._changed.wait(min(left, 0.5))
@@ -201,11 +195,12 @@ class JetStreamPublisher(Publisher):
         """As promised; `before` narrows it to the messages whose number is lower."""
         deadline = time.monotonic() + timeout
         with self._changed:
-            while self._waits(before) and self._link.failure is None and (left := deadline - time.monotonic()) > 0:
+            while self._waits(before) and self._failure is None and self._link.failure is None and (left := deadline - time.monotonic()) > 0:
                 self._expire()
                 if self._waits(before):
                     self._changed.wait(min(left, 0.5))
-            failure = self._link.failure
+            self._expire()
+            failure = self._failure or self._link.failure
             for number in [number for number in self._pending if before is None or number < before]:
                 why = "" if failure is None else f": {str(failure).rstrip('.')}"
                 self._give_up(number, f"no acknowledgement came{why}")
@@ -254,6 +249,8 @@ class JetStreamPublisher(Publisher):
             late.append(number)
         for number in late:
             self._give_up(number, f"no acknowledgement came within {self._policy.delivery_timeout:g} s")
+        # without this every window would wait for its timeout, one after the other, until the input ends
+        self._failure = self._failure or self._silence.too_long(bool(late or self._pending))
 
     def _give_up(self, number: int, why: str) -> None:
         sent = self._pending[number]
@@ -289,7 +286,7 @@ class JetStreamPublisher(Publisher):
         inbox, pending = self._inbox, self._pending
         frames = b"".join([pending[number].frame(b"%b.%d" % (inbox, number)) for number in numbers])
         now, floor = time.monotonic(), self._last_sequence
-        if not self._link.write(frames):
+        if self._failure is not None or not self._link.write(frames):
             self._unsent.extendleft(reversed(numbers))
             return
         for number in numbers:
@@ -311,6 +308,7 @@ class JetStreamPublisher(Publisher):
                 self._receipts.confirmed += 1
                 if positions:
                     self._receipts.confirmations.append(Receipt(int(index), Verdict.CONFIRMED, sequence.decode()))
+            self._silence.heard()
             first, last = int(found[0][1]), int(found[-1][1])
             if self._gapless and (first != self._last_sequence + 1 or last - first + 1 != len(found)):
                 self._gapless = False
@@ -327,6 +325,7 @@ class JetStreamPublisher(Publisher):
                     continue
                 answer = read_acknowledgement(int(digits), delivery, sent, self._target.stream if self._target is not None else None)
                 self._settle(answer.receipt)
+                self._silence.heard()
                 if answer.sequence:
                     self._gapless = self._gapless and answer.sequence == self._last_sequence + 1
                     self._last_sequence = max(self._last_sequence, answer.sequence)
@@ -363,6 +362,7 @@ class JetStreamPublisher(Publisher):
                 if number not in self._pending:
                     continue
                 if outcome is not None and number in outcome.stored:
+                    self._silence.heard()
                     self._settle(Receipt(number, Verdict.CONFIRMED, str(outcome.stored[number])))
                 elif outcome is not None and number in outcome.repeat:
                     self._pending[number].repeated = True
@@ -394,6 +394,7 @@ class JetStreamPublisher(Publisher):
             if count < len(hit):
                 return
             del self._permission_errors[name]
+            self._silence.heard()
             for number in hit:
                 self._settle(Receipt(number, Verdict.REFUSED, reason=f"this login is not permitted to publish to {subject}"))
             self._changed.notify()

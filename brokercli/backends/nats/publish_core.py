@@ -10,6 +10,7 @@ from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.nats.convert import Refusal, check_carried, header_block
 from brokercli.backends.nats.in_flight import too_large
 from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.silence import Silence
 from brokercli.model.errors import BrokercliError, Failed, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -35,6 +36,8 @@ class CorePublisher(Publisher):
         self._next = 0
         self._waiting = 0
         self._permission_errors = 0
+        self._failure: BrokercliError | None = None
+        self._silence = Silence(link, policy.delivery_timeout)
         try:
             self._block = header_block(policy.template, keep_control=policy.keep_control_headers, withheld={})
         except Refusal as refusal:
@@ -45,7 +48,7 @@ class CorePublisher(Publisher):
         frames: list[bytes] = []
         first, size, taken = self._next, 0, 0
         numbers: list[int] = []
-        if not self._has_room():
+        if not self._has_room(len(messages)):
             return 0
         for message in messages[:CHUNK]:
             try:
@@ -72,9 +75,11 @@ class CorePublisher(Publisher):
         template = self._policy.template
         return self.send([Message(body=body, headers=template.headers, id=template.id) for body in bodies[:CHUNK]])
 
-    def _has_room(self) -> bool:
+    def _has_room(self, wanted: int) -> bool:
         with self._changed:
-            return self._link.connected and not self._waiting
+            room = self._failure is None and self._link.connected and not self._waiting
+            self._silence.offered(wanted if room else 0, 0 if room else wanted, self._waiting)
+            return room
 
     def _frame(self, block: bytes, body: bytes) -> bytes:
         size = len(block) + len(body)
@@ -108,6 +113,11 @@ class CorePublisher(Publisher):
         with self._changed:
             for number in numbers if verdict is not Verdict.CONFIRMED else ():
                 self._receipts.count(Receipt(number, verdict, reason=reason))
+            if verdict is Verdict.UNKNOWN:
+                # else chunk after chunk would wait for its timeout, until the input ends
+                self._failure = self._failure or self._silence.too_long(waiting=True)
+            else:
+                self._silence.heard()
             if verdict is Verdict.CONFIRMED:
                 self._receipts.confirmed += len(numbers)
                 if self._policy.positions:
@@ -119,8 +129,9 @@ class CorePublisher(Publisher):
         deadline = time.monotonic() + timeout
         with self._changed:
             while not len(self._receipts):
-                if self._link.failure is not None:
-                    raise self._link.failure
+                self._failure = self._failure or self._silence.too_long(waiting=False)
+                if (failure := self._failure or self._link.failure) is not None:
+                    raise failure
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break

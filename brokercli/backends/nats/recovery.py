@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from brokercli.backends.nats.convert import sent_id
+from brokercli.backends.nats.convert import Refusal, sent_id
 from brokercli.backends.nats.fetch import fetch_message
 from brokercli.backends.nats.records import Row
 from brokercli.backends.nats.streams import JetStream
-from brokercli.backends.nats.subjects import covers
+from brokercli.backends.nats.subjects import covers, fault, has_wildcards
 from brokercli.model.errors import NotFound
 
 if TYPE_CHECKING:
@@ -54,6 +54,17 @@ class Target:
     def captures(self, subject: str) -> bool:
         """Whether the stream takes messages on a subject."""
         return any(covers(pattern, subject) for pattern in self.subjects)
+
+    def subject_for(self, route: str | None) -> bytes:
+        """Return the subject on which a message with a route of its own goes out. Raises Refusal where the stream does not capture it."""
+        if not route:
+            raise Refusal(f"it has no subject of its own, and stream {self.stream} captures more than one")
+        problem = fault(route)
+        if problem or has_wildcards(route):
+            raise Refusal(f"{route[:200]!r} is no subject to publish to: {problem or 'it is a wildcard'}")
+        if not self.captures(route):
+            raise Refusal(f"stream {self.stream} does not capture the subject {route[:200]}")
+        return route.encode(errors="surrogateescape")
 
 
 @dataclass(slots=True)

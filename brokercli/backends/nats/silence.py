@@ -1,0 +1,36 @@
+"""For how long a server has said nothing about messages while some waited: then it counts as lost for good."""
+
+from __future__ import annotations
+
+import time
+
+from brokercli.backends.nats.link import Link
+from brokercli.model.errors import Unreachable
+
+
+class Silence:
+    """One publisher's clock. Its lock guards this as well."""
+
+    def __init__(self, link: Link, limit: float) -> None:
+        """`limit`: the delivery timeout, seconds."""
+        self._link = link
+        self._limit = limit
+        self._since = time.monotonic()
+        self._turned_away = False
+
+    def heard(self) -> None:
+        """Begin anew: the server said something, or the first message is on its way."""
+        self._since = time.monotonic()
+
+    def offered(self, taken: int, left: int, in_flight: int) -> None:
+        """Note that messages were offered, how many of them were taken and how many could not be; `in_flight` is how many waited before."""
+        if not in_flight and (taken or not self._turned_away):
+            self.heard()
+        self._turned_away = left > 0
+
+    def too_long(self, waiting: bool) -> Unreachable | None:
+        """Return what to fail with where it has lasted too long. `waiting`: a message is, or was until now, without its verdict."""
+        if not (waiting or self._turned_away) or time.monotonic() - self._since < self._limit:
+            return None
+        return Unreachable(f"{self._link.connection} has confirmed nothing for {self._limit:g} s{self._link.why_away}.",
+                           hint="when it takes messages again, repeat with what was refused or is in doubt")
