@@ -30,6 +30,7 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     link = jetstream.link
     # a run always waits for something: for verdicts, or for letters
     link.give_up_after(policy.delivery_timeout)
+    questions.answer_within(policy.delivery_timeout)
     letters = link.run(find_letters(jetstream, stream))
     refusal = refusal_to_remove(letters.info)
     if refusal is not None:

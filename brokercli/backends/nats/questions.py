@@ -17,6 +17,7 @@ from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
 WINDOW = 1000
 JOINED = 250
 SILENCE_SECONDS = 5.0
+_SHORTEST_SILENCE = 0.5
 ATTEMPTS = 3
 """How often what has no answer is asked; every question must be one that may be asked twice."""
 
@@ -25,6 +26,8 @@ class Questions:
     """Asks one operation about many things. A Watcher of its link."""
 
     def __init__(self, link: Link) -> None:
+        self.silence = SILENCE_SECONDS
+        """How long nothing may come before what has no answer is asked again."""
         self._link = link
         self._sid = 0
         self._inbox = b""
@@ -35,6 +38,10 @@ class Questions:
         self._one_at_a_time = asyncio.Lock()
         self._subject = ""
         self._refusal: BrokercliError | None = None
+
+    def answer_within(self, seconds: float) -> None:
+        """Give up after so long in which no answer came at all, where that is less than it would be."""
+        self.silence = min(SILENCE_SECONDS, max(_SHORTEST_SILENCE, seconds / ATTEMPTS))
 
     async def ask(self, subject: str, payloads: Sequence[bytes]) -> list[bytes]:
         """Return the answers' bodies in the order of the questions. Raises TimedOut, Unreachable, NotAuthorised, Failed."""
@@ -84,7 +91,7 @@ class Questions:
                 continue
             self._heard.clear()
             try:
-                await asyncio.wait_for(self._heard.wait(), SILENCE_SECONDS)
+                await asyncio.wait_for(self._heard.wait(), self.silence)
             except TimeoutError:
                 return
             if self._refusal is not None:
