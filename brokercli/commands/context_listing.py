@@ -65,7 +65,15 @@ def _masked(context: Context, key: str) -> str:
         return "****"
     if isinstance(value, tuple):
         return " ".join([value[0], *(["…"] if len(value) > 1 else [])])  # an argument may be a secret
+    if isinstance(value, str) and ("://" in value or key == "management"):
+        return _without_login(value)
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _without_login(url: str) -> str:
+    scheme, separator, rest = url.rpartition("://")
+    login, _, place = rest.rpartition("@")
+    return f"{scheme}{separator}****@{place}" if login else url
 
 
 def _broker(context: Context) -> str:

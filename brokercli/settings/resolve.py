@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brokercli.model.address import Address
+from brokercli.model.address import Address, parse_address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import Unreachable, UsageProblem
 from brokercli.settings.broker_url import TLS_SCHEMES, BrokerURL, parse_broker_url
@@ -139,6 +139,15 @@ def connection_of(context: Context, *, background: bool = False) -> Connection:
 def check(context: Context) -> None:
     """Raise UsageProblem for what is wrong with a context as written; fetches no secret and connects nowhere."""
     _connection(parse_broker_url(str(context.settings["url"]), context.where("url")), {}, context)
+    if dlq := _text(context.settings, "dlq"):
+        named = parse_address(dlq)
+        if named.url is not None or named.context not in (None, context.name):
+            # not repeated: there may be a password in it
+            raise UsageProblem(f"{context.where('dlq')} names a broker, and that is the context's own.",
+                               hint="the name alone is enough: orders.dlq, stream:ORDERS-DLQ, queue:orders.dlq")
+    if "@" in (_text(context.settings, "management") or ""):
+        raise UsageProblem(f"{context.where('management')} holds a login, and the management API is asked with the context's own.",
+                           hint="http://HOST:15672; user and password are given by themselves")
 
 
 def _connection(url: BrokerURL, secrets: Mapping[str, Secret], context: Context) -> Connection:

@@ -75,6 +75,23 @@ def test_a_password_in_the_url_moves_out_of_it_with_a_warning(cli: CommandLine, 
     assert 'password = "hunt@er2"' in text
 
 
+@pytest.mark.parametrize(("written", "shown"), [
+    ('dlq = "amqp://u:s3cretpw@h/shop/queue:dead"', "amqp://****@h/shop/queue:dead"), ('dlq = "nats://s3cretpw@h/stream:DLQ"', "nats://****@h/stream:DLQ"),
+    ('dlq = "kafka://u:s3/cretpw@h/dead"', "kafka://****@h/dead"), ('management = "http://u:s3cretpw@h:15672"', "http://****@h:15672"),
+    ('management = "u:s3cretpw@h:15672"', "****@h:15672"), ('dlq = "@other/queue:dead"', "@other/queue:dead"), ('dlq = "queue:a@b"', "queue:a@b"),
+    ('management = "http://h:15672"', "http://h:15672"),
+])
+def test_a_password_in_an_address_of_the_file_is_not_shown(cli: CommandLine, configuration: Path, written: str, shown: str) -> None:
+    cli("context", "add", "a", "--url", "amqp://h")
+    with configuration.open("a") as file:
+        file.write(f"{written}\n")
+    for output in ("json", "table"):
+        ended = cli("context", "show", "a", "--origin", "-o", output)
+        assert ended.code == 0, ended.stderr
+        assert "cretpw" not in f"{ended.stdout!r}{ended.stderr}"
+    assert json.loads(cli("context", "show", "a", "-o", "json").stdout)[written.partition(" ")[0]] == shown
+
+
 def test_references_to_secrets_are_kept_as_references(cli: CommandLine, configuration: Path) -> None:
     cli("context", "add", "a", "--url", "nats://h", "--password-env", "SESAME")
     cli("context", "add", "b", "--url", "nats://h", "--password-file", "secret.txt")
@@ -96,11 +113,16 @@ def test_references_to_secrets_are_kept_as_references(cli: CommandLine, configur
     (("--url", "nats://h", "--password-stdin"), "is empty"),
     (("--url", "nats://h", "--user", "\udcff"), "not UTF-8"),
     (("--url", "nats://\udcff"), "not UTF-8"),
+    (("--url", "nats://h", "--dlq", "nats://u:s3cretpw@h/stream:DLQ"), "names a broker"),
+    (("--url", "nats://h", "--dlq", "@b/stream:DLQ"), "names a broker"),
+    (("--url", "nats://h", "--dlq", "amqp://u:s3cretpw@h"), "names a host and what is on it"),
+    (("--url", "amqp://h", "--management", "http://u:s3cretpw@h:15672"), "holds a login"),
 ])
 def test_what_cannot_work_is_refused_and_nothing_is_written(cli: CommandLine, configuration: Path, options: tuple[str, ...], words: str) -> None:
     ended = cli("context", "add", "a", *options)
     assert (ended.code, ended.stdout) == (2, b"")
     assert words in ended.stderr
+    assert "s3cretpw" not in ended.stderr
     assert not configuration.exists()
 
 

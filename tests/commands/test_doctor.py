@@ -82,7 +82,9 @@ def test_dead_letters_that_the_context_names_and_that_are_not_there_are_a_warnin
 @pytest.mark.nats
 @pytest.mark.parametrize("named", ["amqp://somebody:sekret@elsewhere/queue:dead", "@elsewhere/queue:dead", "amqp://somebody:sekret@elsewhere"])
 def test_dead_letters_of_a_context_that_are_not_on_its_broker_are_a_warning_without_a_password(cli: CommandLine, nats_address: str, named: str) -> None:
-    assert cli("context", "add", "here", "--url", nats_address, "--dlq", named).code == 0
+    assert cli("context", "add", "here", "--url", nats_address).code == 0
+    with (cli.home / "config_home" / "brokercli" / "config.toml").open("a") as file:
+        file.write(f'dlq = "{named}"\n')
     ended = cli("doctor", "@here", "-o", "json")
     assert checks_of(ended)["dead letters of the context"] == "warning"
     assert b"sekret" not in ended.stdout
