@@ -14,6 +14,7 @@ from tests.backends.nats_guarded import GuardedNats
 from tests.backends.nats_streams import Streams
 from tests.backends.rabbitmq_declared import Declared
 from tests.backends.rabbitmq_places import Places
+from tests.brokers.nats import Nats
 from tests.brokers.rabbitmq import OLDER_SUITE, RabbitMQ
 
 
@@ -59,6 +60,18 @@ def streams(nats_address: str) -> Iterator[Streams]:
     """Streams of one's own on the NATS that all tests share."""
     made = Streams(nats_address)
     yield made
+    made.close()
+
+
+@pytest.fixture
+def private(private_nats: Nats) -> Iterator[Streams]:
+    """Streams on a server that may be killed."""
+    made = Streams(private_nats.address)
+    yield made
+    private_nats.resume()
+    if not private_nats.running:
+        private_nats.start()
+    made.reconnect()
     made.close()
 
 

@@ -185,3 +185,9 @@ def publish(publisher: Publisher, messages: Sequence[Message]) -> Receipts:
 def of_verdict(receipts: Receipts, verdict: Verdict) -> list[int]:
     """Return the indices of the messages with a verdict that is not plain confirmation."""
     return sorted(receipt.index for receipt in receipts.problems if receipt.verdict is verdict)
+
+
+def stored_bodies(streams: Streams, name: str) -> list[bytes]:
+    """Return the bodies in a stream of a server that may have been away meanwhile."""
+    streams.reconnect()
+    return [body for _, _, body in streams.stored(name)]

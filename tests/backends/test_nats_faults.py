@@ -18,22 +18,10 @@ from brokercli.model.errors import Failed, TimedOut, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.position import End
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from tests.backends.nats_streams import Streams, bodies, everything, some, stream, subject
+from tests.backends.nats_streams import Streams, bodies, everything, some, stored_bodies, stream, subject
 from tests.brokers.nats import Nats
 from tests.brokers.server import wait_until
 from tests.faults.proxy import Proxy
-
-
-@pytest.fixture
-def private(private_nats: Nats) -> Iterator[Streams]:
-    """Streams on a server that may be killed."""
-    made = Streams(private_nats.address)
-    yield made
-    private_nats.resume()
-    if not private_nats.running:
-        private_nats.start()
-    made.reconnect()
-    made.close()
 
 
 @pytest.fixture
@@ -95,11 +83,6 @@ def publish_while(publisher: Publisher, messages: list[Message], disturb: Callab
         over.set()
     disturbing.join()
     return total
-
-
-def stored_bodies(streams: Streams, name: str) -> list[bytes]:
-    streams.reconnect()
-    return [body for _, _, body in streams.stored(name)]
 
 
 @pytest.mark.parametrize("with_ids", [False, True], ids=["without-ids", "with-ids"])
@@ -208,85 +191,6 @@ def test_a_server_that_stays_away_is_given_up_and_what_was_in_flight_is_unknown(
     assert publisher.send_bodies([b"too late"]) == 0
     receipts = publisher.finish(5)
     assert (receipts.confirmed, receipts.unknown) == (0, 1)
-
-
-def publish_until_given_up(publisher: Publisher, messages: list[bytes]) -> tuple[int, Receipts]:
-    """Return how many were accepted, and the verdict on each of these."""
-    sent, receipts = 0, Receipts()
-    failure: Unreachable | None = None
-    deadline = time.monotonic() + 60
-    while failure is None and time.monotonic() < deadline:
-        sent += publisher.send_bodies(messages[sent:])
-        try:
-            receipts.add(publisher.collect(0.1))
-        except Unreachable as problem:
-            failure = problem
-    assert "has confirmed nothing for 0.5 s" in str(failure)
-    assert publisher.send_bodies(messages[sent:]) == 0
-    receipts.add(publisher.finish(5))
-    return sent, receipts
-
-
-def test_a_server_that_confirms_nothing_for_the_delivery_timeout_is_given_up(private: Streams, private_nats: Nats) -> None:
-    name = private.make()
-    publisher = private.publisher(subject(f"{name.lower()}.a"), delivery_timeout=0.5, maximum_in_flight=100)
-    freeze(private_nats)
-    sent, receipts = publish_until_given_up(publisher, [b"%d" % number for number in range(1000)])
-    assert (sent, receipts.unknown) == (100, 100)
-    private_nats.resume()
-    private.reconnect()
-    wait_until(lambda: private.state(name)["messages"] == 100, 10, "the messages")
-
-
-def test_a_server_that_is_gone_is_given_up_after_the_delivery_timeout(private: Streams, private_nats: Nats) -> None:
-    name = private.make()
-    publisher = private.publisher(subject(f"{name.lower()}.a"), delivery_timeout=0.5)
-    assert publisher.send_bodies([b"0"]) == 1
-    assert publisher.finish(10).confirmed == 1
-    freeze(private_nats)
-    assert publisher.send_bodies([b"1"]) == 1
-    wait_until(lambda: not publisher._unsent, 10, "the write")  # type: ignore[attr-defined]
-    private_nats.kill()
-    wait_until(lambda: not publisher._link.connected, 10, "the loss of the connection")  # type: ignore[attr-defined]
-    sent, receipts = publish_until_given_up(publisher, [b"2"])
-    assert (sent, receipts.confirmed, receipts.unknown, receipts.refused) == (0, 0, 1, 0)
-    private_nats.start()
-    assert stored_bodies(private, name) == [b"0"]
-
-
-def test_a_core_publisher_gives_up_a_server_that_reads_nothing_for_the_delivery_timeout(private: Streams, private_nats: Nats) -> None:
-    publisher = private.publisher(subject(private.subject()), delivery_timeout=0.5, fire_and_forget=True)
-    freeze(private_nats)
-    sent, receipts = publish_until_given_up(publisher, [b"%d" % number for number in range(5000)])
-    assert sent < 5000
-    assert (receipts.confirmed, receipts.unknown, receipts.refused) == (0, sent, 0)
-
-
-def test_a_server_that_nothing_waits_for_may_be_away_for_longer_than_the_delivery_timeout(private: Streams, private_nats: Nats) -> None:
-    name = private.make()
-    publisher = private.publisher(subject(f"{name.lower()}.a"), delivery_timeout=0.2)
-    private_nats.kill()
-    time.sleep(0.5)
-    assert len(publisher.collect(0.1)) == 0
-    private_nats.start()
-    wait_until(lambda: publisher._link.connected, 20, "the connection")  # type: ignore[attr-defined]
-    assert publisher.send_bodies([b"late"]) == 1
-    publisher.finish(20)
-    assert stored_bodies(private, name) == [b"late"]
-
-
-def test_a_lost_connection_is_tried_again_for_as_long_as_a_message_may_wait(private: Streams, private_nats: Nats, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "GIVE_UP_SECONDS", 0.1)
-    name = private.make()
-    publisher = private.publisher(subject(f"{name.lower()}.a"), private.backend(), delivery_timeout=60)
-    freeze(private_nats)
-    assert publisher.send_bodies([b"0", b"1"]) == 2
-    private_nats.kill()
-    time.sleep(0.5)
-    private_nats.start()
-    receipts = publisher.finish(30)
-    assert receipts.confirmed == 2, receipts.problems
-    assert stored_bodies(private, name) == [b"0", b"1"]
 
 
 def test_what_was_never_written_is_refused_not_unknown(private: Streams, private_nats: Nats, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,10 +111,7 @@ class JetStreamPublisher(Publisher):
 
     def _accept(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
         accepted, in_flight = 0, len(self._pending)
-        while accepted < len(items):
-            room = self._room()
-            if room <= 0:
-                break
+        while accepted < len(items) and (room := self._room()) > 0:
             taken = self._accept_some(items[accepted:accepted + min(room, JOINED)], prepare)
             accepted += taken
             if not taken:
