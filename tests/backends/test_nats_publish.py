@@ -242,6 +242,17 @@ def test_messages_of_other_brokers_keep_key_id_and_properties_as_headers(streams
                          b"content-type: application/json\r\nx-correlation-id: c\r\nx-amqp-delivery-mode: 2\r\n\r\n")
 
 
+def test_properties_written_by_hand_become_headers_and_a_null_header_is_refused_rather_than_emptied(streams: Streams) -> None:
+    name = streams.make()
+    written = Message(b"p", headers=(("a", b""),), properties={"content_type": b"text/plain", "priority": 5})
+    receipts = publish(streams.publisher(subject(f"{name.lower()}.a")), [Message(b"null", headers=(("a", None),)), written])
+    assert (receipts.confirmed, of_verdict(receipts, Verdict.REFUSED)) == (1, [0])
+    assert "'a' is null" in receipts.problems[0].reason
+    assert streams.stored(name) == [(f"{name.lower()}.a", b"NATS/1.0\r\na: \r\ncontent-type: text/plain\r\nx-amqp-priority: 5\r\n\r\n", b"p")]
+    with pytest.raises(Failed, match="Nothing was sent: the header 'flag' is null"):
+        streams.publisher(subject(f"{name.lower()}.a"), template=Message(headers=(("flag", None),)))
+
+
 def test_publishing_the_same_foreign_id_twice_swallows_nothing(streams: Streams) -> None:
     name = streams.make()
     receipts = publish(streams.publisher(subject(f"{name.lower()}.a")), [Message(b"1", id="x", origin="kafka"), Message(b"2", id="x", origin="kafka")])

@@ -3,13 +3,13 @@
 | of the message | from NATS or by hand | from Kafka or RabbitMQ |
 |---|---|---|
 | body | as it is; a null body is refused | the same |
-| headers | bytes, order and repeats as they are | the same; other types as text (`5`, `true`, JSON for tables), null as an empty value |
+| headers | bytes, order and repeats as they are; by hand a null one is refused | the same; other types as text (`5`, `true`, JSON for tables), null as an empty value |
 | header `Nats-…` | by hand: as it is. From NATS: withheld, unless control headers are kept | withheld, unless control headers are kept |
 | id | by hand: `Nats-Msg-Id`; a stored one is withheld, see below | `x-message-id`; `Nats-Msg-Id` where control headers are kept |
 | key | by hand: refused | `x-message-key` |
 | time, partition | by hand: refused | left out |
-| AMQP content_type, correlation_id | – | `content-type`, `x-correlation-id` |
-| other AMQP properties | – | `x-amqp-<name>`, with - for _ |
+| AMQP content_type, correlation_id | by hand: `content-type`, `x-correlation-id` | `content-type`, `x-correlation-id` |
+| other AMQP properties | by hand: `x-amqp-<name>`, with - for _ | `x-amqp-<name>`, with - for _ |
 
 What a header line cannot carry (CR or LF in a name or value, a colon in a name) refuses its message: nothing is altered
 silently. Every `Nats-` header either steers the server (Rollup purges, Msg-Id swallows, Expected refuses, Batch stores
@@ -69,7 +69,7 @@ def header_block(message: Message, *, keep_control: bool, withheld: dict[str, in
             held.add(name)
         else:
             lines.append(_line(name, value, message.origin))
-    for name, value in _from_elsewhere(message, keep_control=keep_control) if foreign else ():
+    for name, value in _from_elsewhere(message, foreign=foreign, keep_control=keep_control):
         lines.append(_line(name, value, message.origin))
     own_id = explicit_id(message)
     if own_id is not None:
@@ -100,10 +100,10 @@ def sent_id(block: bytes) -> bytes | None:
     return block[start:block.find(b"\r\n", start)].strip(b" ") or None
 
 
-def _from_elsewhere(message: Message, *, keep_control: bool) -> Iterable[tuple[str, HeaderValue]]:
-    if message.key is not None:
+def _from_elsewhere(message: Message, *, foreign: bool, keep_control: bool) -> Iterable[tuple[str, HeaderValue]]:
+    if foreign and message.key is not None:
         yield "x-message-key", message.key
-    if message.id is not None:
+    if foreign and message.id is not None:
         yield "Nats-Msg-Id" if keep_control else "x-message-id", message.id.encode(errors="surrogateescape")
     for name, value in message.properties.items():
         if name == "message_id" and message.id is not None:
@@ -115,6 +115,8 @@ def _from_elsewhere(message: Message, *, keep_control: bool) -> Iterable[tuple[s
 def _line(name: str, value: HeaderValue, origin: str | None) -> bytes:
     if origin == "nats":
         return line_of_nats(name, value)
+    if origin is None and value is None:
+        raise Refusal(f"the header {name[:80]!r} is null, and NATS has only empty ones")
     raw_name = name.encode(errors="surrogateescape")
     if not raw_name or any(byte in raw_name for byte in b"\r\n:"):
         raise Refusal(f"a NATS header cannot be named {name[:80]!r}")
