@@ -82,6 +82,6 @@ def redrive(
         context, "redrive", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, park=park,
         max_redrives=max_redrives, limit=limit, rate=Rate(shared.parse_rate(rate)), journal=journal,
         through=None if through is None else Through(through, environment=environment_for_children()),
-        delivery_timeout=shared.parse_seconds(delivery_timeout) or 0.0, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
+        delivery_timeout=shared.parse_delivery_timeout(delivery_timeout), output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
         fail_if_empty=fail_if_empty, lift_limit=lift_limit, from_file=from_file, resume=resume, edit=edit)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

@@ -89,3 +89,13 @@ def parse_seconds(text: str | None) -> float | None:
     if text is None:
         return None
     return parse_duration(text if not text.replace(".", "", 1).isdecimal() else f"{text}s") / NANOSECONDS
+
+
+def parse_delivery_timeout(text: str) -> float:
+    """Read how long to wait for a verdict, in seconds; no time at all is none, as it would leave the verdict to chance."""
+    from brokercli.model.errors import UsageProblem
+
+    seconds = parse_seconds(text)
+    if not seconds:
+        raise UsageProblem(f"--delivery-timeout {text} leaves the broker no time to answer.", hint="durations: 500ms, 30s, 2m")
+    return seconds

@@ -76,7 +76,7 @@ def publish(
     streams = streams_of(context)
     wanted = Wanted(body, tombstone, tuple(file or ()), input_, delimiter, max_message)
     template = template_of(key, header or [], header_json or [], property_ or [], id_, time_, partition, routing_key)
-    per_second, seconds = shared.parse_rate(rate), shared.parse_seconds(delivery_timeout) or 0.0
+    per_second, seconds = shared.parse_rate(rate), shared.parse_delivery_timeout(delivery_timeout)
     source: Source = open_source(wanted, template, streams)
     if correlate:
         source = Correlated(source, template, origin_service, correlation_id)

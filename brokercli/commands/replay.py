@@ -86,7 +86,7 @@ def replay(
     from brokercli.operations.through import Through
     from brokercli.settings.child_environment import environment_for_children
 
-    delivery_seconds = shared.parse_seconds(delivery_timeout) or 0.0
+    delivery_seconds = shared.parse_delivery_timeout(delivery_timeout)
     narrowed = {"--from": from_ or "", "--until": until or "", "--range": range_ or "", "--grep": shlex.join(grep or ()), "--header": shlex.join(header or ()),
                 "--where": where or "", "--through": through or ""}
     run = CopyRun(

@@ -214,6 +214,17 @@ def test_a_duplicate_is_confirmed_and_said(cli: CommandLine, make_place: Callabl
     assert len(envelopes(cli, place)) == 1
 
 
+def test_no_time_for_a_verdict_is_refused_and_a_very_short_one_is_a_short_one(cli: CommandLine, place: Place) -> None:
+    for none in ("0", "0s", "0ms"):
+        ended = cli("publish", place.url, "x", "--delivery-timeout", none)
+        assert (ended.code, f"--delivery-timeout {none} leaves the broker no time to answer" in ended.stderr) == (2, True)
+    assert envelopes(cli, place) == []
+    ended = cli("publish", place.url, "x", "--delivery-timeout", "1ms")
+    # a verdict may come in time or not; the client takes the setting
+    assert ended.code != 2, ended.stderr
+    assert "published: read 1, " in ended.stderr
+
+
 @pytest.mark.parametrize("broker", [pytest.param("nats", marks=pytest.mark.nats), pytest.param("kafka", marks=pytest.mark.kafka)])
 def test_a_wildcard_is_no_destination(cli: CommandLine, make_place: Callable[..., Place], broker: str) -> None:
     place = make_place(broker)

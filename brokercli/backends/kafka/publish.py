@@ -22,6 +22,8 @@ from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 WINDOW = 100_000
+LINGER_MILLISECONDS = 5
+"""How long a message waits for company; librdkafka refuses a delivery timeout that is not longer."""
 # a broker hangs up on a request larger than socket.request.max.bytes, 100 MiB; below that it is the broker that decides
 LARGEST_MESSAGE = 100_000_000
 BATCH_BYTES = 1_000_000
@@ -79,9 +81,9 @@ class KafkaPublisher(Publisher):
         self._failed = 0
         self._reported = 0
         """How many of them were counted as confirmed."""
-        timeout = max(1, int(self._policy.delivery_timeout * 1000))
+        timeout = max(LINGER_MILLISECONDS + 1, int(self._policy.delivery_timeout * 1000))
         self._producer = open_handle(Producer, self._connection, {
-            "partitioner": "murmur2_random", "linger.ms": 5, "queue.buffering.max.kbytes": 65536,
+            "partitioner": "murmur2_random", "linger.ms": LINGER_MILLISECONDS, "queue.buffering.max.kbytes": 65536,
             "batch.size": max(1, min(BATCH_BYTES, self._settings.maximum_batch_bytes - BATCH_OVERHEAD)),
             # a request without an answer is repeated on a new connection in time to get one
             "socket.timeout.ms": max(1000, min(15_000, timeout // 2)),
