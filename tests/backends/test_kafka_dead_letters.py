@@ -8,6 +8,7 @@ from confluent_kafka.admin import NewTopic
 
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka import dead_letters
+from brokercli.backends.kafka.dead_letter_names import by_headers
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.address import Address
 from brokercli.model.message import Place
@@ -50,6 +51,14 @@ def test_topics_that_were_not_looked_into_are_counted(groups: Topics, monkeypatc
     unseen: list[str] = []
     assert dlq in {source.address for source in groups.backend().dead_letter_sources(unseen=unseen)}
     assert [reason for reason in unseen if "because there are many and their names say nothing" in reason]
+
+
+def test_why_headers_say_that_a_topic_holds_dead_letters_claims_of_no_header_more_than_is_so() -> None:
+    assert by_headers([["x-original-topic", "a"], ["x-original-topic"], []]) == "header x-original-topic in 2 of its last 3 records"
+    mixed = [["kafka_dlt-exception-fqcn"], ["kafka_dlt-exception-fqcn"], ["topic_poisoned"]]
+    assert by_headers(mixed) == "header kafka_dlt-exception-fqcn and the like in 3 of its last 3 records"
+    assert by_headers([["x-original-topic"], []]) is None
+    assert by_headers([]) is None
 
 
 def test_a_look_joins_nothing_and_commits_nothing(groups: Topics) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
 
@@ -50,7 +51,10 @@ def is_plausible(name: str) -> bool:
 def by_headers(samples: Sequence[Collection[str]]) -> str | None:
     """Say why a topic is taken for dead letters by the header names of some of its records: more than half carry one."""
     signs = [sign for headers in samples if (sign := _sign(headers)) is not None]
-    return f"header {max(set(signs), key=signs.count)} in {len(signs)} of its last {len(samples)} records" if 2 * len(signs) > len(samples) else None
+    if 2 * len(signs) <= len(samples):
+        return None
+    [(commonest, _), *others] = Counter(signs).most_common()
+    return f"header {commonest}{' and the like' if others else ''} in {len(signs)} of its last {len(samples)} records"
 
 
 def _sign(headers: Collection[str]) -> str | None:
