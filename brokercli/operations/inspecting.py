@@ -13,7 +13,7 @@ from brokercli.dialects.kinds import Kind, Kinds
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import NotFound
 from brokercli.model.position import NANOSECONDS
-from brokercli.operations.letters import LetterFilter, Recogniser, message_id, read_matching
+from brokercli.operations.letters import LetterFilter, Recogniser, identity, message_id, read_matching
 from brokercli.operations.reading import SLICE
 
 
@@ -34,6 +34,11 @@ class Group:
     last: int | None = None
     fewest_attempts: int | None = None
     most_attempts: int | None = None
+
+    @property
+    def sample_name(self) -> str:
+        """What `dlq show` and `--ids` call the sample."""
+        return identity(self.sample)
 
     def take(self, died: int | None, attempts: int | None, state: State) -> None:
         """Count one more."""
@@ -58,7 +63,7 @@ class Inspection:
     seconds: Counter[int] = field(default_factory=Counter)
     """Second since 1970 → letters that died in it; the source of the histogram."""
     homeless: int = 0
-    """Letters of which nobody wrote down where they came from: redriving them takes `--to`."""
+    """Letters of which nobody wrote down where they came from: redriving them takes `--to`. Those that are `gone` are not among them."""
     gone: int = 0
     """Pointers whose original is no longer stored."""
 
@@ -144,8 +149,9 @@ def _take(inspection: Inspection, letter: DeadLetter, state: State) -> None:
     group.take(letter.died, letter.attempts, state)
     if letter.died is not None:
         inspection.seconds[letter.died // NANOSECONDS] += 1
-    inspection.homeless += kind.homeless
-    inspection.gone += letter.pointer is not None and not letter.fetched
+    gone = letter.pointer is not None and not letter.fetched
+    inspection.homeless += kind.homeless and not gone
+    inspection.gone += gone
 
 
 def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, stopping: Callable[[], bool] = lambda: False) -> tuple[DeadLetter, State]:

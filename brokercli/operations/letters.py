@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -92,6 +93,8 @@ class LetterFilter:
     ids: frozenset[str] | None = None
     _met: set[str] = field(default_factory=set, compare=False)
     """Those of `ids` that were met."""
+    _undated: Counter[str] = field(default_factory=Counter, compare=False)
+    """How many letters were left out because nothing says when they died."""
 
     @property
     def everything(self) -> bool:
@@ -111,13 +114,16 @@ class LetterFilter:
             return False
         if self.since is not None or self.until is not None:
             died = letter.died
-            if died is None or (self.since is not None and died < self.since) or (self.until is not None and died >= self.until):
+            if died is None:
+                self._undated["letters"] += 1
+                return False
+            if (self.since is not None and died < self.since) or (self.until is not None and died >= self.until):
                 return False
         return True
 
     def take_notes(self) -> list[str]:
         """Return what is to be said of everything that was asked since the last call: conditions that could not be evaluated, names
-        that nothing has."""
+        that nothing has, letters without a time."""
         notes: list[str] = []
         if self.records is not None and self.records.where is not None:
             notes += [self.records.note] if self.records.note else []
@@ -126,6 +132,11 @@ class LetterFilter:
             missing = sorted(self.ids - self._met)
             notes += [f"--ids: {len(missing):,} of {len(self.ids):,} names match no letter that was read: {some_of(missing)}"] if missing else []
             self._met.clear()
+        if undated := self._undated["letters"]:
+            asked = " and ".join(name for name, moment in (("--since", self.since), ("--until", self.until)) if moment is not None)
+            notes.append(f"{asked}: {undated:,} letter{' does' if undated == 1 else 's do'} not say when {'it' if undated == 1 else 'they'} died, "
+                         f"and {'counts' if undated == 1 else 'count'} as not matching")
+            self._undated.clear()
         return notes
 
 
@@ -155,7 +166,7 @@ def read_ids(path: str) -> frozenset[str]:
         raise UsageProblem(f"--ids {path} cannot be read: {getattr(problem, 'strerror', None) or problem}.") from None
     found = frozenset(line.strip() for line in lines if line.strip())
     if not found:
-        raise UsageProblem(f"--ids {path} names no letter.", hint="one a line, as the first column of dlq inspect -o json has them: 3:1200")
+        raise UsageProblem(f"--ids {path} names no letter.", hint="one a line, as dlq inspect has them in its last column and dlq show at its top: 3:1200")
     return found
 
 

@@ -30,6 +30,10 @@ class Grouped(Protocol):
     most_attempts: int | None
 
     @property
+    def sample_name(self) -> str:
+        """What `dlq show` calls the sample."""
+
+    @property
     def states(self) -> Mapping[Any, int]:
         """How many are pending, redriven, dropped."""
 
@@ -37,6 +41,7 @@ class Grouped(Protocol):
 class Inspected(Protocol):
     """An inspection."""
 
+    read: int
     matched: int
     homeless: int
     gone: int
@@ -58,11 +63,11 @@ def print_inspection(streams: Streams, source: str, inspection: Inspected, outpu
         print_json(streams, [_object(group) for group in groups])
         return
     if not groups:
-        streams.say(f"no letters in {source} match")
+        streams.say(f"none of the {inspection.read:,} letters in {source} match" if inspection.read else f"no letters in {source}")
         return
     print_table(streams, [{
         "messages": group.count, "reason": group.reason or group.dialect, "exception": group.exception, "origin": group.origin or "unknown",
-        "consumer": group.consumer, "attempts": _range(group), "first": _time(group.first), "last": _time(group.last), "sample": group.sample.record.position,
+        "consumer": group.consumer, "attempts": _range(group), "first": _time(group.first), "last": _time(group.last), "sample": group.sample_name,
     } for group in groups])
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(inspection.states.items()))
     streams.say(f"{inspection.matched:,} letter{'' if inspection.matched == 1 else 's'} in {source}: {states}")
@@ -79,7 +84,7 @@ def _object(group: Grouped) -> dict[str, object]:
     states = {str(state): count for state, count in group.states.items()}
     return {"count": group.count, "states": states, "dialect": group.dialect, "reason": group.reason, "exception": group.exception,
             "origin": group.origin or None, "consumer": group.consumer, "first": _time(group.first), "last": _time(group.last),
-            "attempts": None if group.fewest_attempts is None else [group.fewest_attempts, group.most_attempts], "sample": group.sample.record.position,
+            "attempts": None if group.fewest_attempts is None else [group.fewest_attempts, group.most_attempts], "sample": group.sample_name,
             "message": group.sample.exception_message, "remarks": list(group.sample.remarks)}
 
 

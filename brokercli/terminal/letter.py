@@ -18,7 +18,7 @@ from brokercli.terminal.tables import check_output, print_description
 def print_letter(streams: Streams, letter: DeadLetter, state: str, output: str = "auto") -> None:
     """Print why it died, where from, its way, its headers, its body, its stack trace; `json` is one object."""
     check_output(output)
-    message = letter.unwrapped or letter.record.message
+    message, whole = letter.unwrapped or letter.record.message, output == "json"
     facts: dict[str, Value] = {
         "state": state, "dialect": letter.dialect, "reason": letter.reason, "exception": letter.exception, "message": letter.exception_message,
         "origin": str(letter.home.address) if letter.home else "unknown", "origin read from": letter.home.derived if letter.home else None,
@@ -26,7 +26,8 @@ def print_letter(streams: Streams, letter: DeadLetter, state: str, output: str =
         "first death": _time(letter.first_death), "last death": _time(letter.last_death), "original time": _time(letter.original_time),
         "put back so far": letter.redrives, "key": None if message.key is None else visible_bytes(message.key)}
     sections = [Section("way", [{"where": hop.where, "reason": hop.reason, "time": _time(hop.time), "times": hop.count} for hop in letter.journey]),
-                Section("headers", [{"name": name, "value": _shown(value)} for name, value in letter.record.message.headers])]
+                Section("properties", [{"name": name, "value": _shown(value, whole)} for name, value in letter.record.message.properties.items()]),
+                Section("headers", [{"name": name, "value": _shown(value, whole)} for name, value in letter.record.message.headers])]
     if letter.lost or letter.remarks:
         sections.append(Section("remarks", [{"remark": remark} for remark in (*letter.remarks, *(f"cannot be put back: {lost}" for lost in letter.lost))]))
     description = Description("dead letter", letter.record.position or "(no position)", letter.dialect,
@@ -58,9 +59,9 @@ def _text(body: bytes) -> str:
         return f"base64:{b64encode(body).decode()}"
 
 
-def _shown(value: HeaderValue) -> str:
+def _shown(value: HeaderValue, whole: bool) -> str:
     text = visible_bytes(value) if isinstance(value, bytes) else visible(json.dumps(encode_value(value), ensure_ascii=False))
-    return text if len(text) <= 300 else f"{text[:300]}… ({len(text):,} characters)"
+    return text if whole or len(text) <= 300 else f"{text[:300]}… ({len(text):,} characters)"
 
 
 def _time(nanoseconds: int | None) -> str | None:

@@ -53,6 +53,9 @@ def test_rejected_messages_go_back_to_the_queue_that_rejected_them(cli: CommandL
 
 def test_letters_of_a_queue_are_named_by_their_message_ids(cli: CommandLine, rejected: tuple[Place, Place]) -> None:
     home, dlq = rejected
+    (group,) = [orjson.loads(line) for line in cli("dlq", "inspect", dlq.url, "-o", "json").lines]
+    assert group["sample"] == "a"
+    assert b"message_id" in cli("dlq", "show", group["sample"], dlq.url).stdout
     (cli.home / "ids").write_text("b\n")
     ended = cli("dlq", "redrive", dlq.url, "--ids", "ids", "--yes")
     assert ended.code == 0, ended.stderr

@@ -113,6 +113,20 @@ def test_a_filter_asks_the_message_that_a_recorded_death_points_at(cli: CommandL
     assert streams.state(f"{name}_DLQ")["messages"] == 2
 
 
+def test_nobody_is_told_to_name_a_destination_for_messages_that_are_gone(cli: CommandLine, streams: Streams, nats_address: str) -> None:
+    name = streams.make()
+    streams.worker(name, max_deliver=1)
+    assert cli("dlq", "capture", f"{nats_address}/stream:{name}", "--yes").code == 0
+    streams._made.append(f"{name}_DLQ")
+    streams.fill(f"{name.lower()}.a", numbers(2))
+    fail(nats_address, name)
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 2)
+    streams.wire.ask(f"$JS.API.STREAM.PURGE.{name}")
+    ended = cli("dlq", "inspect", f"{nats_address}/stream:{name}_DLQ")
+    assert "2 of them only point at an original that is no longer stored\n" in ended.stderr
+    assert "--to" not in ended.stderr
+
+
 def test_letters_without_a_record_are_put_back_from_the_work_queue_itself(cli: CommandLine, streams: Streams, nats_address: str) -> None:
     name = streams.make("workqueue")
     streams.worker(name, max_deliver=1)

@@ -36,6 +36,11 @@ def test_filters_are_the_same_for_looking_and_for_doing(cli: CommandLine, gravey
     assert graveyard.pending == 3
 
 
+def test_an_empty_destination_and_one_without_a_match_are_told_apart(cli: CommandLine, graveyard: Graveyard) -> None:
+    assert f"none of the 5 letters in topic:{graveyard.dlq.name} match\n" in cli("dlq", "inspect", graveyard.url, "--reason", "nothing").stderr
+    assert f"no letters in topic:{graveyard.home.name}\n" in cli("dlq", "inspect", graveyard.home.url).stderr
+
+
 def test_what_an_open_transaction_holds_back_is_said_by_every_look_and_every_run(
         cli: CommandLine, graveyard: Graveyard, make_place: Callable[..., Place], unique: Callable[[str], str]) -> None:
     from confluent_kafka import Producer

@@ -46,6 +46,18 @@ def test_times_are_those_of_the_death_from_and_before() -> None:
     assert not LetterFilter(until=9 * DAY).passes(letter(time=None))
 
 
+def test_letters_that_a_time_leaves_out_because_they_have_none_are_counted_and_said_once() -> None:
+    both, since = LetterFilter(since=0, until=9 * DAY), LetterFilter(since=0, reason="timeout")
+    for undated in (letter(time=None), letter(time=None), letter(), letter(time=None, x_dlq_reason="other")):
+        both.passes(undated)
+        since.passes(undated)
+    assert both.take_notes() == ["--since and --until: 3 letters do not say when they died, and count as not matching"]
+    assert since.take_notes() == ["--since: 2 letters do not say when they died, and count as not matching"]
+    assert since.take_notes() == []
+    since.passes(letter(time=None))
+    assert since.take_notes() == ["--since: 1 letter does not say when it died, and counts as not matching"]
+
+
 def test_a_letter_is_named_by_its_position_or_else_its_message_id() -> None:
     assert identity(letter("0:7")) == "0:7"
     unnumbered = Record("rabbitmq", {"queue": "dlq"}, "", None, Message(body=b"", properties={"message_id": b"m-1"}))

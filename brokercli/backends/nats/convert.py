@@ -3,7 +3,7 @@
 | of the message | from NATS or by hand | from Kafka or RabbitMQ |
 |---|---|---|
 | body | as it is; a null body is refused | the same |
-| headers | bytes, order and repeats as they are; by hand a null one is refused | the same; other types as text (`5`, `true`, JSON for tables), null as an empty value |
+| headers | bytes, order, repeats as they are; null by hand is refused | the same; other types as text (`5`, `true`, JSON for tables), null as an empty value |
 | header `Nats-…` | by hand: as it is. From NATS: withheld, unless control headers are kept | withheld, unless control headers are kept |
 | id | by hand: `Nats-Msg-Id`; a stored one is withheld, see below | `x-message-id`; `Nats-Msg-Id` where control headers are kept |
 | key | by hand: refused | `x-message-key` |
