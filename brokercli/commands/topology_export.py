@@ -40,6 +40,7 @@ def export(
 
     from brokercli.backends.registry import check_declarable, settings_of
     from brokercli.commands.session import open_broker, streams_of
+    from brokercli.local.on_disk import write_whole
     from brokercli.model.errors import LocalIO, UsageProblem
     from brokercli.operations.declaring import is_named
     from brokercli.settings.topology_writing import write_topology
@@ -57,7 +58,7 @@ def export(
         streams.write(text.encode())
         return
     try:
-        Path(file).write_text(text, encoding="utf-8")
+        write_whole(file, text.encode(), mode=0o666)
     except OSError as problem:
         raise LocalIO(f"{file} cannot be written: {problem.strerror}.") from None
     if not quiet:

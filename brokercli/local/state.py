@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from brokercli.local.on_disk import write_whole
 from brokercli.model.errors import LocalIO
 
 LOCK_PATIENCE = 15.0
@@ -106,17 +105,7 @@ def _free(port: int) -> int:
 def write_private(path: Path, text: str) -> None:
     """Replace a file in one step; only its owner can read it. Raises LocalIO."""
     try:
-        # mkstemp makes it 0600 from the start
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, text.encode())
     except OSError as problem:
         raise LocalIO(f"{path} cannot be written: {problem.strerror}.") from None
 

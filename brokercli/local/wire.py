@@ -42,11 +42,18 @@ class Conversation:
         self._asked = 0
         with _answering():
             self._connection = socket.create_connection(("127.0.0.1", port), timeout)
-            self._lines = _Lines(self._connection, timeout)
-            _read_info(self._lines)
-            hello = json.dumps({"auth_token": token, "verbose": False, "headers": True, "no_responders": True, "name": "brokercli", "lang": "python",
-                                "version": "0"}).encode()
-            self._connection.sendall(b"CONNECT %b\r\n" % hello)
+            try:
+                self._lines = _Lines(self._connection, timeout)
+                self._greet(token)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _greet(self, token: str) -> None:
+        _read_info(self._lines)
+        hello = json.dumps({"auth_token": token, "verbose": False, "headers": True, "no_responders": True, "name": "brokercli", "lang": "python",
+                            "version": "0"}).encode()
+        self._connection.sendall(b"CONNECT %b\r\n" % hello)
 
     def request(self, subject: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Ask a JetStream API subject and return the answer. Raises Failed with the server's own reason."""

@@ -13,8 +13,8 @@ import zlib
 from pathlib import Path
 from typing import Any, Self
 
+from brokercli.local.on_disk import keep_name
 from brokercli.model.errors import LocalIO, UsageProblem
-from brokercli.operations.on_disk import keep_name
 
 VERSION = 1
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Self
 
 from brokercli.backends.envelope import encode_record, encode_with_original
+from brokercli.local.on_disk import keep_name
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import LocalIO
-from brokercli.operations.on_disk import keep_name
 
 
 class LetterFile:
@@ -20,11 +20,13 @@ class LetterFile:
         """Begin the file. Raises LocalIO where it exists already or cannot be written."""
         self.path = str(path)
         self.count = 0
+        self._descriptor = -1
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             keep_name(path)
         except OSError as problem:
+            self.close()
             raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. Nothing was changed.", hint="name a file that does not exist yet") from None
 
     def write(self, letters: Sequence[DeadLetter]) -> None:

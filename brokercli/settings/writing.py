@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brokercli.local.on_disk import write_whole
 from brokercli.model.errors import LocalIO, UsageProblem
 from brokercli.settings.contexts import LOCAL
 from brokercli.settings.file import read_configuration
@@ -100,23 +99,9 @@ def _write(path: Path, text: str) -> None:
     except tomllib.TOMLDecodeError:
         # tables written as dotted keys or in one line, which cannot be added to from outside; nothing is changed
         raise UsageProblem(f"{path} is laid out in a way that this change cannot be made to.", hint="change it by hand") from None
-    _replace(path, text)
-
-
-def _replace(path: Path, text: str) -> None:
-    target = path.resolve()  # a link into somebody's dotfiles stays a link
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # 0600 from the start
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, text.encode())
     except OSError as problem:
         raise LocalIO(f"The configuration {path} cannot be written: {problem.strerror}.",
                       hint="set BROKERCLI_CONFIG_DIR to a directory you can write to") from None

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from brokercli.backends.envelope import text_or_base64
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Header, HeaderValue, Record, Typed
 from brokercli.model.position import NANOSECONDS, format_time
@@ -154,7 +155,7 @@ def _text_modifier(modifier: str | None, place: int, show: Callable[[bytes], byt
         case "base64raw":
             return lambda data: b64encode(data or b"").rstrip(b"=")
         case "json":
-            return lambda data: show(orjson.dumps(_text_or_base64(data)))
+            return lambda data: show(orjson.dumps(text_or_base64(data)))
     raise UsageProblem(f"The format has {{{modifier}}} at character {place}, which is no way to write text.", hint="text: {hex} {base64} {base64raw} {json}")
 
 
@@ -249,13 +250,6 @@ def _value(value: HeaderValue) -> bytes:
         case bool():
             return b"true" if value else b"false"
     return str(value).encode()
-
-
-def _text_or_base64(data: bytes | None) -> object:
-    try:
-        return None if data is None else data.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(data or b"").decode()}
 
 
 def _shown(data: bytes) -> bytes:

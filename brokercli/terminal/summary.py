@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 import orjson
 
+from brokercli.local.on_disk import write_whole
 from brokercli.model.errors import LocalIO
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Account
@@ -42,23 +39,9 @@ def write_report(path: str, verb: str, account: Account, *, exit_code: int, seco
     Raises LocalIO when it cannot be written; what stood there before is kept then.
     """
     data = orjson.dumps(_report(verb, account, exit_code, seconds, extra), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
-    target = Path(path)
-    temporary = None
     try:
-        if target.exists() and not target.is_file():
-            # a pipe, /dev/stdout: nothing to replace
-            target.write_bytes(data)
-            return
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.resolve().parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target.resolve())
+        write_whole(path, data)
     except OSError as problem:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
         raise LocalIO(f"The report {path} cannot be written: {problem.strerror or problem}.", hint="the run itself is over; its summary stands above") from None
 
 

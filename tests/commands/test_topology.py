@@ -168,6 +168,18 @@ def test_what_is_exported_plans_to_no_changes(cli: CommandLine, memory: MemoryBr
     assert cli("topology", "plan", "-", stdin=piped.stdout).code == 0
 
 
+def test_an_export_that_takes_the_place_of_a_file_never_leaves_half_of_it(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    memory.ask("create", kind="topic", name=f"{name}.a")
+    file.write_text("the last one")
+    kept = file.with_name("kept")
+    kept.hardlink_to(file)
+    ended = cli("topology", "export", str(file), "--name", f"{name}.*", "--force")
+    assert ended.code == 0, ended.stderr
+    assert f"{name}.a" in file.read_text()
+    assert kept.read_text() == "the last one"  # it was not written into, but replaced
+    assert file.stat().st_mode == kept.stat().st_mode
+
+
 def test_what_is_wrong_in_a_file_is_said_with_its_line_before_anything_connects(cli: CommandLine, file: Path) -> None:
     file.write_text('[topic.orders]\n"retention.ms" = "7d"\n"retention.byte" = "1GB"\n')
     ended = cli("topology", "apply", str(file), "--yes", "--context", "kafka://127.0.0.1:1")
