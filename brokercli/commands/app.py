@@ -91,5 +91,3 @@ def _asks_for_json(arguments: Sequence[str]) -> bool:
     """Whether data is to be JSON, so that an error is an object too. The command line may be one that cannot be parsed."""
     words = " ".join(arguments)
     return any(text in words for text in ("-o json", "-ojson", "--output json", "--output=json"))
-
-

@@ -90,4 +90,3 @@ def publish(
             began = time.monotonic()
             delivery.run(publishing, lambda: publishing.run(source), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
     raise typer.Exit(decided.code or 0)
-

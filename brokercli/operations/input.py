@@ -227,4 +227,3 @@ def _read(descriptor: int) -> bytes:
         return os.read(descriptor, CHUNK)
     except OSError as problem:
         raise LocalIO(f"Input cannot be read: {problem.strerror}") from None
-

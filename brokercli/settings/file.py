@@ -120,4 +120,3 @@ def _decode(data: bytes, path: Path) -> str:
     except UnicodeDecodeError as problem:
         line = data[:problem.start].count(b"\n") + 1
         raise UsageProblem(f"{path}:{line}: the file is not UTF-8.", hint="save it as UTF-8") from None
-

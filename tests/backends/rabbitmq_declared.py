@@ -79,4 +79,3 @@ def only(changes: Sequence[Change]) -> Change:
     """Return the one change there is."""
     (change,) = changes
     return change
-

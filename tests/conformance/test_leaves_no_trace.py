@@ -72,5 +72,3 @@ def test_nothing_of_a_closed_connection_remains_in_this_process(broker: Broker) 
     row = next(row for row, answers in broker.descriptor.support.items() if answers[Capability.PUBLISH] and answers[Capability.LOOK_NEW])
     resource = broker.make(row)
     check_nothing_is_left(broker.connection, (resource.destination, resource.address))
-
-

@@ -184,5 +184,3 @@ class Topic(Resource):
         self._broker.admin.delete_topics([self.name], operation_timeout=SECONDS)
         if self.consumer is not None and self.consumer_state() is not None:
             self._broker.admin.delete_consumer_groups([self.consumer], request_timeout=SECONDS)[self.consumer].result(SECONDS)
-
-

@@ -261,5 +261,3 @@ def _stored(message: dict[str, Any]) -> Stored:
     lines = b64decode(message.get("hdrs", "")).split(b"\r\n")
     headers = tuple((name, value.strip(b" ")) for name, _, value in (line.partition(b":") for line in lines[1:] if line))
     return Stored(b64decode(message.get("data", "")), None, headers, position=str(message["seq"]), time=parse_time(message["time"]))
-
-

@@ -353,4 +353,3 @@ async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -
                              handle=_Found(str(info["created"]), int(info["state"]["messages"]))))
     # those that are copied from others go first: a mirror of what is gone only asks for it in vain
     return consumers + sorted(result, key=lambda change: change.declaration.name not in copies)
-

@@ -190,4 +190,3 @@ async def _subject(jetstream: JetStream, subject: str) -> Description:
         description.facts["messages"] = sum(int(row["messages"] or 0) for row in rows)
         description.sections.append(Section("streams that capture it", rows))
     return description
-

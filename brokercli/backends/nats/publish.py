@@ -395,4 +395,3 @@ class JetStreamPublisher(Publisher):
             for number in hit:
                 self._settle(Receipt(number, Verdict.REFUSED, reason=f"this login is not permitted to publish to {subject}"))
             self._changed.notify()
-

@@ -170,4 +170,3 @@ def _topic_matches(pattern: list[str], words: list[str]) -> bool:
         else:
             reached = {at + 1 for at in reached if at < len(words) and part in ("*", words[at])}
     return len(words) in reached
-
