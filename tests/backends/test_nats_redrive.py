@@ -247,6 +247,19 @@ def test_a_home_that_would_confirm_and_drop_is_refused(streams: Streams, by_stre
     assert (in_stream(streams, home), in_stream(streams, name)) == (numbers(2), [])
 
 
+def test_of_an_interest_stream_that_rewrites_subjects_nobody_says_that_a_message_is_wanted_or_not(streams: Streams) -> None:
+    home = streams.make("interest", subject_transform={"src": ">", "dest": "to.>"})
+    streams.worker(home, "filtered", filter_subjects=[f"to.{home.lower()}.a"])
+    receipts = publish(streams.publisher(subject(f"{home.lower()}.a"), only_wanted=True), [Message(b"x")])
+    assert (receipts.confirmed, len(receipts.problems)) == (0, 1)
+    assert f"whether one wants {home.lower()}.a cannot be told" in receipts.problems[0].reason
+    telling = streams.publisher(subject(f"{home.lower()}.a"))
+    assert ["cannot be told" in note for note in telling.notes] == [True]
+    assert publish(telling, [Message(b"x")]).confirmed == 1
+    streams.worker(home, "everything")
+    assert publish(streams.publisher(subject(f"{home.lower()}.a"), only_wanted=True), [Message(b"x")]).confirmed == 1
+
+
 def test_what_no_consumer_wants_of_an_interest_stream_is_refused_alone_where_only_what_is_wanted_may_go(streams: Streams) -> None:
     home = streams.make("interest")
     low = home.lower()
