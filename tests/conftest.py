@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from tests.brokers.kafka import Kafka
 from tests.brokers.memory import Memory
 from tests.brokers.nats import Nats
 from tests.brokers.rabbitmq import RabbitMQ
-from tests.brokers.server import Server
+from tests.brokers.server import HOST, Server
 from tests.brokers.watchdog import watched
 from tests.commandline import CommandLine, Terminal
 from tests.native.harness import Broker, Resource
@@ -267,6 +268,20 @@ def unique() -> Callable[[str], str]:
         return f"{prefix}-{uuid.uuid4().hex[:12]}"
 
     return name
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that answers no connection any more: those that wait for one are as many as may."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind((HOST, 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
 
 
 @pytest.fixture

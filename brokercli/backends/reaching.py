@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
+from typing import Any
+
+Place = tuple[Any, ...]
+"""One of a host's addresses, as `socket.getaddrinfo` has it."""
 
 
 def obstacle(host: str, port: int, seconds: float) -> str | None:
     """Return why a TCP connection cannot be made within `seconds`, in a few words; None where it can. Of several addresses of the host
     each has its share of the time."""
-    deadline = monotonic() + seconds
-    reason: str | None = None
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror:
         return "no such host"
     except (OSError, UnicodeError, OverflowError) as problem:
         return _in_words(problem)
+    return obstacle_on_the_way(places, seconds)
+
+
+def obstacle_on_the_way(places: Sequence[Place], seconds: float) -> str | None:
+    """The same for a host whose addresses are known."""
+    deadline = monotonic() + seconds
+    reason: str | None = None
     for tried, (family, kind, protocol, _, place) in enumerate(places):
         try:
             with socket.socket(family, kind, protocol) as connection:

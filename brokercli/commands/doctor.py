@@ -47,7 +47,7 @@ def doctor(
     from brokercli.model.checkup import Check, Health
     from brokercli.model.errors import UsageProblem
     from brokercli.operations.checkup import check_up, exit_code
-    from brokercli.settings.resolve import choose, resolve_connection
+    from brokercli.settings.resolve import resolve_connection
     from brokercli.terminal.checkup import print_check
     from brokercli.terminal.tables import check_output
 
@@ -57,12 +57,11 @@ def doctor(
     if broker and address is None:
         named = "The URL" if "://" in broker else repr(broker)  # there may be a password in it
         raise UsageProblem(f"{named} names no broker.", hint="@CONTEXT or a URL; brokercli describe explains what is on one")
-    chosen = choose(address, context_name)
     resolved = resolve_connection(address, context_name)
     connection = resolved.within(connect_timeout)
     descriptor = find(connection.scheme)
-    checks = [Check("broker", Health.OK, f"{descriptor.title} at {connection}" + (f", the context {resolved.name}" if chosen.name else "")
-                    + f" (chosen by {chosen.source})")]
+    checks = [Check("broker", Health.OK, f"{descriptor.title} at {connection}" + ("" if "://" in resolved.name else f", the context {resolved.name}")
+                    + f" (chosen by {resolved.source})")]
     print_check(streams, checks[0], output)
     for check in check_up(connection, descriptor.default_port, open_backend, resolved.dlq):
         checks.append(check)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from brokercli.backends.contract import Backend
-from brokercli.backends.reaching import obstacle
+from brokercli.backends.reaching import obstacle_on_the_way
 from brokercli.model.address import parse_address
 from brokercli.model.checkup import Check, Health
 from brokercli.model.connection import Connection, spell_place
@@ -21,12 +21,15 @@ def check_up(connection: Connection, default_port: int, open_backend: Callable[[
 
     Changes nothing. Each host gets `connection.connect_timeout` seconds; raises nothing that the broker or the network do.
     """
-    ways = [check for host, port in connection.hosts for check in _reach(host, port or default_port, connection.connect_timeout)]
-    reached = any(check.what.startswith("port ") and check.health is Health.OK for check in ways)
-    for check in ways:
-        # where another host takes its place, it is only missed when that one is lost as well
-        yield replace(check, health=Health.WARNING) if reached and check.health is Health.FAILED else check
+    reached = False
+    for host, port in connection.hosts:
+        for check in _reach(host, port or default_port, connection.connect_timeout):
+            reached = reached or (check.what.startswith("port ") and check.health is Health.OK)
+            # another host may take its place: then it is only missed when that one is lost as well
+            yield replace(check, health=Health.WARNING) if check.health is Health.FAILED and len(connection.hosts) > 1 else check
     if not reached:
+        if len(connection.hosts) > 1:
+            yield Check("hosts", Health.FAILED, f"none of the {len(connection.hosts)} can be reached", exit_code=ExitCode.UNREACHABLE)
         return
     began = time.monotonic()
     try:
@@ -52,7 +55,7 @@ def exit_code(checks: list[Check]) -> ExitCode:
 def _reach(host: str, port: int, seconds: float) -> Iterator[Check]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as problem:
+    except (OSError, UnicodeError, OverflowError) as problem:
         yield Check(f"name {host}", Health.FAILED, f"cannot be resolved: {getattr(problem, 'strerror', None) or 'it is no name of a host'}",
                     "check the spelling, and the DNS of this machine", ExitCode.UNREACHABLE)
         return
@@ -60,7 +63,7 @@ def _reach(host: str, port: int, seconds: float) -> Iterator[Check]:
     if addresses != [host]:
         yield Check(f"name {host}", Health.OK, ", ".join(addresses))
     began = time.monotonic()
-    if reason := obstacle(host, port, seconds):
+    if reason := obstacle_on_the_way(found, seconds):
         yield Check(f"port {spell_place(host, port)}", Health.FAILED, reason, "a firewall looks like this" if reason.startswith("no answer")
                     else "is the broker running, and is this its port?", ExitCode.UNREACHABLE)
         return

@@ -12,7 +12,7 @@ from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import Unreachable, UsageProblem
 from brokercli.settings.broker_url import TLS_SCHEMES, BrokerURL, parse_broker_url
 from brokercli.settings.client_options import check_options
-from brokercli.settings.contexts import LOCAL, SECRETS, Context, read_contexts
+from brokercli.settings.contexts import LOCAL, SECRETS, Context, Contexts, read_contexts
 from brokercli.settings.places import local_files
 from brokercli.settings.secrets import (
     BACKGROUND_TIMEOUT,
@@ -62,6 +62,8 @@ class ResolvedContext:
     """Changing anything is refused."""
     dlq: str | None = None
     """The dead letters meant where a command names none."""
+    source: str = ""
+    """Who chose it; see `Choice`."""
 
     def within(self, connect_timeout: float | None) -> Connection:
         """Return the connection, to be made within so many seconds; None: its own."""
@@ -74,6 +76,18 @@ def choose(address: Address | None, context_option: str | None, environment: Map
     Raises UsageProblem where two places contradict each other and where nothing is chosen: a script must not publish
     to a place that nobody named.
     """
+    choice = _said(address, context_option, environment)
+    return _written(read_contexts(environment)) if choice is None else choice
+
+
+def _written(contexts: Contexts) -> Choice:
+    chosen = contexts.current()
+    if chosen is None:
+        raise NothingChosen("No broker is chosen.", hint=NO_CONTEXT_HINT)
+    return Choice(chosen[0], None, chosen[1], False)
+
+
+def _said(address: Address | None, context_option: str | None, environment: Mapping[str, str]) -> Choice | None:
     asked = address.context if address else None
     if address is not None and address.url:
         if context_option:
@@ -91,10 +105,7 @@ def choose(address: Address | None, context_option: str | None, environment: Map
         return Choice(name, None, "BROKERCLI_CONTEXT", False)
     if url:
         return Choice(None, url, "BROKERCLI_URL", False)
-    chosen = read_contexts(environment).current()
-    if chosen is None:
-        raise NothingChosen("No broker is chosen.", hint=NO_CONTEXT_HINT)
-    return Choice(chosen[0], None, chosen[1], False)
+    return None
 
 
 def resolve_connection(address: Address | None, context_option: str | None, *, background: bool = False) -> ResolvedContext:
@@ -103,21 +114,26 @@ def resolve_connection(address: Address | None, context_option: str | None, *, b
     `context_option` is a name, or a URL. With `background` nothing is started, nobody is asked and no program is waited
     for longer than a completion may take: Unreachable instead. Raises UsageProblem for everything that is written wrongly.
     """
-    choice = choose(address, context_option)
+    choice = _said(address, context_option, os.environ)
+    contexts = read_contexts() if choice is None or choice.name not in (None, LOCAL) else None
+    if choice is None:
+        assert contexts is not None
+        choice = _written(contexts)
     if choice.url is not None:
         url = parse_broker_url(choice.url, choice.source if choice.source.isupper() else f"The URL in {choice.source}")
-        return ResolvedContext(_connection(url, {}, Context("")), str(url), choice.said)
-    assert choice.name is not None
+        return ResolvedContext(_connection(url, {}, Context("")), str(url), choice.said, source=choice.source)
     if choice.name == LOCAL:
-        return ResolvedContext(_local_connection(background), LOCAL, choice.said)
+        return ResolvedContext(_local_connection(background), LOCAL, choice.said, source=choice.source)
+    assert choice.name is not None
+    assert contexts is not None
     try:
-        context = read_contexts().find(choice.name)
+        context = contexts.find(choice.name)
     except UsageProblem as problem:
         raise UsageProblem(f"{problem} ({choice.source})" if choice.source != "--context" else str(problem), hint=problem.hint) from None
     settings = context.settings
     dlq = settings.get("dlq")
     return ResolvedContext(connection_of(context, background=background), context.name, choice.said, bool(settings.get("protected")),
-                           bool(settings.get("readonly")), str(dlq) if dlq else None)
+                           bool(settings.get("readonly")), str(dlq) if dlq else None, choice.source)
 
 
 def connection_of(context: Context, *, background: bool = False) -> Connection:

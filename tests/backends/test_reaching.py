@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
 from time import monotonic
 
 import pytest
 
 from brokercli.backends.reaching import obstacle
 from tests.brokers.server import HOST, free_port
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that answers no connection any more: those that wait for one are as many as may."""
-    with ExitStack() as stack:
-        listening = stack.enter_context(socket.socket())
-        listening.bind((HOST, 0))
-        listening.listen(0)
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listening.getsockname())
-        yield listening.getsockname()[1]
 
 
 def addresses(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.brokers.server import HOST, free_port
-from tests.commandline import CommandLine, Ended, Terminal
+from tests.commandline import CommandLine, Ended, Terminal, environment
 from tests.commands.conftest import STORED
 
 SERVERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in STORED]
@@ -61,6 +65,45 @@ def test_one_of_several_hosts_that_is_away_is_a_warning(cli: CommandLine, kafka_
     assert ended.code == 0, ended
     assert checks_of(ended)[f"port {HOST}:{port}"] == "warning"
     assert checks_of(ended)["connection and login"] == "ok"
+
+
+@pytest.mark.parametrize("scheme", ["kafka", "nats", "amqp"])
+def test_of_several_hosts_that_are_all_away_each_is_named_and_that_it_was_all(cli: CommandLine, scheme: str) -> None:
+    first, second = free_port(), free_port()
+    ended = cli("doctor", f"{scheme}://{HOST}:{first},{HOST}:{second}", "-o", "json")
+    assert ended.code == 5
+    assert checks_of(ended) == {"broker": "ok", f"port {HOST}:{first}": "warning", f"port {HOST}:{second}": "warning", "hosts": "failed"}
+    assert json.loads(ended.lines[-1])["found"] == "none of the 2 can be reached"
+
+
+def test_what_is_found_is_said_before_the_next_host_is_tried(cli: CommandLine, silent_port: int) -> None:
+    closed = free_port()
+    process = cli.start("doctor", f"kafka://{HOST}:{closed},{HOST}:{silent_port}", "--connect-timeout", "600")
+    said = b""
+    while b"refused" not in said and select.select([process.stdout], [], [], 60)[0]:
+        said += (read := os.read(process.stdout.fileno(), 65536))
+        if not read:
+            break
+    assert f"warning  port {HOST}:{closed}: connection refused".encode() in said
+    assert process.poll() is None, "the second host is still being tried"
+    process.kill()
+
+
+def test_every_file_is_read_once_and_every_name_resolved_once(tmp_path: Path) -> None:
+    port = free_port()
+    settings = tmp_path / "config_home" / "brokercli" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f'current = "here"\n[contexts.here]\nurl = "nats://localhost:{port},{HOST}:{port}"\n')
+    watched = ("import runpy, sys\n"
+               "note = lambda event, seen: print('SEEN', event, seen[0], file=sys.stderr) if event in ('open', 'socket.getaddrinfo') else None\n"
+               "sys.addaudithook(note)\n"
+               "sys.argv[0] = 'brokercli'\n"
+               "runpy.run_module('brokercli', run_name='__main__')\n")
+    ended = subprocess.run([sys.executable, "-c", watched, "doctor"], env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 5, ended.stderr
+    assert ended.stderr.count(f"SEEN open {settings}\n") == 1
+    assert ended.stderr.count("SEEN socket.getaddrinfo localhost\n") == 1
+    assert ended.stderr.count(f"SEEN socket.getaddrinfo {HOST}\n") == 1
 
 
 @pytest.mark.kafka
