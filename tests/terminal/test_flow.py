@@ -123,7 +123,8 @@ def hostile(name: str) -> Flow:
     """A graph in which everything is called so."""
     flow = Flow(name)
     flow.node(name, "queue", name)
-    flow.node(f"{name}2", name)
+    # no kind that has a shape of its own
+    flow.node(f"{name}2", f"a {name}")
     flow.edge(name, f"{name}2", name)
     return flow
 
