@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import typer
+from typer._click.exceptions import UsageError
 from typer.core import TyperGroup
 
 MESSAGES, DEAD_LETTERS, RESOURCES, SETUP = "Messages", "Dead letters", "Topics, streams, queues", "Setting up"
@@ -35,6 +38,26 @@ class Tree(TyperGroup):
 
     def list_commands(self, context: object) -> list[str]:
         return [name for name in COMMANDS if name in self.commands]
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _discreet():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, context: Any) -> Any:
+        with _discreet():
+            return super().invoke(context)
+
+
+@contextmanager
+def _discreet() -> Iterator[None]:
+    """What typer says of a command line that cannot be parsed quotes it."""
+    try:
+        yield
+    except UsageError as problem:
+        from brokercli.terminal.logins import without_logins
+
+        problem.message = without_logins(problem.message)
+        raise
 
 
 def build(words: Sequence[str] = ()) -> typer.Typer:

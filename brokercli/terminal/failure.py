@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +11,13 @@ from pathlib import Path
 from brokercli.model.errors import BrokercliError, ReaderLeft
 from brokercli.model.exit_code import ExitCode
 from brokercli.terminal.interrupt import StopNow
+from brokercli.terminal.logins import without_logins
 from brokercli.terminal.streams import Streams
 
 # crash reports kept; the oldest go
 KEPT = 20
 # what a library of ours (the help's printer) lets through when it cannot write
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 
 
 def present(error: BaseException, streams: Streams, *, debug: bool = False, output_json: bool = False) -> int:
@@ -56,6 +55,7 @@ def present(error: BaseException, streams: Streams, *, debug: bool = False, outp
 
 
 def _say(streams: Streams, message: str, hint: str | None, exit_code: int, output_json: bool) -> None:
+    message, hint = without_logins(message), without_logins(hint) if hint else hint
     if output_json:
         streams.say_json({"error": message, "hint": hint, "exit_code": exit_code})
         return
@@ -65,7 +65,7 @@ def _say(streams: Streams, message: str, hint: str | None, exit_code: int, outpu
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(_PASSWORD.sub(r"\1:****@", str(error)).split())
+    text = " ".join(without_logins(str(error)).split())
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
@@ -96,7 +96,7 @@ def _keep(error: BaseException, environment: Mapping[str, str]) -> str:
 def _traceback(error: BaseException) -> str:
     import traceback
 
-    return _PASSWORD.sub(r"\1:****@", "".join(traceback.format_exception(error)))
+    return without_logins("".join(traceback.format_exception(error)))
 
 
 def _state_directory(environment: Mapping[str, str]) -> Path | None:
