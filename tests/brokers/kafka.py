@@ -132,6 +132,8 @@ class Kafka(Server):
             # a killed broker's registration ends this soon; until then it is not let in again
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "300",
+            # 128 MB as it comes, all of it written to at the start
+            "log.cleaner.dedupe.buffer.size": str(2 * 1024 * 1024),
             # nobody follows this controller who would have to be told twice a second that there is nothing new
             "metadata.max.idle.interval.ms": "0",
         } | self._settings
