@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from brokercli.backends.contract import Purpose
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
+from brokercli.backends.rabbitmq.link import Link
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import NotAuthorised, NotFound, UsageProblem
 from brokercli.model.position import End, Span, Start
 from tests.backends.rabbitmq_places import Places
-from tests.brokers.server import HOST, free_port
+from tests.brokers.server import HOST, free_port, wait_until
 from tests.faults.proxy import Proxy
 from tests.native.amqp import Field
 
+PATIENCE = 20.0
 Restricted = Callable[..., Connection]
 
 
@@ -165,3 +168,30 @@ def test_the_management_api_is_looked_for_at_the_host_that_the_connection_leads_
         connection = replace(places.connection, management=None, hosts=((HOST, free_port()), (HOST, near)))
         with RabbitMQBackend(connection) as backend:
             assert isinstance(list(backend.list()), list)
+
+
+def test_one_channel_is_kept_for_questions_and_another_is_opened_after_a_refusal_and_after_a_lost_connection(places: Places) -> None:
+    name = places.queue()
+    asked: list[Any] = []
+
+    def ask(queue: str) -> int:
+        def step(channel: Any, answered: Any) -> None:
+            asked.append(channel)
+            channel.queue_declare(queue, passive=True, callback=answered)
+
+        (answer,) = link.ask("asking", step, keep=True)
+        return int(answer.method.message_count)
+
+    with closing(Link(places.connection)) as link:
+        assert [ask(name), ask(name)] == [0, 0]
+        assert asked[0] is asked[1]
+        with pytest.raises(NotFound):
+            ask(f"{name}-that-is-not-there")
+        assert [ask(name), ask(name)] == [0, 0]
+        assert asked[2] is asked[0]
+        assert asked[3] is asked[4] is not asked[0]
+        before = link.live
+        link.post(link.reconnect)
+        wait_until(lambda: link.live not in (None, before), PATIENCE, "the new connection")
+        assert [ask(name), ask(name)] == [0, 0]
+        assert asked[5] is asked[6] is not asked[3]

@@ -82,20 +82,20 @@ class Existing:
 
     def find(self, name: str) -> tuple[Queue | None, Exchange | None]:
         """Ask for both at once: a queue and an exchange may have the same name."""
-        asked_queue = self._ask(lambda channel, done: channel.queue_declare(name, passive=True, callback=done))
-        asked_exchange = self._ask(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)) if name else None
+        asked_queue = self._look(lambda channel, done: channel.queue_declare(name, passive=True, callback=done))
+        asked_exchange = self._look(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)) if name else None
         queue = self._queue(name, asked_queue)
         return queue, None if asked_exchange is None else self._exchange(name, asked_exchange)
 
     def queue(self, name: str) -> Queue | None:
         """Ask for a queue or stream."""
-        return self._queue(name, self._ask(lambda channel, done: channel.queue_declare(name, passive=True, callback=done)))
+        return self._queue(name, self._look(lambda channel, done: channel.queue_declare(name, passive=True, callback=done)))
 
     def exchange(self, name: str) -> Exchange | None:
         """Ask for an exchange. The default exchange cannot be asked for, and always exists."""
         if not name:
             return Exchange("", "direct")
-        return self._exchange(name, self._ask(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)))
+        return self._exchange(name, self._look(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)))
 
     def names(self) -> list[str]:
         """Return names there are, for a hint, not all where there are thousands; none where they cannot be had."""
@@ -184,6 +184,19 @@ class Existing:
             asked.set_result(answers[0])
 
         self._link.post(lambda: self._link.open_channel(None, [step], done, asked.set_exception))
+        return asked
+
+    def _look(self, step: Step) -> Future[Any]:
+        """Ask passively."""
+        asked: Future[Any] = Future()
+
+        def look() -> None:
+            try:
+                self._link.question([step], lambda answers: asked.set_result(answers[0]), asked.set_exception)
+            except Exception as problem:  # noqa: BLE001  goes to whoever asked
+                asked.set_exception(problem)
+
+        self._link.post(look)
         return asked
 
     def _answer(self, asked: Future[Any], doing: str) -> Any:

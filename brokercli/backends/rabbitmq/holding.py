@@ -141,7 +141,8 @@ class Holding:
             return lambda channel, answered: channel.queue_declare(queue, passive=True, callback=answered)
 
         try:
-            answers = self._link.ask("putting letters back", *(counting(queue) for queue in (self._queue, self._rescue) if queue), timeout=_BACK_SECONDS)
+            answers = self._link.ask("putting letters back", *(counting(queue) for queue in (self._queue, self._rescue) if queue), timeout=_BACK_SECONDS,
+                                     keep=True)
         except BrokercliError:
             return -1, 0
         return sum([answer.method.message_count for answer in answers]), answers[0].method.consumer_count

@@ -65,6 +65,7 @@ class Link:
         self.host = connection.hosts[0]
         """Which of the hosts the connection leads to, or led to last."""
         self._closing = False
+        self._spare: _Opening | None = None
         self._ended: BaseException | None = None
         parameters(connection)
         self._loop: Any = IOLoop()
@@ -85,15 +86,16 @@ class Link:
         with contextlib.suppress(Exception):
             self._loop.add_callback_threadsafe(callback)
 
-    def ask(self, doing: str, *steps: Step, timeout: float | None = None) -> list[Any]:
+    def ask(self, doing: str, *steps: Step, timeout: float | None = None, keep: bool = False) -> list[Any]:
         """Ask questions on a channel of their own, one after the other, and return the answers; waits for a lost connection.
+        `keep` is for those that leave nothing on their channel: see `question`.
 
         Raises what `failures.translate` makes of a refusal, and Unreachable where no answer comes.
         """
         answers: Future[list[Any]] = Future()
         seconds = self.where.connect_timeout * 2 if timeout is None else timeout
         deadline = monotonic() + seconds
-        self.post(lambda: self._ask(steps, answers, deadline))
+        self.post(lambda: self._ask(steps, answers, deadline, keep))
         try:
             return answers.result(seconds)
         except FutureTimeout:
@@ -127,6 +129,28 @@ class Link:
             return
         _Opening(self, live, sink, steps, done, failed, ended)
 
+    def question(self, steps: Sequence[Step], done: Callable[[list[Any]], None], failed: Callable[[BaseException], None]) -> None:
+        """Ask what leaves nothing on its channel, and keep that for the next such question: opening one costs both sides ten times as
+        much as a question. A refusal ends it."""
+        spare, self._spare = self._spare, None
+
+        def finished(channel: Any, answers: list[Any]) -> None:
+            if self._spare is None:
+                self._spare = asked
+            else:
+                channel.close()
+            done(answers)
+
+        if spare is not None and spare.usable(self.live):
+            asked = spare
+            asked.again(steps, finished, failed)
+            return
+        live = self.live
+        if live is None or not live.is_open:
+            failed(Unreachable(f"{self.where} is not connected."))
+            return
+        asked = _Opening(self, live, None, steps, finished, failed, None)
+
     def later(self, seconds: float, callback: Callable[[], None]) -> Any:
         """Call back after a while, on this thread; returns what `forget` takes."""
         return self._loop.call_later(seconds, self._guard(callback))
@@ -155,19 +179,22 @@ class Link:
                 self.give_up(translate(problem, "working", self.where))
         return guarded
 
-    def _ask(self, steps: Sequence[Step], answers: Future[list[Any]], deadline: float) -> None:
+    def _ask(self, steps: Sequence[Step], answers: Future[list[Any]], deadline: float, keep: bool) -> None:
         if self.failure is not None:
             answers.set_exception(self.failure)
             return
         if (self.live is None or not self.live.is_open) and monotonic() < deadline:
-            self.later(_FIRST_WAIT / 2, lambda: self._ask(steps, answers, deadline))
+            self.later(_FIRST_WAIT / 2, lambda: self._ask(steps, answers, deadline, keep))
             return
 
         def done(channel: Any, results: list[Any]) -> None:
             channel.close()
             answers.set_result(results)
         try:
-            self.open_channel(None, steps, done, answers.set_exception)
+            if keep:
+                self.question(steps, answers.set_result, answers.set_exception)
+            else:
+                self.open_channel(None, steps, done, answers.set_exception)
         except Exception as problem:  # noqa: BLE001  goes to whoever asked
             answers.set_exception(problem)
 
@@ -318,6 +345,15 @@ class _Opening:
         self._tell_end = ended
         self._channel = live.channel(on_open_callback=self._opened)
         self._channel.add_on_close_callback(self._closed)
+
+    def usable(self, live: BulkConnection | None) -> bool:
+        """Whether its channel is there for another question."""
+        return self._live is live and bool(self._channel.is_open)
+
+    def again(self, steps: Sequence[Step], done: Callable[[Any, list[Any]], None], failed: Callable[[BaseException], None]) -> None:
+        """Ask on the channel that the last question has left."""
+        self._steps, self._answers, self._done, self._failed = list(steps), [], done, failed
+        self._next()
 
     def _opened(self, channel: Any) -> None:
         if self._sink is not None:
