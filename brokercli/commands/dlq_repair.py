@@ -129,7 +129,8 @@ class RepairRun:
                     notes.say_new()
 
                 run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
-                                stopping=lambda: interrupt.requested, on_begin=begin, on_receipts=partial(say_problems, progress))
+                                stopping=lambda: interrupt.requested, elsewhere=elsewhere is not None, on_begin=begin,
+                                on_receipts=partial(say_problems, progress))
                 run.run(settling_of(self.verb, repair, elsewhere))
             interrupt.last_words()
         except StopNow:

@@ -107,6 +107,8 @@ class Redriving:
     rate: Rate = field(default_factory=lambda: Rate(None))
     limit: int | None = None
     stopping: Callable[[], bool] = lambda: False
+    elsewhere: bool = False
+    """Whether letters are published on another broker before they are marked here."""
     on_begin: Callable[[], None] = lambda: None
     """Called once, before anything is done to the first letter."""
     on_receipts: Callable[[Receipts], None] = lambda receipts: None
@@ -152,7 +154,7 @@ class Redriving:
         account = self.outcome.account
         # stopped in the midst of entering verdicts: those that are entered are known
         in_hand = min(self._in_hand, account.open)
-        if self.repair.atomic and self.outcome.error is not None:
+        if self.repair.atomic and not self.elsewhere and self.outcome.error is not None:
             account.refused += in_hand
         else:
             account.unknown += in_hand

@@ -17,6 +17,7 @@ from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.address import Address
 from brokercli.model.errors import NotAuthorised
 from brokercli.model.message import Message, Record
+from brokercli.model.receipt import Verdict
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_permissions import allow, as_reader, withdraw
 from tests.backends.kafka_redrive import letters, numbered, repair, states, stored
@@ -80,6 +81,10 @@ def test_who_may_not_read_the_dead_letters_any_more_is_told_that_and_not_that_th
         assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 6, 0)
         with pytest.raises(NotAuthorised, match="no permission to read the letters"):
             run.settle(by_turns(found[4:], *home))
+        # so those of the call that raised are none of those in doubt
+    assert run.atomic
+    # so that what the last call was given counts as refused, and not as in doubt
+    assert run.atomic
     assert sorted(filter(None, (body for topic in home for body in bodies(stored(guarded_topics, topic))))) == numbered(4)
     assert list(states(guarded_topics, dlq).values()).count(State.REDRIVEN) == 4
 
@@ -110,5 +115,7 @@ def test_without_transactions_letters_for_a_topic_that_is_deleted_on_the_way_are
     for part in (found[4:8], found[8:]):
         receipts = run.settle(by_turns(part, home, other))
         assert (receipts.confirmed, receipts.refused + receipts.unknown) == (2, 2)
+    # only the first step waits for the delivery timeout
+    assert {(receipt.verdict, receipt.reason) for receipt in receipts.problems} == {(Verdict.REFUSED, "the topic does not exist any more")}
     assert bodies(stored(topics, home)) == numbered(12)[::2]
     assert list(states(topics, dlq).values()).count(State.PENDING) == 4

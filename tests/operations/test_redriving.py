@@ -10,6 +10,7 @@ from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Move, Repair, State
 from brokercli.model.address import Address
 from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Account, Receipts
 from brokercli.operations.decisions import Park, Redrive
@@ -82,6 +83,32 @@ def test_a_signal_between_a_verdict_and_the_account_of_it_leaves_nothing_untrue(
     assert account.read == 3
     assert (account.confirmed, account.unknown) == ((3, 0) if entered else (0, 3))
     assert (account.refused, account.skipped) == (0, 0)
+
+
+class Failing(Confirming):
+    """Confirms the first call; the next raises."""
+
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        if self.settled:
+            raise Failed("nothing more can be settled")
+        self.settled = True
+        return super().settle(moves)
+
+    settled = False
+
+
+@pytest.mark.parametrize(("atomic", "elsewhere", "refused"), [(True, False, 1), (False, False, 0), (True, True, 0)])
+def test_letters_of_a_call_that_raises_are_in_doubt_unless_it_does_all_or_nothing_and_they_went_nowhere_else(
+        atomic: bool, elsewhere: bool, refused: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.operations.redriving.WAIT_SECONDS", 0.0)
+    repair = Failing(3)
+    repair.atomic = atomic
+    run = Redriving(repair, Reading(None), Redrive(Address("home", "topic"), 3, None, None), LetterFilter(),  # type: ignore[arg-type]
+                    through=Counting(), elsewhere=elsewhere)
+    run.through.run = run  # type: ignore[union-attr]
+    account = run.run().account
+    assert (account.confirmed, account.refused, account.unknown) == (1, refused, 1 - refused)
+    assert account.read == account.confirmed + account.refused + account.unknown + account.skipped
 
 
 class Counting:

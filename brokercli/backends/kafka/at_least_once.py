@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from brokercli.backends.contract import Publisher
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka.convert import to_message
+from brokercli.backends.kafka.destinations import GONE, Destinations
 from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
 from brokercli.model.errors import BrokercliError, Failed, Unreachable
@@ -19,8 +20,10 @@ _NOT_MARKED = "stored at its destination, but not marked here: {}"
 class AtLeastOnce(Way):
     """A publisher for each destination, and the offsets committed after each part."""
 
-    def __init__(self, topic: str, ledger: Ledger, open_publisher: Callable[[str], Publisher], delivery_timeout: float, why: str) -> None:
+    def __init__(self, topic: str, ledger: Ledger, destinations: Destinations, open_publisher: Callable[[str], Publisher], delivery_timeout: float,
+                 why: str) -> None:
         self._topic = topic
+        self._destinations = destinations
         self._ledger = ledger
         self._open = open_publisher
         self._delivery_timeout = delivery_timeout
@@ -76,6 +79,10 @@ class AtLeastOnce(Way):
         # a publisher numbers what it was given from its first message on
         first = self._numbered.get(topic, 0)
         self._numbered[topic] = first + sent
+        if verdicts.refused or verdicts.unknown:
+            for gone in self._destinations.gone([topic]):
+                # the next letters for it do not wait for the whole delivery timeout again
+                self._destinations.close_to_us(gone, GONE)
         judged = {receipt.index - first: receipt for receipt in verdicts.problems}
         stored = []
         for place, letter in enumerate(letters):

@@ -17,6 +17,7 @@ from brokercli.model.errors import BrokercliError, NotFound, UsageProblem
 _LEAST_OVERHEAD = 61
 # what lengths and counts take beyond what `least_size` counts
 _FRAMING = 512
+GONE = "the topic does not exist any more"
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaError
 
 from brokercli.backends.dead_letters import State
-from brokercli.backends.kafka.destinations import Destinations
+from brokercli.backends.kafka.destinations import GONE, Destinations
 from brokercli.backends.kafka.failures import REFUSED
 from brokercli.backends.kafka.ledger import Entry, Ledger, Letter
 from brokercli.backends.kafka.transaction import LONGEST_TIMEOUT, Copy, Ending, NoTransactions, Transactions
@@ -31,7 +31,6 @@ _WHOLE_RUN = {
 }
 Answer = TypeVar("Answer")
 _DENIED = REFUSED[KafkaError.TOPIC_AUTHORIZATION_FAILED]
-_GONE = "the topic does not exist any more"
 
 
 class ExactlyOnce(Way):
@@ -127,7 +126,7 @@ class ExactlyOnce(Way):
         if self.failure is not None:
             give(receipts, letters, Verdict.REFUSED, str(self.failure))
         elif ending.code in _LOST and not ending.culprits and (gone := self._destinations.gone({letter.topic for letter in letters if letter.topic})):
-            yield from self._but(dict.fromkeys(gone, _GONE), {}, letters, tries, receipts)
+            yield from self._but(dict.fromkeys(gone, GONE), {}, letters, tries, receipts)
         elif renewed and tries < _TRIES and not ending.culprits and not denied:
             yield letters, tries + 1
         elif ending.code == KafkaError.OFFSET_METADATA_TOO_LARGE and self._ledger.narrow():

@@ -102,7 +102,7 @@ def _way(cluster: Cluster, topic: str, policy: RepairPolicy, ledger: Ledger, des
         except NoTransactions as problem:
             why = f"transactions are not permitted here ({problem})"
     publish_policy = PublishPolicy(delivery_timeout=policy.delivery_timeout)
-    return AtLeastOnce(topic, ledger, lambda name: cluster.publisher(Address(name, "topic"), publish_policy), policy.delivery_timeout, why)
+    return AtLeastOnce(topic, ledger, destinations, lambda name: cluster.publisher(Address(name, "topic"), publish_policy), policy.delivery_timeout, why)
 
 
 def forgetting(limits: GroupLimits, settings: TopicSettings) -> list[str]:

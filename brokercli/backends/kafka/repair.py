@@ -29,8 +29,10 @@ class KafkaRepair(Repair):
     """Reads from the floor on, passing over what is handled. One repair of a topic makes progress at a time.
 
     What `settle` and `mark` return is what the broker has. When nothing more can be settled, that call still returns its
-    verdicts, and the next one of any kind raises why.
+    verdicts, and the next one of any kind raises why, before it has done anything.
     """
+
+    atomic = True
 
     def __init__(self, reader: KafkaReader, offsets: Offsets, starts: dict[int, int], ends: dict[int, int], ledger: Ledger, way: Way,
                  destinations: Destinations, policy: RepairPolicy, let_go: Callable[[], None]) -> None:
