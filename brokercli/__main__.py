@@ -26,10 +26,13 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            # closed when we were started: nothing waits in it, and who had to write to it has said that it could not
+            continue
         try:
             stream.flush()
-        except (OSError, ValueError, AttributeError):
-            # closed by whoever started us, or full; what was printed through terminal/ is not in these buffers
+        except (OSError, ValueError):
+            # closed since, or full; what was printed through terminal/ is not in these buffers
             code = code or 10
     os._exit(code)
 

@@ -75,6 +75,13 @@ def resolve_here(session: Session, option: str, text: str, context_name: str | N
     return address
 
 
+def guarantee_of(verb: str, repair: Repair, elsewhere: Elsewhere | None) -> str:
+    """Return what is promised of letters on their way; those that are dropped go nowhere."""
+    if verb == "drop":
+        return "each letter is written to the journal before it is dropped; dlq redrive --from-file JOURNAL puts it back"
+    return (elsewhere or repair).guarantee
+
+
 def settling_of(verb: str, repair: Repair, elsewhere: Elsewhere | None) -> Callable[[list[Decision]], Receipts] | None:
     """Return what settles letters that are dropped or go elsewhere; None where they are put back on the broker they lie on."""
     if verb == "drop":

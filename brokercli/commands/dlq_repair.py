@@ -10,7 +10,7 @@ from functools import partial
 import typer
 
 from brokercli.backends.dead_letters import RepairPolicy
-from brokercli.commands.dlq_destination import Elsewhere, open_elsewhere, resolve_here, settling_of
+from brokercli.commands.dlq_destination import Elsewhere, guarantee_of, open_elsewhere, resolve_here, settling_of
 from brokercli.commands.dlq_edit import edit_one
 from brokercli.commands.dlq_end import End, say_problems
 from brokercli.commands.dlq_plan import show_plan
@@ -123,7 +123,7 @@ class RepairRun:
                 before = notes.take_new()
 
                 def begin() -> None:
-                    for note in filter(None, ((elsewhere or repair).guarantee, lift.before, *before)) if not self.quiet else ():
+                    for note in filter(None, (guarantee_of(self.verb, repair, elsewhere), lift.before, *before)) if not self.quiet else ():
                         progress.note(note)
                     before.clear()
                     notes.say_new()

@@ -138,4 +138,4 @@ def _checked(line: bytes, number: int, path: str) -> dict[str, Any]:
     except ValueError:
         pass
     raise UsageProblem(f"{path} is no journal of brokercli, or was changed: line {number} does not match its checksum.",
-                       hint="name a file that does not exist yet; --from takes the place to go on from")
+                       hint="name a file that does not exist yet; --from of replay takes the place to go on from")

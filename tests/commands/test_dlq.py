@@ -114,6 +114,8 @@ def test_dropped_letters_are_gone_from_the_pending_and_kept_in_the_journal(cli: 
     ended = cli("dlq", "drop", graveyard.url, "--reason", "schema", "--yes", "--journal", str(kept))
     assert ended.code == 0, ended.stderr
     assert "dropped: read 2, confirmed 2" in ended.stderr
+    assert "each letter is written to the journal before it is dropped" in ended.stderr
+    assert not any(promise in ended.stderr for promise in ("exactly once", "at least once", "destination"))
     assert graveyard.pending == 1
     assert [orjson.loads(line)["body"] for line in kept.read_bytes().splitlines()] == ["a", "b"]
     assert graveyard.at_home() == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.commandline import CommandLine, environment
+from tests.commandline import CommandLine, command, environment
 from tests.commands.conftest import Place
 from tests.environment import ROOT
 
@@ -244,6 +244,20 @@ def test_full_output_and_a_reader_that_leaves_are_told_apart(cli: CommandLine, p
     os.close(reader)
     ended = cli.finish(process)
     assert (ended.code, ended.stderr) == (141, "")
+
+
+def test_a_stream_that_is_closed_from_the_start_changes_nothing_where_nothing_is_to_be_written_to_it(cli: CommandLine, place: Place) -> None:
+    def closed(stream: str, *arguments: str) -> tuple[int, str]:
+        ended = subprocess.run(["sh", "-c", f'exec "$0" "$@" {stream}>&-', *command(arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                               env=environment(cli.home), cwd=cli.home, check=False)
+        return ended.returncode, ended.stderr.decode()
+
+    code, said = closed("1", "publish", place.url, "one")
+    assert (code, "confirmed 1" in said) == (0, True), said
+    assert closed("2", "publish", place.url, "two") == (0, "")
+    assert [envelope["body"] for envelope in envelopes(cli, place)] == ["one", "two"]
+    code, said = closed("1", "replay", place.url)
+    assert (code, "standard output is closed" in said) == (10, True)
 
 
 _INTERRUPTED_WHILE_CLOSING = """
