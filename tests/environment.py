@@ -41,8 +41,12 @@ def _make(part: Path) -> None:
     run([sys.executable, "-m", "venv", str(part)], log, environment=environment)
     # the environment is renamed when it is whole, and scripts in its bin name the interpreter they were made for
     final = part.with_name(part.name.removesuffix(".part"))
-    run([str(part / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", f"{ROOT}[{EXTRAS}]",
-         *project["dependency-groups"]["dev"], "-e", str(PLUGIN)], log, environment=environment)
+    # what is never imported need not be compiled
+    install = [str(part / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
+    # what builds the two packages, once and not for each of them; hatchling wants the second one where a package is to be editable
+    run([*install, *project["build-system"]["requires"], "editables"], log, environment=environment)
+    run([*install, "--no-build-isolation", "-e", f"{ROOT}[{EXTRAS}]", *project["dependency-groups"]["dev"], "-e", str(PLUGIN)], log,
+        environment=environment)
     for script in (part / "bin").iterdir():
         _rename_inside(script, part, final)
 

@@ -130,8 +130,8 @@ class Link:
         _Opening(self, live, sink, steps, done, failed, ended)
 
     def question(self, steps: Sequence[Step], done: Callable[[list[Any]], None], failed: Callable[[BaseException], None]) -> None:
-        """Ask what leaves nothing on its channel, and keep that for the next such question: opening one costs both sides ten times as
-        much as a question. A refusal ends it."""
+        """Ask what leaves nothing on its channel, and keep that for the next such question: opening one costs both sides several times
+        as much as a question. A refusal ends it."""
         spare, self._spare = self._spare, None
 
         def finished(channel: Any, answers: list[Any]) -> None:
