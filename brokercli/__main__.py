@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 
@@ -20,6 +21,9 @@ def main() -> None:
             except OSError:
                 code = 10
         else:
+            # one TAB does its work on another thread, where no signal comes
+            if sys.argv[1:2] != ["__complete"]:
+                _import_orjson()
             from brokercli.commands.app import run
 
             code = run(sys.argv[1:])
@@ -35,6 +39,18 @@ def main() -> None:
             # closed since, or full; what was printed through terminal/ is not in these buffers
             code = code or 10
     os._exit(code)
+
+
+def _import_orjson() -> None:
+    """Import it with Ctrl-C held back. Its initialisation (3.13.0) takes it that whatever it imports itself is there: a KeyboardInterrupt in
+    the midst, and the process ended with SIGSEGV. Once it is imported, importing it again runs nothing."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return  # Windows
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        import orjson  # noqa: F401
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 if __name__ == "__main__":

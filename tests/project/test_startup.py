@@ -80,3 +80,12 @@ def test_one_who_asks_while_the_client_loads_gets_the_real_module() -> None:
     program = ("from brokercli.backends.later import put_off\nwith put_off('asyncio'):\n"
                "    import asyncio\n    shield = asyncio.shield\n    from asyncio import gather\nimport asyncio\nassert asyncio.shield is shield")
     assert loaded_by(program) >= {"asyncio"}
+
+
+@pytest.mark.parametrize("interrupted", ["dataclasses", "json", "uuid"])
+def test_ctrl_c_while_a_command_is_loaded_ends_it_with_130_and_no_crash(interrupted: str, tmp_path: Path) -> None:
+    program = ("import os, signal, sys\nclass Interrupting:\n  def find_spec(self, name, path, target=None):\n"
+               f"    if name == {interrupted!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+               "sys.meta_path.insert(0, Interrupting())\nsys.argv[1:] = ['context', 'ls']\nfrom brokercli.__main__ import main\nmain()")
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False, env={"PATH": "", "HOME": str(tmp_path)})
+    assert (ended.returncode, ended.stdout) == (130, b""), ended.stderr
