@@ -15,6 +15,7 @@ from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.listing import is_internal, list_topics
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
+from brokercli.backends.kafka.retired import retire
 from brokercli.backends.kafka.span import LastOf, Offsets, Range, locate
 from brokercli.backends.kafka.topic_name import check_topic_name
 from brokercli.model.address import Address
@@ -130,7 +131,7 @@ class KafkaBackend(Backend):
         if self._lent:
             troubles = Troubles()
             consumer = self._open_consumer(troubles)
-            return consumer, troubles, consumer.close
+            return consumer, troubles, partial(retire, consumer)
         self._lent = True
         return self._consumer, self._troubles, self._take_back
 
@@ -224,4 +225,4 @@ class KafkaBackend(Backend):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._consumer.close()
+            retire(self._consumer)
