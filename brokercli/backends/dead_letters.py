@@ -169,6 +169,10 @@ class Repair(ABC):
         which everything of this call counts as unknown, or as refused where the call is `atomic`.
         """
 
+    def confirmed_at_stop(self) -> int:
+        """After `settle` was cut short by a second Ctrl-C, and `close`: return how many of its letters are known to be confirmed and marked."""
+        return 0
+
     overlapping: bool = False
     """Whether the next letters can be begun while these are being settled."""
 

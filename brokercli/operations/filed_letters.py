@@ -140,6 +140,10 @@ class FiledRepair(Repair):
         self._reader = FiledReader(content, journal)
         self._open: dict[Address, Settling] = {}
         self._withheld: Counter[str] = Counter()
+        self._on_the_way: tuple[Settling, list[Move]] | None = None
+        """What is being published and is not written down yet."""
+        self._settled = 0
+        """How many letters of the call that is at work are put back and written down."""
         self._stack = ExitStack()
         self.expected = content.count
         self.guarantee = (f"at least once: each letter is confirmed before it is written down in {journal.path}; a run that is killed between the two repeats"
@@ -155,16 +159,23 @@ class FiledRepair(Repair):
 
     def settle(self, moves: Sequence[Move]) -> Receipts:
         receipts, start = Receipts(), 0
+        self._settled = 0
         for destination, group in groupby(moves, key=lambda move: move.destination):
             part = list(group)
             taken = self._put(destination, part)
             problems = {receipt.index for receipt in taken.problems if receipt.verdict is not Verdict.CONFIRMED}
             self._enter([move.record for index, move in enumerate(part) if index not in problems])
+            self._on_the_way = None
+            self._settled += taken.confirmed
             for receipt in taken.problems:
                 receipt.index += start
             receipts.add(taken)
             start += len(part)
+        self._settled = 0
         return receipts
+
+    def confirmed_at_stop(self) -> int:
+        return self._settled
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
         self._enter(records)
@@ -175,10 +186,22 @@ class FiledRepair(Repair):
 
     def close(self) -> None:
         self._reader.close()
+        try:
+            self._enter_what_is_known()
+        except BrokercliError as problem:
+            self.notes.append(str(problem))
         self._let_go()
         if self._withheld:
             self.notes.append(withheld_in_words(self._withheld))
             self._withheld.clear()
+
+    def _enter_what_is_known(self) -> None:
+        """After a second Ctrl-C, which comes while verdicts are waited for: write down those that had come."""
+        if self._on_the_way is not None:
+            (settling, moves), self._on_the_way = self._on_the_way, None
+            confirmed = settling.confirmed_so_far()
+            self._enter([moves[index].record for index in confirmed])
+            self._settled += len(confirmed)
 
     def _let_go(self) -> None:
         """Close the publishers that are open; what they have to tell is told."""
@@ -198,6 +221,7 @@ class FiledRepair(Repair):
             for index in range(len(moves)):
                 refused.count(Receipt(index, Verdict.REFUSED, reason=f"{destination}: {problem}"))
             return refused
+        self._on_the_way = settling, moves
         return settling.put([move.message for move in moves])
 
     def _publisher(self, destination: Address) -> Settling:

@@ -146,8 +146,11 @@ class Redriving:
         return self._close_account()
 
     def abandon(self) -> Outcome:
-        """Stop now: what is being settled is unknown from here on. For the second Ctrl-C."""
+        """Stop now: what is being settled is unknown from here on, but for what the repair, which is closed, knows. For the second Ctrl-C."""
         self.outcome.stopped = True
+        confirmed = min(self.repair.confirmed_at_stop(), self._in_hand, self.outcome.account.open)
+        self.outcome.account.confirmed += confirmed
+        self._in_hand -= confirmed
         return self._close_account()
 
     def _close_account(self) -> Outcome:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from brokercli.backends.contract import Publisher
 from brokercli.model.message import Message
-from brokercli.model.receipt import Receipts
+from brokercli.model.receipt import Receipts, Verdict
 from brokercli.operations.publishing import SLICE
 
 
@@ -18,16 +18,37 @@ class Settling:
     publisher: Publisher
     delivery_timeout: float
     _sent: int = 0
+    _first: int = 0
+    """The publisher's number of the first message of the last call."""
+    _offered: int = 0
+    _verdicts: Receipts = field(default_factory=Receipts)
+    _unconfirmed: set[int] = field(default_factory=set)
 
     def put(self, messages: Sequence[Message]) -> Receipts:
         """Publish messages in order and return their verdicts; indices are those of `messages`. Waits for every verdict,
         the delivery timeout at most. Raises Unreachable or NotAuthorised when nothing can be delivered any more."""
-        receipts, sent = Receipts(), 0
+        receipts = self._verdicts = Receipts()
+        self._first, self._offered, self._unconfirmed = self._sent, len(messages), set()
+        sent = 0
         while sent < len(messages):
             sent += self.publisher.send(messages[sent:])
-            receipts.add(self.publisher.collect(0 if sent == len(messages) else SLICE))
-        receipts.add(self.publisher.finish(self.delivery_timeout))
+            self._take(self.publisher.collect(0 if sent == len(messages) else SLICE))
+        self._take(self.publisher.finish(self.delivery_timeout))
         for receipt in receipts.problems:
-            receipt.index -= self._sent  # the publisher counts all it was ever given
+            receipt.index -= self._first  # the publisher counts all it was ever given
         self._sent += sent
         return receipts
+
+    def confirmed_so_far(self) -> list[int]:
+        """After a call that was cut short by a second Ctrl-C: return which of its messages are confirmed, without waiting for any
+        other. None, where the verdict on one of them was lost, or not all had been sent: it cannot be told then whose the others are."""
+        self._take(self.publisher.finish(0))
+        unconfirmed = {number - self._first for number in self._unconfirmed}
+        if len(self._verdicts) < self._offered or not all(0 <= number < self._offered for number in unconfirmed):
+            return []
+        return [number for number in range(self._offered) if number not in unconfirmed]
+
+    def _take(self, verdicts: Receipts) -> None:
+        # in this order: whoever is stopped between the two has fewer verdicts than messages
+        self._unconfirmed.update(receipt.index for receipt in verdicts.problems if receipt.verdict is not Verdict.CONFIRMED)
+        self._verdicts.add(verdicts)

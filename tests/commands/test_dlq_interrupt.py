@@ -1,4 +1,4 @@
-"""`brokercli dlq redrive` that is told a second time to stop while it closes: what is known by then is said all the same."""
+"""`brokercli dlq redrive` that is told a second time to stop, while it closes or waits: what is known by then is said all the same."""
 
 from __future__ import annotations
 
@@ -49,3 +49,57 @@ def test_a_second_interrupt_while_it_closes_takes_neither_account_nor_report(cli
     report = json.loads((cli.home / "report").read_text())
     assert (report["exit_code"], report["unknown"], report["journal"]) == (code, unknown, "kept")
     assert graveyard.at_home() == [b"a", b"b"]
+
+
+_WAITING = """
+import os, signal, sys
+from brokercli.commands.app import run
+from brokercli.model.receipt import Receipt, Verdict
+from brokercli.operations.filed_letters import FiledRepair
+
+class Slow:
+    # the verdicts have come when we are told to stop, and nobody has taken them yet; of the last message none came
+    def __init__(self, publisher):
+        self.publisher = publisher
+        self.verdicts = None
+    def __getattr__(self, name):
+        return getattr(self.publisher, name)
+    def collect(self, timeout):
+        return type(self.publisher.collect(0))()
+    def finish(self, timeout):
+        if not timeout:
+            verdicts, self.verdicts = self.verdicts, None
+            return verdicts or self.publisher.finish(0)
+        verdicts = self.publisher.finish(timeout)
+        last = len(verdicts) - 1
+        verdicts.confirmed -= 1
+        verdicts.count(Receipt(last, Verdict.UNKNOWN, reason="no answer"))
+        self.verdicts = verdicts
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+def slow(self, destination, *, open_one=FiledRepair._publisher):
+    settling = open_one(self, destination)
+    settling.publisher = Slow(settling.publisher)
+    return settling
+
+FiledRepair._publisher = slow
+sys.exit(run(sys.argv[1:]))
+"""
+"""Stands for `brokercli`."""
+
+
+def test_what_was_confirmed_out_of_a_file_when_the_second_interrupt_came_is_written_down_and_not_repeated(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b", "c")
+    assert cli("dlq", "export", "letters", graveyard.url).code == 0
+    arguments = ["dlq", "redrive", "--from-file", "letters", "--resume", "done", "--context", "there", "--yes"]
+    assert cli("context", "add", "there", "--url", graveyard.dlq.server).code == 0
+    ended = subprocess.run([sys.executable, "-c", _WAITING, *arguments], capture_output=True, text=True, timeout=120, check=False,
+                           cwd=cli.home, env=environment(cli.home))
+    assert "redriven: read 3, confirmed 2, refused 0, unknown 1, skipped 0" in ended.stderr
+    assert ended.returncode == 4, ended.stderr
+    again = cli(*arguments)
+    assert "redriven: read 1, confirmed 1, refused 0, unknown 0, skipped 0" in again.stderr
+    home = graveyard.at_home()
+    # the one in doubt had been stored; within its window JetStream keeps one of them
+    assert (home.count(b"a"), home.count(b"b"), set(home)) == (1, 1, {b"a", b"b", b"c"})
