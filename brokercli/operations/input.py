@@ -93,13 +93,12 @@ class Lines:
     def _split(self, chunk: bytes) -> list[bytes]:
         delimiter = self._delimiter
         if len(delimiter) > 1 and self._pieces:
-            # the delimiter may have begun at the end of what is held
+            # the delimiter may have begun at the end of what is held, which is a piece of its own
             tail = self._pieces.pop()
             self._held -= len(tail)
             chunk = tail + chunk
         first, *rest = chunk.split(delimiter)
-        self._pieces.append(first)
-        self._held += len(first)
+        self._hold(first)
         if not rest:
             if self._discarding:
                 self._drop_rest(keep=len(delimiter) - 1)
@@ -108,9 +107,17 @@ class Lines:
         if self._discarding:
             self._discarding = False
             bodies = bodies[1:]
-        self._pieces = [rest[-1]]
-        self._held = len(rest[-1])
+        self._hold(rest[-1])
         return bodies
+
+    def _hold(self, piece: bytes) -> None:
+        """Keep a piece of a body apart, so that a long one is put together once and not with every read."""
+        self._held += len(piece)
+        begun = len(self._delimiter) - 1
+        if 0 < begun < len(piece):
+            self._pieces.append(piece[:-begun])
+            piece = piece[-begun:]
+        self._pieces.append(piece)
 
     def _take_rest(self) -> bytes:
         rest = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

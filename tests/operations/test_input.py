@@ -48,6 +48,20 @@ def test_bodies_are_the_same_for_every_chunking(chunks: list[bytes], delimiter: 
         os.close(descriptor)
 
 
+@pytest.mark.parametrize("delimiter", [b"\n", b"\r\n", b"-----"])
+def test_a_long_body_is_put_together_once_and_not_with_every_read(delimiter: bytes) -> None:
+    reader, writer = os.pipe()
+    lines, piece = Lines([reader], delimiter), b"x" * 1000
+    for _ in range(50):
+        os.write(writer, piece)
+        assert lines.read(5) == []
+    assert max(map(len, lines._pieces)) <= len(piece)
+    os.write(writer, delimiter)
+    os.close(writer)
+    assert read_all(lines) == [piece * 50]
+    os.close(reader)
+
+
 @pytest.mark.parametrize(("data", "bodies"), [
     (b"a\nb", [b"a", b"b"]),
     (b"a\n\nb\n", [b"a", b"", b"b"]),
