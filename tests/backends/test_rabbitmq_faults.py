@@ -12,6 +12,7 @@ import pytest
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
+from brokercli.backends.rabbitmq.link import Link
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 from brokercli.model.errors import Unreachable
@@ -284,3 +285,18 @@ def test_a_look_at_a_broker_that_stays_away_ends_with_the_reason(places: Places,
         with pytest.raises(Unreachable) as lost:
             repeat(lambda: reader.read(PATIENCE))
         assert "away" in str(lost.value)
+
+
+def test_whoever_asks_after_the_broker_was_given_up_is_told_why(places: Places, proxy: Proxy) -> None:
+    link = Link(through(proxy, places, give_up_after="0.1"))
+    try:
+        proxy.refuse()
+        proxy.reset()
+        wait_until(lambda: link.failure is not None, PATIENCE, "the end of patience")
+        link._thread.join(0.5)  # it must not end
+        with pytest.raises(Unreachable, match="has been away"):
+            link.ask("asking", lambda channel, answered: channel.queue_declare("any", passive=True, callback=answered), timeout=PATIENCE)
+    finally:
+        link.close()
+    link._thread.join(PATIENCE)
+    assert not link._thread.is_alive()

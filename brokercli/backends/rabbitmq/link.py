@@ -240,6 +240,9 @@ class Link:
         if self.live is not None:
             self._hang_up()
             self._loop.start()
+        while not self._closing:
+            # it is lost for good: whoever still asks is told so
+            self._loop.start()
 
     def _pause(self, seconds: float) -> None:
         """Serve what is posted meanwhile, and nothing else."""
