@@ -51,7 +51,7 @@ def test_an_exchange_shows_everything_that_is_published_to_it(places: Places, ki
         assert records[0].position == ""
 
 
-def test_a_tap_ends_what_a_publisher_hears_about_routing_no_more_than_any_queue_does(places: Places) -> None:
+def test_to_a_publisher_a_tap_is_a_queue_its_messages_were_routed_to(places: Places) -> None:
     exchange = places.exchange("topic")
     with tap(places, exchange, "exchange"):
         places.put(exchange, "a", [b"1"])
