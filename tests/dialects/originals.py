@@ -77,17 +77,28 @@ _BODIES = st.binary(max_size=60) | st.none() | _wrappings()
 _PLACES = {"kafka": ("topic", "partition", "offset"), "nats": ("subject", "stream", "sequence"), "rabbitmq": ("exchange", "routing_key", "queue", "offset")}
 
 
+# made once: a strategy is looked at before it is drawn from, which takes longer than the drawing
+_BOOLEANS = st.booleans()
+_DIALECT = st.sampled_from(DIALECTS)
+_BROKER = {dialect: st.sampled_from(sorted(dialect.brokers)) | st.sampled_from(["kafka", "nats", "rabbitmq", "memory"]) for dialect in DIALECTS}
+_PLACE = st.sampled_from(["orders", "orders.dlq", "x.XQ", "", "a__dlq", "q_error"]) | st.none() | st.integers()
+_HEADERS = {dialect: st.lists(st.tuples(
+    st.sampled_from(_NAMES[dialect] or list(_COMMON)) | st.sampled_from(_COMMON) | st.sampled_from(_NAMES[DIALECTS[-1]]),
+    st.just(b"orders") | _SOUP_VALUES), max_size=8) for dialect in DIALECTS}
+_KEYS = st.none() | st.binary(max_size=40)
+_PROPERTIES = st.dictionaries(st.sampled_from(["expiration", "user_id", "reply_to", "type", "message_id"]), AMQP_VALUES, max_size=3)
+_IDS = st.text(max_size=4)
+_TIMES = st.none() | st.integers()
+
+
 @st.composite
 def soups(draw: st.DrawFn) -> Record:
     """Records no honest program would write: known names with any bytes, any body, any key, any place."""
-    dialect = draw(st.sampled_from(DIALECTS))
-    broker = draw(st.sampled_from(sorted(dialect.brokers)) | st.sampled_from(["kafka", "nats", "rabbitmq", "memory"]))
-    places = st.sampled_from(["orders", "orders.dlq", "x.XQ", "", "a__dlq", "q_error"])
-    place = {name: draw(places | st.none() | st.integers()) for name in _PLACES.get(broker, ()) if draw(st.booleans())}
-    names = st.sampled_from(_NAMES[dialect] or list(_COMMON)) | st.sampled_from(_COMMON) | st.sampled_from(_NAMES[DIALECTS[-1]])
-    headers: tuple[Header, ...] = tuple(draw(st.lists(st.tuples(names, st.just(b"orders") | _SOUP_VALUES), max_size=8)))
-    if draw(st.booleans()) and broker == "rabbitmq":
+    dialect = draw(_DIALECT)
+    broker = draw(_BROKER[dialect])
+    place = {name: draw(_PLACE) for name in _PLACES.get(broker, ()) if draw(_BOOLEANS)}
+    headers: tuple[Header, ...] = tuple(draw(_HEADERS[dialect]))
+    if draw(_BOOLEANS) and broker == "rabbitmq":
         headers += (("x-death", Typed("array", tuple(draw(_DEATHS)))),)
-    message = Message(body=draw(_BODIES), key=draw(st.none() | st.binary(max_size=40)), headers=headers,
-                      properties=draw(st.dictionaries(st.sampled_from(["expiration", "user_id", "reply_to", "type", "message_id"]), AMQP_VALUES, max_size=3)))
-    return Record(broker, place, draw(st.text(max_size=4)), draw(st.none() | st.integers()), message)
+    message = Message(body=draw(_BODIES), key=draw(_KEYS), headers=headers, properties=draw(_PROPERTIES))
+    return Record(broker, place, draw(_IDS), draw(_TIMES), message)
