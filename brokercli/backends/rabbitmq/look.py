@@ -8,7 +8,7 @@ from brokercli.backends.contract import Reader
 from brokercli.backends.rabbitmq import STREAM, SUPPORT
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.stream_look import StreamReader
-from brokercli.backends.rabbitmq.stream_range import at_time, end_of, first_at
+from brokercli.backends.rabbitmq.stream_range import at_time, first_at, range_of
 from brokercli.model.capability import Capability
 from brokercli.model.errors import OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
@@ -20,10 +20,8 @@ def look_at_stream(link: Link, stream: str, span: Span, lend: Lend) -> Reader:
     """Open a look at a stream. Raises OutOfRange with the range there is, UsageProblem for a span that ends before it starts."""
     if isinstance(span.start, Number) and isinstance(span.end, Number) and span.end.value < span.start.value:
         raise UsageProblem(f"The range ends at {span.end} before it starts at {span.start}.")
-    first = first_at(link, stream, "first")
-    end = None if first is None else end_of(link, stream)
-    low = 0 if first is None else first.offset
-    high = low if end is None else end.offset
+    edges = range_of(link, stream)
+    low, high = (0, 0) if edges is None else (edges[0].offset, edges[1].offset)
 
     def offset_of(position: Position) -> int:
         match position:
@@ -49,7 +47,7 @@ def look_at_stream(link: Link, stream: str, span: Span, lend: Lend) -> Reader:
 
     start = offset_of(span.start)
     stop = None if span.end is None else min(offset_of(span.end), high)
-    largest = max((edge.largest for edge in (first, end) if edge is not None), default=0)
+    largest = max((edge.largest for edge in edges or ()), default=0)
     lent, give_back = lend()
     # where nothing is stored, everything is still to come
-    return StreamReader(lent, stream, "first" if end is None and stop is None else start, stop, largest, give_back)
+    return StreamReader(lent, stream, "first" if edges is None and stop is None else start, stop, largest, give_back)

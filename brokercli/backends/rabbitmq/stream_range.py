@@ -57,6 +57,19 @@ def end_of(link: Link, queue: str) -> Edge | None:
     return None if found is None else Edge(found.last + 1, found.largest)
 
 
+def range_of(link: Link, queue: str) -> tuple[Edge, Edge] | None:
+    """Return where the visible records begin and end; None where there is no record."""
+    found = _probe(link, queue, "last", _ALL)
+    if found is None:
+        return None
+    if found.first == 0:
+        # the last chunk is the first one as well, and to ask for that costs the broker a consumer
+        return Edge(0, found.largest), Edge(found.last + 1, found.largest)
+    # where all that was there is deleted meanwhile, nothing is left of it
+    first = first_at(link, queue, "first") or Edge(found.last + 1, 0)
+    return first, Edge(max(first.offset, found.last + 1), found.largest)
+
+
 def at_time(nanoseconds: int) -> datetime:
     """Return a time as `x-stream-offset` takes it: whole seconds, none of them before 1970 or after what Python knows."""
     return datetime.fromtimestamp(min(max(0, nanoseconds // _NANOSECONDS), 253_402_300_799), UTC)
