@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-# orjson imports these two while it is set up and does not look whether that worked: an interrupt just then would be a segmentation fault
-import dataclasses  # noqa: F401
-import json  # noqa: F401
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from brokercli.backends.kafka.retired import Retired
+from brokercli.backends.kafka.retired import retire
 from brokercli.model.address import Address
 from tests.backends.kafka_redrive import numbered
 from tests.backends.kafka_topics import Topics
@@ -22,39 +22,43 @@ def at_the_end_of(topic: Address, topics: Topics) -> Consumer:
     return consumer
 
 
-def test_one_that_is_done_with_fetches_no_more(topics: Topics) -> None:
+def is_closed(consumer: Consumer) -> bool:
+    """Whether it is: it says so of whatever is asked."""
+    try:
+        consumer.assignment()
+    except RuntimeError:
+        return True
+    return False
+
+
+def test_one_that_is_done_with_is_closed_in_a_while(topics: Topics) -> None:
     topic = topics.make()
     topics.fill(topic, numbered(1))
-    consumer, other = at_the_end_of(topic, topics), at_the_end_of(topic, topics)
-    Retired(60).retire(consumer)
-    topics.fill(topic, numbered(1))
-    wait_until(lambda: other.poll(0.1) is not None, 20, "the other record")
-    assert consumer.poll(0.2) is None
-    consumer.close()
-    other.close()
+    consumer = at_the_end_of(topic, topics)
+    retire(consumer)
+    wait_until(lambda: is_closed(consumer), 20, "its end")
 
 
-def test_it_is_closed_when_it_has_rested_and_the_next_one_comes(topics: Topics) -> None:
+def test_it_fetches_no_more_before_that(topics: Topics) -> None:
     topic = topics.make()
     topics.fill(topic, numbered(1))
-    retired = Retired(0)
-    first, second = at_the_end_of(topic, topics), at_the_end_of(topic, topics)
-    retired.retire(first)
-    assert first.poll(0) is None, "an answer to its last fetch may still come"
-    retired.retire(second)
-    with pytest.raises(RuntimeError, match="closed"):
-        first.poll(0)
-    assert second.poll(0) is None
-    second.close()
+    paused: list[list[TopicPartition]] = []
 
+    class Watched:
+        """A consumer of which it is seen what is asked of it, and in which order."""
 
-def test_it_is_not_closed_before_it_has_rested(topics: Topics) -> None:
-    topic = topics.make()
-    topics.fill(topic, numbered(1))
-    retired = Retired(60)
-    consumers = [at_the_end_of(topic, topics) for _ in range(3)]
-    for consumer in consumers:
-        retired.retire(consumer)
-    assert [consumer.poll(0) for consumer in consumers] == [None, None, None]
-    for consumer in consumers:
-        consumer.close()
+        def __init__(self, consumer: Consumer) -> None:
+            self.assignment, self._consumer = consumer.assignment, consumer
+
+        def pause(self, partitions: list[TopicPartition]) -> None:
+            self._consumer.pause(partitions)
+            paused.append(partitions)
+
+        def close(self) -> None:
+            assert paused
+            self._consumer.close()
+
+    consumer = at_the_end_of(topic, topics)
+    retire(Watched(consumer))
+    assert [(place.topic, place.partition) for place in paused[0]] == [(topic.name, 0)]
+    wait_until(lambda: is_closed(consumer), 20, "its end")
