@@ -27,7 +27,9 @@ class LetterFile:
             keep_name(path)
         except OSError as problem:
             self.close()
-            raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. Nothing was changed.", hint="name a file that does not exist yet") from None
+            hint = ("name a file that does not exist yet" if isinstance(problem, FileExistsError)
+                    else "name a file in a folder that can be written to; of a journal with --journal FILE")
+            raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. Nothing was changed.", hint=hint) from None
 
     def write(self, letters: Sequence[DeadLetter]) -> None:
         """Append letters; one that only points at its message, with the message: that may be taken out as well. Raises LocalIO, with as

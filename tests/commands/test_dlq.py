@@ -122,6 +122,10 @@ def test_dropped_letters_are_gone_from_the_pending_and_kept_in_the_journal(cli: 
     again = cli("dlq", "drop", graveyard.url, "--yes", "--journal", str(kept))
     assert (again.code, graveyard.pending) == (10, 1)
     assert str(kept) in again.stderr
+    assert "name a file that does not exist yet" in again.stderr
+    nowhere = cli("dlq", "drop", graveyard.url, "--yes", extra={"XDG_STATE_HOME": str(kept)})
+    assert (nowhere.code, "--journal FILE" in nowhere.stderr, "does not exist yet" in nowhere.stderr) == (10, True, False)
+    assert graveyard.pending == 1
 
 
 def test_parked_letters_keep_everything_they_carry(cli: CommandLine, graveyard: Graveyard) -> None:
