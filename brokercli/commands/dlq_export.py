@@ -46,6 +46,7 @@ def export(
     from brokercli.terminal.interrupt import Interrupt
     from brokercli.terminal.notes import Notes
     from brokercli.terminal.progress import Progress
+    from brokercli.terminal.tables import print_json_lines
 
     streams = streams_of(context)
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
@@ -57,7 +58,7 @@ def export(
             count = 0
             for found in matching_envelopes(look.reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
                 if kept is None:
-                    streams.write(b"".join(line + b"\n" for line in found))
+                    print_json_lines(streams, found)
                 else:
                     kept.write_lines(found)
                 count += len(found)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-import orjson
-
 from brokercli.backends.contract import withheld_in_words
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -18,6 +16,7 @@ from brokercli.terminal.notes import Notes
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.summary import report_end, summarise
+from brokercli.terminal.tables import print_json
 
 # problems said one by one; the rest are in the summary's counts, and all of them in --receipts
 SAID = 20
@@ -93,7 +92,7 @@ class Delivery:
             confirmed = {receipt.index for receipt in receipts.confirmations}
             problems = [receipt for receipt in receipts.problems if receipt.index not in confirmed]
             every = sorted([*receipts.confirmations, *problems], key=lambda receipt: receipt.index)
-            self._streams.write(b"".join(orjson.dumps(self._line(receipt)) + b"\n" for receipt in every))
+            print_json(self._streams, [self._line(receipt) for receipt in every])
 
     def run(self, publishing: Publishing, work: Callable[[], Outcome], elapsed: Callable[[], float], *, fail_if_empty: bool = False,
             extra: dict[str, object] | None = None, abandon: Callable[[], Outcome] | None = None) -> int:

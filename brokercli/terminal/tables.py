@@ -68,8 +68,13 @@ def print_description(streams: Streams, description: Description, output: str = 
 
 def print_json(streams: Streams, values: Sequence[object]) -> None:
     """Print one JSON value a line."""
+    print_json_lines(streams, [orjson.dumps(value, default=str) for value in values])
+
+
+def print_json_lines(streams: Streams, lines: Sequence[bytes]) -> None:
+    """Print JSON that is written already, one value a line; on a terminal without the control characters that JSON lets through."""
     show = visible_json if streams.stdout_is_terminal else bytes
-    streams.write(b"".join(show(orjson.dumps(value, default=str)) + b"\n" for value in values))
+    streams.write(b"".join(show(line) + b"\n" for line in lines))
 
 
 def check_output(output: str) -> None:

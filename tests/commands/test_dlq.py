@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.commandline import CommandLine
+from tests.commandline import CommandLine, Terminal
 from tests.commands.conftest import Place
 from tests.commands.dead_letters import Graveyard
 
@@ -169,6 +169,14 @@ def test_letters_are_exported_to_standard_output(cli: CommandLine, graveyard: Gr
     assert not (cli.home / "-").exists()
     none = cli("dlq", "export", "-", graveyard.url, "--grep", "c", "--fail-if-empty")
     assert (none.code, none.stdout) == (9, b"")
+
+
+def test_nothing_dangerous_reaches_a_terminal_from_an_export(graveyard: Graveyard, terminal: Callable[..., Terminal]) -> None:
+    graveyard.bury("\x1b]52;c;ZXZpbA==\x07 \u009b31m \u202e")
+    shown = terminal("dlq", "export", "-", graveyard.url, extra={"NO_COLOR": "1"})
+    assert shown.wait() == 0
+    assert rb"\u009b31m \u202e" in shown.screen
+    assert not [bad for bad in (b"\x1b]", b"\x07", "\u009b".encode(), "\u202e".encode()) if bad in shown.screen]
 
 
 def test_a_report_that_cannot_be_written_hides_nothing_graver(cli: CommandLine, graveyard: Graveyard) -> None:

@@ -51,6 +51,15 @@ def test_rejected_messages_go_back_to_the_queue_that_rejected_them(cli: CommandL
     assert drain(home) == [b"a", b"b"]
 
 
+def test_dropped_letters_are_published_back_with_what_the_broker_wrote_of_their_death(cli: CommandLine, rejected: tuple[Place, Place]) -> None:
+    home, dlq = rejected
+    assert cli("dlq", "drop", dlq.url, "--yes", "--journal", "kept").code == 0
+    assert cli("dlq", "inspect", dlq.url, "-o", "json").lines == []
+    assert cli("publish", dlq.url, "--input", "json", "--keep-control-headers", "-f", "kept").code == 0
+    (group,) = [orjson.loads(line) for line in cli("dlq", "inspect", dlq.url, "-o", "json").lines]
+    assert (group["count"], group["reason"], group["origin"]) == (2, "rejected", f"queue:{home.name}")
+
+
 def test_letters_of_a_queue_are_named_by_their_message_ids(cli: CommandLine, rejected: tuple[Place, Place]) -> None:
     home, dlq = rejected
     (group,) = [orjson.loads(line) for line in cli("dlq", "inspect", dlq.url, "-o", "json").lines]
