@@ -25,15 +25,19 @@ def folded(text: str, width: int) -> list[str]:
     """Break `text` into lines of at most `width` columns: after a space where there is one, after a joint of a name (`.`, `/`,
     `-`) or inside a word where not."""
     lines: list[str] = []
-    while width_of(text) > width:
-        head = _head(text, width) or text[:1]
-        if text[len(head)] != " ":
+    begin, ascii_only = 0, text.isascii()
+    while (end := begin + width if ascii_only else _end(text, begin, width)) < len(text):
+        end = max(end, begin + 1)
+        head = text[begin:end]
+        if text[end:end + 1] != " ":
             # a line that breaks in its first third says less than one that breaks a long word
             space, joint = head.rfind(" "), max(map(head.rfind, "./-_:,"))
             head = head[:space + 1] if space > width // 3 else head[:joint + 1] if joint > width // 2 else head
-        text = text[len(head):].lstrip(" ")
         lines.append(head.rstrip(" "))
-    return [*lines, text]
+        begin += len(head)
+        while text.startswith(" ", begin):
+            begin += 1
+    return [*lines, text[begin:]]
 
 
 def folded_words(text: str, width: int, following: int) -> list[str]:
@@ -55,14 +59,17 @@ def folded_words(text: str, width: int, following: int) -> list[str]:
 
 
 def _head(text: str, width: int) -> str:
-    if text.isascii():
-        return text[:width]
+    return text[:width] if text.isascii() else text[:_end(text, 0, width)]
+
+
+def _end(text: str, begin: int, width: int) -> int:
+    """Return up to where a line of at most `width` columns goes that begins there."""
     used = 0
-    for index, character in enumerate(text):
-        used += _cell(character)
+    for index in range(begin, len(text)):
+        used += _cell(text[index])
         if used > width:
-            return text[:index]
-    return text
+            return index
+    return len(text)
 
 
 def _cell(character: str) -> int:

@@ -145,7 +145,7 @@ class _Layout:
 
 def _fit(widths: list[int], titles: list[int], right: list[bool], available: int) -> list[int] | None:
     # the widest column of text gives way, a column at a time, never below its title or what is still readable
-    fitted = list(widths)
+    fitted = [width if number else min(width, max(title, NARROWEST, available)) for width, title, number in zip(widths, titles, right, strict=True)]
     excess = sum(fitted) + GAP * (len(fitted) - 1) - available
     while excess > 0:
         elastic = [index for index, width in enumerate(fitted) if not right[index] and width > max(titles[index], NARROWEST)]

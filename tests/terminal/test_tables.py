@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from brokercli.model.description import Description, Section
 from brokercli.model.errors import UsageProblem
+from brokercli.terminal import cells
 from brokercli.terminal.cells import folded, folded_words, padded, shortened, width_of
 from brokercli.terminal.tables import print_description, print_table
 
@@ -145,3 +146,12 @@ def test_no_line_is_wider_than_the_terminal(rows: list[dict[str, object]], width
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = _Layout(Streams(None, 1, False, True, False, False, width)).table(rows, names)
     assert max(width_of(line) for line in lines) <= max(width, 2 + 8 + 14)
+
+
+@pytest.mark.parametrize("text", ["ä" * 4000, "äb c." * 800, "世" * 2000])
+def test_a_long_text_is_measured_once_and_not_with_every_line(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    measured: list[str] = []
+    cell = cells._cell
+    monkeypatch.setattr(cells, "_cell", lambda character: measured.append(character) or cell(character))  # type: ignore[func-returns-value]
+    assert "".join(folded(text, 20)).replace(" ", "") == text.replace(" ", "")
+    assert len(measured) <= 3 * len(text)
