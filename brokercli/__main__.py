@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ import sys
 
 def main() -> None:
     """Run `sys.argv`, then end at once: what interpreter teardown would do with open clients costs more than a small read."""
+    # what is imported is no garbage: looking for some after each 700 objects takes 4 of the 90 ms of a start
+    gc.set_threshold(50_000)
     try:
         if sys.argv[1:] in (["--version"], ["-V"]):
             from brokercli import __version__
