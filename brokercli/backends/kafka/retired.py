@@ -1,8 +1,9 @@
 """Consumers that are done with.
 
 librdkafka (2.16.0) looks the topic of a fetch's answer up in a list of its topics without a lock (rd_kafka_fetch_reply_handle), and
-frees what is in that list when a consumer is closed: a replay that was over and done ended with SIGSEGV, once in some hundred thousand
-commands, on a busy machine. So a consumer is closed when no answer to a fetch can be on its way any more.
+frees what is in that list when a consumer is closed: a replay that was over and done ended with SIGSEGV there, once, on a busy machine;
+28,000 looks that were closed on purpose at that moment did not bring it again. So a consumer is closed when no answer to a fetch can be on
+its way any more.
 """
 
 from __future__ import annotations
