@@ -32,7 +32,9 @@ class KafkaBroker(Broker):
         super().__init__(host, port)
         self._bootstrap = f"{host}:{port}"
         self.admin = AdminClient({"bootstrap.servers": self._bootstrap})
-        self.producer = Producer({"bootstrap.servers": self._bootstrap, "linger.ms": 0, "enable.idempotence": True})
+        self.producer = Producer({"bootstrap.servers": self._bootstrap, "linger.ms": 0, "enable.idempotence": True,
+                                  # with several, what a new topic turned away at first is lost and called delivered
+                                  "max.in.flight": 1})
 
     def consumer(self, **settings: Any) -> Consumer:
         """Return a consumer that belongs to no group."""

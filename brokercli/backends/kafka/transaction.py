@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.failures import judge, translate
-from brokercli.backends.kafka.publish import LARGEST_MESSAGE
+from brokercli.backends.kafka.publish import LARGEST_MESSAGE, ONE_AT_A_TIME
 from brokercli.model.connection import Connection
 
 LONGEST_TIMEOUT = 890.0
@@ -81,7 +81,8 @@ class Transactions:
             "partitioner": "murmur2_random", "linger.ms": 5, "queue.buffering.max.kbytes": 262_144, "batch.size": batch_bytes,
             "socket.timeout.ms": max(1000, min(15_000, milliseconds // 2)),
             **client_configuration(connection),
-            "transactional.id": identity, "transaction.timeout.ms": milliseconds + int(_SPARE_SECONDS * 1000), "message.timeout.ms": milliseconds,
+            "transactional.id": identity, "max.in.flight": ONE_AT_A_TIME, "message.timeout.ms": milliseconds,
+            "transaction.timeout.ms": milliseconds + int(_SPARE_SECONDS * 1000),
             "delivery.report.only.error": True, "message.max.bytes": LARGEST_MESSAGE, "error_cb": self._troubles.note}, self._troubles)
         deadline = monotonic() + max(self._timeout, connection.connect_timeout)
         try:
