@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 
 
@@ -47,6 +46,8 @@ def main() -> None:
 def _import_orjson() -> None:
     """Import it with Ctrl-C held back. Its initialisation (3.13.0) takes it that whatever it imports itself is there: a KeyboardInterrupt in
     the midst, and the process ended with SIGSEGV. Once it is imported, importing it again runs nothing."""
+    import signal
+
     if not hasattr(signal, "pthread_sigmask"):
         return  # Windows
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])

@@ -21,6 +21,18 @@ def streams(nats_address: str) -> Iterator[Streams]:
     made.close()
 
 
+def record_deaths(cli: CommandLine, streams: Streams, nats_address: str, bodies: list[bytes], *retention: str) -> str:
+    """Make a stream whose deaths are recorded, and let these messages die in it; return its name."""
+    name = streams.make(*retention)
+    streams.worker(name, max_deliver=1)
+    assert cli("dlq", "capture", f"{nats_address}/stream:{name}", "--yes").code == 0
+    streams._made.append(f"{name}_DLQ")
+    streams.fill(f"{name.lower()}.a", bodies)
+    fail(nats_address, name)
+    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == len(bodies))
+    return name
+
+
 def test_deaths_are_recorded_inspected_and_put_back(cli: CommandLine, streams: Streams, nats_address: str, tmp_path: Path) -> None:
     name = streams.make()
 
@@ -80,13 +92,8 @@ def test_deaths_are_recorded_only_where_the_context_allows_changes(cli: CommandL
 
 def test_the_journal_has_the_message_that_a_recorded_death_points_at_and_it_comes_back_from_there(
         cli: CommandLine, streams: Streams, nats_address: str, tmp_path: Path) -> None:
-    name, kept = streams.make("workqueue"), str(tmp_path / "kept.ndjson")
-    streams.worker(name, max_deliver=1)
-    assert cli("dlq", "capture", f"{nats_address}/stream:{name}", "--yes").code == 0
-    streams._made.append(f"{name}_DLQ")
-    streams.fill(f"{name.lower()}.a", numbers(3))
-    fail(nats_address, name)
-    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 3)
+    kept = str(tmp_path / "kept.ndjson")
+    name = record_deaths(cli, streams, nats_address, numbers(3), "workqueue")
     assert cli("dlq", "redrive", f"{nats_address}/stream:{name}_DLQ", "--yes", "--through", "sed s/^/mended-/", "--journal", kept).code == 0
     assert cli("context", "add", "here", "--url", nats_address, "--use").code == 0
     assert [orjson.loads(line)["original"]["body"] for line in Path(kept).read_bytes().splitlines()] == ["0", "1", "2"]
@@ -97,13 +104,7 @@ def test_the_journal_has_the_message_that_a_recorded_death_points_at_and_it_come
 
 
 def test_a_filter_asks_the_message_that_a_recorded_death_points_at(cli: CommandLine, streams: Streams, nats_address: str) -> None:
-    name = streams.make()
-    streams.worker(name, max_deliver=1)
-    assert cli("dlq", "capture", f"{nats_address}/stream:{name}", "--yes").code == 0
-    streams._made.append(f"{name}_DLQ")
-    streams.fill(f"{name.lower()}.a", [b"red", b"green", b"blue"])
-    fail(nats_address, name)
-    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 3)
+    name = record_deaths(cli, streams, nats_address, [b"red", b"green", b"blue"])
     letters = f"{nats_address}/stream:{name}_DLQ"
     for options, count in ((("--grep", "re"), 2), (("--where", "body == 'blue'"), 1), (("--grep", "stream_seq"), 0)):
         inspected = cli("dlq", "inspect", letters, "-o", "json", *options)
@@ -114,13 +115,7 @@ def test_a_filter_asks_the_message_that_a_recorded_death_points_at(cli: CommandL
 
 
 def test_nobody_is_told_to_name_a_destination_for_messages_that_are_gone(cli: CommandLine, streams: Streams, nats_address: str) -> None:
-    name = streams.make()
-    streams.worker(name, max_deliver=1)
-    assert cli("dlq", "capture", f"{nats_address}/stream:{name}", "--yes").code == 0
-    streams._made.append(f"{name}_DLQ")
-    streams.fill(f"{name.lower()}.a", numbers(2))
-    fail(nats_address, name)
-    wait_for(lambda: streams.state(f"{name}_DLQ")["messages"] == 2)
+    name = record_deaths(cli, streams, nats_address, numbers(2))
     streams.wire.ask(f"$JS.API.STREAM.PURGE.{name}")
     ended = cli("dlq", "inspect", f"{nats_address}/stream:{name}_DLQ")
     assert "2 of them only point at an original that is no longer stored\n" in ended.stderr

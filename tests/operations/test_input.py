@@ -22,6 +22,21 @@ def read_all(source: Lines | Whole | Envelopes) -> list[object]:
     return bodies
 
 
+def read_past_refusals(source: Lines | Envelopes) -> tuple[list[tuple[int, bytes | None]], list[int]]:
+    """Return (number of its line, body) of each message, and the numbers of the lines that were refused."""
+    messages: list[tuple[int, bytes | None]] = []
+    refused: list[int] = []
+    while True:
+        try:
+            found = source.read(5)
+        except InputRefused as problem:
+            refused.append(problem.number)
+            continue
+        if found is None:
+            return messages, refused
+        messages += [(source.first + index, one if isinstance(one, bytes) else one.body) for index, one in enumerate(found)]
+
+
 def pipe_of(chunks: list[bytes]) -> int:
     reader, writer = os.pipe()
 
@@ -93,19 +108,9 @@ def test_a_line_over_the_maximum_is_refused_by_number_and_the_next_ones_are_read
     descriptor = pipe_of([b"small\n" + b"x" * 700_000, b"x" * 700_000, b"\nafter\n"])
     lines = Lines([descriptor], maximum=300_000)
     assert lines.read(5) == [b"small"]
-    refused = []
-    bodies: list[bytes] = []
-    while True:
-        try:
-            found = lines.read(5)
-        except InputRefused as problem:
-            refused.append(problem.number)
-            continue
-        if found is None:
-            break
-        bodies += found
+    bodies, refused = read_past_refusals(lines)
     assert refused == [2]
-    assert bodies == [b"after"]
+    assert bodies == [(3, b"after")]
     assert lines.first == 3
     os.close(descriptor)
 
@@ -150,21 +155,6 @@ def test_an_envelope_that_is_none_is_refused_by_its_line_and_its_neighbours_are_
     assert refused[0].startswith("line 3 is not JSON")
     assert refused[1] == "line 5 has the key 'boddy', which no envelope has; did you mean 'body'?"
     os.close(descriptor)
-
-
-def read_past_refusals(source: Envelopes) -> tuple[list[tuple[int, bytes | None]], list[int]]:
-    """Return (number of its line, body) of each message, and the numbers of the lines that were refused."""
-    messages: list[tuple[int, bytes | None]] = []
-    refused: list[int] = []
-    while True:
-        try:
-            found = source.read(5)
-        except InputRefused as problem:
-            refused.append(problem.number)
-            continue
-        if found is None:
-            return messages, refused
-        messages += [(source.first + index, message.body) for index, message in enumerate(found)]
 
 
 def test_every_second_line_may_be_no_envelope(tmp_path) -> None:

@@ -112,7 +112,7 @@ class KafkaSite(Site):
             else:
                 self._lanes[identity] = str(message.partition())
 
-        producer = Producer({"bootstrap.servers": self._address, "linger.ms": 5, "enable.idempotence": True, "log_level": 0})
+        producer = Producer({"bootstrap.servers": self._address, "linger.ms": 5, "enable.idempotence": True, "max.in.flight": 1, "log_level": 0})
         for seed in seeds:
             producer.produce(self.dlq, seed.body, seed.key, headers=self._headers(seed), on_delivery=partial(judge, seed.identity))
         assert producer.flush(PATIENCE) == 0

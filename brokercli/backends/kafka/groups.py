@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -21,6 +21,7 @@ _KINDS = {ConsumerGroupType.CONSUMER: "consumer group", ConsumerGroupType.CLASSI
 _STATES = {"STABLE": "Stable", "EMPTY": "Empty", "DEAD": "Dead", "PREPARING_REBALANCING": "PreparingRebalance",
            "COMPLETING_REBALANCING": "CompletingRebalance", "UNKNOWN": "unknown"}
 GROUPS_AT_A_TIME = 200
+Answer = TypeVar("Answer")
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -120,8 +121,14 @@ class Coordinators:
         """Return the kind of each group that the client can only name. What is committed tells them apart: share groups keep
         their state elsewhere."""
         left_out = set(known)
+        def ask() -> list[Any]:
+            with warnings.catch_warnings():
+                # there is no other request in this client that names groups of every kind
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return list(self._admin.list_groups(timeout=self._seconds))
+
         try:
-            everything = self._everything()
+            everything = self._while_coming_back(ask)
         except KafkaException as problem:
             self.notes.append(f"share groups are missing: {problem.args[0].str()}")
             return {}
@@ -132,19 +139,6 @@ class Coordinators:
             committed = self.committed(some)
             kinds |= {name: STREAMS if committed.get(name) else SHARE for name in some}
         return kinds
-
-    def _everything(self) -> list[Any]:
-        deadline = monotonic() + self._seconds
-        while True:
-            try:
-                with warnings.catch_warnings():
-                    # there is no other request in this client that names groups of every kind
-                    warnings.simplefilter("ignore", DeprecationWarning)
-                    return list(self._admin.list_groups(timeout=self._seconds))
-            except KafkaException as problem:
-                if not is_coming_back(problem.args[0]) or monotonic() >= deadline:
-                    raise
-            sleep(COMING_BACK_SECONDS)
 
     def find(self, name: str) -> Group | None:
         """Return one group; None where there is none of that name. Raises what the broker says against asking."""
@@ -213,20 +207,31 @@ class Coordinators:
         return self._patiently(ask, "describing the group", name, future, missing=NO_SUCH_GROUP)
 
     def _patiently(self, ask: Callable[[], Future[Any]], doing: str, where: str, asked: Future[Any] | None = None, missing: Sequence[int] = ()) -> Any:
-        """Wait for an answer; None where the broker says one of `missing`."""
+        """Wait for an answer; None where the broker says one of `missing`. `asked` is waited for first, where it was asked before."""
+        def wait() -> Any:
+            nonlocal asked
+            answer, asked = asked or ask(), None
+            return answer.result(self._seconds + 1)
+
+        try:
+            return self._while_coming_back(wait)
+        except KafkaException as problem:
+            error = problem.args[0]
+            if error.code() in missing:
+                return None
+            raise translate(error, doing, where) from None
+        except TimeoutError:
+            raise no_answer(doing, where, self._seconds) from None
+
+    def _while_coming_back(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask again while a coordinator is coming back; raises what it was answered last."""
         deadline = monotonic() + self._seconds
         while True:
             try:
-                return (asked or ask()).result(self._seconds + 1)
+                return ask()
             except KafkaException as problem:
-                error = problem.args[0]
-                if error.code() in missing:
-                    return None
-                if not is_coming_back(error) or monotonic() >= deadline:
-                    raise translate(error, doing, where) from None
-            except TimeoutError:
-                raise no_answer(doing, where, self._seconds) from None
-            asked = None
+                if not is_coming_back(problem.args[0]) or monotonic() >= deadline:
+                    raise
             sleep(COMING_BACK_SECONDS)
 
 
