@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
@@ -9,6 +12,7 @@ from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.settings import SETTINGS
+from brokercli.backends.kafka.topic_state import TopicState, read_states
 from brokercli.model.connection import Connection
 from brokercli.model.declaration import Action, Change, Declaration, Form, RetrySpecification
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, Unsupported, UsageProblem
@@ -62,6 +66,21 @@ def test_the_settings_are_those_of_the_broker_in_its_own_forms(topics: Topics) -
         if table[name].choices:
             assert set(text.split(",")) <= set(table[name].choices), name
         assert (table[name].form is Form.DURATION) == name.endswith(".ms"), name
+
+
+def test_a_topic_that_the_broker_has_not_heard_of_yet_is_planned_as_it_is(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic that was just made: for a moment the controller refuses to make it once more, and a broker does not show it."""
+    name = topics.make(retention_ms="1000").name
+    not_yet: list[list[TopicState]] = []
+
+    def not_at_once(*asked: Any) -> Iterable[TopicState]:
+        return not_yet.pop() if not_yet else read_states(*asked)
+
+    monkeypatch.setattr("brokercli.backends.kafka.declaring.read_states", not_at_once)
+    for retention, action in ((1000, Action.UNCHANGED), (500, Action.CHANGE)):
+        not_yet.append([])
+        assert only(topics.backend().declarer().plan([topic(name, retention_ms=retention)])).action is action
+        assert not not_yet
 
 
 def test_a_topic_is_planned_without_being_made_and_made_as_it_was_planned(topics: Topics) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
@@ -19,9 +19,14 @@ from brokercli.backends.kafka.topic_state import TopicState, code_of, read_state
 from brokercli.model.declaration import Declaration, Difference, SettingValue
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable, Unsupported, UsageProblem
 
+_T = TypeVar("_T")
 _BY_DEFAULT = -1
 _LOOK_AGAIN_SECONDS = 0.05
 _WRONG = (KafkaError.INVALID_CONFIG, KafkaError.INVALID_PARTITIONS, KafkaError.TOPIC_EXCEPTION, KafkaError.INVALID_REQUEST)
+
+
+class CameMeanwhile(Failed):
+    """What is to be made is there: somebody made it, or the broker that was asked whether it is had not heard of it yet."""
 
 
 class Alterations:
@@ -32,7 +37,7 @@ class Alterations:
         self._seconds = seconds
 
     def check_creation(self, declaration: Declaration) -> list[str]:
-        """Have the broker check a topic that is not made; returns remarks. Raises what it would say."""
+        """Have the broker check a topic that is not made; returns remarks. Raises what it would say: CameMeanwhile where there is one."""
         return self._checked("creating", declaration.name, self._create(declaration, validate_only=True))
 
     def check_change(self, name: str, differences: Sequence[Difference]) -> list[str]:
@@ -55,7 +60,7 @@ class Alterations:
         """Create a topic and wait until it can be used."""
         name = declaration.name
         self._do("creating", name, self._create(declaration))
-        self._until(lambda: self._there(name) is not None, f"{name} was created")
+        self._until(lambda: self._there(name), f"{name} was created")
 
     def change(self, state: TopicState, differences: Sequence[Difference]) -> None:
         """Change settings and then partitions; when the second fails, the settings are put back."""
@@ -89,6 +94,10 @@ class Alterations:
         """Delete a topic and wait until it is gone."""
         self._do("deleting", name, self._admin.delete_topics([name], request_timeout=self._seconds)[name])
         self._until(lambda: self._there(name) is None, f"{name} was deleted")
+
+    def wait_for(self, name: str) -> TopicState:
+        """Return a topic of which the controller knows, once the brokers have heard of it."""
+        return self._until(lambda: self._there(name), f"{name} is there")
 
     def _there(self, name: str) -> TopicState | None:
         return next(read_states(self._admin, [name], self._seconds), None)
@@ -133,13 +142,14 @@ class Alterations:
         except TimeoutError:
             raise no_answer(doing, name, self._seconds) from None
 
-    def _until(self, done: Callable[[], bool], what: str) -> None:
-        """Wait until the brokers have heard of what the controller did."""
+    def _until(self, seen: Callable[[], _T | None], what: str) -> _T:
+        """Wait until the brokers have heard of what the controller did, and return what is seen then."""
         deadline = monotonic() + self._seconds
-        while not done():
+        while not (found := seen()):
             if monotonic() >= deadline:
                 raise Unreachable(f"Kafka says that {what}, and does not show it after {self._seconds:g} s.", hint="plan again to see how it is")
             sleep(_LOOK_AGAIN_SECONDS)
+        return found
 
 
 def named(declaration: Declaration) -> dict[str, SettingValue]:
@@ -175,7 +185,7 @@ def _refusal(doing: str, name: str, error: KafkaError, wrong: type[BrokercliErro
     if code == KafkaError.TOPIC_DELETION_DISABLED:
         return Unsupported(f"This cluster does not allow {doing} {name}: {text}.", hint="delete.topic.enable is false on its brokers")
     if code == KafkaError.TOPIC_ALREADY_EXISTS:
-        return Failed(f"{doing[0].upper()}{doing[1:]} {name} failed: it came meanwhile.", hint="plan again")
+        return CameMeanwhile(f"{doing[0].upper()}{doing[1:]} {name} failed: it came meanwhile.", hint="plan again")
     if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
         return NotFound(f"{doing[0].upper()}{doing[1:]} {name} failed: it is gone.", hint="plan again")
     if code in (KafkaError.REQUEST_TIMED_OUT, KafkaError.NOT_CONTROLLER):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from brokercli.backends.declaring import Declarer
-from brokercli.backends.kafka.altering import Alterations, named
+from brokercli.backends.kafka.altering import Alterations, CameMeanwhile, named
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.removal import goes_with
 from brokercli.backends.kafka.retrying import retry_topology
@@ -55,7 +55,11 @@ class KafkaDeclarer(Declarer):
         return planned
 
     def _creation(self, declaration: Declaration) -> Change:
-        remarks = self._alterations.check_creation(declaration)
+        try:
+            remarks = self._alterations.check_creation(declaration)
+        except CameMeanwhile:
+            # the controller knows of a topic before the brokers do
+            return self._change(declaration, self._alterations.wait_for(declaration.name))
         differences = tuple(Difference(name, None, value) for name, value in named(declaration).items())
         return Change(declaration, Action.CREATE, differences, (*remarks, *_unsound(declaration, None)))
 
