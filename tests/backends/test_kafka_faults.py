@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from brokercli.backends.contract import Publisher
 from brokercli.backends.kafka import look as look_module
 from brokercli.backends.kafka import publish as publish_module
+from brokercli.backends.kafka.never_sent import Sent
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from tests.backends.kafka_topics import Topics, of_verdict
 from tests.brokers.kafka import Kafka
+from tests.brokers.server import wait_until
 
 
 @pytest.fixture
@@ -115,6 +119,23 @@ def test_messages_that_time_out_on_a_frozen_broker_are_unknown_and_a_silent_brok
     assert publisher.send_bodies([b"%d" % sent]) == 1
     total.add(publisher.finish(30))
     check(broken, topic, total, sent + 1)
+
+
+def test_one_request_at_a_time_is_on_its_way_to_a_broker(private_kafka: Kafka, broken: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With several, what librdkafka reports as delivered to a topic that was just made may be stored nowhere."""
+    statistics: list[dict[str, Any]] = []
+    monkeypatch.setattr(Sent, "note", lambda self, text: statistics.append(json.loads(text)))
+    publisher = broken.publisher(broken.make(partitions=5), delivery_timeout=60.0)
+    assert publisher.send_bodies([b"before"]) == 1
+    publisher.finish(30)
+    private_kafka.pause()
+    statistics.clear()
+    assert publisher.send_bodies([bytes(400_000)] * 20) == 20
+    wait_until(lambda: publisher.collect(0.1).confirmed or len(statistics) >= 3, 60, "the client's statistics")
+    unanswered = [broker["waitresp_cnt"] for one in statistics for broker in one["brokers"].values() if broker["nodeid"] == 1]
+    assert max(unanswered) == 1, unanswered
+    private_kafka.resume()
+    assert publisher.finish(60).confirmed == 20
 
 
 def test_an_exception_in_the_middle_leaves_an_honest_account(private_kafka: Kafka, broken: Topics, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.kafka.publish import KafkaPublisher
 from brokercli.model.address import Address, parse_address
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.message import Message
@@ -68,6 +69,21 @@ def test_an_oversized_message_is_refused_alone_and_its_neighbours_arrive(topics:
     assert [(receipt.index, receipt.verdict) for receipt in receipts.problems] == [(50, Verdict.REFUSED)]
     assert "max.message.bytes" in receipts.problems[0].reason
     assert bodies(topics.read(topic)) == [message.body for number, message in enumerate(sent) if number != 50]
+
+
+class _Nowhere:
+    """A message as the client tells of it when the broker called it a duplicate."""
+
+    def offset(self) -> None:
+        return None
+
+
+def test_a_message_that_is_said_to_be_a_repetition_of_one_that_lies_nowhere_is_unknown(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = KafkaPublisher._report
+    monkeypatch.setattr(KafkaPublisher, "_report", lambda self, index, error, message: report(self, index, error, _Nowhere() if index == 1 else message))
+    receipts = publish(topics.publisher(topics.make(), positions=True), [Message(b"a"), Message(b"b"), Message(b"c")])
+    assert (receipts.confirmed, receipts.unknown, of_verdict(receipts, Verdict.UNKNOWN)) == (2, 1, [1])
+    assert [confirmation.position for confirmation in receipts.confirmations] == ["0:0", "0:2"]
 
 
 def test_many_small_messages_fit_a_topic_that_takes_only_small_batches(topics: Topics) -> None:

@@ -191,7 +191,7 @@ class KafkaPublisher(Publisher):
         if index in self._doubtful:
             return
         if error is None:
-            self._news.confirmations.append(Receipt(index, Verdict.CONFIRMED, f"{message.partition()}:{message.offset()}"))
+            self._report_stored(index, message)
             return
         try:
             code = error.code()
@@ -212,6 +212,14 @@ class KafkaPublisher(Publisher):
         self._timed_out = self._timed_out or code == KafkaError._MSG_TIMED_OUT
         verdict, reason = judge(error)
         self._news.count(Receipt(index, verdict, reason=reason))
+
+    def _report_stored(self, index: int, message: Any) -> None:
+        if message.offset() is None:
+            # what librdkafka makes of "duplicate sequence number", which may be said of a message that is stored nowhere; see ONE_AT_A_TIME
+            self._failed += 1
+            self._news.count(Receipt(index, Verdict.UNKNOWN, reason="the broker calls it a repetition, and does not say where the first is"))
+        else:
+            self._news.confirmations.append(Receipt(index, Verdict.CONFIRMED, f"{message.partition()}:{message.offset()}"))
 
     def _dispatch(self, call: Callable[[float], int], timeout: float) -> None:
         """Run the delivery callbacks that are due."""
