@@ -110,7 +110,7 @@ def test_an_alarm_that_outlasts_the_delivery_timeout_leaves_in_doubt_only_what_w
         publisher.close()
         backend.close()
         # a broker that reads nothing hears no goodbye either
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < PATIENCE
     finally:
         alarm(private_rabbitmq, on=False)
     # the connection was dropped with the first message unread, or read: both are in doubt
@@ -173,7 +173,7 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing_that_was_confirmed
 
 def test_confirms_that_are_lost_leave_messages_in_doubt_and_never_confirmed(places: Places, proxy: Proxy) -> None:
     queue = places.queue()
-    with RabbitMQBackend(through(proxy, places)) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy(delivery_timeout=2)) as publisher:
+    with RabbitMQBackend(through(proxy, places)) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy(delivery_timeout=5)) as publisher:
         assert publisher.send_bodies([b"first"]) == 1
         assert publisher.finish(PATIENCE).confirmed == 1
         proxy.lose_answers()
@@ -220,7 +220,7 @@ def test_a_channel_that_comes_back_under_another_number_goes_on(places: Places, 
 
 def test_a_broker_that_stays_away_is_given_up_and_what_never_left_is_refused(places: Places, proxy: Proxy) -> None:
     queue = places.queue()
-    with RabbitMQBackend(through(proxy, places, give_up_after="1")) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy()) as publisher:
+    with RabbitMQBackend(through(proxy, places, give_up_after="3")) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy()) as publisher:
         assert publisher.send_bodies([b"before"]) == 1
         assert publisher.finish(PATIENCE).confirmed == 1
         proxy.refuse()

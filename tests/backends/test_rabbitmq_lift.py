@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy
-from brokercli.backends.rabbitmq.survivable import LIFTS
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import Unsupported
 from tests.backends.rabbitmq_places import Places, bodies_of
-from tests.backends.rabbitmq_redrive import POINTS, break_off, count, letters, make, numbered, queue, redrive, wear_out
+from tests.backends.rabbitmq_redrive import POINTS, await_end_of_runs, break_off, count, letters, lifting, make, numbered, queue, redrive, wear_out
 from tests.brokers.server import wait_until
 
 pytestmark = pytest.mark.rabbitmq
@@ -34,11 +33,6 @@ def worn_out(places: Places, bodies: list[bytes]) -> tuple[str, str]:
     return work, dlq
 
 
-def lifts(places: Places, dlq: str) -> list[dict[str, Any]]:
-    """The policies of ours that are there for a queue."""
-    return [policy for policy in places.api("policies/%2F") if policy["name"].startswith(LIFTS) and dlq in policy["pattern"].replace("\\", "")]
-
-
 def limit(places: Places, dlq: str) -> int:
     """The limit that holds, as 4.3 tells it."""
     return int(places.api(f"queues/%2F/{dlq}?disable_stats=true&enable_queue_totals=true")["delivery_limit"])
@@ -49,9 +43,9 @@ def test_letters_that_died_of_a_delivery_limit_are_put_back_and_the_limit_is_bac
     backend = versions.open()
     with backend.lift_limit(queue(dlq)) as lift, backend.repair(queue(dlq), RepairPolicy()) as repair:
         assert "delivery limit of 20" in lift.before
-        assert len(lifts(versions, dlq)) == 1
+        assert len(lifting(versions, dlq)) == 1
         assert redrive(repair).confirmed == 3
-    assert lifts(versions, dlq) == []
+    assert lifting(versions, dlq) == []
     assert "was lifted meanwhile" in lift.after
     assert versions.taken(work) == numbered(3)
     with pytest.raises(Unsupported, match="delivery limit of 20"):
@@ -78,11 +72,12 @@ def test_killed_with_letters_in_hand_that_one_return_would_delete_and_run_again_
     # the parts are 8, 8 and 8
     done = 16 if point == "taken out" else 8
     wait_until(lambda: count(versions, dlq) == 24 - done, PATIENCE, "what was held back in the queue")
-    assert len(lifts(versions, dlq)) == 1, "what it was killed with in its hands must find the limit lifted"
+    assert len(lifting(versions, dlq)) == 1, "what it was killed with in its hands must find the limit lifted"
+    await_end_of_runs(versions, lifting(versions, dlq)[0]["name"])
     backend = versions.open()
     with backend.lift_limit(queue(dlq)) as lift, backend.repair(queue(dlq), RepairPolicy()) as repair:
         assert redrive(repair).confirmed == 24 - done
-    assert lifts(versions, dlq) == []
+    assert lifting(versions, dlq) == []
     assert "1 left by runs that were killed" in lift.after
     found = Counter(versions.taken(work))
     assert set(found) == set(numbered(24))
@@ -95,13 +90,13 @@ def test_of_two_runs_the_one_that_ends_first_leaves_the_limit_lifted_for_the_oth
     with second.lift_limit(queue(dlq)) as longer:
         with first.lift_limit(queue(dlq)) as shorter, first.repair(queue(dlq), RepairPolicy(batch=4)) as repair:
             letters(repair, 2)
-            assert len(lifts(places, dlq)) == 2
+            assert len(lifting(places, dlq)) == 2
         assert "is gone" in shorter.after
-        assert [limit(places, dlq), len(lifts(places, dlq))] == [-1, 1]
+        assert [limit(places, dlq), len(lifting(places, dlq))] == [-1, 1]
         with second.repair(queue(dlq), RepairPolicy()) as repair:
             assert redrive(repair).confirmed == 6
     assert "killed" not in longer.after
-    assert (limit(places, dlq), lifts(places, dlq)) == (20, [])
+    assert (limit(places, dlq), lifting(places, dlq)) == (20, [])
     assert sorted(places.taken(work)) == numbered(6)
 
 
@@ -123,7 +118,7 @@ def test_what_the_present_policy_defines_holds_meanwhile_too(places: Places) -> 
     places.api(policy, "PUT", pattern=f"^{dlq}$", definition={"max-length": 7, "delivery-limit": 9}, priority=1200)
     try:
         with places.open().lift_limit(queue(dlq)):
-            (ours,) = lifts(places, dlq)
+            (ours,) = lifting(places, dlq)
             facts = places.api(f"queues/%2F/{dlq}?disable_stats=true&enable_queue_totals=true")
         assert (ours["definition"], ours["priority"]) == ({"max-length": 7, "delivery-limit": -1}, 1201)
         assert facts["effective_policy_definition"] == {"max-length": 7, "delivery-limit": -1}
@@ -142,13 +137,13 @@ def test_a_limit_of_an_operator_is_not_lifted_and_that_is_said(versions: Places)
             places.open().lift_limit(queue(dlq))
     finally:
         places.api(policy, "DELETE")
-    assert lifts(places, dlq) == []
+    assert lifting(places, dlq) == []
 
 
 def test_nothing_is_changed_where_nothing_is_to_be_lifted(places: Places) -> None:
     for name in (make(places, "classic"), make(places, "quorum"), make(places, "stream")):
         with places.open().lift_limit(places.open().resolve(Address(name), "look")) as lift:
-            assert lifts(places, name) == []
+            assert lifting(places, name) == []
         assert (lift.before, lift.after) == ("", "")
 
 
@@ -177,7 +172,7 @@ def test_without_the_permission_to_change_policies_it_is_said_what_to_do(places:
     assert "rabbitmqctl set_policy" in str(refusal.value.hint)
     with pytest.raises(Unsupported, match="may not declare queues named brokercli-lift-"):
         places.open(not_permitted("policymaker", configure="^q-")).lift_limit(queue(dlq))
-    assert lifts(places, dlq) == []
+    assert lifting(places, dlq) == []
     assert count(places, dlq) == 2
 
 
@@ -185,10 +180,10 @@ def test_after_a_connection_that_broke_the_limit_stays_lifted_until_the_next_run
     work, dlq = worn_out(places, numbered(6))
     lift = break_off(places, dlq)
     assert "stays lifted by the policy" in lift.after
-    assert len(lifts(places, dlq)) == 1
+    assert len(lifting(places, dlq)) == 1
     wait_until(lambda: count(places, dlq) == 6, PATIENCE, "all letters back in the queue")
     backend = places.open()
     with backend.lift_limit(queue(dlq)), backend.repair(queue(dlq), RepairPolicy()) as repair:
         assert redrive(repair).confirmed == 6
-    assert lifts(places, dlq) == []
+    assert lifting(places, dlq) == []
     assert places.taken(work) == numbered(6)

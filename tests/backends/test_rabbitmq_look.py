@@ -41,10 +41,18 @@ def cut_stream(places: Places) -> tuple[str, int]:
                     return reader.bounds is not None and reader.bounds.start != Number(0)
 
             wait_until(cut, PATIENCE, "the end of the first segment")
-        with backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
-            assert reader.bounds is not None
-            assert isinstance(reader.bounds.start, Number)
-            return stream, reader.bounds.start.value
+        first = [0]
+
+        def at_rest() -> bool:
+            # each segment that was closed has old ones deleted, in the broker's own time
+            with backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
+                assert reader.bounds is not None
+                assert isinstance(reader.bounds.start, Number)
+                first.append(reader.bounds.start.value)
+            return len({*first[-10:]}) == 1
+
+        wait_until(at_rest, PATIENCE, "the end of the deletions")
+        return stream, first[-1]
 
 
 def test_what_was_deleted_is_out_of_range_and_the_range_that_is_there_is_named(places: Places) -> None:

@@ -23,7 +23,21 @@ from brokercli.model.dead_letter import KEPT_DEATHS
 from brokercli.model.errors import Unsupported
 from brokercli.model.message import Header, Record
 from tests.backends.rabbitmq_places import Places, records_of
-from tests.backends.rabbitmq_redrive import POINTS, RESCUE_POINTS, break_off, count, fail, letters, moves_home, numbered, queue, redrive, wear_out
+from tests.backends.rabbitmq_redrive import (
+    POINTS,
+    RESCUE_POINTS,
+    await_end_of_runs,
+    break_off,
+    count,
+    fail,
+    letters,
+    lifting,
+    moves_home,
+    numbered,
+    queue,
+    redrive,
+    wear_out,
+)
 from tests.brokers.server import wait_until
 
 pytestmark = pytest.mark.rabbitmq
@@ -52,7 +66,7 @@ def worn_out(places: Places, bodies: list[bytes], limit: int = 1) -> tuple[str, 
 
 def left(places: Places, dlq: str) -> tuple[list[str], list[str]]:
     """Policies of ours that are there for a queue, and their queues."""
-    policies = [policy["name"] for policy in places.api("policies/%2F") if policy["name"].startswith(LIFTS) and dlq in policy["pattern"].replace("\\", "")]
+    policies = [policy["name"] for policy in lifting(places, dlq)]
     queues = [facts["name"] for facts in places.api("queues/%2F?disable_stats=true") if facts["name"].startswith(LIFTS) and facts["type"] == "quorum"]
     return policies, [name for name in queues if any(name.startswith(policy) for policy in policies)]
 
@@ -63,11 +77,13 @@ def content(record: Record) -> tuple[bytes | None, tuple[Header, ...], dict[str,
 
 
 def killed(places: Places, dlq: str, point: str, batch: int = 32, nth: int = 2, take: str = "all") -> str:
-    """Have a redrive kill itself; return the name of its policy."""
+    """Have a redrive kill itself; return the name of its policy once the broker counts it as gone."""
     command = [sys.executable, "-m", "tests.backends.rabbitmq_redrive", places.broker.url, places.broker.management, dlq, point, str(batch), str(nth), take]
     ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
-    return f"{LIFTS}{ended.stdout.decode().rpartition(LIFTS)[2].split()[0].rstrip(';')}"
+    policy = f"{LIFTS}{ended.stdout.decode().rpartition(LIFTS)[2].split()[0].rstrip(';')}"
+    await_end_of_runs(places, policy)
+    return policy
 
 
 def rescued(places: Places, dlq: str) -> int:

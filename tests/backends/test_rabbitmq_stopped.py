@@ -15,7 +15,7 @@ from brokercli.backends.rabbitmq.management import Management
 from brokercli.backends.rabbitmq.survivable import LIFTS
 from brokercli.terminal.interrupt import StopNow
 from tests.backends.rabbitmq_places import Places, records_of
-from tests.backends.rabbitmq_redrive import count, letters, numbered, queue, redrive, wear_out
+from tests.backends.rabbitmq_redrive import await_end_of_runs, count, letters, lifting, numbered, queue, redrive, wear_out
 from tests.brokers.server import wait_until
 
 pytestmark = pytest.mark.rabbitmq
@@ -53,7 +53,7 @@ def hold(backend: RabbitMQBackend, dlq: str, *, take: str) -> LetterReader | Rep
 
 def policies(places: Places, dlq: str) -> list[str]:
     """Ours that are there for a queue."""
-    return [policy["name"] for policy in places.api("policies/%2F") if policy["name"].startswith(LIFTS) and dlq in policy["pattern"].replace("\\", "")]
+    return [policy["name"] for policy in lifting(places, dlq)]
 
 
 def stop_in(monkeypatch: pytest.MonkeyPatch, moment: str, dlq: str) -> None:
@@ -81,6 +81,7 @@ def test_a_second_signal_while_letters_are_given_back_deletes_none(places: Place
     backend.close()
     assert len(policies(places, dlq)) == 1, "what was held in its hands must find the limit lifted"
     assert f"by the policy {LIFTS}" in lift.after
+    await_end_of_runs(places, *policies(places, dlq))
     again = places.open()
     wait_until(lambda: sum(source.pending or 0 for source in again.dead_letter_sources() if source.address.name == dlq) == 3, PATIENCE,
                "what was held in one of the two queues")
@@ -102,6 +103,7 @@ def test_so_it_is_where_the_signal_comes_before_anything_is_closed(places: Place
     backend.close()
     assert f"by the policy {LIFTS}" in lift.after
     assert len(policies(places, dlq)) == 1
+    await_end_of_runs(places, *policies(places, dlq))
     again = places.open()
     wait_until(lambda: sum(source.pending or 0 for source in again.dead_letter_sources() if source.address.name == dlq) == 3, PATIENCE,
                "what was held in one of the two queues")
@@ -127,6 +129,7 @@ def test_a_signal_while_the_limit_is_put_back_leaves_the_rest_to_the_next_run_an
     backend.close()
     assert f"by the policy {LIFTS}" in lift.after
     assert "the next run takes it away" in lift.after
+    await_end_of_runs(places, *policies(places, dlq))
     again = places.open()
     with again.lift_limit(queue(dlq)) as next_lift, again.repair(queue(dlq), RepairPolicy()) as repair:
         assert redrive(repair).confirmed == 3

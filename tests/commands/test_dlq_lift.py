@@ -12,7 +12,7 @@ import pytest
 
 from brokercli.backends.rabbitmq.survivable import LIFTS
 from tests.backends.rabbitmq_places import Places
-from tests.backends.rabbitmq_redrive import count, numbered, wear_out
+from tests.backends.rabbitmq_redrive import await_end_of_runs, count, lifting, numbered, wear_out
 from tests.brokers.server import wait_until
 from tests.commandline import CommandLine
 from tests.faults.proxy import Proxy
@@ -32,8 +32,7 @@ class WornOut:
     @property
     def policies(self) -> list[str]:
         """Ours that are there for it."""
-        return [policy["name"] for policy in self.places.api("policies/%2F")
-                if policy["name"].startswith(LIFTS) and self.dlq in policy["pattern"].replace("\\", "")]
+        return [policy["name"] for policy in lifting(self.places, self.dlq)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +137,7 @@ def test_a_second_interrupt_while_letters_are_given_back_deletes_none(cli: Comma
         ended = cli.finish(started.process)
     assert ended.code == 130, ended.stderr
     wait_until(lambda: count(places, dlq) == 2, PATIENCE, "what was held back in the queue")
+    await_end_of_runs(places, *worn_out.policies)
     assert cli("dlq", "redrive", f"@here/queue:{dlq}", "--yes").code == 0
     assert worn_out.policies == []
     assert sorted(places.taken(worn_out.work)) == numbered(3)

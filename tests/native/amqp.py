@@ -6,10 +6,13 @@ import select
 import socket
 import struct
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 SECONDS = 30.0
 QUIET = 0.25
+_LEADER_SECONDS = 0.2
+"""For a little longer RabbitMQ waits for the leader of a quorum queue to count; then it answers in its place, with zeros (verified on 4.3.6)."""
 _LONGEST_FRAME = 131_072
 PROPERTIES = ("content_type", "content_encoding", "headers", "delivery_mode", "priority", "correlation_id", "reply_to", "expiration", "message_id",
                "timestamp", "type", "user_id", "app_id", "cluster_id")
@@ -54,10 +57,13 @@ class Wire:
 
     def declare_queue(self, name: str, arguments: Sequence[tuple[str, Field]] = (), *, passive: bool = False, durable: bool = True) -> tuple[int, int]:
         """Declare a queue, or with `passive` ask for it; return how many messages are ready and how many consumers there are."""
-        self._say(1, 50, 10, b"\0\0" + _short(name) + bytes([passive | durable << 1]) + encode_table(arguments))
-        answer = self._expect(50, 11)
-        ready, consumers = struct.unpack(">II", answer[1 + answer[0]:])
-        return ready, consumers
+        while True:
+            asked = monotonic()
+            self._say(1, 50, 10, b"\0\0" + _short(name) + bytes([passive | durable << 1]) + encode_table(arguments))
+            answer = self._expect(50, 11)
+            ready, consumers = struct.unpack(">II", answer[1 + answer[0]:])
+            if not passive or ready or consumers or monotonic() < asked + _LEADER_SECONDS:
+                return ready, consumers
 
     def delete_queue(self, name: str) -> None:
         """Delete a queue with whatever is in it."""
