@@ -14,6 +14,7 @@ import pytest
 from tests.brokers.server import HOST, free_port
 from tests.commandline import CommandLine, Ended, Terminal, environment
 from tests.commands.conftest import STORED
+from tests.commands.test_completion import live_words
 
 SERVERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in STORED]
 
@@ -166,7 +167,7 @@ def test_the_login_that_a_broker_has_by_itself_is_named(cli: CommandLine, rabbit
 
 def test_contexts_complete_as_what_can_be_looked_over(cli: CommandLine) -> None:
     assert cli("context", "add", "staging", "--url", "nats://127.0.0.1:1").code == 0
-    assert cli("__complete", "fish", "brokercli doctor @st").lines == [b"words", b"@staging"]
+    assert live_words(cli, "brokercli doctor @st", ["@staging"]) == ["@staging"]
 
 
 @pytest.mark.nats
