@@ -103,6 +103,17 @@ class Server(ABC):
         return self.ports[self.roles[0]]
 
     @property
+    def unread(self) -> int:
+        """How many bytes its clients have sent and it has not read: of a frozen one, what is in flight to it."""
+        found = 0
+        for table in ("tcp", "tcp6"):
+            for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+                local, _, state, queues = line.split()[1:5]
+                if int(local.rpartition(":")[2], 16) == self.port and state == "01":
+                    found += int(queues.rpartition(":")[2], 16)
+        return found
+
+    @property
     def log(self) -> Path:
         """What it prints, over all its starts."""
         return self.directory / "log"

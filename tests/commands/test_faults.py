@@ -110,6 +110,13 @@ def test_a_broker_that_hangs_is_given_up_after_the_delivery_timeout_and_what_nev
     check_account(report, ended, stored_bodies(cli, place))
 
 
+def freeze_with_something_in_flight(server: Server) -> None:
+    """Freeze a broker, and return once a message has been sent to it that it has not taken."""
+    server.pause()
+    # heartbeats and pings are shorter
+    wait_until(lambda: server.unread > 40, 60, "a message for the frozen broker")
+
+
 def interrupt_twice(cli: CommandLine, process: Any) -> Ended:
     """Interrupt a command that waits for a broker, and once more when it says that it waits."""
     process.send_signal(signal.SIGINT)
@@ -126,8 +133,7 @@ def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: Comman
     server, place = killable
     process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "120s")
     wait_until_stored(cli, place, 1)
-    server.pause()
-    time.sleep(0.5)
+    freeze_with_something_in_flight(server)
     ended = interrupt_twice(cli, process)
     server.resume()
     report = json.loads((cli.home / "report.json").read_bytes())
@@ -141,11 +147,12 @@ def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: Comman
 def test_why_nothing_moves_is_said_while_nothing_moves(cli: CommandLine, killable: tuple[Server, Place]) -> None:
     server, place = killable
     assert isinstance(server, RabbitMQ)
-    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "120s")
+    # so that all of them take longer than setting the alarm and taking it back
+    process = publish_some(cli, place, "--rate", "200/s", "--delivery-timeout", "120s")
     wait_until_stored(cli, place, 1)
     server.ctl("set_vm_memory_high_watermark", "0.00001")
     try:
-        assert select.select([process.stderr], [], [], 20)[0]
+        assert select.select([process.stderr], [], [], 60)[0]
         assert os.read(process.stderr.fileno(), 65536).startswith(b"blocked by the broker")
         assert process.poll() is None
     finally:
@@ -163,11 +170,10 @@ def test_after_the_second_interrupt_a_copy_goes_on_and_repeats_nothing_but_what_
     every = [b"%d" % number for number in range(2000)]
     assert cli("publish", source.url, stdin=b"\n".join(every)).code == 0
     copy = ("replay", source.url, "--to", target.url, "--resume", "journal", "--report", "report.json")
-    process = cli.start(*copy, "--rate", "400/s", "--delivery-timeout", "120s")
+    process = cli.start(*copy, "--rate", "100/s", "--delivery-timeout", "120s")
     journal = cli.home / "journal"
     wait_until(lambda: journal.exists() and b'"done"' in journal.read_bytes(), 60, "something that is done")
-    server.pause()
-    time.sleep(0.5)
+    freeze_with_something_in_flight(server)
     ended = interrupt_twice(cli, process)
     server.resume()
     first = json.loads((cli.home / "report.json").read_bytes())
