@@ -22,6 +22,8 @@ from typing import Self
 from tests import loaded
 
 PATIENCE = 60.0
+STOPPING = "stopping once what is in flight is settled; Ctrl-C again stops now\n"
+"""What is said on standard error where an interrupt is followed by no end for a moment: on a busy machine, by any command."""
 Process = subprocess.Popen[bytes] | loaded.Command
 
 

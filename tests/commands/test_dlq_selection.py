@@ -46,7 +46,9 @@ def test_what_an_open_transaction_holds_back_is_said_by_every_look_and_every_run
     from confluent_kafka import Producer
 
     target = make_place("kafka")
-    producer = Producer({"bootstrap.servers": graveyard.dlq.server.removeprefix("kafka://"), "transactional.id": unique("open")})
+    # without a time of its own the broker ends it after a minute
+    producer = Producer({"bootstrap.servers": graveyard.dlq.server.removeprefix("kafka://"), "transactional.id": unique("open"),
+                         "transaction.timeout.ms": 600_000})
     producer.init_transactions(60)
     producer.begin_transaction()
     producer.produce(graveyard.dlq.name, b"not yet")

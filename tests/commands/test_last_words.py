@@ -17,8 +17,10 @@ _TOLD_TWICE = """
 import os, signal, sys
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.commands.app import run
-from brokercli.terminal import summary
+from brokercli.terminal import interrupt, summary
 from brokercli.terminal.streams import Streams
+
+interrupt.LAST_WORDS = 600.0
 
 def told_twice_before(work):
     def tell(*arguments, **options):

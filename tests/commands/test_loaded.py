@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import loaded
-from tests.commandline import CommandLine, command, environment
+from tests.commandline import STOPPING, CommandLine, command, environment
 from tests.commands.conftest import Place
 
 
@@ -57,5 +57,6 @@ def test_a_forked_command_takes_signals_and_the_end_of_its_input_as_a_started_on
             process.wait(30)
         stdout, stderr = process.communicate(timeout=30)
         assert number != signal.SIGKILL or (process.returncode, stdout, stderr) == (-signal.SIGKILL, b"", b"")
-        ended.append((process.returncode, stdout, re.sub(rb"[\d.,]+ (m?s|messages/s|\S*B/s)", b"", stderr)))
+        said = stderr.decode().replace(STOPPING, "")
+        ended.append((process.returncode, stdout, re.sub(r"[\d.,]+ (m?s|messages/s|\S*B/s)", "", said)))
     assert ended[0] == ended[1]

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tests.brokers.server import wait_until
-from tests.commandline import CommandLine
+from tests.commandline import STOPPING, CommandLine
 from tests.commands.conftest import STORED, Place
 
 PAIRS = list(itertools.product(STORED, STORED))
@@ -174,12 +174,19 @@ def test_an_interrupt_waits_for_one_run_of_the_program_and_not_for_all_that_was_
         cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
     target = make_place(place.broker)
     assert cli("publish", place.url, stdin=b"x\n" * 500).code == 0
-    process = cli.start("replay", place.url, "--to", target.url, "--through", "sh -c 'touch begun; sleep 1; cat'")
+    process = cli.start("replay", place.url, "--to", target.url, "--through", "sh -c 'echo >> begun; until test -e told; do sleep 0.05; done; cat'")
     wait_until((cli.home / "begun").exists, 60, "the program")
     process.send_signal(signal.SIGINT)
-    ended = cli.finish(process, timeout=60)  # all of them take eight minutes
+    assert process.stderr is not None
+    said = ""
+    while STOPPING not in said:
+        said += (line := process.stderr.readline().decode())
+        assert line, said
+    (cli.home / "told").touch()
+    ended = cli.finish(process)
     assert ended.code == 130, ended.stderr
     assert "confirmed 0, refused 0, unknown 0, skipped " in ended.stderr
+    assert (cli.home / "begun").read_text() == "\n"
 
 
 @pytest.mark.kafka
@@ -197,7 +204,7 @@ def test_what_was_confirmed_of_a_batch_that_was_interrupted_on_its_way_is_not_re
     target = make_place(place.broker)
     assert cli("publish", place.url, stdin=b"".join(b"%d\n" % number for number in range(2000))).code == 0
     copy = ("replay", place.url, "--to", target.url, "--resume", "journal")
-    process = cli.start(*copy, "--rate", "400/s", "--report", "report.json")  # forty at a time, which take a tenth of a second
+    process = cli.start(*copy, "--rate", "100/s", "--report", "report.json")  # ten at a time; all of them take twenty seconds
     journal = cli.home / "journal"
     wait_until(lambda: journal.exists() and journal.read_bytes().count(b'"done"') > 2, 60, "something that is done")
     process.send_signal(signal.SIGINT)

@@ -94,7 +94,7 @@ def test_formats_have_the_verbs_of_kcl_and_raw_adds_nothing(cli: CommandLine, pl
 
 
 def test_what_does_not_exist_is_said_with_what_to_type_next(cli: CommandLine, place: Place) -> None:
-    ended = cli("tail", f"{place.server}/{'stream' if place.broker != 'kafka' else 'topic'}:no-such-thing", "--timeout", "5s")
+    ended = cli("tail", f"{place.server}/{'stream' if place.broker != 'kafka' else 'topic'}:no-such-thing", "--timeout", "50s")
     assert (ended.code, ended.stdout) == (1, b"")
     assert "no-such-thing" in ended.stderr
     assert "Traceback" not in ended.stderr

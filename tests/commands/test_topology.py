@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers.server import wait_until
 from tests.commandline import CommandLine, Terminal
 from tests.faults.proxy import Proxy
 from tests.native.memory import MemoryBroker
@@ -142,6 +143,8 @@ def test_a_step_whose_verdict_did_not_come_is_in_doubt_and_the_rest_is_left(cli:
     with Proxy((memory.host, memory.port)) as proxy:
         through = ["--context", f"memory://{proxy.address[0]}:{proxy.address[1]}"]
         assert cli("topology", "plan", str(file), *through).code == 8
+        # until then not all of what has passed is counted
+        wait_until(lambda: not proxy.connections, 60, "the end of the connection")
         proxy.cut_after(proxy.passed("to client") + 1, "to client")  # the same once more, and then the first answer
         ended = cli("topology", "apply", str(file), "--yes", *through)
     assert ended.code == 4, ended.stderr

@@ -36,7 +36,8 @@ def test_the_second_signal_stops_now_with_the_code_of_the_first(capture: Callabl
         assert caught.value.exit_code == interrupt.exit_code == 143
 
 
-def test_hammering_does_not_cut_off_the_report_of_the_second(capture: Callable[..., Any]) -> None:
+def test_hammering_does_not_cut_off_the_report_of_the_second(capture: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.terminal.interrupt.HAMMERING", 600.0)
     with Interrupt(capture().streams):
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(StopNow):
@@ -45,7 +46,8 @@ def test_hammering_does_not_cut_off_the_report_of_the_second(capture: Callable[.
             signal.raise_signal(signal.SIGINT)
 
 
-def test_nothing_cuts_the_last_words_short(capture: Callable[..., Any]) -> None:
+def test_nothing_cuts_the_last_words_short(capture: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.terminal.interrupt.LAST_WORDS", 600.0)
     with Interrupt(capture().streams) as interrupt:
         interrupt.last_words()
         for _ in range(3):
@@ -95,9 +97,12 @@ def test_on_another_thread_it_does_nothing(capture: Callable[..., Any]) -> None:
 
 PROGRAM = """
 import os, sys, time
+from brokercli.terminal import interrupt
 from brokercli.terminal.interrupt import Interrupt, StopNow
 from brokercli.terminal.streams import Streams
 streams = Streams.system()
+if "slow" not in sys.argv:
+    interrupt.PATIENCE = 60.0  # so that at once is at once, however busy the machine is
 with Interrupt(streams) as interrupt:
     try:
         streams.say("ready")

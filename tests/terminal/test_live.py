@@ -26,8 +26,13 @@ def window() -> Iterator[tuple[int, int]]:
 
 
 def shown(window: tuple[int, int]) -> str:
-    """Return what was written since the last call."""
-    return os.read(window[0], 65536).decode()
+    """Return what was written since the last call: what is on its way through the terminal may come in pieces."""
+    end = b"\0"
+    os.write(window[1], end)
+    written = b""
+    while not written.endswith(end):
+        written += os.read(window[0], 65536)
+    return written.removesuffix(end).decode()
 
 
 def test_the_second_drawing_takes_the_place_of_the_first(capture: Callable[..., Any], window: tuple[int, int]) -> None:
