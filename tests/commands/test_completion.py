@@ -26,7 +26,6 @@ from brokercli.commands.shell_words import spell, split_line
 from tests.commandline import CommandLine, environment
 from tests.commands.conftest import Place
 
-
 Answer = TypeVar("Answer")
 
 
@@ -244,8 +243,9 @@ def test_a_real_bash_completes_across_its_own_word_breaks(cli: CommandLine, bash
 
 def test_settings_of_the_chosen_broker_are_offered_without_asking_it(cli: CommandLine) -> None:
     cli.extra["BROKERCLI_URL"] = "kafka://127.0.0.1:1"
-    for line, wanted in (("brokercli declare topic orders --set retention", ["retention.ms=", "retention.bytes="]), ("brokercli declare settings to", ["topic"]),
-                         ("brokercli declare queue orders --set ", []), ("brokercli declare topic orders -c nats://127.0.0.1:1 --set ", [])):
+    for line, wanted in (("brokercli declare topic orders --set retention", ["retention.ms=", "retention.bytes="]),
+                         ("brokercli declare settings to", ["topic"]), ("brokercli declare queue orders --set ", []),
+                         ("brokercli declare topic orders -c nats://127.0.0.1:1 --set ", [])):
         assert live_words(cli, line, wanted) == wanted
     for line, setting in (("brokercli declare stream ORDERS -c nats://127.0.0.1:1 --set max", "max_age="),
                           ("brokercli declare consumer ORDERS/worker -c nats://127.0.0.1:1 -s max_d", "max_deliver=")):
