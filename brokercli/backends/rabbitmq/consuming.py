@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, STREAM, SUPPORT
+from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.existing import ROW_OF, Existing
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
@@ -161,7 +162,7 @@ class RabbitMQConsumers(Consumers):
 
     def _ready(self, name: str, facts: Facts) -> int | None:
         try:
-            queue = self._link.ask(f"counting the messages of {name}", lambda channel, done: channel.queue_declare(name, passive=True, callback=done))
+            queue = self._link.ask(f"counting the messages of {name}", counting(name))
         except Failed:
             return _number(facts.get("messages_ready"))
         return int(queue[0].method.message_count)

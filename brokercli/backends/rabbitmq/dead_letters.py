@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from brokercli.backends.dead_letters import DeadLetterSource
+from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.dead_letter_names import by_name, feed_of
 from brokercli.backends.rabbitmq.existing import ROW_OF, Queue
 from brokercli.backends.rabbitmq.link import Link
@@ -69,7 +70,7 @@ def feeds_of(node: Node, nodes: dict[str, Node]) -> list[str]:
 def _ready(name: str, link: Link) -> int | None:
     """Count what lies in a queue. What a consumer holds at the moment is not among it."""
     try:
-        (answer,) = link.ask(f"counting the letters of {name}", lambda channel, answered: channel.queue_declare(name, passive=True, callback=answered))
+        (answer,) = link.ask(f"counting the letters of {name}", counting(name))
     except (NotAuthorised, NotFound):
         return None
     return int(answer.method.message_count)

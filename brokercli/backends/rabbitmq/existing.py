@@ -21,6 +21,7 @@ from typing import Any
 from pika.exceptions import ChannelClosedByBroker
 
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM
+from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.failures import translate
 from brokercli.backends.rabbitmq.link import Link, Step
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
@@ -82,14 +83,14 @@ class Existing:
 
     def find(self, name: str) -> tuple[Queue | None, Exchange | None]:
         """Ask for both at once: a queue and an exchange may have the same name."""
-        asked_queue = self._look(lambda channel, done: channel.queue_declare(name, passive=True, callback=done))
+        asked_queue = self._look(counting(name))
         asked_exchange = self._look(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)) if name else None
         queue = self._queue(name, asked_queue)
         return queue, None if asked_exchange is None else self._exchange(name, asked_exchange)
 
     def queue(self, name: str) -> Queue | None:
         """Ask for a queue or stream."""
-        return self._queue(name, self._look(lambda channel, done: channel.queue_declare(name, passive=True, callback=done)))
+        return self._queue(name, self._look(counting(name)))
 
     def exchange(self, name: str) -> Exchange | None:
         """Ask for an exchange. The default exchange cannot be asked for, and always exists."""

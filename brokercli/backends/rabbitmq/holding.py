@@ -18,8 +18,9 @@ from pika.exceptions import ChannelClosedByClient
 
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
+from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.failures import translate
-from brokercli.backends.rabbitmq.link import Link, Step
+from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
 from brokercli.model.errors import BrokercliError, NotFound, Unreachable
 
@@ -115,7 +116,8 @@ class Holding:
         done = self._ask(self._give_back)
         if self in self._link.watchers:
             self._link.watchers.remove(self)
-        self.back = done and (not held or self._is_back(ready, held))
+        # where it could not be counted before, nothing counted afterwards says that they are back
+        self.back = done and (not held or (ready >= 0 and self._is_back(ready, held)))
         if self.back:
             self._all_back()
         return done
@@ -137,9 +139,6 @@ class Holding:
 
     def _counts(self) -> tuple[int, int]:
         """Return how many messages are ready and how many consumers there are; -1 where the queue or the connection is gone."""
-        def counting(queue: str) -> Step:
-            return lambda channel, answered: channel.queue_declare(queue, passive=True, callback=answered)
-
         try:
             answers = self._link.ask("putting letters back", *(counting(queue) for queue in (self._queue, self._rescue) if queue), timeout=_BACK_SECONDS,
                                      keep=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brokercli.backends.rabbitmq.comparing import Bind, bind_of, compare_binding
+from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC
 from brokercli.backends.rabbitmq.link import Link
@@ -52,7 +53,7 @@ class Remove:
             inventory.management.delete_policy(self.policy)
 
     def _require_same(self, link: Link) -> None:
-        (answer,) = link.ask(f"looking at the queue {self.name}", lambda channel, done: channel.queue_declare(self.name, passive=True, callback=done))
+        (answer,) = link.ask(f"looking at the queue {self.name}", counting(self.name))
         messages, consumers = answer.method.message_count, answer.method.consumer_count
         if messages and not self.messages:
             raise Failed(f"{self.name} has got {_counted(messages, 'message')} since it was looked at, so it was not deleted.", hint=_AGAIN)
@@ -127,7 +128,7 @@ def _plan_queue(declaration: Declaration, inventory: Inventory, feeds: Sequence[
 
 
 def _now(link: Link, have: Have) -> tuple[int | None, int | None]:
-    (answer,) = link.ask(f"looking at the queue {have.name}", lambda channel, done: channel.queue_declare(have.name, passive=True, callback=done))
+    (answer,) = link.ask(f"looking at the queue {have.name}", counting(have.name))
     return answer.method.message_count, answer.method.consumer_count
 
 

@@ -14,6 +14,7 @@ from pika.spec import Basic
 
 from brokercli.backends.rabbitmq.as_it_was import OVER_THE_LIMIT, as_it_was
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
+from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
@@ -84,8 +85,7 @@ class RescueQueue:
     def count(self) -> int | None:
         """Return how many letters are in it; None where it is not there."""
         try:
-            (answer,) = self._link.ask(f"counting the letters of {self.name}", lambda channel, answered: channel.queue_declare(
-                self.name, passive=True, callback=answered))
+            (answer,) = self._link.ask(f"counting the letters of {self.name}", counting(self.name))
         except NotFound:
             return None
         return int(answer.method.message_count)

@@ -1,0 +1,59 @@
+"""A quorum queue whose leader is slow: RabbitMQ then counts for it and says that there is nothing, which nobody may rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from brokercli.model.address import Address
+from brokercli.model.declaration import Declaration
+from brokercli.model.errors import Failed
+from tests.backends.rabbitmq_declared import only
+from tests.backends.rabbitmq_places import Places
+from tests.backends.rabbitmq_redrive import numbered
+from tests.brokers.rabbitmq import RabbitMQ
+
+MILLISECONDS = 2000
+
+
+@pytest.fixture
+def own(private_rabbitmq: RabbitMQ) -> Iterator[Places]:
+    """Places on a broker one of whose queues may be held up."""
+    made = Places(private_rabbitmq.address, private_rabbitmq.management)
+    yield made
+    made.close()
+
+
+def hold_up(server: RabbitMQ, queue: str) -> None:
+    """Have the leader of a queue do nothing for a while."""
+    server.ctl("eval", f"Leader = '%2F_{queue}', sys:suspend(Leader), timer:apply_after({MILLISECONDS}, sys, resume, [Leader]).")
+
+
+def test_what_would_be_lost_with_it_is_said(private_rabbitmq: RabbitMQ, own: Places) -> None:
+    name = own.queue("quorum")
+    own.put("", name, numbered(3))
+    declarer = own.open().declarer()
+    hold_up(private_rabbitmq, name)
+    assert only(declarer.plan_removal([Declaration("queue", name)])).remarks == ("3 messages are lost with it",)
+
+
+def test_it_is_not_deleted_with_messages_that_came_since(private_rabbitmq: RabbitMQ, own: Places) -> None:
+    name = own.queue("quorum")
+    declarer = own.open().declarer()
+    change = only(declarer.plan_removal([Declaration("queue", name)]))
+    own.put("", name, numbered(3))
+    hold_up(private_rabbitmq, name)
+    with pytest.raises(Failed, match="has got 3 messages since"):
+        declarer.apply(change)
+    assert own.taken(name) == numbered(3)
+
+
+def test_its_letters_are_counted(private_rabbitmq: RabbitMQ, own: Places) -> None:
+    dlq = own.queue("quorum", name="slow.dlq")
+    own.put("", dlq, numbered(3))
+    backend = own.open()
+    hold_up(private_rabbitmq, dlq)
+    assert {source.address.name: source.pending for source in backend.dead_letter_sources()}[dlq] == 3
+    hold_up(private_rabbitmq, dlq)
+    assert backend.describe(Address(dlq, "queue")).facts["messages ready"] == 3
