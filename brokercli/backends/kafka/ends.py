@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from time import monotonic, sleep
 from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
@@ -10,21 +11,31 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from brokercli.backends.kafka.groups import Place
-from brokercli.backends.kafka.span import Range
+from brokercli.backends.kafka.span import FOR_A_MOMENT, PATIENCE_SECONDS, RETRY_SECONDS, Range
 
 
 def held(admin: AdminClient, places: Collection[Place], seconds: float) -> dict[Place, Range]:
-    """Return what each partition holds that a reader of committed records can read; what does not answer within `seconds` is missing."""
+    """Return what each partition holds that a reader of committed records can read; what does not answer within `seconds` is missing.
+
+    A partition whose leader is changing, or that was just made, is asked again for a moment: metadata show it before its leader knows it.
+    """
     specifications: Any = OffsetSpec
-    asked = [(admin.list_offsets({TopicPartition(*place): spec for place in places}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=seconds)
-              if places else {}) for spec in (specifications.earliest(), specifications.latest())]
-    lows, highs = ({(place.topic, place.partition): _offset(future, seconds) for place, future in answers.items()} for answers in asked)
-    found: dict[Place, Range] = {}
-    for place in places:
-        low, high = lows.get(place), highs.get(place)
-        if low is not None and high is not None:
-            found[place] = Range(low, high)
-    return found
+    lows: dict[Place, int] = {}
+    highs: dict[Place, int] = {}
+    deadline = monotonic() + min(seconds, PATIENCE_SECONDS)
+    while places:
+        asked = [(found, admin.list_offsets({TopicPartition(*place): spec for place in places}, isolation_level=IsolationLevel.READ_COMMITTED,
+                                            request_timeout=seconds))
+                 for found, spec in ((lows, specifications.earliest()), (highs, specifications.latest()))]
+        again: set[Place] = set()
+        for found, answers in asked:
+            for at, future in answers.items():
+                _take((at.topic, at.partition), future, seconds, found, again)
+        if not again or monotonic() >= deadline:
+            break
+        places = again
+        sleep(RETRY_SECONDS)
+    return {place: Range(low, highs[place]) for place, low in lows.items() if place in highs}
 
 
 def led(metadata: Any, topics: Collection[str]) -> list[Place]:
@@ -42,9 +53,12 @@ def offsets_in(topic: str, metadata: Any, ranges: Mapping[Place, Range]) -> int 
     return sum(there) if len(there) == len(found) else None
 
 
-def _offset(future: Any, seconds: float) -> int | None:
+def _take(place: Place, future: Any, seconds: float, found: dict[Place, int], again: set[Place]) -> None:
+    """Enter an answer in what was found, or its place in what is worth asking again."""
     try:
-        offset: int = future.result(seconds + 1).offset
-    except (KafkaException, TimeoutError):
-        return None
-    return offset
+        found[place] = future.result(seconds + 1).offset
+    except KafkaException as problem:
+        if problem.args[0].code() in FOR_A_MOMENT:
+            again.add(place)
+    except TimeoutError:
+        return

@@ -10,11 +10,10 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from brokercli.backends.kafka.failures import translate
-from brokercli.backends.kafka.span import FOR_A_MOMENT, RETRY_SECONDS
+from brokercli.backends.kafka.span import FOR_A_MOMENT, PATIENCE_SECONDS, RETRY_SECONDS
 from brokercli.model.description import Listing, Value
 
 _EARLIEST, _LATEST = -2, -1
-PATIENCE_SECONDS = 2.0
 _CHANGING = (*FOR_A_MOMENT, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
@@ -45,7 +44,9 @@ def ask_for_offsets(consumer: Consumer, asked: list[TopicPartition], timeout: fl
     deadline = monotonic() + min(timeout, PATIENCE_SECONDS)
     while True:
         try:
-            return consumer.offsets_for_times(asked, timeout=timeout) if asked else []
+            answers = consumer.offsets_for_times(asked, timeout=timeout) if asked else []
+            if monotonic() >= deadline or not any(answer.error is not None and answer.error.code() in FOR_A_MOMENT for answer in answers):
+                return answers
         except KafkaException as problem:
             if problem.args[0].code() not in _CHANGING:
                 raise translate(problem.args[0], "asking for the offsets of", "the topics") from None

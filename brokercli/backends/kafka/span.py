@@ -16,6 +16,8 @@ _MILLISECOND = 1_000_000
 # what ListOffsets calls the ends of a log in place of a time (Kafka protocol)
 _EARLIEST, _LATEST = -2, -1
 RETRY_SECONDS = 0.1
+PATIENCE_SECONDS = 2.0
+"""How long questions about many topics are asked again because of what may be over in a moment."""
 FOR_A_MOMENT = (KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION,
                  KafkaError.LEADER_NOT_AVAILABLE, KafkaError.OFFSET_NOT_AVAILABLE)
 
@@ -54,17 +56,20 @@ class Offsets:
         asked = [TopicPartition(self.topic, partition, milliseconds) for partition in partitions]
         deadline = monotonic() + self._timeout
         while True:
+            where = ""
             try:
                 answers = self._consumer.offsets_for_times(asked, timeout=self._timeout)
             except KafkaException as problem:
-                raise translate(problem.args[0], "asking for the offsets of", self.topic) from None
-            wrong = next(((answer.partition, answer.error) for answer in answers if answer.error is not None), None)
-            if wrong is None:
-                return {answer.partition: answer.offset for answer in answers}
-            partition, error = wrong
-            # a broker that has just come back may know less than the client does, for a moment
+                # where no partition has an answer, the client raises what one of them said
+                error = problem.args[0]
+            else:
+                wrong = next((answer for answer in answers if answer.error is not None), None)
+                if wrong is None:
+                    return {answer.partition: answer.offset for answer in answers}
+                where, error = f"partition {wrong.partition} of ", wrong.error
+            # a broker that has just come back, or a topic that was just made: its metadata are there before its partitions
             if error.code() not in FOR_A_MOMENT or monotonic() >= deadline:
-                raise translate(error, f"asking for the offsets of partition {partition} of", self.topic)
+                raise translate(error, f"asking for the offsets of {where}".rstrip(), self.topic)
             sleep(RETRY_SECONDS)
 
 
