@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import NewTopic
 
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka import dead_letters
 from brokercli.backends.kafka.dead_letter_names import by_headers
 from brokercli.backends.kafka.handled_group import group_of
+from brokercli.backends.kafka.span import Range
 from brokercli.model.address import Address
 from brokercli.model.message import Place
-from tests.backends.kafka_redrive import letters, numbered, redrive, repair, states, to
+from tests.backends.kafka_redrive import committed, letters, numbered, redrive, repair, states, to
 from tests.backends.kafka_topics import Topics, bodies, everything
+from tests.native.kafka import listed_groups
 
 
-def test_sources_are_found_by_name_and_by_headers_with_what_is_pending(groups: Topics) -> None:
+def test_sources_are_found_by_name_and_by_headers_with_what_is_pending(groups: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    # other tests have topics here too
+    monkeypatch.setattr(dead_letters, "MANY_TOPICS", 10_000)
     home = groups.make()
     named = Address(f"{home.name}.dlq", "topic")
     retry = Address(f"{home.name}-retry-0", "topic")
     for address in (named, retry):
-        groups._made.append(address.name)
-        groups.admin.create_topics([NewTopic(address.name, 1, 1, config={"retention.ms": "-1"})])[address.name].result(60)
+        groups.make(called=address.name, retention_ms="-1")
     headed, plain = groups.make(retention_ms="-1"), groups.make()
     producer = groups.producer()
     for topic in (headed, retry):
@@ -35,6 +37,8 @@ def test_sources_are_found_by_name_and_by_headers_with_what_is_pending(groups: T
     found = letters(run)
     assert run.settle(to(home, found[:4])).confirmed == 4
     assert run.mark([found[8]], State.DROPPED).confirmed == 1
+    # once the transactions are over: a look waits for that for a moment only
+    committed(groups, named)
     sources = {source.address: source for source in groups.backend().dead_letter_sources()}
     assert not {home, retry, plain} & set(sources)
     assert (sources[named].depth, sources[named].pending, sources[named].oldest) == (10, 5, 1_700_000_000_004_000_000)
@@ -53,6 +57,23 @@ def test_topics_that_were_not_looked_into_are_counted(groups: Topics, monkeypatc
     assert [reason for reason in unseen if "because there are many and their names say nothing" in reason]
 
 
+def test_a_topic_that_is_deleted_while_its_records_are_asked_for_is_not_waited_for(groups: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "_PATIENCE", 600.0)
+    gone, there = groups.make(), groups.make()
+    for topic in (gone, there):
+        groups.fill(topic, numbered(3))
+    consumer = Consumer({"bootstrap.servers": groups.address, "group.id": "tests", "auto.offset.reset": "error", "enable.partition.eof": True, "log_level": 0})
+    ranges = {topic.name: {0: Range(0, 3)} for topic in (gone, there)}
+    assert dead_letters._sample(consumer, ranges, 600)[1] == 0
+    groups.delete(gone)
+    headers, unread = dead_letters._sample(consumer, ranges, 600)
+    assert (list(headers), unread) == ([there.name], 0)
+    starts = {(topic.name, 0): 0 for topic in (gone, there)}
+    first = dead_letters._first_records(consumer, starts, dict.fromkeys(starts, 3), 600)
+    assert list(first) == [(there.name, 0)]
+    consumer.close()
+
+
 def test_why_headers_say_that_a_topic_holds_dead_letters_claims_of_no_header_more_than_is_so() -> None:
     assert by_headers([["x-original-topic", "a"], ["x-original-topic"], []]) == "header x-original-topic in 2 of its last 3 records"
     mixed = [["kafka_dlt-exception-fqcn"], ["kafka_dlt-exception-fqcn"], ["topic_poisoned"]]
@@ -68,8 +89,7 @@ def test_a_look_joins_nothing_and_commits_nothing(groups: Topics) -> None:
         assert look.side_effects == "none"
         assert {look.state(record) for record in everything(look)} == {State.PENDING}
     list(groups.backend().dead_letter_sources([dlq.name]))
-    listed = groups.admin.list_consumer_groups().result(60).valid
-    assert group_of(dlq.name) not in {group.group_id for group in listed}
+    assert group_of(dlq.name) not in listed_groups(groups.admin)
 
 
 def test_a_topic_made_anew_begins_anew(groups: Topics) -> None:
@@ -81,7 +101,7 @@ def test_a_topic_made_anew_begins_anew(groups: Topics) -> None:
     old = Consumer({"bootstrap.servers": groups.address, "group.id": group_of(dlq.name), "enable.auto.commit": False})
     place = old.committed([TopicPartition(dlq.name, 0)], 10)[0]
     groups.delete(dlq)
-    groups.admin.create_topics([NewTopic(dlq.name, 1, 1)])[dlq.name].result(60)
+    groups.make(called=dlq.name)
     groups.fill(dlq, [b"new %d" % number for number in range(7)])
     old.commit(offsets=[place], asynchronous=False)
     old.close()

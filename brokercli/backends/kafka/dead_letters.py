@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
@@ -113,9 +113,11 @@ def _pending(name: str, held: dict[int, Range], handled: HandledLetters, consume
 def _first_records(consumer: Consumer, starts: dict[Place, int], ends: dict[Place, int], timeout: float) -> dict[Place, Stored | None]:
     """Return the first record of each partition; None where there is none before its end. What does not answer in time is missing."""
     found: dict[Place, Stored | None] = {}
-    for message in _read(consumer, starts, timeout, lambda: len(found) == len(starts)):
+    waiting = set(starts)
+    for message in _read(consumer, starts, timeout, waiting):
         place = message.topic(), message.partition()
-        if place not in found:
+        if place in waiting:
+            waiting.discard(place)
             found[place] = None if message.error() is not None or message.offset() >= ends[place] else message
             consumer.pause([TopicPartition(*place)])
     return found
@@ -134,7 +136,7 @@ def _sample(consumer: Consumer, ranges: Ranges, timeout: float) -> tuple[dict[st
             ends[name, partition] = there.high
     headers: dict[str, list[set[str]]] = defaultdict(list)
     waiting = set(starts)
-    for message in _read(consumer, starts, timeout, lambda: not waiting):
+    for message in _read(consumer, starts, timeout, waiting):
         place = message.topic(), message.partition()
         if message.error() is not None:
             waiting.discard(place)
@@ -148,18 +150,29 @@ def _sample(consumer: Consumer, ranges: Ranges, timeout: float) -> tuple[dict[st
     return headers, len(missing)
 
 
-def _read(consumer: Consumer, starts: dict[Place, int], timeout: float, done: Callable[[], bool]) -> Iterable[Stored]:
-    """Yield records and ends of partitions from some offsets on, until it is enough or takes too long."""
+def _read(consumer: Consumer, starts: dict[Place, int], timeout: float, waiting: set[Place]) -> Iterable[Stored]:
+    """Yield records and ends of partitions from some offsets on, while any is waited for or until it takes too long. Partitions of topics
+    that are deleted meanwhile are waited for no more: the client never says anything of them (2.16)."""
     if not starts:
         return
     deadline = monotonic() + max(timeout, _PATIENCE)
     consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in starts.items()])
     try:
-        while not done() and (left := deadline - monotonic()) > 0:
+        while waiting and (left := deadline - monotonic()) > 0:
             message = consumer.poll(min(left, 0.5))
-            if message is not None and ((error := message.error()) is None or error.code() == KafkaError._PARTITION_EOF):
+            if message is None:
+                waiting -= _gone(consumer, waiting, left)
+            elif (error := message.error()) is None or error.code() == KafkaError._PARTITION_EOF:
                 yield message
     finally:
         # a partition stays paused when it is assigned anew
         consumer.resume([TopicPartition(*place) for place in starts])
         consumer.unassign()
+
+
+def _gone(consumer: Consumer, places: set[Place], timeout: float) -> set[Place]:
+    try:
+        there = consumer.list_topics(timeout=timeout).topics
+    except KafkaException:
+        return set()
+    return {place for place in places if place[0] not in there}
