@@ -13,6 +13,7 @@ from brokercli.backends.kafka.groups import Coordinators
 from brokercli.model.address import Address
 from tests.backends.kafka_topics import Topics
 from tests.brokers.server import wait_until
+from tests.native.kafka import listed_groups
 
 
 class Groups:
@@ -39,8 +40,9 @@ class Groups:
         """Commit offsets, as a client that manages its partitions itself does."""
         self._made.append(group)
         consumer = self._consumer(group)
-        consumer.commit(offsets=[TopicPartition(topic.name, partition, offset) for partition, offset in offsets.items()], asynchronous=False)
+        places = consumer.commit(offsets=[TopicPartition(topic.name, partition, offset) for partition, offset in offsets.items()], asynchronous=False)
         consumer.close()
+        assert [place.error for place in places if place.error is not None] == []
 
     def join(self, group: str, *topics: Address, client: str = "worker", kind: type[Any] = Consumer, **settings: Any) -> Any:
         """Join as a member and wait until partitions are assigned (of a share group: until the broker knows it)."""
@@ -49,9 +51,10 @@ class Groups:
         self._members.append(member)
         member.subscribe([topic.name for topic in topics])
         if kind is Consumer:
-            wait_until(lambda: member.poll(0.1) is not None or bool(member.assignment()), 30, f"partitions of {group}")
+            # what comes may also be an error that is over in a moment
+            wait_until(lambda: (member.poll(0.1), bool(member.assignment()))[1], 60, f"partitions of {group}")
         else:
-            wait_until(lambda: (member.poll(0.1), group in Coordinators(self.topics.admin, 10).foreign(()))[1], 30, group)
+            wait_until(lambda: (member.poll(0.1), group in Coordinators(self.topics.admin, 10).foreign(()))[1], 60, group)
         return member
 
     def _consumer(self, group: str, kind: type[Any] = Consumer, **settings: Any) -> Any:
@@ -79,7 +82,7 @@ class Groups:
 
     def exists(self, group: str) -> bool:
         """Whether the broker lists it."""
-        return any(found.group_id == group for found in self.topics.admin.list_consumer_groups().result(60).valid)
+        return group in listed_groups(self.topics.admin)
 
     def close(self) -> None:
         """End members and delete groups."""

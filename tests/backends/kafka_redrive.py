@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
 from brokercli.backends.kafka.backend import KafkaBackend
+from brokercli.backends.kafka.failures import is_coming_back
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.backends.kafka.repair import KafkaRepair
 from brokercli.backends.kafka.transaction import Transactions
@@ -26,6 +26,7 @@ from brokercli.model.errors import BrokercliError
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipts
 from tests.backends.kafka_topics import Topics, everything
+from tests.brokers.server import wait_until
 
 POINTS = ("before produce", "after produce", "before commit", "after commit")
 
@@ -64,7 +65,9 @@ def repair(topics: Topics, dlq: Address, **policy: object) -> KafkaRepair:
 
 
 def states(topics: Topics, dlq: Address) -> dict[bytes | None, State]:
-    """Look at every letter."""
+    """Look at every letter, once no transaction is open any more in which some were handled: a look waits for that for a moment only."""
+    for partition in range(len(topics.admin.list_topics(dlq.name, timeout=10).topics[dlq.name].partitions)):
+        committed(topics, dlq, partition)
     with topics.backend().look_letters(dlq) as look:
         return {record.message.body: look.state(record) for record in everything(look)}
 
@@ -72,29 +75,30 @@ def states(topics: Topics, dlq: Address) -> dict[bytes | None, State]:
 def committed(topics: Topics, dlq: Address, partition: int = 0) -> int:
     """Return the floor, as any Kafka tool would show it."""
     asked = ConsumerGroupTopicPartitions(group_of(dlq.name), [TopicPartition(dlq.name, partition)])
-    while True:
-        place = topics.admin.list_consumer_group_offsets([asked], require_stable=True)[group_of(dlq.name)].result(60).topic_partitions[0]
-        if place.error is None:
-            offset: int = place.offset
-            return offset
+    found: list[int] = []
+
+    def stable() -> bool:
+        try:
+            place = topics.admin.list_consumer_group_offsets([asked], require_stable=True)[group_of(dlq.name)].result(60).topic_partitions[0]
+        except KafkaException as problem:
+            if not is_coming_back(problem.args[0]):
+                raise
+            return False
+        found.append(place.offset)
+        return place.error is None
+
+    wait_until(stable, 60, f"a stable offset of {dlq.name} {partition}")
+    return found[-1]
 
 
 def stored(topics: Topics, home: Address) -> list[Record]:
-    """Return every committed record, once no transaction is open any more: its end shows a moment after it is confirmed.
-    Waits for a broker that comes back."""
-    partitions = topics.admin.list_topics(home.name, 10).topics[home.name].partitions
-    latest = {TopicPartition(home.name, partition): OffsetSpec.latest() for partition in partitions}
-    deadline = monotonic() + 30
+    """Return every committed record, once no transaction is open any more. Waits for a broker that comes back."""
+    deadline = monotonic() + 60
     while True:
+        topics.wait_closed(home)
         try:
-            # a new client each time: one that knows an older leader epoch asks with it for ever
-            admin = AdminClient({"bootstrap.servers": topics.address, "log_level": 0})
-            ends = [{place.partition: answer.result(60).offset
-                     for place, answer in admin.list_offsets(latest, isolation_level=level, request_timeout=5).items()}
-                    for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)]
-            if ends[0] == ends[1]:
-                return topics.read(home)
-        except (KafkaException, TimeoutError, BrokercliError):
+            return topics.read(home)
+        except BrokercliError:
             assert monotonic() < deadline, f"{home.name} cannot be read"
 
 

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 
 from brokercli.backends.contract import Publisher, PublishPolicy, Reader
 from brokercli.backends.kafka.backend import KafkaBackend
@@ -21,6 +21,8 @@ from tests.brokers.server import wait_until
 
 PATIENCE = 20.0
 """Seconds that a busy machine may take to answer."""
+_LATEST = -1
+_FORGOTTEN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
 
 class Topics:
@@ -46,17 +48,23 @@ class Topics:
         """Create a topic; settings with `_` for `.`. One that is given messages with old times wants `retention_ms="-1"`: every five minutes
         the broker deletes what is older than its retention."""
         name = called or self.name()
-        if called:
-            self._made.append(called)
+        if name not in self._made:
+            self._made.append(name)
         config = {setting.replace("_", "."): value for setting, value in settings.items()}
         self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(60)
-        # the controller answers before the broker has heard of it
-        wait_until(lambda: len(self._asking.list_topics(name, timeout=10).topics[name].partitions) == partitions, 20, f"the topic {name}")
+        self.wait_led(Address(name, "topic"), partitions)
         return Address(name, "topic")
+
+    def wait_led(self, topic: Address, partitions: int) -> None:
+        """Wait until a topic has so many partitions and each of them answers: the controller confirms before the broker's metadata
+        show it, and those show it before its partitions are there."""
+        wait_until(lambda: len(self._asking.list_topics(topic.name, timeout=PATIENCE).topics[topic.name].partitions) == partitions, 60, f"{topic}")
+        wait_until(lambda: _ends(self.admin, topic, partitions) is not None, 60, f"the partitions of {topic.name}")
 
     def add_partitions(self, topic: Address, total: int) -> None:
         """Grow a topic."""
         self.admin.create_partitions([NewPartitions(topic.name, total)])[topic.name].result(60)
+        self.wait_led(topic, total)
 
     def delete_before(self, topic: Address, offset: int, partition: int = 0) -> None:
         """Delete the records below an offset."""
@@ -67,8 +75,17 @@ class Topics:
     def delete(self, topic: Address) -> None:
         """Delete a topic."""
         self.admin.delete_topics([topic.name])[topic.name].result(60)
-        # the controller answers before the broker has heard of it
+        # the controller answers before the broker has heard of it, and its partitions answer for a moment longer
         wait_until(lambda: topic.name not in self.admin.list_topics(timeout=PATIENCE).topics, 60, f"the end of the topic {topic.name}")
+        wait_until(lambda: self._is_forgotten(topic), 60, f"the end of the partitions of {topic.name}")
+
+    def _is_forgotten(self, topic: Address) -> bool:
+        """Whether its leader does not know it any more; an admin client would look into the metadata and not ask there."""
+        try:
+            (place,) = self._asking.offsets_for_times([TopicPartition(topic.name, 0, _LATEST)], timeout=PATIENCE)
+        except KafkaException as problem:
+            return problem.args[0].code() in _FORGOTTEN
+        return place.error is not None and place.error.code() in _FORGOTTEN
 
     def backend(self) -> KafkaBackend:
         """Open the backend under test; closed at the end."""
@@ -91,14 +108,31 @@ class Topics:
     def fill(self, topic: Address, bodies: Sequence[bytes], partition: int = 0, times: Sequence[int] | None = None) -> None:
         """Store bodies without the code under test; times in milliseconds."""
         producer = self.producer()
+        failed: list[Any] = []
         for index, body in enumerate(bodies):
-            producer.produce(topic.name, body, partition=partition, timestamp=times[index] if times else 0)
+            producer.produce(topic.name, body, partition=partition, timestamp=times[index] if times else 0,
+                             on_delivery=lambda error, _: failed.append(error) if error is not None else None)
         assert producer.flush(60) == 0
+        assert not failed, failed[0]
 
     def producer(self, **settings: Any) -> Producer:
-        """Return a client of our own, for what the backend cannot do (transactions)."""
-        return Producer({"bootstrap.servers": self.address, "log_level": 0, "message.max.bytes": 50_000_000,
+        """Return a client of our own, for what the backend cannot do (transactions). It keeps the order, also where it has to try again."""
+        return Producer({"bootstrap.servers": self.address, "log_level": 0, "message.max.bytes": 50_000_000, "enable.idempotence": True, "max.in.flight": 1,
                          **{name.replace("_", "."): value for name, value in settings.items()}})
+
+    def wait_closed(self, topic: Address) -> None:
+        """Wait until no transaction is open: its end shows a moment after it is confirmed. Waits for a broker that comes back."""
+        def closed() -> bool:
+            # a new client each time: one that knows an older leader epoch asks with it for ever
+            admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+            try:
+                partitions = len(admin.list_topics(topic.name, timeout=10).topics[topic.name].partitions)
+            except KafkaException:
+                return False
+            stable, all_ = (_ends(admin, topic, partitions, level) for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED))
+            return partitions > 0 and stable is not None and stable == all_
+
+        wait_until(closed, 60, f"the end of the transactions in {topic.name}")
 
     def read(self, topic: Address) -> list[Record]:
         """Return everything that is stored, through the backend."""
@@ -117,6 +151,15 @@ class Topics:
         if self._made:
             for future in self.admin.delete_topics(self._made, request_timeout=5).values():
                 future.exception(10)
+
+
+def _ends(admin: AdminClient, topic: Address, partitions: int, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED) -> list[int] | None:
+    """Return the end of each partition; None where one does not answer."""
+    asked = {TopicPartition(topic.name, partition): OffsetSpec.latest() for partition in range(partitions)}
+    try:
+        return [future.result(10).offset for future in admin.list_offsets(asked, isolation_level=level, request_timeout=5).values()]
+    except (KafkaException, TimeoutError):
+        return None
 
 
 def wait_until_named(address: str, topic: Address) -> None:

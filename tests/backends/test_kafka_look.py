@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from confluent_kafka import Producer
 
 from brokercli.backends.contract import Reader
 from brokercli.backends.kafka import look as look_module
@@ -14,6 +15,8 @@ from brokercli.model.address import Address
 from brokercli.model.errors import NotFound, OutOfRange, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
 from tests.backends.kafka_topics import Topics, bodies, everything
+from tests.brokers.server import wait_until
+from tests.native.kafka import listed_groups
 
 MILLISECOND = 1_000_000
 ALL = Span(Start(), End())
@@ -182,17 +185,17 @@ def test_of_equal_times_the_higher_partition_is_newer(topics: Topics) -> None:
 
 # --- transactions, compaction, deletion
 
-def transaction(topics: Topics, topic: Address, bodies: Sequence[bytes], *, commit: bool | None) -> object:
+def transaction(topics: Topics, topic: Address, bodies: Sequence[bytes], *, commit: bool | None) -> Producer:
+    """Store messages in a transaction, and end it or leave it open."""
     producer = topics.producer(transactional_id=topic.name + str(time.monotonic_ns()))
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     producer.begin_transaction()
     for body in bodies:
         producer.produce(topic.name, body, partition=0)
-    producer.flush(20)
-    if commit is True:
-        producer.commit_transaction(20)
-    elif commit is False:
-        producer.abort_transaction(20)
+    assert producer.flush(20) == 0
+    if commit is not None:
+        (producer.commit_transaction if commit else producer.abort_transaction)(60)
+        topics.wait_closed(topic)
     return producer
 
 
@@ -231,7 +234,8 @@ def test_an_open_transaction_neither_hangs_a_replay_nor_goes_unsaid(topics: Topi
     assert bodies(everything(reader)) == [b"before"]
     assert "open" in reader.notes[0]
     assert "offsets from 1 on" in reader.notes[0]
-    producer.abort_transaction(20)  # type: ignore[attr-defined]
+    producer.abort_transaction(60)
+    topics.wait_closed(topic)
     assert bodies(topics.read(topic)) == [b"before", b"behind it"]
 
 
@@ -250,10 +254,8 @@ def test_a_compacted_topic_ends_whatever_is_missing(guarded_topics: Topics) -> N
         producer.produce(topic.name, b"%d" % number + bytes(13_000), key=b"k%d" % (number % 3))
         producer.poll(0)
     assert producer.flush(60) == 0
-    deadline = time.monotonic() + 30
-    while len(records := topics.read(topic)) == 300 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert len(records) < 300
+    wait_until(lambda: len(topics.read(topic)) < 300, 60, "the compaction")
+    records = topics.read(topic)
     offsets = [int(record.place["offset"] or 0) for record in records]
     assert offsets == sorted(set(offsets))
     assert offsets[-1] == 299
@@ -274,10 +276,14 @@ def test_records_deleted_while_they_are_read_are_an_error_and_not_an_end(topics:
 def test_a_topic_deleted_while_it_is_followed_is_an_error(topics: Topics, ten: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look_module, "NEW_PARTITIONS_SECONDS", 0.2)
     reader = topics.look(ten, follow=True)
-    assert reader.read(20) is not None
+    read = 0
+    while read < 10:
+        batch = reader.read(20)
+        assert batch is not None
+        read += len(batch)
     topics.delete(ten)
     with pytest.raises(NotFound):
-        follow(reader, 30)
+        follow(reader, 60)
 
 
 # --- following
@@ -316,8 +322,7 @@ def test_partitions_added_while_following_are_read_from_their_start(topics: Topi
 def test_looking_leaves_no_group_and_no_offset_behind(topics: Topics, ten: Address) -> None:
     with topics.look(ten) as reader:
         everything(reader)
-    groups = {group.group_id for group in topics.admin.list_consumer_groups(request_timeout=10).result().valid}
-    assert "brokercli-look" not in groups
+    assert "brokercli-look" not in listed_groups(topics.admin)
 
 
 def test_two_looks_at_once_do_not_disturb_each_other(topics: Topics, ten: Address) -> None:

@@ -27,7 +27,7 @@ MESSAGES = st.builds(Message, body=BYTES, key=BYTES, headers=st.lists(st.tuples(
 
 @pytest.fixture
 def opened(topics: Topics) -> tuple[Address, KafkaBackend, Publisher]:
-    topic = topics.make(message_timestamp_after_max_ms=str(2**62))
+    topic = topics.make(message_timestamp_after_max_ms=str(2**62), retention_ms="-1")
     return topic, topics.backend(), topics.publisher(topic)
 
 
@@ -85,7 +85,7 @@ def test_the_envelope_is_the_one_that_is_documented(topics: Topics) -> None:
     topic = topics.make(retention_ms="-1")
     producer = topics.producer()
     producer.produce(topic.name, b'{"id":1}', key=b"c-7", headers=[("x-attempts", b"1"), ("sig", b"\0\xff"), ("none", None)], timestamp=1_795_428_000_123)
-    producer.flush(60)
+    assert producer.flush(60) == 0
     batch = topics.look(topic).read(20)
     assert batch is not None
     assert batch.envelopes() == [

@@ -23,6 +23,7 @@ from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Verdict
 from tests.backends.kafka_redrive import POINTS, by_body, committed, letters, numbered, redrive, repair, states, stored, to
 from tests.backends.kafka_topics import Topics, bodies, of_verdict, publish
+from tests.brokers.server import wait_until
 
 AT_LEAST_ONCE = {"guarantee": "at-least-once"}
 
@@ -145,15 +146,16 @@ def test_letters_settled_out_of_order_are_marked_and_the_rest_stays_pending(grou
 def test_the_floor_passes_markers_and_aborted_records(groups: Topics) -> None:
     dlq, home = groups.make(), groups.make()
     producer = groups.producer(transactional_id=dlq.name)
-    producer.init_transactions(10)
+    producer.init_transactions(60)
     for number in range(6):
         producer.begin_transaction()
         producer.produce(dlq.name, b"%d" % number)
         if number % 2:
-            producer.commit_transaction(10)
+            producer.commit_transaction(60)
         else:
-            producer.flush(60)
-            producer.abort_transaction(10)
+            assert producer.flush(60) == 0
+            producer.abort_transaction(60)
+    groups.wait_closed(dlq)
     with repair(groups, dlq) as run:
         assert redrive(run, home).confirmed == 3
     assert bodies(stored(groups, home)) == [b"1", b"3", b"5"]
@@ -167,7 +169,7 @@ def test_letters_that_an_open_transaction_holds_back_are_said_after_what_was_sai
     dlq, home = groups.make(), groups.make()
     groups.fill(dlq, numbered(3))
     producer = groups.producer(transactional_id=dlq.name)
-    producer.init_transactions(30)
+    producer.init_transactions(60)
     producer.begin_transaction()
     for number in range(2):
         producer.produce(dlq.name, b"held %d" % number)
@@ -175,7 +177,7 @@ def test_letters_that_an_open_transaction_holds_back_are_said_after_what_was_sai
     with repair(groups, dlq) as run:
         before = list(run.notes)
         assert redrive(run, home).confirmed == 3
-    producer.abort_transaction(30)
+    producer.abort_transaction(60)
     assert run.notes == [*before, "partition 0: a transaction that is still open holds back 2 offsets from 3 on"]
 
 
@@ -267,8 +269,7 @@ def test_letters_that_arrive_meanwhile_are_counted_and_left_for_the_next_run(gro
     assert run.arrived() == 0
     groups.fill(dlq, [b"late"] * 3)
     assert redrive(run, home).confirmed == 5
-    while run.arrived() != 3:
-        pass
+    wait_until(lambda: run.arrived() == 3, 20, "the three")
     assert redrive(repair(groups, dlq), home).confirmed == 3
 
 
@@ -331,9 +332,7 @@ def test_a_group_with_members_is_refused(groups: Topics) -> None:
     dlq = groups.make()
     member = Consumer({"bootstrap.servers": groups.address, "group.id": group_of(dlq.name), "auto.offset.reset": "earliest"})
     member.subscribe([dlq.name])
-    groups.fill(dlq, [b"one"])
-    while member.poll(1) is None:
-        pass
+    wait_until(lambda: (member.poll(0.1), bool(member.assignment()))[1], 60, "its partition")
     with pytest.raises(Failed, match="members of the group"):
         groups.backend().repair(dlq, RepairPolicy())
     member.close()

@@ -12,6 +12,7 @@ from brokercli.dialects import recognise
 from brokercli.model.address import Address
 from brokercli.model.declaration import Action, RetrySpecification, RetryTopology
 from brokercli.model.errors import Unsupported, UsageProblem
+from tests.backends.kafka_redrive import stored
 from tests.backends.kafka_topics import Topics, everything
 from tests.backends.kafka_worker import FailingWorker
 from tests.commandline import CommandLine
@@ -160,7 +161,7 @@ def test_a_message_that_always_fails_goes_through_every_delay_into_the_dead_lett
         (2, "builtins.ValueError", f"topic:{source.name}", [attempts, attempts])]
     redriven = cli("dlq", "redrive", f"kafka://{topics.address}/{dead}", "--yes")
     assert redriven.code == 0, redriven.stderr
-    home = [record.message for record in topics.read(source) if record.message.body == b"poison"]
+    home = [record.message for record in stored(topics, source) if record.message.body == b"poison"]
     assert len(home) == 2
     names = [name for name, _ in home[1].headers]
     assert "trace" in names

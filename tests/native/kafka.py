@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported without saying so
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # exported without saying so
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -79,6 +79,19 @@ class KafkaBroker(Broker):
         return name in self.admin.list_topics(timeout=SECONDS).topics
 
 
+def listed_groups(admin: AdminClient) -> list[str]:
+    """Return the names of all classic and consumer groups; waits while the broker still loads some."""
+    found: list[str] = []
+
+    def listed() -> bool:
+        answer = admin.list_consumer_groups(request_timeout=SECONDS).result(SECONDS)
+        found[:] = [group.group_id for group in answer.valid]
+        return not answer.errors
+
+    wait_until(listed, SECONDS, "the list of groups")
+    return found
+
+
 class Topic(Resource):
     """A topic."""
 
@@ -92,8 +105,16 @@ class Topic(Resource):
         # messages may have any time, and what is older than its retention is deleted every five minutes
         config = {"retention.ms": "-1"} | (settings or {})
         broker.admin.create_topics([NewTopic(self.name, partitions, 1, config=config)], operation_timeout=SECONDS)[self.name].result(SECONDS)
-        # created is not yet known to the broker that is asked next
-        wait_until(lambda: len(broker.admin.list_topics(self.name, timeout=SECONDS).topics[self.name].partitions) == partitions, SECONDS, self.name)
+        # created is not yet known to the broker that is asked next, and what its metadata show is not yet led
+        wait_until(lambda: len(broker.admin.list_topics(self.name, timeout=SECONDS).topics[self.name].partitions) == partitions, 2 * SECONDS, self.name)
+        wait_until(self._is_led, 2 * SECONDS, f"the partitions of {self.name}")
+
+    def _is_led(self) -> bool:
+        latest = {TopicPartition(self.name, partition): OffsetSpec.latest() for partition in range(self.partitions)}
+        try:
+            return all(future.result(SECONDS) for future in self._broker.admin.list_offsets(latest, request_timeout=SECONDS).values())
+        except KafkaException:
+            return False
 
     def put_messages(self, messages: Sequence[Stored]) -> None:
         failed: list[Any] = []
@@ -141,12 +162,18 @@ class Topic(Resource):
     def _groups(self) -> list[str]:
         """Names of the groups that ever committed or are reading here."""
         admin = self._broker.admin
-        names = [group.group_id for group in admin.list_consumer_groups(request_timeout=SECONDS).result(SECONDS).valid]
+        names = listed_groups(admin)
         descriptions = admin.describe_consumer_groups(names, request_timeout=SECONDS) if names else {}
         found = []
         for name, future in descriptions.items():
-            assigned = {partition.topic for member in future.result(SECONDS).members for partition in member.assignment.topic_partitions}
-            if self.name in assigned:
+            try:
+                members = future.result(SECONDS).members
+            except KafkaException as problem:
+                # another test's, which has deleted it meanwhile
+                if problem.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                    raise
+                continue
+            if self.name in {partition.topic for member in members if member.assignment is not None for partition in member.assignment.topic_partitions}:
                 found.append(name)
         return sorted(found)
 
@@ -183,6 +210,7 @@ class Topic(Resource):
         self._broker.admin.delete_records([TopicPartition(self.name, 0, number)])[TopicPartition(self.name, 0)].result(SECONDS)
 
     def delete(self) -> None:
-        self._broker.admin.delete_topics([self.name], operation_timeout=SECONDS)
+        # first: with the topic its offsets go, and it would be left behind without any
         if self.consumer is not None and self.consumer_state() is not None:
             self._broker.admin.delete_consumer_groups([self.consumer], request_timeout=SECONDS)[self.consumer].result(SECONDS)
+        self._broker.admin.delete_topics([self.name], operation_timeout=SECONDS)
