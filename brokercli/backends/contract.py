@@ -127,6 +127,8 @@ class PublishPolicy:
     only_wanted: bool = False
     """Refuse what the destination would confirm and drop because no consumer wants it (JetStream's interest retention): for whoever
     takes the message away elsewhere once it is confirmed. Where that cannot be asked, the confirmation is all there is."""
+    bodies_only: bool = False
+    """Everything is given to `send_bodies`, and `send` is never called; some backends are faster then."""
 
 
 class Publisher(ABC):

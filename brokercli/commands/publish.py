@@ -82,7 +82,7 @@ def publish(
         source = Correlated(source, template, origin_service, correlation_id)
     with Decided() as decided, open_address(address, context_name, "publish", connect_timeout=connect_timeout) as session:
         session.require(Capability.FIRE_AND_FORGET if core else Capability.PUBLISH, *wanted.capabilities(template))
-        policy = PublishPolicy(template, seconds, receipts, core, keep_control_headers)
+        policy = PublishPolicy(template, seconds, receipts, core, keep_control_headers, bodies_only=wanted.bodies_only and not correlate)
         prepare_for_bulk()
         with (session.backend.publisher(session.address, policy) as publisher,
               Delivery(streams, decided, "published", receipts=receipts, quiet=quiet, report=report) as delivery):

@@ -27,6 +27,11 @@ class Wanted:
     delimiter: str | None
     maximum: int
 
+    @property
+    def bodies_only(self) -> bool:
+        """Whether what is opened reads bare bodies, and no messages."""
+        return self.body is None and not self.tombstone and self.form != "json"
+
     def capabilities(self, template: Message) -> list[Capability]:
         """Return what these options ask of the broker beyond publishing."""
         asked = {Capability.TOMBSTONE: self.tombstone, Capability.PARTITION: template.partition is not None,

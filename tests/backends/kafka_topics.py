@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 
@@ -18,6 +19,9 @@ from brokercli.model.message import Message, Record
 from brokercli.model.position import End, Position, Span, Start
 from brokercli.model.receipt import Receipts, Verdict
 from tests.brokers.server import wait_until
+
+IN_PARTS = pytest.mark.parametrize("in_parts", [False, True], ids=["one by one", "in parts"])
+"""The two ways in which bodies are published."""
 
 PATIENCE = 20.0
 """Seconds that a busy machine may take to answer."""

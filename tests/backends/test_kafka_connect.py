@@ -30,7 +30,7 @@ from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, U
 from brokercli.model.position import End, Span, Start
 from tests.backends.kafka_guarded import CLIENT, KEY_PASSWORD, GuardedKafka
 from tests.backends.kafka_permissions import allow, as_reader
-from tests.backends.kafka_topics import Topics, bodies, everything
+from tests.backends.kafka_topics import IN_PARTS, Topics, bodies, everything
 from tests.brokers.kafka import PASSWORD, USER
 from tests.brokers.server import HOST, free_port, wait_until
 
@@ -170,15 +170,16 @@ def test_a_missing_file_of_certificates_is_named(guarded_kafka: GuardedKafka) ->
     assert "/nowhere/ca.pem" in str(problem)
 
 
+@IN_PARTS
 @pytest.mark.parametrize("key_password", [None, KEY_PASSWORD], ids=["open key", "locked key"])
-def test_a_client_certificate_is_a_login(guarded_kafka: GuardedKafka, guarded_topics: Topics, key_password: str | None) -> None:
+def test_a_client_certificate_is_a_login(guarded_kafka: GuardedKafka, guarded_topics: Topics, key_password: str | None, in_parts: bool) -> None:
     topic = guarded_topics.make()
     connection = to(guarded_kafka.ports["mutual"], "localhost", tls=guarded_kafka.certificate(CLIENT, key_password=key_password))
     with KafkaBackend(connection) as backend:
         with pytest.raises(NotAuthorised, match=topic.name):
             backend.resolve(topic, "look")
         allow(guarded_topics.admin, ResourceType.TOPIC, topic.name, AclOperation.READ, AclOperation.WRITE, user=f"CN={CLIENT}")
-        with backend.publisher(backend.resolve(topic, "publish"), PublishPolicy()) as publisher:
+        with backend.publisher(backend.resolve(topic, "publish"), PublishPolicy(bodies_only=in_parts)) as publisher:
             publisher.send_bodies([b"by certificate"])
             assert publisher.finish(20).confirmed == 1
     assert bodies(guarded_topics.read(topic)) == [b"by certificate"]
@@ -266,12 +267,16 @@ def test_scram_works_with_the_right_password_only(guarded_kafka: GuardedKafka, g
     assert user in str(problem)
 
 
-def test_a_bearer_token_is_a_login(guarded_kafka: GuardedKafka) -> None:
+@IN_PARTS
+def test_a_bearer_token_is_a_login(guarded_kafka: GuardedKafka, guarded_topics: Topics, in_parts: bool) -> None:
     now = int(time.time())
     parts = ({"alg": "none"}, {"sub": USER, "iat": now, "exp": now + 600})
     token = ".".join(urlsafe_b64encode(orjson.dumps(part)).rstrip(b"=").decode() for part in parts) + "."
     with KafkaBackend(to(guarded_kafka.ports["login"], token=Secret(token))) as backend:
-        assert list(backend.list()) is not None
+        topic = guarded_topics.make()
+        with backend.publisher(topic, PublishPolicy(bodies_only=in_parts)) as publisher:
+            publisher.send_bodies([b"by token"])
+            assert publisher.finish(20).confirmed == 1
     problem = failure(to(guarded_kafka.ports["login"], token=Secret("not.a.token")))
     assert isinstance(problem, NotAuthorised)
     assert "not.a.token" not in f"{problem} {problem.hint}"
@@ -316,8 +321,8 @@ def test_nothing_of_all_this_is_written_to_stderr(capfd: pytest.CaptureFixture[s
 
 # --- permissions
 
-def publish_one(backend: KafkaBackend, topic: Address) -> None:
-    with backend.publisher(topic, PublishPolicy()) as publisher:
+def publish_one(backend: KafkaBackend, topic: Address, in_parts: bool) -> None:
+    with backend.publisher(topic, PublishPolicy(bodies_only=in_parts)) as publisher:
         try:
             while not publisher.collect(20).confirmed:
                 publisher.send_bodies([b"c"])
@@ -332,7 +337,8 @@ def test_a_topic_one_may_not_see_is_not_called_missing(guarded_kafka: GuardedKaf
         backend.resolve(topic, "look")
 
 
-def test_somebody_who_may_only_read_can_look_and_describe_and_not_publish(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+@IN_PARTS
+def test_somebody_who_may_only_read_can_look_and_describe_and_not_publish(guarded_kafka: GuardedKafka, guarded_topics: Topics, in_parts: bool) -> None:
     topic = guarded_topics.make()
     guarded_topics.fill(topic, [b"a", b"b"])
     allow(guarded_topics.admin, ResourceType.TOPIC, topic.name, AclOperation.READ)
@@ -344,21 +350,22 @@ def test_somebody_who_may_only_read_can_look_and_describe_and_not_publish(guarde
         assert any("configuration" in missing for missing in description.missing)
         # without any permission to write the client gets no sequence to number its messages by
         with pytest.raises(NotAuthorised, match="Cluster authorization failed"):
-            publish_one(backend, topic)
+            publish_one(backend, topic, in_parts)
     assert len(guarded_topics.read(topic)) == 2
 
 
-def test_somebody_who_may_write_elsewhere_is_refused_message_by_message(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+@IN_PARTS
+def test_somebody_who_may_write_elsewhere_is_refused_message_by_message(guarded_kafka: GuardedKafka, guarded_topics: Topics, in_parts: bool) -> None:
     topic, elsewhere = guarded_topics.make(), guarded_topics.make()
     allow(guarded_topics.admin, ResourceType.TOPIC, topic.name, AclOperation.READ)
     allow(guarded_topics.admin, ResourceType.TOPIC, elsewhere.name, AclOperation.WRITE)
     with as_reader(guarded_kafka) as backend:
-        with backend.publisher(topic, PublishPolicy()) as publisher:
+        with backend.publisher(topic, PublishPolicy(bodies_only=in_parts)) as publisher:
             publisher.send_bodies([b"a", b"b"])
             receipts = publisher.finish(20)
             assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 2, 0)
             assert "permission" in receipts.problems[0].reason
-        with backend.publisher(elsewhere, PublishPolicy()) as publisher:
+        with backend.publisher(elsewhere, PublishPolicy(bodies_only=in_parts)) as publisher:
             publisher.send_bodies([b"a"])
             assert publisher.finish(20).confirmed == 1
     assert guarded_topics.read(topic) == []

@@ -17,7 +17,7 @@ from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from tests.backends.kafka_topics import Topics, of_verdict
+from tests.backends.kafka_topics import IN_PARTS, Topics, of_verdict
 from tests.brokers.kafka import Kafka
 from tests.brokers.server import wait_until
 
@@ -55,9 +55,10 @@ def check(topics: Topics, topic: Address, total: Receipts, sent: int) -> None:
     assert not refused & set(stored), "refused and stored"
 
 
-def test_a_broker_killed_in_the_middle_and_back_costs_nothing(private_kafka: Kafka, broken: Topics) -> None:
+@IN_PARTS
+def test_a_broker_killed_in_the_middle_and_back_costs_nothing(private_kafka: Kafka, broken: Topics, in_parts: bool) -> None:
     topic = broken.make(partitions=3)
-    publisher = broken.publisher(topic)
+    publisher = broken.publisher(topic, bodies_only=in_parts)
     total = Receipts()
     send(publisher, 0, 20_000, total)
     private_kafka.kill()
@@ -69,10 +70,11 @@ def test_a_broker_killed_in_the_middle_and_back_costs_nothing(private_kafka: Kaf
     check(broken, topic, total, 60_000)
 
 
+@IN_PARTS
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-def test_giving_up_on_a_broker_tells_what_never_left_from_what_is_in_doubt(private_kafka: Kafka, broken: Topics, how: str) -> None:
+def test_giving_up_on_a_broker_tells_what_never_left_from_what_is_in_doubt(private_kafka: Kafka, broken: Topics, how: str, in_parts: bool) -> None:
     topic = broken.make(partitions=3)
-    publisher = broken.publisher(topic)
+    publisher = broken.publisher(topic, bodies_only=in_parts)
     total = Receipts()
     send(publisher, 0, 20_000, total)
     if how == "killed":
@@ -94,9 +96,11 @@ def test_giving_up_on_a_broker_tells_what_never_left_from_what_is_in_doubt(priva
     check(broken, topic, total, 60_001)
 
 
-def test_messages_that_time_out_on_a_frozen_broker_are_unknown_and_a_silent_broker_is_given_up(private_kafka: Kafka, broken: Topics) -> None:
+@IN_PARTS
+def test_messages_that_time_out_on_a_frozen_broker_are_unknown_and_a_silent_broker_is_given_up(private_kafka: Kafka, broken: Topics,
+                                                                                               in_parts: bool) -> None:
     topic = broken.make()
-    publisher = broken.publisher(topic, delivery_timeout=2.0)
+    publisher = broken.publisher(topic, delivery_timeout=2.0, bodies_only=in_parts)
     total = Receipts()
     send(publisher, 0, 100, total)
     total.add(publisher.finish(20))
@@ -121,11 +125,12 @@ def test_messages_that_time_out_on_a_frozen_broker_are_unknown_and_a_silent_brok
     check(broken, topic, total, sent + 1)
 
 
-def test_one_request_at_a_time_is_on_its_way_to_a_broker(private_kafka: Kafka, broken: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+@IN_PARTS
+def test_one_request_at_a_time_is_on_its_way_to_a_broker(private_kafka: Kafka, broken: Topics, monkeypatch: pytest.MonkeyPatch, in_parts: bool) -> None:
     """With several, what librdkafka reports as delivered to a topic that was just made may be stored nowhere."""
     statistics: list[dict[str, Any]] = []
     monkeypatch.setattr(Sent, "note", lambda self, text: statistics.append(json.loads(text)))
-    publisher = broken.publisher(broken.make(partitions=5), delivery_timeout=60.0)
+    publisher = broken.publisher(broken.make(partitions=5), delivery_timeout=60.0, bodies_only=in_parts)
     assert publisher.send_bodies([b"before"]) == 1
     publisher.finish(30)
     private_kafka.pause()

@@ -92,7 +92,7 @@ def settle(publisher: Publisher, receipts: Receipts, seconds: float) -> None:
 
 
 def test_messages_whose_confirmation_is_lost_are_unknown(reached: Broker, target: Resource, proxy: Proxy) -> None:
-    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(delivery_timeout=DELIVERY)) as publisher:
+    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(delivery_timeout=DELIVERY, bodies_only=True)) as publisher:
         receipts = send(publisher, [b"before %d" % number for number in range(10)])
         receipts.add(publisher.finish(PATIENCE))
         assert (receipts.confirmed, len(receipts)) == (10, 10)
@@ -105,7 +105,7 @@ def test_messages_whose_confirmation_is_lost_are_unknown(reached: Broker, target
 
 
 def test_a_silent_network_makes_what_was_sent_unknown_and_never_confirmed(reached: Broker, target: Resource, proxy: Proxy) -> None:
-    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(delivery_timeout=DELIVERY)) as publisher:
+    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(delivery_timeout=DELIVERY, bodies_only=True)) as publisher:
         receipts = send(publisher, [b"before"])
         receipts.add(publisher.finish(PATIENCE))
         proxy.hold()
@@ -118,7 +118,7 @@ def test_a_silent_network_makes_what_was_sent_unknown_and_never_confirmed(reache
 def test_a_connection_that_is_cut_loses_nothing_that_was_confirmed(reached: Broker, target: Resource, proxy: Proxy) -> None:
     bodies = [b"%d" % number for number in range(2000)]
     receipts = Receipts()
-    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(maximum_in_flight=100)) as publisher:
+    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(maximum_in_flight=100, bodies_only=True)) as publisher:
         left = bodies
         deadline = time.monotonic() + PATIENCE
         cut = False
@@ -146,7 +146,7 @@ def test_a_connection_that_is_cut_loses_nothing_that_was_confirmed(reached: Brok
 
 def test_a_connection_that_is_cut_in_the_middle_of_a_message_goes_on_with_whole_messages(reached: Broker, target: Resource, proxy: Proxy) -> None:
     bodies = [b"%d " % number + b"x" * 300_000 for number in range(40)]
-    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(delivery_timeout=PATIENCE)) as publisher:
+    with reached.open() as backend, backend.publisher(target.destination, PublishPolicy(delivery_timeout=PATIENCE, bodies_only=True)) as publisher:
         receipts = send(publisher, [b"before"])
         receipts.add(publisher.finish(PATIENCE))
         proxy.hold()

@@ -32,6 +32,11 @@ class Sent:
         self._given_up: dict[int | None, list[int]] = defaultdict(list)
         self._failed: Counter[int] = Counter()
 
+    @property
+    def unjudged(self) -> bool:
+        """Whether messages were given up of which `never_sent` has not told."""
+        return bool(self._given_up)
+
     def note(self, statistics: str) -> None:
         """Take in the client's statistics, unread."""
         self._latest = statistics

@@ -36,6 +36,8 @@ BATCH_BYTES = 1_000_000
 BATCH_OVERHEAD = 512
 _CUT_OFF = Receipt(-1, Verdict.UNKNOWN, reason="interrupted while its verdict came")
 _SERVE_EVERY = 1024
+_GIVING_UP_SECONDS = 10.0
+"""So long the client may take to tell of everything that is given up, which needs no broker."""
 _ATTEMPTS = 5
 
 
@@ -87,7 +89,7 @@ class KafkaPublisher(Publisher):
         self._reported = 0
         """How many of them were counted as confirmed."""
         timeout = max(LINGER_MILLISECONDS + 1, int(self._policy.delivery_timeout * 1000))
-        self._producer = open_handle(Producer, self._connection, {
+        self._producer = self._open({
             "partitioner": "murmur2_random", "linger.ms": LINGER_MILLISECONDS, "queue.buffering.max.kbytes": 65536,
             "batch.size": max(1, min(BATCH_BYTES, self._settings.maximum_batch_bytes - BATCH_OVERHEAD)),
             # a request without an answer is repeated on a new connection in time to get one
@@ -97,12 +99,15 @@ class KafkaPublisher(Publisher):
             "message.timeout.ms": timeout, "message.max.bytes": LARGEST_MESSAGE,
             "queue.buffering.max.messages": max(1, min(self._policy.maximum_in_flight or WINDOW, WINDOW)),
             "statistics.interval.ms": Sent.INTERVAL_MILLISECONDS, "stats_cb": self._sent.note,
-            "error_cb": self._troubles.note}, self._troubles, self._topic)
+            "error_cb": self._troubles.note})
         # the second answer makes librdkafka ask for its producer id now; it would get round to it after 500 ms
         try:
             self._producer.list_topics(self._topic, timeout=self._connection.connect_timeout)
         except KafkaException as problem:
             raise translate(problem.args[0], "asking for", self._topic) from None
+
+    def _open(self, settings: dict[str, Any]) -> Any:
+        return open_handle(Producer, self._connection, settings, self._troubles, self._topic)
 
     def send(self, messages: Sequence[Message]) -> int:
         produce, report, topic = self._ready().produce, self._report, self._topic
@@ -251,8 +256,7 @@ class KafkaPublisher(Publisher):
         while self._again:
             index, message = self._again[-1]
             try:
-                self._producer.produce(self._topic, message.value(), message.key(), message.partition(), MethodType(self._report, index), None,
-                                       message.timestamp()[1], message.headers())
+                self._repeat(index, message)
             except BufferError:
                 break
             except KafkaException as problem:
@@ -261,6 +265,10 @@ class KafkaPublisher(Publisher):
                 self._produced += 1
             self._sent.reordered = True
             self._again.pop()
+
+    def _repeat(self, index: int, message: Any) -> None:
+        self._producer.produce(self._topic, message.value(), message.key(), message.partition(), MethodType(self._report, index), None,
+                               message.timestamp()[1], message.headers())
 
     def collect(self, timeout: float) -> Receipts:
         self._serve(0)
@@ -285,7 +293,8 @@ class KafkaPublisher(Publisher):
         while self.in_flight and self._troubles.fatal is None and (remaining := deadline - monotonic()) > 0:
             self._dispatch(self._producer.flush, min(remaining, 0.5))
             self._serve(0)
-        if self.in_flight or self._troubles.fatal is not None:
+        # also where giving up was cut off before all of it was told
+        if self.in_flight or self._sent.unjudged or self._troubles.fatal is not None:
             self._give_up()
         return self._take()
 
@@ -299,13 +308,18 @@ class KafkaPublisher(Publisher):
             self._news.count(Receipt(index, Verdict.REFUSED, reason="refused together with an invalid neighbour in its batch"))
         self._again = []
         self._producer.purge()
-        while len(self._producer) or self._again:
+        deadline = monotonic() + _GIVING_UP_SECONDS
+        while (len(self._producer) or self._again) and monotonic() < deadline:
             self._serve(0.05)
             self._producer.purge()
         self._take_back_cut_off()
         fatal = self._troubles.fatal
         for index, verdict, reason in never_sent(self._sent, self._producer, "there was no broker to send it to in time" if fatal is None else fatal.str()):
             self._news.count(Receipt(index, verdict, reason=reason))
+        for _ in range(self.in_flight):
+            # nobody told of it: a second Ctrl-C may have taken that from under its reader
+            self._failed += 1
+            self._news.count(_CUT_OFF)
 
     def _take_back_cut_off(self) -> None:
         """With nothing left in the producer every verdict is in: where there is one too many, the interrupt that was

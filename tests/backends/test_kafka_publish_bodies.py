@@ -1,0 +1,214 @@
+"""Publishing bodies in parts: the verdicts and what is stored are those of publishing one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from brokercli.backends.contract import Publisher
+from brokercli.backends.kafka import publish as publish_module
+from brokercli.backends.kafka.bulk_producer import BulkProducer, Failed
+from brokercli.backends.kafka.connect import create
+from brokercli.backends.kafka.publish import KafkaPublisher
+from brokercli.backends.kafka.publish_bodies import KafkaBodyPublisher
+from brokercli.model.address import Address
+from brokercli.model.errors import UsageProblem
+from brokercli.model.message import Message
+from brokercli.model.receipt import Receipts, Verdict
+from tests.backends.kafka_topics import Topics, bodies, of_verdict
+from tests.brokers.kafka import Kafka
+
+
+def publisher_of(topics: Topics, topic: Address, **policy: Any) -> KafkaBodyPublisher:
+    publisher = topics.publisher(topic, bodies_only=True, **policy)
+    assert isinstance(publisher, KafkaBodyPublisher)
+    return publisher
+
+
+def publish(publisher: Publisher, sent: Sequence[bytes]) -> Receipts:
+    total, at = Receipts(), 0
+    while at < len(sent):
+        at += publisher.send_bodies(sent[at:])
+        total.add(publisher.collect(0.1 if at < len(sent) else 0))
+    total.add(publisher.finish(30))
+    return total
+
+
+def test_what_is_confirmed_is_stored_in_order_and_nothing_else_is(topics: Topics) -> None:
+    topic = topics.make()
+    sent = [b"%d" % number for number in range(5000)]
+    receipts = publish(publisher_of(topics, topic), sent)
+    assert (receipts.confirmed, receipts.refused, receipts.unknown, receipts.problems) == (5000, 0, 0, [])
+    assert bodies(topics.read(topic)) == sent
+
+
+def test_a_body_may_be_anything(topics: Topics) -> None:
+    topic = topics.make()
+    sent = [b"", bytes(range(256)), b"", b"\0", "ü".encode(), b"x" * 500_000, b""]
+    assert publish(publisher_of(topics, topic), sent).confirmed == len(sent)
+    assert bodies(topics.read(topic)) == sent
+    alone = topics.make()
+    assert publish(publisher_of(topics, alone), [b""]).confirmed == 1
+    assert bodies(topics.read(alone)) == [b""]
+
+
+@pytest.mark.parametrize("key", [b"k", b"", b"\0\xff" * 50])
+def test_all_have_the_key_and_the_partition_of_the_template(topics: Topics, key: bytes) -> None:
+    topic = topics.make(partitions=3)
+    assert publish(publisher_of(topics, topic, template=Message(key=key, partition=2)), [b"a", b"b"]).confirmed == 2
+    assert [(record.message.key, record.position, record.message.body) for record in topics.read(topic)] == [(key, "2:0", b"a"), (key, "2:1", b"b")]
+
+
+def test_a_key_decides_the_partition_as_where_each_is_given_for_itself(topics: Topics) -> None:
+    topic = topics.make(partitions=7)
+    for number in range(20):
+        template = Message(key=b"key-%d" % number)
+        publish(publisher_of(topics, topic, template=template), [b"in parts"])
+        single = topics.publisher(topic, template=template)
+        single.send_bodies([b"for itself"])
+        assert single.finish(30).confirmed == 1
+    places: dict[bytes | None, set[str]] = {}
+    for record in topics.read(topic):
+        places.setdefault(record.message.key, set()).add(record.position.partition(":")[0])
+    assert len(places) == 20
+    assert all(len(partitions) == 1 for partitions in places.values())
+
+
+@pytest.mark.parametrize("limit", [None, 20_000], ids=["of the broker", "of the topic"])
+def test_an_oversized_body_is_refused_alone_and_its_neighbours_arrive(topics: Topics, limit: int | None) -> None:
+    topic = topics.make(max_message_bytes=str(limit)) if limit else topics.make()
+    sent = [b"%d" % number for number in range(100)]
+    sent[50] = b"x" * (limit or 1_048_588)
+    receipts = publish(publisher_of(topics, topic), sent)
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (99, 1, 0)
+    assert of_verdict(receipts, Verdict.REFUSED) == [50]
+    assert "max.message.bytes" in receipts.problems[0].reason
+    assert bodies(topics.read(topic)) == [body for number, body in enumerate(sent) if number != 50]
+
+
+def test_a_body_larger_than_any_request_is_refused_before_it_is_sent(topics: Topics) -> None:
+    topic = topics.make()
+    receipts = publish(publisher_of(topics, topic), [b"before", bytes(100_000_001), b"after"])
+    assert (receipts.confirmed, of_verdict(receipts, Verdict.REFUSED)) == (2, [1])
+    assert bodies(topics.read(topic)) == [b"before", b"after"]
+
+
+def test_a_partition_that_is_not_there_refuses_every_one(topics: Topics) -> None:
+    topic = topics.make(partitions=2)
+    receipts = publish(publisher_of(topics, topic, template=Message(partition=5)), [b"a", b"b"])
+    assert (receipts.confirmed, receipts.refused) == (0, 2)
+    assert {problem.reason for problem in receipts.problems} == {"the topic has no such partition"}
+
+
+def test_a_full_window_takes_no_more_until_verdicts_are_collected(topics: Topics) -> None:
+    topic = topics.make()
+    publisher = publisher_of(topics, topic, maximum_in_flight=10)
+    sent = [b"%d" % number for number in range(100)]
+    assert publisher.send_bodies(sent) == 10
+    assert publisher.in_flight == 10
+    assert publish(publisher, sent[10:]).confirmed == 100
+    assert bodies(topics.read(topic)) == sent
+
+
+@pytest.mark.parametrize(("policy", "settings"), [
+    ({"template": Message(headers=(("a", b"1"),))}, {}), ({"template": Message(id="m-1")}, {}), ({"positions": True}, {}),
+    ({"template": Message(time=1_700_000_000_000_000_000)}, {"retention_ms": "-1"}), ({}, {"cleanup_policy": "compact"}), ({"bodies_only": False}, {}),
+], ids=["headers", "an id", "positions", "a time", "a key that is wanted", "messages may come"])
+def test_what_a_part_cannot_have_goes_one_by_one(topics: Topics, policy: dict[str, Any], settings: dict[str, str]) -> None:
+    publisher = topics.publisher(topics.make(**settings), **{"bodies_only": True, **policy})
+    assert type(publisher) is KafkaPublisher
+    receipts = publish(publisher, [b"a", b"b"])
+    assert len(receipts) == 2
+    assert receipts.confirmed == (0 if settings.get("cleanup_policy") else 2)
+
+
+class _StopNow(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("handed_over", [True, False])
+def test_a_part_that_was_cut_off_is_in_doubt_and_what_was_handed_over_before_is_not(topics: Topics, monkeypatch: pytest.MonkeyPatch,
+                                                                                    handed_over: bool) -> None:
+    topic = topics.make()
+    publisher = publisher_of(topics, topic)
+    produce = BulkProducer.produce_bodies
+
+    def cut_off(self: BulkProducer, part: Sequence[bytes], first: int) -> Any:
+        done = produce(self, part, first) if first < 1000 or handed_over else None
+        if first >= 1000:
+            raise _StopNow
+        return done
+
+    monkeypatch.setattr(BulkProducer, "produce_bodies", cut_off)
+    with pytest.raises(_StopNow):
+        publisher.send_bodies([b"%d" % number for number in range(3000)])
+    total = publisher.finish(20)
+    assert (total.confirmed, total.refused, of_verdict(total, Verdict.UNKNOWN)) == (1000, 0, list(range(1000, 2000)))
+    assert publisher.in_flight == 0
+    assert len(topics.read(topic)) == (2000 if handed_over else 1000)
+
+
+def test_a_failure_of_which_nobody_tells_is_unknown_and_ends(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    publisher = publisher_of(topics, topics.make())
+    monkeypatch.setattr(publish_module, "_GIVING_UP_SECONDS", 0.2)
+    monkeypatch.setattr(BulkProducer, "purge", lambda self: None)
+    monkeypatch.setattr(BulkProducer, "__len__", lambda self: 3)
+    publisher.send_bodies([b"a", b"b", b"c"])
+    total = publisher.finish(0)
+    assert (total.confirmed, total.refused, total.unknown) == (0, 0, 3)
+    assert publisher.in_flight == 0
+
+
+def test_a_reader_of_failures_that_is_cut_off_loses_none_of_the_others(private_kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    topics = Topics(private_kafka.address)
+    publisher = publisher_of(topics, topics.make())
+    tell, told = BulkProducer._tell, iter(range(1000))
+
+    def cut_off(self: BulkProducer, message: Any) -> None:
+        if next(told) == 2:
+            raise _StopNow
+        tell(self, message)
+
+    monkeypatch.setattr(BulkProducer, "_tell", cut_off)
+    private_kafka.pause()
+    try:
+        publisher.send_bodies([b"%d" % number for number in range(5)])
+        with pytest.raises(_StopNow):
+            publisher.finish(0)
+        total = publisher.finish(0)
+    finally:
+        private_kafka.resume()
+    assert (total.confirmed, len(total)) == (0, 5)
+    assert publisher.in_flight == 0
+    topics.close()
+
+
+def test_a_neighbour_of_an_invalid_one_is_sent_again(topics: Topics) -> None:
+    topic = topics.make()
+    publisher = publisher_of(topics, topic)
+    publisher.send_bodies([b"again"])
+    publisher._report(0, KafkaError(KafkaError._INVALID_DIFFERENT_RECORD), Failed(0, b"again"))
+    assert publisher.finish(30).confirmed == 1
+    assert bodies(topics.read(topic)) == [b"again", b"again"]
+
+
+@pytest.mark.parametrize("make", [lambda: {"no.such.setting": 1}, lambda: {"batch.size": "many"}], ids=["a name", "a value"])
+def test_settings_that_the_library_refuses_are_a_usage_problem(topics: Topics, make: Callable[[], dict[str, Any]]) -> None:
+    def producer(settings: dict[str, Any], logger: object) -> BulkProducer:
+        return BulkProducer(settings, logger, topic="any", key=None, partition=-1, report=lambda *told: None)
+
+    with pytest.raises(UsageProblem, match=r"no\.such\.setting|batch\.size"):
+        create(producer, {"error_cb": print, "stats_cb": print, **make()}, topics.connection)
+
+
+def test_a_producer_that_is_closed_has_nothing_and_says_nothing(topics: Topics) -> None:
+    publisher = publisher_of(topics, topics.make())
+    publisher.send_bodies([b"a"])
+    publisher.close()
+    producer = publisher._producer
+    assert (len(producer), producer.poll(0), producer.flush(0)) == (0, 0, 0)
+    producer.purge()
+    publisher.close()
