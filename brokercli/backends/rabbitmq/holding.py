@@ -32,7 +32,9 @@ _TICK_SECONDS = 0.1
 _EMPTY_ANSWERS = 3
 _STALLED_TICKS = 100
 _PATIENCE = 30.0
-_BACK_SECONDS, _BACK_STEP = 2.0, 0.01
+_BACK_SECONDS, _BACK_STEP = 10.0, 0.01
+_BACK_AMONG_OTHERS_SECONDS = 2.0
+"""Who else consumes may have taken them by then, so that they are never seen to be back."""
 _LASTING_MILLISECONDS = 7 * 24 * 3600 * 1000
 _ACK, _NACK = b"\0\x3c\0\x50", b"\0\x3c\0\x78"
 _SETTLE = struct.Struct(">BHI4sQBB")
@@ -124,16 +126,19 @@ class Holding:
 
     def _is_back(self, ready: int, returned: int) -> bool:
         """Wait until whoever asks finds the queue as it was: a quorum queue takes its time (seen on 4.3.6)."""
-        deadline, most = monotonic() + _BACK_SECONDS, 0
-        while monotonic() < deadline:
+        patience = _BACK_AMONG_OTHERS_SECONDS if self._others else _BACK_SECONDS
+        since, most = monotonic(), 0
+        while monotonic() < since + patience:
             messages, consumers = self._counts()
             if messages >= ready + returned and consumers <= self._others:
                 return True
             if messages < 0:
                 return False
+            if consumers > self._others:
+                patience = _BACK_AMONG_OTHERS_SECONDS
             if self._rescue and messages > most:
                 # they go there one after the other
-                deadline, most = monotonic() + _BACK_SECONDS, messages
+                since, most = monotonic(), messages
             sleep(_BACK_STEP)
         return False
 

@@ -23,6 +23,7 @@ _LARGEST_BATCH = 5000
 # the connection deletes the tap when it ends; this is for a broker that does not notice
 _UNUSED_MILLISECONDS = 10 * 60 * 1000
 _CHECK_SECONDS = 1.0
+_GONE_SECONDS = 3.0
 _NO_PERMISSION = 403
 
 
@@ -102,7 +103,7 @@ class TapReader(Reader):
         gone = threading.Event()
         self._link.post(lambda: self._let_go(gone))
         # so that whoever looks next finds the broker as it was
-        gone.wait(1.0)
+        gone.wait(_GONE_SECONDS)
 
     # on the connection's thread
 
