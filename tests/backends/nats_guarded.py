@@ -28,7 +28,7 @@ class GuardedNats(Nats):
 
     def login(self, user: str) -> Connection:
         """Return the connection of a user: `all`, `looks` or `lists`."""
-        return Connection("nats", ((HOST, self.port),), user=user, password=Secret(_PASSWORD), connect_timeout=5.0)
+        return Connection("nats", ((HOST, self.port),), user=user, password=Secret(_PASSWORD), connect_timeout=20.0)
 
     def streams(self) -> Streams:
         """Make streams on it as the user who may."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from tests.backends.nats_letters import read_all
 from tests.backends.nats_streams import Streams, everything, publish, stream, subject
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST, free_port
+from tests.faults.proxy import stop_listening
 
 PASSWORD = "nats-s3cret"
 _USERS = f"""{{users: [
@@ -88,7 +88,7 @@ def secure(servers: Callable[..., SecureNats], certificates: Path) -> Connection
 
 
 def login(server: Nats, user: str = "all", password: str = PASSWORD) -> Connection:
-    return Connection("nats", ((HOST, server.port),), user=user, password=Secret(password), connect_timeout=5.0)
+    return Connection("nats", ((HOST, server.port),), user=user, password=Secret(password), connect_timeout=20.0)
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_a_server_without_jetstream_says_so_and_core_works(tmp_path: Path, serve
         assert "--core" in (refused.value.hint or "")
         reader = backend.look(subject("orders"), _live())
         assert publish(backend.publisher(subject("orders"), _policy(fire_and_forget=True)), [Message(b"hi")]).confirmed == 1
-        batch = reader.read(10)
+        batch = reader.read(60)
         assert batch is not None
         assert batch.bodies() == [b"hi"]
 
@@ -235,30 +235,44 @@ def test_plain_and_tls_mixed_up_are_told_apart(secure: Connection, nats_address:
 
 
 @contextmanager
-def impostor(greeting: bytes, *, handshake: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[bytes]]]:
-    """A server that says `greeting` and keeps everything it hears."""
+def listening(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A port where everybody who comes is talked to, each on a thread; nobody listens there any more afterwards."""
     listener = socket.create_server((HOST, 0))
-    heard: list[bytes] = []
-    threads: list[threading.Thread] = []
 
     def serve() -> None:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                client.settimeout(10)
-                with suppress(OSError), client:
-                    client.sendall(greeting)
-                    while data := client.recv(4096):
-                        heard.append(data)
-                        if b"PING" in data:
-                            client.sendall(b"PONG\r\n")
+                threading.Thread(target=served, args=(client,), daemon=True).start()
 
-    threads.append(threading.Thread(target=serve, daemon=True))
-    threads[0].start()
+    def served(client: socket.socket) -> None:
+        with suppress(OSError), client:
+            client.settimeout(60)
+            talk(client)
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
     try:
-        yield listener.getsockname()[1], heard
+        yield listener.getsockname()[1]
     finally:
-        listener.close()
+        stop_listening(listener)
+        server.join()
+
+
+@contextmanager
+def impostor(greeting: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that says `greeting` and keeps everything it hears."""
+    heard: list[bytes] = []
+
+    def talk(client: socket.socket) -> None:
+        client.sendall(greeting)
+        while data := client.recv(4096):
+            heard.append(data)
+            if b"PING" in data:
+                client.sendall(b"PONG\r\n")
+
+    with listening(talk) as port:
+        yield port, heard
 
 
 @pytest.mark.parametrize("info", [{}, {"tls_required": False}, {"tls_available": False}, {"tls_required": True}, {"tls_available": True},
@@ -290,34 +304,47 @@ def test_several_hosts_are_tried_in_order_and_the_best_reason_is_given(guarded: 
     (b"", "hangs up"), (b"SSH-2.0-x\r\n", "SSH"), (b"\x00\x01", "does not speak NATS"),
 ])
 def test_a_silent_stranger_is_named_by_what_it_answers(answer: bytes, words: str) -> None:
-    listener = socket.create_server((HOST, 0))
+    def talk(client: socket.socket) -> None:
+        client.recv(100)
+        client.sendall(answer)
 
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                threading.Thread(target=talk, args=(client,), daemon=True).start()
+    # it is given a part of that to answer in
+    with listening(talk) as port:
+        error = refusal(Connection("nats", ((HOST, port),), connect_timeout=20.0))
+    assert isinstance(error, Unreachable)
+    assert words in str(error)
+
+
+def test_a_server_that_greets_late_is_no_stranger(nats_address: str) -> None:
+    """Both connections are greeted at once: by then somebody else was looked for behind the silence."""
+    host, _, port = nats_address.removeprefix("nats://").partition(":")
+    came: list[socket.socket] = []
+    second = threading.Event()
 
     def talk(client: socket.socket) -> None:
-        with suppress(OSError), client:
-            client.settimeout(10)
-            client.recv(100)
-            client.sendall(answer)
+        came.append(client)
+        if len(came) > 1:
+            second.set()
+        assert second.wait(60)
+        with socket.create_connection((host, int(port))) as server:
+            threading.Thread(target=pass_on, args=(client, server), daemon=True).start()
+            pass_on(server, client)
 
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        error = refusal(Connection("nats", ((HOST, listener.getsockname()[1]),), connect_timeout=1.5))
-        assert isinstance(error, Unreachable)
-        assert words in str(error)
-    finally:
-        listener.close()
+    def pass_on(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+
+    with listening(talk) as at, NatsBackend(Connection("nats", ((HOST, at),), connect_timeout=20.0)) as backend:
+        assert backend.resolve(Address("orders.>"), "look") == subject("orders.>")
+    assert len(came) == 2
 
 
 def test_a_stranger_that_speaks_first_is_not_taken_for_nats() -> None:
     for greeting, words in ((b"SSH-2.0-OpenSSH\r\n", "SSH"), (b"220 mail ESMTP\r\n", "does not speak NATS"), (b"INFO nonsense\r\n", "says INFO"),
                             (b"\x00" * 300_000, "does not speak NATS")):
         with impostor(greeting) as (port, _):
-            error = refusal(Connection("nats", ((HOST, port),), connect_timeout=1.5))
+            error = refusal(Connection("nats", ((HOST, port),), connect_timeout=20.0))
             assert isinstance(error, Unreachable)
             assert words in str(error)
 
@@ -348,7 +375,7 @@ def test_a_login_that_is_revoked_ends_what_is_open(servers: Callable[..., Nats])
     server._settings["authorization"] = _USERS.replace(PASSWORD, "changed")
     server.start()
     with pytest.raises(NotAuthorised):
-        reader.read(20)
+        reader.read(60)
     backend.close()
     made.wire.close()
 

@@ -23,7 +23,7 @@ from brokercli.model.connection import TLS, Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
 from tests.brokers.server import HOST, free_port
 from tests.conformance.left_behind import check_nothing_is_left
-from tests.faults.proxy import mute_port, talking_port
+from tests.faults.proxy import mute_port, stop_listening, talking_port
 from tests.native.harness import Broker
 
 MUTE = ("mute port", "plain on TLS")
@@ -54,9 +54,11 @@ def tls_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
                 with suppress(OSError), context.wrap_socket(client, server_side=True) as talking:
                     talking.recv(1000)
 
-    threading.Thread(target=serve, daemon=True).start()
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
     yield listener.getsockname()[1]
-    listener.close()
+    stop_listening(listener)
+    server.join()
 
 
 @pytest.fixture

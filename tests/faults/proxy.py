@@ -306,11 +306,25 @@ def talking_port(greeting: bytes) -> tuple[Callable[[], None], int]:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                client.sendall(greeting)
-                client.settimeout(0.2)
-                with suppress(OSError):
+                # whoever is gone before it is talked to does not keep the next one from being
+                with suppress(OSError), client:
+                    client.sendall(greeting)
+                    client.settimeout(0.2)
                     client.recv(65536)
-                client.close()
 
-    threading.Thread(target=serve, name="talking port", daemon=True).start()
-    return listener.close, listener.getsockname()[1]
+    server = threading.Thread(target=serve, name="talking port", daemon=True)
+    server.start()
+
+    def close() -> None:
+        stop_listening(listener)
+        server.join()
+
+    return close, listener.getsockname()[1]
+
+
+def stop_listening(listener: socket.socket) -> None:
+    """Close a socket that a thread waits at. Closing alone does not wake it, and once the number of its descriptor is given anew it might go on
+    waiting at somebody else's."""
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()

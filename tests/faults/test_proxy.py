@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.brokers.server import HOST, wait_until
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Proxy, stop_listening
 
 
 class Echo:
@@ -20,7 +20,8 @@ class Echo:
         self._listener = socket.create_server((HOST, 0))
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self.heard = b""
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -40,7 +41,8 @@ class Echo:
         client.close()
 
     def close(self) -> None:
-        self._listener.close()
+        stop_listening(self._listener)
+        self._thread.join()
 
 
 @pytest.fixture
@@ -57,8 +59,8 @@ def proxy(echo: Echo) -> Iterator[Proxy]:
 
 
 def connect(proxy: Proxy) -> socket.socket:
-    client = socket.create_connection(proxy.address, 10)
-    client.settimeout(10)
+    client = socket.create_connection(proxy.address, 60)
+    client.settimeout(60)
     return client
 
 
@@ -81,7 +83,7 @@ def say(client: socket.socket, text: bytes) -> bytes:
 def test_without_a_fault_everything_passes_and_is_counted(proxy: Proxy) -> None:
     with connect(proxy) as client:
         assert say(client, b"hello" * 10_000) == b"hello" * 10_000
-    wait_until(lambda: proxy.passed("to broker") == proxy.passed("to client") == 50_000, 10, "the last bytes in both counts")
+    wait_until(lambda: proxy.passed("to broker") == proxy.passed("to client") == 50_000, 60, "the last bytes in both counts")
 
 
 def test_a_refusing_proxy_refuses_new_connections_until_it_is_healed_and_keeps_the_open_ones(proxy: Proxy) -> None:
@@ -101,8 +103,8 @@ def test_lost_answers_reach_the_broker_and_never_come_back(proxy: Proxy, echo: E
         say(client, b"one")
         proxy.lose_answers()
         client.sendall(b"two")
-        wait_until(lambda: echo.heard == b"onetwo", 10, "the second word")
-        wait_until(lambda: next(iter(proxy._pairs)).damaged, 10, "the answer")
+        wait_until(lambda: echo.heard == b"onetwo", 60, "the second word")
+        wait_until(lambda: next(iter(proxy._pairs)).damaged, 60, "the answer")
         proxy.heal()
         with pytest.raises(ConnectionResetError):
             client.recv(10)
@@ -118,7 +120,7 @@ def test_what_is_held_arrives_whole_once_it_is_let_go(proxy: Proxy, echo: Echo) 
             client.recv(10)
         assert echo.heard == b"one"
         proxy.heal()
-        client.settimeout(10)
+        client.settimeout(60)
         assert client.recv(10) == b"two"
 
 
@@ -127,7 +129,7 @@ def test_what_is_swallowed_reaches_nobody(proxy: Proxy, echo: Echo) -> None:
         say(client, b"one")
         proxy.swallow()
         client.sendall(b"two")
-        wait_until(lambda: next(iter(proxy._pairs)).damaged, 10, "the second word")
+        wait_until(lambda: next(iter(proxy._pairs)).damaged, 60, "the second word")
         assert echo.heard == b"one"
 
 
@@ -135,7 +137,7 @@ def test_a_cut_lets_exactly_so_many_bytes_through_and_then_resets(proxy: Proxy, 
     with connect(proxy) as client:
         proxy.cut_after(4, "to broker")
         client.sendall(b"123456789")
-        wait_until(lambda: echo.heard == b"1234", 10, "the first four bytes")
+        wait_until(lambda: echo.heard == b"1234", 60, "the first four bytes")
         with pytest.raises(ConnectionResetError):
             drain(client)
     with connect(proxy) as client:

@@ -72,7 +72,7 @@ class CheckedTransport(Transport):
             line = await self._first_line(_left(deadline))
         if line is None:
             stranger = await _recognise(host, port, min(1.0, _left(deadline) * 0.5))
-            # only a connection that stays mute may still be a slow NATS server
+            # a port that stays mute, or greets the second time, may be a NATS server that is slow
             line = await self._first_line(_left(deadline)) if stranger is None else None
             if line is None:
                 raise stranger or Unreachable(f"{place} accepts connections but says nothing; a NATS server speaks first.",
@@ -222,7 +222,8 @@ def _left(deadline: float) -> float:
 
 
 async def _recognise(host: str, port: int, seconds: float) -> BrokercliError | None:
-    """Ask a silent port, on a connection of its own, something that others answer; None where it stays silent."""
+    """Ask a silent port, on a connection of its own, something that others answer; None where it stays silent, and where it turns
+    out to be a NATS server that is slow."""
     place = spell_place(host, port)
     try:
         async with asyncio.timeout(seconds):
@@ -236,7 +237,7 @@ async def _recognise(host: str, port: int, seconds: float) -> BrokercliError | N
         return None
     except OSError:
         answer = b""
-    return _stranger_said(answer, place)
+    return None if answer.startswith(b"INFO") else _stranger_said(answer, place)
 
 
 def _stranger_said(answer: bytes, place: str) -> Unreachable:
