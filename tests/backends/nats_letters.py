@@ -28,13 +28,20 @@ def numbers(count: int) -> list[bytes]:
 
 
 def failing(streams: Streams, address: str, retention: str, count: int = 10, *, captured: bool = False, alive: Callable[[bytes], bool] | None = None) -> str:
-    """Make a stream with a worker that refuses every message (but those alive) until it is not given them any more."""
+    """Make a stream with a worker that refuses every message (but those alive) until it is not given them any more. Returns once
+    each death is recorded, where they are, and what was acknowledged is gone, where it goes: both come a moment after."""
     name = streams.make(retention)
     streams.worker(name, max_deliver=2)
     if captured:
         capture(streams, name)
     streams.fill(f"{name.lower()}.a", numbers(count))
-    fail(address, name, alive=alive or (lambda body: False))
+    lives = alive or (lambda body: False)
+    fail(address, name, alive=lives)
+    dead = sum(not lives(body) for body in numbers(count))
+    if captured:
+        wait_for(lambda: bool(streams.state(f"{name}_DLQ")["messages"] == dead))
+    if retention in KEPT_WHILE_WANTED:
+        wait_for(lambda: bool(streams.state(name)["messages"] == dead))
     return name
 
 

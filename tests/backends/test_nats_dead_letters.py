@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy, State
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.backends.nats.streams import JetStream
 from brokercli.model.errors import Failed, Unsupported
 from tests.backends.nats_guarded import GuardedNats
 from tests.backends.nats_letters import (
@@ -57,6 +60,8 @@ def test_a_message_in_progress_is_never_called_dead(streams: Streams, nats_addre
     # 0 and 1 die, 2 and 3 are acknowledged, 4 and 5 are being worked on
     work(nats_address, name, "worker", lambda body: NAK if body < b"2" else ACK if body < b"4" else KEEP)
     streams.fill(f"{name.lower()}.a", [b"waits"])
+    streams.wait_pending(name, "worker", 1)
+    wait_for(lambda: streams.state(name)["messages"] == 5)
     backend = streams.backend()
     with backend.look_letters(stream(name)) as reader:
         dead = bodies(everything(reader))
@@ -75,9 +80,27 @@ def test_a_message_in_progress_is_never_called_dead(streams: Streams, nats_addre
 def test_a_work_queue_where_everything_is_acknowledged_or_waits_holds_no_letters(streams: Streams, nats_address: str) -> None:
     name = failing(streams, nats_address, "workqueue", alive=lambda body: True)
     streams.fill(f"{name.lower()}.a", numbers(3))
+    streams.wait_pending(name, "worker", 3)
     backend = streams.backend()
     assert source_of(backend, name) is None
     assert letters_of(backend, name) == []
+
+
+def test_what_is_published_between_two_questions_about_a_work_queue_is_no_letter(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = streams.make("workqueue")
+    streams.worker(name, max_deliver=2)
+    streams.fill(f"{name.lower()}.a", [b"in progress"])
+    streams.wire.take(name, "worker", 1)
+    ask = JetStream.info
+
+    async def ask_of_one_more(self: JetStream, stream: str, question: dict[str, Any] | None = None) -> dict[str, Any]:
+        if stream == name:
+            streams.fill(f"{name.lower()}.a", [b"new"])
+        return await ask(self, stream, question)
+
+    monkeypatch.setattr(JetStream, "info", ask_of_one_more)
+    assert source_of(streams.backend(), name) is None
+    assert streams.state(name)["messages"] > 1
 
 
 def test_each_consumer_of_a_work_queue_is_asked_about_its_own_messages(streams: Streams, nats_address: str) -> None:
@@ -90,6 +113,7 @@ def test_each_consumer_of_a_work_queue_is_asked_about_its_own_messages(streams: 
         streams.fill(f"{low}.slow", [b"slow %d" % number])
         streams.fill(f"{low}.nobody", [b"nobody %d" % number])
     fail(nats_address, name, "fast")
+    streams.wait_pending(name, "slow", 4)
     backend = streams.backend()
     found = source_of(backend, name)
     assert found is not None

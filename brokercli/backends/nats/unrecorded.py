@@ -177,7 +177,9 @@ async def find_unrecorded(jetstream: JetStream, consumers: Consumers, limit: int
             oldest = row.nanoseconds
             if counted is not None:
                 break
-    number = counted if counted is not None else dead + max(0, perhaps - consumers.in_progress)
+    # where not one was found among all that can be dead, what was counted came between the question to the consumers and that to the stream
+    known = counted if oldest is not None or gone_through == limit else None
+    number = known if known is not None else dead + max(0, perhaps - consumers.in_progress)
     return Unrecorded(number, consumers.in_progress, oldest, _losers(consumers.all)) if number else None
 
 
