@@ -151,10 +151,13 @@ class Link:
         try:
             self._loop.run_forever()
         finally:
-            pending = asyncio.all_tasks(self._loop)
-            for task in pending:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            # one that is ended in the midst of connecting again may have begun others
+            for _ in range(5):
+                if not (pending := asyncio.all_tasks(self._loop)):
+                    break
+                for task in pending:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
             self._loop.close()
 
     def _stop(self) -> None:
