@@ -13,6 +13,8 @@ import nats
 
 ACK, NAK, TERM, KEEP = b"+ACK", b"-NAK", b"+TERM because it is broken", None
 BATCH = 500
+PATIENCE = 30.0
+"""Seconds; nats-py itself waits half a second for an answer."""
 
 
 def work(address: str, stream: str, consumer: str, answer: Callable[[bytes], bytes | None]) -> list[bytes]:
@@ -26,7 +28,7 @@ def fail(address: str, stream: str, consumer: str = "worker", alive: Callable[[b
 
 
 async def _work(address: str, stream: str, consumer: str, answer: Callable[[bytes], bytes | None]) -> list[bytes]:
-    client = await nats.connect(address)
+    client = await nats.connect(address, connect_timeout=PATIENCE)
     inbox = client.new_inbox()
     arriving: asyncio.Queue[Any] = asyncio.Queue()
     await client.subscribe(inbox, cb=arriving.put)
@@ -36,14 +38,14 @@ async def _work(address: str, stream: str, consumer: str, answer: Callable[[byte
             await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", b'{"batch":%d,"no_wait":true}' % BATCH, reply=inbox)
             got: list[Any] = []
             while len(got) < BATCH:
-                message = await asyncio.wait_for(arriving.get(), 30)
+                message = await asyncio.wait_for(arriving.get(), PATIENCE)
                 if not message.reply:
                     break
                 got.append(message)
             for message in got:
                 reply = answer(message.data)
                 if reply is not None:
-                    await client.request(message.reply, reply)
+                    await client.request(message.reply, reply, PATIENCE)
             taken += [message.data for message in got]
             if not got and not await _gives_more(client, stream, consumer):
                 return taken
@@ -53,13 +55,13 @@ async def _work(address: str, stream: str, consumer: str, answer: Callable[[byte
 
 async def _gives_more(client: Any, stream: str, consumer: str) -> bool:
     """Whether a consumer that gave nothing will: it hears of a message a moment after it was stored and confirmed (seen on 2.15.1)."""
-    info = json.loads((await client.request(f"$JS.API.CONSUMER.INFO.{stream}.{consumer}", b"")).data)
+    info = json.loads((await client.request(f"$JS.API.CONSUMER.INFO.{stream}.{consumer}", b"", PATIENCE)).data)
     limits = info["config"]
     if info["num_pending"]:
         return info["num_ack_pending"] < limits["max_ack_pending"] or limits["max_ack_pending"] < 0
     for subject in limits.get("filter_subjects") or [limits.get("filter_subject") or ">"]:
         question = {"seq": info["delivered"]["stream_seq"] + 1, "next_by_subj": subject}
-        if "message" in json.loads((await client.request(f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(question).encode())).data):
+        if "message" in json.loads((await client.request(f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(question).encode(), PATIENCE)).data):
             return True
     return False
 
@@ -82,7 +84,7 @@ def keep_failing(address: str, stream: str, consumer: str, answer: bytes | None,
 
 
 async def _keep_failing(address: str, stream: str, consumer: str, answer: bytes | None, until: Callable[[], bool]) -> list[Delivery]:
-    client = await nats.connect(address)
+    client = await nats.connect(address, connect_timeout=PATIENCE)
     seen: list[Delivery] = []
     deadline = time.monotonic() + 30
     try:
@@ -92,7 +94,7 @@ async def _keep_failing(address: str, stream: str, consumer: str, answer: bytes 
             assert time.monotonic() < deadline, f"nothing came of it in 30 s; seen: {seen}"
             asked = time.monotonic()
             await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", b'{"batch":1,"no_wait":true}', reply=inbox)
-            message = await arriving.next_msg(timeout=10)
+            message = await arriving.next_msg(timeout=PATIENCE)
             if not message.reply:
                 await asyncio.sleep(0.01)
                 continue

@@ -19,7 +19,7 @@ from tests.backends.nats_streams import stream
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST, free_port, wait_until
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,11 @@ def state(streams: Streams, name: str) -> dict[str, object]:
 
 
 def finish(streams: Streams, name: str, count: int) -> None:
+    """Acknowledge the first messages; returns once they are gone, where they go: the consumer answers, and then the stream removes."""
+    held, retention = streams.state(name)["messages"], streams.api(f"STREAM.INFO.{name}")["config"]["retention"]
     streams.wire.ask_all([(reply, b"+ACK", b"") for reply in streams.wire.take(name, "worker", count)])
+    if retention != "limits":
+        wait_for(lambda: streams.state(name)["messages"] == held - count)
 
 
 def test_durable_and_passing_consumers_are_found_in_all_streams(streams: Streams, consumers: Consumers) -> None:
@@ -184,7 +188,7 @@ def test_on_a_work_queue_a_move_back_brings_letters_to_life(streams: Streams, co
     assert "given up" in " ".join(planned.remarks)
     consumers.seek(planned)
     assert work(nats_address, name, "worker", lambda body: b"+ACK") == [b"2", b"4"]
-    assert streams.state(name)["messages"] == 0
+    wait_for(lambda: streams.state(name)["messages"] == 0)
 
 
 def test_on_a_work_queue_what_is_skipped_stays_and_can_be_gone_back_to(streams: Streams, consumers: Consumers) -> None:
@@ -211,6 +215,7 @@ def test_on_an_interest_stream_a_way_back_does_not_pass_over_letters_either(stre
     """What was given up is not acknowledged: it lies before the position, and a reset to a place behind it would delete it."""
     name = filled(streams, "interest", count=6, max_deliver=2)
     fail(nats_address, name, alive=lambda body: body == b"1")
+    wait_for(lambda: streams.state(name)["messages"] == 5)
     (lag,) = consumers.lag(f"{name}/worker")
     assert (lag.position, lag.lag) == (7, 0)
     for position in (Number(4), End()):
@@ -272,7 +277,7 @@ def test_removing_the_only_consumer_of_an_interest_stream_deletes_all_messages_a
     fail(nats_address, name, alive=lambda body: body == b"1")
     streams.fill(f"{name.lower()}.a", [b"4", b"5", b"6"])
     streams.wire.take(name, "worker", 1)
-    wait_for(lambda: state(streams, name)["num_pending"] == 2)
+    wait_for(lambda: state(streams, name)["num_pending"] == 2 and streams.state(name)["messages"] == 5)
     assert consumers.goes_with(f"{name}/worker") == [f"deletes all 5 messages of stream {name}: it keeps them only for this consumer"]
     assert streams.state(name)["messages"] == 5
     consumers.remove(f"{name}/worker")
@@ -283,9 +288,10 @@ def test_where_others_wait_too_the_most_that_can_go_with_a_consumer_of_an_intere
     name = filled(streams, "interest", count=4)
     streams.worker(name, "other", filter_subject=f"{name.lower()}.b")
     streams.fill(f"{name.lower()}.b", [b"5", b"6"])
+    streams.wait_pending(name, "other", 2)
     finish(streams, name, 1)
     streams.wire.take(name, "worker", 1)
-    wait_for(lambda: state(streams, name)["num_pending"] == 4 and streams.state(name)["messages"] == 5)
+    wait_for(lambda: state(streams, name)["num_pending"] == 4)
     most = f"deletes the messages of stream {name} that only this consumer waits for: 5 at most"
     assert consumers.goes_with(f"{name}/worker") == [most]
     assert consumers.goes_with(f"{name}/other") == [f"deletes the messages of stream {name} that only this consumer waits for: 2 at most"]
@@ -314,7 +320,6 @@ def test_where_no_message_is_concerned_only_the_position_goes_with_a_consumer(st
     name = filled(streams, retention, count=2)
     if retention != "limits":
         finish(streams, name, 2)
-        wait_for(lambda: streams.state(name)["messages"] == 0)
     assert consumers.goes_with(f"{name}/worker") == []
 
 

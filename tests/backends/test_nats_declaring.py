@@ -198,8 +198,7 @@ def test_copying_from_a_work_queue_says_that_it_empties_it_and_from_nothing_that
     assert f"stream {home} is a work queue: what is copied counts as done there" in told(change)
     declarer.apply(change)
     # what is said is what the server does
-    wait_for(lambda: streams.state(home)["messages"] == 0)
-    assert streams.state(change.declaration.name)["messages"] == 2
+    wait_for(lambda: streams.state(home)["messages"] == 0 and streams.state(change.declaration.name)["messages"] == 2)
     assert "no stream NOSUCH" in told(only(declarer.plan([Declaration("stream", plain, {"sources": [{"name": "NOSUCH"}, {"name": change.declaration.name}]})])))
     assert "copied" not in told(only(declarer.plan([Declaration("stream", streams.name(), {"mirror": {"name": plain}})])))
 

@@ -11,6 +11,7 @@ from brokercli.backends.nats import look_consumer, reading
 from brokercli.model.errors import Failed, NotFound, OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Start, parse_time
 from tests.backends.nats_streams import Streams, bodies, everything, some, stream, subject
+from tests.brokers.server import wait_until
 
 RETENTIONS = ("limits", "workqueue", "interest")
 
@@ -55,13 +56,14 @@ def test_a_look_changes_nothing_and_leaves_nothing_behind(streams: Streams, numb
     assert reader.read(10) is not None
     reader.close()
     reader.close()
-    assert state() == before
+    # whoever closes asks for its consumer to be taken away, and waits for a moment only
+    wait_until(lambda: state() == before, 60, "the state from before")
     whole = streams.look(stream(numbered))
     assert len(everything(whole)) == 300
     whole.close()
     live = streams.look(stream(numbered), End(), follow=True)
     live.close()
-    assert state() == before
+    wait_until(lambda: state() == before, 60, "the state from before")
 
 
 def test_a_number_that_is_not_stored_says_what_is(streams: Streams, numbered: str) -> None:
@@ -216,11 +218,12 @@ def test_a_core_reader_that_is_too_slow_says_that_it_missed_messages(streams: St
     sent = [b"%d" % number for number in range(5000)]
     for body in sent:
         streams.wire.publish(where, body)
-    streams.wire.ask("$JS.API.INFO")
+    # whoever reads meanwhile may be fast enough
+    wait_until(lambda: reader._full, 60, "a message too many")  # type: ignore[attr-defined]
     got: list[bytes] = []
 
     def read_all() -> None:
-        while (batch := reader.read(5)) is not None:
+        while (batch := reader.read(60)) is not None:
             got.extend(batch.bodies())
 
     with pytest.raises(Failed, match="missed"):
@@ -247,7 +250,7 @@ def test_a_stream_deleted_while_it_is_followed_is_said(streams: Streams) -> None
     some(reader, 1)
     streams.api(f"STREAM.DELETE.{name}")
     with pytest.raises(NotFound, match="deleted while it was read"):
-        reader.read(20)
+        reader.read(60)
 
 
 def test_many_messages_arrive_once_each_and_in_order(streams: Streams) -> None:
@@ -300,7 +303,7 @@ def test_a_reader_that_is_closed_while_another_thread_publishes_raises_nothing(s
     reader.close()
     stop.set()
     thread.join()
-    assert streams.consumers(name) == []
+    wait_until(lambda: streams.consumers(name) == [], 60, "the end of its consumer")
 
 
 def test_ls_and_describe_say_what_there_is(streams: Streams) -> None:

@@ -327,7 +327,7 @@ def test_a_stream_without_acknowledged_places_is_never_confirmed(streams: Stream
     # whoever answers on a subject that no stream captures any more is not JetStream
     name = streams.make()
     where = f"{name.lower()}.a"
-    publisher = streams.backend().publisher(subject(where), PublishPolicy(delivery_timeout=5))
+    publisher = streams.backend().publisher(subject(where), PublishPolicy(delivery_timeout=60))
     streams.api(f"STREAM.DELETE.{name}")
     streams.wire.send(f"SUB {where} 98\r\n".encode())
     streams.wire.ask("$JS.API.INFO")

@@ -74,7 +74,7 @@ def test_a_connection_that_is_gone_is_waited_for_as_long_as_a_verdict(streams: S
     home = streams.make()
     name = dlq_of(streams, home)
     fill_dlq(streams, home, COUNT)
-    check_gone_for_good(streams, proxy, streams.backend(hosts=(proxy.address,)), RepairPolicy(1.0), name, home, "(within|for) 1 s")
+    check_gone_for_good(streams, proxy, streams.backend(hosts=(proxy.address,)), RepairPolicy(4.0), name, home, "(within|for) 4 s")
 
 
 def check_gone_for_good(streams: Streams, proxy: Proxy, backend: NatsBackend, policy: RepairPolicy, name: str, home: str, why: str) -> None:

@@ -58,6 +58,7 @@ def test_readers_and_publishers_that_stall_go_on_where_they_were(servers: Callab
         time.sleep(STALL)
         broker.reconnect()
         assert bodies(first.records()) + bodies(read(stored)) == sent
+        broker.reconnect()
         resource.put([b"new 3"])
         assert bodies(read(live, at_least=3)) == [b"new 1", b"new 2", b"new 3"]
         publisher.send_bodies([b"new 4"])

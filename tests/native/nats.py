@@ -23,6 +23,8 @@ from tests.native.harness import Broker, Resource, Stored
 
 SECONDS = 30.0
 IDLE_SECONDS = 20.0
+# of questions to JetStream that wait for their turn a server drops all at once when they are 10,000 (js api queue limit)
+TOGETHER = 1000
 _RETENTION = {"limits stream": "limits", "work-queue stream": "workqueue", "interest stream": "interest"}
 
 
@@ -55,7 +57,10 @@ class Wire:
         return answer
 
     def ask_all(self, questions: Sequence[tuple[str, bytes, bytes]]) -> list[bytes]:
-        """Publish all, then return the answers' bodies in the same order."""
+        """Publish all, some of them together, and return the answers' bodies in the same order."""
+        return [answer for begin in range(0, len(questions), TOGETHER) for answer in self._ask_together(questions[begin:begin + TOGETHER])]
+
+    def _ask_together(self, questions: Sequence[tuple[str, bytes, bytes]]) -> list[bytes]:
         first = self._asked
         self._asked += len(questions)
         for number, (subject, body, headers) in enumerate(questions, first):
@@ -174,6 +179,7 @@ class Stream(Resource):
     def __init__(self, broker: NatsBroker, row: str, retention: str) -> None:
         self._broker = broker
         self.row = row
+        self._goes_when_finished = retention != "limits"
         self.name = f"TEST-{uuid.uuid4().hex}"
         self.subject = f"test.{uuid.uuid4().hex}"
         self.address = Address(self.name, "stream")
@@ -210,9 +216,12 @@ class Stream(Resource):
             if self.consumer_state() is None:
                 self._broker.api(f"CONSUMER.DURABLE.CREATE.{self.name}.worker", stream_name=self.name,
                                  config={"durable_name": "worker", "ack_policy": "explicit", "deliver_policy": "all"})
-        wire = self._broker.wire
+        wire, held = self._broker.wire, self._messages()
         # an acknowledgement with a reply is itself acknowledged: what is finished is known to be
         wire.ask_all([(reply, b"+ACK", b"") for reply in wire.take(self.name, "worker", count)])
+        if self._goes_when_finished:
+            # the consumer answers, and the stream removes
+            wait_until(lambda: self._messages() == held - count, SECONDS, "the removal of what is finished")
 
     @contextmanager
     def attend(self) -> Iterator[None]:
@@ -228,6 +237,9 @@ class Stream(Resource):
     def consumer_state(self) -> Any:
         info = self._info()
         return {part: info[part] for part in ("config", "delivered", "ack_floor", "num_ack_pending", "num_pending", "paused") if part in info} or None
+
+    def _messages(self) -> int:
+        return int(self._broker.api(f"STREAM.INFO.{self.name}")["state"]["messages"])
 
     def _reached(self) -> int | None:
         """Return how many messages the worker was given or is to be given; None where there is no worker."""

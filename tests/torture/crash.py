@@ -114,8 +114,8 @@ UNPERMITTED = {
 """What can be come to on a Kafka that permits no transactions."""
 
 ONCE = ("before the report", "after the report", "before closing", "closed", "before giving back", "before the last verdicts", "before publishing", "purged",
-        "given to the client", "verdicts taken")
-"""Moments that come once in a run; the others come with each batch."""
+        "given to the client", "verdicts taken", "written to the socket")
+"""Moments that come once in a run, or may: what a connection's thread comes to late it writes together. The others come with each batch."""
 COPYING = ("before producing", "produced, not committed", "before publishing", "given to the connection", "written to the socket", "copies confirmed")
 """Moments that never come where letters are dropped."""
 _COMMIT = ":commit_transaction"
