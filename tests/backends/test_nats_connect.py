@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,6 @@ from tests.backends.nats_letters import read_all
 from tests.backends.nats_streams import Streams, everything, publish, stream, subject
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST, free_port
-from tests.faults.proxy import stop_listening
 
 PASSWORD = "nats-s3cret"
 _USERS = f"""{{users: [
@@ -234,60 +231,6 @@ def test_plain_and_tls_mixed_up_are_told_apart(secure: Connection, nats_address:
     assert "speaks plain NATS" in str(has_none)
 
 
-@contextmanager
-def listening(talk: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A port where everybody who comes is talked to, each on a thread; nobody listens there any more afterwards."""
-    listener = socket.create_server((HOST, 0))
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                threading.Thread(target=served, args=(client,), daemon=True).start()
-
-    def served(client: socket.socket) -> None:
-        with suppress(OSError), client:
-            client.settimeout(60)
-            talk(client)
-
-    server = threading.Thread(target=serve, daemon=True)
-    server.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        stop_listening(listener)
-        server.join()
-
-
-@contextmanager
-def impostor(greeting: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """A server that says `greeting` and keeps everything it hears."""
-    heard: list[bytes] = []
-
-    def talk(client: socket.socket) -> None:
-        client.sendall(greeting)
-        while data := client.recv(4096):
-            heard.append(data)
-            if b"PING" in data:
-                client.sendall(b"PONG\r\n")
-
-    with listening(talk) as port:
-        yield port, heard
-
-
-@pytest.mark.parametrize("info", [{}, {"tls_required": False}, {"tls_available": False}, {"tls_required": True}, {"tls_available": True},
-                                  {"auth_required": True, "nonce": "x"}])
-def test_no_credential_ever_leaves_in_clear_where_tls_was_asked_for(info: dict[str, object]) -> None:
-    greeting = b"INFO " + json.dumps({"server_id": "x", "version": "2.15.1", "headers": True, "max_payload": 1000, **info}).encode() + b"\r\n"
-    for secret in ({"user": "all", "password": Secret(PASSWORD)}, {"token": Secret(PASSWORD)}):
-        with impostor(greeting) as (port, heard):
-            error = refusal(Connection("tls", ((HOST, port),), tls=TLS(insecure=True), connect_timeout=1.0, **secret))  # type: ignore[arg-type]
-            assert isinstance(error, (Unreachable, NotAuthorised))
-            said = b"".join(heard)
-            assert b"CONNECT" not in said
-            assert PASSWORD.encode() not in said
-
-
 def test_several_hosts_are_tried_in_order_and_the_best_reason_is_given(guarded: Nats) -> None:
     closed = (HOST, free_port())
     with NatsBackend(replace(login(guarded), hosts=(closed, (HOST, guarded.port)))):
@@ -297,56 +240,6 @@ def test_several_hosts_are_tried_in_order_and_the_best_reason_is_given(guarded: 
     error = refusal(replace(login(guarded), hosts=(closed, ("no-such-host.invalid", 4222))))
     assert isinstance(error, Unreachable)
     assert "refused" in str(error)
-
-
-@pytest.mark.parametrize(("answer", "words"), [
-    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "answers HTTP"), (b"AMQP\x00\x00\x09\x01", "RabbitMQ"), (b"\x15\x03\x01\x00\x02\x02\x46", "expects TLS"),
-    (b"", "hangs up"), (b"SSH-2.0-x\r\n", "SSH"), (b"\x00\x01", "does not speak NATS"),
-])
-def test_a_silent_stranger_is_named_by_what_it_answers(answer: bytes, words: str) -> None:
-    def talk(client: socket.socket) -> None:
-        client.recv(100)
-        client.sendall(answer)
-
-    # it is given a part of that to answer in
-    with listening(talk) as port:
-        error = refusal(Connection("nats", ((HOST, port),), connect_timeout=20.0))
-    assert isinstance(error, Unreachable)
-    assert words in str(error)
-
-
-def test_a_server_that_greets_late_is_no_stranger(nats_address: str) -> None:
-    """Both connections are greeted at once: by then somebody else was looked for behind the silence."""
-    host, _, port = nats_address.removeprefix("nats://").partition(":")
-    came: list[socket.socket] = []
-    second = threading.Event()
-
-    def talk(client: socket.socket) -> None:
-        came.append(client)
-        if len(came) > 1:
-            second.set()
-        assert second.wait(60)
-        with socket.create_connection((host, int(port))) as server:
-            threading.Thread(target=pass_on, args=(client, server), daemon=True).start()
-            pass_on(server, client)
-
-    def pass_on(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-
-    with listening(talk) as at, NatsBackend(Connection("nats", ((HOST, at),), connect_timeout=20.0)) as backend:
-        assert backend.resolve(Address("orders.>"), "look") == subject("orders.>")
-    assert len(came) == 2
-
-
-def test_a_stranger_that_speaks_first_is_not_taken_for_nats() -> None:
-    for greeting, words in ((b"SSH-2.0-OpenSSH\r\n", "SSH"), (b"220 mail ESMTP\r\n", "does not speak NATS"), (b"INFO nonsense\r\n", "says INFO"),
-                            (b"\x00" * 300_000, "does not speak NATS")):
-        with impostor(greeting) as (port, _):
-            error = refusal(Connection("nats", ((HOST, port),), connect_timeout=20.0))
-            assert isinstance(error, Unreachable)
-            assert words in str(error)
 
 
 def test_a_file_that_holds_no_credentials_is_said(tmp_path: Path) -> None:
