@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from brokercli.backends.contract import PublishPolicy
+from brokercli.model.connection import Connection
 from brokercli.model.position import End, Span, Start
 from tests.brokers.nats import Nats
 from tests.brokers.rabbitmq import RabbitMQ
@@ -31,10 +33,18 @@ def impatient_nats(servers: Callable[..., Any]) -> Broker:
     return NatsBroker(HOST, server.port)
 
 
+class QuickBeats(RabbitBroker):
+    """A RabbitMQ that brokercli has asked for heartbeats every two seconds, and that hangs up on who misses some."""
+
+    @property
+    def connection(self) -> Connection:
+        return replace(super().connection, options={"heartbeat": "2"})
+
+
 def impatient_rabbitmq(servers: Callable[..., Any]) -> Broker:
-    """A RabbitMQ that hangs up on who misses its heartbeats."""
-    server = servers(RabbitMQ, settings={"heartbeat": "2"})
-    return RabbitBroker(server.address, server.management)
+    """Whoever connects says how often its heart beats: what the server proposes is not asked."""
+    server = servers(RabbitMQ)
+    return QuickBeats(server.address, server.management)
 
 
 IMPATIENT = [pytest.param(impatient_nats, "limits stream", marks=pytest.mark.nats, id="nats"),
