@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+# one after another: two at a time would write into one cache; and on a machine that does other things it takes its time
+pytestmark = [pytest.mark.xdist_group("checks"), pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 
 
