@@ -63,7 +63,7 @@ class Topics:
         """Wait until a topic has so many partitions and each of them answers: the controller confirms before the broker's metadata
         show it, and those show it before its partitions are there."""
         wait_until(lambda: len(self._asking.list_topics(topic.name, timeout=PATIENCE).topics[topic.name].partitions) == partitions, 60, f"{topic}")
-        wait_until(lambda: _ends(self.admin, topic, partitions) is not None, 60, f"the partitions of {topic.name}")
+        wait_until(lambda: self._trouble(topic, partitions) is None, 60, f"the partitions of {topic.name}")
 
     def add_partitions(self, topic: Address, total: int) -> None:
         """Grow a topic."""
@@ -81,15 +81,17 @@ class Topics:
         self.admin.delete_topics([topic.name])[topic.name].result(60)
         # the controller answers before the broker has heard of it, and its partitions answer for a moment longer
         wait_until(lambda: topic.name not in self.admin.list_topics(timeout=PATIENCE).topics, 60, f"the end of the topic {topic.name}")
-        wait_until(lambda: self._is_forgotten(topic), 60, f"the end of the partitions of {topic.name}")
+        wait_until(lambda: self._trouble(topic, 1) in _FORGOTTEN, 60, f"the end of the partitions of {topic.name}")
 
-    def _is_forgotten(self, topic: Address) -> bool:
-        """Whether its leader does not know it any more; an admin client would look into the metadata and not ask there."""
+    def _trouble(self, topic: Address, partitions: int) -> int | None:
+        """Return what the leader of a partition answers instead of an offset; None where each gives one. An admin client would look into
+        the metadata that it has, and not ask there."""
         try:
-            (place,) = self._asking.offsets_for_times([TopicPartition(topic.name, 0, _LATEST)], timeout=PATIENCE)
+            places = self._asking.offsets_for_times([TopicPartition(topic.name, partition, _LATEST) for partition in range(partitions)], timeout=PATIENCE)
         except KafkaException as problem:
-            return problem.args[0].code() in _FORGOTTEN
-        return place.error is not None and place.error.code() in _FORGOTTEN
+            code: int = problem.args[0].code()
+            return code
+        return next((place.error.code() for place in places if place.error is not None), None)
 
     def backend(self) -> KafkaBackend:
         """Open the backend under test; closed at the end."""

@@ -62,7 +62,8 @@ def test_a_topic_that_is_deleted_while_its_records_are_asked_for_is_not_waited_f
     gone, there = groups.make(), groups.make()
     for topic in (gone, there):
         groups.fill(topic, numbered(3))
-    consumer = Consumer({"bootstrap.servers": groups.address, "group.id": "tests", "auto.offset.reset": "error", "enable.partition.eof": True, "log_level": 0})
+    consumer = Consumer({"bootstrap.servers": groups.address, "group.id": "tests", "enable.auto.commit": False,
+                         "auto.offset.reset": "error", "enable.partition.eof": True, "log_level": 0})
     ranges = {topic.name: {0: Range(0, 3)} for topic in (gone, there)}
     assert dead_letters._sample(consumer, ranges, 600)[1] == 0
     groups.delete(gone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from brokercli.backends.declaring import Declarer
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.settings import SETTINGS
 from brokercli.backends.kafka.topic_state import TopicState, read_states
-from brokercli.model.connection import Connection
 from brokercli.model.declaration import Action, Change, Declaration, Form, RetrySpecification
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, Unsupported, UsageProblem
 from tests.backends.kafka_guarded import GuardedKafka
@@ -344,9 +344,10 @@ def test_a_broker_that_does_not_answer_is_unreachable_and_what_it_did_is_not_cla
     topics = Topics(private_kafka.address)
     made = topics.make(retention_ms="1000")
     name = made.name
-    with KafkaBackend(Connection("kafka", (("127.0.0.1", private_kafka.port),), connect_timeout=2.0)) as backend:
+    with KafkaBackend(topics.connection) as backend:
+        planned = only(backend.declarer().plan([topic(name, retention_ms=500)]))
+        backend._connection = replace(topics.connection, connect_timeout=2.0)
         declarer = backend.declarer()
-        planned = only(declarer.plan([topic(name, retention_ms=500)]))
         private_kafka.pause()
         try:
             with pytest.raises(Unreachable):

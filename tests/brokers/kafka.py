@@ -98,10 +98,11 @@ class Kafka(Server):
         return [*self._java(), "kafka.Kafka", str(self.directory / "server.properties")]
 
     def answers(self) -> bool:
-        # ApiVersions, version 0: a 4-byte length, our correlation number, no error
-        body = struct.pack(">hhih", 18, 0, 7, 5) + b"tests"
-        answer = conversation(self.port, struct.pack(">i", len(body)) + body, 10)
-        return len(answer) >= 10 and struct.unpack(">ih", answer[4:10]) == (7, 0)
+        # Metadata of no topic, version 1: a 4-byte length, our correlation number, how many brokers there are. Its port is open before its
+        # controller lets it in: until then there is none, and no topic can be made
+        body = struct.pack(">hhih", 3, 1, 7, 5) + b"tests" + struct.pack(">i", 0)
+        answer = conversation(self.port, struct.pack(">i", len(body)) + body, 12)
+        return len(answer) >= 12 and struct.unpack(">ii", answer[4:12]) == (7, 1)
 
     def _java(self) -> list[str]:
         # the first compiler and classes read before: a third of the time to the first answer, and these brokers do not live long
@@ -134,6 +135,9 @@ class Kafka(Server):
             "broker.heartbeat.interval.ms": "300",
             # 128 MB as it comes, all of it written to at the start
             "log.cleaner.dedupe.buffer.size": str(2 * 1024 * 1024),
+            # nothing is deleted or forgotten while a test looks at it, because it is old
+            "log.retention.check.interval.ms": str(24 * 3_600_000),
+            "offsets.retention.check.interval.ms": str(24 * 3_600_000),
             # nobody follows this controller who would have to be told twice a second that there is nothing new
             "metadata.max.idle.interval.ms": "0",
         } | self._settings
