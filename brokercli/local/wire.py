@@ -58,7 +58,7 @@ class Conversation:
     def request(self, subject: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Ask a JetStream API subject and return the answer. Raises Failed with the server's own reason."""
         with _answering():
-            delivery = self._ask(subject, payload)
+            delivery = self._ask(subject, json.dumps(payload).encode())
             if delivery is None:
                 raise ConnectionRefusedError("JetStream is not there")
         answer = json.loads(delivery.body)
@@ -69,15 +69,12 @@ class Conversation:
     def pull(self, stream: str, consumer: str) -> Delivery | None:
         """Take the next message of a durable consumer; None when there is none now."""
         with _answering():
-            return self._ask(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", {"batch": 1, "no_wait": True})
+            return self._ask(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", b'{"batch":1,"no_wait":true}')
 
-    def say(self, subject: str, body: bytes) -> None:
-        """Publish, and wait until the server has read it."""
+    def settle(self, delivery: Delivery, word: bytes) -> None:
+        """Acknowledge a delivery, or give it back; returns once its consumer has heard of it."""
         with _answering():
-            self._connection.sendall(b"PUB %b %d\r\n%b\r\nPING\r\n" % (subject.encode(), len(body), body))
-            self._lines.begin(self._timeout)
-            while self._lines.line() != b"PONG":
-                pass
+            self._ask(delivery.reply, word)
 
     def close(self) -> None:
         """Let go. May be called twice."""
@@ -89,10 +86,10 @@ class Conversation:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _ask(self, subject: str, payload: dict[str, Any]) -> Delivery | None:
+    def _ask(self, subject: str, body: bytes) -> Delivery | None:
         """Return the first answer; None where it is a status: nobody listens, no messages."""
         self._asked += 1
-        inbox, body = b"_INBOX.local.%d" % self._asked, json.dumps(payload).encode()
+        inbox = b"_INBOX.local.%d" % self._asked
         self._connection.sendall(b"SUB %b %d\r\nUNSUB %d 1\r\nPUB %b %b %d\r\n%b\r\n" % (
             inbox, self._asked, self._asked, subject.encode(), inbox, len(body), body))
         self._lines.begin(self._timeout)

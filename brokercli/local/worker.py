@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from brokercli.local.state import Identity
 from brokercli.local.wire import Conversation, Delivery
+from brokercli.model.errors import Failed
 
 STREAM, CONSUMER, DEAD_LETTERS = "ORDERS", "billing", "ORDERS_DLQ"
 _RECORDED_SECONDS = 5.0
+_MORE_SECONDS = 5.0
+"""How long what the consumer does not give, though it has it, is waited for: somebody else may have it in hand."""
 
 
 @dataclass(slots=True)
@@ -29,12 +32,21 @@ def work(identity: Identity, *, mended: bool) -> Worked:
     dead: set[bytes] = set()
     with Conversation(identity.port, identity.token) as conversation:
         before = _recorded(conversation)
-        while (delivery := conversation.pull(STREAM, CONSUMER)) is not None:
+        until = time.monotonic() + _MORE_SECONDS
+        while True:
+            delivery = conversation.pull(STREAM, CONSUMER)
+            if delivery is None:
+                # what was stored, or given back, a moment ago is not there for a consumer at once
+                if not _gives_more(conversation) or time.monotonic() > until:
+                    break
+                time.sleep(0.02)
+                continue
             fine = mended or _can_bill(delivery)
-            conversation.say(delivery.reply, b"+ACK" if fine else b"-NAK")
+            conversation.settle(delivery, b"+ACK" if fine else b"-NAK")
             worked.billed += fine
             if not fine:
                 dead.add(delivery.body)
+            until = time.monotonic() + _MORE_SECONDS
         worked.failed = len(dead)
         until = time.monotonic() + _RECORDED_SECONDS
         while _recorded(conversation) < before + worked.failed and time.monotonic() < until:
@@ -48,6 +60,18 @@ def _can_bill(delivery: Delivery) -> bool:
     except ValueError:
         return True  # whatever it is, it is no order
     return not (isinstance(order, dict) and isinstance(order.get("amount"), str))
+
+
+def _gives_more(conversation: Conversation) -> bool:
+    """Whether the consumer has something left, or will hear of what is stored for it already."""
+    info = conversation.request(f"$JS.API.CONSUMER.INFO.{STREAM}.{CONSUMER}", {})
+    if info["num_pending"] or info["num_ack_pending"]:
+        return True
+    try:
+        newest = conversation.request(f"$JS.API.STREAM.MSG.GET.{STREAM}", {"last_by_subj": info["config"].get("filter_subject") or ">"})
+    except Failed:
+        return False  # none is stored
+    return int(newest["message"]["seq"]) > int(info["delivered"]["stream_seq"])
 
 
 def _recorded(conversation: Conversation) -> int:
