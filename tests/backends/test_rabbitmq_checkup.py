@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,6 +30,27 @@ def test_a_broker_in_order_is_in_order(places: Places) -> None:
     assert "RabbitMQ 4." in checks["broker"].found
     assert "administrator" in checks["management API"].found
     assert any(what.startswith("node ") for what in checks)
+
+
+def test_streams_that_are_being_made_and_deleted_meanwhile_are_none_that_do_not_work(private_rabbitmq: RabbitMQ) -> None:
+    places = Places(private_rabbitmq.address, private_rabbitmq.management)
+    over = threading.Event()
+
+    def make_and_delete() -> None:
+        busy = Places(private_rabbitmq.address, private_rabbitmq.management)
+        while not over.is_set():
+            busy.delete_queue(busy.stream())
+        busy.close()
+
+    busy = threading.Thread(target=make_and_delete)
+    busy.start()
+    try:
+        # every other time that a list has one, it is down
+        assert [found(places.connection)["queues"].health for _ in range(10)] == [Health.OK] * 10
+    finally:
+        over.set()
+        busy.join()
+        places.close()
 
 
 def test_a_broker_that_is_short_of_memory_says_that_publishers_wait(private_rabbitmq: RabbitMQ) -> None:
