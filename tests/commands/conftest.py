@@ -12,11 +12,13 @@ import pytest
 
 from tests.brokers.server import wait_until
 from tests.commandline import CommandLine
+from tests.native.nats import CANNOT_STORE
 
 if TYPE_CHECKING:
     from tests.commands.dead_letters import Graveyard
 
 STORED = ("kafka", "nats", "rabbitmq")
+PATIENCE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,17 @@ def make_kafka(server: str, name: str, partitions: int = 1) -> Place:
 
 def make_nats(server: str, name: str) -> Place:
     import nats
+    from nats.js.errors import APIError
 
     async def make() -> None:
-        client = await nats.connect(server)
-        await client.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
+        client = await nats.connect(server, connect_timeout=PATIENCE)
+        jetstream = client.jetstream(timeout=PATIENCE)
+        try:
+            await jetstream.add_stream(name=name, subjects=[f"{name}.>"])
+        except APIError as problem:
+            if problem.err_code != CANNOT_STORE:
+                raise
+            await jetstream.add_stream(name=name, subjects=[f"{name}.>"])
         await client.close()
 
     asyncio.run(make())
@@ -70,8 +79,8 @@ def unmake(place: Place) -> None:
         import nats
 
         async def remove() -> None:
-            client = await nats.connect(place.server)
-            await client.jetstream().delete_stream(place.name.partition(".")[0])
+            client = await nats.connect(place.server, connect_timeout=PATIENCE)
+            await client.jetstream(timeout=PATIENCE).delete_stream(place.name.partition(".")[0])
             await client.close()
 
         asyncio.run(remove())
