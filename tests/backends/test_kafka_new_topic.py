@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.kafka.ends import held
 from brokercli.backends.kafka.span import Offsets, Range
 from brokercli.model.errors import BrokercliError
+from tests.backends.kafka_groups import Groups
 from tests.backends.kafka_redrive import numbered
 from tests.backends.kafka_topics import Topics
 
@@ -81,3 +82,13 @@ def test_one_that_stays_without_a_leader_hides_no_other(topics: Topics, monkeypa
     topic = topics.make(partitions=2)
     admin = cast("AdminClient", NotLedYet(1_000, admin=topics.admin))
     assert held(admin, [(topic.name, 0), (topic.name, 1)], 20) == {(topic.name, 1): Range(0, 0)}
+
+
+def test_partitions_that_are_added_are_told_by_a_connection_that_knew_the_topic_before(topics: Topics, consumer_groups: Groups) -> None:
+    topic, group = topics.make(), consumer_groups.name()
+    consumer_groups.commit(group, topic, {0: 0})
+    consumers = consumer_groups.consumers
+    assert [lag.end for lag in consumers.lag(group)] == [0]
+    topics.add_partitions(topic, 2)
+    topics.fill(topic, numbered(3), 1)
+    assert [lag.end for lag in consumers.lag(group)] == [0, 3]
