@@ -54,7 +54,8 @@ def test_streams_that_are_being_made_and_deleted_meanwhile_are_none_that_do_not_
 
 
 def test_a_broker_that_is_short_of_memory_says_that_publishers_wait(private_rabbitmq: RabbitMQ) -> None:
-    connection = Connection("amqp", ((HOST, private_rabbitmq.port),), user="guest", password=Secret("guest"), management=private_rabbitmq.management)
+    connection = Connection("amqp", ((HOST, private_rabbitmq.port),), user="guest", password=Secret("guest"), management=private_rabbitmq.management,
+                            connect_timeout=20)
 
     def node() -> Check:
         return next(check for what, check in found(connection).items() if what.startswith("node "))

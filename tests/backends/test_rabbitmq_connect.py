@@ -42,7 +42,7 @@ def encrypted(guarded: GuardedRabbitMQ, **changes: Any) -> Connection:
     """A connection to its TLS port by the name of its certificate, as guest."""
     tls = TLS(ca=str(guarded.certificates / "authority.pem"))
     settings: dict[str, Any] = {"scheme": "amqps", "hosts": (("localhost", guarded.ports["tls"]),), "user": "guest", "password": Secret("guest"), "tls": tls}
-    return Connection(**(settings | {"management": guarded.management} | changes))
+    return Connection(**(settings | {"management": guarded.management, "connect_timeout": 20} | changes))
 
 
 def refusal(connection: Connection) -> BrokercliError:

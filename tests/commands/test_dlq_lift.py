@@ -124,10 +124,16 @@ def test_a_limit_that_is_an_argument_is_told_what_is_done_about_it(cli: CommandL
 
 def test_a_second_interrupt_while_letters_are_given_back_deletes_none(cli: CommandLine, worn_out: WornOut, rabbitmq_management: str) -> None:
     places, dlq = worn_out.places, worn_out.dlq
+
+    def everything() -> int:
+        return int(places.api(f"queues/%2F/{dlq}?disable_stats=true&enable_queue_totals=true")["messages"])
+
+    # the figure is a moment old, and was two on its way up as well
+    wait_until(lambda: everything() == 3, PATIENCE, "the three letters in the broker's figures")
     with Proxy((places.broker.host, places.broker.port)) as proxy:
         assert cli("context", "add", "far", "--url", f"amqp://guest:guest@127.0.0.1:{proxy.port}/", "--management", rabbitmq_management).code == 0
         started = Started(cli.start("dlq", "redrive", f"@far/queue:{dlq}", "--yes", "--rate", "1/m"))
-        wait_until(lambda: places.api(f"queues/%2F/{dlq}?disable_stats=true&enable_queue_totals=true")["messages"] == 2, PATIENCE, "the first letter put back")
+        wait_until(lambda: everything() == 2, PATIENCE, "the first letter put back")
         # the broker hears nothing of what is given back until the second interrupt is over
         proxy.hold()
         started.process.send_signal(signal.SIGINT)
