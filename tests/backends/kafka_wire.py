@@ -52,9 +52,15 @@ def produce(address: str, topic: str, value: bytes, headers: list[tuple[bytes, b
     request = (struct.pack(">hhih", 0, 3, 1, 1) + b"t" + struct.pack(">hhii", -1, -1, 10_000, 1) + struct.pack(">h", len(name)) + name
                + struct.pack(">iii", 1, 0, len(batch)) + batch)
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), 10) as connection:
+    with socket.create_connection((host, int(port)), 30) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
-        answer = connection.recv(4096)
+        answer, wanted = b"", 4
+        while len(answer) < wanted:
+            # it may come in pieces, and begins with how long it is
+            piece = connection.recv(4096)
+            assert piece, "the broker hung up"
+            answer += piece
+            wanted = 4 + struct.unpack_from(">i", answer)[0] if len(answer) >= 4 else 4
     # length, correlation, topics, name, partitions, partition, error
     (error,) = struct.unpack_from(">h", answer, 4 + 4 + 4 + 2 + len(name) + 4 + 4)
     assert error == 0, error

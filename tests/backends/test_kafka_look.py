@@ -286,6 +286,18 @@ def test_a_topic_deleted_while_it_is_followed_is_an_error(topics: Topics, ten: A
         follow(reader, 60)
 
 
+def test_a_topic_deleted_while_it_is_read_is_an_error_and_not_waited_for(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_module, "NEW_PARTITIONS_SECONDS", 0.2)
+    topic = topics.make()
+    # more than the client fetches ahead
+    topics.fill(topic, [bytes(1_000_000)] * 40)
+    reader = topics.look(topic)
+    assert reader.read(20) is not None
+    topics.delete(topic)
+    with pytest.raises(NotFound):
+        everything(reader)
+
+
 # --- following
 
 def follow(reader: Reader, seconds: float) -> list[bytes]:

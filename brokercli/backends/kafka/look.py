@@ -25,6 +25,7 @@ PROMISED = {
     "group.id": "brokercli-look", "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error",
     "enable.partition.eof": True}
 NEW_PARTITIONS_SECONDS = 10.0
+"""How long nothing comes before a look asks whether partitions were added, or the topic deleted."""
 LOST_SECONDS = 30.0
 """How long all brokers may be away before a look is given up; a restart takes less."""
 _BATCH = 2500
@@ -150,9 +151,9 @@ class KafkaReader(Reader):
         now = monotonic()
         if self._troubles.down_since is not None and now - self._troubles.down_since > LOST_SECONDS:
             self._check_connection()
-        elif self._ends is None and now >= self._look_for_partitions:
+        elif now >= self._look_for_partitions:
             self._look_for_partitions = now + NEW_PARTITIONS_SECONDS
-            self._add_partitions()
+            self._ask_for_partitions()
 
     def _check_connection(self) -> None:
         # an idle topic says nothing when its broker is back, so ask before giving up
@@ -162,7 +163,8 @@ class KafkaReader(Reader):
         except KafkaException as problem:
             self._failure = connection_lost(self._troubles.specific or problem.args[0], self._topic, LOST_SECONDS)
 
-    def _add_partitions(self) -> None:
+    def _ask_for_partitions(self) -> None:
+        # the client says nothing of a topic that is deleted (2.16)
         try:
             topic = self._consumer.list_topics(self._topic, timeout=1).topics[self._topic]
         except KafkaException:
@@ -171,7 +173,7 @@ class KafkaReader(Reader):
             if topic.error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
                 self._failure = translate(topic.error, "reading", self._topic)
             return
-        new = sorted(set(topic.partitions) - self._known)
+        new = sorted(set(topic.partitions) - self._known) if self._ends is None else []
         if new:
             self._known.update(new)
             self._open.update(new)
