@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from brokercli.backends.contract import Publisher, PublishPolicy, Reader
 from brokercli.backends.kafka.backend import KafkaBackend
@@ -19,6 +19,7 @@ from brokercli.model.message import Message, Record
 from brokercli.model.position import End, Position, Span, Start
 from brokercli.model.receipt import Receipts, Verdict
 from tests.brokers.server import wait_until
+from tests.native.kafka import wait_until_closed
 
 IN_PARTS = pytest.mark.parametrize("in_parts", [False, True], ids=["one by one", "in parts"])
 """The two ways in which bodies are published."""
@@ -128,17 +129,7 @@ class Topics:
 
     def wait_closed(self, topic: Address) -> None:
         """Wait until no transaction is open: its end shows a moment after it is confirmed. Waits for a broker that comes back."""
-        def closed() -> bool:
-            # a new client each time: one that knows an older leader epoch asks with it for ever
-            admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
-            try:
-                partitions = len(admin.list_topics(topic.name, timeout=10).topics[topic.name].partitions)
-            except KafkaException:
-                return False
-            stable, all_ = (_ends(admin, topic, partitions, level) for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED))
-            return partitions > 0 and stable is not None and stable == all_
-
-        wait_until(closed, 60, f"the end of the transactions in {topic.name}")
+        wait_until_closed(self.address, topic.name)
 
     def read(self, topic: Address) -> list[Record]:
         """Return everything that is stored, through the backend."""
@@ -157,15 +148,6 @@ class Topics:
         if self._made:
             for future in self.admin.delete_topics(self._made, request_timeout=5).values():
                 future.exception(10)
-
-
-def _ends(admin: AdminClient, topic: Address, partitions: int, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED) -> list[int] | None:
-    """Return the end of each partition; None where one does not answer."""
-    asked = {TopicPartition(topic.name, partition): OffsetSpec.latest() for partition in range(partitions)}
-    try:
-        return [future.result(10).offset for future in admin.list_offsets(asked, isolation_level=level, request_timeout=5).values()]
-    except (KafkaException, TimeoutError):
-        return None
 
 
 def wait_until_named(address: str, topic: Address) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # exported without saying so
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -90,6 +90,23 @@ def listed_groups(admin: AdminClient) -> list[str]:
 
     wait_until(listed, SECONDS, "the list of groups")
     return found
+
+
+def wait_until_closed(address: str, topic: str) -> None:
+    """Wait until no transaction is open in a topic: who reads committed records only sees its end a moment after it is confirmed. Waits
+    for a broker that comes back."""
+    def closed() -> bool:
+        # a new client each time: one that knows an older leader epoch asks with it for ever
+        admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+        try:
+            places = {TopicPartition(topic, number): OffsetSpec.latest() for number in admin.list_topics(topic, timeout=10).topics[topic].partitions}
+            committed, every = ([future.result(10).offset for future in admin.list_offsets(places, isolation_level=level, request_timeout=5).values()]
+                                for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED))
+        except (KafkaException, TimeoutError):
+            return False
+        return bool(places) and committed == every
+
+    wait_until(closed, 2 * SECONDS, f"the end of the transactions in {topic}")
 
 
 class Topic(Resource):
