@@ -53,9 +53,9 @@ def test_a_server_that_is_gone_is_given_up_after_the_delivery_timeout(private: S
     assert publisher.finish(30).confirmed == 1
     private_nats.pause()
     assert publisher.send_bodies([b"1"]) == 1
-    wait_until(lambda: not publisher._unsent, 10, "the write")  # type: ignore[attr-defined]
+    wait_until(lambda: not publisher._unsent, 60, "the write")  # type: ignore[attr-defined]
     private_nats.kill()
-    wait_until(lambda: not publisher._link.connected, 10, "the loss of the connection")  # type: ignore[attr-defined]
+    wait_until(lambda: not publisher._link.connected, 60, "the loss of the connection")  # type: ignore[attr-defined]
     sent, receipts = publish_until_given_up(publisher, [b"2"])
     assert (sent, receipts.confirmed, receipts.unknown, receipts.refused) == (0, 0, 1, 0)
     private_nats.start()

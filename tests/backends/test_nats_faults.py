@@ -36,7 +36,7 @@ def freeze(server: Nats) -> None:
     """Pause it and return once it has stopped: a signal takes a moment to arrive in every thread, and acknowledgements still come then."""
     server.pause()
     process = Path(f"/proc/{(server.directory / 'pid').read_text()}/task")
-    wait_until(lambda: all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in process.iterdir()), 10, "the stop of every thread")
+    wait_until(lambda: all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in process.iterdir()), 60, "the stop of every thread")
 
 
 def through(proxy: Proxy, **options: str) -> dict[str, Any]:
