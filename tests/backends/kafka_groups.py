@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartiti
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from brokercli.backends.consumers import Consumers
+from brokercli.backends.kafka.failures import while_coming_back
 from brokercli.backends.kafka.groups import Coordinators
 from brokercli.model.address import Address
 from tests.backends.kafka_topics import Topics
@@ -40,7 +41,8 @@ class Groups:
         """Commit offsets, as a client that manages its partitions itself does."""
         self._made.append(group)
         consumer = self._consumer(group)
-        places = consumer.commit(offsets=[TopicPartition(topic.name, partition, offset) for partition, offset in offsets.items()], asynchronous=False)
+        wanted = [TopicPartition(topic.name, partition, offset) for partition, offset in offsets.items()]
+        places = while_coming_back(lambda: consumer.commit(offsets=wanted, asynchronous=False), 60)
         consumer.close()
         assert [place.error for place in places if place.error is not None] == []
 

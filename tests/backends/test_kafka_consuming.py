@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException, ShareConsumer
+from confluent_kafka import Consumer, ConsumerGroupType, KafkaError, KafkaException, ShareConsumer
 from confluent_kafka.admin import AclOperation, AdminClient, ResourceType
 
 from brokercli.backends.kafka.backend import KafkaBackend
@@ -16,7 +16,7 @@ from brokercli.backends.kafka.groups import Coordinators, without_coordinator
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.consumption import Consumption, Lag
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, Unsupported
-from brokercli.model.position import Start
+from brokercli.model.position import End, Start
 from tests.backends.kafka_groups import Groups
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_permissions import allow, as_reader
@@ -234,24 +234,26 @@ def test_who_may_only_describe_a_group_sees_its_lag_and_cannot_remove_it(guarded
     made.close()
 
 
+LOADING = KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
+
+
 class StillLoading:
     """A broker that answers a few times that it still loads its groups. On a real one that lasts a hundredth of a second."""
 
     def __init__(self, answers: int) -> None:
         self.answers = answers
-        self.loading = KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
 
     def list_consumer_groups(self, request_timeout: float) -> Future[Any]:
         self.answers -= 1
         there = SimpleNamespace(group_id="billing", type=ConsumerGroupType.CLASSIC)
         answer: Future[Any] = Future()
-        answer.set_result(SimpleNamespace(valid=[there], errors=[]) if self.answers < 0 else SimpleNamespace(valid=[], errors=[self.loading]))
+        answer.set_result(SimpleNamespace(valid=[there], errors=[]) if self.answers < 0 else SimpleNamespace(valid=[], errors=[LOADING]))
         return answer
 
     def list_groups(self, timeout: float) -> list[Any]:
         self.answers -= 1
         if self.answers >= 0:
-            raise self.loading
+            raise LOADING
         return []
 
 
@@ -269,6 +271,60 @@ def test_groups_that_a_broker_does_not_come_to_load_are_a_failure_and_not_none()
         groups.listed()
     assert groups.foreign(()) == {}
     assert "share groups are missing" in groups.notes[0]
+
+
+class LoadingAgain:
+    """A client whose coordinator answers twice that it still loads its groups to what would change one, and then does it."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._answers = 2
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def _is_loading(self) -> bool:
+        self._answers -= 1
+        return self._answers >= 0
+
+    def alter_consumer_group_offsets(self, requests: list[Any], **more: Any) -> dict[str, Future[Any]]:
+        return self._refused(requests[0].group_id) or self._client.alter_consumer_group_offsets(requests, **more)  # type: ignore[no-any-return]
+
+    def delete_consumer_groups(self, names: list[str], **more: Any) -> dict[str, Future[Any]]:
+        return self._refused(names[0]) or self._client.delete_consumer_groups(names, **more)  # type: ignore[no-any-return]
+
+    def _refused(self, group: str) -> dict[str, Future[Any]]:
+        answer: Future[Any] = Future()
+        answer.set_exception(LOADING)
+        return {group: answer} if self._is_loading() else {}
+
+    def commit(self, **what: Any) -> Any:
+        if self._is_loading():
+            raise LOADING
+        return self._client.commit(**what)
+
+
+def test_a_group_is_moved_and_removed_once_its_coordinator_has_loaded_it(topics: Topics, consumer_groups: Groups) -> None:
+    topic, group = topics.make(), consumer_groups.name()
+    topics.fill(topic, numbered(3))
+    consumer_groups.commit(group, topic, {0: 0})
+    backend = topics.backend()
+    backend._administrator = cast("AdminClient", LoadingAgain(backend._admin()))
+    consumers = backend.consumers()
+    consumers.seek(consumers.plan_seek(group, End()))
+    assert consumer_groups.committed(group) == {(topic.name, 0): 3}
+    backend._administrator = cast("AdminClient", LoadingAgain(topics.admin))
+    backend.consumers().remove(group)
+    assert not consumer_groups.exists(group)
+
+
+def test_letters_are_marked_once_the_coordinator_has_loaded_their_group(groups: Topics) -> None:
+    dlq, home = groups.make(), groups.make()
+    groups.fill(dlq, numbered(3))
+    run = repair(groups, dlq, options={"guarantee": "at-least-once"})
+    run._ledger._consumer = cast("Consumer", LoadingAgain(run._ledger._consumer))
+    receipts = run.settle(to(home, letters(run)))
+    assert (receipts.confirmed, receipts.unknown) == (3, 0)
 
 
 def test_a_broker_that_does_not_answer_is_unreachable(private_kafka: Kafka) -> None:

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ign
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from brokercli.backends.kafka.failures import while_coming_back
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection, Secret
 from tests.brokers.kafka import USER, Kafka
@@ -200,8 +201,10 @@ class Topic(Resource):
         first = (self.consumer_state() or [0])[0] + count
         consumer = self._broker.consumer(**{"group.id": self.consumer})
         try:
-            consumer.commit(offsets=[TopicPartition(self.name, partition, 0 if partition else first) for partition in range(self.partitions)],
-                            asynchronous=False)
+            offsets = [TopicPartition(self.name, partition, 0 if partition else first) for partition in range(self.partitions)]
+            # a coordinator may still be loading its groups
+            places = while_coming_back(lambda: consumer.commit(offsets=offsets, asynchronous=False), SECONDS)
+            assert [place.error for place in places if place.error is not None] == []
         finally:
             consumer.close()
 

@@ -6,23 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka import SUPPORT
-from brokercli.backends.kafka.failures import NO_SUCH_GROUP, no_answer, translate
+from brokercli.backends.kafka.failures import NO_SUCH_GROUP, no_answer, translate, while_coming_back
 from brokercli.backends.kafka.group_settings import dead_letters_in_words, gives_up, group_settings, that_apply
 from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, SHARE, Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
 from brokercli.backends.kafka.progress import HANDLED, handled_topic, lags_of, total
 from brokercli.backends.kafka.seeking import Seeker
-from brokercli.backends.kafka.topic_state import code_of
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.consumption import Consumption, Lag, Seek
 from brokercli.model.description import Description, Section, Value
-from brokercli.model.errors import Failed, NotFound, Unsupported
+from brokercli.model.errors import BrokercliError, Failed, NotFound, Unsupported
 from brokercli.model.position import Position
 
 if TYPE_CHECKING:
@@ -139,16 +138,18 @@ class KafkaConsumers(Consumers):
         if group.members:
             raise _at_work(group)
         try:
-            error = code_of(self._admin.delete_consumer_groups([name], request_timeout=self._seconds)[name], self._seconds)
+            while_coming_back(lambda: self._admin.delete_consumer_groups([name], request_timeout=self._seconds)[name].result(self._seconds + 1), self._seconds)
         except TimeoutError:
             raise no_answer("removing the group", name, self._seconds) from None
-        if error is None:
-            return
+        except KafkaException as problem:
+            raise self._not_removed(group, problem.args[0]) from None
+
+    def _not_removed(self, group: Group, error: KafkaError) -> BrokercliError:
         if error.code() == KafkaError.NON_EMPTY_GROUP:
-            raise _at_work(Coordinators(self._admin, self._seconds).find(name) or group)
+            return _at_work(Coordinators(self._admin, self._seconds).find(group.name) or group)
         if error.code() in NO_SUCH_GROUP:
-            raise _no_such_group(name)
-        raise translate(error, "removing the group", name)
+            return _no_such_group(group.name)
+        return translate(error, "removing the group", group.name)
 
     def _group(self, name: str) -> Group:
         group = Coordinators(self._admin, self._seconds).find(name)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
+from time import monotonic, sleep
+from typing import TypeVar
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, UsageProblem
 from brokercli.model.receipt import Verdict
 
 Code = KafkaError
+Answer = TypeVar("Answer")
 
 REFUSED: dict[int, str] = {
     # refused here, before anything was sent
@@ -73,6 +77,18 @@ COMING_BACK_SECONDS = 0.1
 def is_coming_back(error: KafkaError) -> bool:
     """Whether the group's coordinator moves, or has just started: asking again helps."""
     return error.code() in (Code.NOT_COORDINATOR, Code.COORDINATOR_NOT_AVAILABLE, Code.COORDINATOR_LOAD_IN_PROGRESS)
+
+
+def while_coming_back(ask: Callable[[], Answer], seconds: float) -> Answer:
+    """Ask a coordinator again that `is_coming_back`, for up to so many seconds; raises what it answered last. It has done nothing then."""
+    deadline = monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except KafkaException as problem:
+            if not is_coming_back(problem.args[0]) or monotonic() >= deadline:
+                raise
+        sleep(COMING_BACK_SECONDS)
 
 
 def translate(error: KafkaError, doing: str, where: str) -> BrokercliError:

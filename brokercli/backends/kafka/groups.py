@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic, sleep
-from typing import Any, TypeVar
+from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, no_answer, translate
+from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, no_answer, translate, while_coming_back
 from brokercli.model.errors import BrokercliError
 
 SHARE, STREAMS = "share group", "streams group"
@@ -21,7 +21,6 @@ _KINDS = {ConsumerGroupType.CONSUMER: "consumer group", ConsumerGroupType.CLASSI
 _STATES = {"STABLE": "Stable", "EMPTY": "Empty", "DEAD": "Dead", "PREPARING_REBALANCING": "PreparingRebalance",
            "COMPLETING_REBALANCING": "CompletingRebalance", "UNKNOWN": "unknown"}
 GROUPS_AT_A_TIME = 200
-Answer = TypeVar("Answer")
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -128,7 +127,7 @@ class Coordinators:
                 return list(self._admin.list_groups(timeout=self._seconds))
 
         try:
-            everything = self._while_coming_back(ask)
+            everything = while_coming_back(ask, self._seconds)
         except KafkaException as problem:
             self.notes.append(f"share groups are missing: {problem.args[0].str()}")
             return {}
@@ -214,7 +213,7 @@ class Coordinators:
             return answer.result(self._seconds + 1)
 
         try:
-            return self._while_coming_back(wait)
+            return while_coming_back(wait, self._seconds)
         except KafkaException as problem:
             error = problem.args[0]
             if error.code() in missing:
@@ -222,17 +221,6 @@ class Coordinators:
             raise translate(error, doing, where) from None
         except TimeoutError:
             raise no_answer(doing, where, self._seconds) from None
-
-    def _while_coming_back(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask again while a coordinator is coming back; raises what it was answered last."""
-        deadline = monotonic() + self._seconds
-        while True:
-            try:
-                return ask()
-            except KafkaException as problem:
-                if not is_coming_back(problem.args[0]) or monotonic() >= deadline:
-                    raise
-            sleep(COMING_BACK_SECONDS)
 
 
 def _member(member: Any) -> Member:

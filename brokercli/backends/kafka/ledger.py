@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka.convert import Native
-from brokercli.backends.kafka.failures import translate
+from brokercli.backends.kafka.failures import translate, while_coming_back
 from brokercli.backends.kafka.handled_group import GroupLimits, HandledLetters, understand
 from brokercli.backends.kafka.handled_set import HandledSet
 from brokercli.backends.kafka.handled_text import Room, more_that_fit
@@ -73,7 +73,8 @@ class Ledger:
     def _committed(self, partitions: Collection[int]) -> list[TopicPartition]:
         topic = self._offsets.topic
         try:
-            places = self._consumer.committed([TopicPartition(topic, partition) for partition in partitions], self._timeout)
+            asked = [TopicPartition(topic, partition) for partition in partitions]
+            places = while_coming_back(lambda: self._consumer.committed(asked, self._timeout), self._timeout)
         except KafkaException as problem:
             raise translate(problem.args[0], "asking which letters are handled in", topic) from None
         for place in places:
@@ -172,7 +173,7 @@ class Ledger:
         """Commit an entry by itself, outside any transaction, and wait for the answer."""
         topic = self._offsets.topic
         try:
-            places = self._consumer.commit(offsets=entry.offsets, asynchronous=False)
+            places = while_coming_back(lambda: self._consumer.commit(offsets=entry.offsets, asynchronous=False), self._timeout)
         except KafkaException as problem:
             raise translate(problem.args[0], "marking letters in", topic) from None
         for place in places or ():

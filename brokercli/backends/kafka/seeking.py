@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
 from brokercli.backends.dead_letters import some_of
-from brokercli.backends.kafka.failures import AUTHORISATION, no_answer, translate
+from brokercli.backends.kafka.failures import AUTHORISATION, no_answer, translate, while_coming_back
 from brokercli.backends.kafka.groups import Coordinators, Group, Member, Place
 from brokercli.backends.kafka.span import LastOf, Offsets, Range, check_stored, offsets_of
 from brokercli.model.address import Address
@@ -103,7 +103,8 @@ class Seeker:
             return {}
         request = ConsumerGroupTopicPartitions(name, [TopicPartition(topic, partition, offset) for (topic, partition), offset in wanted.items()])
         try:
-            answer: Any = self._admin.alter_consumer_group_offsets([request], request_timeout=self._seconds)[name].result(self._seconds + 1)
+            answer: Any = while_coming_back(
+                lambda: self._admin.alter_consumer_group_offsets([request], request_timeout=self._seconds)[name].result(self._seconds + 1), self._seconds)
         except KafkaException as problem:
             error = problem.args[0]
             if error.code() in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP):
