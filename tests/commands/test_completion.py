@@ -204,7 +204,8 @@ class Bash:
         shown, pressed, deadline = b"", time.monotonic(), time.monotonic() + 60
         while expected.encode() not in shown and time.monotonic() < deadline:
             if select.select([self._master], [], [], 0.2)[0]:
-                shown += os.read(self._master, 65536)
+                # for a TAB that nothing came of it rings, in the midst of the line
+                shown += os.read(self._master, 65536).replace(b"\a", b"")
             elif keys.endswith("\t") and time.monotonic() - pressed > 2:
                 os.write(self._master, b"\t")
                 pressed = time.monotonic()
