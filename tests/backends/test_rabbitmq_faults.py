@@ -25,6 +25,8 @@ from tests.brokers.server import wait_until
 from tests.faults.proxy import Proxy
 
 PATIENCE = 60.0
+IN_VAIN = 4.0
+"""For how long a broker with an alarm is waited for: first a channel is to be open, and the first message written."""
 A_START = 150.0
 """A broker that starts while others work may take long."""
 
@@ -103,7 +105,7 @@ def test_an_alarm_that_outlasts_the_delivery_timeout_leaves_in_doubt_only_what_w
     alarm(private_rabbitmq, on=True)
     try:
         backend = RabbitMQBackend(own.connection)
-        publisher = backend.publisher(Address(queue, "queue"), PublishPolicy(delivery_timeout=1))
+        publisher = backend.publisher(Address(queue, "queue"), PublishPolicy(delivery_timeout=IN_VAIN))
         publisher.send_bodies([b"%d" % number for number in range(100)])
         receipts = publisher.finish(PATIENCE)
         assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 99, 1)
@@ -124,7 +126,7 @@ def test_letters_that_a_memory_alarm_keeps_from_going_home_are_explained(private
     own.put("", dlq, [b"letter"])
     alarm(private_rabbitmq, on=True)
     try:
-        with RabbitMQBackend(own.connection) as backend, backend.repair(queue(dlq), RepairPolicy(delivery_timeout=1)) as repair:
+        with RabbitMQBackend(own.connection) as backend, backend.repair(queue(dlq), RepairPolicy(delivery_timeout=IN_VAIN)) as repair:
             assert redrive(repair, queue(home)).confirmed == 0
             assert "blocked by the broker" in repair.notes[0]
             assert "memory" in repair.notes[0]
@@ -139,7 +141,7 @@ def test_an_alarm_that_never_ends_ends_the_run_instead_of_every_window_one_by_on
     queue = own.queue()
     alarm(private_rabbitmq, on=True)
     try:
-        with RabbitMQBackend(own.connection) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy(delivery_timeout=1)) as publisher:
+        with RabbitMQBackend(own.connection) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy(delivery_timeout=IN_VAIN)) as publisher:
             receipts = Receipts()
             publisher.send_bodies([b"x"] * 10)
             with pytest.raises(Unreachable) as lost:
