@@ -12,11 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
 from brokercli.backends.kafka.backend import KafkaBackend
-from brokercli.backends.kafka.failures import is_coming_back
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.backends.kafka.repair import KafkaRepair
 from brokercli.backends.kafka.transaction import Transactions
@@ -26,7 +23,7 @@ from brokercli.model.errors import BrokercliError
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipts
 from tests.backends.kafka_topics import Topics, everything
-from tests.brokers.server import wait_until
+from tests.native.kafka import stable_offset
 
 POINTS = ("before produce", "after produce", "before commit", "after commit")
 
@@ -73,22 +70,8 @@ def states(topics: Topics, dlq: Address) -> dict[bytes | None, State]:
 
 
 def committed(topics: Topics, dlq: Address, partition: int = 0) -> int:
-    """Return the floor, as any Kafka tool would show it."""
-    asked = ConsumerGroupTopicPartitions(group_of(dlq.name), [TopicPartition(dlq.name, partition)])
-    found: list[int] = []
-
-    def stable() -> bool:
-        try:
-            place = topics.admin.list_consumer_group_offsets([asked], require_stable=True)[group_of(dlq.name)].result(60).topic_partitions[0]
-        except KafkaException as problem:
-            if not is_coming_back(problem.args[0]):
-                raise
-            return False
-        found.append(place.offset)
-        return place.error is None
-
-    wait_until(stable, 60, f"a stable offset of {dlq.name} {partition}")
-    return found[-1]
+    """Return the floor, as any Kafka tool would show it, once no transaction is open any more in which it moves."""
+    return stable_offset(topics.admin, group_of(dlq.name), dlq.name, partition)
 
 
 def stored(topics: Topics, home: Address) -> list[Record]:

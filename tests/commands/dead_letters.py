@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import orjson
+from confluent_kafka.admin import AdminClient
 
+from brokercli.backends.kafka.handled_group import group_of
 from tests.commandline import CommandLine
 from tests.commands.conftest import Place, make_kafka, make_nats, make_rabbitmq
-from tests.native.kafka import wait_until_closed
+from tests.native.kafka import stable_offset, wait_until_closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class Graveyard:
 
     def states(self, *options: str) -> dict[str, int]:
         """Return how many letters are in which state, over all groups."""
+        if self.dlq.broker == "kafka":
+            # a look waits for a moment only for transactions in which letters are marked
+            stable_offset(AdminClient({"bootstrap.servers": urlsplit(self.dlq.server).netloc}), group_of(self.dlq.name), self.dlq.name)
         ended = self.cli("dlq", "inspect", self.url, "-o", "json", *options)
         assert ended.code == 0, ended.stderr
         counted: dict[str, int] = {}

@@ -110,6 +110,21 @@ def wait_until_closed(address: str, topic: str) -> None:
     wait_until(closed, 2 * SECONDS, f"the end of the transactions in {topic}")
 
 
+def stable_offset(admin: AdminClient, group: str, topic: str, partition: int = 0) -> int:
+    """Return what a group has committed, once no transaction is open any more that commits something for it; negative: nothing."""
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition)])
+    found: list[int] = []
+
+    def stable() -> bool:
+        answer = while_coming_back(lambda: admin.list_consumer_group_offsets([asked], require_stable=True)[group].result(SECONDS), SECONDS)
+        (place,) = answer.topic_partitions
+        found.append(place.offset)
+        return place.error is None
+
+    wait_until(stable, 2 * SECONDS, f"a stable offset of {group} in {topic}")
+    return found[-1]
+
+
 class Topic(Resource):
     """A topic."""
 
