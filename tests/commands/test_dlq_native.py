@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Iterator
 
-import nats
 import orjson
 import pika
 import pytest
-from nats.aio.client import Client
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy
 
+from tests.backends.nats_streams import Streams
+from tests.backends.nats_workers import ACK, fail, work
+from tests.brokers.server import wait_until
 from tests.commandline import CommandLine
 from tests.commands.conftest import Place
 from tests.commands.dead_letters import drain
@@ -79,86 +77,59 @@ class Worker:
         self.server = server
         self.name = name
 
-    async def fail(self, client: Client, count: int) -> None:
-        """Take `count` messages and refuse each as often as it comes."""
-        stream = client.jetstream()
-        subscription = await stream.pull_subscribe_bind("worker", self.name)
-        for _ in range(count):
-            (message,) = await subscription.fetch(1, timeout=10)
-            await message.nak()
-        with contextlib.suppress(nats.errors.TimeoutError):
-            await subscription.fetch(1, timeout=0.2)
+    def fail(self) -> None:
+        """Take what there is, and refuse each message as often as it comes."""
+        fail(self.server, self.name)
 
-    async def take(self, count: int) -> list[bytes]:
-        """Take and acknowledge."""
-        client = await nats.connect(self.server)
-        subscription = await client.jetstream().pull_subscribe_bind("worker", self.name)
-        found = []
-        for _ in range(count):
-            (message,) = await subscription.fetch(1, timeout=10)
-            found.append(message.data)
-            await message.ack_sync()
-        await client.close()
-        return found
+    def take(self) -> list[bytes]:
+        """Take what there is, and acknowledge it."""
+        return work(self.server, self.name, "worker", lambda body: ACK)
 
 
 @pytest.fixture
-def worker(nats_address: str, unique: Callable[[str], str]) -> Iterator[Worker]:
+def streams(nats_address: str) -> Iterator[Streams]:
+    made = Streams(nats_address)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def worker(nats_address: str, streams: Streams) -> Worker:
     """A work-queue stream, two of whose messages a consumer has given up, with nobody who wrote that down."""
-    worker = Worker(nats_address, unique("native"))
-
-    async def prepare() -> None:
-        client = await nats.connect(nats_address)
-        stream = client.jetstream()
-        await stream.add_stream(name=worker.name, subjects=[f"{worker.name}.>"], retention=RetentionPolicy.WORK_QUEUE)
-        await stream.add_consumer(worker.name, ConsumerConfig(durable_name="worker", max_deliver=1, ack_wait=30, ack_policy=AckPolicy.EXPLICIT))
-        for body in (b"a", b"b"):
-            await stream.publish(f"{worker.name}.created", body)
-        await worker.fail(client, 2)
-        await client.close()
-
-    async def remove() -> None:
-        client = await nats.connect(nats_address)
-        for name in (worker.name, f"{worker.name}_DLQ"):
-            with contextlib.suppress(nats.js.errors.NotFoundError):
-                await client.jetstream().delete_stream(name)
-        await client.close()
-
-    asyncio.run(prepare())
-    yield worker
-    asyncio.run(remove())
+    worker = Worker(nats_address, streams.make("workqueue"))
+    streams.deleted_at_the_end(f"{worker.name}_DLQ")
+    streams.worker(worker.name, max_deliver=1)
+    streams.fill(f"{worker.name.lower()}.created", [b"a", b"b"])
+    worker.fail()
+    return worker
 
 
 def test_messages_that_were_given_up_without_a_record_are_found_and_delivered_again(cli: CommandLine, worker: Worker) -> None:
     url = f"{worker.server}/stream:{worker.name}"
     (group,) = [orjson.loads(line) for line in cli("dlq", "inspect", url, "-o", "json").lines]
-    assert (group["count"], group["dialect"], group["origin"]) == (2, "jetstream without record", f"subject:{worker.name}.created")
+    assert (group["count"], group["dialect"], group["origin"]) == (2, "jetstream without record", f"subject:{worker.name.lower()}.created")
     ended = cli("dlq", "redrive", url, "--yes")
     assert ended.code == 0, ended.stderr
     assert "redriven: read 2, confirmed 2" in ended.stderr
-    assert asyncio.run(worker.take(2)) == [b"a", b"b"]
+    assert worker.take() == [b"a", b"b"]
     assert "read 0" in cli("dlq", "redrive", url, "--yes").stderr
 
 
-def test_captured_advisories_lead_to_the_messages_they_are_about(cli: CommandLine, worker: Worker) -> None:
+def test_captured_advisories_lead_to_the_messages_they_are_about(cli: CommandLine, worker: Worker, streams: Streams) -> None:
     assert cli("dlq", "redrive", f"{worker.server}/stream:{worker.name}", "--yes").code == 0
     source = f"{worker.server}/stream:{worker.name}"
     assert cli("dlq", "capture", source).code == 8
     declared = cli("dlq", "capture", source, "--yes")
     assert declared.code == 0, declared.stderr
     assert cli("dlq", "capture", source).code == 0  # it is there already
-
-    async def fail_again() -> None:
-        client = await nats.connect(worker.server)
-        await worker.fail(client, 2)
-        await client.close()
-
-    asyncio.run(fail_again())
+    worker.fail()
+    # the server tells of a death a moment after it
+    wait_until(lambda: streams.state(f"{worker.name}_DLQ")["messages"] == 2, 60, "the record of two deaths")
     dlq = f"{worker.server}/stream:{worker.name}_DLQ"
     (group,) = [orjson.loads(line) for line in cli("dlq", "inspect", dlq, "-o", "json").lines]
-    assert (group["count"], group["origin"]) == (2, f"subject:{worker.name}.created")
+    assert (group["count"], group["origin"]) == (2, f"subject:{worker.name.lower()}.created")
     assert b"a" in cli("dlq", "show", "#1", dlq).stdout
     ended = cli("dlq", "redrive", dlq, "--yes")
     assert ended.code == 0, ended.stderr
-    assert asyncio.run(worker.take(2)) == [b"a", b"b"]
+    assert worker.take() == [b"a", b"b"]
     assert "read 0" in cli("dlq", "redrive", dlq, "--yes").stderr
