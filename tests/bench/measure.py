@@ -15,6 +15,8 @@ from threading import Thread, Timer
 
 # a command that has not ended by then is not worth comparing with
 PATIENCE = 600
+WARMING = 3
+"""Runs of each command that do not count: a broker in a young Java machine gives and takes at two thirds of its pace, and all wait for it alike."""
 
 
 class Failed(Exception):
@@ -85,12 +87,12 @@ def run(command: Command, number: int = 0, *, watch_memory: bool = False) -> Sam
 
 
 def alternate(commands: Sequence[Command], runs: int) -> list[list[Sample]]:
-    """Run the commands in turn, `runs` times each after one run that does not count, so that all see the same machine."""
+    """Run the commands in turn, `runs` times each after some that do not count, so that all see the same machine."""
     samples: list[list[Sample]] = [[] for _ in commands]
-    for number in range(runs + 1):
+    for number in range(runs + WARMING):
         for command, collected in zip(commands, samples, strict=True):
             sample = run(command, number)
-            if number:
+            if number >= WARMING:
                 collected.append(sample)
     return samples
 

