@@ -129,10 +129,13 @@ def test_a_signal_while_the_limit_is_put_back_leaves_the_rest_to_the_next_run_an
     backend.close()
     assert f"by the policy {LIFTS}" in lift.after
     assert "the next run takes it away" in lift.after
-    await_end_of_runs(places, *policies(places, dlq))
+    # by then it may stand over the queue that kept letters, so it is not found by this one's name
+    (left,) = {word.rstrip(";,.") for word in lift.after.split() if word.startswith(LIFTS)} & {policy["name"] for policy in places.api("policies/%2F")}
+    await_end_of_runs(places, left)
     again = places.open()
     with again.lift_limit(queue(dlq)) as next_lift, again.repair(queue(dlq), RepairPolicy()) as repair:
         assert redrive(repair).confirmed == 3
     assert "left by runs that were killed" in next_lift.after
+    assert left not in {policy["name"] for policy in places.api("policies/%2F")}
     assert policies(places, dlq) == []
     assert sorted(places.taken(work)) == numbered(3)
