@@ -162,7 +162,7 @@ def test_the_management_api_is_looked_for_at_the_host_that_the_connection_leads_
     management = urlsplit(places.connection.management or "")
     with ExitStack() as opened:
         # the usual distance between the two ports
-        near = free_port()
+        near = free_port(10_000)
         opened.enter_context(Proxy((host, port or 5672), port=near))
         opened.enter_context(Proxy((management.hostname or "", management.port or 15672), port=near + 10_000))
         connection = replace(places.connection, management=None, hosts=((HOST, free_port()), (HOST, near)))

@@ -23,17 +23,19 @@ class BrokerFailed(Exception):
     """A broker that did not start or stop; the text ends with the end of its log."""
 
 
-def free_port() -> int:
+def free_port(beside: int = 0) -> int:
     """Return a port nobody listens on, below those the kernel gives to outgoing connections: a broker that is killed
-    must find its port free when it comes back. Within one run no two workers are given the same one."""
+    must find its port free when it comes back. Within one run no two workers are given the same one. The port that lies
+    `beside` above it is as free, and nobody else's either."""
     while True:
-        port = random.randint(10_500, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind((HOST, port))
-                _reserve(port)
-                return port
+        port = random.randint(10_500, 32_000 - beside)
+        with suppress(OSError):
+            for one in {port, port + beside}:
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((HOST, one))
+                    _reserve(one)
+            return port
 
 
 def _reserve(port: int) -> None:
