@@ -182,11 +182,12 @@ def bodies(records: Sequence[Record]) -> list[bytes | None]:
     return [record.message.body for record in records]
 
 
-def publish(publisher: Publisher, messages: Sequence[Message]) -> Receipts:
-    """Send everything and wait for every verdict."""
+def publish(publisher: Publisher, messages: Sequence[Message] | Sequence[bytes]) -> Receipts:
+    """Send everything, messages or bodies, and wait for every verdict."""
+    send: Any = publisher.send_bodies if isinstance(messages[0], bytes) else publisher.send
     total, sent = Receipts(), 0
     while sent < len(messages):
-        sent += publisher.send(messages[sent:])
+        sent += send(messages[sent:])
         total.add(publisher.collect(0.1 if sent < len(messages) else 0))
     total.add(publisher.finish(30))
     return total

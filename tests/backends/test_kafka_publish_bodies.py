@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from brokercli.backends.contract import Publisher
 from brokercli.backends.kafka import publish as publish_module
 from brokercli.backends.kafka.bulk_producer import BulkProducer, Failed
 from brokercli.backends.kafka.connect import create
@@ -17,8 +16,8 @@ from brokercli.backends.kafka.publish_bodies import KafkaBodyPublisher
 from brokercli.model.address import Address
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
-from brokercli.model.receipt import Receipts, Verdict
-from tests.backends.kafka_topics import Topics, bodies, of_verdict
+from brokercli.model.receipt import Verdict
+from tests.backends.kafka_topics import Topics, bodies, of_verdict, publish
 from tests.brokers.kafka import Kafka
 
 
@@ -26,15 +25,6 @@ def publisher_of(topics: Topics, topic: Address, **policy: Any) -> KafkaBodyPubl
     publisher = topics.publisher(topic, bodies_only=True, **policy)
     assert isinstance(publisher, KafkaBodyPublisher)
     return publisher
-
-
-def publish(publisher: Publisher, sent: Sequence[bytes]) -> Receipts:
-    total, at = Receipts(), 0
-    while at < len(sent):
-        at += publisher.send_bodies(sent[at:])
-        total.add(publisher.collect(0.1 if at < len(sent) else 0))
-    total.add(publisher.finish(30))
-    return total
 
 
 def test_what_is_confirmed_is_stored_in_order_and_nothing_else_is(topics: Topics) -> None:

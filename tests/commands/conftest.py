@@ -15,6 +15,7 @@ from tests.commandline import CommandLine
 from tests.native.nats import CANNOT_STORE
 
 if TYPE_CHECKING:
+    from tests.backends.nats_streams import Streams
     from tests.commands.dead_letters import Graveyard
 
 STORED = ("kafka", "nats", "rabbitmq")
@@ -121,3 +122,13 @@ def graveyard(request: pytest.FixtureRequest, cli: CommandLine, unique: Callable
     yield made
     unmake(made.home)
     unmake(made.dlq)
+
+
+@pytest.fixture
+def streams(nats_address: str) -> Iterator[Streams]:
+    """Streams of one's own on the NATS that all tests share."""
+    from tests.backends.nats_streams import Streams
+
+    made = Streams(nats_address)
+    yield made
+    made.close()

@@ -87,13 +87,6 @@ class Worker:
 
 
 @pytest.fixture
-def streams(nats_address: str) -> Iterator[Streams]:
-    made = Streams(nats_address)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def worker(nats_address: str, streams: Streams) -> Worker:
     """A work-queue stream, two of whose messages a consumer has given up, with nobody who wrote that down."""
     worker = Worker(nats_address, streams.make("workqueue"))

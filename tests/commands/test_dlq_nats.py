@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -12,13 +11,6 @@ from tests.backends.nats_letters import in_stream, numbers, wait_for
 from tests.backends.nats_streams import Streams
 from tests.backends.nats_workers import ACK, fail, work
 from tests.commandline import CommandLine, Ended
-
-
-@pytest.fixture
-def streams(nats_address: str) -> Iterator[Streams]:
-    made = Streams(nats_address)
-    yield made
-    made.close()
 
 
 def record_deaths(cli: CommandLine, streams: Streams, nats_address: str, bodies: list[bytes], *retention: str) -> str:

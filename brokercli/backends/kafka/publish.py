@@ -21,7 +21,6 @@ from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
-WINDOW = 100_000
 LINGER_MILLISECONDS = 5
 """How long a message waits for company; librdkafka refuses a delivery timeout that is not longer."""
 ONE_AT_A_TIME = 1
@@ -49,7 +48,7 @@ class KafkaPublisher(Publisher):
     where `len()` counts as queued what has no report yet, and the reports not yet served.
     """
 
-    window = WINDOW
+    window = 100_000
     """How many messages may have no verdict."""
 
     def __init__(self, connection: Connection, topic: str, policy: PublishPolicy, settings: TopicSettings) -> None:
