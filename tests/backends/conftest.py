@@ -81,15 +81,21 @@ def older_rabbitmq(servers: Callable[..., RabbitMQ]) -> RabbitMQ:
     return servers(RabbitMQ, release=OLDER_SUITE)
 
 
+@pytest.fixture
+def virtual_host() -> str:
+    """Where queues are made; tests that others would meddle with say one of their own instead."""
+    return "/"
+
+
 # the first test that asks for the older one has it fetched, on a machine that has not got it yet
 @pytest.fixture(params=["4.3", pytest.param("4.0", marks=[pytest.mark.xdist_group("older_rabbitmq"), pytest.mark.timeout(600)])])
-def versions(request: pytest.FixtureRequest) -> Iterator[Places]:
+def versions(request: pytest.FixtureRequest, virtual_host: str) -> Iterator[Places]:
     """Queues of one's own on each RabbitMQ that treats letters in its own way; the test is to be marked with rabbitmq."""
     if request.param == "4.0":
         older = request.getfixturevalue("older_rabbitmq")
-        made = Places(older.address, older.management)
+        made = Places(older.address, older.management, virtual_host)
     else:
-        made = Places(request.getfixturevalue("rabbitmq_address"), request.getfixturevalue("rabbitmq_management"))
+        made = Places(request.getfixturevalue("rabbitmq_address"), request.getfixturevalue("rabbitmq_management"), virtual_host)
     yield made
     made.close()
 
@@ -116,9 +122,9 @@ def who_looks(guarded_nats: GuardedNats) -> Iterator[NatsBackend]:
 
 
 @pytest.fixture
-def places(rabbitmq_address: str, rabbitmq_management: str) -> Iterator[Places]:
+def places(rabbitmq_address: str, rabbitmq_management: str, virtual_host: str) -> Iterator[Places]:
     """Queues, streams and exchanges of one's own on the RabbitMQ that all tests share."""
-    made = Places(rabbitmq_address, rabbitmq_management)
+    made = Places(rabbitmq_address, rabbitmq_management, virtual_host)
     yield made
     made.close()
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Any
+from urllib.parse import quote
 
 from brokercli.backends.contract import Reader
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
@@ -24,8 +25,13 @@ NOWHERE = "http://127.0.0.1:9"
 class Places:
     """Makes them in bare AMQP, and takes them away in the end."""
 
-    def __init__(self, address: str, management: str) -> None:
+    def __init__(self, address: str, management: str, virtual_host: str = "/") -> None:
+        """Any other virtual host is made, and taken away with everything in it."""
         self.broker = RabbitBroker(address, management)
+        if virtual_host != "/":
+            self.broker.api(f"vhosts/{quote(virtual_host, safe='')}", "PUT")
+            self.broker.close()
+            self.broker = RabbitBroker(f"{address.rstrip('/')}/{quote(virtual_host, safe='')}", management)
         self.wire = self.broker.wire
         self.dead_letters: dict[str, str] = {}
         """Queue → the queue that its dead letters go to, where an argument says so."""
@@ -37,6 +43,11 @@ class Places:
     @property
     def connection(self) -> Connection:
         return self.broker.connection
+
+    @property
+    def virtual_host(self) -> str:
+        """As paths of the management API name it."""
+        return quote(self.broker.virtual_host, safe="")
 
     @property
     def without_management(self) -> Connection:
@@ -119,6 +130,8 @@ class Places:
             self.wire.delete_exchange(name)
         for name in self._queues:
             self.wire.delete_queue(name)
+        if self.broker.virtual_host != "/":
+            self.api(f"vhosts/{self.virtual_host}", "DELETE")
         self.broker.close()
 
 

@@ -117,14 +117,15 @@ def wear_out(places: Places, queue: str, dlq: str, *bodies: bytes) -> None:
 
 def lifting(places: Places, dlq: str) -> list[dict[str, Any]]:
     """The policies of runs that are there for a queue."""
-    return [policy for policy in places.api("policies/%2F") if policy["name"].startswith(LIFTS) and dlq in policy["pattern"].replace("\\", "")]
+    policies = places.api(f"policies/{places.virtual_host}")
+    return [policy for policy in policies if policy["name"].startswith(LIFTS) and dlq in policy["pattern"].replace("\\", "")]
 
 
 def await_end_of_runs(places: Places, *names: str) -> None:
     """Wait until the broker counts runs as gone, by the names of their policies: it gives back what a lost connection held before it deletes the
     queue of that connection by which the next run sees that they are at work."""
     def at_work() -> set[str]:
-        return {facts["name"] for facts in places.api("queues/%2F?disable_stats=true")} & set(names)
+        return {facts["name"] for facts in places.api(f"queues/{places.virtual_host}?disable_stats=true")} & set(names)
 
     wait_until(lambda: not at_work(), SECONDS, "the end of the runs that were killed")
 

@@ -35,7 +35,7 @@ def worn_out(places: Places, bodies: list[bytes]) -> tuple[str, str]:
 
 def limit(places: Places, dlq: str) -> int:
     """The limit that holds, as 4.3 tells it."""
-    return int(places.api(f"queues/%2F/{dlq}?disable_stats=true&enable_queue_totals=true")["delivery_limit"])
+    return int(places.api(f"queues/{places.virtual_host}/{dlq}?disable_stats=true&enable_queue_totals=true")["delivery_limit"])
 
 
 def test_letters_that_died_of_a_delivery_limit_are_put_back_and_the_limit_is_back_as_well(versions: Places) -> None:
@@ -114,12 +114,12 @@ def test_a_limit_that_is_lifted_for_another_run_is_none_to_rely_on(places: Place
 
 def test_what_the_present_policy_defines_holds_meanwhile_too(places: Places) -> None:
     dlq = places.queue("quorum")
-    policy = f"policies/%2F/present-{dlq}"
+    policy = f"policies/{places.virtual_host}/present-{dlq}"
     places.api(policy, "PUT", pattern=f"^{dlq}$", definition={"max-length": 7, "delivery-limit": 9}, priority=1200)
     try:
         with places.open().lift_limit(queue(dlq)):
             (ours,) = lifting(places, dlq)
-            facts = places.api(f"queues/%2F/{dlq}?disable_stats=true&enable_queue_totals=true")
+            facts = places.api(f"queues/{places.virtual_host}/{dlq}?disable_stats=true&enable_queue_totals=true")
         assert (ours["definition"], ours["priority"]) == ({"max-length": 7, "delivery-limit": -1}, 1201)
         assert facts["effective_policy_definition"] == {"max-length": 7, "delivery-limit": -1}
         assert limit(places, dlq) == 9
@@ -130,7 +130,7 @@ def test_what_the_present_policy_defines_holds_meanwhile_too(places: Places) -> 
 def test_a_limit_of_an_operator_is_not_lifted_and_that_is_said(versions: Places) -> None:
     places = versions
     dlq = places.queue("quorum")
-    policy = f"operator-policies/%2F/firm-{dlq}"
+    policy = f"operator-policies/{places.virtual_host}/firm-{dlq}"
     places.api(policy, "PUT", **{"pattern": f"^{dlq}$", "definition": {"delivery-limit": 7}, "apply-to": "quorum_queues"})
     try:
         with pytest.raises(Unsupported, match="an operator's policy keeps it at 7"):
@@ -156,7 +156,7 @@ def not_permitted(places: Places, unique: Callable[[str], str]) -> Any:
         user = unique("user")
         places.api(f"users/{user}", "PUT", password="secret", tags=tags)
         made.append(user)
-        places.api(f"permissions/%2F/{user}", "PUT", configure=configure, write=".*", read=".*")
+        places.api(f"permissions/{places.virtual_host}/{user}", "PUT", configure=configure, write=".*", read=".*")
         return replace(places.connection, user=user, password=Secret("secret"))
 
     yield login
