@@ -32,14 +32,14 @@ class KafkaBroker(Broker):
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)
         self._bootstrap = f"{host}:{port}"
-        self.admin = AdminClient({"bootstrap.servers": self._bootstrap})
-        self.producer = Producer({"bootstrap.servers": self._bootstrap, "linger.ms": 0, "enable.idempotence": True,
+        self.admin = AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
+        self.producer = Producer({"bootstrap.servers": self._bootstrap, "log_level": 0, "linger.ms": 0, "enable.idempotence": True,
                                   # with several, what a new topic turned away at first is lost and called delivered
                                   "max.in.flight": 1})
 
     def consumer(self, **settings: Any) -> Consumer:
         """Return a consumer that belongs to no group."""
-        return Consumer({"bootstrap.servers": self._bootstrap, "group.id": "tests", "enable.auto.commit": False, "fetch.wait.max.ms": 10,
+        return Consumer({"bootstrap.servers": self._bootstrap, "log_level": 0, "group.id": "tests", "enable.auto.commit": False, "fetch.wait.max.ms": 10,
                          "auto.offset.reset": "error", "allow.auto.create.topics": False, **settings})
 
     def make_resource(self, row: str, partitions: int) -> Resource:

@@ -77,6 +77,14 @@ class KafkaBackend(Backend):
             raise no_such_topic(name, self._names()) if isinstance(failure, NotFound) else failure
         return topic
 
+    def _metadata_with(self, name: str) -> Any:
+        """Return the metadata of all topics; raises NotFound where this one is not, or no more, among them."""
+        self._topic(name)
+        metadata = self._metadata()
+        if name not in metadata.topics:
+            raise no_such_topic(name, [other for other in metadata.topics if not is_internal(other)])
+        return metadata
+
     def _names(self) -> list[str]:
         return [name for name in self._metadata().topics if not is_internal(name)]
 
@@ -152,14 +160,12 @@ class KafkaBackend(Backend):
     def describe(self, address: Address) -> Description:
         from brokercli.backends.kafka.describe import describe_topic
 
-        self._topic(address.name)
-        return describe_topic(address.name, self._metadata(), self._admin(), self._connection.connect_timeout)
+        return describe_topic(address.name, self._metadata_with(address.name), self._admin(), self._connection.connect_timeout)
 
     def flow(self, address: Address) -> Flow:
         from brokercli.backends.kafka.flowing import flow_of
 
-        self._topic(address.name)
-        return flow_of(address.name, self._metadata(), self._admin(), self._connection.connect_timeout)
+        return flow_of(address.name, self._metadata_with(address.name), self._admin(), self._connection.connect_timeout)
 
     def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         from brokercli.backends.kafka.dead_letters import find_sources
@@ -179,7 +185,7 @@ class KafkaBackend(Backend):
     def repair(self, source: Address, policy: RepairPolicy) -> Repair:
         from brokercli.backends.kafka.open_repair import Cluster, open_repair
 
-        cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers), self.publisher)
+        cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers, default=None), self.publisher)
         repair = open_repair(cluster, source.name, policy)
         repair.notes += self.notes
         return repair

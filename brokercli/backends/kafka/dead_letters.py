@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
@@ -25,6 +25,7 @@ MANY_TOPICS = 200
 _MANY_PARTITIONS = 1000
 _PATIENCE = 5.0
 _EARLIEST, _LATEST = -2, -1
+_OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _MILLISECOND = 1_000_000
 
 Place = tuple[str, int]
@@ -37,6 +38,8 @@ def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, adm
     Says in `unseen` which topics could not be looked into."""
     topics = {name: topic for name, topic in metadata.topics.items() if topic.error is None and not is_internal(name)}
     ranges = _ranges(consumer, topics, timeout)
+    for name in _deleted(consumer, topics.keys() - ranges.keys(), timeout):
+        del topics[name]
     found = {name: why for name in topics if (why := by_name(name, patterns)) is not None}
     others = [name for name in topics if name not in found and not is_retry(name) and name in ranges]
     sampled = others if len(topics) < MANY_TOPICS else [name for name in others if is_plausible(name)]
@@ -164,6 +167,10 @@ def _read(consumer: Consumer, starts: dict[Place, int], timeout: float, waiting:
                 waiting -= _gone(consumer, waiting, left)
             elif (error := message.error()) is None or error.code() == KafkaError._PARTITION_EOF:
                 yield message
+            elif error.code() in _OUT_OF_RANGE and (place := (str(message.topic()), int(message.partition() or 0))) in waiting:
+                # deleted since its offsets were asked for: what is left of it begins later
+                consumer.incremental_unassign([TopicPartition(*place)])
+                consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING)])
     finally:
         # a partition stays paused when it is assigned anew
         consumer.resume([TopicPartition(*place) for place in starts])
@@ -171,8 +178,14 @@ def _read(consumer: Consumer, starts: dict[Place, int], timeout: float, waiting:
 
 
 def _gone(consumer: Consumer, places: set[Place], timeout: float) -> set[Place]:
+    deleted = _deleted(consumer, {topic for topic, _ in places}, timeout)
+    return {place for place in places if place[0] in deleted}
+
+
+def _deleted(consumer: Consumer, names: Collection[str], timeout: float) -> set[str]:
+    """Return which of the topics there were are not there any more; none where that cannot be told."""
     try:
-        there = consumer.list_topics(timeout=timeout).topics
+        there = consumer.list_topics(timeout=timeout).topics if names else {}
     except KafkaException:
         return set()
-    return {place for place in places if place[0] not in there}
+    return {name for name in names if name not in there}

@@ -47,7 +47,7 @@ def describe_topic(name: str, metadata: Any, admin: AdminClient, seconds: float)
     is_dead_letters = name in family.dead_letters or by_name(name, ()) is not None
     risks = list(risks_of(topic.partitions, settings, dead_letters=is_dead_letters, readers=readers.of(name)))
     if is_dead_letters:
-        risks += _forgotten(settings, limits_of(admin, min(metadata.brokers), seconds).retention_minutes * 60_000)
+        risks += _forgotten(settings, limits_of(admin, min(metadata.brokers, default=None), seconds).retention_minutes * 60_000)
     if risks:
         description.sections.insert(0, Section("risks", [{"risk": risk} for risk in risks]))
     description.missing += readers.missing

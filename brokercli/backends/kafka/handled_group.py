@@ -196,8 +196,10 @@ class GroupLimits:
     retention_minutes: int = RETENTION_MINUTES
 
 
-def limits_of(admin: AdminClient, node: int, seconds: float) -> GroupLimits:
-    """Ask a broker for its limits; its defaults are taken to hold where we may not ask."""
+def limits_of(admin: AdminClient, node: int | None, seconds: float) -> GroupLimits:
+    """Ask a broker for its limits; its defaults are taken to hold where we may not ask, or where there is none to ask now."""
+    if node is None:
+        return GroupLimits()
     resource = ConfigResource(ConfigResource.Type.BROKER, str(node))
     try:
         entries = admin.describe_configs([resource], request_timeout=seconds)[resource].result(seconds)

@@ -41,7 +41,8 @@ class Cluster:
     admin: AdminClient
     topic: Callable[[str], Any]
     """Metadata of a topic; raises NotFound."""
-    any_node: Callable[[], int]
+    any_node: Callable[[], int | None]
+    """A broker's number; None while its metadata name no broker."""
     publisher: Callable[[Address, PublishPolicy], Publisher]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from brokercli.backends.dead_letters import Capture
 from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import ADVISORIES, overlap
@@ -33,19 +35,29 @@ async def plan_for(jetstream: JetStream, info: Json, name: str | None) -> Captur
     mine = await jetstream.info_or_none(name)
     missing = []
     for subject in wanted["subjects"]:
-        others = [other for other in await jetstream.capturing(subject) if other != name]
-        if not others:
+        config = await _first_of(jetstream, [one for one in await jetstream.capturing(subject) if one != name])
+        if config is None:
             missing.append(subject)
             continue
-        config = (await jetstream.info(others[0]))["config"]
+        other = str(config["name"])
         if not any(covers(str(pattern), subject) for pattern in config.get("subjects") or []):
-            raise Failed(f"Stream {others[0]} records some of the deaths of {stream} ({', '.join(config.get('subjects') or [])}), and JetStream lets no second "
+            raise Failed(f"Stream {other} records some of the deaths of {stream} ({', '.join(config.get('subjects') or [])}), and JetStream lets no second "
                          "stream overlap with it.", hint=f"add {subject} to its subjects instead")
         if mine is None and _covers_all(config, wanted["subjects"]):
-            return Capture(others[0], f"stream {others[0]} records the deaths of {stream} already", False)
+            return Capture(other, f"stream {other} records the deaths of {stream} already", False)
     if mine is None:
         return Capture(name, _words(info, wanted | {"subjects": missing}), True, wanted | {"subjects": missing})
     return _compared(stream, mine, wanted, missing)
+
+
+async def _first_of(jetstream: JetStream, names: Sequence[str]) -> Json | None:
+    """Return the configuration of the first of some streams that is still there."""
+    for name in names:
+        info = await jetstream.info_or_none(name)
+        if info is not None:
+            config: Json = info["config"]
+            return config
+    return None
 
 
 def _covers_all(config: Json, subjects: list[str]) -> bool:

@@ -58,6 +58,8 @@ async def _marked(jetstream: JetStream, info: Json, marks: Marks, streams: Colle
     try:
         if marks.subjects and depth:
             depth, oldest = await _narrowed(jetstream, source, marks)
+    except NotFound:
+        return None  # deleted meanwhile
     except BrokercliError as problem:
         return DeadLetterSource(Address(source.stream, "stream"), resource_of(info), marks.why, feeds=feeds, remarks=(*remarks, str(problem)))
     return DeadLetterSource(Address(source.stream, "stream"), resource_of(info), marks.why, depth, depth, oldest, feeds, tuple(remarks))

@@ -306,6 +306,8 @@ async def _declared_consumers(jetstream: JetStream, stream: str, notes: list[str
     silent: list[str] = []
     try:
         consumers = await jetstream.consumers(stream, silent)
+    except NotFound:
+        return []  # deleted meanwhile
     except BrokercliError as problem:
         notes.append(f"consumers of {stream}: {problem}")
         return []

@@ -175,10 +175,13 @@ async def _subject(jetstream: JetStream, subject: str) -> Description:
     description = Description("subject", subject, SUBJECT)
     description.missing.append("core subscribers: NATS does not show them to clients")
     try:
-        names = await jetstream.capturing(subject)
+        names: list[str] = []
         rows: list[dict[str, Value]] = []
-        for name in names:
-            info = await jetstream.info(name, {"subjects_filter": subject})
+        for name in await jetstream.capturing(subject):
+            info = await jetstream.info_or_none(name, {"subjects_filter": subject})
+            if info is None:
+                continue  # deleted meanwhile
+            names.append(name)
             counts = info["state"].get("subjects") or {}
             rows.append({"stream": name, "resource": resource_of(info), "subjects": ", ".join(info["config"].get("subjects") or []),
                          "messages": sum(counts.values()), "matching subjects": len(counts)})

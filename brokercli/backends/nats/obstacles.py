@@ -151,7 +151,10 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
                 if planned is not None and "subjects" in planned.settings:
                     first.add(other)  # it does not capture it any more once it is as declared
                     continue
-                captured = (await jetstream.info(other))["config"].get("subjects") or []
+                there = await jetstream.info_or_none(other)
+                if there is None:
+                    continue  # deleted meanwhile
+                captured = there["config"].get("subjects") or []
                 theirs = ", ".join(str(pattern) for pattern in captured if overlap(str(pattern), subject)) or "them"
                 found.append(Difference("subjects", list(has) or None, list(wanted),
                                         f"stream {other} captures {theirs} already, and no two streams may store the same subject"))

@@ -77,9 +77,9 @@ class JetStream:
         """Return configuration and state of a stream; raises NotFound."""
         return await self.ask(f"STREAM.INFO.{stream}", question, what=f"stream {stream}")
 
-    async def info_or_none(self, stream: str) -> Json | None:
+    async def info_or_none(self, stream: str, question: Json | None = None) -> Json | None:
         """The same, None where there is no such stream."""
-        answer = await self.try_ask(f"STREAM.INFO.{stream}")
+        answer = await self.try_ask(f"STREAM.INFO.{stream}", question)
         error = answer.get("error")
         if error is None:
             return answer

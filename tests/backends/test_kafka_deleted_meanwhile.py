@@ -1,0 +1,76 @@
+"""A topic, or what lies in it, that somebody deletes between two questions of ours: it is left out, not waited for, and nothing else is missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer
+
+from brokercli.backends.kafka import dead_letters
+from brokercli.backends.kafka.describe import describe_topic
+from brokercli.backends.kafka.span import Range
+from brokercli.model.errors import NotFound
+from tests.backends.kafka_redrive import numbered
+from tests.backends.kafka_topics import PATIENCE, Topics
+
+LONG = 600.0
+"""Seconds; whoever waits for what does not come waits for all of them."""
+
+
+@pytest.fixture
+def consumer(topics: Topics) -> Iterator[Consumer]:
+    """One that looks, as the backend's does."""
+    made = Consumer({"bootstrap.servers": topics.address, "group.id": "tests", "enable.auto.commit": False, "auto.offset.reset": "error",
+                     "enable.partition.eof": True, "log_level": 0})
+    yield made
+    made.close()
+
+
+def test_topics_that_are_gone_are_no_sources_of_letters_and_not_counted_as_not_looked_into(topics: Topics, consumer: Consumer) -> None:
+    named, plain, there = topics.make(called=f"{topics.name()}.dlq"), topics.make(), topics.make(called=f"{topics.name()}.dlq")
+    before = topics.admin.list_topics(timeout=PATIENCE).topics
+    metadata = SimpleNamespace(topics={topic.name: before[topic.name] for topic in (named, plain, there)})
+    topics.delete(named)
+    topics.delete(plain)
+    unseen: list[str] = []
+    found = dead_letters.find_sources((), metadata, consumer, topics.admin, PATIENCE, unseen)
+    assert [source.address for source in found] == [there]
+    assert unseen == []
+
+
+@pytest.mark.parametrize(("first", "left"), [(7, 3), (10, 0)], ids=["some of them", "all of them"])
+def test_records_that_are_gone_are_not_waited_for(topics: Topics, consumer: Consumer, first: int, left: int) -> None:
+    topic = topics.make()
+    topics.fill(topic, numbered(10))
+    topics.delete_before(topic, first)
+    headers, unread = dead_letters._sample(consumer, {topic.name: {0: Range(0, 10)}}, LONG)
+    assert (len(headers[topic.name]), unread) == (left, 0)
+    oldest = dead_letters._first_records(consumer, {(topic.name, 0): 0}, {(topic.name, 0): 10}, LONG)[topic.name, 0]
+    assert (oldest.offset() if oldest is not None else None) == (first if left else None)
+
+
+@pytest.mark.parametrize("ask", ["describe", "flow"])
+def test_a_topic_that_goes_while_it_is_explained_is_not_found(topics: Topics, monkeypatch: pytest.MonkeyPatch, ask: str) -> None:
+    topic = topics.make()
+    backend = topics.backend()
+    metadata = backend._metadata
+
+    def without_it(name: str | None = None) -> Any:
+        if name is None:
+            topics.delete(topic)
+        return metadata(name)
+
+    monkeypatch.setattr(backend, "_metadata", without_it)
+    with pytest.raises(NotFound, match=topic.name):
+        getattr(backend, ask)(topic)
+
+
+def test_dead_letters_are_explained_while_metadata_name_no_broker(topics: Topics) -> None:
+    """One whose controller has not heard of it for a moment, on a machine with much to do, leaves itself out."""
+    topic = topics.make(called=f"{topics.name()}.dlq", retention_ms="-1")
+    metadata = SimpleNamespace(topics=topics.admin.list_topics(timeout=PATIENCE).topics, brokers={})
+    described = describe_topic(topic.name, metadata, topics.admin, PATIENCE)
+    assert any("letters stay for ever" in str(row["risk"]) for row in described.sections[0].rows)

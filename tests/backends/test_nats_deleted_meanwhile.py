@@ -1,0 +1,79 @@
+"""A stream that somebody deletes between two questions of ours about many of them: it is left out, and nothing fails for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from brokercli.backends.nats.backend import NatsBackend
+from brokercli.backends.nats.streams import JetStream
+from brokercli.model.declaration import Action
+from tests.backends.nats_declarations import a_stream, only
+from tests.backends.nats_letters import source_of
+from tests.backends.nats_streams import Streams, stream, subject
+
+
+@pytest.fixture
+def backend(streams: Streams) -> NatsBackend:
+    return streams.backend()
+
+
+def delete_once_told(streams: Streams, monkeypatch: pytest.MonkeyPatch, question: str, name: str) -> None:
+    """Delete a stream as soon as JetStream has told of it in answer to a question (`all`, `capturing`)."""
+    ask = getattr(JetStream, question)
+
+    async def ask_and_delete(self: JetStream, *about: Any) -> Any:
+        told = await ask(self, *about)
+        if any(name in (one, one["config"]["name"] if isinstance(one, dict) else None) for one in told) and streams.exists(name):
+            streams.api(f"STREAM.DELETE.{name}")
+        return told
+
+    monkeypatch.setattr(JetStream, question, ask_and_delete)
+
+
+def test_the_other_streams_that_capture_a_subject_are_described(streams: Streams, backend: NatsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = streams.subject()
+    gone, there = streams.make(subjects=[f"{base}.a"]), streams.make(subjects=[f"{base}.b"])
+    streams.fill(f"{base}.b", [b"1", b"2"])
+    delete_once_told(streams, monkeypatch, "capturing", gone)
+    described = backend.describe(subject(f"{base}.*"))
+    assert (described.facts["captured by"], described.facts["messages"]) == (there, 2)
+    assert [reason.partition(":")[0] for reason in described.missing] == ["core subscribers"]
+
+
+def test_its_letters_are_not_listed(streams: Streams, backend: NatsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = streams.subject()
+    name = streams.make(subjects=[f"{base}.work", f"{base}.dlq"])
+    streams.fill(f"{base}.dlq", [b"1"])
+    assert source_of(backend, name) is not None
+    delete_once_told(streams, monkeypatch, "all", name)
+    assert source_of(backend, name) is None
+
+
+def test_nothing_is_said_of_its_consumers_where_what_is_declared_is_told(streams: Streams, backend: NatsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = streams.make()
+    streams.worker(name)
+    delete_once_told(streams, monkeypatch, "all", name)
+    declarer = backend.declarer()
+    assert [found for found in declarer.declared(["consumer"]) if found.name.startswith(f"{name}/")] == []
+    assert [note for note in declarer.notes if name in note] == []
+
+
+def test_it_is_not_in_the_way_of_another_one(streams: Streams, backend: NatsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = streams.make()
+    wanted = a_stream(streams, subjects=[f"{name.lower()}.a"])
+    assert only(backend.declarer().plan([wanted])).action is Action.CANNOT
+    delete_once_told(streams, monkeypatch, "capturing", name)
+    assert only(backend.declarer().plan([wanted])).action is Action.CREATE
+
+
+def test_what_it_recorded_is_to_be_recorded(streams: Streams, backend: NatsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = streams.make()
+    both = [f"$JS.EVENT.ADVISORY.CONSUMER.{death}.{name}.>" for death in ("MAX_DELIVERIES", "MSG_TERMINATED")]
+    recorder = streams.make(subjects=both)
+    assert not backend.plan_capture(stream(name), None).changes
+    delete_once_told(streams, monkeypatch, "capturing", recorder)
+    planned = backend.plan_capture(stream(name), None)
+    assert (planned.name, planned.changes) == (f"{name}_DLQ", True)
+    assert all(subject in planned.words for subject in both)
