@@ -160,12 +160,13 @@ class KafkaSite(Site):
 
     def _read(self, topics: Sequence[str]) -> list[tuple[Found, tuple[str, int, int]]]:
         """Return what is committed, by place; waits for transactions that are still open."""
-        consumer = Consumer({"bootstrap.servers": self._address, "group.id": "torture", "enable.auto.commit": False, "fetch.wait.max.ms": 10, "log_level": 0,
-                             "auto.offset.reset": "error", "enable.partition.eof": True, "isolation.level": "read_committed"})
+        settings = {"bootstrap.servers": self._address, "group.id": "torture", "enable.auto.commit": False, "fetch.wait.max.ms": 10, "log_level": 0,
+                    "auto.offset.reset": "error", "enable.partition.eof": True}
+        # for those who read committed records only, the end is where the first transaction begins whose end is not written yet
+        asking, consumer = Consumer({**settings, "isolation.level": "read_uncommitted"}), Consumer({**settings, "isolation.level": "read_committed"})
         try:
             places = [TopicPartition(topic, number, 0) for topic in topics for number in range(self._partitions if topic == self.dlq else 2)]
-            # of an open transaction the end that readers of committed records see is its beginning
-            ends = {(place.topic, place.partition): consumer.get_watermark_offsets(place, 10)[1] for place in places}
+            ends = {(place.topic, place.partition): asking.get_watermark_offsets(place, 10)[1] for place in places}
             consumer.assign(places)
             found: list[tuple[Found, tuple[str, int, int]]] = []
             reached: dict[tuple[str, int], int] = {}
@@ -185,6 +186,7 @@ class KafkaSite(Site):
                     reached[where] = int(message.offset() or 0)
             return sorted(found, key=lambda one: one[1])
         finally:
+            asking.close()
             consumer.close()
 
     def clean(self) -> None:
