@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -36,8 +37,8 @@ class Nursery:
     """The process that forks them. It ends with this one."""
 
     def __init__(self) -> None:
-        # nobody else finds it: the name is not in the file system, and is that of this process
-        self._name = f"\0brokercli-tests-{os.getpid()}"
+        # nobody else finds it: the name is not in the file system; and nobody has the same: containers on one network may count processes alike
+        self._name = f"\0brokercli-tests-{uuid.uuid4().hex}"
         self._open, theirs = os.pipe()[::-1]
         self._process = subprocess.Popen([sys.executable, "-m", "tests.loaded", self._name[1:], str(theirs)], stdin=subprocess.DEVNULL,
                                          stdout=subprocess.PIPE, pass_fds=(theirs,), cwd=Path(__file__).resolve().parent.parent)

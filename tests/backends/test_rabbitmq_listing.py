@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,22 @@ def test_queues_deleted_between_two_pages_of_a_list_hide_none_of_the_others(
         assert found == names[:20] + names[max(gone, 20):]
     finally:
         places.api(f"vhosts/{host}", "DELETE")
+
+
+def test_a_queue_that_is_deleted_in_the_midst_of_a_question_is_gone_and_the_management_api_is_not(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, other, send = places.queue(), places.queue(), Management._send
+    there = [name]
+
+    def deleted_meanwhile(self: Management, base: str, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        if there and f"/{name}?" in path:
+            places.delete_queue(there.pop())
+            return 500, b""  # seen on 4.3.6
+        return send(self, base, method, path, body)
+
+    monkeypatch.setattr(Management, "_send", deleted_meanwhile)
+    with closing(Management(places.connection, None, SECONDS)) as management:
+        assert management.queue_now(name) is None
+        assert (management.queue_now(other) or {})["name"] == other
 
 
 @pytest.mark.parametrize(("management", "password", "said", "hint"), [

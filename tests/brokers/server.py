@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -17,6 +18,9 @@ from pathlib import Path
 STARTUP_SECONDS = 120.0
 STOP_SECONDS = 20.0
 HOST = "127.0.0.1"
+_reserving = threading.Lock()
+_reserved: set[int] = set()
+"""Ports that this process has given away: brokers are started together, and each takes its own only a while later."""
 
 
 class BrokerFailed(Exception):
@@ -25,7 +29,7 @@ class BrokerFailed(Exception):
 
 def free_port(beside: int = 0) -> int:
     """Return a port nobody listens on, below those the kernel gives to outgoing connections: a broker that is killed
-    must find its port free when it comes back. Within one run no two workers are given the same one. The port that lies
+    must find its port free when it comes back. Within one run nobody else is given the same one. The port that lies
     `beside` above it is as free, and nobody else's either."""
     while True:
         port = random.randint(10_500, 32_000 - beside)
@@ -39,7 +43,11 @@ def free_port(beside: int = 0) -> int:
 
 
 def _reserve(port: int) -> None:
-    """Take a port for the rest of the run. Raises FileExistsError where somebody has."""
+    """Take a port for the rest of the run. Raises FileExistsError where somebody has, in this process or in another one of the run."""
+    with _reserving:
+        if port in _reserved:
+            raise FileExistsError(f"port {port}")
+        _reserved.add(port)
     run = os.environ.get("BROKERCLI_TEST_RUN")
     if run:
         reserved = Path(run) / "ports"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -25,6 +25,8 @@ _DISTANCE = 10_000
 _PAGE = 500
 _NO_STATISTICS = "disable_stats=true&enable_queue_totals=true"
 _LARGEST_ANSWER = 64 * 1024 * 1024
+_BROKE_OFF = 500
+_AGAIN_AFTER = (0.05, 0.1, 0.2)
 _TURN_ON = "rabbitmq-plugins enable rabbitmq_management turns it on; management in the context says where it is"
 _SAY_IT = "management in the context says where it is; rabbitmqctl set_cluster_name gives all nodes one name to be known by"
 _TAG = "the tag management lets a user in: rabbitmqctl set_user_tags USER management"
@@ -187,6 +189,12 @@ class Management:
     def _ask(self, path: str) -> Any:
         try:
             status, text = self._exchange("GET", path)
+            for seconds in _AGAIN_AFTER:
+                if status != _BROKE_OFF:
+                    break
+                # what 4.3.6 says of a queue that is deleted while it looks for its figures
+                sleep(seconds)
+                status, text = self._exchange("GET", path)
             return self._judge(self._base or "", status, text)
         except Away as problem:
             self._away = problem
