@@ -32,10 +32,11 @@ class KafkaBroker(Broker):
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)
         self._bootstrap = f"{host}:{port}"
-        self.admin = AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
-        self.producer = Producer({"bootstrap.servers": self._bootstrap, "log_level": 0, "linger.ms": 0, "enable.idempotence": True,
-                                  # with several, what a new topic turned away at first is lost and called delivered
-                                  "max.in.flight": 1})
+        # a client that lives as long as a run asks every five minutes for each topic it has written to, which makes those anew that were deleted
+        both = {"bootstrap.servers": self._bootstrap, "log_level": 0, "allow.auto.create.topics": False}
+        self.admin = AdminClient(both)
+        # with several requests on their way, what a new topic turned away at first is lost and called delivered
+        self.producer = Producer({**both, "linger.ms": 0, "enable.idempotence": True, "max.in.flight": 1})
 
     def consumer(self, **settings: Any) -> Consumer:
         """Return a consumer that belongs to no group."""
