@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
-from brokercli.model.description import Description, Listing
 from brokercli.model.errors import Unsupported
 from brokercli.model.message import Header, Message, Place, Record
 from brokercli.model.position import Span
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Lift, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
     from brokercli.model.checkup import Check
+    from brokercli.model.description import Description, Listing
     from brokercli.model.flow import Flow
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,12 +12,14 @@ from brokercli.model.capability import Capability
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
 from brokercli.operations.bulk import prepare_for_bulk
-from brokercli.operations.filter import Filter
 from brokercli.operations.reading import Ended, Reading
 from brokercli.terminal.interrupt import Interrupt, StopNow
 from brokercli.terminal.notes import Notes
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.records import RecordWriter
+
+if TYPE_CHECKING:
+    from brokercli.operations.filter import Filter
 
 
 @dataclass(slots=True)
@@ -68,7 +71,11 @@ class Printing:
 
 def filter_of(grep: list[str] | None, header: list[str] | None, where: str | None) -> Filter | None:
     """Compile the filter options; None where there are none. Raises UsageProblem for what cannot be compiled."""
-    return Filter.compile(grep=grep or (), headers=header or (), where=where) if grep or header or where else None
+    if not (grep or header or where):
+        return None
+    from brokercli.operations.filter import Filter
+
+    return Filter.compile(grep=grep or (), headers=header or (), where=where)
 
 
 def require_for(session: Session, span: Span) -> None:

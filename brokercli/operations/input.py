@@ -97,17 +97,18 @@ class Lines:
             tail = self._pieces.pop()
             self._held -= len(tail)
             chunk = tail + chunk
-        first, *rest = chunk.split(delimiter)
-        self._hold(first)
-        if not rest:
+        bodies = chunk.split(delimiter)
+        self._hold(bodies[0])
+        if len(bodies) == 1:
             if self._discarding:
                 self._drop_rest(keep=len(delimiter) - 1)
             return []
-        bodies = [self._take_rest(), *rest[:-1]]
+        rest = bodies.pop()
+        bodies[0] = self._take_rest()
         if self._discarding:
             self._discarding = False
             bodies = bodies[1:]
-        self._hold(rest[-1])
+        self._hold(rest)
         return bodies
 
     def _hold(self, piece: bytes) -> None:

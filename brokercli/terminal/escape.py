@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 # C0, DEL and C1; lone surrogates; what reorders text (bidi), hides in it (zero width, fillers, tags, soft hyphen) or ends its line
 _STEERING = (
     "\x00-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
     "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_LINE = re.compile(f"[{_STEERING}]")
-_TEXT = re.compile(f"[{_STEERING}]".replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
-_JSON = re.compile(f"[{_STEERING}]".replace("\x00-\x1f", ""))
+_LOWEST = "\x00-\x1f"
+_BUT_LINE_FEED_AND_TAB = "\x00-\x08\x0b-\x1f"
 _ASCII_CLEAN = re.compile(rb"[\x20-\x7e]*")
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+@cache
+def _steering(lowest: str = _LOWEST) -> re.Pattern[str]:
+    """Return what finds them; of those below the space only what is said. Compiled when it is needed: text is mostly clean."""
+    return re.compile(f"[{_STEERING}]".replace(_LOWEST, lowest))
 
 
 def visible(text: str, *, newlines: bool = False) -> str:
@@ -24,7 +30,7 @@ def visible(text: str, *, newlines: bool = False) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return (_TEXT if newlines else _LINE).sub(_escape, text)
+    return _steering(_BUT_LINE_FEED_AND_TAB if newlines else _LOWEST).sub(_escape, text)
 
 
 def visible_bytes(data: bytes, *, newlines: bool = False) -> str:
@@ -38,7 +44,7 @@ def visible_json(line: bytes) -> bytes:
     """Return a line of JSON that says the same, with the characters JSON lets through raw written `\\u009b`."""
     if line.isascii() and b"\x7f" not in line:
         return line
-    return _JSON.sub(_escape_json, line.decode(errors="surrogateescape")).encode()
+    return _steering("").sub(_escape_json, line.decode(errors="surrogateescape")).encode()
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from brokercli.backends.kafka import publish as publish_module
-from brokercli.backends.kafka.bulk_producer import BulkProducer, Failed
+from brokercli.backends.kafka.bulk_producer import PART, BulkProducer, Failed
 from brokercli.backends.kafka.connect import create
 from brokercli.backends.kafka.publish import KafkaPublisher
 from brokercli.backends.kafka.publish_bodies import KafkaBodyPublisher
@@ -192,6 +192,20 @@ def test_settings_that_the_library_refuses_are_a_usage_problem(topics: Topics, m
 
     with pytest.raises(UsageProblem, match=r"no\.such\.setting|batch\.size"):
         create(producer, {"error_cb": print, "stats_cb": print, **make()}, topics.connection)
+
+
+@pytest.mark.parametrize("first", [0, 1, 65_536 - 500, 65_536 - PART, 3 * 65_536 - 1, 5_000_000_000])
+def test_what_fails_is_told_with_the_number_and_the_content_of_its_body(first: int) -> None:
+    told: dict[int, bytes] = {}
+    producer = BulkProducer({"bootstrap.servers": "127.0.0.1:9", "error_cb": lambda error: None, "stats_cb": lambda text: None}, None, topic="any", key=b"k",
+                            partition=0, report=lambda number, error, message: told.update({number: message.value()}))
+    given = [b"%d" % number for number in range(2 * PART)]
+    assert producer.produce_bodies(given[:PART], first) == (PART, [])
+    assert producer.produce_bodies(given[PART:], first + PART) == (PART, [])
+    producer.purge()
+    assert producer.flush(20) == 0
+    producer.close()
+    assert told == dict(enumerate(given, first))
 
 
 def test_a_producer_that_is_closed_has_nothing_and_says_nothing(topics: Topics) -> None:

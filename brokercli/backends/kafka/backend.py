@@ -13,7 +13,6 @@ from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
-from brokercli.backends.kafka.listing import is_internal, list_topics
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
 from brokercli.backends.kafka.retired import retire
 from brokercli.backends.kafka.span import LastOf, Offsets, Range, locate
@@ -21,7 +20,6 @@ from brokercli.backends.kafka.topic_name import check_topic_name
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
-from brokercli.model.description import Description, Listing
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.message import Place, Record
 from brokercli.model.position import End, Span, Start
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from brokercli.backends.declaring import Declarer
     from brokercli.backends.kafka.topic_settings import TopicSettings
     from brokercli.model.checkup import Check
+    from brokercli.model.description import Description, Listing
     from brokercli.model.flow import Flow
 
 
@@ -82,10 +81,14 @@ class KafkaBackend(Backend):
         self._topic(name)
         metadata = self._metadata()
         if name not in metadata.topics:
+            from brokercli.backends.kafka.listing import is_internal
+
             raise no_such_topic(name, [other for other in metadata.topics if not is_internal(other)])
         return metadata
 
     def _names(self) -> list[str]:
+        from brokercli.backends.kafka.listing import is_internal
+
         return [name for name in self._metadata().topics if not is_internal(name)]
 
     def resource(self, address: Address) -> str:
@@ -155,6 +158,8 @@ class KafkaBackend(Backend):
     def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
         if kinds and "topic" not in kinds:
             return iter(())
+        from brokercli.backends.kafka.listing import list_topics
+
         return list_topics(self._consumer, self._metadata(), self._connection.connect_timeout)
 
     def describe(self, address: Address) -> Description:

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import accumulate
+from sys import byteorder
 from time import monotonic
 from typing import Any
 
@@ -19,10 +20,25 @@ _OURS = ("error_cb", "stats_cb")
 _TEXT_BYTES = 512
 _WORDS = ctypes.sizeof(Message) // 8
 _PAYLOAD, _LENGTH, _OPAQUE = (getattr(Message, name).offset // 8 for name in ("payload", "length", "opaque"))
+_NUMBERS = 1 << 16
+"""After so many consecutive numbers more than their lowest two bytes changes."""
+_LOWEST = _OPAQUE * 4 + (0 if byteorder == "little" else 3)
+PART = 1000
+"""How many bodies are handed over at once, at most."""
 _SLICE_MILLISECONDS = 2
 """A confirmation wakes nobody up, so a wait looks again that often."""
 
 library: Callable[[], Library | None] = cache(load)
+
+
+@cache
+def _lowest_halves() -> memoryview:
+    """Return the lowest two bytes of consecutive numbers, from 0 on and further by a part. Ten times as fast as counting."""
+    halves = bytearray(2 * _NUMBERS)
+    low = 0 if byteorder == "little" else 1
+    halves[low::2] = bytes(range(256)) * 256
+    halves[1 - low::2] = b"".join(bytes((number,)) * 256 for number in range(256))
+    return memoryview(bytes(halves + halves[:2 * PART])).cast("H")
 
 
 class Failed:
@@ -64,8 +80,7 @@ class BulkProducer:
         """The event that is being served; it is kept until all of it is told, whatever comes in between."""
         # kept, because the rows point at it
         self._key = None if key is None else ctypes.create_string_buffer(key, len(key) + 1)
-        row = Message(partition=partition, key=ctypes.addressof(self._key) if self._key is not None else None, key_length=len(key or b""))
-        self._row = bytes(row)
+        self._row = Message(partition=partition, key=ctypes.addressof(self._key) if self._key is not None else None, key_length=len(key or b""))
         self._handle = self._make({name: value for name, value in configuration.items() if name not in _OURS})
         self._topic: int = found.topic_new(self._handle, topic.encode(), None)
         self._queue: int = found.queue_get_main(self._handle)
@@ -95,17 +110,20 @@ class BulkProducer:
         self._library.metadata_destroy(found)
 
     def produce_bodies(self, bodies: Sequence[bytes], first: int) -> tuple[int, list[tuple[int, KafkaError]]]:
-        """Queue bodies, the first of which is reported on as number `first`. Returns how many from the front are done with, and which of them
-        were refused by their index, and why; the others did not fit."""
+        """Queue up to PART bodies, the first of which is reported on as number `first`. Returns how many from the front are done with, and which
+        of them were refused by their index, and why; the others did not fit."""
         count = len(bodies)
         joined = b"".join(bodies)
-        lengths = array("Q", map(len, bodies))
-        starts = array("Q", accumulate(lengths, initial=ctypes.cast(ctypes.c_char_p(joined), ctypes.c_void_p).value or 0))
+        # an array is filled from a list in half the time that it takes from an iterator
+        lengths = list(map(len, bodies))
+        starts = list(accumulate(lengths, initial=ctypes.cast(ctypes.c_char_p(joined), ctypes.c_void_p).value or 0))
         starts.pop()
-        rows = array("Q", self._row * count)
-        rows[_PAYLOAD::_WORDS] = starts
-        rows[_LENGTH::_WORDS] = lengths
-        rows[_OPAQUE::_WORDS] = array("Q", range(first, first + count))
+        at = first % _NUMBERS
+        alike = min(count, _NUMBERS - at)
+        rows = array("Q", self._row_of(first - at) * alike + self._row_of(first - at + _NUMBERS) * (count - alike))
+        rows[_PAYLOAD::_WORDS] = array("Q", starts)
+        rows[_LENGTH::_WORDS] = array("Q", lengths)
+        memoryview(rows).cast("B").cast("H")[_LOWEST::_WORDS * 4] = _lowest_halves()[at:at + count]
         if self._library.produce_batch(self._topic, self._partition, COPY, rows.buffer_info()[0], count) == count:
             return count, []
         # the error is what a row begins with
@@ -114,6 +132,10 @@ class BulkProducer:
         if (fatal := self._fatal()) is not None:
             self._on_error(fatal)
         return taken, [(index, KafkaError(code)) for index, code in enumerate(codes[:taken]) if code]
+
+    def _row_of(self, number: int) -> bytes:
+        self._row.opaque = number
+        return bytes(self._row)
 
     def poll(self, timeout: float) -> int:
         """Tell what there is to tell, and wait for it for a moment, `timeout` seconds at most. Returns the number of events."""

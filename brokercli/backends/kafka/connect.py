@@ -127,6 +127,9 @@ def open_handle(handle: Callable[..., Any], connection: Connection, settings: di
     `settings` come before what the connection says; a handle that reaches the broker costs one round trip.
     """
     opened = create(handle, settings, connection)
+    # the client would load it for its first answer; meanwhile it connects
+    import confluent_kafka.admin  # noqa: F401
+
     deadline = monotonic() + connection.connect_timeout
     # the last part is for finding out why
     give_up = deadline - connection.connect_timeout * 0.3

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from brokercli.backends.contract import PublishPolicy
-from brokercli.backends.kafka.bulk_producer import BulkProducer, Failed, library
+from brokercli.backends.kafka.bulk_producer import PART, BulkProducer, Failed, library
 from brokercli.backends.kafka.connect import open_handle
 from brokercli.backends.kafka.convert import CannotCarry, to_kafka
 from brokercli.backends.kafka.failures import judge
@@ -18,8 +18,6 @@ from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.connection import Connection
 from brokercli.model.message import Message
 from brokercli.model.receipt import Verdict
-
-_PART = 1000
 
 
 def are_plain(policy: PublishPolicy, connection: Connection, settings: TopicSettings) -> bool:
@@ -57,8 +55,8 @@ class KafkaBodyPublisher(KafkaPublisher):
         withheld = self._withheld
         handed_over = 0
         try:
-            for start in range(0, len(bodies), _PART):
-                part = bodies[start:start + _PART]
+            for start in range(0, len(bodies), PART):
+                part = bodies[start:start + PART]
                 handed_over = len(part)
                 done, refused = producer.produce_bodies(part, index)
                 for at, error in refused:
