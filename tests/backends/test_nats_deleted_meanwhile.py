@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.backends.nats.flowing import CORE
 from brokercli.backends.nats.streams import JetStream
 from brokercli.model.declaration import Action
 from tests.backends.nats_declarations import a_stream, only
@@ -40,6 +41,17 @@ def test_the_other_streams_that_capture_a_subject_are_described(streams: Streams
     described = backend.describe(subject(f"{base}.*"))
     assert (described.facts["captured by"], described.facts["messages"]) == (there, 2)
     assert [reason.partition(":")[0] for reason in described.missing] == ["core subscribers"]
+
+
+def test_nothing_is_said_to_be_missing_of_it_where_a_subject_leads(streams: Streams, backend: NatsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = streams.subject()
+    gone, there = streams.make(subjects=[f"{base}.a"]), streams.make(subjects=[f"{base}.b"])
+    for name in (gone, there):
+        streams.worker(name)
+    delete_once_told(streams, monkeypatch, "all", gone)
+    flow = backend.flow(subject(f"{base}.*"))
+    assert [id for id in flow.nodes if id.startswith("consumer ")] == [f"consumer {there}/worker"]
+    assert flow.missing == [CORE]
 
 
 def test_its_letters_are_not_listed(streams: Streams, backend: NatsBackend, monkeypatch: pytest.MonkeyPatch) -> None:

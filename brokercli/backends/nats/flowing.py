@@ -10,7 +10,7 @@ from brokercli.backends.nats.listing import SILENT
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.wording import duration
 from brokercli.model.address import Address
-from brokercli.model.errors import BrokercliError
+from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.flow import Flow
 
 CORE = "core subscribers: NATS does not show them to clients"
@@ -165,6 +165,8 @@ class _Drawing:
                 answers = await self._jetstream.consumers(name, silent)
                 self._flow.missing += [f"consumer {name}/{one}: {SILENT}" for one in silent]
                 self._consumers[name] = sorted((ConsumerState(info) for info in answers if not is_internal(info["config"])), key=lambda state: state.name)
+            except NotFound:
+                self._consumers[name] = []  # deleted meanwhile
             except BrokercliError as problem:
                 self._flow.missing.append(f"consumers of stream {name}: {problem}")
                 self._consumers[name] = []
