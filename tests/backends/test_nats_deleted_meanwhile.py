@@ -9,7 +9,7 @@ import pytest
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.flowing import CORE
 from brokercli.backends.nats.streams import JetStream
-from brokercli.model.declaration import Action
+from brokercli.model.declaration import Action, Declaration
 from tests.backends.nats_declarations import a_stream, only
 from tests.backends.nats_letters import source_of
 from tests.backends.nats_streams import Streams, stream, subject
@@ -70,6 +70,13 @@ def test_nothing_is_said_of_its_consumers_where_what_is_declared_is_told(streams
     declarer = backend.declarer()
     assert [found for found in declarer.declared(["consumer"]) if found.name.startswith(f"{name}/")] == []
     assert [note for note in declarer.notes if name in note] == []
+
+
+def test_there_is_nothing_of_it_left_to_remove(streams: Streams, backend: NatsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, there = streams.make(), streams.make()
+    delete_once_told(streams, monkeypatch, "all", gone)
+    planned = backend.declarer().plan_removal([Declaration("stream", name) for name in (gone, there)])
+    assert [change.declaration.name for change in planned] == [there]
 
 
 def test_it_is_not_in_the_way_of_another_one(streams: Streams, backend: NatsBackend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -348,7 +348,10 @@ async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -
     for declaration, info in streams:
         name = declaration.name
         silent: list[str] = []
-        with_it = [str(consumer["name"]) for consumer in await jetstream.consumers(name, silent)] + silent
+        try:
+            with_it = [str(consumer["name"]) for consumer in await jetstream.consumers(name, silent)] + silent
+        except NotFound:
+            continue  # deleted meanwhile
         with_it = sorted(consumer for consumer in with_it if f"{name}/{consumer}" not in going)
         readers = fed.get(name, []) + [f"{other} (perhaps)" for other in unknown]
         result.append(Change(declaration, Action.DELETE, remarks=tuple(consequences.of_removing_a_stream(info, with_it, readers)),
