@@ -13,6 +13,7 @@ import pytest
 
 from brokercli.backends.contract import Purpose
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
+from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection, Secret
@@ -106,6 +107,23 @@ def test_what_does_not_exist_is_not_found_and_not_made(backend: RabbitMQBackend,
     with pytest.raises(NotFound, match=name):
         backend.resolve(Address(name, kind), purpose)
     assert name not in {facts["name"] for facts in [*places.api("queues/%2F"), *places.api("exchanges/%2F")]}
+
+
+@pytest.mark.parametrize("spelled", [True, False], ids=["with its kind", "bare"])
+@pytest.mark.parametrize("kind", ["queue", "exchange"])
+def test_what_is_deleted_while_its_type_is_asked_for_is_not_found(backend: RabbitMQBackend, places: Places, monkeypatch: pytest.MonkeyPatch, kind: str,
+                                                                  spelled: bool) -> None:
+    name = places.queue("quorum") if kind == "queue" else places.exchange()
+    delete = places.wire.delete_queue if kind == "queue" else places.wire.delete_exchange
+    type_of: Callable[[Existing, str], str | None] = getattr(Existing, f"_type_of_{kind}")
+
+    def deleted_meanwhile(self: Existing, name: str) -> str | None:
+        delete(name)
+        return type_of(self, name)
+
+    monkeypatch.setattr(Existing, f"_type_of_{kind}", deleted_meanwhile)
+    with pytest.raises(NotFound, match=name):
+        backend.resolve(Address(name, kind if spelled else None), "describe")
 
 
 def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(places: Places) -> None:

@@ -84,7 +84,7 @@ class Existing:
     def find(self, name: str) -> tuple[Queue | None, Exchange | None]:
         """Ask for both at once: a queue and an exchange may have the same name."""
         asked_queue = self._look(counting(name))
-        asked_exchange = self._look(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)) if name else None
+        asked_exchange = self._look(_exchange_named(name)) if name else None
         queue = self._queue(name, asked_queue)
         return queue, None if asked_exchange is None else self._exchange(name, asked_exchange)
 
@@ -96,7 +96,7 @@ class Existing:
         """Ask for an exchange. The default exchange cannot be asked for, and always exists."""
         if not name:
             return Exchange("", "direct")
-        return self._exchange(name, self._look(lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)))
+        return self._exchange(name, self._look(_exchange_named(name)))
 
     def names(self) -> list[str]:
         """Return names there are, for a hint, not all where there are thousands; none where they cannot be had."""
@@ -119,7 +119,10 @@ class Existing:
             if facts is None:
                 raise translate(answer, doing, self._link.where)
             return Queue(name, facts.get("type"), facts.get("messages"), facts.get("consumers"))
-        return Queue(name, self._type_of_queue(name), answer.method.message_count, answer.method.consumer_count)
+        kind = self._type_of_queue(name)
+        if kind is None and self._gone(self._look(counting(name)), doing):
+            return None
+        return Queue(name, kind, answer.method.message_count, answer.method.consumer_count)
 
     def _exchange(self, name: str, asked: Future[Any]) -> Exchange | None:
         doing = f"looking at the exchange {name}"
@@ -131,7 +134,15 @@ class Existing:
             if facts is None:
                 raise translate(answer, doing, self._link.where)
             return Exchange(name, facts.get("type"))
-        return Exchange(name, self._type_of_exchange(name))
+        kind = self._type_of_exchange(name)
+        if kind is None and self._gone(self._look(_exchange_named(name)), doing):
+            return None
+        return Exchange(name, kind)
+
+    def _gone(self, asked: Future[Any], doing: str) -> bool:
+        """Whether what was there a moment ago has been deleted since: then nothing tells its type, whatever a login may ask."""
+        answer = self._answer(asked, doing)
+        return isinstance(answer, ChannelClosedByBroker) and answer.reply_code == _NOT_FOUND
 
     def _type_of_queue(self, name: str) -> str | None:
         if self._management.preferred and (facts := self._facts(self._management.queue, name)):
@@ -217,6 +228,10 @@ def _contradiction(answer: Any) -> tuple[str, str] | None:
         return None
     match = _CURRENT.search(answer.reply_text)
     return (match[1], match[2]) if match else None
+
+
+def _exchange_named(name: str) -> Step:
+    return lambda channel, done: channel.exchange_declare(name, passive=True, callback=done)
 
 
 def _never(*arguments: Any) -> None:
