@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
@@ -37,6 +38,8 @@ class KafkaBroker(Broker):
         self.admin = AdminClient(both)
         # with several requests on their way, what a new topic turned away at first is lost and called delivered
         self.producer = Producer({**both, "linger.ms": 0, "enable.idempotence": True, "max.in.flight": 1})
+        self.leaving: list[Future[Any]] = []
+        """Topics that are being deleted."""
 
     def consumer(self, **settings: Any) -> Consumer:
         """Return a consumer that belongs to no group."""
@@ -75,6 +78,9 @@ class KafkaBroker(Broker):
 
     def close(self) -> None:
         self.producer.flush(SECONDS)
+        for future in self.leaving:
+            with suppress(TimeoutError):
+                future.exception(SECONDS)
 
     def topic_exists(self, name: str) -> bool:
         """Whether a topic is there; asking does not create it."""
@@ -249,4 +255,4 @@ class Topic(Resource):
         # first: with the topic its offsets go, and it would be left behind without any
         if self.consumer is not None and self.consumer_state() is not None:
             self._broker.admin.delete_consumer_groups([self.consumer], request_timeout=SECONDS)[self.consumer].result(SECONDS)
-        self._broker.admin.delete_topics([self.name], operation_timeout=SECONDS)
+        self._broker.leaving += self._broker.admin.delete_topics([self.name], operation_timeout=SECONDS).values()

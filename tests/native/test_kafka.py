@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.native.harness import Broker
 from tests.native.kafka import SECONDS, KafkaBroker
 
 
-def test_a_topic_that_was_deleted_is_not_made_anew_by_the_clients_that_ask_for_it(kafka_address: str) -> None:
-    host, _, port = kafka_address.rpartition(":")
-    broker = KafkaBroker(host, int(port))
+@pytest.mark.parametrize("broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
+def test_a_topic_that_was_deleted_is_not_made_anew_by_the_clients_that_ask_for_it(broker: Broker) -> None:
+    assert isinstance(broker, KafkaBroker)
     topic = broker.make("topic")
     topic.put([b"one"])
     broker.clean()
@@ -18,5 +21,3 @@ def test_a_topic_that_was_deleted_is_not_made_anew_by_the_clients_that_ask_for_i
         # what a broker makes because somebody asked for it is there a moment after the answer
         broker.make("topic")
     assert not broker.topic_exists(topic.address.name)
-    broker.clean()
-    broker.close()
