@@ -7,6 +7,7 @@ stream everything that a move forward skips and nobody else waits for is deleted
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from brokercli.backends.nats import INTEREST_STREAM, LIMITS_STREAM, WORK_QUEUE_STREAM
@@ -25,6 +26,9 @@ from brokercli.model.position import End, Last, Number, Position, format_time, p
 _BEGINS = {"new": "with what is new", "last": "with the last message", "last_per_subject": "with the last message of each subject"}
 # seen on 2.15.1
 _NOT_ALLOWED = 10204
+WRITTEN_SECONDS = 1.0
+"""How long after a delivery or an acknowledgement the server has certainly written the state of a consumer to its disk. 2.15.1 does so 0.1 s
+later, and drops what a reset has to write in that very moment: the consumer is then said to be where it was, or is there again after a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +140,11 @@ def _remarks(state: ConsumerState, resource: str, have: int, want: int) -> list[
 
 
 async def seek(jetstream: JetStream, planned: Seek) -> None:
-    """Reset the consumer. JetStream has no reset on a condition: somebody who begins to work in the instant between the
-    question and the reset gets messages twice, or has finished what is skipped."""
-    step, basis = planned.steps[0], planned.handle
-    state = await ask_state(jetstream, planned.name)
-    active = _active(state)
-    if active:
-        raise Failed(f"{planned.name} is at work, so it was not moved: {', '.join(active)}.", hint="stop its workers, or pause it, and plan again")
-    if not isinstance(basis, _Planned) or basis != _Planned(str(state.info["created"]), state.position, state.floor):
-        raise Failed(f"{planned.name} is at {state.position} and no longer where it was when this was planned. It was not moved.",
-                     hint="the same command plans it anew")
+    """Reset the consumer, a second after it was last used at the earliest. JetStream has no reset on a condition: somebody who begins to work in
+    the instant between the question and the reset gets messages twice, or has finished what is skipped."""
+    step = planned.steps[0]
+    while (seconds := _until_written(await _as_planned(jetstream, planned))) > 0:
+        await asyncio.sleep(seconds)
     stream, consumer = split_name(planned.name)
     try:
         answer = await jetstream.try_ask(f"CONSUMER.RESET.{stream}.{consumer}", {"seq": step.want}, repeat=False)
@@ -159,3 +158,21 @@ async def seek(jetstream: JetStream, planned: Seek) -> None:
     if error.get("err_code") == _NOT_ALLOWED:
         raise Failed(f"{planned.name} cannot be moved to {step.want}: {error.get('description')} (NATS error {_NOT_ALLOWED}).")
     raise Failed(f"{planned.name} was not moved: {reason(error)}.")
+
+
+async def _as_planned(jetstream: JetStream, planned: Seek) -> ConsumerState:
+    """Return the state of a consumer that nobody works on, and that is where it was planned to be moved from. Raises Failed otherwise."""
+    state, basis = await ask_state(jetstream, planned.name), planned.handle
+    active = _active(state)
+    if active:
+        raise Failed(f"{planned.name} is at work, so it was not moved: {', '.join(active)}.", hint="stop its workers, or pause it, and plan again")
+    if not isinstance(basis, _Planned) or basis != _Planned(str(state.info["created"]), state.position, state.floor):
+        raise Failed(f"{planned.name} is at {state.position} and no longer where it was when this was planned. It was not moved.",
+                     hint="the same command plans it anew")
+    return state
+
+
+def _until_written(state: ConsumerState) -> float:
+    """Return for how many seconds the server may still have to write what it did last; all by its own clock."""
+    times = [parse_time(str(moment)) for moment in (state.info.get(part, {}).get("last_active") for part in ("delivered", "ack_floor")) if moment]
+    return WRITTEN_SECONDS - (parse_time(str(state.info["ts"])) - max(times)) / 1e9 if times and "ts" in state.info else 0.0
