@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -110,8 +111,9 @@ class Run:
                 run([str(python), "-m", "pytest", "--collect-only", "-q"], self._directory / "collected", environment=_without_ours(os.environ))
 
     def _start(self, name: str) -> None:
-        kinds: dict[str, type[Server]] = {"kafka": kafka.Kafka, "nats": nats.Nats, "rabbitmq": rabbitmq.RabbitMQ}
-        server = kinds[name](self._directory / name)
+        makers: dict[str, Callable[[Path], Server]] = {
+            "kafka": partial(kafka.Kafka, settings=kafka.LASTING), "nats": nats.Nats, "rabbitmq": rabbitmq.RabbitMQ}
+        server = makers[name](self._directory / name)
         self._servers[name] = server
         server.prepare()
         if self._asked_to_stop:

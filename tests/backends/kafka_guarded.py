@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from brokercli.model.connection import TLS, Secret
-from tests.brokers.kafka import PASSWORD, USER, Kafka
+from tests.brokers.kafka import LASTING, PASSWORD, USER, Kafka
 from tests.brokers.server import HOST
 
 READER, READER_PASSWORD = "reader", "may-only-look"
@@ -40,7 +40,7 @@ class GuardedKafka(Kafka):
     def _configuration(self) -> dict[str, str]:
         ours = super()._configuration()
         login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-        return ours | {
+        return ours | LASTING | {
             "listeners": ours["listeners"] + f",TLS://{HOST}:{self.ports['tls']},MUTUAL://{HOST}:{self.ports['mutual']},"
                          f"MISLEADING://{HOST}:{self.ports['misleading']}",
             "advertised.listeners": ours["advertised.listeners"] + f",TLS://localhost:{self.ports['tls']},MUTUAL://localhost:{self.ports['mutual']},"

@@ -16,6 +16,8 @@ from tests.brokers.downloads import Missing, cache, fetched, need, run
 from tests.brokers.server import HOST, Server, conversation
 
 VERSION = "4.4.0"
+LASTING = {"broker.session.timeout.ms": "60000"}
+"""Settings of a broker that nobody kills: one that a busy machine holds up for longer than its session is shut out of its cluster."""
 USER, PASSWORD = "operator", "kafka-secret"
 _ARTIFACTS = (("org.apache.kafka", "kafka_2.13", VERSION), ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.5"))
 _LOGGING = """<Configuration status="ERROR"><Appenders><Console name="c"><PatternLayout pattern="%d %p %c %m%n"/></Console></Appenders>
