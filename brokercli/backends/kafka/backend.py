@@ -73,7 +73,7 @@ class KafkaBackend(Backend):
         topic = self._metadata(name).topics[name]
         if topic.error is not None:
             failure = translate(topic.error, "looking at", name)
-            raise no_such_topic(name, self._names()) if isinstance(failure, NotFound) else failure
+            raise no_such_topic(name, _names_in(self._metadata())) if isinstance(failure, NotFound) else failure
         return topic
 
     def _metadata_with(self, name: str) -> Any:
@@ -81,15 +81,8 @@ class KafkaBackend(Backend):
         self._topic(name)
         metadata = self._metadata()
         if name not in metadata.topics:
-            from brokercli.backends.kafka.listing import is_internal
-
-            raise no_such_topic(name, [other for other in metadata.topics if not is_internal(other)])
+            raise no_such_topic(name, _names_in(metadata))
         return metadata
-
-    def _names(self) -> list[str]:
-        from brokercli.backends.kafka.listing import is_internal
-
-        return [name for name in self._metadata().topics if not is_internal(name)]
 
     def resource(self, address: Address) -> str:
         return "topic"
@@ -242,3 +235,9 @@ class KafkaBackend(Backend):
         if not self._closed:
             self._closed = True
             retire(self._consumer)
+
+
+def _names_in(metadata: Any) -> list[str]:
+    from brokercli.backends.kafka.listing import is_internal
+
+    return [name for name in metadata.topics if not is_internal(name)]

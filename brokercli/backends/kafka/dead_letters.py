@@ -15,7 +15,7 @@ from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feed
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, tags_of, understand
 from brokercli.backends.kafka.listing import ask_for_offsets, is_internal
 from brokercli.backends.kafka.records import Stored
-from brokercli.backends.kafka.span import Range
+from brokercli.backends.kafka.span import NOT_STORED, Range
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError
 
@@ -25,7 +25,6 @@ MANY_TOPICS = 200
 _MANY_PARTITIONS = 1000
 _PATIENCE = 5.0
 _EARLIEST, _LATEST = -2, -1
-_OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _MILLISECOND = 1_000_000
 
 Place = tuple[str, int]
@@ -167,7 +166,7 @@ def _read(consumer: Consumer, starts: dict[Place, int], timeout: float, waiting:
                 waiting -= _gone(consumer, waiting, left)
             elif (error := message.error()) is None or error.code() == KafkaError._PARTITION_EOF:
                 yield message
-            elif error.code() in _OUT_OF_RANGE and (place := (str(message.topic()), int(message.partition() or 0))) in waiting:
+            elif error.code() in NOT_STORED and (place := (str(message.topic()), int(message.partition() or 0))) in waiting:
                 # deleted since its offsets were asked for: what is left of it begins later
                 consumer.incremental_unassign([TopicPartition(*place)])
                 consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING)])

@@ -12,7 +12,7 @@ from brokercli.backends.contract import Reader
 from brokercli.backends.kafka.connect import Troubles
 from brokercli.backends.kafka.failures import connection_lost, translate
 from brokercli.backends.kafka.records import KafkaBatch, Stored
-from brokercli.backends.kafka.span import Offsets, out_of_range
+from brokercli.backends.kafka.span import NOT_STORED, Offsets, out_of_range
 from brokercli.model.errors import BrokercliError
 from brokercli.model.position import PerPartition, Span
 
@@ -114,7 +114,7 @@ class KafkaReader(Reader):
             self._passed.add(partition)
 
     def _failure_of(self, error: KafkaError) -> BrokercliError:
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        if error.code() in NOT_STORED:
             return out_of_range(self._offsets.ranges(sorted(self._open)), "are not stored any more: they were deleted while they were being read")
         return translate(error, "reading", self._topic)
 
