@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
 
+from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.kafka import bulk_producer
 from brokercli.backends.kafka import publish as publish_module
 from brokercli.backends.kafka.bulk_producer import PART, BulkProducer, Failed
 from brokercli.backends.kafka.connect import create
@@ -33,6 +37,64 @@ def test_what_is_confirmed_is_stored_in_order_and_nothing_else_is(topics: Topics
     receipts = publish(publisher_of(topics, topic), sent)
     assert (receipts.confirmed, receipts.refused, receipts.unknown, receipts.problems) == (5000, 0, 0, [])
     assert bodies(topics.read(topic)) == sent
+
+
+def test_the_order_is_kept_between_parts_that_are_full_and_parts_that_are_not(topics: Topics) -> None:
+    topic = topics.make()
+    publisher = publisher_of(topics, topic)
+    sent: list[bytes] = []
+    for length in (1, PART, 3, PART + 5, 2 * PART, 7, PART):
+        fresh = [b"%d" % number for number in range(len(sent), len(sent) + length)]
+        assert publisher.send_bodies(fresh) == length
+        sent += fresh
+    assert publisher.finish(30).confirmed == len(sent)
+    assert bodies(topics.read(topic)) == sent
+
+
+def test_full_parts_spread_over_the_partitions_of_a_topic_that_has_several(topics: Topics) -> None:
+    topic = topics.make(partitions=5)
+    publisher = publisher_of(topics, topic)
+    for _ in range(15):
+        publisher.send_bodies([b"x"] * PART)
+        # librdkafka stays with its choice for 10 ms (sticky.partitioning.linger.ms)
+        time.sleep(0.015)
+    assert publisher.finish(30).confirmed == 15 * PART
+    assert len({record.position.partition(":")[0] for record in topics.read(topic)}) > 1
+
+
+def test_full_parts_spread_over_partitions_that_a_topic_got_long_ago(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = topics.make()
+    monkeypatch.setattr(bulk_producer, "_NOTICED_SECONDS", -1.0)
+    backend = topics.backend()
+    metadata = backend._topic
+    monkeypatch.setattr(backend, "_topic", lambda name: SimpleNamespace(partitions={0: metadata(name).partitions[0]}))
+    topics.add_partitions(topic, 5)
+    publisher = backend.publisher(topic, PublishPolicy(bodies_only=True))
+    for _ in range(15):
+        publisher.send_bodies([b"x"] * PART)
+        time.sleep(0.015)
+    assert publisher.finish(30).confirmed == 15 * PART
+    publisher.close()
+    assert len({record.position.partition(":")[0] for record in topics.read(topic)}) > 1
+
+
+def test_of_long_bodies_no_more_wait_than_two_requests_take(private_kafka: Kafka) -> None:
+    topics = Topics(private_kafka.address)
+    topic = topics.make()
+    publisher = publisher_of(topics, topic)
+    sent = [b"%d" % number * 50_000 for number in range(10, 50)]
+    private_kafka.pause()
+    try:
+        assert publisher.send_bodies(sent[:15]) == 15
+        assert publisher.send_bodies(sent[15:30]) == 0
+        assert publisher.send_bodies(sent[15:19]) == 4
+        assert publisher.send_bodies(sent[19:]) == 0
+    finally:
+        private_kafka.resume()
+    receipts = publish(publisher, sent[19:])
+    assert receipts.confirmed == len(sent)
+    assert bodies(topics.read(topic)) == sent
+    topics.close()
 
 
 def test_a_body_may_be_anything(topics: Topics) -> None:
@@ -188,7 +250,7 @@ def test_a_neighbour_of_an_invalid_one_is_sent_again(topics: Topics) -> None:
 @pytest.mark.parametrize("make", [lambda: {"no.such.setting": 1}, lambda: {"batch.size": "many"}], ids=["a name", "a value"])
 def test_settings_that_the_library_refuses_are_a_usage_problem(topics: Topics, make: Callable[[], dict[str, Any]]) -> None:
     def producer(settings: dict[str, Any], logger: object) -> BulkProducer:
-        return BulkProducer(settings, logger, topic="any", key=None, partition=-1, report=lambda *told: None)
+        return BulkProducer(settings, logger, topic="any", key=None, partition=-1, alone=False, report=lambda *told: None)
 
     with pytest.raises(UsageProblem, match=r"no\.such\.setting|batch\.size"):
         create(producer, {"error_cb": print, "stats_cb": print, **make()}, topics.connection)
@@ -198,7 +260,7 @@ def test_settings_that_the_library_refuses_are_a_usage_problem(topics: Topics, m
 def test_what_fails_is_told_with_the_number_and_the_content_of_its_body(first: int) -> None:
     told: dict[int, bytes] = {}
     producer = BulkProducer({"bootstrap.servers": "127.0.0.1:9", "error_cb": lambda error: None, "stats_cb": lambda text: None}, None, topic="any", key=b"k",
-                            partition=0, report=lambda number, error, message: told.update({number: message.value()}))
+                            partition=0, alone=False, report=lambda number, error, message: told.update({number: message.value()}))
     given = [b"%d" % number for number in range(2 * PART)]
     assert producer.produce_bodies(given[:PART], first) == (PART, [])
     assert producer.produce_bodies(given[PART:], first + PART) == (PART, [])

@@ -97,11 +97,12 @@ class KafkaBackend(Backend):
         partitions = self._topic(destination.name).partitions
         settings = read_settings(answer, self._connection.connect_timeout)
         notes = [*self.notes, *self._check_replicas(destination.name, partitions, settings)]
-        kind = KafkaPublisher
+        kind: Callable[[Connection, str, PublishPolicy, TopicSettings], KafkaPublisher] = KafkaPublisher
         if policy.bodies_only:
             from brokercli.backends.kafka.publish_bodies import KafkaBodyPublisher, are_plain
 
-            kind = KafkaBodyPublisher if are_plain(policy, self._connection, settings) else KafkaPublisher
+            if are_plain(policy, self._connection, settings):
+                kind = partial(KafkaBodyPublisher, partitions=len(partitions))
         publisher = kind(self._connection, destination.name, policy, settings)
         publisher.notes[:0] = notes
         return publisher

@@ -25,8 +25,8 @@ _NUMBERS = 1 << 16
 _LOWEST = _OPAQUE * 4 + (0 if byteorder == "little" else 3)
 PART = 1000
 """How many bodies are handed over at once, at most."""
-_SLICE_MILLISECONDS = 2
-"""A confirmation wakes nobody up, so a wait looks again that often."""
+_NOTICED_SECONDS = 300.0
+"""After so long librdkafka would have noticed that a topic has got more partitions (topic.metadata.refresh.interval.ms)."""
 
 library: Callable[[], Library | None] = cache(load)
 
@@ -60,19 +60,22 @@ class Failed:
 class BulkProducer:
     """One handle, for one topic, key and partition, that behaves as the Python client's `Producer` does where it has the same methods.
 
-    Failures are reported from `poll`, one by one; deliveries are not, they only leave `len()`.
+    Failures are reported from `poll`, one by one; deliveries are not, they only leave `len()`, when `poll` is called.
     """
 
     _handle: int | None = None
 
-    def __init__(self, configuration: Mapping[str, Any], logger: object, *, topic: str, key: bytes | None, partition: int,
+    def __init__(self, configuration: Mapping[str, Any], logger: object, *, topic: str, key: bytes | None, partition: int, alone: bool,
                  report: Callable[[int, KafkaError, Failed], None]) -> None:
-        """`partition` -1 leaves it to the partitioner. Raises KafkaException for settings that librdkafka refuses. Nothing is logged: `logger`
-        is there because the Python client's takes one."""
+        """`partition` -1 leaves it to the partitioner; `alone` says that the topic has one only. Raises KafkaException for settings that librdkafka
+        refuses. Nothing is logged: `logger` is there because the Python client's takes one."""
         found = library()
         assert found is not None
         self._library = found
         self._partition = partition
+        self._alone_until = monotonic() + _NOTICED_SECONDS if alone else 0.0
+        self._room = 2 * int(configuration["batch.size"]) if alone else 0
+        """How many bytes may wait: those of two requests."""
         self._report = report
         self._on_error: Callable[[KafkaError], None] = configuration["error_cb"]
         self._on_statistics: Callable[[str], None] = configuration["stats_cb"]
@@ -114,6 +117,14 @@ class BulkProducer:
         of them were refused by their index, and why; the others did not fit."""
         count = len(bodies)
         joined = b"".join(bodies)
+        partition, waiting = self._partition, len(self)
+        if monotonic() < self._alone_until:
+            # while there is more than a request on its way and the next one, librdkafka's thread looks for work without a pause
+            if waiting and (waiting + count) * len(joined) > self._room * count:
+                return 0, []
+            # librdkafka would choose the same, message by message
+            if partition < 0 and count == PART:
+                partition = 0
         # an array is filled faster from a list than from an iterator
         lengths = list(map(len, bodies))
         starts = list(accumulate(lengths, initial=ctypes.cast(ctypes.c_char_p(joined), ctypes.c_void_p).value or 0))
@@ -124,7 +135,7 @@ class BulkProducer:
         rows[_PAYLOAD::_WORDS] = array("Q", starts)
         rows[_LENGTH::_WORDS] = array("Q", lengths)
         memoryview(rows).cast("B").cast("H")[_LOWEST::_WORDS * 4] = _lowest_halves()[at:at + count]
-        if self._library.produce_batch(self._topic, self._partition, COPY, rows.buffer_info()[0], count) == count:
+        if self._library.produce_batch(self._topic, partition, COPY, rows.buffer_info()[0], count) == count:
             return count, []
         # the error is what a row begins with
         codes = memoryview(rows).cast("B").cast("i")[::_WORDS * 2].tolist()
@@ -139,7 +150,7 @@ class BulkProducer:
 
     def poll(self, timeout: float) -> int:
         """Tell what there is to tell, and wait for it for a moment, `timeout` seconds at most. Returns the number of events."""
-        told, wait = 0, min(_SLICE_MILLISECONDS, int(timeout * 1000))
+        told, wait = 0, int(timeout * 1000)
         while self._next(0 if told else wait):
             told += 1
         return told
@@ -165,8 +176,9 @@ class BulkProducer:
             self._event = self._library.queue_poll(self._queue, milliseconds)
         if self._event is None:
             return False
-        kind = self._library.event_type(self._event)
-        if kind == DELIVERED:
+        kind, failed = self._library.event_type(self._event), self._library.event_error(self._event)
+        # what an event says is said of each of its messages
+        if kind == DELIVERED and failed:
             while message := self._library.event_message_next(self._event):
                 self._tell(message.contents)
         elif kind == ERROR:
