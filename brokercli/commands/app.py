@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-import typer
+from brokercli.backends.later import put_off
+
+# of these it needs nothing to read a command line
+with put_off("subprocess"), put_off("ipaddress"):
+    import typer
 from typer._click.exceptions import UsageError
 from typer.core import TyperGroup
 

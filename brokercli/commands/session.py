@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import typer
 
@@ -18,8 +18,7 @@ from brokercli.settings.resolve import ResolvedContext, resolve_connection
 from brokercli.terminal.streams import Streams
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """An open broker, and the address on it that the command is about."""
 
     backend: Backend
@@ -43,8 +42,7 @@ def streams_of(context: typer.Context) -> Streams:
     return Streams.system(no_color=bool(context.find_root().obj and context.find_root().obj.get("no_color")))
 
 
-@dataclass(frozen=True, slots=True)
-class Broker:
+class Broker(NamedTuple):
     """An open broker, for commands that are about no single address."""
 
     backend: Backend

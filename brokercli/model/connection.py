@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 class Secret:
@@ -41,8 +42,7 @@ def spell_place(host: str, port: int | None = None) -> str:
     return name if port is None else f"{name}:{port}"
 
 
-@dataclass(frozen=True, slots=True)
-class TLS:
+class TLS(NamedTuple):
     """How to trust the broker and who we are to it; paths of PEM files."""
 
     ca: str | None = None

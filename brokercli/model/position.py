@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 
 from brokercli.model.errors import UsageProblem
 
 NANOSECONDS = 1_000_000_000
-_UNITS = {unit: Decimal(seconds) for unit, seconds in (("ms", "0.001"), ("s", "1"), ("m", "60"), ("h", "3600"), ("d", "86400"), ("w", "604800"))}
+_UNITS = {"ms": 10**6, "s": NANOSECONDS, "m": 60 * NANOSECONDS, "h": 3600 * NANOSECONDS, "d": 86_400 * NANOSECONDS, "w": 604_800 * NANOSECONDS}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _GRAMMAR = "positions: start, end, 1200, -20 (the last 20), 3:1200 (partition:offset), @2026-11-23T10:00Z, @-1h, @now"
@@ -133,8 +132,9 @@ def parse_duration(text: str) -> int:
     """Read `90s`, `1h30m`, `250ms`, `2d` into nanoseconds."""
     if not _DURATION.fullmatch(text):
         raise UsageProblem(f"{text!r} is no duration.", hint="durations: 250ms, 90s, 1h30m, 2d, 1w")
-    seconds = sum((Decimal(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(text)), Decimal(0))
-    return int(seconds * NANOSECONDS)
+    from decimal import Decimal
+
+    return int(sum(Decimal(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(text)))
 
 
 def _parse_moment(text: str, now: int | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from brokercli.model.connection import Secret, spell_place
@@ -15,8 +15,7 @@ _HOST = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^\s:@\[\]\x00-\x1f\x7f]
 _ENCODE = "in a URL, user and password are percent-encoded: @ %40, : %3A, / %2F, # %23, ? %3F, % %25"
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerURL:
+class BrokerURL(NamedTuple):
     """The parts of a URL that names a broker, decoded."""
 
     scheme: str

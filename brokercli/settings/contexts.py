@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from brokercli.model.errors import UsageProblem
 from brokercli.settings.file import ConfigurationFile, read_configuration
@@ -18,12 +19,11 @@ SECRETS = ("password", "token", "tls.key_password")
 _READS_FILES = ("credentials", "tls.key")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """One named set of settings, as written; secrets are not fetched yet."""
 
     name: str
-    settings: Mapping[str, Setting] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = MappingProxyType({})
     """Nested keys joined by a dot: `tls.ca`."""
     file: ConfigurationFile | None = None
     """None: built in."""
@@ -42,8 +42,7 @@ class Context:
         return f"{self.file.path}:{line_of(self.file.text, path)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Contexts:
+class Contexts(NamedTuple):
     """All that can be chosen by name, and what is chosen where nothing is said."""
 
     user: ConfigurationFile | None

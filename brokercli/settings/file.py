@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from brokercli.model.errors import UsageProblem
 from brokercli.settings.schema import Document, Misfit, check_document
@@ -15,8 +15,7 @@ LARGEST = 1_048_576
 """Bytes; a configuration larger than this is another file."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigurationFile:
+class ConfigurationFile(NamedTuple):
     """One file, and what it says."""
 
     path: Path

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from brokercli.model.address import Address, parse_address
 from brokercli.model.connection import TLS, Connection, Secret
@@ -34,8 +35,7 @@ class NothingChosen(UsageProblem):
     """No option, variable or file says which broker is meant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """Which broker a command talks to, before anything about it is read."""
 
     name: str | None
@@ -47,8 +47,7 @@ class Choice:
     """Chosen in this very command, not by environment or file."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedContext:
+class ResolvedContext(NamedTuple):
     """A connection with all secrets fetched, and what its context says about using it."""
 
     connection: Connection

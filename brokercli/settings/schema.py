@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 Setting = str | bool | float | tuple[str, ...]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -21,8 +22,7 @@ class Misfit(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(NamedTuple):
     wanted: str
     read: Callable[[object], Setting | None]
 
@@ -45,8 +45,7 @@ TLS_KEYS: Mapping[str, _Kind] = {
 _TOP_KEYS = ("current", "contexts", "trusted", "dead_letters", "dialects")
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """What one configuration file says."""
 
     current: str | None
@@ -56,7 +55,7 @@ class Document:
     """Directories whose brokercli.toml may do everything."""
     dead_letters: tuple[str, ...] = ()
     """Names (with * and ?) that are taken for destinations of dead letters."""
-    dialects: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    dialects: Mapping[str, Mapping[str, object]] = MappingProxyType({})
     """Dialects of the user's own; what is in them is checked by whoever reads letters."""
 
 

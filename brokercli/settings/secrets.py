@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brokercli.model.connection import Secret
 from brokercli.model.errors import UsageProblem
+
+if TYPE_CHECKING:
+    import subprocess
 
 REFERENCES = ("env:", "file:", "keyring:")
 LITERAL = "literal:"
@@ -48,6 +51,8 @@ def resolve_secret(setting: str, where: str, base: Path, environment: Mapping[st
 
 def run_password_command(command: Sequence[str], where: str, timeout: float = COMMAND_TIMEOUT) -> Secret:
     """Run a program without a shell and take its standard output, one line end removed. What it prints is never shown."""
+    import subprocess
+
     try:
         # its own error output could hold the secret, so it goes nowhere; the terminal stays reachable as /dev/tty
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

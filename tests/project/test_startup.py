@@ -13,7 +13,7 @@ from brokercli.backends.contract import Backend
 from brokercli.backends.registry import descriptors
 
 ROOT = Path(__file__).resolve().parents[2]
-SLOW = ("rich", "confluent_kafka", "nats", "pika", "asyncio", "orjson", "importlib.metadata", "nats.js")
+SLOW = ("rich", "confluent_kafka", "nats", "pika", "asyncio", "orjson", "importlib.metadata", "nats.js", "subprocess", "ipaddress")
 
 
 def loaded_by(program: str) -> set[str]:

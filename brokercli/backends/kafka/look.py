@@ -19,8 +19,10 @@ from brokercli.model.position import PerPartition, Span
 READING = {
     # a full local queue pauses fetching for this long; at its default of 1000 it decides the speed of a bulk read
     "fetch.queue.backoff.ms": 1, "fetch.wait.max.ms": 10,
+    # two full batches, of which one is read while the other is on its way
+    "fetch.message.max.bytes": 2 << 20,
     # whichever comes first; the bytes do not count headers, of which a dead letter has a kilobyte and more
-    "queued.min.messages": 3_000, "queued.max.messages.kbytes": 8192}
+    "queued.min.messages": 6_000, "queued.max.messages.kbytes": 8192}
 PROMISED = {
     "group.id": "brokercli-look", "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error",
     "enable.partition.eof": True}
