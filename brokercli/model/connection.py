@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 
 class Secret:
@@ -42,7 +41,8 @@ def spell_place(host: str, port: int | None = None) -> str:
     return name if port is None else f"{name}:{port}"
 
 
-class TLS(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TLS:
     """How to trust the broker and who we are to it; paths of PEM files."""
 
     ca: str | None = None

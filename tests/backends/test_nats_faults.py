@@ -15,6 +15,7 @@ import pytest
 from brokercli.backends.contract import Publisher
 from brokercli.backends.nats import link, look_consumer, reading, recovery
 from brokercli.backends.nats.bulk_parser import BulkParser
+from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.model.errors import Failed, TimedOut, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.position import End
@@ -373,3 +374,25 @@ def test_a_frozen_server_is_noticed_by_its_silence(private: Streams, private_nat
     freeze(private_nats)
     with pytest.raises(Unreachable):
         reader.read(60)
+
+
+def test_a_window_that_nobody_confirmed_is_the_last_even_if_all_of_it_was_late_at_once(private: Streams, private_nats: Nats,
+                                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    name = private.make()
+    backend = private.backend(options={"give_up_after": "60"})
+    publisher = private.publisher(subject(f"{name.lower()}.a"), backend, delivery_timeout=1.0)
+    accept = JetStreamPublisher._accept_some
+
+    def held_up(*arguments: Any) -> int:
+        accepted = accept(*arguments)
+        # the connection's thread sends them meanwhile
+        time.sleep(0.7)
+        return accepted
+
+    monkeypatch.setattr(JetStreamPublisher, "_accept_some", held_up)
+    freeze(private_nats)
+    assert publisher.send_bodies([b"0", b"1"]) == 2
+    total = publisher.finish(2)
+    assert (total.confirmed, total.refused, total.unknown) == (0, 0, 2)
+    with pytest.raises(Unreachable, match="confirmed nothing for 1 s"):
+        publisher.collect(0)

@@ -77,6 +77,14 @@ def test_a_connection_that_is_gone_is_waited_for_as_long_as_a_verdict(streams: S
     check_gone_for_good(streams, proxy, streams.backend(hosts=(proxy.address,)), RepairPolicy(4.0), name, home, "(within|for) 4 s")
 
 
+def test_a_server_that_confirms_nothing_is_given_up_even_while_its_connection_is_not(streams: Streams, proxy: Proxy) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, COUNT)
+    backend = streams.backend(hosts=(proxy.address,), options={"give_up_after": "60"})
+    check_gone_for_good(streams, proxy, backend, RepairPolicy(2.0), name, home, "confirmed nothing for 2 s")
+
+
 def check_gone_for_good(streams: Streams, proxy: Proxy, backend: NatsBackend, policy: RepairPolicy, name: str, home: str, why: str) -> None:
     """Lose the connection in the midst of a run and never get it back."""
     with backend.repair(stream(name), policy) as repair:

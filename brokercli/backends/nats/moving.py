@@ -62,6 +62,8 @@ class Mover:
             self._note(publisher, publisher.finish(self._timeout if self.failure is None else 0, end).problems)
         except BrokercliError as problem:
             self.failure = problem
+        # it gave up while it waited, which it says with the verdicts only
+        self.failure = self.failure or publisher.failure
         told = self._told[id(publisher)]
         return {number - window.first: told.pop(number) for number in [number for number in told if window.first <= number < end]}
 

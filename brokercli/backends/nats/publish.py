@@ -110,14 +110,14 @@ class JetStreamPublisher(Publisher):
         return self._accept(bodies, prepare)
 
     def _accept(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
-        accepted, in_flight = 0, len(self._pending)
+        accepted, in_flight, began = 0, len(self._pending), time.monotonic()
         while accepted < len(items) and (room := self._room()) > 0:
             taken = self._accept_some(items[accepted:accepted + min(room, JOINED)], prepare)
             accepted += taken
             if not taken:
                 break
         with self._changed:
-            self._silence.offered(accepted, len(items) - accepted, in_flight)
+            self._silence.offered(accepted, len(items) - accepted, in_flight, began)
         return accepted
 
     def _room(self) -> int:
@@ -181,7 +181,7 @@ class JetStreamPublisher(Publisher):
                 left = deadline - time.monotonic()
                 if len(self._receipts):
                     break
-                if (failure := self._failure or self._link.failure) is not None:
+                if (failure := self.failure) is not None:
                     raise failure
                 if left <= 0:
                     break
@@ -192,16 +192,20 @@ class JetStreamPublisher(Publisher):
         """As promised; `before` narrows it to the messages whose number is lower."""
         deadline = time.monotonic() + timeout
         with self._changed:
-            while self._waits(before) and self._failure is None and self._link.failure is None and (left := deadline - time.monotonic()) > 0:
+            while self._waits(before) and self.failure is None and (left := deadline - time.monotonic()) > 0:
                 self._expire()
                 if self._waits(before):
                     self._changed.wait(min(left, 0.5))
             self._expire()
-            failure = self._failure or self._link.failure
+            why = "" if self.failure is None else f": {str(self.failure).rstrip('.')}"
             for number in [number for number in self._pending if before is None or number < before]:
-                why = "" if failure is None else f": {str(failure).rstrip('.')}"
                 self._give_up(number, f"no acknowledgement came{why}")
             return self._take()
+
+    @property
+    def failure(self) -> BrokercliError | None:
+        """Why nothing more can be sent; None while something can."""
+        return self._failure or self._link.failure
 
     def waits(self, before: int) -> bool:
         """Return whether a message with a lower number is still without a verdict."""
@@ -250,11 +254,8 @@ class JetStreamPublisher(Publisher):
         self._failure = self._failure or self._silence.too_long(bool(late or self._pending))
 
     def _give_up(self, number: int, why: str) -> None:
-        sent = self._pending[number]
-        if sent.first_sent:
-            self._settle(Receipt(number, Verdict.UNKNOWN, reason=why))
-        else:
-            self._settle(Receipt(number, Verdict.REFUSED, reason=_NEVER_LEFT))
+        left = self._pending[number].first_sent
+        self._settle(Receipt(number, Verdict.UNKNOWN, reason=why) if left else Receipt(number, Verdict.REFUSED, reason=_NEVER_LEFT))
 
     def _settle(self, receipt: Receipt) -> None:
         """Enter one verdict; the first one stands. Holds the lock."""

@@ -78,7 +78,7 @@ class CorePublisher(Publisher):
     def _has_room(self, wanted: int) -> bool:
         with self._changed:
             room = self._failure is None and self._link.connected and not self._waiting
-            self._silence.offered(wanted if room else 0, 0 if room else wanted, self._waiting)
+            self._silence.offered(wanted if room else 0, 0 if room else wanted, self._waiting, time.monotonic())
             return room
 
     def _frame(self, block: bytes, body: bytes) -> bytes:

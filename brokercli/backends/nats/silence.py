@@ -22,10 +22,11 @@ class Silence:
         """Begin anew: the server said something, or the first message is on its way."""
         self._since = time.monotonic()
 
-    def offered(self, taken: int, left: int, in_flight: int) -> None:
-        """Note that messages were offered, how many of them were taken and how many could not be; `in_flight` is how many waited before."""
+    def offered(self, taken: int, left: int, in_flight: int, began: float) -> None:
+        """Note that messages were offered, how many of them were taken and how many could not be; `in_flight` is how many waited before,
+        at the moment `began`. From then on it counts: no message is late before its silence is too long."""
         if not in_flight and (taken or not self._turned_away):
-            self.heard()
+            self._since = max(self._since, began)
         self._turned_away = left > 0
 
     def too_long(self, waiting: bool) -> Unreachable | None:
