@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import socket
@@ -48,6 +49,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # as brokercli itself does: a tenth of what a worker does would be looking for garbage
+    gc.set_threshold(50_000)
     for broker in BROKERS:
         config.addinivalue_line("markers", f"{broker}: needs {broker}; put on by itself when a test asks for one of its fixtures")
 

@@ -24,6 +24,9 @@ from tests.brokers.server import BrokerFailed, Server, note_process
 from tests.brokers.watchdog import watched
 
 GIVEN = {"kafka": "BROKERCLI_TEST_KAFKA", "nats": "BROKERCLI_TEST_NATS", "rabbitmq": "BROKERCLI_TEST_RABBITMQ"}
+_PREFIX = "brokercli-tests-"
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 << 30
 _CHECKS: dict[str, Callable[[], None]] = {"kafka": kafka.check, "nats": nats.check, "rabbitmq": rabbitmq.check}
 
 
@@ -44,7 +47,7 @@ class Run:
         self._brokers = brokers
         self._arguments = pytest_arguments
         self._own = [name for name in brokers if not os.environ.get(GIVEN[name])]
-        self._directory = Path(tempfile.mkdtemp(prefix="brokercli-tests-"))
+        self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_memory()))
         self._servers: dict[str, Server] = {}
         self._pytest: subprocess.Popen[bytes] | None = None
         self._asked_to_stop = 0
@@ -170,7 +173,22 @@ class Run:
             if folder.name != "log":
                 with suppress(OSError):
                     shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
-        sys.stderr.write(f"tests/run: the brokers' logs are in {self._directory}\n")
+        kept = self._directory
+        if kept.parent == _MEMORY:
+            kept = Path(shutil.move(kept, tempfile.gettempdir()))
+        sys.stderr.write(f"tests/run: the brokers' logs are in {kept}\n")
+
+
+def _memory() -> Path | None:
+    """Return a file system in memory for what brokers store, who then wait for no disk; None where there is none, or not the room for
+    what a run stores at most (measured: 0.3 GB) many times over."""
+    try:
+        there = os.statvfs(_MEMORY)
+        available = next(int(line.split()[1]) * 1024 for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    fits = min(there.f_bavail * there.f_frsize, available // 2) >= _ROOM and not there.f_flag & (os.ST_NOEXEC | os.ST_RDONLY)
+    return _MEMORY if fits and os.access(_MEMORY, os.W_OK) else None
 
 
 def _without_ours(variables: Mapping[str, str]) -> dict[str, str]:

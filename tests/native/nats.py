@@ -48,8 +48,7 @@ class Wire:
 
     def publish(self, subject: str, body: bytes, headers: bytes = b"", reply: str = "") -> None:
         """Publish; `headers` is the whole block."""
-        verb, sizes = ("HPUB", f"{len(headers)} {len(headers) + len(body)}") if headers else ("PUB", str(len(body)))
-        self.send(f"{verb} {subject} {reply} {sizes}\r\n".encode() + headers + body + b"\r\n")
+        self.send(_published(subject, body, headers, reply))
 
     def ask(self, subject: str, body: bytes = b"", headers: bytes = b"") -> bytes:
         """Publish and return the body of the answer."""
@@ -63,8 +62,7 @@ class Wire:
     def _ask_together(self, questions: Sequence[tuple[str, bytes, bytes]]) -> list[bytes]:
         first = self._asked
         self._asked += len(questions)
-        for number, (subject, body, headers) in enumerate(questions, first):
-            self.publish(subject, body, headers, f"{self._inbox}.{number}")
+        self.send(b"".join([_published(subject, body, headers, f"{self._inbox}.{number}") for number, (subject, body, headers) in enumerate(questions, first)]))
         answers: dict[int, bytes] = {}
         while len(answers) < len(questions):
             subject, _, body = self.next()
@@ -106,6 +104,13 @@ class Wire:
         """Hang up."""
         self._file.close()
         self._socket.close()
+
+
+
+def _published(subject: str, body: bytes, headers: bytes, reply: str) -> bytes:
+    verb, sizes = ("HPUB", f"{len(headers)} {len(headers) + len(body)}") if headers else ("PUB", str(len(body)))
+    return f"{verb} {subject} {reply} {sizes}\r\n".encode() + headers + body + b"\r\n"
+
 
 # "error creating store for stream": seen twice on 2.15.1, with nothing in the server's log
 CANNOT_STORE = 10049

@@ -48,7 +48,7 @@ def disturb(arena: Arena, process: Process, fault: Fault, size: int, volume: int
     while proxy.passed("to broker") <= goal and time.monotonic() < deadline:
         if process.poll() is not None:
             return False
-        time.sleep(0.0005)
+        time.sleep(0.001)
     if fault.name == ANOTHER:
         another()
     else:

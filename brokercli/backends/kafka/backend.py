@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.kafka import SUPPORT
-from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle
+from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle, sent_elsewhere
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
@@ -20,7 +20,7 @@ from brokercli.backends.kafka.topic_name import check_topic_name
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
-from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
+from brokercli.model.errors import BrokercliError, Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.message import Place, Record
 from brokercli.model.position import End, Span, Start
 
@@ -67,7 +67,16 @@ class KafkaBackend(Backend):
             return self._consumer.list_topics(name, timeout=self._connection.connect_timeout) if name else \
                 self._consumer.list_topics(timeout=self._connection.connect_timeout)
         except KafkaException as problem:
-            raise translate(problem.args[0], "asking for", name or "the list of topics") from None
+            raise self._unanswered(problem.args[0], name or "the list of topics") from None
+
+    def _unanswered(self, error: KafkaError, asked_for: str) -> BrokercliError:
+        if error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+            if not self._lent:
+                # what the client knows of its connections it tells now
+                self._consumer.poll(0)
+            if elsewhere := sent_elsewhere(self._troubles.specific, self._connection):
+                return elsewhere
+        return translate(error, "asking for", asked_for)
 
     def _topic(self, name: str) -> Any:
         topic = self._metadata(name).topics[name]

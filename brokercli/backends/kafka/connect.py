@@ -176,8 +176,8 @@ def explain(error: KafkaError | None, connection: Connection, seconds: float) ->
     host, port = connection.hosts[0]
     port = port or DEFAULT_PORT
     code, text = (error.code(), error.str()) if error is not None else (None, "")
-    if (told := _told_to_go(text, connection)) and code in (KafkaError._RESOLVE, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
-        return Unreachable(f"{connection}: {told}", hint="advertised.listeners of that broker has to be an address that works from here")
+    if elsewhere := sent_elsewhere(error, connection):
+        return elsewhere
     if code == KafkaError._RESOLVE:
         return Unreachable(f"{connection}: there is no host {_host_of(text) or host}.", hint="check the spelling, and that this machine can resolve it")
     if "Connection refused" in text:
@@ -199,6 +199,14 @@ def explain(error: KafkaError | None, connection: Connection, seconds: float) ->
         return Unreachable(f"{connection}: no answer within {connection.connect_timeout:g} s.",
                            hint="a firewall, a hung broker or a port that is not Kafka's looks like this")
     return Unreachable(f"{connection}: the connection fails: {_gist(text)}.", hint="is this Kafka's port? brokercli doctor tries each step")
+
+
+def sent_elsewhere(error: KafkaError | None, connection: Connection) -> Unreachable | None:
+    """Return what to fail with where it is an address of its own, to which a broker sent us, that cannot be reached."""
+    if error is None or error.code() not in (KafkaError._RESOLVE, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+        return None
+    told = _told_to_go(error.str(), connection)
+    return Unreachable(f"{connection}: {told}", hint="advertised.listeners of that broker has to be an address that works from here") if told else None
 
 
 def _told_to_go(text: str, connection: Connection) -> str | None:
