@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # as brokercli itself does: a tenth of what a worker does would be looking for garbage
+    # as brokercli itself does
     gc.set_threshold(50_000)
     for broker in BROKERS:
         config.addinivalue_line("markers", f"{broker}: needs {broker}; put on by itself when a test asks for one of its fixtures")
