@@ -54,6 +54,7 @@ def test_an_address_that_fails_only_after_the_first_answer_is_named_all_the_same
 
     connected = backend._consumer
     monkeypatch.setattr(backend, "_consumer", NobodyThere())
+    # at once: asking again would not find another address
     with pytest.raises(Unreachable, match=r"its broker 3 tells clients to come to 10\.0\.0\.7:9092, and from here that fails: connection refused"):
         backend.checkup()
     monkeypatch.setattr(backend, "_consumer", connected)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
 from brokercli.backends.kafka import descriptor
 from brokercli.backends.kafka.listing import ask_for_offsets
@@ -98,3 +100,24 @@ def test_groups_that_consume_a_topic_are_described_with_their_lag(topics: Topics
 def test_describing_what_is_not_there_is_an_error(topics: Topics) -> None:
     with pytest.raises(NotFound):
         topics.backend().describe(Address(topics.name(), "topic"))
+
+
+def test_a_question_whose_connection_breaks_is_asked_again(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = topics.make(partitions=2)
+    backend = topics.backend()
+    connected = backend._consumer
+    broken = iter((True, True, False))
+
+    class Breaks:
+        def list_topics(self, *asked: Any, **options: Any) -> Any:
+            if next(broken):
+                raise KafkaException(KafkaError(KafkaError._TRANSPORT, "Failed to get metadata"))
+            return connected.list_topics(*asked, **options)
+
+        def poll(self, timeout: float) -> None:
+            pass
+
+    monkeypatch.setattr(backend, "_consumer", Breaks())
+    assert backend.resolve(topic, "describe") == topic
+    assert next(broken, None) is None
+    monkeypatch.setattr(backend, "_consumer", connected)

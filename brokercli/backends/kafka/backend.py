@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from functools import partial
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.kafka import SUPPORT
-from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle, sent_elsewhere
+from brokercli.backends.kafka.connect import ADVERTISED, Troubles, client_configuration, create, open_handle, sent_elsewhere
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from brokercli.model.checkup import Check
     from brokercli.model.description import Description, Listing
     from brokercli.model.flow import Flow
+
+
+_AGAIN_SECONDS = 0.1
 
 
 class KafkaBackend(Backend):
@@ -63,11 +67,17 @@ class KafkaBackend(Backend):
         return address.of_kind("topic")
 
     def _metadata(self, name: str | None = None) -> Any:
-        try:
-            return self._consumer.list_topics(name, timeout=self._connection.connect_timeout) if name else \
-                self._consumer.list_topics(timeout=self._connection.connect_timeout)
-        except KafkaException as problem:
-            raise self._unanswered(problem.args[0], name or "the list of topics") from None
+        deadline = monotonic() + self._connection.connect_timeout
+        while True:
+            left = max(0.1, deadline - monotonic())
+            try:
+                return self._consumer.list_topics(name, timeout=left) if name else self._consumer.list_topics(timeout=left)
+            except KafkaException as problem:
+                failure = self._unanswered(problem.args[0], name or "the list of topics")
+                # a connection that breaks under a question, or a broker that its cluster does not name for a moment, ends it early
+                if problem.args[0].code() != KafkaError._TRANSPORT or failure.hint == ADVERTISED or monotonic() >= deadline:
+                    raise failure from None
+            sleep(_AGAIN_SECONDS)
 
     def _unanswered(self, error: KafkaError, asked_for: str) -> BrokercliError:
         if error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):

@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.dead_letters import some_of
+from brokercli.backends.kafka.connect import ADVERTISED
 from brokercli.backends.kafka.groups import Coordinators
 from brokercli.backends.reaching import obstacles
 from brokercli.model.checkup import Check, Health
@@ -29,7 +30,7 @@ def check_up(metadata: Any, admin: AdminClient, notes: list[str], timeout: float
         where = f"broker {broker.id} tells clients to come to {spell_place(broker.host, broker.port)}"
         if reason := missing.get((broker.host, broker.port)):
             yield Check("advertised address", Health.FAILED, f"{where}, and from here that fails: {reason}",
-                        "advertised.listeners of that broker has to be an address that works from here", ExitCode.UNREACHABLE)
+                        ADVERTISED, ExitCode.UNREACHABLE)
         else:
             yield Check("advertised address", Health.OK, where)
     yield _partitions(metadata)

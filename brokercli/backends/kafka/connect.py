@@ -16,6 +16,7 @@ from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, U
 DEFAULT_PORT = 9092
 _TOKEN_SECONDS = 3600
 _NO_TOPIC = "__brokercli_connects"
+ADVERTISED = "advertised.listeners of that broker has to be an address that works from here"
 # librdkafka's log goes to a logger that drops it: what it has to say arrives as errors, and stderr is ours
 SILENT = logging.Logger("brokercli.librdkafka", logging.CRITICAL + 1)
 
@@ -206,7 +207,7 @@ def sent_elsewhere(error: KafkaError | None, connection: Connection) -> Unreacha
     if error is None or error.code() not in (KafkaError._RESOLVE, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
         return None
     told = _told_to_go(error.str(), connection)
-    return Unreachable(f"{connection}: {told}", hint="advertised.listeners of that broker has to be an address that works from here") if told else None
+    return Unreachable(f"{connection}: {told}", hint=ADVERTISED) if told else None
 
 
 def _told_to_go(text: str, connection: Connection) -> str | None:
