@@ -24,7 +24,6 @@ from tests.brokers.server import BrokerFailed, Server, note_process
 from tests.brokers.watchdog import watched
 
 GIVEN = {"kafka": "BROKERCLI_TEST_KAFKA", "nats": "BROKERCLI_TEST_NATS", "rabbitmq": "BROKERCLI_TEST_RABBITMQ"}
-_PREFIX = "brokercli-tests-"
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 << 30
 _CHECKS: dict[str, Callable[[], None]] = {"kafka": kafka.check, "nats": nats.check, "rabbitmq": rabbitmq.check}
@@ -47,7 +46,7 @@ class Run:
         self._brokers = brokers
         self._arguments = pytest_arguments
         self._own = [name for name in brokers if not os.environ.get(GIVEN[name])]
-        self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_memory()))
+        self._directory = Path(tempfile.mkdtemp(prefix="brokercli-tests-", dir=_memory()))
         self._servers: dict[str, Server] = {}
         self._pytest: subprocess.Popen[bytes] | None = None
         self._asked_to_stop = 0

@@ -106,7 +106,6 @@ class Wire:
         self._socket.close()
 
 
-
 def _published(subject: str, body: bytes, headers: bytes, reply: str) -> bytes:
     verb, sizes = ("HPUB", f"{len(headers)} {len(headers) + len(body)}") if headers else ("PUB", str(len(body)))
     return f"{verb} {subject} {reply} {sizes}\r\n".encode() + headers + body + b"\r\n"

@@ -11,12 +11,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.kafka import SUPPORT
-from brokercli.backends.kafka.connect import ADVERTISED, Troubles, client_configuration, create, open_handle, sent_elsewhere
+from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle, sent_elsewhere
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
 from brokercli.backends.kafka.retired import retire
-from brokercli.backends.kafka.span import LastOf, Offsets, Range, locate
+from brokercli.backends.kafka.span import RETRY_SECONDS, LastOf, Offsets, Range, locate
 from brokercli.backends.kafka.topic_name import check_topic_name
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from brokercli.model.checkup import Check
     from brokercli.model.description import Description, Listing
     from brokercli.model.flow import Flow
-
-
-_AGAIN_SECONDS = 0.1
 
 
 class KafkaBackend(Backend):
@@ -73,20 +70,21 @@ class KafkaBackend(Backend):
             try:
                 return self._consumer.list_topics(name, timeout=left) if name else self._consumer.list_topics(timeout=left)
             except KafkaException as problem:
-                failure = self._unanswered(problem.args[0], name or "the list of topics")
+                error = problem.args[0]
+                if elsewhere := self._sent_elsewhere(error):
+                    raise elsewhere from None
                 # a connection that breaks under a question, or a broker that its cluster does not name for a moment, ends it early
-                if problem.args[0].code() != KafkaError._TRANSPORT or failure.hint == ADVERTISED or monotonic() >= deadline:
-                    raise failure from None
-            sleep(_AGAIN_SECONDS)
+                if error.code() != KafkaError._TRANSPORT or monotonic() >= deadline:
+                    raise translate(error, "asking for", name or "the list of topics") from None
+            sleep(RETRY_SECONDS)
 
-    def _unanswered(self, error: KafkaError, asked_for: str) -> BrokercliError:
-        if error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
-            if not self._lent:
-                # what the client knows of its connections it tells now
-                self._consumer.poll(0)
-            if elsewhere := sent_elsewhere(self._troubles.specific, self._connection):
-                return elsewhere
-        return translate(error, "asking for", asked_for)
+    def _sent_elsewhere(self, error: KafkaError) -> BrokercliError | None:
+        if error.code() not in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+            return None
+        if not self._lent:
+            # what the client knows of its connections it tells now
+            self._consumer.poll(0)
+        return sent_elsewhere(self._troubles.specific, self._connection)
 
     def _topic(self, name: str) -> Any:
         topic = self._metadata(name).topics[name]

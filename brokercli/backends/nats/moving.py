@@ -58,11 +58,8 @@ class Mover:
         """Wait for the verdicts, and return those that say more than that a message is stored, by its index in the window."""
         publisher = window.publisher
         end = window.first + window.taken
-        try:
-            self._note(publisher, publisher.finish(self._timeout if self.failure is None else 0, end).problems)
-        except BrokercliError as problem:
-            self.failure = problem
-        # it gave up while it waited, which it says with the verdicts only
+        self._note(publisher, publisher.finish(self._timeout if self.failure is None else 0, end).problems)
+        # where it gave up while it waited, the verdicts are all that came of it
         self.failure = self.failure or publisher.failure
         told = self._told[id(publisher)]
         return {number - window.first: told.pop(number) for number in [number for number in told if window.first <= number < end]}

@@ -19,7 +19,7 @@ class Silence:
         self._turned_away = False
 
     def heard(self) -> None:
-        """Begin anew: the server said something, or the first message is on its way."""
+        """Begin anew: the server said something."""
         self._since = time.monotonic()
 
     def offered(self, taken: int, left: int, in_flight: int, began: float) -> None:
