@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from brokercli.backends.rabbitmq import counting
 from brokercli.model.address import Address
 from brokercli.model.declaration import Declaration
 from brokercli.model.errors import Failed
@@ -25,9 +26,9 @@ def own(private_rabbitmq: RabbitMQ) -> Iterator[Places]:
     made.close()
 
 
-def hold_up(server: RabbitMQ, queue: str) -> None:
+def hold_up(server: RabbitMQ, queue: str, milliseconds: int = MILLISECONDS) -> None:
     """Have the leader of a queue do nothing for a while."""
-    server.ctl("eval", f"Leader = '%2F_{queue}', sys:suspend(Leader), timer:apply_after({MILLISECONDS}, sys, resume, [Leader]).")
+    server.ctl("eval", f"Leader = '%2F_{queue}', sys:suspend(Leader), timer:apply_after({milliseconds}, sys, resume, [Leader]).")
 
 
 def test_what_would_be_lost_with_it_is_said(private_rabbitmq: RabbitMQ, own: Places) -> None:
@@ -57,3 +58,16 @@ def test_its_letters_are_counted(private_rabbitmq: RabbitMQ, own: Places) -> Non
     assert {source.address.name: source.pending for source in backend.dead_letter_sources()}[dlq] == 3
     hold_up(private_rabbitmq, dlq)
     assert backend.describe(Address(dlq, "queue")).facts["messages ready"] == 3
+
+
+def test_it_is_not_deleted_where_its_leader_does_not_answer(private_rabbitmq: RabbitMQ, own: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_PATIENCE", 0.5)
+    name = own.queue("quorum")
+    declarer = own.open().declarer()
+    change = only(declarer.plan_removal([Declaration("queue", name)]))
+    own.put("", name, numbered(3))
+    hold_up(private_rabbitmq, name, 6000)
+    with pytest.raises(Failed, match="does not answer, so whether anything is in it is not known"):
+        declarer.apply(change)
+    assert only(declarer.plan_removal([Declaration("queue", name)])).remarks == ("its leader does not answer: what would be lost with it is not known",)
+    assert own.taken(name) == numbered(3)

@@ -162,10 +162,10 @@ class RabbitMQConsumers(Consumers):
 
     def _ready(self, name: str, facts: Facts) -> int | None:
         try:
-            queue = self._link.ask(f"counting the messages of {name}", counting(name))
+            (count,) = self._link.ask(f"counting the messages of {name}", counting(name))
         except Failed:
             return _number(facts.get("messages_ready"))
-        return int(queue[0].method.message_count)
+        return int(count.messages) if count.certain else _number(facts.get("messages_ready"))
 
     def _refuse(self, name: str, capability: Capability) -> NoReturn:
         queue = self._existing.queue(name)

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.link import Step
 
 _LEADER_SECONDS = 0.25
+_WAYS = 4
+"""So often the way is measured before an answer may be late for its sake: all of these would have to be held up to make a short one long."""
 _PATIENCE = 3.0
 
 
+class Count(NamedTuple):
+    """What a queue said of itself."""
+
+    messages: int
+    consumers: int
+    certain: bool = True
+    """False where RabbitMQ answered for a leader that did not, and said that there is nothing."""
+
+
 def counting(queue: str) -> Step:
-    """Return the question: a passive declare, whose answer has both counts.
+    """Return the question: a passive declare, whose answer is a Count.
 
     For the leader of a quorum queue that has not answered after a quarter of a second RabbitMQ answers, and says that there is
     nothing (verified on 4.3.6; rabbit_quorum_queue: stat). So zeros that come so late are asked for again, until the leader
-    has answered, or for three seconds; then they are told as they are.
+    has answered, or for three seconds; then they are told, as not certain.
     """
-    def step(channel: Any, answered: Callable[[Any], None]) -> None:
+    def step(channel: Any, answered: Callable[[Count], None]) -> None:
         began = monotonic()
         ways: list[float] = []
         """How long an answer took that the broker has at once: on a long way every answer is late."""
@@ -29,9 +40,12 @@ def counting(queue: str) -> Step:
             channel.queue_declare(queue, passive=True, callback=lambda answer: judge(answer, monotonic() - asked))
 
         def judge(answer: Any, seconds: float) -> None:
-            counted = answer.method.message_count or answer.method.consumer_count
-            if counted or seconds - min(ways, default=0.0) < _LEADER_SECONDS / 2 or monotonic() > began + _PATIENCE:
-                answered(answer)
+            messages, consumers = answer.method.message_count, answer.method.consumer_count
+            in_time = seconds < _LEADER_SECONDS or (len(ways) >= _WAYS and seconds - min(ways) < _LEADER_SECONDS / 2)
+            if messages or consumers or in_time:
+                answered(Count(messages, consumers))
+            elif monotonic() > began + _PATIENCE:
+                answered(Count(0, 0, certain=False))
             else:
                 measure()
 
@@ -40,8 +54,7 @@ def counting(queue: str) -> Step:
 
             def measured(method: Any) -> None:
                 ways.append(monotonic() - asked)
-                # one alone may have been held up
-                (measure if len(ways) % 2 else ask)()
+                (ask if len(ways) >= _WAYS else measure)()
 
             channel.basic_qos(prefetch_count=0, callback=measured)
 

@@ -68,12 +68,12 @@ def feeds_of(node: Node, nodes: dict[str, Node]) -> list[str]:
 
 
 def _ready(name: str, link: Link) -> int | None:
-    """Count what lies in a queue. What a consumer holds at the moment is not among it."""
+    """Count what lies in a queue, where it can be told. What a consumer holds at the moment is not among it."""
     try:
-        (answer,) = link.ask(f"counting the letters of {name}", counting(name))
+        (count,) = link.ask(f"counting the letters of {name}", counting(name))
     except (NotAuthorised, NotFound):
         return None
-    return int(answer.method.message_count)
+    return int(count.messages) if count.certain else None
 
 
 def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, kept: int) -> DeadLetterSource:

@@ -49,6 +49,7 @@ class Queue:
     type: str | None
     """classic, quorum, stream; None where it cannot be found out."""
     messages: int | None = None
+    """How many are ready; None where that cannot be found out, as while its leader does not answer."""
     consumers: int | None = None
 
     @property
@@ -122,7 +123,7 @@ class Existing:
         kind = self._type_of_queue(name)
         if kind is None and self._gone(self._look(counting(name)), doing):
             return None
-        return Queue(name, kind, answer.method.message_count, answer.method.consumer_count)
+        return Queue(name, kind, answer.messages, answer.consumers) if answer.certain else Queue(name, kind)
 
     def _exchange(self, name: str, asked: Future[Any]) -> Exchange | None:
         doing = f"looking at the exchange {name}"

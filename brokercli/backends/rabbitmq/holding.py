@@ -145,11 +145,11 @@ class Holding:
     def _counts(self) -> tuple[int, int]:
         """Return how many messages are ready and how many consumers there are; -1 where the queue or the connection is gone."""
         try:
-            answers = self._link.ask("putting letters back", *(counting(queue) for queue in (self._queue, self._rescue) if queue), timeout=_BACK_SECONDS,
+            counts = self._link.ask("putting letters back", *(counting(queue) for queue in (self._queue, self._rescue) if queue), timeout=_BACK_SECONDS,
                                      keep=True)
         except BrokercliError:
             return -1, 0
-        return sum([answer.method.message_count for answer in answers]), answers[0].method.consumer_count
+        return sum([count.messages for count in counts]), counts[0].consumers
 
     def _ask(self, step: Any) -> bool:
         answer: Future[bool] = Future()

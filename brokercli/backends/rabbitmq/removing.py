@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brokercli.backends.rabbitmq.comparing import Bind, bind_of, compare_binding
-from brokercli.backends.rabbitmq.counting import counting
+from brokercli.backends.rabbitmq.counting import Count, counting
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC
 from brokercli.backends.rabbitmq.link import Link
@@ -53,12 +53,14 @@ class Remove:
             inventory.management.delete_policy(self.policy)
 
     def _require_same(self, link: Link) -> None:
-        (answer,) = link.ask(f"looking at the queue {self.name}", counting(self.name))
-        messages, consumers = answer.method.message_count, answer.method.consumer_count
-        if messages and not self.messages:
-            raise Failed(f"{self.name} has got {_counted(messages, 'message')} since it was looked at, so it was not deleted.", hint=_AGAIN)
-        if consumers and not self.consumers:
-            raise Failed(f"{self.name} has got {_counted(consumers, 'consumer')} since it was looked at, so it was not deleted.", hint=_AGAIN)
+        count = _now(link, self.name)
+        if count.messages and not self.messages:
+            raise Failed(f"{self.name} has got {_counted(count.messages, 'message')} since it was looked at, so it was not deleted.", hint=_AGAIN)
+        if count.consumers and not self.consumers:
+            raise Failed(f"{self.name} has got {_counted(count.consumers, 'consumer')} since it was looked at, so it was not deleted.", hint=_AGAIN)
+        if not count.certain and not (self.messages and self.consumers):
+            raise Failed(f"The leader of {self.name} does not answer, so whether anything is in it is not known, and it was not deleted.",
+                         hint="wait until it answers, then plan again")
 
 
 def plan_removal(unwanted: Sequence[Declaration], inventory: Inventory) -> list[Change]:
@@ -111,25 +113,26 @@ def _plan_queue(declaration: Declaration, inventory: Inventory, feeds: Sequence[
         return None
     if have.exclusive:
         raise UsageProblem(f"{have.name} is the exclusive queue of another connection, which goes with it.")
-    messages, consumers = _now(inventory.link, have)
-    remarks = []
-    if messages:
-        remarks.append(f"{_counted(messages, 'message')} {'is' if messages == 1 else 'are'} lost with it")
-    if consumers:
-        remarks.append(f"{_counted(consumers, 'consumer')} {'is' if consumers == 1 else 'are'} cut off")
+    count = _now(inventory.link, have.name)
+    remarks = [] if count.certain else ["its leader does not answer: what would be lost with it is not known"]
+    if count.messages:
+        remarks.append(f"{_counted(count.messages, 'message')} {'is' if count.messages == 1 else 'are'} lost with it")
+    if count.consumers:
+        remarks.append(f"{_counted(count.consumers, 'consumer')} {'is' if count.consumers == 1 else 'are'} cut off")
     if feeds:
         remarks.append(f"dead letters of {', '.join(feeds)} come here, and would be lost")
     if inventory.away is None:
         bound = [one for one in inventory.management.bindings_to_queue(have.name) if one.get("source")]
         if bound:
             remarks.append(f"{_counted(len(bound), 'binding')} {'goes' if len(bound) == 1 else 'go'} with it")
-    handle = Remove("queue", have.name, have.type, messages, consumers, _ours(inventory, "queue", have))
+    handle = Remove("queue", have.name, have.type, count.messages, count.consumers, _ours(inventory, "queue", have))
     return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=handle)
 
 
-def _now(link: Link, have: Have) -> tuple[int | None, int | None]:
-    (answer,) = link.ask(f"looking at the queue {have.name}", counting(have.name))
-    return answer.method.message_count, answer.method.consumer_count
+def _now(link: Link, name: str) -> Count:
+    count: Count
+    (count,) = link.ask(f"looking at the queue {name}", counting(name))
+    return count
 
 
 def _nodes(inventory: Inventory) -> dict[str, Node]:

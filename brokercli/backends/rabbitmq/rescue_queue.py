@@ -85,10 +85,10 @@ class RescueQueue:
     def count(self) -> int | None:
         """Return how many letters are in it; None where it is not there."""
         try:
-            (answer,) = self._link.ask(f"counting the letters of {self.name}", counting(self.name))
+            (count,) = self._link.ask(f"counting the letters of {self.name}", counting(self.name))
         except NotFound:
             return None
-        return int(answer.method.message_count)
+        return int(count.messages)
 
     def empty(self) -> Emptied:
         """Put its letters back to where they were, at the end and in their order; waits until each is confirmed."""
