@@ -210,9 +210,11 @@ def _decode(line: bytes, number: int, read: Callable[[Mapping[str, Any]], _Read]
     try:
         envelope = orjson.loads(line)
     except orjson.JSONDecodeError as problem:
-        raise InputRefused(f"line {number} is not JSON: {problem}", number, hint="--input lines takes each line as a body as it is") from None
+        raise InputRefused(f"line {number} is not JSON: {problem.msg}, at character {problem.pos + 1}", number,
+                           hint="--input lines takes each line as a body as it is") from None
     if not isinstance(envelope, dict):
         raise InputRefused(f"line {number} is JSON, but not an object", number)
+    _check_names(envelope, line, number)
     for name in envelope:
         if name not in MESSAGE_KEYS and name not in PLACE_KEYS and name not in COMMENT_KEYS:
             near = get_close_matches(name, MESSAGE_KEYS + PLACE_KEYS, 1)
@@ -225,6 +227,28 @@ def _decode(line: bytes, number: int, read: Callable[[Mapping[str, Any]], _Read]
         return read(envelope)
     except (ValueError, TypeError, NotBase64, KeyError, OverflowError, RecursionError, UsageProblem) as problem:
         raise InputRefused(f"line {number}: {problem}", number) from None
+
+
+def _check_names(envelope: dict[str, Any], line: bytes, number: int) -> None:
+    """Refuse a line that has a name twice in one object: the parser keeps the last value, and the others would be lost without a word."""
+    try:
+        # what is written the way we write it has each name once; everything else is looked through
+        if orjson.dumps(envelope) == line.strip():
+            return
+    except orjson.JSONEncodeError:
+        pass
+    import json
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputRefused(f"line {number} has {twice[:80]!r} twice in one object; one of its values would be lost", number)
+
+    try:
+        json.loads(line, object_pairs_hook=check)
+    except RecursionError:
+        raise InputRefused(f"line {number} is nested too deep", number) from None
 
 
 def _message_of(envelope: Mapping[str, Any]) -> Message:

@@ -85,7 +85,8 @@ def publish(
         policy = PublishPolicy(template, seconds, receipts, core, keep_control_headers, bodies_only=wanted.bodies_only and not correlate)
         prepare_for_bulk()
         with (session.backend.publisher(session.address, policy) as publisher,
-              Delivery(streams, decided, "published", receipts=receipts, quiet=quiet, report=report) as delivery):
+              Delivery(streams, decided, "published", receipts=receipts, quiet=quiet, report=report,
+                       stops_at_bad_input=on_bad_input == "stop") as delivery):
             publishing = Publishing(publisher, delivery.take, delivery.stopping, Rate(per_second), on_bad_input, seconds)
             began = time.monotonic()
             delivery.run(publishing, lambda: publishing.run(source), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)

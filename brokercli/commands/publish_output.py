@@ -48,13 +48,14 @@ class Delivery:
     is decided they change nothing, until `decided` is closed."""
 
     def __init__(self, streams: Streams, decided: Decided, verb: str, *, receipts: bool = False, quiet: bool = False, report: str | None = None,
-                 total: int | None = None) -> None:
+                 total: int | None = None, stops_at_bad_input: bool = False) -> None:
         self._streams = streams
         self._decided = decided
         self._verb = verb
         self._receipts = receipts
         self._quiet = quiet
         self._report = report
+        self._stops_at_bad_input = stops_at_bad_input
         self._said = 0
         self._notes: Notes | None = None
         self._interrupt = Interrupt(streams)
@@ -81,6 +82,9 @@ class Delivery:
         """Print verdicts as they come: problems to standard error, and everything to standard output where asked."""
         self._progress.advance(len(receipts))
         for receipt in receipts.problems:
+            if self._stops_at_bad_input and receipt.index < 0:
+                # it is said at the end, as what stopped us
+                continue
             self._said += 1
             if self._said <= SAID and (receipt.verdict is not Verdict.CONFIRMED or not self._quiet):
                 where = "" if receipt.index < 0 else f"message {self._number_of(receipt):,}: "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from brokercli.backends.contract import Publisher
-from brokercli.model.errors import BrokercliError, InputRefused
+from brokercli.model.errors import BrokercliError, InputRefused, LocalIO
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.message import Message
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
@@ -43,12 +43,14 @@ class Outcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        """In doubt beats partly; an error that stopped before anything was confirmed keeps its own code."""
+        """In doubt beats partly; an error that stopped before anything was confirmed keeps its own code, and so does a local one
+        after everything was."""
         account = self.account
         if account.unknown:
             return ExitCode.IN_DOUBT
         if self.error is not None:
-            return ExitCode.PARTLY if account.confirmed else self.error.exit_code
+            everything_stored = account.confirmed == account.read and isinstance(self.error, LocalIO)
+            return ExitCode.PARTLY if account.confirmed and not everything_stored else self.error.exit_code
         if account.refused:
             return ExitCode.PARTLY if account.confirmed else ExitCode.FAILED
         return ExitCode.TIMED_OUT if self.timed_out else ExitCode.DONE
@@ -184,6 +186,7 @@ class Publishing:
         except InputRefused as problem:
             self.refuse(str(problem))
             if self.on_bad_input == "stop":
+                problem.hint = "; ".join(filter(None, (problem.hint, "--on-bad-input skip goes on behind it")))
                 raise
             return True
         if messages is None:

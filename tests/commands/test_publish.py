@@ -85,11 +85,13 @@ def test_a_line_that_is_no_envelope_stops_there_or_is_passed_over_as_asked(cli: 
     lines = b'{"body":"1"}\nnonsense\n{"body":"3"}\n'
     ended = cli("publish", place.url, "--input", "json", stdin=lines)
     assert ended.code == 3
-    assert "line 2 is not JSON" in ended.stderr
+    assert ended.stderr.count("line 2 is not JSON: invalid literal, expected 'null', at character 1") == 1
+    assert "--on-bad-input skip goes on behind it" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "read 2, confirmed 1, refused 1" in ended.stderr
     ended = cli("publish", place.url, "--input", "json", "--on-bad-input", "skip", stdin=lines)
     assert ended.code == 3
+    assert ended.stderr.count("line 2 is not JSON") == 1
     assert "read 3, confirmed 2, refused 1" in ended.stderr
     assert [envelope["body"] for envelope in envelopes(cli, place)] == ["1", "1", "3"]
 
@@ -245,6 +247,13 @@ def test_full_output_and_a_reader_that_leaves_are_told_apart(cli: CommandLine, p
     os.close(reader)
     ended = cli.finish(process)
     assert (ended.code, ended.stderr) == (141, "")
+
+
+def test_receipts_that_cannot_be_written_are_no_refusal_of_what_is_stored(cli: CommandLine, place: Place) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = cli.finish(cli.start("publish", place.url, "one", "--receipts", stdout=full.fileno()))
+    assert (ended.code, "No space left on device" in ended.stderr) == (10, True)
+    assert "read 1, confirmed 1, refused 0, unknown 0, skipped 0" in ended.stderr
 
 
 def test_a_stream_that_is_closed_from_the_start_changes_nothing_where_nothing_is_to_be_written_to_it(cli: CommandLine, place: Place) -> None:
