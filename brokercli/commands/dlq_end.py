@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brokercli.model.exit_code import ExitCode
-from brokercli.model.receipt import Receipts
+from brokercli.model.receipt import Receipts, Verdict
 from brokercli.operations.publishing import Outcome
 from brokercli.operations.redriving import Plan
 from brokercli.terminal.failure import present
@@ -14,7 +15,7 @@ from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.summary import report_end, summarise
 
-# problems said one by one in one batch; the rest are counted
+# reasons that are said as they come up; what comes after them is counted
 SAID = 20
 
 
@@ -50,17 +51,41 @@ class End:
                 streams.say(f"left: {count:,} {reason}")
             if self.journal is not None:
                 streams.say(f"the letters as they were are kept in {self.journal}")
-        summarise(streams, self.verb, outcome.account, seconds=self.seconds, quiet=quiet)
+        summarise(streams, self.verb, outcome.account, seconds=self.seconds, quiet=quiet, doubt=self._doubt(outcome.account.unknown))
         if self.code in (ExitCode.PARTLY, ExitCode.IN_DOUBT) and not quiet:
             streams.say(f"what is left is still in {self.source}; the same command goes on with it")
         facts = {"left": dict(self.plan.left), "destinations": dict(self.plan.destinations), "journal": self.journal}
         return self.code if report is None else report_end(streams, report, self.verb, outcome.account, self.code, self.seconds, facts)
 
+    def _doubt(self, unknown: int) -> str:
+        letters = "1 letter" if unknown == 1 else f"{unknown:,} letters"
+        if self.verb == "dropped":
+            return f"{letters} may be gone from {self.source}, or not: the answer never came."
+        return f"{letters} may be stored where {'it was' if unknown == 1 else 'they were'} to go, or not: the verdict never came."
 
-def say_problems(progress: Progress, receipts: Receipts) -> None:
-    """Say what did not move, as it happens."""
-    progress.advance(len(receipts))
-    for receipt in receipts.problems[:SAID]:
-        progress.note(f"{receipt.verdict}: {receipt.reason}")
-    if len(receipts.problems) > SAID:
-        progress.note(f"and {len(receipts.problems) - SAID:,} more")
+
+class Problems:
+    """What did not move, said as it happens: each reason once, with how many letters it is about so far. `rest` counts those after."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._said: dict[tuple[Verdict, str], int] = {}
+        """Verdict and reason → how many letters came after it was said."""
+        self._others: Counter[Verdict] = Counter()
+
+    def take(self, receipts: Receipts) -> None:
+        """Take the verdicts on letters, in the order they came."""
+        self._progress.advance(len(receipts))
+        for (verdict, reason), count in Counter((receipt.verdict, receipt.reason) for receipt in receipts.problems).items():
+            if (verdict, reason) in self._said:
+                self._said[verdict, reason] += count
+            elif len(self._said) < SAID:
+                self._said[verdict, reason] = 0
+                self._progress.note(f"{verdict}: {reason}{f' ({count:,} letters)' if count > 1 else ''}")
+            else:
+                self._others[verdict] += count
+
+    def rest(self) -> list[str]:
+        """Return what is still to be said at the end: of how many more each reason was the reason."""
+        more = [f"{verdict}: {count:,} more: {reason}" for (verdict, reason), count in self._said.items() if count]
+        return more + [f"{verdict}: {count:,} more, for other reasons" for verdict, count in self._others.items()]

@@ -9,6 +9,7 @@ from brokercli.commands.dlq_source import LetterSource
 from brokercli.model.message import Message
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import LetterFilter
+from brokercli.operations.obstacles import obstacles
 from brokercli.operations.redriving import Plan, plan
 from brokercli.terminal.interrupt import Interrupt
 from brokercli.terminal.notes import Notes
@@ -21,8 +22,9 @@ _REMEMBERED = 2
 
 
 def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, letter_filter: LetterFilter, limit: int | None, interrupt: Interrupt,
-              chosen: list[Decision] | None, withholds: Callable[[Message], Sequence[str]], *, quiet: bool, output: str) -> Plan:
-    """Look at the letters, print the plan and return it; nothing is changed. The first letters that would go are put into `chosen`."""
+              chosen: list[Decision] | None, withholds: Callable[[Message], Sequence[str]], *, elsewhere: bool, quiet: bool, output: str) -> Plan:
+    """Look at the letters, print the plan and return it; nothing is changed. The first letters that would go are put into `chosen`.
+    `elsewhere`: they go to another broker, where the one destination is known to be there."""
 
     def remember(decision: Decision) -> None:
         if chosen is not None and len(chosen) < _REMEMBERED and not decision.left:
@@ -36,5 +38,6 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:
-        print_plan(streams, verb, str(letters.session.address), counted, output)
+        in_the_way = {} if elsewhere else obstacles(letters.session.backend, counted.addresses.values())
+        print_plan(streams, verb, str(letters.session.address), counted, in_the_way, output)
     return counted

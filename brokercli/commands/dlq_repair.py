@@ -12,7 +12,7 @@ import typer
 from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.commands.dlq_destination import Elsewhere, guarantee_of, open_elsewhere, resolve_here, settling_of
 from brokercli.commands.dlq_edit import edit_one
-from brokercli.commands.dlq_end import End, say_problems
+from brokercli.commands.dlq_end import End, Problems
 from brokercli.commands.dlq_plan import show_plan
 from brokercli.commands.dlq_source import LetterSource, check_resume, in_file, on_broker
 from brokercli.commands.may_change import check_may_change
@@ -78,7 +78,7 @@ class RepairRun:
                 rules = self._rules(session, elsewhere)
                 if self.edit or not yes or dry_run:
                     planned = show_plan(streams, letters, self.verb, rules, self.letter_filter, self.limit, interrupt, self._chosen if self.edit else None,
-                                        (elsewhere or letters).withholds, quiet=self.quiet, output=self.output)
+                                        (elsewhere or letters).withholds, elsewhere=elsewhere is not None, quiet=self.quiet, output=self.output)
                     if interrupt.requested:
                         return interrupt.exit_code
                     if not (count := planned.destinations.total()):
@@ -119,7 +119,7 @@ class RepairRun:
             with (letters.lift_to_repair() as lift, letters.repair(RepairPolicy(self.delivery_timeout)) as repair,
                   nullcontext() if letters.journal is None else LetterFile(letters.journal) as kept,
                   Progress(streams, DONE[self.verb], repair.expected) as progress):
-                notes = Notes(repair, progress.note, quiet=self.quiet)
+                notes, problems = Notes(repair, progress.note, quiet=self.quiet), Problems(progress)
                 before = notes.take_new()
 
                 def begin() -> None:
@@ -130,7 +130,7 @@ class RepairRun:
 
                 run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
                                 stopping=lambda: interrupt.requested, elsewhere=elsewhere is not None, on_begin=begin,
-                                on_receipts=partial(say_problems, progress))
+                                on_receipts=problems.take)
                 run.run(settling_of(self.verb, repair, elsewhere))
             interrupt.last_words()
         except StopNow:
@@ -143,7 +143,7 @@ class RepairRun:
         code = interrupt.exit_code if interrupt.requested and not outcome.account.unknown else int(outcome.exit_code)
         decided.code = code = self._nothing() if code == ExitCode.DONE and not outcome.account.read else code
         # a file's notes are about what is passed over: they are said where nothing goes, too
-        last = [*(before if letters.journal is None else ()), *notes.take_new(), lift.after, *(elsewhere.take_notes() if elsewhere else ()),
+        last = [*problems.rest(), *(before if letters.journal is None else ()), *notes.take_new(), lift.after, *(elsewhere.take_notes() if elsewhere else ()),
                 *self.letter_filter.take_notes()]
         journal = letters.journal if kept is not None and kept.count else None
         return End(streams, DONE[self.verb], str(letters.session.address), run.plan, outcome, code, seconds, last, journal).say(self.quiet, self.report)

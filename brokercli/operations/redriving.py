@@ -10,6 +10,7 @@ from typing import Protocol
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
+from brokercli.model.address import Address
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Message, Record
@@ -60,6 +61,8 @@ class Plan:
     """What the homes were read from, and how sure that is."""
     withheld: Counter[str] = field(default_factory=Counter)
     """What does not go along because it steers the broker, where that was asked for."""
+    addresses: dict[str, Address] = field(default_factory=dict)
+    """Those of the destinations, by how they are told."""
 
     def take(self, decision: Decision, times: int = 1) -> None:
         """Enter one decision, and so many alike."""
@@ -69,7 +72,10 @@ class Plan:
             self.left[decision.left] += times
             self.refused += times if decision.refused else 0
             return
-        self.destinations["(dropped)" if decision.destination is None else str(decision.destination)] += times
+        destination = "(dropped)" if decision.destination is None else str(decision.destination)
+        self.destinations[destination] += times
+        if decision.destination is not None:
+            self.addresses[destination] = decision.destination
         if decision.message is None or decision.message is letter.record.message:
             return
         for counts, names in ((self.stripped, letter.stripped), (self.stripped, [f"property {name}" for name in letter.stripped_properties]),

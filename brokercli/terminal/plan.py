@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Protocol
 
 from brokercli.terminal.streams import Streams
@@ -21,16 +22,20 @@ class Counted(Protocol):
     withheld: Counter[str]
 
 
-def print_plan(streams: Streams, verb: str, source: str, plan: Counted, output: str = "auto") -> None:
-    """Print where how many letters go, what is left and why, what is taken off; one JSON object with `json`."""
+def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacles: Mapping[str, str], output: str = "auto") -> None:
+    """Print where how many letters go, what is left and why, what is taken off; one JSON object with `json`. `obstacles` says of
+    destinations why nothing can be put there."""
     check_output(output)
     if output == "json":
         print_json(streams, [{"verb": verb, "dlq": source, "letters": plan.letters, "destinations": dict(plan.destinations), "left": dict(plan.left),
                               "stripped": dict(plan.stripped), "lost": dict(plan.lost), "derived": dict(plan.derived),
-                              "withheld": dict(plan.withheld)}])
+                              "withheld": dict(plan.withheld), "obstacles": dict(obstacles)}])
         return
     print_table(streams, [{"to": name, "messages": count} for name, count in plan.destinations.most_common()]
                 + [{"to": f"stays: {reason}", "messages": count} for reason, count in plan.left.most_common()])
+    for destination, reason in obstacles.items():
+        count = plan.destinations[destination]
+        streams.say(f"{destination}: {count:,} letter{'s' if count > 1 else ''} would be refused and stay{'' if count > 1 else 's'} pending: {reason}")
     for title, counts in (("home read from", plan.derived), ("taken off", plan.stripped), ("cannot be put back as it was", plan.lost),
                           ("do not go along, because they steer the broker", plan.withheld)):
         if counts:

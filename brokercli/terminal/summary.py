@@ -16,10 +16,12 @@ from brokercli.terminal.progress import spoken_duration
 from brokercli.terminal.streams import Streams
 
 
-def summarise(streams: Streams, verb: str, account: Account, *, seconds: float, extra: Mapping[str, object] | None = None, quiet: bool = False) -> None:
+def summarise(streams: Streams, verb: str, account: Account, *, seconds: float, extra: Mapping[str, object] | None = None, quiet: bool = False,
+              doubt: str | None = None) -> None:
     """Print one line on standard error: `published: read 10, confirmed 9, refused 1, unknown 0, skipped 0 in 0.4 s`.
 
-    A second line says what unknown means and what to do, whenever there are any; `quiet` leaves only that one.
+    A second line says what unknown means and what to do, whenever there are any; `quiet` leaves only that one. `doubt` says it where
+    nothing was published, or repeating it is safe.
     """
     if not quiet:
         counts = ", ".join(f"{name} {count:,}" for name, count in asdict(account).items())
@@ -27,7 +29,9 @@ def summarise(streams: Streams, verb: str, account: Account, *, seconds: float, 
         rate = f" ({account.read / seconds:,.0f}/s)" if seconds >= 1 and account.read > 1 else ""
         line = f"{verb}: {counts} in {spoken_duration(seconds)}{rate}{facts}"
         streams.say(line, "bold yellow" if account.unknown else "yellow" if account.refused else "")
-    if account.unknown:
+    if account.unknown and doubt is not None:
+        streams.say(doubt, "bold yellow")
+    elif account.unknown:
         said = ("1 message was sent and its verdict never came: it" if account.unknown == 1
                 else f"{account.unknown:,} messages were sent and their verdicts never came: they")
         streams.say(f"{said} may be stored, or not. Look before sending again, or there may be two of each.", "bold yellow")

@@ -102,7 +102,8 @@ def test_describing_what_is_not_there_is_an_error(topics: Topics) -> None:
         topics.backend().describe(Address(topics.name(), "topic"))
 
 
-def test_a_question_whose_connection_breaks_is_asked_again(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError._DESTROY_BROKER])
+def test_a_question_whose_connection_breaks_or_whose_broker_is_forgotten_is_asked_again(topics: Topics, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     topic = topics.make(partitions=2)
     backend = topics.backend()
     connected = backend._consumer
@@ -111,7 +112,7 @@ def test_a_question_whose_connection_breaks_is_asked_again(topics: Topics, monke
     class Breaks:
         def list_topics(self, *asked: Any, **options: Any) -> Any:
             if next(broken):
-                raise KafkaException(KafkaError(KafkaError._TRANSPORT, "Failed to get metadata"))
+                raise KafkaException(KafkaError(code, "Failed to get metadata"))
             return connected.list_topics(*asked, **options)
 
         def poll(self, timeout: float) -> None:

@@ -90,3 +90,20 @@ def test_what_there_is_to_know_of_a_destination_is_said_once_wherever_the_letter
         assert ended.code == 0, ended.stderr
         assert ended.stderr.count(note) == 1, ended.stderr
     assert note not in cli("dlq", "inspect", f"@login/{source.name}", "-q").stderr
+
+
+def test_a_home_that_is_not_there_is_said_in_the_plan_before_anything_is_refused(cli: CommandLine, graveyard: Graveyard, unique: Callable[[str], str]) -> None:
+    # no topic, no queue, and no subject that a stream listens on
+    gone = unique("gone")
+    graveyard.bury("a")
+    graveyard.bury("b", "c", x_original_topic=gone)
+    ended = cli("dlq", "redrive", graveyard.url)
+    assert ended.code == 8, ended.stderr
+    (said,) = [line for line in ended.stderr.splitlines() if "would be refused" in line]
+    assert gone in said
+    assert "2 letters would be refused and stay pending" in said
+    planned = orjson.loads(cli("dlq", "redrive", graveyard.url, "-o", "json").stdout)
+    assert [name.partition(":")[2] for name in planned["obstacles"]] == [gone]
+    ended = cli("dlq", "redrive", graveyard.url, "--yes")
+    assert (ended.code, "read 3, confirmed 1, refused 2" in ended.stderr) == (3, True), ended.stderr
+    assert graveyard.pending == 2

@@ -74,7 +74,7 @@ class KafkaBackend(Backend):
                 if elsewhere := self._sent_elsewhere(error):
                     raise elsewhere from None
                 # a connection that breaks under a question, or a broker that its cluster does not name for a moment, ends it early
-                if error.code() != KafkaError._TRANSPORT or monotonic() >= deadline:
+                if error.code() not in (KafkaError._TRANSPORT, KafkaError._DESTROY_BROKER) or monotonic() >= deadline:
                     raise translate(error, "asking for", name or "the list of topics") from None
             sleep(RETRY_SECONDS)
 

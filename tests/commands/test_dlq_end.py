@@ -1,0 +1,73 @@
+"""What a repair says of letters that did not move."""
+
+from __future__ import annotations
+
+import pytest
+
+from brokercli.commands.dlq_end import SAID, End, Problems
+from brokercli.model.exit_code import ExitCode
+from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
+from brokercli.operations.publishing import Outcome
+from brokercli.operations.redriving import Plan
+from brokercli.terminal.streams import Streams
+
+
+class Noting:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.done = 0
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+    def advance(self, count: int) -> None:
+        self.done += count
+
+
+def refused(*reasons: str) -> Receipts:
+    receipts = Receipts(confirmed=1)
+    for index, reason in enumerate(reasons):
+        receipts.count(Receipt(index, Verdict.REFUSED, reason=reason))
+    return receipts
+
+
+def test_a_reason_is_said_once_with_how_many_letters_it_is_about_and_the_rest_is_counted() -> None:
+    noting = Noting()
+    problems = Problems(noting)  # type: ignore[arg-type]
+    problems.take(refused("no such topic", "too large", "no such topic"))
+    assert noting.said == ["refused: no such topic (2 letters)", "refused: too large"]
+    problems.take(refused(*["no such topic"] * 4000))
+    problems.take(refused())
+    assert noting.said == ["refused: no such topic (2 letters)", "refused: too large"]
+    assert problems.rest() == ["refused: 4,000 more: no such topic"]
+    assert noting.done == 4006
+
+
+def test_the_same_reason_for_another_verdict_is_another() -> None:
+    noting = Noting()
+    receipts = refused("gone")
+    receipts.count(Receipt(1, Verdict.UNKNOWN, reason="gone"))
+    Problems(noting).take(receipts)  # type: ignore[arg-type]
+    assert noting.said == ["refused: gone", "unknown: gone"]
+
+
+def test_reasons_that_are_all_different_do_not_fill_the_screen() -> None:
+    noting = Noting()
+    problems = Problems(noting)  # type: ignore[arg-type]
+    problems.take(refused(*(f"letter {number}: exit status 1" for number in range(SAID + 3))))
+    assert len(noting.said) == SAID
+    assert problems.rest() == ["refused: 3 more, for other reasons"]
+
+
+@pytest.mark.parametrize(("verb", "unknown", "words"), [
+    ("redriven", 1, "1 letter may be stored where it was to go, or not: the verdict never came."),
+    ("parked", 2000, "2,000 letters may be stored where they were to go, or not: the verdict never came."),
+    ("dropped", 2, "2 letters may be gone from topic:dlq, or not: the answer never came."),
+])
+def test_what_is_in_doubt_is_said_of_letters_even_when_quiet(capfd: pytest.CaptureFixture[str], verb: str, unknown: int, words: str) -> None:
+    outcome = Outcome(Account(read=unknown, unknown=unknown))
+    end = End(Streams.system(), verb, "topic:dlq", Plan(), outcome, int(ExitCode.IN_DOUBT), 1.0, (), None)
+    assert end.say(True, None) == ExitCode.IN_DOUBT
+    assert capfd.readouterr().err == f"{words}\n"
