@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ IN_PARTS = pytest.mark.parametrize("in_parts", [False, True], ids=["one by one",
 PATIENCE = 20.0
 """Seconds that a busy machine may take to answer."""
 _LATEST = -1
+_UNANSWERED = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.REQUEST_TIMED_OUT, KafkaError.NOT_CONTROLLER)
 _FORGOTTEN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
 
@@ -56,9 +58,25 @@ class Topics:
         if name not in self._made:
             self._made.append(name)
         config = {setting.replace("_", "."): value for setting, value in settings.items()}
-        self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(60)
+        self._create(NewTopic(name, partitions, 1, config=config))
         self.wait_led(Address(name, "topic"), partitions)
         return Address(name, "topic")
+
+    def _create(self, topic: NewTopic) -> None:
+        """Create it. The test before may have frozen the broker: a question that was under way while it lost and won its own election
+        is never answered (seen on 4.4), so it is asked again."""
+        deadline = monotonic() + 4 * PATIENCE
+        unanswered = False
+        while True:
+            try:
+                self.admin.create_topics([topic], request_timeout=PATIENCE)[topic.topic].result(2 * PATIENCE)
+                return
+            except KafkaException as problem:
+                if unanswered and problem.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    return
+                if problem.args[0].code() not in _UNANSWERED or monotonic() >= deadline:
+                    raise
+                unanswered = True
 
     def wait_led(self, topic: Address, partitions: int) -> None:
         """Wait until a topic has so many partitions and each of them answers: the controller confirms before the broker's metadata
