@@ -44,6 +44,10 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 406 and "acknowledgement" in text and "timed out" in text:
         return Failed(f"The broker took back what was held while {doing}: it lets nobody hold messages for longer than its consumer_timeout,"
                       " 30 minutes where nothing else is set.", hint="the same command goes on with what is left")
+    if code == 541:
+        # a stream that is deleted while a consumer is being opened on it ends the whole connection so (seen on 4.3.6)
+        return Failed(f"RabbitMQ itself failed while {doing}: {gist(text)} (541).",
+                      hint="it may have been deleted at this moment: brokercli ls shows what there is; else the broker's log says why")
     if code == 320:
         return Unreachable(f"The broker closed the connection while {doing}: {gist(text)}.")
     return Failed(f"RabbitMQ refused {doing}: {gist(text)} ({code}).")

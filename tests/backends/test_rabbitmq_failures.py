@@ -1,0 +1,26 @@
+"""What RabbitMQ says when it closes a channel or a connection, in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from brokercli.backends.rabbitmq.failures import from_reply
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
+
+
+@pytest.mark.parametrize(("code", "text", "kind", "words"), [
+    (404, "NOT_FOUND - no queue 'orders' in vhost '/'", NotFound, "There is no queue orders in the virtual host /."),
+    (403, "ACCESS_REFUSED - read access to queue 'orders' refused", NotAuthorised, "No permission for reading: read access to queue 'orders' refused."),
+    (405, "RESOURCE_LOCKED - cannot obtain exclusive access", Failed, "Locked while reading: cannot obtain exclusive access."),
+    (320, "CONNECTION_FORCED - broker forced connection closure", Unreachable, "The broker closed the connection while reading: broker forced"),
+    (541, "INTERNAL_ERROR", Failed, "RabbitMQ itself failed while reading: INTERNAL_ERROR (541)."),
+    (406, "PRECONDITION_FAILED - inequivalent arg", Failed, "RabbitMQ refused reading: inequivalent arg (406)."),
+])
+def test_each_reply_is_an_error_of_its_kind_that_says_what_was_being_done(code: int, text: str, kind: type[BrokercliError], words: str) -> None:
+    problem = from_reply(code, text, "reading")
+    assert type(problem) is kind
+    assert words in str(problem)
+
+
+def test_a_broker_that_fails_itself_is_not_said_to_refuse_and_the_usual_cause_is_named() -> None:
+    assert "deleted at this moment" in (from_reply(541, "INTERNAL_ERROR", "reading the stream orders").hint or "")
