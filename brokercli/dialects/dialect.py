@@ -24,6 +24,8 @@ class Dialect:
     adds: frozenset[str] = frozenset()
     """Headers it adds, and which do not go back."""
     adds_prefixes: tuple[str, ...] = ()
+    keeps: frozenset[str] = frozenset()
+    """Headers that begin so and are the sender's: they go back."""
     key_may_be: Callable[[bytes | None], bool] | None = None
     """Where it is told by a record's key: whether such a key is worth reading."""
     reserved: bool = False
@@ -46,4 +48,4 @@ class Dialect:
     def added(self, name: str) -> bool:
         """Whether a header of this name is its addition."""
         name = name.lower() if self.ignores_case else name
-        return name in self.adds or (bool(self.adds_prefixes) and name.startswith(self.adds_prefixes))
+        return name in self.adds or (bool(self.adds_prefixes) and name.startswith(self.adds_prefixes) and name not in self.keeps)

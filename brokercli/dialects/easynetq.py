@@ -2,27 +2,25 @@
 
 `{RoutingKey, Exchange, Queue, Exception, Message, DateTime, BasicProperties}`: `Message` is the original body as text
 (what was not UTF-8 is damaged for good), or base64 with Base64ErrorMessageSerializer. The record's own headers and
-properties belong to the wrapping; the original's are in `BasicProperties`, byte strings as base64.
+properties belong to the wrapping; the original's are in `BasicProperties` (its headers: `easynetq_headers.py`).
 """
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from binascii import Error as NotBase64
 from typing import Any
 
 import orjson
 
 from brokercli.dialects.dialect import Dialect
+from brokercli.dialects.easynetq_headers import base64_of, unwrap
 from brokercli.dialects.reading import Reading
-from brokercli.dialects.stack_traces import root_class_of, root_message_of
+from brokercli.dialects.stack_traces import innermost_of
 from brokercli.dialects.values import written_time
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 from brokercli.model.message import Header, HeaderValue, Message, Typed
 
 _NEEDED = ("RoutingKey", "Exchange", "Message", "Exception", "BasicProperties")
 _LARGEST_BODY = 64 << 20
-_DEEPEST = 32
 _TEXTS = {"ContentType": "content_type", "ContentEncoding": "content_encoding", "CorrelationId": "correlation_id", "ReplyTo": "reply_to",
           "Expiration": "expiration", "MessageId": "message_id", "Type": "type", "UserId": "user_id", "AppId": "app_id", "ClusterId": "cluster_id"}
 
@@ -35,7 +33,7 @@ def read(reading: Reading) -> DeadLetter | None:
     letter = reading.letter(dialect.name, _homes(reading, error))
     letter.reason = "exception"
     letter.stack_trace = _text(error.get("Exception"))
-    letter.exception, letter.exception_message = root_class_of(letter.stack_trace), root_message_of(letter.stack_trace)
+    letter.exception, letter.exception_message = innermost_of(letter.stack_trace)
     letter.last_death = written_time(_text(error.get("DateTime")))
     letter.journey = (Hop(_text(error.get("Queue")) or _text(error["Exchange"]), time=letter.last_death),)
     properties = error["BasicProperties"]
@@ -69,7 +67,7 @@ def _homes(reading: Reading, error: dict[str, Any]) -> list[Home | None]:
 
 def _body_of(reading: Reading, text: str) -> bytes:
     plain = text.encode(errors="surrogatepass")
-    decoded = _base64(text)
+    decoded = base64_of(text)
     if decoded is not None and not _is_json(plain):
         if not _is_json(decoded):
             reading.remarks.append("its wrapped body reads as base64 and is unwrapped as such; if it was plain text, put it back with --through")
@@ -80,28 +78,10 @@ def _body_of(reading: Reading, text: str) -> bytes:
 
 
 def _headers_of(reading: Reading, properties: dict[str, Any]) -> tuple[Header, ...]:
-    headers = properties.get("Headers")
-    if not isinstance(headers, dict) or not headers:
-        return ()
-    reading.lost.append("the AMQP types of the original's headers: JSON keeps numbers without their width")
-    return tuple((name, _header_value(value)) for name, value in headers.items())
-
-
-def _header_value(value: Any, depth: int = 0) -> HeaderValue:
-    match value:
-        case None | bool() | float():
-            return value
-        case int() if -(2**63) <= value < 2**63:
-            return value
-        case str():
-            # the client hands text over as bytes, and the serializer writes bytes as base64
-            decoded = _base64(value)
-            return value.encode(errors="surrogatepass") if decoded is None else decoded
-        case dict() if depth < _DEEPEST:
-            return Typed("table", tuple((name, _header_value(item, depth + 1)) for name, item in value.items()))
-        case list() if depth < _DEEPEST:
-            return Typed("array", tuple(_header_value(item, depth + 1) for item in value))
-    return orjson.dumps(value)
+    unwrapped = unwrap(properties.get("Headers"))
+    reading.lost += unwrapped.lost
+    reading.remarks += unwrapped.remarks
+    return unwrapped.headers
 
 
 def _properties_of(properties: dict[str, Any]) -> dict[str, HeaderValue]:
@@ -119,16 +99,6 @@ def _properties_of(properties: dict[str, Any]) -> dict[str, HeaderValue]:
     if type(stamp) is int and 0 < stamp < 2**63 and properties.get("TimestampPresent", True):
         found["timestamp"] = Typed("timestamp", stamp)
     return found
-
-
-def _base64(text: str) -> bytes | None:
-    if not text or len(text) % 4:
-        return None
-    try:
-        decoded = b64decode(text, validate=True)
-    except (NotBase64, ValueError):
-        return None
-    return decoded if b64encode(decoded).decode() == text else None
 
 
 def _is_json(content: bytes) -> bool:

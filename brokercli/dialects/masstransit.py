@@ -1,7 +1,8 @@
 """MassTransit: `<queue>_error` (faults) and `<queue>_skipped` (no consumer wanted it).
 
 The body is MassTransit's own envelope and stays as it is. `MT-Fault-InputAddress` is the URI of the queue it was
-received from; a skipped message may have none, and its queue's name tells.
+received from; a skipped message may have none, and its queue's name tells. Its RabbitMQ transport numbers each confirmed
+publish in `publishId`, the move to the error queue as well.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.reading import Reading
 from brokercli.dialects.values import moment_of
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
+
+# with raw JSON: where faults are to go, and the host that sent it (MessageHeaders)
+_OF_THE_SENDER = frozenset({"mt-fault-address", "mt-host-info"})
 
 
 def read(reading: Reading) -> DeadLetter | None:
@@ -53,4 +57,4 @@ def _homes(reading: Reading, address: str) -> list[Home | None]:
 
 
 dialect = Dialect("masstransit", read, frozenset({"rabbitmq"}), sign_prefixes=("mt-fault-", "mt-reason"), ignores_case=True,
-                  adds=frozenset({"mt-reason", "mt-redelivery-count"}), adds_prefixes=("mt-fault-", "mt-host-"))
+                  adds=frozenset({"mt-reason", "mt-redelivery-count", "publishid"}), adds_prefixes=("mt-fault-", "mt-host-"), keeps=_OF_THE_SENDER)

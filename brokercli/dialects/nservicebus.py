@@ -11,6 +11,7 @@ import re
 
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.reading import Reading
+from brokercli.dialects.stack_traces import innermost_of
 from brokercli.dialects.values import written_time
 from brokercli.model.dead_letter import DeadLetter, Hop
 
@@ -18,7 +19,9 @@ from brokercli.model.dead_letter import DeadLetter, Hop
 _WIRE_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d):(\d{1,9}) Z", re.ASCII)
 _ADDS = frozenset({
     "NServiceBus.FailedQ", "NServiceBus.TimeOfFailure", "NServiceBus.ProcessingEndpoint", "NServiceBus.ProcessingMachine", "NServiceBus.Retries",
-    "NServiceBus.Retries.Timestamp", "NServiceBus.FLRetries", "$.diagnostics.hostid", "$.diagnostics.hostdisplayname"})
+    "NServiceBus.Retries.Timestamp", "NServiceBus.FLRetries", "$.diagnostics.hostid", "$.diagnostics.hostdisplayname",
+    # of the publish that moved it: the transport takes a message's own off when it receives it (ConfirmsAwareChannel)
+    "NServiceBus.Transport.RabbitMQ.ConfirmationId"})
 
 
 def read(reading: Reading) -> DeadLetter | None:
@@ -28,15 +31,21 @@ def read(reading: Reading) -> DeadLetter | None:
     queue = reading.text("NServiceBus.FailedQ")
     letter = reading.letter(dialect.name, [reading.home(queue, "NServiceBus.FailedQ")])
     letter.reason = reading.text("NServiceBus.ExceptionInfo.Reason") or "exception"
-    letter.exception = reading.text("NServiceBus.ExceptionInfo.InnerExceptionType") or reading.text("NServiceBus.ExceptionInfo.ExceptionType")
-    letter.exception_message = reading.text("NServiceBus.ExceptionInfo.Message")
     letter.stack_trace = reading.text("NServiceBus.ExceptionInfo.StackTrace")
+    letter.exception, letter.exception_message = _failure(reading, letter.stack_trace)
     letter.consumer = reading.text("NServiceBus.ProcessingEndpoint")
     written = reading.text("NServiceBus.TimeOfFailure")[:64]
     match = _WIRE_TIME.fullmatch(written)
     letter.last_death = written_time(f"{match[1]}.{match[2]}Z" if match else written)
     letter.journey = (Hop(queue, letter.reason, time=letter.last_death),)
     return letter
+
+
+def _failure(reading: Reading, stack_trace: str) -> tuple[str, str]:
+    """Return class and message of one exception: the inner one where its message is told, which is in the stack trace only."""
+    outer, inner = reading.text("NServiceBus.ExceptionInfo.ExceptionType"), reading.text("NServiceBus.ExceptionInfo.InnerExceptionType")
+    name, message = innermost_of(stack_trace) if inner else ("", "")
+    return (name, message) if name and name != outer else (outer or inner, reading.text("NServiceBus.ExceptionInfo.Message"))
 
 
 dialect = Dialect("nservicebus", read, frozenset({"rabbitmq"}), signs=frozenset({"NServiceBus.FailedQ"}), adds=_ADDS,

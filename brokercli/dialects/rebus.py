@@ -12,8 +12,10 @@ from brokercli.dialects.reading import Reading
 from brokercli.dialects.stack_traces import class_of
 from brokercli.model.dead_letter import DeadLetter, Hop
 
-# behind "5 unhandled exceptions" come their class and text, each after a time
-_FAILURE = re.compile(r"(?:^|[\s:>])((?:[A-Za-z_]\w*\.)+[A-Za-z_`]\w*(?:Exception|Error)): ([^\r\n]*)")
+# behind "5 unhandled exceptions" come their class and text, each after a time; classes may be nested (+) or generic (`1[…])
+_FAILURE = re.compile(r"(?:^|[\s:>])((?:[A-Za-z_]\w*[.+])*(?:[A-Za-z_]\w*)?(?:Exception|Error)(?:`\d+(?:\[[^\]\r\n]*\])?)?)"
+                      r"(?: \(0x[0-9A-Fa-f]{8}\))?: ([^\r\n]*)")
+_TRIES = re.compile(r"(\d{1,6}) unhandled exceptions")
 
 
 def read(reading: Reading) -> DeadLetter | None:
@@ -30,6 +32,9 @@ def read(reading: Reading) -> DeadLetter | None:
     else:
         letter.exception, letter.exception_message = class_of(details), details.partition("\n")[0].strip()
     letter.attempts = reading.count("rbs2-delivery-count", reading.last("rbs2-delivery-count"))
+    if letter.attempts is None and (tries := _TRIES.match(details)):
+        # the counter is taken off by newer versions, and was never there on classic queues (RabbitMqErrorHandlerDecorator)
+        letter.attempts = int(tries[1])
     letter.journey = (Hop(queue, count=letter.attempts),) if queue else ()
     return letter
 

@@ -1,4 +1,4 @@
-"""The class of an exception, out of the text a runtime prints for it."""
+"""The class and the message of an exception, out of the text a runtime prints for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 
 _CLASS = re.compile(r"[A-Za-z_$][\w$`+]*(?:[.:]{1,2}[A-Za-z_$<][\w$<>`+]*)*")
 _CAUSED_BY = "Caused by: "
+_INNER = "---> "
+# a number that the runtime adds to errors of the system's, and one of several causes
+_NET_EXTRAS = re.compile(r" \(0x[0-9A-Fa-f]{8}\)(?=:)|^\(Inner Exception #\d+\) ")
 _ENOUGH = 200_000
 
 
@@ -32,3 +35,13 @@ def root_message_of(stack_trace: str) -> str:
     cause = text.rfind(f"\n{_CAUSED_BY}")
     line = text[cause + 1 + len(_CAUSED_BY):] if cause >= 0 else text
     return line.lstrip().partition("\n")[0].partition(": ")[2].rstrip()
+
+
+def innermost_of(text: str) -> tuple[str, str]:
+    """Return the class and the message, one line, of the innermost exception in what .NET prints: the one behind the last `---> `.
+    Empty where nothing begins like one."""
+    for part in reversed(text[:_ENOUGH].split(_INNER)):
+        line = _NET_EXTRAS.sub("", part.lstrip().partition("\n")[0])
+        if name := class_of(line):
+            return name, line.partition(": ")[2].rstrip().removesuffix("<---").rstrip()
+    return "", ""

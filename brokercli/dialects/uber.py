@@ -1,8 +1,10 @@
-"""Uber's kafka-client for Go: the metadata is the record's key, a protobuf message; the body is the original's.
+"""Uber's kafka-client for Go and its consumer proxy, uForwarder: the metadata is the record's key, a protobuf message; the body is the
+original's.
 
 `DLQMetadata {int64 retry_count=1; string topic=2; int32 partition=3; int64 offset=4; int64 timestamp_ns=5; bytes
-data=6}`, `data` being the original key (internal/consumer/dlqMetadata.proto and dlq.go). Six fields of two wire types
-are read here by a few lines rather than by a protobuf library; anything that is not exactly this is somebody's key.
+data=6; int64 timeout_count=7}`, `data` being the original key (internal/consumer/dlqMetadata.proto and dlq.go; the last field
+and the original's headers are the proxy's, which writes milliseconds: dlq_metadata.proto, ProcessorMessage). These fields of two
+wire types are read here by a few lines rather than by a protobuf library; anything that is not exactly this is somebody's key.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ from dataclasses import replace
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.names import problem_with
 from brokercli.dialects.reading import Reading
+from brokercli.dialects.values import MILLISECOND
 from brokercli.model.dead_letter import Confidence, DeadLetter, Hop
 
-_VARINTS = {1: "retry_count", 3: "partition", 4: "offset", 5: "timestamp"}
+_VARINTS = {1: "retry_count", 3: "partition", 4: "offset", 5: "timestamp", 7: "timeout_count"}
 _BYTES = {2: "topic", 6: "data"}
 _LONGEST_KEY = 1 << 20
 _FIRST_BYTES = frozenset([number << 3 for number in _VARINTS] + [number << 3 | 2 for number in _BYTES])
-# the client's first release was in 2017; its letters carry the original's time in nanoseconds
+# the client's first release was in 2017
 _OLDEST, _NEWEST = 1_300_000_000_000_000_000, 4_500_000_000_000_000_000
 
 
@@ -33,6 +36,8 @@ def read(reading: Reading) -> DeadLetter | None:
     numbers, texts = fields
     topic = texts.get("topic", b"").decode("ascii", "replace")
     timestamp = numbers.get("timestamp", 0)
+    if _OLDEST <= timestamp * MILLISECOND <= _NEWEST:
+        timestamp *= MILLISECOND
     if problem_with("topic", topic) is not None or not _OLDEST <= timestamp <= _NEWEST:
         return None
     confidence = Confidence.CERTAIN if reading.lies_in.lower().endswith(("dlq", "retry")) else Confidence.LIKELY
@@ -45,7 +50,10 @@ def read(reading: Reading) -> DeadLetter | None:
     letter.unwrapped = replace(reading.record.message, key=texts.get("data"))
     if "data" not in texts:
         reading.remarks.append("the original's key was null or empty, which this format does not tell apart; it goes back as null")
-    reading.lost.append("the original's headers: the client writes none")
+    if not reading.headers:
+        reading.lost.append("the original's headers: the client for Go writes none")
+    if reading.record.message.body == b"":
+        reading.remarks.append("the original's body was null or empty, which the client for Go does not tell apart; it goes back as empty")
     letter.journey = (Hop(topic, place=dict(place), count=letter.attempts),)
     return letter
 

@@ -122,10 +122,16 @@ def rebus(message: Message) -> Record:
         ("rbs2-error-details", b"5 unhandled exceptions: 23/11/2026: System.InvalidOperationException: no such order\n   at W")))
 
 
-def easynetq(message: Message, *, base64: bool = False) -> Record:
+def easynetq(message: Message, *, base64: bool = False, typed: bool = False) -> Record:
     body = message.body or b""
+
+    def written(value: bytes) -> dict[str, object]:
+        # by version 8: Newtonsoft's serializer, which is what it comes with, and SystemTextJsonV2
+        text = b64encode(value).decode()
+        return {"Type": 14, "Value": text} if typed else {"$type": "System.Byte[], System.Private.CoreLib", "$value": text}
+
     properties = {"ContentType": "application/json", "MessageId": "m-1", "DeliveryMode": 2,
-                  "Headers": {name: b64encode(value).decode() for name, value in message.headers if isinstance(value, bytes)}}
+                  "Headers": {name: written(value) for name, value in message.headers if isinstance(value, bytes)}}
     error = {"RoutingKey": "#", "Exchange": "shop", "Queue": "orders", "Exception": "System.Exception: no\n   at W",
              "Message": b64encode(body).decode() if base64 else body.decode(), "DateTime": "2026-11-23T10:00:00.1234567Z", "BasicProperties": properties}
     return _rabbitmq("EasyNetQ_Default_Error_Queue", Message(body=json.dumps(error).encode(), properties={"type": b"EasyNetQ.SystemMessages.Error, EasyNetQ"}),
@@ -134,6 +140,10 @@ def easynetq(message: Message, *, base64: bool = False) -> Record:
 
 def easynetq_base64(message: Message) -> Record:
     return easynetq(message, base64=True)
+
+
+def easynetq_typed(message: Message) -> Record:
+    return easynetq(message, base64=True, typed=True)
 
 
 def spring_amqp(message: Message) -> Record:
@@ -203,6 +213,7 @@ FRAMEWORKS = [
     Framework(uber, "uber kafka-client", "topic:orders", 1, only="bare"), Framework(masstransit, "masstransit", "queue:orders", 4),
     Framework(nservicebus, "nservicebus", "queue:orders"), Framework(rebus, "rebus", "queue:orders", 5),
     Framework(easynetq, "easynetq", "queue:orders", only="text"), Framework(easynetq_base64, "easynetq", "queue:orders", only="json"),
+    Framework(easynetq_typed, "easynetq", "queue:orders", only="json"),
     Framework(spring_amqp, "spring amqp", "queue:orders"), Framework(watermill, "watermill", "subject:orders"),
     Framework(tiered, "tiered retries", "topic:orders", 4), Framework(tiered_by_name, "tiered retries", "topic:orders", 2),
     Framework(jetstream_headers, "jetstream convention", "subject:orders", 5),
