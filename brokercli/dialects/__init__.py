@@ -26,6 +26,7 @@ from brokercli.dialects import (
     rabbitmq_x_death,
     rebus,
     share_group,
+    smallrye_kafka,
     spring_amqp,
     spring_cloud_stream_kafka,
     spring_kafka,
@@ -55,7 +56,8 @@ DIALECTS: tuple[Dialect, ...] = (
     share_group.dialect, jetstream_advisory.dialect, easynetq.dialect,
     # Frameworks whose header names are their own. What runs as a consumer of its own (Connect, Streams) before what may
     # have passed the record on to it; retry topics before the plain recoverer, whose names they also use.
-    kafka_connect.dialect, kafka_streams.dialect, spring_retry_topic.dialect, spring_kafka.dialect, watermill.dialect,
+    kafka_connect.dialect, kafka_streams.dialect, spring_retry_topic.dialect, spring_kafka.dialect,
+    smallrye_kafka.dialect, watermill.dialect,
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.
     nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.dialect,

@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka import dead_letters
-from brokercli.backends.kafka.dead_letter_names import by_headers
+from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.backends.kafka.span import Range
 from brokercli.model.address import Address
@@ -141,3 +141,9 @@ def test_originals_are_fetched_by_their_places_and_none_stands_for_what_is_gone(
     found = topics.backend().fetch(places)
     assert [record and record.message.body for record in found] == [b"4999", None, b"7", b"4", *[None] * 10, b"7"]
     assert topics.backend().fetch([]) == []
+
+
+def test_a_topic_of_smallryes_letters_is_known_by_its_name_and_so_is_where_they_come_from() -> None:
+    assert by_name("dead-letter-topic-orders", ()) == "name matches dead-letter-topic-* (SmallRye)"
+    assert feeds_of("dead-letter-topic-orders", {"orders"}.__contains__) == "orders"
+    assert by_name("orders_retry_10000", ()) is None

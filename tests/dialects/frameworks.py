@@ -101,6 +101,22 @@ def uber(message: Message) -> Record:
     return _kafka("billing__orders__dlq", replace(message, key=key), ())
 
 
+def smallrye(message: Message) -> Record:
+    return _kafka("dead-letter-topic-orders", message, (
+        ("dead-letter-exception-class-name", b"w.Wrapper"), ("dead-letter-reason", b"failed"), ("dead-letter-cause-class-name", b"w.Cause"),
+        ("dead-letter-cause", b"no"), ("dead-letter-topic", b"orders"), ("dead-letter-partition", b"3"), ("dead-letter-offset", b"7"), *message.headers))
+
+
+def smallrye_retries(message: Message) -> Record:
+    def hop(topic: bytes) -> tuple[Header, ...]:
+        return (("delayed-retry-exception-class-name", b"w.Cause"), ("delayed-retry-reason", b"no"), ("delayed-retry-topic", topic),
+                ("delayed-retry-partition", b"3"), ("delayed-retry-offset", b"7"))
+
+    return _kafka("orders-dead", message, (
+        *hop(b"orders_retry_10000"), *hop(b"orders"), *message.headers, ("delayed-retry-original-timestamp", b"1795474000123"),
+        ("delayed-retry-first-processing-timestamp", b"1795474000200"), ("delayed-retry-count", b"0"), ("delayed-retry-count", b"1")))
+
+
 def masstransit(message: Message) -> Record:
     return _rabbitmq("orders_error", message, (
         *message.headers, ("MT-Reason", b"fault"), ("MT-Fault-ExceptionType", b"W.Cause"), ("MT-Fault-Message", b"no"), ("MT-Fault-StackTrace", b"at W"),
@@ -211,6 +227,7 @@ FRAMEWORKS = [
     Framework(spring_retry_topic, "spring retry topic", "topic:orders", 1), Framework(spring_cloud_stream, "spring cloud stream", "topic:orders"),
     Framework(kafka_connect, "kafka connect", "topic:orders"), Framework(kafka_streams, "kafka streams", "topic:orders"),
     Framework(uber, "uber kafka-client", "topic:orders", 1, only="bare"), Framework(masstransit, "masstransit", "queue:orders", 4),
+    Framework(smallrye, "smallrye kafka", "topic:orders"), Framework(smallrye_retries, "smallrye kafka", "topic:orders", 2),
     Framework(nservicebus, "nservicebus", "queue:orders"), Framework(rebus, "rebus", "queue:orders", 5),
     Framework(easynetq, "easynetq", "queue:orders", only="text"), Framework(easynetq_base64, "easynetq", "queue:orders", only="json"),
     Framework(easynetq_typed, "easynetq", "queue:orders", only="json"),

@@ -12,6 +12,7 @@ NAMES: tuple[tuple[str, str], ...] = (
     ("*.dlq", ""), ("*-dlq", ""), ("*__dlq", "Uber's client"), ("*_dlq", ""), ("*.DLQ", ""), ("*-DLQ", ""), ("*_DLQ", ""), ("DLQ", ""), ("dlq", ""),
     ("error.*.*", "Spring Cloud Stream"),
     ("dlq.*", "share groups"), ("dlq-*", ""), ("dlq_*", ""),
+    ("dead-letter-topic-*", "SmallRye"),
     ("*.dead-letter", ""), ("*-dead-letter", ""), ("*.deadletter", ""), ("*-dead-letters", ""), ("*.dead-letters", ""), ("dead-letters", ""),
 )
 """Pattern, and whose it is where that is known (research of the frameworks' sources and documentation)."""
@@ -20,9 +21,10 @@ _RETRY = re.compile(r"-retry(-\d+)?$|[._]retry([._].*)?$|__retry$")
 _RETRIES = re.compile(r"^(.+?)(?:-retry(?:-\d+)?|[._]retry(?:[._].*)?|__retry)$")
 _PLAUSIBLE = re.compile(r"dlq|dlt|dlx|dead|letter|error|fail|poison|park|reject|invalid|discard|quarantine|undeliver", re.IGNORECASE)
 _PREFIXES = ("kafka_dlt-", "kafka_exception-", "__connect.errors.", "__streams.errors.", "__dlq.errors.", "_dlq.errors.", "x-exception-")
-_HEADERS = frozenset({"x-original-topic", "x-original-offset", "reason_poisoned", "topic_poisoned", "x-dead-letter-reason", "dlq-reason", "x-error-message"})
+_HEADERS = frozenset({"x-original-topic", "x-original-offset", "reason_poisoned", "topic_poisoned", "x-dead-letter-reason", "dlq-reason", "x-error-message",
+                      "dead-letter-topic", "delayed-retry-topic"})
 _SUFFIX = re.compile(r"(?i)^(.+?)(?:[._-]|__)(?:dlq|dlt|dead-?letters?)$")
-_PREFIX = re.compile(r"^(?:dlq|dead-?letters?)[._-](.+)$")
+_PREFIX = re.compile(r"^(?:dlq|dead-letter-topic|dead-?letters?)[._-](.+)$")
 
 
 def by_name(name: str, patterns: Sequence[str]) -> str | None:

@@ -1,0 +1,38 @@
+"""SmallRye's letters: the latest death comes first, and through retry topics the way home leads back to the first."""
+
+from __future__ import annotations
+
+from brokercli.dialects import recognise, to_message
+from brokercli.dialects.facts import Facts
+from brokercli.model.message import Message, Record
+from tests.dialects.frameworks import smallrye, smallrye_retries
+
+
+def test_the_cause_is_the_failure_and_not_what_it_was_wrapped_in() -> None:
+    letter = recognise(smallrye(Message(body=b"{}")))
+    assert (letter.reason, letter.exception, letter.exception_message) == ("exception", "w.Cause", "no")
+    assert letter.home is not None
+    assert letter.home.place == {"partition": 3, "offset": 7}
+
+
+def test_of_two_deaths_the_later_one_is_told_and_home_is_no_other_destination_of_letters() -> None:
+    first = smallrye(Message(body=b"{}", headers=(("tenant", b"shop"),)))
+    again = Record("kafka", {"topic": "dead-again", "partition": 0, "offset": 1}, "0:1", None, Message(body=b"{}", headers=(
+        ("dead-letter-exception-class-name", b"w.Second"), ("dead-letter-reason", b"still no"), ("dead-letter-topic", b"dead-letter-topic-orders"),
+        ("dead-letter-partition", b"0"), ("dead-letter-offset", b"5"), *first.message.headers)))
+    letter = recognise(again, facts=Facts(dead_letter_destinations=frozenset({"dead-letter-topic-orders"})))
+    assert letter.home is not None
+    assert (str(letter.home.address), letter.home.place) == ("topic:orders", {"partition": 3, "offset": 7})
+    assert letter.exception_message == "no"  # of the cause, which only the first death had
+    assert [hop.where for hop in letter.journey] == ["orders", "dead-letter-topic-orders"]
+    assert to_message(letter).headers == (("tenant", b"shop"),)
+
+
+def test_what_was_retried_knows_when_it_was_first_sent_and_how_often_it_was_tried() -> None:
+    letter = recognise(smallrye_retries(Message(body=b"{}")))
+    assert letter.original_time == 1_795_474_000_123_000_000
+    assert [hop.where for hop in letter.journey] == ["orders", "orders_retry_10000"]
+
+
+def test_a_topic_alone_makes_no_letter_of_a_record() -> None:
+    assert recognise(Record("kafka", {"topic": "orders"}, "", None, Message(body=b"{}", headers=(("dead-letter-topic", b"orders.dlq"),)))).dialect == "unknown"
