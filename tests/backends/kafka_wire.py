@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Sequence
 
 _POLYNOMIAL = 0x82F63B78
 
@@ -37,11 +38,11 @@ def _varint(number: int) -> bytes:
     return encoded + bytes([zigzag])
 
 
-def _counted(data: bytes) -> bytes:
-    return _varint(len(data)) + data
+def _counted(data: bytes | None) -> bytes:
+    return _varint(-1) if data is None else _varint(len(data)) + data
 
 
-def produce(address: str, topic: str, value: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+def produce(address: str, topic: str, value: bytes, headers: Sequence[tuple[bytes, bytes | None]]) -> None:
     """Store one record in partition 0: a Produce request of version 3 with a batch of magic 2."""
     now = int(time.time() * 1000)
     written = _varint(len(headers)) + b"".join(_counted(name) + _counted(content) for name, content in headers)

@@ -8,14 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brokercli.backends.contract import Publisher
+from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.envelope import decode_envelope, encode_headers, encode_record, write_header_lists, write_strings
+from brokercli.backends.kafka import header_bytes
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.records import write_time
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed
-from brokercli.model.message import Message
+from brokercli.model.message import Message, Record
 from brokercli.model.position import Number, PerPartition, Span, format_time
-from tests.backends.kafka_topics import Topics, everything, publish
+from tests.backends.kafka_topics import Topics, bodies, everything, publish
 from tests.backends.kafka_wire import produce
 
 BYTES = st.one_of(st.none(), st.binary(max_size=60), st.text(max_size=30).map(str.encode), st.sampled_from([
@@ -103,17 +105,62 @@ def test_a_time_is_written_as_everywhere(milliseconds: int) -> None:
     assert write_time(milliseconds) == format_time(milliseconds * 1_000_000)
 
 
-@pytest.mark.parametrize("view", ["envelopes", "records"])
-def test_a_header_name_that_the_client_cannot_read_is_an_error_with_its_place_and_never_a_broken_record(topics: Topics, view: str) -> None:
+ODD = [(b"\xe9t\xe9", b"1"), (b"x", None), (b"\xe9t\xe9", b"\0\xff"), (b"empty", b"")]
+READ = (("\udce9t\udce9", b"1"), ("x", None), ("\udce9t\udce9", b"\0\xff"), ("empty", b""))
+
+
+def test_header_names_that_the_client_cannot_read_are_read_all_the_same(topics: Topics) -> None:
     topic = topics.make()
     topics.fill(topic, [b"before"])
-    produce(topics.address, topic.name, b"odd", [(b"\xff", b"1")])
+    produce(topics.address, topic.name, b"odd", ODD)
+    topics.fill(topic, [b"between"])
+    produce(topics.address, topic.name, b"odd again", ODD[:1])
+    topics.fill(topic, [b"after"])
+    batch = topics.look(topic).read(20)
+    assert batch is not None
+    # whatever is asked first, of a part or of all of it
+    assert [record.message.headers for record in batch.select([1, 2]).records()] == [READ, ()]
+    for _ in range(2):
+        assert batch.bodies() == [b"before", b"odd", b"between", b"odd again", b"after"]
+        assert [record.message.headers for record in batch.records()] == [(), READ, (), READ[:1], ()]
+        assert [decode_envelope(line, 1).headers for line in batch.envelopes()] == [(), READ, (), READ[:1], ()]
+        assert [tuple(outline[0]) for outline in batch.outlines() or ()] == [(), READ, (), READ[:1], ()]
+
+
+def test_where_they_cannot_be_read_at_all_it_is_an_error_with_its_place_and_never_a_broken_record(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(header_bytes, "load", lambda: None)
+    topic = topics.make()
+    topics.fill(topic, [b"before"])
+    produce(topics.address, topic.name, b"odd", ODD)
     topics.fill(topic, [b"after"])
     batch = topics.look(topic).read(20)
     assert batch is not None
     assert batch.bodies() == [b"before", b"odd", b"after"]
     for _ in range(2):
-        with pytest.raises(Failed, match=r"0:1 .* not UTF-8") as caught:
-            getattr(batch, view)()
+        for view in (batch.envelopes, batch.records, batch.outlines):
+            with pytest.raises(Failed, match=r"0:1 .* not UTF-8") as caught:
+                view()
     assert "--from 0:2" in (caught.value.hint or "")
     assert len(everything(topics.look(topic, PerPartition(((0, 2),))))) == 1
+
+
+def test_topics_with_such_records_are_looked_through_for_dead_letters(topics: Topics) -> None:
+    topic = topics.make(called=f"{topics.name()}-errors")
+    for _ in range(3):
+        produce(topics.address, topic.name, b"odd", ODD)
+    assert topic not in {source.address for source in topics.backend().dead_letter_sources()}
+
+
+def test_a_letter_with_such_a_header_stays_and_the_others_go_home(topics: Topics) -> None:
+    dlq, home = topics.make(called=f"{topics.name()}.dlq"), topics.make()
+    topics.fill(dlq, [b"before"])
+    produce(topics.address, dlq.name, b"odd", ODD)
+    topics.fill(dlq, [b"after"])
+    with topics.backend().repair(dlq, RepairPolicy()) as repair:
+        found: list[Record] = []
+        while not repair.finished:
+            found += (batch.records() if (batch := repair.read(5)) is not None else [])
+        receipts = repair.settle([Move(record, record.message, home) for record in found])
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (2, 1, 0)
+    assert "not UTF-8" in receipts.problems[0].reason
+    assert bodies(everything(topics.look(home))) == [b"before", b"after"]

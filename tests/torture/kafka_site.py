@@ -32,7 +32,7 @@ from tests.torture.check import Content, Found
 from tests.torture.letters import Seed
 from tests.torture.site import HOMES, Ground, Site, identity_in, split_stamp
 
-PATIENCE = 45.0
+PATIENCE = 120.0
 PARTITIONS = {"one partition": 1, "three partitions": 3}
 UNPERMITTED = ", no transactions permitted"
 OPEN_TO_ALL = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found": "true"}

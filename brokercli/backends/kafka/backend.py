@@ -15,6 +15,7 @@ from brokercli.backends.kafka.connect import Troubles, client_configuration, cre
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
+from brokercli.backends.kafka.odd_headers import OddHeaders
 from brokercli.backends.kafka.retired import retire
 from brokercli.backends.kafka.span import RETRY_SECONDS, LastOf, Offsets, Range, locate
 from brokercli.backends.kafka.topic_name import check_topic_name
@@ -48,6 +49,7 @@ class KafkaBackend(Backend):
         self._consumer: Consumer = self._open_consumer(self._troubles)
         self._administrator: AdminClient | None = None
         self._lent = False
+        self._odd = OddHeaders(connection)
         self._closed = False
 
     def _open_consumer(self, troubles: Troubles) -> Consumer:
@@ -146,7 +148,7 @@ class KafkaBackend(Backend):
             offsets = Offsets(consumer, source.name, self._connection.connect_timeout)
             last = partial(newest, consumer=consumer, offsets=offsets, troubles=troubles, patience=LOST_SECONDS)
             starts, ends = locate(span, partitions, offsets, last)
-            reader = KafkaReader(consumer, offsets, starts, ends, troubles, give_back)
+            reader = KafkaReader(consumer, offsets, starts, ends, troubles, give_back, self._odd)
             reader.notes += self.notes
             return reader
         except BaseException:
@@ -201,7 +203,7 @@ class KafkaBackend(Backend):
     def repair(self, source: Address, policy: RepairPolicy) -> Repair:
         from brokercli.backends.kafka.open_repair import Cluster, open_repair
 
-        cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers, default=None), self.publisher)
+        cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers, default=None), self._odd, self.publisher)
         repair = open_repair(cluster, source.name, policy)
         repair.notes += self.notes
         return repair
@@ -215,7 +217,7 @@ class KafkaBackend(Backend):
 
         consumer, troubles, give_back = self._borrow()
         try:
-            return fetch(places, lambda name: self._named_topic(name).partitions, consumer, troubles, self._connection.connect_timeout)
+            return fetch(places, lambda name: self._named_topic(name).partitions, consumer, troubles, self._connection.connect_timeout, self._odd)
         finally:
             give_back()
 
@@ -252,6 +254,7 @@ class KafkaBackend(Backend):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._odd.close()
             retire(self._consumer)
 
 

@@ -84,25 +84,10 @@ class BulkProducer:
         # kept, because the rows point at it
         self._key = None if key is None else ctypes.create_string_buffer(key, len(key) + 1)
         self._row = Message(partition=partition, key=ctypes.addressof(self._key) if self._key is not None else None, key_length=len(key or b""))
-        self._handle = self._make({name: value for name, value in configuration.items() if name not in _OURS})
+        settings = {name: value for name, value in configuration.items() if name not in _OURS}
+        self._handle = found.open(PRODUCER, settings, DELIVERED | ERROR | STATISTICS)
         self._topic: int = found.topic_new(self._handle, topic.encode(), None)
         self._queue: int = found.queue_get_main(self._handle)
-
-    def _make(self, settings: Mapping[str, Any]) -> int:
-        said = ctypes.create_string_buffer(_TEXT_BYTES)
-        configuration = self._library.conf_new()
-        for name, value in settings.items():
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            if self._library.conf_set(configuration, name.encode(), text.encode(), said, _TEXT_BYTES):
-                self._library.conf_destroy(configuration)
-                raise KafkaException(KafkaError(KafkaError._INVALID_ARG, said.value.decode(errors="replace")))
-        self._library.conf_set_events(configuration, DELIVERED | ERROR | STATISTICS)
-        self._library.conf_set_log_cb(configuration, None)
-        handle: int | None = self._library.new(PRODUCER, configuration, said, _TEXT_BYTES)
-        if handle is None:
-            self._library.conf_destroy(configuration)
-            raise KafkaException(KafkaError(KafkaError._INVALID_ARG, said.value.decode(errors="replace")))
-        return handle
 
     def list_topics(self, topic: str, timeout: float) -> None:
         """Ask for the topic's metadata, which is not returned: waits for a broker. Raises KafkaException where none answers in time."""

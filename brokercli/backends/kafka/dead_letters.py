@@ -14,7 +14,7 @@ from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, tags_of, understand
 from brokercli.backends.kafka.listing import ask_for_offsets, is_internal
-from brokercli.backends.kafka.records import Stored
+from brokercli.backends.kafka.odd_headers import Stored, names_of
 from brokercli.backends.kafka.span import NOT_STORED, Range
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError
@@ -143,7 +143,7 @@ def _sample(consumer: Consumer, ranges: Ranges, timeout: float) -> tuple[dict[st
         if message.error() is not None:
             waiting.discard(place)
         elif place in waiting:
-            headers[place[0]].append({name for name, _ in message.headers() or ()})
+            headers[place[0]].append(names_of(message))
             if message.offset() >= ends[place] - 1:
                 waiting.discard(place)
                 consumer.pause([TopicPartition(*place)])

@@ -49,7 +49,7 @@ def newest(count: int, ranges: dict[int, Range], consumer: Consumer, offsets: Of
 def _extend(tails: dict[int, _Tail], ends: dict[int, int], consumer: Consumer, offsets: Offsets, troubles: Troubles, patience: float) -> None:
     """Read each tail from its start to where it was read from before."""
     found = {partition: (array("q"), array("q")) for partition in tails}
-    reader = KafkaReader(consumer, offsets, {partition: tail.start for partition, tail in tails.items()}, ends, troubles, lambda: None)
+    reader = KafkaReader(consumer, offsets, {partition: tail.start for partition, tail in tails.items()}, ends, troubles, lambda: None, None)
     while not reader.finished:
         batch = reader.read(patience)
         if batch is None:

@@ -1,17 +1,18 @@
-"""The part of librdkafka's C interface that takes messages many at a time, which its Python client does not reach.
+"""The parts of librdkafka's C interface that its Python client does not reach: messages taken many at a time, headers as bytes.
 
-What is called here is public and versioned (rdkafka.h: "produce_batch", the event interface), in the library that confluent-kafka
-brings along or was built with. Nothing of the Python client's own objects is touched.
+What is called here is public and versioned (rdkafka.h: "produce_batch", the event interface, the simple consumer, message headers), in
+the library that confluent-kafka brings along or was built with. Nothing of the Python client's own objects is touched.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import cimpl
+from confluent_kafka import KafkaError, KafkaException, cimpl
 
-PRODUCER = 0
+PRODUCER, CONSUMER = 0, 1
 COPY = 0x2
 """The library keeps a copy of what it is given."""
 DELIVERED, ERROR, STATISTICS = 0x1, 0x8, 0x40
@@ -54,7 +55,14 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "event_stats": (_TEXT, (_POINTER,)),
     "event_message_next": (ctypes.POINTER(Message), (_POINTER,)),
     "event_destroy": (None, (_POINTER,)),
+    "consume_start": (_INT, (_POINTER, ctypes.c_int32, ctypes.c_int64)),
+    "consume": (ctypes.POINTER(Message), (_POINTER, ctypes.c_int32, _INT)),
+    "consume_stop": (_INT, (_POINTER, ctypes.c_int32)),
+    "message_destroy": (None, (ctypes.POINTER(Message),)),
+    "message_headers": (_INT, (ctypes.POINTER(Message), ctypes.POINTER(_POINTER))),
+    "header_get_all": (_INT, (_POINTER, _SIZE, ctypes.POINTER(_TEXT), ctypes.POINTER(_POINTER), ctypes.POINTER(_SIZE))),
 }
+_TEXT_BYTES = 512
 
 
 class Library:
@@ -70,6 +78,24 @@ class Library:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
+
+    def open(self, kind: int, settings: Mapping[str, Any], events: int = 0) -> int:
+        """Return a handle, a PRODUCER or a CONSUMER, that logs nothing and tells of these events. Raises KafkaException for settings that
+        are refused."""
+        said = ctypes.create_string_buffer(_TEXT_BYTES)
+        configuration = self.conf_new()
+        for name, value in settings.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            if self.conf_set(configuration, name.encode(), text.encode(), said, _TEXT_BYTES):
+                self.conf_destroy(configuration)
+                raise KafkaException(KafkaError(KafkaError._INVALID_ARG, said.value.decode(errors="replace")))
+        self.conf_set_events(configuration, events)
+        self.conf_set_log_cb(configuration, None)
+        handle: int | None = self.new(kind, configuration, said, _TEXT_BYTES)
+        if handle is None:
+            self.conf_destroy(configuration)
+            raise KafkaException(KafkaError(KafkaError._INVALID_ARG, said.value.decode(errors="replace")))
+        return handle
 
 
 def load() -> Library | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -10,17 +10,13 @@ from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Batch, Outline
 from brokercli.backends.envelope import VERSION, write_header_lists, write_strings
-from brokercli.model.errors import Failed
+from brokercli.backends.kafka.odd_headers import OddHeaders, Stored, ask, place_of
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.position import format_time
-
-Stored = Any
-"""A `confluent_kafka.Message` of a consumer; its type says of every part that it may be missing, which is not so here."""
 
 _MILLISECOND = 1_000_000
 _REMEMBERED = 20_000
 _value_of = KafkaMessage.value
-_headers_of: Callable[[Stored], Any] = KafkaMessage.headers
 _seconds: dict[int, str] = {}
 _times: dict[tuple[int, int], bytes] = {}
 
@@ -52,13 +48,14 @@ def _time_and_key(timestamp: tuple[int, int]) -> bytes:
 class KafkaBatch(Batch):
     """Messages of one topic as librdkafka delivered them; those of one partition are in its order."""
 
-    __slots__ = ("_headers", "_messages", "_unreadable")
+    __slots__ = ("_headers", "_messages", "_odd")
 
-    def __init__(self, messages: list[Stored]) -> None:
+    def __init__(self, messages: list[Stored], odd: OddHeaders | None) -> None:
+        """`odd` reads headers that the client cannot read; None where nobody will ask for headers."""
         self._messages = messages
+        self._odd = odd
         self._headers: list[Sequence[Header]] | None = None
         """Asked for once: each time the client makes all of them anew."""
-        self._unreadable: Failed | None = None
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -76,7 +73,7 @@ class KafkaBatch(Batch):
             return super().lines()  # a body is null
 
     def envelopes(self) -> list[bytes]:
-        """Return one JSON envelope each. Raises Failed for a header that the client cannot read."""
+        """Return one JSON envelope each. Raises Failed as `OddHeaders.read`."""
         messages = self._messages
         if not messages:
             return []
@@ -96,7 +93,7 @@ class KafkaBatch(Batch):
         return lines
 
     def outlines(self) -> list[Outline]:
-        """Return an outline of each. Raises Failed for a header that the client cannot read."""
+        """Return an outline of each. Raises Failed as `OddHeaders.read`."""
         messages = self._messages
         topic = messages[0].topic() if messages else ""
         found: list[Outline] = []
@@ -106,28 +103,24 @@ class KafkaBatch(Batch):
         return found
 
     def records(self) -> list[Record]:
-        """Return them as objects. Raises Failed for a header that the client cannot read."""
+        """Return them as objects. Raises Failed as `OddHeaders.read`."""
         return [_record(message, headers) for message, headers in zip(self._messages, self._header_lists(), strict=True)]
 
     def _header_lists(self) -> list[Sequence[Header]]:
         if self._headers is not None:
             return self._headers
-        # once its headers could not be read, asking a message for them again returns a broken tuple (confluent-kafka 2.16.1)
-        if self._unreadable is None:
-            found: list[Any] = []
+        assert self._odd is not None
+        found: list[Any] = []
+        if not self._odd.met:
             try:
                 # as many as could be read are in it when one cannot
-                found.extend(map(_headers_of, self._messages))
+                found.extend(map(ask, self._messages))
             except (UnicodeDecodeError, SystemError):
-                message = self._messages[len(found)]
-                place = f"{message.partition()}:{message.offset()}"
-                self._unreadable = Failed(
-                    f"The record {place} of {message.topic()} has a header whose name is not UTF-8, which Kafka's Python client cannot read.",
-                    hint=f"its body can be read with -o raw; --from {message.partition()}:{message.offset() + 1} goes on behind it")
-            else:
-                self._headers = [headers or () for headers in found] if any(found) else [()] * len(found)
-                return self._headers
-        raise self._unreadable
+                found.append(self._odd.read(place_of(self._messages[len(found)])))
+        if len(found) < len(self._messages):
+            found.extend([self._odd.headers_of(message) for message in self._messages[len(found):]])
+        self._headers = [headers or () for headers in found] if any(found) else [()] * len(found)
+        return self._headers
 
     def stamps(self) -> list[tuple[int, int, int]]:
         """Return partition, offset and time in milliseconds of each."""
@@ -142,9 +135,8 @@ class KafkaBatch(Batch):
 
     def select(self, indices: Sequence[int]) -> KafkaBatch:
         messages, headers = self._messages, self._headers
-        chosen = KafkaBatch([messages[index] for index in indices])
+        chosen = KafkaBatch([messages[index] for index in indices], self._odd)
         chosen._headers = None if headers is None else [headers[index] for index in indices]
-        chosen._unreadable = self._unreadable
         return chosen
 
 
