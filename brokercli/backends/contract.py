@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
-from brokercli.model.errors import Unsupported
+from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.message import Header, Message, Place, Record
 from brokercli.model.position import Span
 from brokercli.model.receipt import Receipts
@@ -260,6 +260,21 @@ class Backend(ABC):
         """Open a run over the pending letters of a resolved address. Raises as `look_letters`, and Failed where another
         run is at work there and cannot be shared with."""
         raise Unsupported("This broker plugin knows no dead letters.")
+
+    def check_repair(self, source: Address) -> None:  # noqa: B027  most brokers tell it only when the run is opened
+        """Raise as `repair` would where letters of a resolved address could not be taken out, as far as that is told without opening a run.
+        Changes nothing."""
+
+    def obstacles(self, source: Address, destinations: Sequence[Address]) -> Mapping[int, str]:
+        """Return, for those of the destinations, by their index, to which nothing of a resolved address can be put, why. Sends nothing.
+        What a login may not ask, and a broker that does not answer, are no obstacle that is known."""
+        found = {}
+        for index, destination in enumerate(destinations):
+            try:
+                self.publisher(self.resolve(destination, "publish"), PublishPolicy(only_wanted=True)).close()
+            except (Failed, NotFound, Unsupported, UsageProblem) as problem:
+                found[index] = str(problem).rstrip(".")
+        return found
 
     def lift_limit(self, source: Address) -> Lift:
         """Make it safe to return the letters of a resolved address, where a limit of deliveries would delete them: open until

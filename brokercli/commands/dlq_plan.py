@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from brokercli.commands.dlq_looking import lifted
 from brokercli.commands.dlq_source import LetterSource
+from brokercli.commands.session import Session
 from brokercli.model.message import Message
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import LetterFilter
-from brokercli.operations.obstacles import obstacles
 from brokercli.operations.redriving import Plan, plan
 from brokercli.terminal.interrupt import Interrupt
 from brokercli.terminal.notes import Notes
@@ -19,12 +19,15 @@ from brokercli.terminal.streams import Streams
 
 # two are enough to know that there is not just one
 _REMEMBERED = 2
+# so many destinations are asked for: a plan is read by somebody who waits for it
+_ASKED = 20
 
 
 def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, letter_filter: LetterFilter, limit: int | None, interrupt: Interrupt,
               chosen: list[Decision] | None, withholds: Callable[[Message], Sequence[str]], *, elsewhere: bool, quiet: bool, output: str) -> Plan:
     """Look at the letters, print the plan and return it; nothing is changed. The first letters that would go are put into `chosen`.
-    `elsewhere`: they go to another broker, where the one destination is known to be there."""
+    `elsewhere`: they go to another broker, where the one destination is known to be there. Raises what would keep all of them."""
+    letters.check_repair()
 
     def remember(decision: Decision) -> None:
         if chosen is not None and len(chosen) < _REMEMBERED and not decision.left:
@@ -38,6 +41,12 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:
-        in_the_way = {} if elsewhere else obstacles(letters.session.backend, counted.addresses.values())
-        print_plan(streams, verb, str(letters.session.address), counted, in_the_way, output)
+        print_plan(streams, verb, str(letters.session.address), counted, {} if elsewhere else _obstacles(letters.session, counted), output)
     return counted
+
+
+def _obstacles(session: Session, counted: Plan) -> dict[str, str]:
+    """Return why nothing can be put to destinations of a plan, the first ones."""
+    names = list(counted.addresses)[:_ASKED]
+    found = session.backend.obstacles(session.address, [counted.addresses[name] for name in names])
+    return {names[index]: reason for index, reason in found.items()}

@@ -149,7 +149,9 @@ class Copying:
         return cut_short
 
     def _message(self, record: Record) -> Message | None:
-        message = replace(record.message, time=record.time if self.keep_time else None, partition=record.message.partition if self.keep_partition else None)
+        lay = record.place.get("partition")
+        message = replace(record.message, time=record.time if self.keep_time else None,
+                          partition=lay if self.keep_partition and isinstance(lay, int) else None)
         if self.through is None:
             return message
         transformed = self.through.transform(message)

@@ -15,7 +15,7 @@ from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from brokercli.operations.decisions import Decision, Rules
+from brokercli.operations.decisions import Decision, Redrive, Rules
 from brokercli.operations.letters import LetterFilter, Recogniser, identity, read_matching
 from brokercli.operations.publishing import SLICE, Outcome, Rate
 from brokercli.operations.sorting import Sorted, Sorter
@@ -292,6 +292,10 @@ class Redriving:
         return replace(decision, message=transformed.message)
 
     def _break_circuit(self) -> None:
+        """Stop where letters that are put home come back as new ones. What is dropped, parked or goes elsewhere cannot, and once all is
+        done there is nothing to stop."""
+        if not isinstance(self.rules, Redrive) or self.elsewhere or (self.repair.finished and self._begun is None):
+            return
         confirmed = self.outcome.account.confirmed
         arrived = self.repair.arrived() if confirmed >= RETURNED_LEAST else None
         if arrived is not None and arrived > max(RETURNED_LEAST, confirmed * RETURNED_SHARE):

@@ -34,7 +34,7 @@ def test_how_long_messages_stay_is_said_in_words(topics: Topics, settings: dict[
 def test_what_loses_messages_is_said_first(topics: Topics) -> None:
     described = topics.backend().describe(topics.make(min_insync_replicas="2", unclean_leader_election_enable="true"))
     assert described.sections[0].title == "risks"
-    assert "no confirmed message is taken" in risks(described)
+    assert "a broker before Kafka 3.7 confirms nothing" in risks(described)
     assert "one replica" in risks(described)
     assert "unclean.leader.election" in risks(described)
 
@@ -58,7 +58,7 @@ class Partition:
 
 @pytest.mark.parametrize(("partitions", "minimum", "says"), [
     ([Partition(1, [1, 2, 3], [1, 2, 3])], 2, ""), ([Partition(1, [1, 2, 3], [1, 2, 3])], 1, "once one of 3 replicas has it"),
-    ([Partition(1, [1, 2], [1, 2])], 2, "one broker away"), ([Partition(1, [1, 2], [1, 2])], 3, "no confirmed message is taken"),
+    ([Partition(1, [1, 2], [1, 2])], 2, "one broker away"), ([Partition(1, [1, 2], [1, 2])], 3, "a broker before Kafka 3.7 confirms nothing"),
     ([Partition(1, [1, 2, 3], [1])], 2, "partition 0 takes no confirmed message"), ([Partition(1, [1, 2, 3], [1, 2])], 2, "partition 0 is not in sync"),
     ([Partition(1, [1, 2, 3], [1, 2, 3]), Partition(-1, [1, 2, 3], [])], 2, "partition 1 has no leader")])
 def test_what_replicas_do_not_protect_from_is_said(partitions: list[Partition], minimum: int, says: str) -> None:

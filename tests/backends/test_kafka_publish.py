@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.kafka.publish import KafkaPublisher
+from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.address import Address, parse_address
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.message import Message
@@ -212,10 +214,22 @@ def test_a_topic_that_stamps_its_own_time_is_noted(topics: Topics) -> None:
     assert record.time > 1_700_000_000_000_000_000
 
 
-def test_a_topic_without_enough_replicas_is_refused_at_once(topics: Topics) -> None:
+def test_a_topic_that_wants_more_replicas_than_it_has_takes_messages_since_kafka_wants_no_more_than_there_are(topics: Topics) -> None:
     topic = topics.make(min_insync_replicas="2")
-    with pytest.raises(Failed, match=r"min\.insync\.replicas"):
-        topics.publisher(topic)
+    receipts = publish(topics.publisher(topic), [b"a"])
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(("in_sync", "notes"), [([[1], [1]], None), ([[1], [1, 2]], 1), ([[1, 2], [2, 3]], 0)])
+def test_a_topic_without_enough_replicas_in_sync_is_refused_at_once(topics: Topics, in_sync: list[list[int]], notes: int | None) -> None:
+    # the tests' cluster is one broker
+    partitions = {number: SimpleNamespace(replicas=[1, 2, 3], isrs=isrs) for number, isrs in enumerate(in_sync)}
+    settings = TopicSettings(minimum_in_sync=2)
+    if notes is None:
+        with pytest.raises(Failed, match=r"1 of its replicas are in sync and min\.insync\.replicas wants 2"):
+            topics.backend()._check_replicas("orders", partitions, settings)
+    else:
+        assert len(topics.backend()._check_replicas("orders", partitions, settings)) == notes
 
 
 def test_publishing_does_not_create_a_topic(topics: Topics, unique: Callable[[str], str]) -> None:

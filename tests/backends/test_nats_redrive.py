@@ -275,7 +275,10 @@ def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> 
     home = streams.make()
     name = dlq_of(streams, home)
     fill_dlq(streams, home, 1, b"NATS/1.0\r\nX-Original-Subject: dlq.%b.other\r\n\r\n" % home.lower().encode())
-    outcome, receipts = redrive(streams.backend(), name)
+    backend, there = streams.backend(), subject(f"dlq.{home.lower()}.other")
+    assert "where the letter lies now" in backend.obstacles(stream(name), [subject(f"{home.lower()}.a"), there])[1]
+    assert list(backend.obstacles(stream(home), [there])) == []
+    outcome, receipts = redrive(backend, name)
     assert (outcome.account.confirmed, outcome.account.refused) == (0, 1)
     assert "where the letter lies now" in receipts.problems[0].reason
     assert streams.state(name)["messages"] == 1
@@ -297,6 +300,9 @@ def test_a_stream_that_lets_nothing_be_taken_out_is_refused_before_anything_is_s
     fill_dlq(streams, home, 2)
     before = streams.api(f"STREAM.INFO.{name}")["config"]
     streams.api(f"STREAM.UPDATE.{name}", **(before | config))
-    with pytest.raises(Failed, match=r"deny_delete|sealed"):
-        streams.backend().repair(stream(name), RepairPolicy())
+    backend = streams.backend()
+    for refused in (lambda: backend.repair(stream(name), RepairPolicy()), lambda: backend.check_repair(stream(name))):
+        with pytest.raises(Failed, match=r"deny_delete|sealed"):
+            refused()
+    backend.check_repair(stream(home))
     assert streams.state(home)["messages"] == 0

@@ -12,7 +12,7 @@ import pytest
 
 from tests.brokers.server import wait_until
 from tests.commandline import STOPPING, CommandLine
-from tests.commands.conftest import STORED, Place
+from tests.commands.conftest import STORED, Place, make_kafka, unmake
 
 PAIRS = list(itertools.product(STORED, STORED))
 
@@ -215,3 +215,21 @@ def test_what_was_confirmed_of_a_batch_that_was_interrupted_on_its_way_is_not_re
     second = json.loads((cli.home / "report.json").read_bytes())
     assert first["confirmed"] + second["confirmed"] == 2000
     assert bodies(cli, target) == [b"%d" % number for number in range(2000)]
+
+
+@pytest.mark.kafka
+def test_a_copy_keeps_partitions_where_that_is_asked_and_refuses_those_that_its_destination_lacks(
+        cli: CommandLine, kafka_address: str, unique: Callable[[str], str]) -> None:
+    source, target, smaller = (make_kafka(kafka_address, unique("kept"), partitions) for partitions in (3, 3, 2))
+    try:
+        for partition in (2, 0, 1, 2):
+            assert cli("publish", source.url, "-k", "same", "-p", str(partition), f"in {partition}").code == 0
+        assert cli("replay", source.url, "--to", target.url, "--keep-partition").code == 0
+        copies = [orjson.loads(line) for line in cli("replay", target.url, "-o", "json").lines]
+        assert sorted((copy["partition"], copy["body"]) for copy in copies) == [(0, "in 0"), (1, "in 1"), (2, "in 2"), (2, "in 2")]
+        ended = cli("replay", source.url, "--to", smaller.url, "--keep-partition")
+        assert (ended.code, "read 4, confirmed 2, refused 2" in ended.stderr) == (3, True), ended.stderr
+        assert "the topic has no such partition" in ended.stderr
+    finally:
+        for place in (source, target, smaller):
+            unmake(place)

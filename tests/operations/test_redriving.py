@@ -13,7 +13,7 @@ from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Account, Receipts
-from brokercli.operations.decisions import Park, Redrive
+from brokercli.operations.decisions import Drop, Park, Redrive, Rules
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.publishing import Outcome
 from brokercli.operations.record_list import RecordList
@@ -131,3 +131,26 @@ def test_letters_move_while_programs_still_run_over_those_behind_them(monkeypatc
                                   through=through)
     assert run.run().account.confirmed == 4
     assert through.moved == [0, 1, 2, 3]
+
+
+class Flooded(Confirming):
+    """As many letters as there are come in pairs, while thousands of new ones arrive."""
+
+    def read(self, timeout: float) -> Batch | None:
+        read, self._left = self._left[:30], self._left[30:]
+        return RecordList(read) if read else None
+
+    def arrived(self) -> int | None:
+        return 5000
+
+
+@pytest.mark.parametrize(("rules", "elsewhere", "count", "stopped"), [
+    (Redrive(Address("home", "topic"), 3, None, None), False, 90, True), (Redrive(Address("home", "topic"), 3, None, None), False, 30, False),
+    (Redrive(Address("home", "topic"), 3, None, None), True, 90, False), (Park(Address("parked", "topic"), unrecognised=True), False, 90, False),
+    (Drop(unrecognised=True), False, 90, False)], ids=["home", "home, and all done", "to another broker", "parked", "dropped"])
+def test_letters_that_come_meanwhile_stop_only_what_could_have_made_them(rules: Rules, elsewhere: bool, count: int, stopped: bool) -> None:
+    run = Redriving(Flooded(count), Reading(None), rules, LetterFilter(), elsewhere=elsewhere)  # type: ignore[arg-type]
+    settle = (lambda decisions: Receipts(confirmed=len(decisions))) if isinstance(rules, Drop) or elsewhere else None
+    outcome = run.run(settle)
+    assert (outcome.error is not None) is stopped
+    assert outcome.account.confirmed == (30 if stopped else count)

@@ -127,7 +127,8 @@ class KafkaBackend(Backend):
         return publisher
 
     def _check_replicas(self, name: str, partitions: dict[int, Any], settings: TopicSettings) -> list[str]:
-        short = [number for number, partition in partitions.items() if len(partition.isrs) < settings.minimum_in_sync]
+        # no more replicas are wanted than there are: since Kafka 3.7 (KAFKA-15583); a broker before it refuses each message itself
+        short = [number for number, partition in partitions.items() if len(partition.isrs) < min(settings.minimum_in_sync, len(partition.replicas))]
         if short and len(short) == len(partitions):
             in_sync = max(len(partitions[number].isrs) for number in short)
             raise Failed(f"{name} takes no confirmed message: {in_sync} of its replicas are in sync and min.insync.replicas wants {settings.minimum_in_sync}.",

@@ -187,8 +187,9 @@ def _consequences(differences: Sequence[Difference]) -> Iterable[str]:
 
 
 def _unsound(declaration: Declaration, state: TopicState | None) -> Iterable[str]:
-    """Say what in a declaration keeps messages from being confirmed."""
+    """Say what in a declaration keeps messages from being confirmed, on some brokers at least (KAFKA-15583)."""
     minimum = declaration.settings.get("min.insync.replicas")
     replicas = state.replicas if state is not None else declaration.settings.get(REPLICAS)
     if isinstance(minimum, int) and isinstance(replicas, int) and 0 < replicas < minimum:
-        yield f"no message will be confirmed: min.insync.replicas is {minimum}, and there are {replicas} replicas"
+        yield (f"min.insync.replicas is {minimum}, and there {'is 1 replica' if replicas == 1 else f'are {replicas} replicas'}: a broker before Kafka 3.7 "
+               "confirms nothing, later ones want all of them")

@@ -16,13 +16,17 @@ def risks_of(partitions: Mapping[int, Any], settings: Mapping[str, str], *, dead
     replicas = max((len(partition.replicas) for partition in partitions.values()), default=0)
     minimum = int(settings.get("min.insync.replicas") or 0)
     leaderless = [number for number, partition in partitions.items() if partition.leader < 0]
-    short = [number for number, partition in partitions.items() if len(partition.isrs) < minimum and number not in leaderless]
-    behind = [number for number, partition in partitions.items() if minimum <= len(partition.isrs) < len(partition.replicas) and number not in leaderless]
+    # no more replicas are wanted than there are, since Kafka 3.7 (KAFKA-15583)
+    short = [number for number, partition in partitions.items()
+             if len(partition.isrs) < min(minimum, len(partition.replicas)) and number not in leaderless]
+    behind = [number for number, partition in partitions.items()
+              if len(partition.isrs) < len(partition.replicas) and number not in (*short, *leaderless)]
     if leaderless:
         yield f"partition {_numbers(leaderless)} has no leader: nothing is read from it or written to it"
     if minimum > replicas:
-        yield f"no confirmed message is taken: min.insync.replicas is {minimum}, and a partition has {replicas} replica{'s' if replicas > 1 else ''}"
-    elif short:
+        yield (f"min.insync.replicas is {minimum}, and a partition has {replicas} replica{'s' if replicas > 1 else ''}: a broker before Kafka 3.7 confirms "
+               "nothing, later ones want all of them")
+    if short:
         yield f"partition {_numbers(short)} takes no confirmed message: fewer replicas are in sync than min.insync.replicas ({minimum})"
     if behind:
         yield f"partition {_numbers(behind)} is not in sync on all of its replicas"

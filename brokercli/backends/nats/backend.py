@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableSequence, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -115,6 +115,19 @@ class NatsBackend(Backend):
         repair = open_repair(self._jetstream, self._questions, source.name, policy)
         self._opened.add(repair)
         return repair
+
+    def check_repair(self, source: Address) -> None:
+        from brokercli.backends.nats.open_repair import check_repair
+
+        self._require(source, Capability.REDRIVE)
+        check_repair(self._jetstream, self._questions, source.name)
+
+    def obstacles(self, source: Address, destinations: Sequence[Address]) -> Mapping[int, str]:
+        if source.kind != "stream":
+            return super().obstacles(source, destinations)
+        from brokercli.backends.nats.open_repair import obstacles
+
+        return obstacles(self._jetstream, source.name, destinations)
 
     def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
         from brokercli.backends.nats.originals import fetch_originals

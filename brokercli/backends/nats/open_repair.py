@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.nats import LIMITS_STREAM
@@ -15,6 +17,7 @@ from brokercli.backends.nats.questions import Questions
 from brokercli.backends.nats.removing import Remover, refusal_to_remove
 from brokercli.backends.nats.repair import NatsRepair
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.model.address import Address
 from brokercli.model.errors import UsageProblem
 from brokercli.model.position import NANOSECONDS
 
@@ -32,11 +35,7 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     link.give_up_after(policy.delivery_timeout)
     questions.answer_within(policy.delivery_timeout)
     letters = link.run(find_letters(jetstream, stream))
-    refusal = refusal_to_remove(letters.info)
-    if refusal is not None:
-        raise refusal
-    remover = Remover(jetstream, questions, letters.info)
-    remover.check_permission()
+    remover = _remover(jetstream, questions, letters)
     within = letters.consumers is not None
     fed = _fed(jetstream, letters)
     # ours is the only Nats- header that goes along (putting_back.py); it has to
@@ -47,6 +46,31 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     guarantee = _GUARANTEE.format(windows=_windows([letters.info] if within else fed), stream=stream)
     return NatsRepair(link, stream, open_letters(jetstream, letters), homes, DeadOriginals(jetstream, questions, letters.info, within=within), remover, counts,
                       policy, guarantee, (*letters.notes, *_notes(letters, fed)))
+
+
+def check_repair(jetstream: JetStream, questions: Questions, stream: str) -> None:
+    """Raise what `open_repair` would, where letters could not be taken out. Changes nothing."""
+    _remover(jetstream, questions, jetstream.link.run(find_letters(jetstream, stream)))
+
+
+def obstacles(jetstream: JetStream, stream: str, destinations: Sequence[Address]) -> dict[int, str]:
+    """Return why letters of a stream cannot be put to destinations, by their index."""
+    letters = jetstream.link.run(find_letters(jetstream, stream))
+    homes = Homes(jetstream, stream, PublishPolicy(only_wanted=True), within=letters.consumers is not None)
+    try:
+        found = ((index, homes.find(destination)) for index, destination in enumerate(destinations))
+        return {index: home for index, home in found if isinstance(home, str)}
+    finally:
+        homes.close()
+
+
+def _remover(jetstream: JetStream, questions: Questions, letters: Letters) -> Remover:
+    refusal = refusal_to_remove(letters.info)
+    if refusal is not None:
+        raise refusal
+    remover = Remover(jetstream, questions, letters.info)
+    remover.check_permission()
+    return remover
 
 
 def _fed(jetstream: JetStream, letters: Letters) -> list[Json]:
