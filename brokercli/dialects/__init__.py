@@ -60,7 +60,7 @@ DIALECTS: tuple[Dialect, ...] = (
     smallrye_kafka.dialect, watermill.dialect,
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.
-    nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.dialect,
+    nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.binder, spring_amqp.dialect,
     # These two died by x-death, and know more about it.
     dramatiq.dialect, celery.dialect, rabbitmq_x_death.dialect,
     # Names that several conventions share: those told by binary values and by their own counters first.

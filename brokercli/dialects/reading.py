@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from brokercli.dialects.facts import NO_FACTS, Facts
 from brokercli.dialects.names import problem_with, shown
 from brokercli.dialects.values import big_endian_of, count_of, integer_of, offset_of, partition_of, text_of
 from brokercli.model.address import Address
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home
-from brokercli.model.message import HeaderValue, Place, Record
+from brokercli.model.message import Header, HeaderValue, Place, Record
 
 KIND_OF = {"kafka": "topic", "nats": "subject", "rabbitmq": "queue"}
 """Broker → kind of address its letters go home to."""
@@ -67,6 +67,13 @@ class Reading:
         letter, like its place in the original topic.
         """
         return self.headers.get(name, [])
+
+    def in_order(self, names: Mapping[str, bool]) -> list[Header]:
+        """Return the headers of these names in the order they were written, of all of them together; each name says whether it decides,
+        see `all`."""
+        for name, deciding in names.items():
+            self.all(name, deciding=deciding)
+        return [header for header in self._record.message.headers if header[0] in names]
 
     def last(self, name: str, *, deciding: bool = True) -> HeaderValue:
         """Return a header's last value; None where it is null or absent."""

@@ -1,59 +1,90 @@
 """SmallRye Reactive Messaging on Kafka, which Quarkus uses: `dead-letter-topic-<channel>`, and delayed retries.
 
-All values are text. Its headers are put before those the record had, so of repeated ones the first is the latest death
-(KafkaDeadLetterQueue). With delayed retries each failure is one more hop, through `<channel>_retry_<milliseconds>`, and the last
-`delayed-retry-topic` is the topic it came from; the count is added behind (KafkaDelayedRetryTopic).
+All values are text. Each death is a run of headers, from its class to its offset, put before those the record had, so that the first
+is the latest (KafkaDeadLetterQueue; verified on 4.36.0). With delayed retries each failure is one more run, through
+`<channel>_retry_<milliseconds>`, and the count is added behind (KafkaDelayedRetryTopic). A letter may have runs of both kinds. A cause is
+written only where there is one, so it counts within its run only.
 """
 
 from __future__ import annotations
 
 from brokercli.dialects.dialect import Dialect
+from brokercli.dialects.names import shown
 from brokercli.dialects.reading import Reading
 from brokercli.dialects.values import integer_of, milliseconds_of, text_of
-from brokercli.model.dead_letter import DeadLetter, Home, Hop
+from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
+from brokercli.model.message import HeaderValue
 
-_DEAD, _RETRIED = "dead-letter-", "delayed-retry-"
-_WRITTEN = ("exception-class-name", "cause-class-name", "reason", "cause", "topic", "partition", "offset")
+_DEAD, _RETRIED, _UNREAD = "dead-letter-", "delayed-retry-", "deserialization-failure-"
+_CLASS, _CAUSE_CLASS = "exception-class-name", "cause-class-name"
+_WRITTEN = {_CLASS: True, "reason": False, _CAUSE_CLASS: True, "cause": False, "topic": True, "partition": False, "offset": False}
+"""The names of a run, and whether each decides what letters are grouped by."""
+_UNREADABLE = "org.apache.kafka.common.errors.RecordDeserializationException"
+_PARTS = {f"{prefix}{name}": (prefix, name) for prefix in (_DEAD, _RETRIED) for name in _WRITTEN}
+_DECIDING = {header: _WRITTEN[name] for header, (_, name) in _PARTS.items()}
+
+_Death = tuple[str, dict[str, HeaderValue]]
+"""Which kind it is, and its headers by their names without that."""
 
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read a letter; None without the topic, partition and offset it came from."""
-    written = next((prefix for prefix in (_DEAD, _RETRIED) if all(reading.all(f"{prefix}{name}", deciding=name == "topic") for name in _WRITTEN[-3:])), None)
-    if written is None:
+    deaths = _deaths(reading)
+    if not deaths:
         return None
-    letter = reading.letter(dialect.name, _homes(reading))
+    kind, latest = deaths[0]
+    letter = reading.letter(dialect.name, _homes(reading, deaths))
     letter.reason = "exception"
-    letter.exception = _latest(reading, f"{written}cause-class-name") or _latest(reading, f"{written}exception-class-name")
-    letter.exception_message = _latest(reading, f"{written}cause") or _latest(reading, f"{written}reason")
+    letter.exception = text_of(latest.get(_CAUSE_CLASS)) or text_of(latest.get(_CLASS))
+    letter.exception_message = text_of(latest.get("cause")) or text_of(latest.get("reason"))
+    if letter.exception == _UNREADABLE and reading.all(f"{_UNREAD}deserializer"):
+        letter.reason = "key deserialisation" if reading.all(f"{_UNREAD}key") else "value deserialisation"
     if reading.all(f"{_RETRIED}count"):
         retries = reading.count(f"{_RETRIED}count", reading.last(f"{_RETRIED}count"))
         letter.attempts = None if retries is None else retries + 1
-    letter.original_time = milliseconds_of(integer_of(reading.last(f"{_RETRIED}original-timestamp", deciding=False)))
-    letter.journey = tuple(Hop(text_of(value)) for prefix in (_RETRIED, _DEAD) for value in reversed(reading.all(f"{prefix}topic")))
+    if deaths[-1][0] == _RETRIED:
+        letter.original_time = milliseconds_of(integer_of(reading.last(f"{_RETRIED}original-timestamp", deciding=False)))
+    letter.journey = tuple(Hop(text_of(death["topic"])) for _, death in reversed(deaths))
+    if _key_for_body(reading):
+        letter.homes = ()
+        reading.lost.append("the original's body: where a key cannot be deserialised SmallRye writes the key in place of the body")
+        reading.remarks.append(f"{kind}topic names {shown(text_of(latest['topic']))!r} as its origin; it cannot go there: its body is not here. The record "
+                               f"itself lay at {shown(text_of(latest['partition']))}:{shown(text_of(latest['offset']))} there, where replay reads it")
     return letter
 
 
-def _homes(reading: Reading) -> list[Home | None]:
-    """Return the topic it was first retried from, else the topics it died in, the latest first: what holds letters itself is none of them."""
-    retried = reading.all(f"{_RETRIED}topic")
-    if retried:
-        return [_home(reading, _RETRIED, len(retried) - 1)]
-    return [_home(reading, _DEAD, number) for number in range(len(reading.all(f"{_DEAD}topic")))]
+def _key_for_body(reading: Reading) -> bool:
+    return bool(reading.all(f"{_UNREAD}key") and reading.all(f"{_UNREAD}data")) and not reading.all(f"{_UNREAD}value-data")
 
 
-def _home(reading: Reading, prefix: str, number: int) -> Home | None:
-    def value(name: str) -> object:
-        values = reading.all(f"{prefix}{name}", deciding=False)
-        return values[number] if number < len(values) else None
+def _deaths(reading: Reading) -> list[_Death]:
+    """Return the deaths that are whole, the latest first."""
+    deaths: list[_Death] = []
+    kind, run = "", dict[str, HeaderValue]()
+    for header, value in reading.in_order(_DECIDING):
+        prefix, name = _PARTS[header]
+        if prefix != kind or name in run or name == _CLASS:
+            kind, run = prefix, {}
+        run[name] = value
+        if name == "offset" and "topic" in run and "partition" in run:
+            deaths.append((kind, run))
+            run = {}
+    return deaths
 
-    place = {"partition": reading.partition(f"{prefix}partition", value("partition")), "offset": reading.offset(f"{prefix}offset", value("offset"))}
-    return reading.home(text_of(reading.all(f"{prefix}topic")[number]), f"{prefix}topic", place=dict(place))
+
+def _homes(reading: Reading, deaths: list[_Death]) -> list[Home | None]:
+    """Return the topic of the first death; that of a later one is a guess: there the record lay among letters. Topics of retries are none."""
+    first = deaths[-1][1]["topic"]
+    again = any(kind == _DEAD and death["topic"] != first for kind, death in deaths[:-1]) and deaths[-1][0] == _DEAD
+    homes = [_home(reading, deaths[-1], Confidence.LIKELY if again else Confidence.CERTAIN)]
+    return homes + [_home(reading, death, Confidence.GUESS) for death in reversed(deaths[:-1]) if death[0] == _DEAD and deaths[-1][0] == _DEAD]
 
 
-def _latest(reading: Reading, name: str) -> str:
-    values = reading.all(name)
-    return text_of(values[0]) if values else ""
+def _home(reading: Reading, death: _Death, confidence: Confidence) -> Home | None:
+    kind, run = death
+    place = {"partition": reading.partition(f"{kind}partition", run["partition"]), "offset": reading.offset(f"{kind}offset", run["offset"])}
+    return reading.home(text_of(run["topic"]), f"{kind}topic", confidence, place=dict(place))
 
 
 dialect = Dialect("smallrye kafka", read, frozenset({"kafka"}), signs=frozenset({f"{_DEAD}topic", f"{_RETRIED}topic"}),
-                  adds=frozenset(f"{_DEAD}{name}" for name in _WRITTEN), adds_prefixes=(_RETRIED, "deserialization-failure-"))
+                  adds=frozenset(f"{_DEAD}{name}" for name in _WRITTEN), adds_prefixes=(_RETRIED, _UNREAD))

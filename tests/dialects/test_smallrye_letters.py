@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from brokercli.dialects import recognise, to_message
-from brokercli.dialects.facts import Facts
 from brokercli.model.message import Message, Record
 from tests.dialects.frameworks import smallrye, smallrye_retries
 
@@ -20,10 +19,10 @@ def test_of_two_deaths_the_later_one_is_told_and_home_is_no_other_destination_of
     again = Record("kafka", {"topic": "dead-again", "partition": 0, "offset": 1}, "0:1", None, Message(body=b"{}", headers=(
         ("dead-letter-exception-class-name", b"w.Second"), ("dead-letter-reason", b"still no"), ("dead-letter-topic", b"dead-letter-topic-orders"),
         ("dead-letter-partition", b"0"), ("dead-letter-offset", b"5"), *first.message.headers)))
-    letter = recognise(again, facts=Facts(dead_letter_destinations=frozenset({"dead-letter-topic-orders"})))
+    letter = recognise(again)
     assert letter.home is not None
     assert (str(letter.home.address), letter.home.place) == ("topic:orders", {"partition": 3, "offset": 7})
-    assert letter.exception_message == "no"  # of the cause, which only the first death had
+    assert (letter.exception, letter.exception_message) == ("w.Second", "still no")  # and not the cause, which only the first death had
     assert [hop.where for hop in letter.journey] == ["orders", "dead-letter-topic-orders"]
     assert to_message(letter).headers == (("tenant", b"shop"),)
 
