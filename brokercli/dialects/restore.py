@@ -13,7 +13,10 @@ from brokercli.model.errors import Failed
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.remembered import Remembered
 
-# servers of a cluster agree about the time to well below that
+# Servers of a cluster agree about the time to well below that. On Kafka the time of a record is its producer's own unless the topic has
+# message.timestamp.type=LogAppendTime, and that of a letter is its broker's: a producer whose clock is ahead by more than this and the time
+# it took the message to die makes it look like one that came after. Such a letter stays where it is, and the message is still stored; with
+# much more allowed, whatever a topic that was made anew got within that time would go home for what died, and count as that.
 _CLOCKS_APART = 2_000_000_000
 _LEFT: Remembered[tuple[tuple[str, ...], tuple[Header, ...]]] = Remembered()
 
@@ -68,16 +71,16 @@ def attach_original(letter: DeadLetter, original: Record) -> DeadLetter:
     """Complete a pointer with the record it points at, in place, and return it.
 
     A JetStream advisory knows no subject: the original's becomes the home. Raises Failed when the record lies elsewhere
-    than the pointer says, so that a message is never put back in another's place, and for a pointer that says too little.
+    than the pointer says, or is another that has come to lie there, so that a message is never put back in another's place, and for
+    a pointer that says too little.
     """
     if not any(isinstance((letter.pointer or {}).get(number), int) for number in ("offset", "sequence")):
         raise Failed("This letter does not say which message it points at.")
     for name, value in (letter.pointer or {}).items():
         if original.place.get(name) != value:
             raise Failed(f"The letter points at {name} {value}; what was fetched lies at {name} {original.place.get(name)}.")
-    if (letter.record.broker == "nats" and letter.last_death is not None and original.time is not None
-            and original.time > letter.last_death + _CLOCKS_APART):
-        raise Failed("What lies where the letter points was stored after the death: the stream was made anew, and it is another message.")
+    if why := _is_another(letter, original):
+        raise Failed(why)
     letter.original = original
     letter.fetched, letter.unwrapped, letter.original_time = True, original.message, original.time
     subject = original.place.get("subject")
@@ -88,8 +91,28 @@ def attach_original(letter: DeadLetter, original: Record) -> DeadLetter:
     return letter
 
 
+def _is_another(letter: DeadLetter, original: Record) -> str:
+    """Say why the record where a letter points is not the one that died; empty where it is, or nothing tells.
+
+    A topic or stream that was deleted and made anew numbers from the start again. A share group's letter names the topic without its id
+    (KIP-1191, verified on 4.4.0), so that only its time and, where it carries one, its copy of key and body tell. A copy that is the
+    same is stronger than what a producer's clock says.
+    """
+    copy, kafka = letter.record.message, letter.record.broker == "kafka"
+    if kafka and (copy.body is not None or copy.key is not None):
+        if (copy.body, copy.key) == (original.message.body, original.message.key):
+            return ""
+        return "What lies where the letter points has another key or body than the letter's copy of it: the topic was made anew, and it is another message."
+    if letter.last_death is None or original.time is None or original.time <= letter.last_death + _CLOCKS_APART:
+        return ""
+    if kafka:
+        return ("What lies where the letter points is younger than the letter, by its time: the topic was made anew and it is another message, or the clock "
+                "of its producer is ahead.")
+    return "What lies where the letter points was stored after the death: the stream was made anew, and it is another message."
+
+
 def original_is_gone(letter: DeadLetter) -> DeadLetter:
-    """Enter that the original a pointer points at is no longer stored, and return the letter.
+    """Enter that the original a pointer points at is no longer stored, or that another message lies there, and return the letter.
 
     Where the record carries a copy of key and body, that copy goes back then: `complete` becomes true, and `lost` says
     what the copy lacks. Where it does not, nothing can go back.

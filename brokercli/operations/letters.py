@@ -53,15 +53,19 @@ class Recogniser:
             return
         originals = self.backend.fetch([letter.pointer or {} for letter in pointers])
         for letter, original in zip(pointers, originals, strict=True):
-            if original is None and isinstance(letter.record, FiledRecord):
-                original = letter.record.original
-            if original is None:
+            filed = letter.record.original if isinstance(letter.record, FiledRecord) else None
+            if not any(_attached(letter, found) for found in (original, filed) if found is not None):
                 original_is_gone(letter)
-                continue
-            try:
-                attach_original(letter, original)
-            except Failed as problem:
-                letter.remarks += (str(problem),)
+
+
+def _attached(letter: DeadLetter, original: Record) -> bool:
+    """Complete a letter with its original; where what was fetched is none, say so in the letter and return False."""
+    try:
+        attach_original(letter, original)
+    except Failed as problem:
+        letter.remarks += (str(problem),)
+        return False
+    return True
 
 
 def identity(letter: DeadLetter) -> str:

@@ -11,6 +11,8 @@ from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
 from tests.dialects.real_letters import read_letter, read_original
 
+SECOND = 1_000_000_000
+
 
 def _original(name: str) -> Record:
     original = read_original(name)
@@ -72,3 +74,29 @@ def test_an_advisory_without_a_believable_sequence_points_nowhere(sequence: obje
     assert letter.remarks
     with pytest.raises(Failed, match="does not say which message"):
         attach_original(letter, _original("jetstream_max_deliveries"))
+
+
+@pytest.mark.parametrize("name", ["share_group_pointer", "jetstream_max_deliveries"])
+def test_what_came_to_lie_there_after_the_death_is_not_the_original(name: str) -> None:
+    original, died = _original(name), recognise(read_letter(name)).last_death
+    assert died is not None
+    # servers, and producers that stamp their messages themselves, do not agree to the millisecond
+    assert attach_original(recognise(read_letter(name)), replace(original, time=died + SECOND)).complete
+    letter = recognise(read_letter(name))
+    with pytest.raises(Failed, match="made anew"):
+        attach_original(letter, replace(original, time=died + 60 * SECOND))
+    assert not letter.complete
+    assert attach_original(letter, replace(original, time=None)).complete
+
+
+def test_a_letters_own_copy_says_whether_what_lies_there_is_the_original() -> None:
+    original = _original("share_group_copy")
+    for other in (replace(original.message, body=b'{"id":2}'), replace(original.message, key=b"c-8"), replace(original.message, body=None)):
+        letter = recognise(read_letter("share_group_copy"))
+        with pytest.raises(Failed, match="another key or body"):
+            attach_original(letter, replace(original, message=other))
+        assert to_message(original_is_gone(letter)) == Message(body=b'{"id":1}', key=b"c-7", route="dialects-shared", origin="kafka")
+    # whatever the clock of a producer said
+    letter = recognise(read_letter("share_group_copy"))
+    assert letter.last_death is not None
+    assert attach_original(letter, replace(original, time=letter.last_death + 60 * SECOND)).lost == ()
