@@ -12,10 +12,11 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry
-from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, tags_of, understand
+from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, understand
 from brokercli.backends.kafka.listing import ask_for_offsets, is_internal
 from brokercli.backends.kafka.odd_headers import Stored, names_of
 from brokercli.backends.kafka.span import NOT_STORED, Range
+from brokercli.backends.kafka.topic_ids import tags_of
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError
 
@@ -76,13 +77,15 @@ def _ranges(consumer: Consumer, topics: Mapping[str, Any], timeout: float) -> Ra
             if all((name, partition) in lows and (name, partition) in highs for partition in topics[name].partitions)}
 
 
-def _source(name: str, why: str, held: dict[int, Range] | None, asked: CommittedOffsets, tag: int, feeds: str | None, consumer: Consumer,
+def _source(name: str, why: str, held: dict[int, Range] | None, asked: CommittedOffsets, tag: int | BrokercliError, feeds: str | None, consumer: Consumer,
             timeout: float) -> DeadLetterSource:
     address, fed = Address(name, "topic"), (str(Address(feeds, "topic")),) if feeds else ()
     if held is None:
         return DeadLetterSource(address, "topic", why, feeds=fed, remarks=("a partition has no leader, so nothing more can be told",))
     depth = sum(there.high - there.low for there in held.values())
     try:
+        if isinstance(tag, BrokercliError):
+            raise tag
         committed, notes = asked.read()
         handled = understand(name, tag, committed, held)
     except BrokercliError as problem:

@@ -6,14 +6,13 @@ So the state belongs to the broker, and everybody who works on these letters sha
 
 from __future__ import annotations
 
-from binascii import crc32
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic, sleep, time
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 
@@ -47,9 +46,12 @@ class HandledLetters:
 
     topic: str
     topic_tag: int
+    """What its id makes it (`topic_ids`); 0 where the broker gives topics none."""
     sets: dict[int, HandledSet] = field(default_factory=dict)
     written: dict[int, int] = field(default_factory=dict)
     """When each partition's state was written, minutes since 1970."""
+    tags: dict[int, int] = field(default_factory=dict)
+    """The topic's number in each partition's state, where one was written."""
     notes: list[str] = field(default_factory=list)
 
     def pending(self, ranges: dict[int, Range]) -> int:
@@ -61,7 +63,8 @@ class HandledLetters:
         minutes = int(time()) // 60
         found = []
         for partition in partitions:
-            text = write(sets[partition], self.topic_tag, minutes, room)
+            # whoever asks a broker that tells no id does not make others forget it
+            text = write(sets[partition], self.topic_tag or self.tags.get(partition, 0), minutes, room)
             if text is None:
                 return None
             found.append(TopicPartition(self.topic, partition, sets[partition].floor, text))
@@ -97,7 +100,7 @@ def _understand(found: HandledLetters, place: TopicPartition, held: Range) -> Ha
         found.notes.append(f"the offset committed for {where} was not written by brokercli: everything below {place.offset} counts as handled")
     else:
         handled, tag = said.handled, said.topic_tag
-        found.written[place.partition] = said.minutes
+        found.written[place.partition], found.tags[place.partition] = said.minutes, tag
     if tag and found.topic_tag and tag != found.topic_tag:
         found.notes.append(f"{where} was made anew since letters were handled there: all of its letters count as pending")
         return HandledSet(held.low)
@@ -153,22 +156,6 @@ class CommittedOffsets:
             else:
                 notes = ["a redrive is in the middle of a transaction, or was killed there: what it handles is not counted yet"]
             self._answer = self._ask(stable=stable)
-
-
-def tags_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[str, int]:
-    """Return a number for each topic, made from its id, which another topic of the same name does not share; 0 where there is none."""
-    answers = admin.describe_topics(TopicCollection(list(topics)), request_timeout=seconds) if topics else {}
-    return {topic: _tag(answer, seconds) for topic, answer in answers.items()}
-
-
-def _tag(answer: Future[Any], seconds: float) -> int:
-    try:
-        identity = answer.result(seconds).topic_id
-    except (KafkaException, TimeoutError):
-        return 0
-    if identity is None or not (identity.get_most_significant_bits() or identity.get_least_significant_bits()):
-        return 0
-    return crc32(str(identity).encode()) or 1
 
 
 def members_of(admin: AdminClient, topic: str, seconds: float) -> int:

@@ -9,9 +9,10 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterReader, State
-from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, tags_of, understand
+from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, understand
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
+from brokercli.backends.kafka.topic_ids import tag_of
 from brokercli.model.errors import NotAuthorised
 from brokercli.model.message import Record
 from brokercli.model.position import PerPartition
@@ -63,7 +64,7 @@ def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consu
         ends = reader.bounds.end if reader.bounds is not None else None
         partitions = [partition for partition, _ in ends.offsets] if isinstance(ends, PerPartition) else []
         asked = CommittedOffsets(admin, topic, partitions, timeout)
-        tag = tags_of(admin, [topic], timeout)[topic]
+        tag = tag_of(admin, topic, timeout)
         ranges = Offsets(consumer, topic, timeout).ranges(partitions)
         try:
             committed, notes = asked.read()

@@ -16,12 +16,13 @@ from brokercli.backends.kafka.at_least_once import AtLeastOnce
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
 from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.exactly_once import ExactlyOnce
-from brokercli.backends.kafka.handled_group import GroupLimits, group_of, limits_of, members_of, tags_of
+from brokercli.backends.kafka.handled_group import GroupLimits, group_of, limits_of, members_of
 from brokercli.backends.kafka.ledger import Ledger
 from brokercli.backends.kafka.look import PROMISED, READING, KafkaReader
 from brokercli.backends.kafka.odd_headers import OddHeaders
 from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
 from brokercli.backends.kafka.span import Offsets
+from brokercli.backends.kafka.topic_ids import tag_of
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
 from brokercli.backends.kafka.transaction import NoTransactions, Transactions
 from brokercli.backends.kafka.way import Way
@@ -59,7 +60,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         raise Failed(f"{members} consumers are members of the group {group}, which keeps the state of {topic}'s letters.",
                      hint="stop them; no consumer should use a group of that name")
     settings = request_settings(admin, topic, timeout)
-    tag, limits = tags_of(admin, [topic], timeout)[topic], limits_of(admin, cluster.any_node(), timeout)
+    tag, limits = tag_of(admin, topic, timeout), limits_of(admin, cluster.any_node(), timeout)
     with ExitStack() as opened:
         troubles = Troubles()
         consumer: Consumer = open_handle(Consumer, connection, {

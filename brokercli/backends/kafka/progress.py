@@ -9,8 +9,9 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.groups import Group, Place
-from brokercli.backends.kafka.handled_group import HandledLetters, tags_of, topic_of, understand
+from brokercli.backends.kafka.handled_group import HandledLetters, topic_of, understand
 from brokercli.backends.kafka.span import Range
+from brokercli.backends.kafka.topic_ids import tags_of
 from brokercli.model.address import Address
 from brokercli.model.consumption import Lag
 from brokercli.model.errors import BrokercliError
@@ -33,7 +34,7 @@ def handled_topic(group: Group, metadata: Any) -> str | None:
     return topic if topic is not None and topic in metadata.topics else None
 
 
-def _lags(group: Group, metadata: Any, ranges: Mapping[Place, Range], tags: Mapping[str, int]) -> list[Lag]:
+def _lags(group: Group, metadata: Any, ranges: Mapping[Place, Range], tags: Mapping[str, int | BrokercliError]) -> list[Lag]:
     topic = handled_topic(group, metadata)
     letters = letters_of(group, topic, ranges, tags.get(topic, 0)) if topic is not None else None
     readers = group.readers()
@@ -60,8 +61,10 @@ def _lag(group: Group, place: Place, there: Range | None, letters: HandledLetter
                lag, member=reader)
 
 
-def letters_of(group: Group, topic: str, ranges: Mapping[Place, Range], tag: int) -> HandledLetters | None:
-    """Return what a group of ours says of a topic's letters; None where this version cannot read it."""
+def letters_of(group: Group, topic: str, ranges: Mapping[Place, Range], tag: int | BrokercliError) -> HandledLetters | None:
+    """Return what a group of ours says of a topic's letters; None where this version cannot read it, or which topic it means cannot be told."""
+    if isinstance(tag, BrokercliError):
+        return None
     there = {number: held_there for (name, number), held_there in ranges.items() if name == topic}
     try:
         return understand(topic, tag, [place for (name, _), place in group.committed.items() if name == topic], there)

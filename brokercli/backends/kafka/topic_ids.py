@@ -1,0 +1,79 @@
+"""What tells a topic from another of the same name: the id that the broker gave it when it was made (KIP-516, since Kafka 2.8)."""
+
+from __future__ import annotations
+
+from binascii import crc32
+from collections.abc import Collection
+from concurrent.futures import Future
+from time import monotonic, sleep
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.kafka.failures import no_answer, translate
+from brokercli.backends.kafka.span import PATIENCE_SECONDS, RETRY_SECONDS
+from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound
+
+_ASKING = "asking for the id of"
+
+
+def ids_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[str, str | BrokercliError]:
+    """Return the id of each topic, empty where the broker gives topics none; in its place what is to be raised where that cannot be told.
+
+    What may be over in a moment is asked again, for `seconds` in all; a topic that is not there for less, because a broker may not have
+    heard yet of one that was just made. That something went wrong never passes for a topic without an id.
+    """
+    found: dict[str, str | BrokercliError] = {}
+    left, began = list(topics), monotonic()
+    while left:
+        remaining = max(RETRY_SECONDS, began + seconds - monotonic())
+        answers = admin.describe_topics(TopicCollection(left), request_timeout=remaining)
+        found |= {topic: _id(topic, answer, remaining) for topic, answer in answers.items()}
+        left = [topic for topic in left if _may_come(found[topic], monotonic() - began, seconds)]
+        if left:
+            sleep(RETRY_SECONDS)
+    return found
+
+
+def id_of(admin: AdminClient, topic: str, seconds: float) -> str:
+    """Return the id of one topic. Raises what is in its place."""
+    found = ids_of(admin, [topic], seconds)[topic]
+    if isinstance(found, BrokercliError):
+        raise found
+    return found
+
+
+def tags_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[str, int | BrokercliError]:
+    """Return a number for each topic, made from its id; 0 where the broker gives topics none. In its place what is to be raised
+    where that cannot be told."""
+    return {topic: found if isinstance(found, BrokercliError) else _tag(found) for topic, found in ids_of(admin, topics, seconds).items()}
+
+
+def tag_of(admin: AdminClient, topic: str, seconds: float) -> int:
+    """Return the number of one topic. Raises what is in its place."""
+    return _tag(id_of(admin, topic, seconds))
+
+
+def _tag(identity: str) -> int:
+    return (crc32(identity.encode()) or 1) if identity else 0
+
+
+def _id(topic: str, answer: Future[Any], seconds: float) -> str | BrokercliError:
+    try:
+        # the client gives up by itself after `seconds`; what it then says is more precise
+        identity = answer.result(seconds + 1).topic_id
+    except KafkaException as problem:
+        return translate(problem.args[0], _ASKING, topic)
+    except TimeoutError:
+        return no_answer(_ASKING, topic, seconds)
+    if identity is None or not (identity.get_most_significant_bits() or identity.get_least_significant_bits()):
+        return ""
+    return str(identity)
+
+
+def _may_come(found: str | BrokercliError, passed: float, seconds: float) -> bool:
+    """Whether asking again can help after so many seconds."""
+    if not isinstance(found, BrokercliError) or isinstance(found, NotAuthorised):
+        return False
+    return passed < (min(seconds, PATIENCE_SECONDS) if isinstance(found, NotFound) else seconds)
