@@ -229,6 +229,11 @@ class Backend(ABC):
         not stored; Unsupported, with the reason of the support table, where this resource cannot be looked at so.
         """
 
+    def incarnation(self, source: Address) -> str:
+        """Return what another topic or stream of the same name, made after this one was deleted, would not share, for whoever comes back
+        to its numbers later. Empty where the broker tells nothing of the kind. Raises as `look`."""
+        return ""
+
     @abstractmethod
     def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
         """Yield what exists, by name; `kinds` narrows to kinds of address. The broker's own internals are left out."""

@@ -61,8 +61,10 @@ class CopyRun:
         streams = streams_of(self.context)
         with Decided() as decided, self._opened() as (source, destination), ExitStack() as stack:
             publisher = stack.enter_context(destination.backend.publisher(destination.address, self.policy))
-            journal = None if self.resume is None else stack.enter_context(Journal(self.resume, self._identity(source, destination)))
-            span = self.span if journal is None or not journal.bounds else span_of(journal.bounds, journal.done)
+            journal = None if self.resume is None else stack.enter_context(
+                Journal(self.resume, self._identity(source, destination), source.backend.incarnation(source.address)))
+            resumed = journal is not None and bool(journal.bounds)
+            span = span_of(journal.bounds, journal.done) if journal is not None and resumed else self.span
             prepare_for_bulk()
             reader = stack.enter_context(source.backend.look(source.address, span))
             if journal is not None and not journal.bounds:
@@ -80,6 +82,11 @@ class CopyRun:
             code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty,
                                 abandon=copying.abandon)
             self._say_late(streams, notes)
+            account = publishing.outcome.account
+            if journal is not None and resumed and not self.quiet and reading.ended is Ended.AT_THE_END and account.read == account.skipped:
+                delivered = f"{journal.delivered:,} message{' was' if journal.delivered == 1 else 's were'} delivered by earlier runs"
+                streams.say(f"nothing was left to copy: {delivered}, up to the end that was fixed when the journal {journal.path} was begun; "
+                            "another --resume FILE begins another copy")
             if code != ExitCode.DONE and self.resume is not None and not self.quiet:
                 streams.say(f"the same command with --resume {self.resume} goes on from what is confirmed")
         return decided.code or 0

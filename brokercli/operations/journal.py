@@ -25,16 +25,20 @@ class Journal:
     `done` maps a partition (0 where the source has none) to the number of the last record delivered from it.
     """
 
-    def __init__(self, path: str, identity: dict[str, str]) -> None:
+    def __init__(self, path: str, identity: dict[str, str], incarnation: str = "") -> None:
         """Open or begin the journal of a copy with this identity; what is empty in it was not given.
 
-        Raises UsageProblem where the file belongs to another copy, is no journal, was edited, or is in use; LocalIO where
-        it cannot be written.
+        `incarnation` is what another source of the same name would not share (`Backend.incarnation`); empty where nothing tells. A journal
+        that was begun without it is taken for this one's, and tells from now on.
+
+        Raises UsageProblem where the file belongs to another copy or to what its source was before it was made anew, is no journal, was
+        edited, or is in use; LocalIO where it cannot be written.
         """
         self.path = path
         self.done: dict[int, int] = {}
         self.bounds: dict[str, str] = {}
         self.delivered = 0
+        self._incarnation = ""
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
         except OSError as problem:
@@ -46,6 +50,7 @@ class Journal:
             raise UsageProblem(f"The journal {path} is in use by another run.", hint="wait for that run, or give this one a journal of its own") from None
         try:
             self._load(identity)
+            self._check(incarnation, identity)
         except BaseException:
             self.close()
             raise
@@ -105,6 +110,14 @@ class Journal:
             self.bounds = entry.get("bounds", self.bounds)
             self.done |= {int(partition): number for partition, number in entry.get("done", {}).items()}
             self.delivered = entry.get("delivered", self.delivered)
+            self._incarnation = entry.get("incarnation", self._incarnation)
+
+    def _check(self, incarnation: str, identity: dict[str, str]) -> None:
+        if incarnation and not self._incarnation:
+            self._append({"incarnation": incarnation})
+        elif incarnation and incarnation != self._incarnation:
+            raise UsageProblem(f"{identity.get('from', 'The source')} was deleted and made anew since the journal {self.path} was begun: "
+                               "its numbers count other messages now.", hint="give this copy a journal of its own: --resume with the name of a new file")
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = _line(entry)

@@ -97,3 +97,25 @@ def test_a_line_that_did_not_fit_on_the_disk_spoils_none_that_follows(tmp_path) 
         journal.enter({0: 4}, 5)
     with Journal(str(path), COPY) as again:
         assert (again.done, again.delivered) == ({0: 4}, 5)
+
+
+def test_a_journal_of_a_source_that_was_made_anew_is_refused_where_both_tell(tmp_path) -> None:
+    path = tmp_path / "journal"
+    with Journal(str(path), COPY, "made on Monday") as journal:
+        journal.bind({"start": "0:0", "end": "0:9"})
+        journal.enter({0: 4}, 5)
+    with pytest.raises(UsageProblem, match="kafka://a topic:x was deleted and made anew since"):
+        Journal(str(path), COPY, "made on Tuesday")
+    for incarnation in ("made on Monday", ""):
+        with Journal(str(path), COPY, incarnation) as journal:
+            assert (journal.done, journal.delivered) == ({0: 4}, 5)
+
+
+def test_a_journal_that_was_begun_without_it_tells_from_its_next_run_on(tmp_path) -> None:
+    path = tmp_path / "journal"
+    with Journal(str(path), COPY) as journal:
+        journal.enter({0: 4}, 5)
+    with Journal(str(path), COPY, "made on Monday") as journal:
+        assert (journal.done, journal.delivered) == ({0: 4}, 5)
+    with pytest.raises(UsageProblem, match="made anew"):
+        Journal(str(path), COPY, "made on Tuesday")

@@ -156,6 +156,11 @@ class KafkaBackend(Backend):
             give_back()
             raise
 
+    def incarnation(self, source: Address) -> str:
+        from brokercli.backends.kafka.topic_ids import id_of
+
+        return id_of(self._admin(), source.name, self._connection.connect_timeout)
+
     def _borrow(self) -> tuple[Consumer, Troubles, Callable[[], None]]:
         """Return a consumer to read with: the one that is connected, or a new one while that is reading."""
         if self._lent:

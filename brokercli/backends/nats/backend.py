@@ -83,6 +83,9 @@ class NatsBackend(Backend):
         self._opened.add(reader)
         return reader
 
+    def incarnation(self, source: Address) -> str:
+        return look.incarnation_of(self._jetstream, source)
+
     def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
         return self._link.run(listing.list_all(self._jetstream, kinds))
 

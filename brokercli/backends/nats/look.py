@@ -42,6 +42,13 @@ def open_reader(jetstream: JetStream, source: Address, span: Span) -> Reader:
     return reader
 
 
+def incarnation_of(jetstream: JetStream, source: Address) -> str:
+    """Return the stream that a resolved address is read from, and when it was made: JetStream keeps that as long as there is the stream."""
+    link = jetstream.link
+    info = link.run(_stream_of(jetstream, source.name)).info if source.kind == "subject" else link.run(jetstream.info(source.name))
+    return f"{info['config']['name']} {info['created']}"
+
+
 async def _stream_of(jetstream: JetStream, subject: str) -> Source:
     """Return the one stream that captures a subject."""
     names = await jetstream.capturing(subject)
