@@ -195,7 +195,8 @@ class Repair(ABC):
 
     @abstractmethod
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
-        """Take letters out of the pending ones without publishing: dropped, or redriven by a publisher of another broker."""
+        """Take letters out of the pending ones without publishing: dropped, or redriven by a publisher of another broker. One that somebody
+        else had taken out meanwhile is confirmed as a duplicate, with the reason, where the broker tells."""
 
     @abstractmethod
     def arrived(self) -> int | None:

@@ -357,9 +357,12 @@ def mark_confirmed(repair: Repair, records: Sequence[Record], receipts: Receipts
     confirmed = [index for index in range(len(records)) if index not in problems]
     marked = repair.mark([records[index] for index in confirmed], State.REDRIVEN)
     whole = Receipts()
-    whole.confirmed += marked.confirmed
+    whole.confirmed += marked.confirmed - marked.duplicates
     for receipt in problems.values():
         whole.count(receipt)
     for receipt in marked.problems:
-        whole.count(Receipt(confirmed[receipt.index], Verdict.UNKNOWN, reason=f"stored at its destination, but not marked here: {receipt.reason}"))
+        if receipt.verdict is Verdict.CONFIRMED:
+            whole.count(replace(receipt, index=confirmed[receipt.index]))
+        else:
+            whole.count(Receipt(confirmed[receipt.index], Verdict.UNKNOWN, reason=f"stored at its destination, but not marked here: {receipt.reason}"))
     return whole

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from brokercli.backends.dead_letters import Goal, Move, RepairPolicy, State
-from brokercli.model.receipt import Receipts, Verdict
+from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.letters import LetterFilter
+from brokercli.operations.redriving import mark_confirmed
 from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, read_all, redrive, wait_for
 from tests.backends.nats_streams import Streams, stream, subject
 
@@ -115,6 +116,41 @@ def test_a_letter_that_was_put_back_before_is_only_taken_out(streams: Streams) -
         assert (receipts.confirmed, receipts.duplicates) == (30, 30)
     assert in_stream(streams, home) == numbers(50)
     assert streams.state(name)["messages"] == 0
+
+
+@pytest.mark.parametrize("count", [20, 500])
+def test_a_letter_that_somebody_else_takes_out_meanwhile_is_dropped_as_one_that_was_gone(streams: Streams, count: int) -> None:
+    """Few are deleted one by one, many are purged at once."""
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, count)
+    first, second = streams.backend(), streams.backend()
+    with first.repair(stream(name), RepairPolicy()) as dropping, second.repair(stream(name), RepairPolicy()) as other:
+        records = read_all(dropping)
+        moves = [Move(record, record.message, subject(f"{home.lower()}.a")) for record in read_all(other)]
+        assert other.settle(moves[:count // 2]).duplicates == 0
+        receipts = dropping.mark(records, State.DROPPED)
+        assert (receipts.confirmed, receipts.duplicates, receipts.unknown) == (count, count // 2, 0)
+        assert {receipt.reason for receipt in receipts.problems} == {"somebody else had taken the letter out meanwhile"}
+        assert sorted(receipt.index for receipt in receipts.problems) == list(range(count // 2))
+        receipts = other.settle(moves[count // 2:])
+        assert (receipts.confirmed, receipts.duplicates) == (count - count // 2, count - count // 2)
+    assert in_stream(streams, home) == numbers(count)
+    assert streams.state(name)["messages"] == 0
+
+
+def test_a_letter_put_to_another_broker_counts_as_marked_where_somebody_else_took_it_out_meanwhile(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 5)
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        records = read_all(repair)
+        streams.delete(name, 2, 4)
+        receipts = mark_confirmed(repair, records, Receipts(4, 1, problems=[Receipt(2, Verdict.REFUSED, reason="it is too large")]))
+    assert (receipts.confirmed, receipts.duplicates, receipts.refused, receipts.unknown) == (4, 2, 1, 0)
+    assert sorted((receipt.index, receipt.verdict) for receipt in receipts.problems) == [
+        (1, Verdict.CONFIRMED), (2, Verdict.REFUSED), (3, Verdict.CONFIRMED)]
+    assert in_stream(streams, name) == [b"2"]
 
 
 def test_a_stream_made_anew_does_not_pass_for_the_old_one(streams: Streams) -> None:

@@ -28,6 +28,8 @@ class Questions:
     def __init__(self, link: Link) -> None:
         self.silence = SILENCE_SECONDS
         """How long nothing may come before what has no answer is asked again."""
+        self.asked_again = False
+        """Whether something of the last call had to be: what was asked for may have been done by the first question, unheard."""
         self._link = link
         self._sid = 0
         self._inbox = b""
@@ -51,7 +53,7 @@ class Questions:
                 self._sid = await self._link.subscribe(f"{self._inbox.decode()}.*", Sink(self._link.guard(self._arrived)))
             if self not in self._link.watchers:
                 self._link.watchers.append(self)
-            self._subject, self._refusal = subject, None
+            self._subject, self._refusal, self.asked_again = subject, None, False
             first = self._asked
             self._asked += len(payloads)
             self._answers, self._awaited = {}, range(first, self._asked)
@@ -66,10 +68,11 @@ class Questions:
         return [answer for answer in answers if answer is not None]
 
     async def _ask(self, subject: str, payloads: Sequence[bytes], first: int) -> None:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             left = [number for number in range(len(payloads)) if first + number not in self._answers]
             if not left:
                 return
+            self.asked_again = attempt > 0
             await self._connection()
             await self._round(subject.encode(errors="surrogateescape"), payloads, first, left)
         if len(self._answers) < len(payloads):

@@ -24,7 +24,8 @@ class Removed:
     """What became of the messages."""
 
     gone_before: set[int] = field(default_factory=set)
-    """Sequences that somebody else had removed."""
+    """Sequences that somebody else had removed. What is missing is not told from what was removed by a question whose answer was lost: where
+    one had to be asked again, there are none here."""
     failed: dict[int, str] = field(default_factory=dict)
     """Sequence → why it is still there, or may be."""
 
@@ -83,13 +84,13 @@ class Remover:
         removed = Removed()
         below = [sequence for sequence in sequences if sequence < purge_below]
         rest = list(sequences)
-        if len(below) >= WORTH_A_PURGE and self._may_purge and await self._purge(purge_below):
+        if len(below) >= WORTH_A_PURGE and self._may_purge and await self._purge(below, purge_below, removed):
             rest = [sequence for sequence in sequences if sequence >= purge_below]
         if rest:
             await self._delete(rest, removed)
         return removed
 
-    async def _purge(self, below: int) -> bool:
+    async def _purge(self, sequences: Sequence[int], below: int, removed: Removed) -> bool:
         try:
             answer = await self._questions.ask(self._operation("PURGE"), [b'{"seq":%d}' % below])
         except NotAuthorised:
@@ -97,10 +98,14 @@ class Remover:
             return False
         except BrokercliError:
             return False  # deleting says what is still there
-        return self._purged(answer[0])
+        return self._purged(decode(answer[0]), sequences, removed)
 
-    def _purged(self, answer: bytes) -> bool:
-        self._may_purge = "error" not in decode(answer)
+    def _purged(self, answer: Json, sequences: Sequence[int], removed: Removed) -> bool:
+        """Return whether it was done. The answer says how many messages went (`purged`, seen on 2.15.1), not which: where these are fewer,
+        the first are taken for those that somebody else had removed, because every run goes from the first on."""
+        self._may_purge = "error" not in answer
+        if self._may_purge and not self._questions.asked_again:
+            removed.gone_before.update(sorted(sequences)[:max(0, len(sequences) - int(answer.get("purged", len(sequences))))])
         return self._may_purge
 
     async def _delete(self, sequences: Sequence[int], removed: Removed) -> None:
@@ -114,6 +119,7 @@ class Remover:
                 continue
             error = decode(answer).get("error") or {}
             if error.get("err_code") in _GONE or any(words in str(error.get("description")) for words in _GONE_WORDS):
-                removed.gone_before.add(sequence)
+                if not self._questions.asked_again:
+                    removed.gone_before.add(sequence)
             else:
                 removed.failed[sequence] = reason(error)

@@ -324,10 +324,12 @@ class NatsRepair(Repair):
             else:
                 places[sequence] = index
         if places:
-            _, failed = self._begin_to_remove(list(places))()
+            gone, failed = self._begin_to_remove(list(places))()
             for sequence, why in failed.items():
                 receipts.count(Receipt(places[sequence], Verdict.UNKNOWN, reason=f"it could not be taken out of {self._stream}: {why}"))
-            receipts.confirmed += len(places) - len(failed)
+            for sequence in sorted(gone):
+                receipts.count(Receipt(places[sequence], Verdict.CONFIRMED, reason=_ELSEWHERE, duplicate=True))
+            receipts.confirmed += len(places) - len(failed) - len(gone)
         return receipts
 
     def arrived(self) -> int | None:
