@@ -107,6 +107,44 @@ def test_recorded_deaths_are_put_back_and_their_records_taken_out(streams: Strea
     assert source_of(backend, name) is None
 
 
+@pytest.mark.parametrize("captured", [True, False])
+@pytest.mark.parametrize("others", [0, 1])
+def test_where_an_interest_stream_has_other_consumers_it_is_said_that_they_get_what_is_put_back(
+        streams: Streams, nats_address: str, captured: bool, others: int) -> None:
+    name = streams.make("interest")
+    streams.worker(name, max_deliver=1)
+    for number in range(others):
+        streams.worker(name, f"other{number}")
+    if captured:
+        capture(streams, name)
+    streams.fill(f"{name.lower()}.a", numbers(3))
+    fail(nats_address, name)
+    with streams.backend().repair(stream(f"{name}_DLQ" if captured else name), RepairPolicy()) as repair:
+        notes = " ".join(repair.notes)
+    assert ("reaches every consumer of its subject again" in notes) == bool(others)
+    assert (f"taken out of {name} as well, unless another consumer still wants it: that one gets both" in notes) == bool(others and captured)
+    assert (f"taken out of {name} as well; dropping a letter" in notes) == bool(captured and not others)
+
+
+def test_a_dead_message_that_another_consumer_wants_stays_and_reaches_it_twice_as_is_said(streams: Streams, nats_address: str) -> None:
+    name = streams.make("interest")
+    streams.worker(name, max_deliver=1)
+    streams.worker(name, "other")
+    letters = capture(streams, name)
+    streams.fill(f"{name.lower()}.a", numbers(3))
+    fail(nats_address, name)
+    wait_for(lambda: bool(streams.state(letters)["messages"] == 3))
+    backend = streams.backend()
+    assert redrive(backend, letters)[0].account.confirmed == 3
+    assert in_stream(streams, name) == numbers(3) * 2
+    assert work(nats_address, name, "worker", lambda body: ACK) == numbers(3)
+    assert work(nats_address, name, "other", lambda body: ACK) == numbers(3) * 2
+    wait_for(lambda: bool(streams.state(name)["messages"] == 3))
+    found = source_of(backend, name)
+    assert found is not None
+    assert found.pending == 3
+
+
 @pytest.mark.parametrize("retention", KEPT_WHILE_WANTED)
 def test_letters_without_a_record_are_put_back_and_the_dead_ones_taken_out(streams: Streams, nats_address: str, retention: str) -> None:
     name = failing(streams, nats_address, retention, 50)

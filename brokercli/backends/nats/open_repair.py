@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.dead_letters import RepairPolicy
-from brokercli.backends.nats import LIMITS_STREAM
+from brokercli.backends.nats import INTEREST_STREAM, LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import recorded_streams
 from brokercli.backends.nats.dead_originals import DeadOriginals
 from brokercli.backends.nats.homes import Homes
@@ -24,6 +24,8 @@ from brokercli.model.position import NANOSECONDS
 _GUARANTEE = ("exactly once inside the duplicate window of {windows}; at least once after it: what a run that was killed had stored and not yet taken out of "
               "{stream} is put back again then")
 _EVERYBODY = "what is put back reaches every consumer of its subject again, not only the one that failed"
+_UNLESS = (", unless another consumer still wants it: that one gets both, and the message stays in {} when it is done, shown by dlq ls as one without a "
+           "record, to be dropped there")
 
 
 def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy: RepairPolicy) -> NatsRepair:
@@ -89,15 +91,22 @@ def _windows(streams: list[Json]) -> str:
 
 
 def _notes(letters: Letters, fed: list[Json]) -> list[str]:
-    notes = [_EVERYBODY] if any(resource_of(info) == LIMITS_STREAM for info in fed) else []
+    back_in = fed if letters.consumers is None else [letters.info]
+    notes = [_EVERYBODY] if any(resource_of(info) == LIMITS_STREAM or _has_others(info) for info in back_in) else []
     for info in fed:
         if resource_of(info) == LIMITS_STREAM:
             continue
         name = info["config"]["name"]
         denied = refusal_to_remove(info)
         if denied is None:
-            notes.append(f"once its copy is stored, the dead message itself is taken out of {name} as well; dropping a letter, or redriving it to another "
-                         f"broker, takes out the record only: the message stays in {name}, where dlq ls shows it as one without a record")
+            unless = _UNLESS.format(name) if _has_others(info) else ""
+            notes.append(f"once its copy is stored, the dead message itself is taken out of {name} as well{unless}; dropping a letter, or redriving it to "
+                         f"another broker, takes out the record only: the message stays in {name}, where dlq ls shows it as one without a record")
         else:
             notes.append(f"the dead messages themselves stay stored in {name}, which lets nothing be deleted")
     return notes
+
+
+def _has_others(info: Json) -> bool:
+    """Whether a message of a stream can be for several consumers, each of which is waited for: a work-queue stream has one for each subject."""
+    return resource_of(info) == INTEREST_STREAM and int(info["state"].get("consumer_count", 0)) > 1
