@@ -12,6 +12,8 @@ STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 NO_MESSAGE = 10037
 NOT_ENABLED = (10039, 10076)
+# maximum consumers limit reached (of the stream, or of the account); consumer inactive threshold exceeds system limit (of the stream)
+NO_CONSUMER = (10026, 10153)
 
 _PLAIN = {
     10077: "the stream is full and set to refuse new messages",
@@ -31,6 +33,10 @@ _PLAIN = {
     10047: "the account has used up its storage",
     10028: "the account has used up its memory",
 }
+
+
+class NoConsumer(Failed):
+    """A stream lets a look have no consumer; what it holds can be read without one. The text says why."""
 
 
 def reason(error: dict[str, Any]) -> str:

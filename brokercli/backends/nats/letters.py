@@ -11,14 +11,12 @@ from brokercli.backends.dead_letters import LetterReader
 from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, marks_of
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
-from brokercli.backends.nats.look_consumer import ConsumerReader
-from brokercli.backends.nats.look_sequence import SequenceReader
+from brokercli.backends.nats.look_stored import open_stored
 from brokercli.backends.nats.records import NatsBatch, read_headers
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.unrecorded import Consumers, Standing, ask_consumers
 from brokercli.model.errors import Failed
-from brokercli.model.position import Number, Span
 
 SAMPLE = 5
 # an acknowledgement that a consumer has counted and whose message its stream has not removed yet: microseconds on one server
@@ -156,8 +154,7 @@ def open_letters(jetstream: JetStream, letters: Letters) -> NatsLetterReader:
     source = Source(letters.info)
     end = source.end if letters.consumers is None else min(source.end, letters.consumers.bound + 1)
     start = min(source.first, end)
-    reader = (ConsumerReader if source.by_consumer else SequenceReader)(jetstream, source, start, end)
-    reader.bounds = Span(Number(start), Number(end))
+    reader = open_stored(jetstream, source, start, end)
     if not letters.whole:
         reader.expected = None
     return NatsLetterReader(reader, None if letters.whole else letters.holds, letters.notes, at_home=letters.consumers is not None)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from brokercli.backends.contract import Reader
-from brokercli.backends.nats.look_consumer import ConsumerReader
 from brokercli.backends.nats.look_core import CoreReader
-from brokercli.backends.nats.look_sequence import SequenceReader
+from brokercli.backends.nats.look_stored import open_stored
 from brokercli.backends.nats.span import Source, locate
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.address import Address
 from brokercli.model.errors import NotFound, Unsupported, UsageProblem
-from brokercli.model.position import End, Number, PerPartition, Span
+from brokercli.model.position import End, PerPartition, Span
 
 _AS_PUBLISHED = ("shown as published to {subjects}, without sequence numbers, because reading new messages from a {retention} stream could come too "
                  "late; what the stream refuses is shown as well")
@@ -37,9 +36,7 @@ def open_reader(jetstream: JetStream, source: Address, span: Span) -> Reader:
             live.notes.append(_AS_PUBLISHED.format(subjects=", ".join(where.info["config"]["subjects"]), retention=where.info["config"]["retention"]))
             return live
     start, end = link.run(locate(jetstream, where, span))
-    reader = (ConsumerReader if where.by_consumer else SequenceReader)(jetstream, where, start, end)
-    reader.bounds = None if end is None else Span(Number(start), Number(end))
-    return reader
+    return open_stored(jetstream, where, start, end)
 
 
 def incarnation_of(jetstream: JetStream, source: Address) -> str:

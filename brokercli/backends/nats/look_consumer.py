@@ -11,6 +11,7 @@ import orjson
 from brokercli.backends.contract import Batch
 from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
 from brokercli.backends.nats.coordinates import Coordinates, coordinates
+from brokercli.backends.nats.failures import NoConsumer
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
@@ -33,7 +34,8 @@ SILENCE_SECONDS = 30.0
 
 
 class ConsumerReader(BufferedReader[list[Delivery] | Run]):
-    """Pulls while there is room in the buffer. A lost consumer or connection is replaced behind the last message handed on.
+    """Pulls while there is room in the buffer. A lost consumer or connection is replaced behind the last message handed on: a consumer is lost as
+    well where whoever reads is slower than the server keeps it, which it does while a pull waits, and for a time after the last one.
 
     Deliveries are numbered without holes by the consumer, so that a lost one shows, whatever lost it.
     """
@@ -59,7 +61,11 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._since_word = 0
         self._verifying = False
         self._watch: asyncio.TimerHandle | None = None
-        self.link.run(self._open())
+        try:
+            self.link.run(self._open())
+        except BrokercliError:
+            self.close()
+            raise
 
     async def _open(self) -> None:
         self.link.watchers.append(self)
@@ -79,7 +85,11 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._inbox = self.link.new_inbox()
         self._sid = await self.link.subscribe(f"{self._inbox}.*", Sink(self.link.guard(self._arrived), on_stored=self.link.guard(self._came)))
         self._name = f"brokercli-{secrets.token_hex(6)}"
-        answer = await create_consumer(self._jetstream, self._source, self._name, self._next)
+        try:
+            answer = await create_consumer(self._jetstream, self._source, self._name, self._next)
+        except NoConsumer:
+            self._name = ""
+            raise
         self._delivered = self._credit = 0
         self._heard = asyncio.get_running_loop().time()
         self._since_word = 0

@@ -1,4 +1,4 @@
-"""Reading a work-queue or interest stream by sequence number: no consumer, so nothing is taken and nothing is kept back."""
+"""Reading a stream by sequence number: no consumer, so nothing is taken from a work-queue or interest stream and nothing is kept back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class SequenceReader(BufferedReader[list[Row]]):
     Batches come from whichever replica answers, so the end is settled by the leader: nothing that is stored is left out.
     """
 
-    def __init__(self, jetstream: JetStream, source: Source, start: int, end: int | None) -> None:
+    def __init__(self, jetstream: JetStream, source: Source, start: int, end: int | None, note: str = "") -> None:
+        """`note` says why this way was taken, where the stream's retention does not."""
         super().__init__(jetstream.link)
         self._jetstream = jetstream
         self._source = source
@@ -51,9 +52,9 @@ class SequenceReader(BufferedReader[list[Row]]):
         self._heard = asyncio.Event()
         self._direct = bool(source.info["config"].get("allow_direct")) and int(self.link.server.get("api_lvl", 0)) >= 1
         self._task: asyncio.Task[None] | None = None
-        if end is None:
-            self.notes.append(NOTE)
-        else:
+        if note or end is None:
+            self.notes.append(note or NOTE)
+        if end is not None:
             held = int(source.info["state"]["messages"])
             self.expected = min(held, max(0, end - start)) if source.subject is None else None
         self.link.run(self._open())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from brokercli.backends.nats import INTEREST_STREAM, LIMITS_STREAM, WORK_QUEUE_STREAM
 from brokercli.backends.nats.configuration import value_of
 from brokercli.backends.nats.consumer_state import ConsumerState, ask_state, is_missing, missing, split_name
-from brokercli.backends.nats.failures import reason
+from brokercli.backends.nats.failures import NoConsumer, reason
 from brokercli.backends.nats.fetch import fetch_at_time, fetch_next
 from brokercli.backends.nats.span import Source, count_from, sequence_of
 from brokercli.backends.nats.streams import JetStream, resource_of
@@ -109,7 +109,10 @@ async def _skipped(jetstream: JetStream, where: Source, state: ConsumerState, ha
         return want - begin
     if resource_of(where.info) != LIMITS_STREAM:
         return None
-    return await count_from(jetstream, where, begin, state.filters) - await count_from(jetstream, where, want, state.filters)
+    try:
+        return await count_from(jetstream, where, begin, state.filters) - await count_from(jetstream, where, want, state.filters)
+    except NoConsumer:
+        return None
 
 
 def _active(state: ConsumerState) -> list[str]:

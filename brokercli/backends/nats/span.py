@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brokercli.backends.nats import LIMITS_STREAM
+from brokercli.backends.nats.failures import NO_CONSUMER, NoConsumer, api_failure, reason
 from brokercli.backends.nats.fetch import fetch_at_time, fetch_next
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.model.errors import OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start, format_time
 
 NANOSECONDS = 1_000_000_000
+KEPT_NANOSECONDS = 30 * NANOSECONDS
+"""How long a consumer of ours outlives its last pull, where its stream allows so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,13 @@ class Source:
     def by_consumer(self) -> bool:
         """Whether a consumer may be made without changing what the stream keeps or refuses."""
         return resource_of(self.info) == LIMITS_STREAM
+
+    @property
+    def kept(self) -> int:
+        """For how many nanoseconds the server keeps a consumer of ours that nobody pulls from: not longer than the stream allows any
+        (consumer_limits, refused with 10153 otherwise)."""
+        allowed = int((self.info["config"].get("consumer_limits") or {}).get("inactive_threshold") or 0)
+        return min(KEPT_NANOSECONDS, allowed) if allowed > 0 else KEPT_NANOSECONDS
 
 
 async def locate(jetstream: JetStream, source: Source, span: Span) -> tuple[int, int | None]:
@@ -96,7 +105,10 @@ async def _last(jetstream: JetStream, source: Source, count: int) -> int:
     if source.subject is None and not deleted:
         return max(source.first, source.end - count)
     if source.by_consumer:
-        return await _last_by_counting(jetstream, source, count)
+        try:
+            return await _last_by_counting(jetstream, source, count)
+        except NoConsumer:
+            pass  # it takes longer without one
     return await _last_by_reading(jetstream, source, count)
 
 
@@ -114,7 +126,7 @@ async def _last_by_counting(jetstream: JetStream, source: Source, count: int) ->
 
 async def count_from(jetstream: JetStream, source: Source, sequence: int, filters: Sequence[str] = ()) -> int:
     """Return how many messages lie at or behind a sequence, through a consumer that is removed again at once. `filters` (which
-    do not overlap) take the place of the source's subject."""
+    do not overlap) take the place of the source's subject. Raises NoConsumer where the stream allows none."""
     name = f"brokercli-{secrets.token_hex(6)}"
     answer = await create_consumer(jetstream, source, name, sequence, filters)
     await jetstream.try_ask(f"CONSUMER.DELETE.{source.stream}.{name}")
@@ -122,24 +134,42 @@ async def count_from(jetstream: JetStream, source: Source, sequence: int, filter
 
 
 async def _last_by_reading(jetstream: JetStream, source: Source, count: int) -> int:
-    """Go through a work-queue or interest stream, which allows no consumer to count with; they are short when healthy."""
-    newest: deque[int] = deque(maxlen=count)
-    sequence = source.first
-    while sequence < source.end:
-        row = await fetch_next(jetstream, source.stream, sequence, source.subject or ">")
-        if row is None or row.sequence is None or row.sequence >= source.end:
+    """Go through a stream that allows no consumer to count with, from its end on in pieces that grow, each read forwards: the server
+    finds the next message at a sequence, and not the one before."""
+    found: list[int] = []
+    end, size = source.end, count
+    while len(found) < count and end > source.first:
+        begin = max(source.first, end - size)
+        found = [*await _sequences(jetstream, source, begin, end), *found]
+        end, size = begin, size * 2
+    return found[max(0, len(found) - count)] if found else source.end
+
+
+async def _sequences(jetstream: JetStream, source: Source, begin: int, end: int) -> list[int]:
+    """Return what is stored from one sequence on and below another."""
+    found: list[int] = []
+    while begin < end:
+        row = await fetch_next(jetstream, source.stream, begin, source.subject or ">")
+        if row is None or row.sequence is None or row.sequence >= end:
             break
-        newest.append(row.sequence)
-        sequence = row.sequence + 1
-    return newest[0] if newest else source.end
+        found.append(row.sequence)
+        begin = row.sequence + 1
+    return found
 
 
 async def create_consumer(jetstream: JetStream, source: Source, name: str, sequence: int, filters: Sequence[str] = ()) -> Json:
-    """Create an ephemeral consumer that acknowledges nothing and lives in memory; it goes by itself when nobody pulls."""
+    """Create an ephemeral consumer that acknowledges nothing and lives in memory; it goes by itself when nobody pulls. Raises NoConsumer where
+    the stream, or the account, allows none."""
     config: Json = {"name": name, "deliver_policy": "by_start_sequence", "opt_start_seq": max(1, sequence), "ack_policy": "none", "max_deliver": 1,
-                    "replay_policy": "instant", "mem_storage": True, "num_replicas": 1, "inactive_threshold": 30 * NANOSECONDS}
+                    "replay_policy": "instant", "mem_storage": True, "num_replicas": 1, "inactive_threshold": source.kept}
     if len(filters) > 1:
         config["filter_subjects"] = list(filters)
     elif filters or source.subject is not None:
         config["filter_subject"] = filters[0] if filters else source.subject
-    return await jetstream.ask(f"CONSUMER.CREATE.{source.stream}.{name}", {"stream_name": source.stream, "config": config}, what=f"stream {source.stream}")
+    answer = await jetstream.try_ask(f"CONSUMER.CREATE.{source.stream}.{name}", {"stream_name": source.stream, "config": config})
+    error = answer.get("error")
+    if error is None:
+        return answer
+    if error.get("err_code") in NO_CONSUMER:
+        raise NoConsumer(f"Stream {source.stream} lets a look have no consumer: {reason(error)}.")
+    raise api_failure(error, f"stream {source.stream}")
