@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from brokercli.backends.dead_letters import Capture
 from brokercli.backends.nats import LIMITS_STREAM
-from brokercli.backends.nats.dead_letter_names import ADVISORIES, overlap
+from brokercli.backends.nats.dead_letter_names import ADVISORIES
 from brokercli.backends.nats.failures import api_failure
 from brokercli.backends.nats.span import NANOSECONDS
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
-from brokercli.backends.nats.subjects import check_stream_name, covers
+from brokercli.backends.nats.subjects import check_stream_name, covers, overlap
 from brokercli.model.errors import Failed
 
 MAX_AGE_DAYS = 30

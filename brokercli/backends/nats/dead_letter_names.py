@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from brokercli.backends.nats.streams import Json
-from brokercli.backends.nats.subjects import covers
+from brokercli.backends.nats.subjects import covers, overlap
 
 ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER"
 """Under it JetStream says once, to whoever listens, that a message will not be delivered any more (docs.nats.io, "Monitoring
@@ -58,17 +58,6 @@ def marks_of(config: Json, patterns: Sequence[str] = ()) -> Marks | None:
         return None
     why = f"subject {speaking[0]}" + (f" and {len(speaking) - 1} more" if len(speaking) > 1 else "")
     return Marks(why, subjects=() if len(speaking) == len(subjects) else speaking)
-
-
-def overlap(first: str, second: str) -> bool:
-    """Whether some subject matches both patterns."""
-    one, other = first.split("."), second.split(".")
-    for left, right in zip(one, other, strict=False):
-        if ">" in (left, right):
-            return True
-        if left != right and "*" not in (left, right):
-            return False
-    return len(one) == len(other)
 
 
 def recorded_streams(config: Json) -> tuple[str, ...] | None:

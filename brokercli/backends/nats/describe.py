@@ -7,6 +7,8 @@ from brokercli.backends.nats.configuration import is_internal, settings_beyond_d
 from brokercli.backends.nats.dead_letter_names import marks_of
 from brokercli.backends.nats.death_records import cap_words, record_words, recorders
 from brokercli.backends.nats.listing import SILENT, purpose_of, subject_counts
+from brokercli.backends.nats.look_subject import how_to_see, storing
+from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.wording import duration, setting_rows
 from brokercli.model.address import Address
@@ -182,14 +184,38 @@ async def _subject(jetstream: JetStream, subject: str) -> Description:
             if info is None:
                 continue  # deleted meanwhile
             names.append(name)
-            counts = info["state"].get("subjects") or {}
-            rows.append({"stream": name, "resource": resource_of(info), "subjects": ", ".join(info["config"].get("subjects") or []),
-                         "messages": sum(counts.values()), "matching subjects": len(counts)})
+            rows.append(await _held(jetstream, info, subject, description))
+        others = [] if names else [str(info["config"]["name"]) for info in await storing(jetstream, subject)]
+        stored = [info for name in others if (info := await jetstream.info_or_none(name, {"subjects_filter": subject})) is not None]
+        rows += [_row(info, info["state"].get("subjects") or {}) for info in stored]
     except BrokercliError as problem:
         description.missing.append(f"streams that capture it: {problem}")
         return description
     description.facts["captured by"] = ", ".join(names) or None
+    if stored:
+        description.facts["stored in"] = ", ".join(others)
     if rows:
-        description.facts["messages"] = sum(int(row["messages"] or 0) for row in rows)
-        description.sections.append(Section("streams that capture it", rows))
+        if all(row["messages"] is not None for row in rows):
+            description.facts["messages"] = sum(int(row["messages"] or 0) for row in rows)
+        description.sections.append(Section("streams that store others as it" if stored else "streams that capture it", rows))
     return description
+
+
+async def _held(jetstream: JetStream, info: Json, subject: str, description: Description) -> dict[str, Value]:
+    """Return what a stream that captures a subject holds of it, also under the subject that it stores it as."""
+    name, counts = str(info["config"]["name"]), dict(info["state"].get("subjects") or {})
+    stored = stored_as(info["config"], subject)
+    if stored is None:
+        description.missing.append(f"messages in stream {name}: it stores them under other subjects ({rewriting_of(info['config'])}), and what becomes of "
+                                   f"{subject} cannot be told; {how_to_see(name)}")
+        return _row(info, None)
+    if stored != subject:
+        description.facts["stored as"] = f"{stored} in stream {name}"
+        counts |= (await jetstream.info(name, {"subjects_filter": stored}))["state"].get("subjects") or {}
+    return _row(info, counts)
+
+
+def _row(info: Json, counts: Json | None) -> dict[str, Value]:
+    """`counts`: matching subject → messages; None where that cannot be told."""
+    return {"stream": str(info["config"]["name"]), "resource": resource_of(info), "subjects": ", ".join(info["config"].get("subjects") or []),
+            "messages": None if counts is None else sum(counts.values()), "matching subjects": None if counts is None else len(counts)}

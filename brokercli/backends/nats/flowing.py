@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from brokercli.backends.nats.configuration import is_internal, value_of
 from brokercli.backends.nats.consumer_state import ConsumerState
-from brokercli.backends.nats.dead_letter_names import ADVISORIES, DEATHS, marks_of, overlap, recorded_streams
+from brokercli.backends.nats.dead_letter_names import ADVISORIES, DEATHS, marks_of, recorded_streams
 from brokercli.backends.nats.death_records import DEATH_KINDS
 from brokercli.backends.nats.listing import SILENT
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.subjects import overlap
 from brokercli.backends.nats.wording import duration
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotFound

@@ -5,10 +5,11 @@ from __future__ import annotations
 from brokercli.backends.contract import Reader
 from brokercli.backends.nats.look_core import CoreReader
 from brokercli.backends.nats.look_stored import open_stored
+from brokercli.backends.nats.look_subject import find_subject
 from brokercli.backends.nats.span import Source, locate
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.address import Address
-from brokercli.model.errors import NotFound, Unsupported, UsageProblem
+from brokercli.model.errors import Unsupported
 from brokercli.model.position import End, PerPartition, Span
 
 _AS_PUBLISHED = ("shown as published to {subjects}, without sequence numbers, because reading new messages from a {retention} stream could come too "
@@ -24,11 +25,12 @@ def open_reader(jetstream: JetStream, source: Address, span: Span) -> Reader:
     link = jetstream.link
     if isinstance(span.start, PerPartition) or isinstance(span.end, PerPartition):
         raise Unsupported("NATS has no partitions.", hint="a sequence is written as a number: --from 1200")
+    note = ""
     new_only = isinstance(span.start, End) and span.end is None
     if source.kind == "subject":
         if new_only:
             return CoreReader(link, [source.name])
-        where = link.run(_stream_of(jetstream, source.name))
+        where, note = link.run(find_subject(jetstream, source.name))
     else:
         where = Source(link.run(jetstream.info(source.name)))
         if new_only and not where.by_consumer and _only_from_subjects(where.info):
@@ -36,25 +38,17 @@ def open_reader(jetstream: JetStream, source: Address, span: Span) -> Reader:
             live.notes.append(_AS_PUBLISHED.format(subjects=", ".join(where.info["config"]["subjects"]), retention=where.info["config"]["retention"]))
             return live
     start, end = link.run(locate(jetstream, where, span))
-    return open_stored(jetstream, where, start, end)
+    reader = open_stored(jetstream, where, start, end)
+    if note:
+        reader.notes = [*reader.notes, note]
+    return reader
 
 
 def incarnation_of(jetstream: JetStream, source: Address) -> str:
     """Return the stream that a resolved address is read from, and when it was made: JetStream keeps that as long as there is the stream."""
     link = jetstream.link
-    info = link.run(_stream_of(jetstream, source.name)).info if source.kind == "subject" else link.run(jetstream.info(source.name))
+    info = link.run(find_subject(jetstream, source.name))[0].info if source.kind == "subject" else link.run(jetstream.info(source.name))
     return f"{info['config']['name']} {info['created']}"
-
-
-async def _stream_of(jetstream: JetStream, subject: str) -> Source:
-    """Return the one stream that captures a subject."""
-    names = await jetstream.capturing(subject)
-    if not names:
-        raise NotFound(f"No stream captures {subject}, so nothing of it is stored.", hint=f"tail subject:{subject} shows what is published from now on")
-    if len(names) > 1:
-        raise UsageProblem(f"Several streams capture {subject}: {', '.join(names)}.", hint=f"say which: {' or '.join(f'stream:{name}' for name in names)}")
-    info = await jetstream.info(names[0])
-    return Source(info, None if info["config"].get("subjects") == [subject] else subject)
 
 
 def _only_from_subjects(info: Json) -> bool:

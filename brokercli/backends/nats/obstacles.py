@@ -7,10 +7,9 @@ from difflib import get_close_matches
 
 from brokercli.backends.nats import WORK_QUEUE_STREAM
 from brokercli.backends.nats.configuration import filters_of, setting_of, value_of
-from brokercli.backends.nats.dead_letter_names import overlap
 from brokercli.backends.nats.settings import TABLE_FIELDS
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
-from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers
+from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers, overlap
 from brokercli.model.declaration import Declaration, Difference, SettingValue
 from brokercli.model.errors import NotAuthorised, UsageProblem
 

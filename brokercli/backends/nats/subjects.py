@@ -62,3 +62,14 @@ def covers(pattern: str, subject: str) -> bool:
         if token != "*" and token != given[index]:
             return False
     return len(wanted) == len(given)
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether some subject matches both patterns."""
+    one, other = first.split("."), second.split(".")
+    for left, right in zip(one, other, strict=False):
+        if ">" in (left, right):
+            return True
+        if left != right and "*" not in (left, right):
+            return False
+    return len(one) == len(other)
