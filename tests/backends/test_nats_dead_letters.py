@@ -175,6 +175,36 @@ def test_in_a_stream_of_work_only_the_subjects_that_say_so_hold_letters(streams:
     assert in_stream(streams, name) == [b"work 0", b"work 1", b"work 2", b"work 3", b"letter 3"]
 
 
+def test_letters_that_a_stream_of_work_stores_under_another_subject_are_letters(streams: Streams) -> None:
+    low = streams.subject().replace(".", "")
+    name = streams.make(subjects=[f"{low}.created", f"{low}.dlq.*"], subject_transform={"src": f"{low}.dlq.*", "dest": f"{low}.{{{{wildcard(1)}}}}.late"})
+    for number in range(3):
+        streams.fill(f"{low}.created", [b"work %d" % number])
+        streams.fill(f"{low}.dlq.{number}", [b"letter %d" % number])
+    backend = streams.backend()
+    found = source_of(backend, name)
+    assert found is not None
+    assert found.pending == 3
+    assert bodies(letters_of(backend, name)) == [b"letter 0", b"letter 1", b"letter 2"]
+    with backend.repair(stream(name), RepairPolicy()) as repair:
+        assert repair.mark(read_all(repair), State.DROPPED).confirmed == 3
+    assert in_stream(streams, name) == [b"work 0", b"work 1", b"work 2"]
+
+
+def test_letters_that_cannot_be_told_from_work_because_their_subject_is_rewritten_are_not_said_to_be_none(streams: Streams) -> None:
+    low = streams.subject().replace(".", "")
+    name = streams.make(subjects=[f"{low}.created", f"{low}.dlq.*"], subject_transform={"src": f"{low}.dlq.*", "dest": f"{low}.{{{{partition(3,1)}}}}"})
+    streams.fill(f"{low}.dlq.1", [b"letter"])
+    streams.fill(f"{low}.created", [b"work"])
+    unseen: list[str] = []
+    streams.backend().dead_letter_sources((), unseen)
+    assert any(f"which messages of stream {name} are letters cannot be told" in words for words in unseen)
+    with pytest.raises(Failed, match=f"Stream {name} stores .* nothing tells which"):
+        letters_of(streams.backend(), name)
+    with pytest.raises(Failed, match=f"Stream {name} stores .* nothing tells which"):
+        streams.backend().repair(stream(name), RepairPolicy())
+
+
 # looking
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from brokercli.backends.nats.rewriting import stored_as
 from brokercli.backends.nats.streams import Json
 from brokercli.backends.nats.subjects import covers, overlap
 
@@ -40,7 +41,8 @@ class Marks:
 
 
 def marks_of(config: Json, patterns: Sequence[str] = ()) -> Marks | None:
-    """Return what a stream's configuration says; None where it says nothing. `patterns` are names with * and ?."""
+    """Return what a stream's configuration says; None where it says nothing, and where it rewrites the subjects that say so to what cannot be
+    told. `patterns` are names with * and ?."""
     subjects = [str(subject) for subject in config.get("subjects") or []]
     deaths = tuple(death for death in DEATHS if any(overlap(subject, death) for subject in subjects))
     if deaths:
@@ -52,12 +54,30 @@ def marks_of(config: Json, patterns: Sequence[str] = ()) -> Marks | None:
             return Marks(f"name matches {pattern}")
     if _WORD.match(name):
         return Marks("name is that of dead letters")
-    by_pattern = {subject: pattern for subject in subjects for pattern in patterns if fnmatchcase(subject, pattern)}
-    speaking = tuple(subject for subject in subjects if subject in by_pattern or any(_WORD.match(token) for token in subject.split(".")))
+    speaking = _speaking(subjects, patterns)
     if not speaking:
         return None
     why = f"subject {speaking[0]}" + (f" and {len(speaking) - 1} more" if len(speaking) > 1 else "")
-    return Marks(why, subjects=() if len(speaking) == len(subjects) else speaking)
+    if len(speaking) == len(subjects):
+        return Marks(why)
+    stored = [stored_as(config, subject) for subject in speaking]
+    # what came before a subject was rewritten is there under that one
+    wanted = list(dict.fromkeys([*speaking, *(one for one in stored if one is not None)]))
+    narrow = tuple(one for one in wanted if not any(covers(other, one) for other in wanted if other != one))
+    return None if None in stored else Marks(why, subjects=narrow)
+
+
+def rewritten_letters(config: Json) -> str | None:
+    """Return a subject that says it is of dead letters and whose messages a stream stores under others that cannot be told; None where
+    there is none."""
+    subjects = [str(subject) for subject in config.get("subjects") or []]
+    return next((subject for subject in _speaking(subjects, ()) if stored_as(config, subject) is None), None)
+
+
+def _speaking(subjects: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return the subjects that say they are of dead letters."""
+    return tuple(subject for subject in subjects if any(fnmatchcase(subject, pattern) for pattern in patterns)
+                 or any(_WORD.match(token) for token in subject.split(".")))
 
 
 def recorded_streams(config: Json) -> tuple[str, ...] | None:

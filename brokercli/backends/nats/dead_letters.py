@@ -6,7 +6,7 @@ from collections.abc import Collection, MutableSequence, Sequence
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.nats import LIMITS_STREAM
-from brokercli.backends.nats.dead_letter_names import ADVISORIES, Marks, fed_by, marks_of, recorded_streams
+from brokercli.backends.nats.dead_letter_names import ADVISORIES, Marks, fed_by, marks_of, recorded_streams, rewritten_letters
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.span import Source
@@ -36,6 +36,8 @@ async def find_sources(jetstream: JetStream, patterns: Sequence[str], unseen: Mu
     mute = [name for name in silent if marks_of({"name": name}, patterns) is None and purpose_of(name) is None]
     if mute:
         unseen.append(f"not looked into, because the servers that keep them are away: stream{'' if len(mute) == 1 else 's'} {some_of(mute)}")
+    unseen += [f"which messages of stream {name} are letters cannot be told: it stores {subject} under other subjects" for name, info in streams.items()
+               if name not in marks and (subject := rewritten_letters(info["config"])) is not None]
     if refused:
         stream, why = min(refused.items())
         beside = f" (and so it is with {some_of(sorted(refused.keys() - {stream}))})" if len(refused) > 1 else ""

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterReader
 from brokercli.backends.nats import LIMITS_STREAM
-from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, marks_of
+from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, marks_of, rewritten_letters
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.look_stored import open_stored
 from brokercli.backends.nats.records import NatsBatch, read_headers
+from brokercli.backends.nats.rewriting import rewriting_of
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.unrecorded import Consumers, Standing, ask_consumers
@@ -56,6 +57,11 @@ async def find_letters(jetstream: JetStream, stream: str) -> Letters:
     marks = marks_of(info["config"])
     if marks is not None:
         return Letters(info, marks, notes=_notes(marks))
+    subject = rewritten_letters(info["config"])
+    if subject is not None:
+        rewriting = rewriting_of(info["config"])
+        raise Failed(f"Stream {stream} stores {subject} under other subjects ({rewriting}): nothing tells which of its messages are letters.",
+                     hint=f"brokercli replay stream:{stream} shows all of them")
     if int(info["state"].get("consumer_count", 0)):
         if resource_of(info) != LIMITS_STREAM:
             return await _without_record(jetstream, stream)
