@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from brokercli.backends.dead_letters import Goal, Move, RepairPolicy, State
+from brokercli.backends.nats.bulk_parser import Delivery
+from brokercli.backends.nats.questions import Questions
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.redriving import mark_confirmed
@@ -137,6 +139,31 @@ def test_a_letter_that_somebody_else_takes_out_meanwhile_is_dropped_as_one_that_
         assert (receipts.confirmed, receipts.duplicates) == (count - count // 2, count - count // 2)
     assert in_stream(streams, home) == numbers(count)
     assert streams.state(name)["messages"] == 0
+
+
+@pytest.mark.parametrize("count", [20, 500])
+@pytest.mark.parametrize("lost", [1, 3])
+def test_what_a_question_without_an_answer_took_out_is_not_said_to_be_taken_by_somebody_else(
+        streams: Streams, monkeypatch: pytest.MonkeyPatch, count: int, lost: int) -> None:
+    """Asked again the server says that there is nothing; after three times whoever purged deletes one by one."""
+    answers, left = Questions._arrived, [0]
+
+    def arrived(questions: Questions, messages: list[Delivery]) -> None:
+        if left[0]:
+            left[0] -= 1
+        else:
+            answers(questions, messages)
+
+    monkeypatch.setattr(Questions, "_arrived", arrived)
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, count)
+    with streams.backend().repair(stream(name), RepairPolicy(delivery_timeout=2)) as repair:
+        records = read_all(repair)
+        left[0] = lost if count > 100 else 1
+        receipts = repair.mark(records, State.DROPPED)
+    assert (receipts.confirmed, receipts.duplicates, receipts.unknown) == (count, 0, 0)
+    assert in_stream(streams, name) == []
 
 
 def test_a_letter_put_to_another_broker_counts_as_marked_where_somebody_else_took_it_out_meanwhile(streams: Streams) -> None:

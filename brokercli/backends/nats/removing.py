@@ -83,11 +83,16 @@ class Remover:
     async def _removing(self, sequences: Sequence[int], purge_below: int) -> Removed:
         removed = Removed()
         below = [sequence for sequence in sequences if sequence < purge_below]
-        rest = list(sequences)
-        if len(below) >= WORTH_A_PURGE and self._may_purge and await self._purge(below, purge_below, removed):
-            rest = [sequence for sequence in sequences if sequence >= purge_below]
+        rest, in_doubt = list(sequences), False
+        if len(below) >= WORTH_A_PURGE and self._may_purge:
+            if await self._purge(below, purge_below, removed):
+                rest = [sequence for sequence in sequences if sequence >= purge_below]
+            else:
+                in_doubt = self._may_purge  # nobody said that it was not done
         if rest:
             await self._delete(rest, removed)
+        if in_doubt:
+            removed.gone_before.clear()
         return removed
 
     async def _purge(self, sequences: Sequence[int], below: int, removed: Removed) -> bool:
