@@ -60,11 +60,11 @@ class Places:
         self._opened.append(backend)
         return backend
 
-    def queue(self, kind: str = "classic", *, durable: bool = True, name: str | None = None, **arguments: Field) -> str:
+    def queue(self, kind: str = "classic", *, durable: bool = True, auto_delete: bool = False, name: str | None = None, **arguments: Field) -> str:
         """Make a queue of a type; arguments as x_max_length=("l", 5)."""
         made = name or f"q-{uuid.uuid4().hex[:12]}"
         given = [(f"x-{argument[2:].replace('_', '-')}", field) for argument, field in arguments.items()]
-        self.wire.declare_queue(made, [("x-queue-type", ("S", kind.encode())), *given], durable=durable)
+        self.wire.declare_queue(made, [("x-queue-type", ("S", kind.encode())), *given], durable=durable, auto_delete=auto_delete)
         self._queues.append(made)
         if kind == "stream":
             self._streams.add(made)
@@ -83,10 +83,10 @@ class Places:
             self.put("", made, bodies)
         return made
 
-    def exchange(self, kind: str = "topic", name: str | None = None) -> str:
-        """Make an exchange."""
+    def exchange(self, kind: str = "topic", name: str | None = None, *, auto_delete: bool = False, alternate: str | None = None) -> str:
+        """Make an exchange; `alternate` is the exchange that takes what nothing is bound for."""
         made = name or f"e-{uuid.uuid4().hex[:12]}"
-        self.wire.declare_exchange(made, kind)
+        self.wire.declare_exchange(made, kind, [] if alternate is None else [("alternate-exchange", ("S", alternate.encode()))], auto_delete=auto_delete)
         self._exchanges.append(made)
         return made
 

@@ -55,11 +55,12 @@ class Wire:
         self._expect(85, 11)
         self._published = 0
 
-    def declare_queue(self, name: str, arguments: Sequence[tuple[str, Field]] = (), *, passive: bool = False, durable: bool = True) -> tuple[int, int]:
+    def declare_queue(self, name: str, arguments: Sequence[tuple[str, Field]] = (), *, passive: bool = False, durable: bool = True,
+                      auto_delete: bool = False) -> tuple[int, int]:
         """Declare a queue, or with `passive` ask for it; return how many messages are ready and how many consumers there are."""
         while True:
             asked = monotonic()
-            self._say(1, 50, 10, b"\0\0" + _short(name) + bytes([passive | durable << 1]) + encode_table(arguments))
+            self._say(1, 50, 10, b"\0\0" + _short(name) + bytes([passive | durable << 1 | auto_delete << 3]) + encode_table(arguments))
             answer = self._expect(50, 11)
             ready, consumers = struct.unpack(">II", answer[1 + answer[0]:])
             if not passive or ready or consumers or monotonic() < asked + _LEADER_SECONDS:
@@ -75,10 +76,20 @@ class Wire:
         self._say(1, 50, 20, b"\0\0" + _short(queue) + _short(exchange) + _short(key) + b"\0" + encode_table(arguments))
         self._expect(50, 21)
 
-    def declare_exchange(self, name: str, kind: str) -> None:
+    def declare_exchange(self, name: str, kind: str, arguments: Sequence[tuple[str, Field]] = (), *, auto_delete: bool = False) -> None:
         """Declare a durable exchange."""
-        self._say(1, 40, 10, b"\0\0" + _short(name) + _short(kind) + b"\2" + encode_table(()))
+        self._say(1, 40, 10, b"\0\0" + _short(name) + _short(kind) + bytes([2 | auto_delete << 2]) + encode_table(arguments))
         self._expect(40, 11)
+
+    def bind_exchange(self, destination: str, source: str, key: str, arguments: Sequence[tuple[str, Field]] = ()) -> None:
+        """Bind an exchange to another."""
+        self._say(1, 40, 30, b"\0\0" + _short(destination) + _short(source) + _short(key) + b"\0" + encode_table(arguments))
+        self._expect(40, 31)
+
+    def unbind(self, queue: str, exchange: str, key: str, arguments: Sequence[tuple[str, Field]] = ()) -> None:
+        """Take a binding away."""
+        self._say(1, 50, 50, b"\0\0" + _short(queue) + _short(exchange) + _short(key) + encode_table(arguments))
+        self._expect(50, 51)
 
     def delete_exchange(self, name: str) -> None:
         """Delete an exchange."""

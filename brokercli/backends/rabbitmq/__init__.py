@@ -36,7 +36,8 @@ _EVERYWHERE: dict[Capability, Support] = {
     Capability.PAUSE_CONSUMERS: Support.never("RabbitMQ's consumers can be cancelled only by themselves"),
     Capability.FLOW: Support.some("through the management API"),
 }
-_AT_LEAST_ONCE = Support.some("at least once: confirmed at home before it is taken out; killed between the two, up to 2,500 letters may be repeated")
+_AT_LEAST_ONCE = Support.some("at least once: confirmed at home before it is taken out; killed between the two, up to 2,500 letters may be repeated."
+                              " Refused for an auto-delete queue, which RabbitMQ deletes with what is left in it")
 _QUEUE: dict[Capability, Support] = _EVERYWHERE | {
     Capability.PUBLISH: Support.full(),
     Capability.LOOK_NEW: _THROUGH_BINDINGS,
@@ -48,7 +49,8 @@ _QUEUE: dict[Capability, Support] = _EVERYWHERE | {
 SUPPORT: dict[str, dict[Capability, Support]] = {
     CLASSIC_QUEUE: _QUEUE | {
         Capability.LOOK_STORED: Support.not_yet("reading a queue takes its messages out, and those put back are marked as redelivered and may change places"),
-        Capability.LOOK_LETTERS: Support.some("all letters are held while looking and returned together, marked as redelivered; order and contents stay"),
+        Capability.LOOK_LETTERS: Support.some("all letters are held while looking and returned together, marked as redelivered; order and contents stay."
+                                              " Refused for an auto-delete queue, which RabbitMQ deletes when the look ends"),
         Capability.REDRIVE: _AT_LEAST_ONCE,
     },
     QUORUM_QUEUE: _QUEUE | {

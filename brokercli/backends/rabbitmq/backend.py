@@ -241,8 +241,9 @@ class RabbitMQBackend(Backend):
         assert queue is not None
         require_letters(queue, self._management)
         lift = self._lifts.get(source.name)
-        return read_conditions(queue, self._management, version_of(self._link.server_properties), self._connection.virtual_host,
-                               lifted=lift is not None and lift.open)
+        found = read_conditions(queue, self._management, version_of(self._link.server_properties), self._connection.virtual_host,
+                                lifted=lift is not None and lift.open)
+        return found if found.auto_delete is not None else replace(found, auto_delete=self._existing.goes_with_its_last_consumer(queue))
 
     def _lend(self) -> tuple[Link, Callable[[], None]]:
         """Return a connection for one publisher or look, and how to give it back."""

@@ -51,6 +51,8 @@ class Queue:
     messages: int | None = None
     """How many are ready; None where that cannot be found out, as while its leader does not answer."""
     consumers: int | None = None
+    auto_delete: bool | None = None
+    """Whether it is deleted with its last consumer; None where the question for its type did not say it."""
 
     @property
     def resource(self) -> str:
@@ -119,11 +121,11 @@ class Existing:
             facts = self._facts(self._management.queue, name) if answer.reply_code == _NO_PERMISSION else None
             if facts is None:
                 raise translate(answer, doing, self._link.where)
-            return Queue(name, facts.get("type"), facts.get("messages"), facts.get("consumers"))
-        kind = self._type_of_queue(name)
+            return Queue(name, facts.get("type"), facts.get("messages"), facts.get("consumers"), facts.get("auto_delete"))
+        kind, goes = self._type_of_queue(name)
         if kind is None and self._gone(self._look(counting(name)), doing):
             return None
-        return Queue(name, kind, answer.messages, answer.consumers) if answer.certain else Queue(name, kind)
+        return Queue(name, kind, answer.messages, answer.consumers, goes) if answer.certain else Queue(name, kind, auto_delete=goes)
 
     def _exchange(self, name: str, asked: Future[Any]) -> Exchange | None:
         doing = f"looking at the exchange {name}"
@@ -145,27 +147,38 @@ class Existing:
         answer = self._answer(asked, doing)
         return isinstance(answer, ChannelClosedByBroker) and answer.reply_code == _NOT_FOUND
 
-    def _type_of_queue(self, name: str) -> str | None:
+    def goes_with_its_last_consumer(self, queue: Queue) -> bool | None:
+        """Whether a queue is an auto-delete queue, asked over AMQP where that is not known; None where it cannot be found out."""
+        if queue.type != "classic" or queue.auto_delete is not None:
+            return False if queue.type in ("quorum", "stream") else queue.auto_delete
+        # that it is not durable is what hid the answer to the question for its type
+        return _goes(_contradiction(self._ask_type(queue.name, durable=False)))
+
+    def _ask_type(self, name: str, *, durable: bool) -> Any:
+        return self._answer(self._ask(lambda channel, done: channel.queue_declare(
+            name, durable=durable, arguments={"x-queue-type": _NO_SUCH_TYPE}, callback=done)), f"looking at the queue {name}")
+
+    def _type_of_queue(self, name: str) -> tuple[str | None, bool | None]:
+        """Return its type, and whether it goes with its last consumer where the same answer tells."""
         if self._management.preferred and (facts := self._facts(self._management.queue, name)):
-            return facts.get("type")
+            return facts.get("type"), facts.get("auto_delete")
         doing = f"looking at the queue {name}"
-        answer = self._answer(self._ask(lambda channel, done: channel.queue_declare(
-            name, durable=True, arguments={"x-queue-type": _NO_SUCH_TYPE}, callback=done)), doing)
-        found = _contradiction(answer)
+        found = _contradiction(self._ask_type(name, durable=True))
+        goes = _goes(found)
         if found is not None and found[0] == "x-queue-type":
-            return found[1]
+            return found[1], goes
         if found is not None and found[0] in _CLASSIC_ONLY:
-            return "classic"
+            return "classic", goes
         # otherwise it has an argument that is compared before the type (x-max-length-bytes, x-dead-letter-exchange, …)
         if self._version() >= _REFUSES_CONSUMERS:
             answer = self._answer(self._ask(lambda channel, done: channel.basic_consume(
                 name, _never, arguments={"x-stream-offset": "next"}, callback=done)), doing)
             if not isinstance(answer, ChannelClosedByBroker) or _NO_PREFETCH in answer.reply_text:
-                return "stream"
+                return "stream", goes
             if match := _OF_TYPE.search(answer.reply_text):
-                return match[1]
+                return match[1], goes
         facts = self._facts(self._management.queue, name)
-        return None if facts is None else facts.get("type")
+        return (None, goes) if facts is None else (facts.get("type"), facts.get("auto_delete"))
 
     def _type_of_exchange(self, name: str) -> str | None:
         if name in _BUILT_IN:
@@ -229,6 +242,13 @@ def _contradiction(answer: Any) -> tuple[str, str] | None:
         return None
     match = _CURRENT.search(answer.reply_text)
     return (match[1], match[2]) if match else None
+
+
+def _goes(found: tuple[str, str] | None) -> bool | None:
+    """Whether a queue is an auto-delete queue, by what contradicts a declare of one that is not."""
+    if found is None or not found[0].startswith(("auto_delete", "x-")):
+        return None
+    return found[0] == "auto_delete"
 
 
 def _exchange_named(name: str) -> Step:

@@ -7,6 +7,9 @@ limit brings its count with it: the first return of any kind deletes it (verifie
 is taken. So a quorum queue is touched only where it is certain that it has no limit; lifting it by a policy works at once and
 for the letters that lie there already (verified on 4.0.5 and 4.3.6; `lifting.py` does it for as long as a run lasts, and
 `rescuing.py` keeps what goes over a limit that no policy lifts).
+
+Only a classic queue can be an auto-delete queue: RabbitMQ deletes that one, with all it holds, when its last consumer goes, and a
+look is a consumer (verified on 4.0.5 and 4.3.6). Others may leave while a look lasts, so that it is not touched at all.
 """
 
 from __future__ import annotations
@@ -65,6 +68,8 @@ class Conditions:
     single_active: bool = False
     delayed_retry: str | None = None
     facts: Facts | None = None
+    auto_delete: bool | None = None
+    """Whether it is deleted with its last consumer; None where that cannot be found out."""
     rescue: str = ""
     """The queue without a limit to which the broker certainly takes meanwhile what is returned more often than the limit allows."""
 
@@ -75,7 +80,8 @@ class Conditions:
 
     @property
     def survivable(self) -> bool:
-        """Whether every letter certainly survives being returned, by us or by a connection that breaks."""
+        """Whether every letter certainly survives being returned, by us or by a connection that breaks. Whether its queue survives that
+        is another question."""
         return self.queue.type == "classic" or ((self.limit == UNLIMITED or bool(self.rescue)) and not self.borrowed)
 
     @property
@@ -90,9 +96,10 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
     try:
         facts = management.queue_now(queue.name) if version >= _SAYS_POLICIES_AT_ONCE or queue.type != "quorum" else _as_policies_say(queue.name, management)
     except Away as problem:
-        return Conditions(queue, version, virtual_host, unknown=f"{problem}; {problem.hint}")
+        return Conditions(queue, version, virtual_host, unknown=f"{problem}; {problem.hint}", auto_delete=queue.auto_delete)
     if facts is None:
-        return Conditions(queue, version, virtual_host, unknown=f"the management API knows no queue {queue.name} in {virtual_host}")
+        return Conditions(queue, version, virtual_host, unknown=f"the management API knows no queue {queue.name} in {virtual_host}",
+                          auto_delete=queue.auto_delete)
     arguments = facts.get("arguments") or {}
     settings = facts.get("effective_policy_definition")
     limit = limit_of(facts, version)
@@ -102,7 +109,7 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
                       isinstance(argument, int) and argument >= 0, _definition(facts, management) if borrowed or limit != UNLIMITED else None, borrowed,
                       bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
                       arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")), facts,
-                      rescue_of(facts) if lifted else "")
+                      facts.get("auto_delete") if queue.auto_delete is None else queue.auto_delete, rescue_of(facts) if lifted else "")
 
 
 def _as_policies_say(name: str, management: Management) -> Facts | None:
@@ -173,6 +180,7 @@ def require_survivable(conditions: Conditions, doing: str) -> None:
     if conditions.queue.type is None:
         raise Unsupported(f"{doing} could delete letters: of what type {queue} is cannot be found out with this login ({conditions.unknown}).",
                           hint="a login that may configure the queue, or the management API, tells")
+    _require_staying(conditions, doing)
     if conditions.survivable:
         return
     if conditions.borrowed:
@@ -187,6 +195,20 @@ def require_survivable(conditions: Conditions, doing: str) -> None:
         why = "each return counts"
     raise Unsupported(f"{doing} could delete letters: {queue} is a quorum queue with a delivery limit of {conditions.limit}, and {why}.",
                       hint=ways_out(conditions))
+
+
+def _require_staying(conditions: Conditions, doing: str) -> None:
+    """Raise Unsupported for a queue that would be gone with every letter once `doing` ends, or may be."""
+    queue = conditions.name
+    if conditions.queue.type != "classic" or conditions.auto_delete is False:
+        return
+    if conditions.auto_delete is None:
+        raise Unsupported(f"{doing} could delete {queue} with every letter: whether it is an auto-delete queue, which goes with its last consumer,"
+                          f" cannot be found out with this login ({conditions.unknown or 'the broker does not say'}).",
+                          hint="a login that may configure the queue, or the management API, tells")
+    raise Unsupported(f"{doing} would delete {queue} with every letter: it is an auto-delete queue, which RabbitMQ deletes when its last consumer goes.",
+                      hint="without a consumer its letters are read by rabbitmqadmin get, or by Get messages of the management page; let letters go to a queue"
+                           " that is declared without auto_delete")
 
 
 def ways_out(conditions: Conditions, *, by_hand: bool = False) -> str:
