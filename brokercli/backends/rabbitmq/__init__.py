@@ -75,7 +75,9 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
     EXCHANGE: _EVERYWHERE | {
         Capability.PUBLISH: Support.some("stored where it is routed; a message that no queue is bound for is refused"),
         Capability.LOOK_NEW: Support.some("through a temporary queue bound to it; direct, fanout, topic and headers exchanges only, others would give it the"
-                                          " messages of the rest"),
+                                          " messages of the rest. It is bound with what is bound to queues when tail begins, so that what reaches no queue"
+                                          " still goes to the alternate exchange or back to its publisher, and is not seen; what is bound later is not seen"
+                                          " either, and what is taken away meanwhile counts until tail ends. That takes the management API"),
         Capability.CONSUMERS: Support.never("nobody consumes an exchange; the queues it routes to have consumers"),
         Capability.LOOK_STORED: _KEEPS_NOTHING,
         Capability.SEEK_NUMBER: _KEEPS_NOTHING,

@@ -2,30 +2,36 @@
 
 The copy lies in an exclusive queue that the broker names, bounds and deletes with the connection; nothing else changes. So
 only exchanges can be tapped that give every bound queue its own copy: of the others (consistent hash, random, …) a tap would
-take its share away. The default exchange cannot be bound at all (403).
+take its share away. And it is bound only with what already leads to a queue, so that it changes nothing about what is routed and what
+is not (`tap_routes.py`). The default exchange cannot be bound at all (403).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import NamedTuple
 
 from brokercli.backends.contract import Reader
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.rabbitmq import EXCHANGE, SUPPORT
-from brokercli.backends.rabbitmq.existing import Existing
+from brokercli.backends.rabbitmq.existing import Exchange, Existing
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.tap_reader import Binding, TapReader
+from brokercli.backends.rabbitmq.tap_routes import COPYING, Way, Ways, in_common, takes_everything
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
-from brokercli.model.errors import Failed, Unsupported, UsageProblem
+from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.position import End, Span
 
 Lend = Callable[[], tuple[Link, Callable[[], None]]]
-COPYING = ("direct", "fanout", "topic", "headers")
-"""Types of exchange that give every bound queue its own copy."""
 _NO_COPIES = "gives each message to one of the queues that are bound to it, so that a tap would take messages away"
+_OF_THE_BROKER = "amq.rabbitmq."
+"""How the exchanges begin that only RabbitMQ itself publishes to: traces, events, its log. They take no others' messages, and what nothing is
+bound for is for nobody."""
+_WOULD_COUNT = ("a tap would be the queue that its messages are routed to, so that they would neither reach an alternate exchange nor go back to"
+                " their publisher")
 _STORE_IT = "to see what passes, publish through an exchange, or make it a stream, which keeps what was read"
 
 
@@ -65,31 +71,64 @@ def _open(plan: _Plan, queue: str | None, lend: Lend) -> Reader:
         raise
 
 
-def _plan_for_exchange(source: Address, exchange: Any, management: Management) -> _Plan:
+def _plan_for_exchange(source: Address, exchange: Exchange | None, management: Management) -> _Plan:
     name, route = source.name, source.route
     if not name:
         raise Unsupported("The default exchange cannot be tapped: RabbitMQ lets nothing be bound to it.", hint=_STORE_IT)
-    kind = None if exchange is None else exchange.type
-    if kind is None and route is None:
-        raise Unsupported(f"Of what type the exchange {name} is cannot be found out with this login, and how to tap it depends on that.",
-                          hint=f"say the routing key: exchange:{name}/KEY")
-    if kind not in (None, *COPYING):
+    if exchange is None:
+        raise NotFound(f"There is no exchange {name}.", hint="brokercli ls shows what there is")
+    kind = exchange.type or _type_by_management(name, management)
+    if kind not in COPYING:
         raise Unsupported(f"The exchange {name} is of type {kind}, which {_NO_COPIES}.", hint="tap the exchange in front of it")
-    if route is not None:
-        if kind == "headers":
-            raise UsageProblem(f"{name} is a headers exchange: it routes by headers, not by a key.", hint=f"exchange:{name}")
-        return _Plan([Binding(name, route, {})], [])
-    if kind != "direct":
-        # a headers binding that asks for nothing matches everything
-        return _Plan([Binding(name, "#" if kind == "topic" else "", {})], [])
+    if kind == "headers" and route is not None:
+        raise UsageProblem(f"{name} is a headers exchange: it routes by headers, not by a key.", hint=f"exchange:{name}")
+    if kind == "topic" and name.startswith(_OF_THE_BROKER):
+        return _Plan([Binding(name, "#" if route is None else route, {})], [])
+    ways = Ways(management)
     try:
-        keys = sorted({str(binding["routing_key"]) for binding in management.bindings_from(name)})
+        found = ways.to_queues(name, kind)
     except Away as problem:
-        raise Unsupported(f"{name} is a direct exchange: a tap needs the routing keys, and which there are only the management API says, but {problem}.",
-                          hint=f"say the key: exchange:{name}/KEY; or {problem.hint}") from None
-    if not keys:
-        raise Failed(f"Nothing is bound to the direct exchange {name}, so there is no routing key to listen for.", hint=f"say one: exchange:{name}/KEY")
-    return _Plan([Binding(name, key, {}) for key in keys], [f"{name} is a direct exchange: shown are the routing keys that are bound to it now, {_few(keys)}"])
+        raise Unsupported(f"What is bound to the exchange {name} only the management API says, and {problem}. Where nothing else is bound,"
+                          f" {_WOULD_COUNT}.", hint=problem.hint) from None
+    if not found:
+        raise _nothing_to_see(name, ways)
+    shown = found if route is None else _narrowed(name, kind, route, found)
+    notes = []
+    if not any(takes_everything(kind, way) for way in shown) and [way.key for way in shown] != [route]:
+        keys = f": {_few(way.key or repr('') for way in shown)}" if kind != "headers" else ""
+        notes.append(f"{name} is a {kind} exchange: shown is what is bound to it now{keys}; what is bound later is not")
+    if ways.in_part:
+        notes.append(f"of what goes on to {_few(ways.in_part)} only what is certainly routed to a queue from there is shown")
+    return _Plan([Binding(name, way.key, way.arguments) for way in shown], notes)
+
+
+def _type_by_management(name: str, management: Management) -> str:
+    with suppress(Away):
+        if said := (management.exchange(name) or {}).get("type"):
+            return str(said)
+    raise Unsupported(f"Of what type the exchange {name} is cannot be found out with this login, and how to tap it depends on that.",
+                      hint="a login that may configure the exchange tells, and so does the management API")
+
+
+def _nothing_to_see(name: str, ways: Ways) -> Failed:
+    """Return what to raise for an exchange that routes nothing to a queue for certain."""
+    if not ways.bound[name]:
+        return Failed(f"Nothing is bound to the exchange {name}, so that there is nothing to see, and {_WOULD_COUNT}.",
+                      hint=f"bind a queue to it first, which then keeps them: brokercli declare binding {name}/KEY queue:NAME")
+    return Failed(f"What the exchange {name} hands on to {_few(ways.in_part)} may reach no queue from there, and then {_WOULD_COUNT}.",
+                  hint=f"tap what it is handed on to: exchange:{min(ways.in_part)}")
+
+
+def _narrowed(name: str, kind: str, route: str, found: list[Way]) -> list[Way]:
+    """Return what of these ways has a routing key, which a topic exchange takes for a pattern. Raises Failed where there is none."""
+    if kind == "fanout":
+        return [Way(route, {})]
+    narrowed = [Way(key, way.arguments) for way in found for key in in_common(kind, way.key, kind, route)]
+    if not narrowed:
+        raise Failed(f"Nothing that is bound to {name} takes {route}, so that there is nothing to see, and {_WOULD_COUNT}.",
+                     hint=f"bound now: {_few(way.key or repr('') for way in found)}; or bind a queue first, which then keeps them:"
+                          f" brokercli declare binding {name}/{route} queue:NAME")
+    return list({way.key: way for way in narrowed}.values())
 
 
 def _plan_for_queue(queue: str, existing: Existing, management: Management) -> _Plan:
@@ -97,7 +136,7 @@ def _plan_for_queue(queue: str, existing: Existing, management: Management) -> _
         found = management.bindings_to_queue(queue)
     except Away as problem:
         raise Unsupported(f"What leads to the queue {queue} only the management API says, and {problem}.",
-                          hint=f"tap the exchange instead: exchange:NAME; or {problem.hint}") from None
+                          hint=problem.hint) from None
     bindings = [Binding(str(binding["source"]), str(binding["routing_key"]), dict(binding.get("arguments") or {}))
                 for binding in found if binding.get("source")]
     if not bindings:

@@ -158,10 +158,15 @@ def matches(kind: str, pattern: str, key: str) -> bool:
     """Whether an exchange of some type takes a routing key for a binding; of a headers exchange any binding may be meant."""
     if kind == "direct":
         return pattern == key
-    return kind != "topic" or _topic_matches(pattern.split("."), key.split("."))
+    return kind != "topic" or _topic_matches(words_of(pattern), words_of(key))
 
 
-def _topic_matches(pattern: list[str], words: list[str]) -> bool:
+def words_of(key: str) -> tuple[str, ...]:
+    """Return the words of a key as a topic exchange counts them: the empty key has none (verified on 4.3.6)."""
+    return tuple(key.split(".")) if key else ()
+
+
+def _topic_matches(pattern: tuple[str, ...], words: tuple[str, ...]) -> bool:
     # which of the words the pattern so far may have used up
     reached = {0}
     for part in pattern:
