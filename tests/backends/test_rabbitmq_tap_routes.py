@@ -12,7 +12,7 @@ from brokercli.backends.contract import Reader
 from brokercli.backends.rabbitmq.tap_routes import in_common
 from brokercli.backends.rabbitmq.topology import matches
 from brokercli.model.address import Address
-from brokercli.model.errors import Failed
+from brokercli.model.errors import Failed, Unsupported
 from brokercli.model.position import End, Span
 from tests.backends.rabbitmq_places import Places, bodies_of
 from tests.backends.rabbitmq_redrive import count
@@ -87,6 +87,29 @@ def test_an_exchange_that_nothing_is_bound_to_is_not_tapped(places: Places, kind
         with pytest.raises(Failed, match=f"Nothing is bound to the exchange {exchange}.*publisher") as caught:
             tap(places, exchange, route)
         assert f"brokercli declare binding {exchange}" in str(caught.value.hint)
+
+
+@needs_rabbitmq
+@pytest.mark.parametrize("management", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exchange_that_would_go_with_a_tap_is_not_tapped_and_stays(places: Places, kind: str, management: bool) -> None:
+    exchange = places.exchange(kind, auto_delete=True)
+    backend = places.open(None if management else places.without_management)
+    for route in (None, *(["key"] if kind != "headers" else [])):
+        with pytest.raises((Failed, Unsupported), match=exchange):
+            backend.look(Address(exchange, "exchange", route), Span(End(), None))
+    assert places.api(f"exchanges/%2F/{exchange}")["name"] == exchange
+
+
+@needs_rabbitmq
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exchange_that_goes_with_its_last_binding_stays_when_a_tap_goes(places: Places, kind: str) -> None:
+    exchange = places.exchange(kind, auto_delete=True)
+    places.bind(places.queue(), exchange, "key")
+    with tap(places, exchange) as reader:
+        places.put(exchange, "key", [b"1"])
+        assert bodies_of(reader, 1) == [b"1"]
+    assert len(places.api(f"exchanges/%2F/{exchange}/bindings/source")) == 1
 
 
 @needs_rabbitmq

@@ -3,7 +3,8 @@
 The copy lies in an exclusive queue that the broker names, bounds and deletes with the connection; nothing else changes. So
 only exchanges can be tapped that give every bound queue its own copy: of the others (consistent hash, random, …) a tap would
 take its share away. And it is bound only with what already leads to a queue, so that it changes nothing about what is routed and what
-is not (`tap_routes.py`). The default exchange cannot be bound at all (403).
+is not (`tap_routes.py`); and so that an auto-delete exchange, which RabbitMQ deletes with its last binding, never goes because a tap
+goes. The default exchange cannot be bound at all (403).
 """
 
 from __future__ import annotations
