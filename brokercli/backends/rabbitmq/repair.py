@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from time import monotonic, time_ns
+from time import monotonic
 from typing import Any
 
 from brokercli.backends.contract import Batch
@@ -23,12 +23,10 @@ from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking, require_survivable
 from brokercli.model.errors import BrokercliError, Failed, UsageProblem
 from brokercli.model.message import Header, Message, Record
-from brokercli.model.position import parse_time
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
-_STAMP = "x-brokercli-redriven-at"
-_STAMP_BYTES = _STAMP.encode()
-_SECOND = 1_000_000_000
+_STAMP = ("x-brokercli-redriven-at", "x-brokercli-redriven-count", "x-brokercli-redriven-from")
+_STAMP_BYTES = _STAMP[0].encode()
 _ARRIVED_SECONDS = 0.2
 _OVERLAPPING_BATCH = 4
 _CUT_OFF = "the connection that held it broke"
@@ -66,7 +64,8 @@ class HeldBatch(RabbitMQBatch):
 
 
 class RabbitMQRepair(Repair):
-    """Takes as many letters as were ready when it was opened; what comes meanwhile, and what died again, is left alone.
+    """Takes as many letters as were ready when it was opened; what comes meanwhile is left alone, and so is what this run put back and
+    died again, which it knows by what it wrote on it: clocks of others say nothing.
 
     Several runs, and other consumers, share a queue safely: the broker hands each letter to one of them. Letters that are not
     settled go back in their order when this is closed; should we be killed, the broker returns them by itself.
@@ -81,7 +80,9 @@ class RabbitMQRepair(Repair):
         # killed between confirm and acknowledgement, both of two windows that overlap are repeated
         self.overlapping = policy.batch >= _OVERLAPPING_BATCH
         self._part = max(1, policy.batch // 4)
-        self._began = time_ns()
+        self._written: set[tuple[object, ...]] = set()
+        """What this run wrote on letters that it put back: few, because those of a batch have it in common."""
+        self._passed_over = 0
         self._closed = False
         self._open_tags: set[int] = set()
         self._rest: list[Delivery] = []
@@ -108,19 +109,18 @@ class RabbitMQRepair(Repair):
         # most have the same properties, often the very object
         stamped = {properties for properties in {delivery.properties for delivery in deliveries} if _STAMP_BYTES in properties}
         fresh = [delivery for delivery in deliveries if delivery.properties not in stamped or not self._is_ours(delivery)] if stamped else deliveries
+        self._passed_over += len(deliveries) - len(fresh)
         self._open_tags.update([delivery.tag for delivery in fresh])
         return HeldBatch(fresh, self._queue, numbered=False)
 
     def _is_ours(self, delivery: Delivery) -> bool:
-        """Whether a run that began no earlier than this one has put it back already."""
-        for name, value in decode_table(split_headers(delivery.properties)[1])[0]:
-            if name == _STAMP and isinstance(value, bytes):
-                try:
-                    # the stamp may come from another machine, but in this run it is ours
-                    return parse_time(value.decode()) >= self._began
-                except (UnicodeDecodeError, UsageProblem):
-                    return False
-        return False
+        """Whether this run has put it back already."""
+        return bool(self._written) and _stamp_of(decode_table(split_headers(delivery.properties)[1])[0]) in self._written
+
+    def _write_down(self, headers: Iterable[tuple[Header, ...]]) -> None:
+        """Remember what letters that are put back have written on them; many share the very object."""
+        self._written.update([_stamp_of(one) for one in {id(one): one for one in headers}.values()])
+        self._written.discard(_UNSTAMPED)
 
     @property
     def finished(self) -> bool:
@@ -142,6 +142,7 @@ class RabbitMQRepair(Repair):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=_WHERE_IT_LIES))
             else:
                 chosen.append((index, tag, move))
+        self._write_down(move.message.headers for _, _, move in chosen)
         window = self._mover.begin([(move.message, move.destination) for _, _, move in chosen])
         return lambda: self._finish([(index, tag) for index, tag, _ in chosen], window, receipts)
 
@@ -162,6 +163,7 @@ class RabbitMQRepair(Repair):
             else:
                 places.append((index, delivery.tag))
                 items.append((delivery, goal, kept))
+        self._write_down(kept for _, _, kept in items)
         window = self._mover.forward(items, batch.copied)
         return lambda: self._finish(places, window, receipts)
 
@@ -248,10 +250,21 @@ class RabbitMQRepair(Repair):
         self._closed = True
         try:
             self._mover.close()
+            if self._passed_over:
+                self.notes.append(f"letters that were put back since this run began, died again and are left: {self._passed_over:,}")
             if not self._holding.give_back() and not self._holding.cut_off:
                 self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
         finally:
             self._let_go()
+
+
+_UNSTAMPED = (None,) * len(_STAMP)
+
+
+def _stamp_of(headers: Iterable[tuple[str, Any]]) -> tuple[object, ...]:
+    """Return what a run writes on what it puts back; time, count and place together are no other run's."""
+    found = {name: value if isinstance(value, bytes) else None for name, value in headers if name in _STAMP}
+    return tuple([found.get(name) for name in _STAMP])
 
 
 def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[], tuple[Link, Callable[[], None]]], existing: Existing,

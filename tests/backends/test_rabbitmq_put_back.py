@@ -1,0 +1,73 @@
+"""What a run put back and finds again it leaves; a letter that only says so of itself is one like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from brokercli.backends.contract import Batch
+from brokercli.backends.dead_letters import Goal, Repair, RepairPolicy, State
+from brokercli.model.receipt import Receipts
+from tests.backends.rabbitmq_places import SECONDS, Places
+from tests.backends.rabbitmq_redrive import count, fail, letters, make, moves_home, numbered, queue, redrive, work_and_letters
+from tests.brokers.server import wait_until
+
+
+def settle(repair: Repair, batch: Batch) -> Receipts:
+    return repair.settle(moves_home(batch.records()))
+
+
+def forward(repair: Repair, batch: Batch) -> Receipts:
+    moves = moves_home(batch.records())
+    return repair.forward(batch, [Goal(move.destination) for move in moves], [move.message.headers for move in moves])()
+
+
+def stamped(ahead: timedelta) -> dict[str, str]:
+    """What brokercli writes on a letter where the clock is ahead of this one."""
+    at = (datetime.now(UTC) + ahead).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return {"x-brokercli-redriven-at": at, "x-brokercli-redriven-count": "1", "x-brokercli-redriven-from": "queue:orders.dlq"}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=3), timedelta(days=3650)], ids=str)
+def test_a_letter_that_was_put_back_by_a_clock_ahead_of_this_one_goes_home(places: Places, ahead: timedelta) -> None:
+    work, dlq = work_and_letters(places)
+    fail(places, work, [b"from the future"], {"headers": stamped(ahead)})
+    fail(places, work, [b"of now"])
+    with places.open().repair(queue(dlq), RepairPolicy()) as repair:
+        assert redrive(repair).confirmed == 2
+    assert list(repair.notes) == []
+    assert places.taken(work) == [b"from the future", b"of now"]
+    assert count(places, dlq) == 0
+
+
+def test_a_letter_that_was_put_back_by_a_clock_ahead_of_this_one_can_be_dropped(places: Places) -> None:
+    work, dlq = work_and_letters(places)
+    fail(places, work, [b"from the future"], {"headers": stamped(timedelta(minutes=3))})
+    with places.open().repair(queue(dlq), RepairPolicy()) as repair:
+        assert repair.mark(letters(repair), State.DROPPED).confirmed == 1
+    assert count(places, dlq) == 0
+
+
+@pytest.mark.parametrize("put_back", [settle, forward])
+def test_what_this_run_put_back_and_died_again_is_left_and_that_is_said(places: Places, put_back: Callable[[Repair, Batch], Receipts]) -> None:
+    dlq = make(places, "classic")
+    # whatever comes here is dead at once
+    work = places.queue(x_message_ttl=("l", 0), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", dlq.encode()))
+    places.put("", work, numbered(8))
+    wait_until(lambda: count(places, dlq) == 8, SECONDS, "eight letters")
+    seen: list[bytes | None] = []
+    others: list[bytes] = []
+    with places.open().repair(queue(dlq), RepairPolicy(batch=4)) as repair:
+        while not repair.finished:
+            batch = repair.read(0.2)
+            if batch is None or not len(batch):
+                continue
+            seen += batch.bodies()
+            # eight were counted, and others take three of them: so the run comes to three that it put back itself
+            others = others or [message[0] for _ in range(3) if (message := places.wire.get(dlq)) is not None]
+            assert put_back(repair, batch).confirmed == len(batch)
+    assert [note for note in repair.notes if "this run" in note] == ["letters that were put back since this run began, died again and are left: 3"]
+    assert sorted([*others, *map(bytes, filter(None, seen))]) == numbered(8)
+    assert sorted(places.taken(dlq)) == sorted(map(bytes, filter(None, seen)))
