@@ -25,13 +25,13 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def may_not_configure(places: Places) -> Iterator[Connection]:
+def may_not_configure(versions: Places) -> Iterator[Connection]:
     """A login that may publish and read and nothing else, and whom the management API does not answer."""
     user = f"user-{uuid.uuid4().hex[:12]}"
-    places.api(f"users/{user}", "PUT", password="secret", tags="")
-    places.api(f"permissions/%2F/{user}", "PUT", configure="^$", write=".*", read=".*")
-    yield replace(places.without_management, user=user, password=Secret("secret"))
-    places.api(f"users/{user}", "DELETE")
+    versions.api(f"users/{user}", "PUT", password="secret", tags="")
+    versions.api(f"permissions/%2F/{user}", "PUT", configure="^$", write=".*", read=".*")
+    yield replace(versions.without_management, user=user, password=Secret("secret"))
+    versions.api(f"users/{user}", "DELETE")
 
 
 def refused(places: Places, dlq: str, connection: Connection, why: str) -> None:
@@ -66,23 +66,23 @@ def test_a_queue_that_stays_is_looked_at(versions: Places, shape: str, managemen
 
 @pytest.mark.parametrize("auto_delete", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_where_it_cannot_be_found_out_whether_a_queue_stays_it_is_not_looked_at(places: Places, may_not_configure: Connection, shape: str,
+def test_where_it_cannot_be_found_out_whether_a_queue_stays_it_is_not_looked_at(versions: Places, may_not_configure: Connection, shape: str,
                                                                                 auto_delete: bool) -> None:
-    dlq = places.queue(auto_delete=auto_delete, **SHAPES[shape])
-    places.put("", dlq, numbered(5))
-    refused(places, dlq, may_not_configure, "could delete .* cannot be found out")
+    dlq = versions.queue(auto_delete=auto_delete, **SHAPES[shape])
+    versions.put("", dlq, numbered(5))
+    refused(versions, dlq, may_not_configure, "could delete .* cannot be found out")
 
 
 @pytest.mark.parametrize("auto_delete", [True, False])
-def test_a_login_that_may_not_configure_is_told_by_the_management_api(places: Places, may_not_configure: Connection, auto_delete: bool) -> None:
-    places.api(f"users/{may_not_configure.user}", "PUT", password="secret", tags="management")
-    connection = replace(may_not_configure, management=places.connection.management)
-    dlq = places.queue(auto_delete=auto_delete)
-    places.put("", dlq, numbered(5))
+def test_a_login_that_may_not_configure_is_told_by_the_management_api(versions: Places, may_not_configure: Connection, auto_delete: bool) -> None:
+    versions.api(f"users/{may_not_configure.user}", "PUT", password="secret", tags="management")
+    connection = replace(may_not_configure, management=versions.connection.management)
+    dlq = versions.queue(auto_delete=auto_delete)
+    versions.put("", dlq, numbered(5))
     if auto_delete:
-        refused(places, dlq, connection, "would delete .* auto-delete")
+        refused(versions, dlq, connection, "would delete .* auto-delete")
     else:
-        with places.open(connection).look_letters(queue(dlq)) as reader:
+        with versions.open(connection).look_letters(queue(dlq)) as reader:
             assert bodies_of(reader) == numbered(5)
 
 

@@ -97,7 +97,8 @@ def _plan_for_exchange(source: Address, exchange: Exchange | None, management: M
     notes = []
     if not any(takes_everything(kind, way) for way in shown) and [way.key for way in shown] != [route]:
         keys = f": {_few(way.key or repr('') for way in shown)}" if kind != "headers" else ""
-        notes.append(f"{name} is a {kind} exchange: shown is what is bound to it now{keys}; what is bound later is not")
+        notes.append(f"{name} is a {kind} exchange: shown is what is bound to it now{keys}; what is bound later is not, and what is"
+                     " unbound meanwhile counts as bound until this ends")
     if ways.in_part:
         notes.append(f"of what goes on to {_few(ways.in_part)} only what is certainly routed to a queue from there is shown")
     return _Plan([Binding(name, way.key, way.arguments) for way in shown], notes)
