@@ -31,6 +31,7 @@ from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.names import check_name
 from brokercli.backends.rabbitmq.outbox import Target
 from brokercli.backends.rabbitmq.peek import StreamLetterReader, open_queue_letters
+from brokercli.backends.rabbitmq.perishing import Fate
 from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
 from brokercli.backends.rabbitmq.repair import open_repair
 from brokercli.backends.rabbitmq.rescuing import lift_limit
@@ -47,6 +48,9 @@ from brokercli.model.flow import Flow
 from brokercli.model.message import Message
 from brokercli.model.position import End, Span, Start
 
+# so long a publisher waits at most to be told what its queue does with messages: the answer is for a note alone
+_FATE_SECONDS, _GUESSED_SECONDS = 3.0, 0.5
+
 
 class RabbitMQBackend(Backend):
     """One connection to one virtual host. It asks, and carries the first publisher or look that is open; the others get their
@@ -57,6 +61,7 @@ class RabbitMQBackend(Backend):
         self._link = Link(connection)
         self._management = Management(connection, self._link.server_properties.get("cluster_name"), connection.connect_timeout,
                                       self._link.host)
+        self._hurried: Management | None = None
         self._existing = Existing(self._link, self._management)
         self._rows: dict[str, str] = {}
         self._lent = False
@@ -148,10 +153,24 @@ class RabbitMQBackend(Backend):
         converter = Converter(user=user_of(self._connection), to_stream=to_stream, certain=certain, keep_control_headers=policy.keep_control_headers)
         link, give_back = self._lend()
         try:
-            return RabbitMQPublisher(link, target, policy, converter, give_back)
+            publisher = RabbitMQPublisher(link, target, policy, converter, give_back)
         except BaseException:
             give_back()
             raise
+        # its channel is being opened meanwhile
+        if target.is_queue and target.routing_key is not None and (fate := self._fate(target.routing_key.decode())) is not None:
+            publisher.beware(fate)
+        return publisher
+
+    def _fate(self, queue: str) -> Fate | None:
+        """Find out what a queue does with what it takes, by one question; None where nobody says it in time."""
+        if self._hurried is None:
+            self._hurried = self._management.hurried(_FATE_SECONDS, _GUESSED_SECONDS)
+        try:
+            facts = self._hurried.queue_that_takes(queue)
+        except Away:
+            return None
+        return None if facts is None else Fate(queue, facts)
 
     def look(self, source: Address, span: Span) -> Reader:
         if source.kind == "exchange":
@@ -199,7 +218,7 @@ class RabbitMQBackend(Backend):
         row = self.resource(source)
         if not SUPPORT[row][Capability.REDRIVE]:
             raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")
-        return open_repair(self._conditions(source), policy, self._lend, self._existing, user_of(self._connection), self._taking(source))
+        return open_repair(self._conditions(source), policy, self._lend, self._existing, self._fate, user_of(self._connection), self._taking(source))
 
     def lift_limit(self, source: Address) -> Lift:
         if source.kind == "exchange" or self.resource(source) != QUORUM_QUEUE:
@@ -262,6 +281,8 @@ class RabbitMQBackend(Backend):
             link.close()
         self._own.clear()
         self._management.close()
+        if self._hurried is not None:
+            self._hurried.close()
 
 
 def _row_of(queue: Queue | None, kind: str | None) -> str:

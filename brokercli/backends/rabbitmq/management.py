@@ -68,6 +68,13 @@ class Management:
         """Whether its address is known: said by the context, or found before."""
         return self._away is None and (self._connection.management is not None or self._base is not None)
 
+    def hurried(self, known: float, guessed: float) -> Management:
+        """Return another one that waits so many seconds for an answer, fewer where the address has to be guessed, and no longer than this
+        one; that it is away is not held against this one."""
+        other = Management(self._connection, self._cluster, min(self._seconds, known if self.preferred else guessed), self._host)
+        other._base, other._away = self._base, self._away
+        return other
+
     def queue(self, name: str) -> Facts | None:
         """Return everything known of a queue; None where there is none."""
         return _facts(self._ask(f"queues/{self._vhost}/{quote(name, safe='')}"))
@@ -75,6 +82,11 @@ class Management:
     def exchange(self, name: str) -> Facts | None:
         """Return everything known of an exchange; None where there is none."""
         return _facts(self._ask(f"exchanges/{self._vhost}/{quote(name, safe='')}"))
+
+    def queue_that_takes(self, name: str) -> Facts | None:
+        """Return what tells what becomes of a message in a queue, up to five seconds old; None where there is none."""
+        columns = "type,arguments,effective_policy_definition,messages_ready,message_bytes_ready,consumers"
+        return _facts(self._ask(f"queues/{self._vhost}/{quote(name, safe='')}?columns={columns}"))
 
     def bindings_to_queue(self, name: str) -> list[Facts]:
         """Return the bindings that lead to a queue, that of the default exchange among them."""

@@ -17,6 +17,7 @@ from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.outbox import Outbox, Target
+from brokercli.backends.rabbitmq.perishing import ROOM_BYTES, Fate
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised
 from brokercli.model.message import Header, Message
@@ -62,9 +63,13 @@ class Mover:
     """Windows of messages, at most two at a time. Everything a letter carries goes with it, x-death as well; never what would route
     it elsewhere (CC, BCC), what the broker would refuse (another's user_id) or what would kill it again (expiration)."""
 
-    def __init__(self, link: Link, existing: Existing, user: str | None, timeout: float, give_back: Callable[[], None]) -> None:
+    def __init__(self, link: Link, existing: Existing, user: str | None, timeout: float, give_back: Callable[[], None],
+                 fate_of: Callable[[str], Fate | None] = lambda queue: None, expected: int = 0) -> None:
+        """`fate_of` says what a queue does with what it takes, for the notes; `expected` letters are to be moved."""
         self._link = link
         self._existing = existing
+        self._fate_of = fate_of
+        self._expected = expected
         self._user = user
         self._timeout = timeout
         self._give_back = give_back
@@ -75,7 +80,7 @@ class Mover:
         """What letters of a kind have around their bodies, by their headers."""
         self._next = 0
         self.notes: list[str] = []
-        """What the broker said meanwhile that explains a wait; grows."""
+        """What the broker said meanwhile that explains a wait, and what queues do with the letters they take; grows."""
         self._left_out: Counter[str] = Counter()
         self._judged: dict[int, Receipt] = {}
         """Verdicts other than plain confirmations of windows that are not finished, by number."""
@@ -214,6 +219,8 @@ class Mover:
             queue = self._existing.queue(destination.name)
         except NotAuthorised:
             queue = None
+        if (fate := self._fate_of(destination.name)) is not None:
+            self.notes += [*fate.notes, *([fate.full] if fate.exceeded(self._expected, ROOM_BYTES) else [])]
         # one that is not there may be made while this runs: the broker says of each message whether there is one
         return Converter(user=self._user, to_stream=queue is not None and queue.kind == "stream", certain=queue is not None and queue.type is not None,
                          keep_control_headers=True)

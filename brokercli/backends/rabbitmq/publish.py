@@ -11,6 +11,7 @@ from brokercli.backends.rabbitmq.convert import CannotCarry, Converter, Native
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.outbox import Outbox, Target
+from brokercli.backends.rabbitmq.perishing import ROOM, ROOM_BYTES, Fate
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipts
@@ -43,10 +44,20 @@ class RabbitMQPublisher(Publisher):
         self.withheld.clear()
         self._accepted = 0
         self._closed = False
+        self._fate: Fate | None = None
+        """Of what is given to a queue that has room for some more."""
         self._outbox = outbox = Outbox(link, target, positions=policy.positions)
-        self.notes = outbox.notes
+        self.notes: list[str] = outbox.notes
         link.watchers.append(outbox)
         link.post(outbox.open_channel)
+
+    def beware(self, fate: Fate) -> None:
+        """Take in what the queue does with what it takes: what is known of it now is noted, and that it is full once it is."""
+        self.notes += fate.notes
+        if fate.exceeded(ROOM, ROOM_BYTES):
+            self.notes.append(fate.full)
+        elif fate.full:
+            self._fate = fate
 
     def _prepare(self, message: Message) -> Native:
         native = self._converter.convert(message)
@@ -112,6 +123,9 @@ class RabbitMQPublisher(Publisher):
         self._accepted = index
         if entries:
             self._outbox.put(entries)
+            if self._fate is not None and self._fate.give(len(entries), sum([len(entry.body) for entry in entries])):
+                self.notes.append(self._fate.full)
+                self._fate = None
         return accepted
 
     def collect(self, timeout: float) -> Receipts:

@@ -19,6 +19,7 @@ from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import Forwarded, Mover, Window
 from brokercli.backends.rabbitmq.peek import count_ready, notes_on
+from brokercli.backends.rabbitmq.perishing import Fate
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking, require_survivable
 from brokercli.model.errors import BrokercliError, Failed, UsageProblem
@@ -268,9 +269,9 @@ def _stamp_of(headers: Iterable[tuple[str, Any]]) -> tuple[object, ...]:
 
 
 def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[], tuple[Link, Callable[[], None]]], existing: Existing,
-                user: str | None, taking: Taking) -> RabbitMQRepair:
-    """Open a run; `taking` is told before letters are taken. Raises Unsupported where letters could be lost if
-    it were killed."""
+                fate_of: Callable[[str], Fate | None], user: str | None, taking: Taking) -> RabbitMQRepair:
+    """Open a run; `taking` is told before letters are taken, and `fate_of` says what a home does with what it takes. Raises
+    Unsupported where letters could be lost if it were killed."""
     require_survivable(conditions, "Taking letters")
     if conditions.single_active and conditions.queue.consumers:
         raise Failed(f"{conditions.name} hands its messages to a single active consumer, and it has one.", hint="stop that consumer first")
@@ -281,7 +282,7 @@ def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[],
     except BaseException:
         give_back()
         raise
-    mover = Mover(publishing, existing, user, policy.delivery_timeout, give_back_publishing)
+    mover = Mover(publishing, existing, user, policy.delivery_timeout, give_back_publishing, fate_of, count_ready(conditions))
     try:
         return RabbitMQRepair(link, mover, conditions, policy, give_back, taking)
     except BaseException:

@@ -1,0 +1,85 @@
+"""What a queue does with what it takes besides keeping it. RabbitMQ confirms a message that was stored, also where the next one pushes it
+out, or its time is over in a moment: so whoever publishes is told beforehand what the queue is set to do.
+
+A stream is left out: that its oldest segments go is what it is for, and what was just stored is in the newest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from brokercli.backends.rabbitmq.keeping import STREAM, effective
+from brokercli.backends.rabbitmq.management import Facts
+from brokercli.backends.rabbitmq.telling import told
+
+ROOM, ROOM_BYTES = 10_000, 64 * 1024 * 1024
+"""A queue that has room for fewer is said to be limited before anything is sent; otherwise it is said once more is given."""
+_SOON = 60_000
+"""Milliseconds. Whoever sets a longer time means it for messages that nobody wants any more; a shorter one ends those that wait for a
+consumer which is only being restarted."""
+
+
+class Fate:
+    """What would become of messages in one queue, as the management API says it: arguments and policies, up to five seconds old."""
+
+    def __init__(self, name: str, facts: Facts) -> None:
+        self._name = name
+        self._arguments = facts.get("arguments") or {}
+        # a policy that defines nothing is told as an empty list or text
+        policy = facts.get("effective_policy_definition")
+        self._policy = policy if isinstance(policy, dict) else {}
+        self.full = ""
+        """What is to be said once more is given than there is room for; empty where there is no limit, or publishers are refused."""
+        self.notes: list[str] = []
+        """What is to be said in any case."""
+        self._messages = self._bytes = 0
+        self._room: int | None = None
+        self._room_bytes: int | None = None
+        if facts.get("type") != STREAM:
+            self._note_times(facts)
+            self._note_limits(facts)
+
+    def exceeded(self, messages: int, size: int) -> bool:
+        """Whether so many messages, or bytes in their bodies, are more than there is room for."""
+        return (self._room is not None and messages > self._room) or (self._room_bytes is not None and size > self._room_bytes)
+
+    def give(self, messages: int, size: int) -> bool:
+        """Count what is given to the queue; whether it is now more than there was room for."""
+        self._messages += messages
+        self._bytes += size
+        return self.exceeded(self._messages, self._bytes)
+
+    def _holds(self, setting: str) -> Any:
+        return effective(setting, self._arguments, self._policy)
+
+    def _note_times(self, facts: Facts) -> None:
+        ttl, unused = self._holds("message-ttl"), self._holds("expires")
+        if isinstance(ttl, int) and ttl < _SOON and self._holds("dead-letter-exchange") is None:
+            self.notes.append(f"messages in queue:{self._name} expire after {told(ttl)} (message-ttl) and are deleted")
+        if isinstance(unused, int) and unused < _SOON and not facts.get("consumers"):
+            self.notes.append(f"nobody consumes queue:{self._name}, and it is deleted with its messages after {told(unused)} without consumers (expires)")
+
+    def _note_limits(self, facts: Facts) -> None:
+        if (self._holds("overflow") or "drop-head") != "drop-head":
+            return
+        most, most_bytes = self._holds("max-length"), self._holds("max-length-bytes")
+        limits = []
+        # what consumers hold does not count
+        if isinstance(most, int):
+            self._room = max(0, most - _number(facts.get("messages_ready")))
+            limits.append(f"{most:,} message{'' if most == 1 else 's'} (max-length)")
+        if isinstance(most_bytes, int):
+            self._room_bytes = max(0, most_bytes - _number(facts.get("message_bytes_ready")))
+            limits.append(f"{most_bytes:,} bytes (max-length-bytes)")
+        if limits:
+            self.full = f"queue:{self._name} keeps {' and '.join(limits)} and drops the oldest: what goes beyond {self._beyond()}"
+
+    def _beyond(self) -> str:
+        exchange, key = self._holds("dead-letter-exchange"), self._holds("dead-letter-routing-key")
+        if exchange is None:
+            return "is deleted"
+        return f"is dead-lettered to {f'queue:{key}' if exchange == '' and key else f'exchange:{exchange}'}"
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0

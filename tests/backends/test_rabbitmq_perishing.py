@@ -1,0 +1,156 @@
+"""Messages that RabbitMQ confirms and does not keep: whoever publishes them, or puts letters back, is told so."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.dead_letters import RepairPolicy
+from brokercli.backends.rabbitmq.management import Away, Management
+from brokercli.backends.rabbitmq.perishing import ROOM
+from brokercli.model.address import Address
+from brokercli.model.message import Message
+from tests.backends.rabbitmq_declared import Declared
+from tests.backends.rabbitmq_places import SECONDS, Places
+from tests.backends.rabbitmq_redrive import fail, numbered, queue, redrive, work_and_letters
+from tests.brokers.server import wait_until
+from tests.conformance.driving import publish
+
+
+def at(number: int) -> tuple[str, int]:
+    return "l", number
+
+
+def notes_of(places: Places, destination: Address, *bodies: bytes) -> list[str]:
+    """Publish and return what was said."""
+    with places.open() as backend, backend.publisher(destination, PublishPolicy()) as publisher:
+        before = list(publisher.notes)
+        assert not bodies or publish(publisher, [Message(body) for body in bodies]).confirmed == len(bodies)
+        assert list(publisher.notes)[:len(before)] == before
+        return list(publisher.notes)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_whoever_publishes_to_a_queue_that_drops_its_oldest_is_told_before_the_first_message(places: Places, kind: str) -> None:
+    name = places.queue(kind, x_max_length=at(2))
+    assert notes_of(places, queue(name)) == [f"queue:{name} keeps 2 messages (max-length) and drops the oldest: what goes beyond is deleted"]
+    # the default exchange leads to the queue that the routing key names
+    assert notes_of(places, Address("", "exchange", name)) == notes_of(places, queue(name))
+
+
+def test_where_what_is_dropped_goes_is_said(places: Places) -> None:
+    other, exchange = places.queue(), places.exchange()
+    to_queue = places.queue(x_max_length_bytes=at(1000), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", other.encode()))
+    to_exchange = places.queue(x_max_length=at(1), x_dead_letter_exchange=("S", exchange.encode()))
+    assert notes_of(places, queue(to_queue)) == [
+        f"queue:{to_queue} keeps 1,000 bytes (max-length-bytes) and drops the oldest: what goes beyond is dead-lettered to queue:{other}"]
+    assert notes_of(places, queue(to_exchange)) == [
+        f"queue:{to_exchange} keeps 1 message (max-length) and drops the oldest: what goes beyond is dead-lettered to exchange:{exchange}"]
+
+
+def test_a_time_to_live_that_is_over_in_a_moment_is_said_and_a_long_one_is_not(places: Places) -> None:
+    short, longer = places.queue(x_message_ttl=at(1)), places.queue(x_message_ttl=at(3_600_000))
+    holds_back = places.queue(x_message_ttl=at(1), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", longer.encode()))
+    assert notes_of(places, queue(short)) == [f"messages in queue:{short} expire after 1ms (message-ttl) and are deleted"]
+    assert notes_of(places, queue(longer)) == notes_of(places, queue(holds_back)) == []
+
+
+def test_a_queue_that_goes_with_its_messages_when_nobody_uses_it_is_said(places: Places) -> None:
+    name = places.queue(x_expires=at(59_000))
+    assert notes_of(places, queue(name)) == [
+        f"nobody consumes queue:{name}, and it is deleted with its messages after 59s without consumers (expires)"]
+
+
+def test_a_limit_that_a_policy_sets_is_said(declared: Declared) -> None:
+    name = declared.places.queue(name=declared.name("limited"))
+    declared.policy(f"{declared.prefix}-limit", f"^{declared.prefix}", **{"max-length": 7})
+    wait_until(lambda: notes_of(declared.places, queue(name)), SECONDS, "word of the policy")
+    assert "keeps 7 messages (max-length)" in notes_of(declared.places, queue(name))[0]
+
+
+def test_a_queue_that_keeps_everything_or_refuses_what_does_not_fit_says_nothing(places: Places) -> None:
+    exchange, stream = places.exchange("fanout"), places.queue("stream", x_max_length_bytes=at(1000), x_max_age=("S", b"1s"))
+    refusing = places.queue("quorum", x_max_length=at(2), x_overflow=("S", b"reject-publish"))
+    roomy = places.queue(x_max_length=at(ROOM + 1))
+    for address in (queue(places.queue()), queue(refusing), queue(roomy), Address(stream, "stream"), Address(exchange, "exchange")):
+        assert notes_of(places, address) == [], address
+
+
+def test_a_queue_with_room_for_many_is_said_to_be_full_once_it_was_given_more(places: Places) -> None:
+    name = places.queue(x_max_length=at(ROOM + 1))
+    with places.open() as backend, backend.publisher(queue(name), PublishPolicy()) as publisher:
+        assert give(publisher, ROOM + 1) == []
+        said = [f"queue:{name} keeps {ROOM + 1:,} messages (max-length) and drops the oldest: what goes beyond is deleted"]
+        assert give(publisher, 1) == give(publisher, 1) == said
+
+
+def backend_counts(places: Places, name: str) -> int | None:
+    facts: dict[str, Any] = places.api(f"queues/{places.virtual_host}/{name}")
+    return facts.get("messages_ready")
+
+
+def give(publisher: Publisher, many: int) -> list[str]:
+    sent = 0
+    while sent < many:
+        sent += publisher.send_bodies([b"y"] * min(500, many - sent))
+        publisher.collect(0.1)
+    publisher.finish(SECONDS)
+    return list(publisher.notes)
+
+
+def test_nothing_is_said_and_nothing_fails_where_the_management_api_is_away_or_refuses_the_login(declared: Declared) -> None:
+    places = declared.places
+    name = places.queue(x_max_length=at(2))
+    for connection in (places.without_management, declared.restricted()):
+        with places.open(connection) as backend, backend.publisher(queue(name), PublishPolicy()) as publisher:
+            assert publish(publisher, [Message(b"x")]).confirmed == 1
+            assert list(publisher.notes) == []
+
+
+def test_a_management_api_that_does_not_answer_is_not_waited_for_long(places: Places) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        connection = replace(places.connection, management=f"http://127.0.0.1:{mute.getsockname()[1]}")
+        patient = Management(connection, None, 600)
+        with closing(patient.hurried(0.2, 0.1)) as hurried:
+            began = monotonic()
+            for _ in range(2):
+                with pytest.raises(Away):
+                    hurried.queue_that_takes("orders")
+            assert monotonic() - began < SECONDS
+        assert patient.preferred
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_letters_that_go_home_into_a_queue_without_room_for_them_are_confirmed_and_what_becomes_of_them_is_said_once(places: Places, kind: str) -> None:
+    work, dlq = work_and_letters(places, kind)
+    small = places.queue(kind, x_max_length=at(2))
+    fail(places, work, numbered(6))
+    with places.open() as backend, backend.repair(queue(dlq), RepairPolicy(batch=8)) as repair:
+        assert redrive(repair, queue(small)).confirmed == 6
+        assert list(repair.notes) == [f"queue:{small} keeps 2 messages (max-length) and drops the oldest: what goes beyond is deleted"]
+
+
+def test_letters_that_expire_at_home_at_once_are_said_to(places: Places) -> None:
+    dlq, home = places.queue(), places.queue(x_message_ttl=at(1))
+    work = places.queue(x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", dlq.encode()))
+    fail(places, work, numbered(3))
+    with places.open() as backend, backend.repair(queue(dlq), RepairPolicy()) as repair:
+        assert redrive(repair, queue(home)).confirmed == 3
+        assert list(repair.notes) == [f"messages in queue:{home} expire after 1ms (message-ttl) and are deleted"]
+
+
+def test_letters_that_have_room_at_home_go_without_a_word(places: Places) -> None:
+    dlq = places.queue()
+    work = places.queue(x_max_length=at(6), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", dlq.encode()))
+    fail(places, work, numbered(6))
+    wait_until(lambda: backend_counts(places, work) == 0, SECONDS, "the count of the management API")
+    with places.open() as backend, backend.repair(queue(dlq), RepairPolicy()) as repair:
+        assert redrive(repair).confirmed == 6
+        assert list(repair.notes) == []
+    assert places.taken(work) == numbered(6)
