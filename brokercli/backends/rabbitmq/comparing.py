@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from brokercli.backends.rabbitmq.consequences import consequences
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC, EXCHANGE_KEEPING, KEEPING, QUORUM, STREAM, Keeping, argument_of, effective, from_broker, to_broker
 from brokercli.backends.rabbitmq.management import Away
@@ -241,13 +242,10 @@ def _change(declaration: Declaration, wanted: _Wanted, have: Have, inventory: In
         if any(one.obstacle for one in hindered):
             return Change(declaration, Action.CANNOT, hindered)
     remarks = _how_kept(policy, [one.setting for one in differences if one.setting not in unset])
-    if "dead-letter-exchange" in unset:
-        remarks.append("what dies in it is kept nowhere from now on")
     if strategy := _weak_strategy(have, wanted):
         remarks.append(strategy)
-    if any(one.setting == "overflow" and one.want != "drop-head" for one in differences) and any(
-            have.value(limit) is not None or settings.get(limit) is not None for limit in ("max-length", "max-length-bytes")):
-        remarks.append("from now on publishers are refused when it is full, instead of its oldest messages being pushed out")
+    if declaration.kind != EXCHANGE:
+        remarks += consequences(have, settings)
     return Change(declaration, Action.CHANGE, tuple(differences), tuple(remarks), Alter(policy, have.said))
 
 
