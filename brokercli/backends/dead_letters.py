@@ -10,6 +10,7 @@ from typing import Self
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.model.address import Address
+from brokercli.model.errors import BrokercliError
 from brokercli.model.message import Header, Message, Place, Record
 from brokercli.model.receipt import Receipts
 
@@ -148,6 +149,8 @@ class Repair(ABC):
     notes: Sequence[str] = ()
     """What the user should be told. Grows while reading, settling and closing; those that come later follow those before."""
     expected: int | None = None
+    failure: BrokercliError | None = None
+    """Why nothing can be settled any more, where that came to be known together with verdicts; what is read next raises it."""
 
     @abstractmethod
     def read(self, timeout: float) -> Batch | None:

@@ -12,10 +12,11 @@ from brokercli.backends.dead_letters import Repair, State
 from brokercli.commands.session import Session, open_address
 from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
-from brokercli.model.errors import UsageProblem
+from brokercli.model.errors import BrokercliError, UsageProblem
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipts
 from brokercli.operations.decisions import Decision
+from brokercli.operations.publishing import failure_of
 from brokercli.operations.redriving import mark_confirmed
 from brokercli.operations.settling import Settling
 from brokercli.settings.resolve import resolve_connection
@@ -80,6 +81,11 @@ def guarantee_of(verb: str, repair: Repair, elsewhere: Elsewhere | None) -> str:
     if verb == "drop":
         return "each letter is written to the journal before it is dropped; dlq redrive --from-file JOURNAL puts it back"
     return (elsewhere or repair).guarantee
+
+
+def failure_behind(repair: Repair, elsewhere: Elsewhere | None) -> BrokercliError | None:
+    """Return why nothing can be put anywhere any more, as far as it is known once all letters have their verdicts."""
+    return repair.failure if elsewhere is None else failure_of(elsewhere.settling.publisher)
 
 
 def settling_of(verb: str, repair: Repair, elsewhere: Elsewhere | None) -> Callable[[list[Decision]], Receipts] | None:

@@ -56,6 +56,23 @@ class Outcome:
         return ExitCode.TIMED_OUT if self.timed_out else ExitCode.DONE
 
 
+    def blame(self, failure: BrokercliError | None) -> None:
+        """Take in why nothing can be delivered any more, where that came with the last verdicts and so was raised nowhere. Where everything
+        is confirmed all the same, it hindered nothing."""
+        if failure is not None and self.error is None and self.account.refused + self.account.unknown:
+            self.error = failure
+
+
+def failure_of(publisher: Publisher) -> BrokercliError | None:
+    """Return why a publisher that has given all its verdicts delivers nothing any more, as its `collect` raises it; None where it
+    does."""
+    try:
+        publisher.collect(0)
+    except BrokercliError as failure:
+        return failure
+    return None
+
+
 class Rate:
     """At most so many messages a second, spread evenly; None lets everything through."""
 
@@ -157,6 +174,8 @@ class Publishing:
             if lost > 0:
                 self.lost += lost
                 account.unknown += lost
+            if account.refused and self.outcome.error is None and not self.publisher.in_flight:
+                self.outcome.blame(failure_of(self.publisher))
             if self.outcome.error is None:
                 account.skipped += account.open
             else:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokercli.backends.contract import Publisher
-from brokercli.model.errors import InputRefused, Unreachable
+from brokercli.model.errors import InputRefused, NotAuthorised, Unreachable
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -119,6 +119,24 @@ def test_messages_are_given_to_the_broker_in_the_order_they_were_read(pieces) ->
     publisher = ScriptedPublisher([Verdict.CONFIRMED], [1, 0, 3])
     Publishing(publisher).run(ScriptedSource(pieces))
     assert publisher.bodies == [body for piece in pieces for body in piece]
+
+
+class DeadWithItsLastVerdict(ScriptedPublisher):
+    """Raises why nothing goes any more once every verdict is taken, as a broker does that closes a channel for what is refused."""
+
+    def collect(self, timeout: float) -> Receipts:
+        if not self.waiting:
+            raise NotAuthorised("no permission")
+        return super().collect(timeout)
+
+
+@pytest.mark.parametrize(("verdicts", "code"), [
+    ([Verdict.REFUSED], ExitCode.NOT_AUTHORISED), ([Verdict.CONFIRMED], ExitCode.DONE),
+    ([Verdict.CONFIRMED, Verdict.REFUSED], ExitCode.PARTLY), ([None], ExitCode.IN_DOUBT)])
+def test_what_ended_everything_decides_the_exit_code_also_where_it_came_with_the_last_verdict(verdicts: list[Verdict | None], code: ExitCode) -> None:
+    outcome = Publishing(DeadWithItsLastVerdict(verdicts, [9]), delivery_timeout=0.0).run(ScriptedSource([[b"1", b"2"]]))
+    assert outcome.exit_code is code
+    assert (outcome.account.read, outcome.account.open, outcome.account.skipped) == (2, 0, 0)
 
 
 class Interrupted(BaseException): ...

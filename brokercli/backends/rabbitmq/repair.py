@@ -87,7 +87,7 @@ class RabbitMQRepair(Repair):
         self._closed = False
         self._open_tags: set[int] = set()
         self._rest: list[Delivery] = []
-        self._failure: BrokercliError | None = None
+        self.failure: BrokercliError | None = None
         self._asked_at = 0.0
         self._arrived: int | None = None
         self.expected = count_ready(conditions)
@@ -131,7 +131,8 @@ class RabbitMQRepair(Repair):
         return self.begin(moves)()
 
     def begin(self, moves: Sequence[Move]) -> Callable[[], Receipts]:
-        self._check()
+        if self.failure is not None:
+            return self._refuse(len(moves), self.failure)
         receipts = Receipts()
         chosen: list[tuple[int, int, Move]] = []
         for index, move in enumerate(moves):
@@ -150,7 +151,8 @@ class RabbitMQRepair(Repair):
     def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
         if not isinstance(batch, HeldBatch):
             return super().forward(batch, goals, headers)
-        self._check()
+        if self.failure is not None:
+            return self._refuse(len(batch), self.failure)
         receipts = Receipts()
         places: list[tuple[int, int]] = []
         items: list[Forwarded] = []
@@ -168,6 +170,13 @@ class RabbitMQRepair(Repair):
         window = self._mover.forward(items, batch.copied)
         return lambda: self._finish(places, window, receipts)
 
+    def _refuse(self, count: int, failure: BrokercliError) -> Callable[[], Receipts]:
+        """Refuse letters that never were on their way: they are still held, and go back."""
+        refused = Receipts()
+        for index in range(count):
+            refused.count(Receipt(index, Verdict.REFUSED, reason=f"not sent: {failure}"))
+        return lambda: refused
+
     def _finish(self, chosen: list[tuple[int, int]], window: Window, receipts: Receipts) -> Receipts:
         problems = self._mover.finish(window)
         done = [letter for number, letter in enumerate(chosen) if number not in problems] if problems else chosen
@@ -176,7 +185,7 @@ class RabbitMQRepair(Repair):
             self._open_tags.add(tag)
             receipts.count(Receipt(index, problem.verdict, reason=problem.reason))
         self._take_out(done, receipts, f"stored at its destination, but {_CUT_OFF} before it was taken out of {self._queue}: it may lie there still")
-        self._failure = self._failure or self._mover.failure
+        self.failure = self.failure or self._mover.failure
         return receipts
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
@@ -217,8 +226,8 @@ class RabbitMQRepair(Repair):
             receipts.count(Receipt(index, Verdict.UNKNOWN, reason=in_doubt))
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
 
     def arrived(self) -> int | None:
         """As promised; the answer may be a fifth of a second old. Letters that others took meanwhile make it too small."""
