@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pika
 import pytest
 
+from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.rabbitmq.failures import from_reply
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
+from tests.backends.rabbitmq_places import Places
+from tests.backends.rabbitmq_redrive import fail, letters, numbered, queue, work_and_letters
 
 
 @pytest.mark.parametrize(("code", "text", "kind", "words"), [
     (404, "NOT_FOUND - no queue 'orders' in vhost '/'", NotFound, "There is no queue orders in the virtual host /."),
     (403, "ACCESS_REFUSED - read access to queue 'orders' refused", NotAuthorised, "No permission for reading: read access to queue 'orders' refused."),
+    (403, "ACCESS_REFUSED - queue 'orders' in vhost '/' in exclusive use", Failed, "Another consumer has the queue orders for itself"),
     (405, "RESOURCE_LOCKED - cannot obtain exclusive access", Failed, "Locked while reading: cannot obtain exclusive access."),
     (320, "CONNECTION_FORCED - broker forced connection closure", Unreachable, "The broker closed the connection while reading: broker forced"),
     (541, "INTERNAL_ERROR", Failed, "RabbitMQ itself failed while reading: INTERNAL_ERROR (541)."),
@@ -24,3 +29,16 @@ def test_each_reply_is_an_error_of_its_kind_that_says_what_was_being_done(code: 
 
 def test_a_broker_that_fails_itself_is_not_said_to_refuse_and_the_usual_cause_is_named() -> None:
     assert "deleted at this moment" in (from_reply(541, "INTERNAL_ERROR", "reading the stream orders").hint or "")
+
+
+def test_letters_that_another_consumer_has_for_itself_are_no_matter_of_permissions(places: Places) -> None:
+    work, dlq = work_and_letters(places)
+    fail(places, work, numbered(3))
+    with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume(dlq, lambda *arguments: None, exclusive=True)
+        with places.open() as backend, backend.repair(queue(dlq), RepairPolicy()) as repair, pytest.raises(Failed) as refusal:
+            letters(repair)
+        assert f"Another consumer has the queue {dlq} for itself" in str(refusal.value)
+        assert "stop that consumer first" in (refusal.value.hint or "")

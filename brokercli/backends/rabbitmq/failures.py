@@ -11,6 +11,8 @@ from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFou
 
 _NAMED = re.compile(r"no (queue|exchange) '(.*)' in vhost '(.*)'", re.DOTALL)
 
+_EXCLUSIVE = re.compile(r"queue '(.*)' in vhost '.*' in exclusive use", re.DOTALL)
+
 
 def gist(text: str) -> str:
     """Leave out the name of the code in front of a reply text."""
@@ -34,6 +36,9 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
         if named := _NAMED.search(text):
             return NotFound(f"There is no {named[1]} {named[2]} in the virtual host {named[3]}.", hint="brokercli ls shows what there is")
         return NotFound(f"Not found while {doing}: {gist(text)}.", hint="brokercli ls shows what there is")
+    if code == 403 and (used := _EXCLUSIVE.search(text)):
+        # what a classic queue says to the next consumer; a quorum queue shares out all the same (seen on 4.3.6)
+        return Failed(f"Another consumer has the queue {used[1]} for itself: {doing} was refused.", hint="stop that consumer first")
     if code == 403:
         return NotAuthorised(f"No permission for {doing}: {gist(text)}.", hint="rabbitmqctl set_permissions, or a context with another login")
     if code == 405:
