@@ -313,12 +313,13 @@ class Management:
         deadline = monotonic() + 10 * self._seconds
         pieces: list[bytes] = []
         size = 0
-        while piece := answer.read(1024 * 1024):
+        # what has come, however little: to wait for a whole piece of one that drips would have no end
+        while piece := answer.read1(1024 * 1024):
             pieces.append(piece)
             size += len(piece)
             if size > _LARGEST_ANSWER or monotonic() > deadline:
                 self.close()
-                raise Away(f"what {base} answers is too long")
+                raise Away(f"what {base} answers is too long" if size > _LARGEST_ANSWER else f"{base} answers too slowly")
         return b"".join(pieces)
 
     def _judge(self, base: str, status: int, text: bytes) -> Any:

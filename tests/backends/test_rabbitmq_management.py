@@ -1,0 +1,53 @@
+"""A management API that answers, and never comes to an end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from time import monotonic
+
+import pytest
+
+from brokercli.backends.rabbitmq.management import Away, Management
+from brokercli.model.connection import Connection, Secret
+from tests.brokers.server import HOST
+
+SECONDS = 0.2
+"""For each answer; its deadline is ten times that."""
+PATIENCE = 20.0
+
+
+@pytest.fixture(params=["Content-Length: 1000", "Transfer-Encoding: chunked"])
+def dripping(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server that sends a byte of its answer, or a chunk of one, every now and then and never falls silent for long."""
+    piece = b"1\r\n \r\n" if "chunked" in request.param else b" "
+    over = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 200 OK\r\n" + request.param.encode() + b"\r\n\r\n")
+            while not over.wait(SECONDS / 5):
+                try:
+                    client.sendall(piece)
+                except OSError:
+                    return
+
+    with socket.create_server((HOST, 0)) as listening:
+        serving = threading.Thread(target=serve, args=(listening,), daemon=True)
+        serving.start()
+        yield f"http://{HOST}:{listening.getsockname()[1]}"
+        over.set()
+        serving.join(PATIENCE)
+
+
+def test_an_answer_that_drips_is_waited_for_until_its_deadline_and_no_longer(dripping: str) -> None:
+    connection = Connection("amqp", ((HOST, 9),), user="guest", password=Secret("guest"), management=dripping)
+    with closing(Management(connection, None, SECONDS)) as management:
+        began = monotonic()
+        with pytest.raises(Away, match="too slowly"):
+            management.queue("orders")
+        assert 10 * SECONDS <= monotonic() - began < PATIENCE
