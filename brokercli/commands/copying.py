@@ -94,7 +94,8 @@ class CopyRun:
     def count(self) -> int:
         """Read and count what would be copied; publish nothing."""
         streams = streams_of(self.context)
-        with Interrupt(streams) as interrupt, self._opened() as (source, destination), source.backend.look(source.address, self.span) as reader:
+        with (Interrupt(streams, connecting=True) as interrupt, self._opened() as (source, destination), interrupt.connected(),
+              source.backend.look(source.address, self.span) as reader):
             reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=lambda: interrupt.requested)
             with Progress(streams, "read", reader.expected) as progress:
                 for batch in reading:

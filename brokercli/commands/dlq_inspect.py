@@ -54,7 +54,8 @@ def inspect(
 
     streams = streams_of(context)
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
-    with Interrupt(streams) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session:
+    with Interrupt(streams, connecting=True) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session:
+        interrupt.connected()
         prepare_for_bulk()
         with look_at_letters(streams, session, lift_limit) as look, Progress(streams, "read", look.reader.expected) as progress:
             notes = Notes(look.reader, progress.note, quiet=quiet)

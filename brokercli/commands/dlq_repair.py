@@ -68,7 +68,7 @@ class RepairRun:
         """Plan, ask, do; return the exit code."""
         check_resume(self.from_file, self.source, self.resume, self.journal)
         streams = streams_of(self.context)
-        with Decided() as decided, Interrupt(streams) as interrupt, self._letters(streams) as letters:
+        with Decided() as decided, Interrupt(streams, connecting=True) as interrupt, self._letters(streams) as letters, interrupt.connected():
             session = letters.session
             if yes and not dry_run:
                 check_may_change(session.context)

@@ -69,7 +69,7 @@ def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recognis
 def letter_filter_of(reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None, grep: list[str] | None = None,
                      header: list[str] | None = None, where: str | None = None) -> LetterFilter:
     """Compile the options. Raises UsageProblem before anything is read."""
-    records = Filter.compile(grep=grep or (), headers=header or (), where=where) if grep or header or where else None
+    records = Filter.compile(grep=grep or (), headers=header or (), where=where) if grep or header or where is not None else None
     return LetterFilter(records, reason, origin, _moment(since), _moment(until), None if ids is None else read_ids(ids))
 
 

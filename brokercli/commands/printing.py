@@ -40,7 +40,8 @@ class Printing:
         """Print the records of a span and return the exit code."""
         streams = streams_of(self.context)
         writer = RecordWriter(streams, self.output, self.format)
-        with Interrupt(streams) as interrupt, open_address(address, context_name, "look", connect_timeout=connect_timeout) as session:
+        with Interrupt(streams, connecting=True) as interrupt, open_address(address, context_name, "look", connect_timeout=connect_timeout) as session:
+            interrupt.connected()
             require_for(session, span)
             prepare_for_bulk()
             with session.backend.look(session.address, span) as reader:
@@ -71,7 +72,7 @@ class Printing:
 
 def filter_of(grep: list[str] | None, header: list[str] | None, where: str | None) -> Filter | None:
     """Compile the filter options; None where there are none. Raises UsageProblem for what cannot be compiled."""
-    if not (grep or header or where):
+    if not grep and not header and where is None:
         return None
     from brokercli.operations.filter import Filter
 

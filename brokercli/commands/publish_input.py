@@ -55,9 +55,9 @@ def open_source(wanted: Wanted, template: Message, streams: Streams) -> Source:
 
             return Given([_filled(decode_envelope(body, 1), template)])
         return Given([_with_body(template, body)])
+    if streams.stdin is None and (not wanted.files or "-" in wanted.files):
+        raise UsageProblem("Standard input is closed.", hint="give the body as an argument, or a file with -f")
     if not wanted.files:
-        if streams.stdin is None:
-            raise UsageProblem("Standard input is closed.", hint="give the body as an argument, or a file with -f")
         check_readable(0)
         if streams.stdin_is_terminal:
             streams.say("reading messages from the terminal, one a line; Ctrl-D ends")

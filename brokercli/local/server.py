@@ -63,13 +63,17 @@ def start(place: Files) -> tuple[Identity, bool]:
 
 
 def stop(place: Files) -> int | None:
-    """End it; return the process number, or None when it was not running. Never signals a process that is not ours."""
+    """End it; return the process number, or None when it was not running. Never signals a process that is not ours. Raises Failed where it
+    runs and its number is lost."""
     if not place.directory.exists():
         return None
     with locked(place):
         pid = process.ours(place)
         if pid is None:
             place.process.unlink(missing_ok=True)
+            # one whose number was lost, or not yet written down when its start was cut off
+            pid = process.ours(place) if _adopt(place) is not None else None
+        if pid is None:
             return None
         process.stop(place, pid)
         return pid

@@ -45,6 +45,8 @@ class Filter:
         """
         expression = None
         if where is not None:
+            if not where.strip():
+                raise UsageProblem("--where needs an expression; an empty one would let everything through.", hint="brokercli help filters")
             from brokercli.operations.expression import Expression
 
             expression = Expression(where)

@@ -20,7 +20,8 @@ CHUNK = 1 << 18
 
 
 def open_files(paths: Sequence[str]) -> list[int]:
-    """Open every file before anything is sent; `-` is standard input. Raises UsageProblem naming the first that cannot be."""
+    """Open every file before anything is sent; `-` is standard input, which the caller knows to be there. Raises UsageProblem naming the
+    first that cannot be."""
     opened: list[int] = []
     try:
         for path in paths:
@@ -53,15 +54,19 @@ class Lines:
         self._held = 0
         self._number = 0
         self._discarding = False
+        self._waiting: list[bytes] = []
+        """Bodies that were read, the first of them too long."""
         self.first = 1
         """Number of the first body of the last `read`, from 1."""
 
     def read(self, timeout: float) -> list[bytes] | None:
         """Return the next bodies; an empty list when nothing came within `timeout` seconds, None at the end.
 
-        Raises InputRefused for a body longer than the maximum (the rest of it is passed over by the next call), LocalIO
-        where reading fails.
+        Raises InputRefused for a body longer than the maximum (the rest of it is passed over by the next call, which goes on behind
+        it), LocalIO where reading fails.
         """
+        if self._waiting:
+            return self._bounded(self._waiting)
         while self._descriptors:
             descriptor = self._descriptors[0]
             if not _ready(descriptor, timeout):
@@ -72,23 +77,37 @@ class Lines:
                 last, discarded = self._take_rest(), self._discarding
                 self._discarding = False
                 if last and not discarded:
-                    self._number += 1
-                    self.first = self._number
-                    return [last]
+                    return self._bounded([last])
                 continue
             bodies = self._split(chunk)
             if bodies:
-                self.first = self._number + 1
-                self._number += len(bodies)
-                return bodies
-            if self._held > self._maximum and not self._discarding:
+                return self._bounded(bodies)
+            if self._held - len(self._delimiter) >= self._maximum and not self._discarding:
                 self._discarding = True
-                self._drop_rest()
-                self._number += 1
-                raise InputRefused(f"line {self._number} is longer than {self._maximum:,} bytes", self._number,
-                                   hint="--max-message raises the bound; --input whole takes a file as one body")
+                # a delimiter may have begun at its end
+                self._drop_rest(keep=len(self._delimiter) - 1)
+                raise self._too_long()
             timeout = 0
         return None
+
+    def _bounded(self, bodies: list[bytes]) -> list[bytes]:
+        """Return bodies up to the first that is too long, and keep the others for the next call; raises for one that comes first."""
+        self._waiting = []
+        # behind the first each lay within one read
+        if len(bodies[0]) > self._maximum or self._maximum < CHUNK:
+            over = next((index for index, body in enumerate(bodies) if len(body) > self._maximum), len(bodies))
+            if not over:
+                self._waiting = bodies[1:]
+                raise self._too_long()
+            bodies, self._waiting = bodies[:over], bodies[over:]
+        self.first = self._number + 1
+        self._number += len(bodies)
+        return bodies
+
+    def _too_long(self) -> InputRefused:
+        self._number += 1
+        return InputRefused(f"line {self._number} is longer than {self._maximum:,} bytes", self._number,
+                            hint="--max-message raises the bound; --input whole takes a file as one body")
 
     def _split(self, chunk: bytes) -> list[bytes]:
         delimiter = self._delimiter

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from brokercli.backends.contract import Publisher
-from brokercli.model.errors import BrokercliError, InputRefused, LocalIO
+from brokercli.model.errors import BrokercliError, InputRefused, LocalIO, ReaderLeft
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.message import Message
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
@@ -49,12 +49,11 @@ class Outcome:
         if account.unknown:
             return ExitCode.IN_DOUBT
         if self.error is not None:
-            everything_stored = account.confirmed == account.read and isinstance(self.error, LocalIO)
+            everything_stored = account.confirmed == account.read and isinstance(self.error, (LocalIO, ReaderLeft))
             return ExitCode.PARTLY if account.confirmed and not everything_stored else self.error.exit_code
         if account.refused:
             return ExitCode.PARTLY if account.confirmed else ExitCode.FAILED
         return ExitCode.TIMED_OUT if self.timed_out else ExitCode.DONE
-
 
     def blame(self, failure: BrokercliError | None) -> None:
         """Take in why nothing can be delivered any more, where that came with the last verdicts and so was raised nowhere. Where everything

@@ -87,6 +87,9 @@ def _written(contexts: Contexts) -> Choice:
 
 
 def _said(address: Address | None, context_option: str | None, environment: Mapping[str, str]) -> Choice | None:
+    if context_option is not None and not context_option.strip():
+        # a script whose variable is not set must not reach whatever broker is current
+        raise UsageProblem("--context is empty: it names no broker.", hint="name one, or leave the option out for the current context")
     asked = address.context if address else None
     if address is not None and address.url:
         if context_option:

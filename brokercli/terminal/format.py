@@ -24,6 +24,7 @@ VERBS = {
 """Every verb and what it prints; for help."""
 _TEXT_VERBS, _NUMBER_VERBS = "tkvsr", "poKVSHTi"
 _ESCAPES = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", "\\": b"\\"}
+_SECONDS = re.compile(r"(?<!%)((?:%%)*)%s")
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _BINARY = re.compile(r"(big|little)(64|32|16|8)")
 
@@ -188,7 +189,8 @@ def _time_modifier(modifier: str | None, place: int) -> Callable[[int], bytes]:
     def write(time: int) -> bytes:
         try:
             moment = datetime.fromtimestamp(time // NANOSECONDS, UTC).replace(microsecond=time % NANOSECONDS // 1000)
-            return moment.strftime(pattern).encode(errors="surrogateescape")
+            # the one that the C library reads in the time zone of the machine
+            return moment.strftime(_SECONDS.sub(lambda found: found[1] + str(time // NANOSECONDS), pattern)).encode(errors="surrogateescape")
         except (ValueError, OverflowError, OSError):
             return format_time(time).encode()
 

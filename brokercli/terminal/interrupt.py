@@ -6,6 +6,7 @@ import _thread
 import signal
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -37,8 +38,10 @@ class Interrupt:
     for does not look at `requested`.
     """
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, *, connecting: bool = False) -> None:
+        """`connecting`: nothing is in flight until `connected` is called, and the first signal stops at once."""
         self.requested = False
+        self._connecting = connecting
         self.exit_code = 0
         """130 or 143 once requested."""
         self._streams = streams
@@ -63,6 +66,11 @@ class Interrupt:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._explain_no_more()
 
+    def connected(self) -> AbstractContextManager[None]:
+        """Say that from here on something may be in flight. What is returned does nothing: it lets this stand in a `with`."""
+        self._connecting = False
+        return nullcontext()
+
     def last_words(self) -> None:
         """Say that everything is known and is about to be told: no signal changes `requested` or raises StopNow any more, but for one
         that comes `LAST_WORDS` seconds later."""
@@ -86,6 +94,9 @@ class Interrupt:
             # in this order: the second may come in between
             self.exit_code = int(_CODES[signal.Signals(number)])
             self.requested = True
+            if self._connecting:
+                self._stopped_at = now
+                raise StopNow(self.exit_code)
             # not threading.Thread: its locks may be held by the code this handler interrupted
             _thread.start_new_thread(self._explain, ())
             return

@@ -324,3 +324,13 @@ def test_the_destination_itself_is_no_place_to_put_letters(cli: CommandLine, gra
         assert ended.code == 2, ended.stderr
         assert "where the letters lie now" in ended.stderr
     assert graveyard.pending == 1
+
+
+@pytest.mark.parametrize("where", ["", "  "])
+def test_an_empty_expression_is_not_every_letter(cli: CommandLine, graveyard: Graveyard, where: str) -> None:
+    graveyard.bury("a", "b")
+    for command in (("drop", "--yes"), ("redrive", "--yes"), ("inspect",), ("export", "letters")):
+        ended = cli("dlq", command[0], graveyard.url, *command[1:], "--where", where)
+        assert (ended.code, "--where needs an expression" in ended.stderr) == (2, True), ended.stderr
+    assert cli("replay", graveyard.home.url, "--where", where).code == 2
+    assert graveyard.pending == 2

@@ -8,12 +8,13 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.brokers.rabbitmq import RabbitMQ
-from tests.brokers.server import Server, wait_until
+from tests.brokers.server import HOST, Server, wait_until
 from tests.commandline import CommandLine, Ended
 from tests.commands.conftest import Place, make_kafka, make_nats, make_rabbitmq
 
@@ -207,3 +208,23 @@ def test_the_check_of_this_file_sees_a_lie() -> None:
     for lie, stored in ((honest, [b"a"]), ({**honest, "confirmed": 3, "unknown": 0, "exit_code": 0}, [b"a", b"b"]), ({**honest, "skipped": 1}, [b"a", b"b"])):
         with pytest.raises(AssertionError):
             check_account(lie, ended, stored)
+
+
+@pytest.mark.parametrize("scheme", ["nats", "kafka", "amqp"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("command", [("tail",), ("replay",), ("dlq", "inspect"), ("dlq", "redrive")], ids=" ".join)
+def test_while_nothing_is_connected_the_first_signal_stops_at_once(
+        cli: CommandLine, silent_port: int, command: tuple[str, ...], number: signal.Signals, code: int, scheme: str) -> None:
+    process = cli.start(*command, f"{scheme}://{HOST}:{silent_port}/{'queue:' if scheme == 'amqp' else ''}orders", "--connect-timeout", "600")
+    wait_until(lambda: connecting_to(process.pid, silent_port), 60, "the attempt to connect")
+    process.send_signal(number)
+    ended = cli.finish(process, timeout=60)
+    assert (ended.code, ended.stdout) == (code, b"")
+    assert "Traceback" not in ended.stderr
+
+
+def connecting_to(pid: int, port: int) -> bool:
+    """Whether a process waits for a port to take its connection, or be answered on it."""
+    there = {line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[2].endswith(f":{port:04X}")}
+    sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
+    return any(f"socket:[{inode}]" in sockets for inode in there)

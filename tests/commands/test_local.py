@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -39,6 +40,22 @@ def test_it_is_started_seen_and_stopped(local: CommandLine) -> None:
     assert status(local)[0] == 1
     again = local("local", "stop")
     assert (again.code, "was not running" in again.stderr) == (0, True)
+
+
+@pytest.mark.parametrize("lost", ["emptied", "removed"])
+def test_one_whose_number_was_lost_is_stopped_all_the_same(local: CommandLine, lost: str) -> None:
+    local("local", "start")
+    seen = status(local)[1]
+    (written,) = local.home.rglob("process.json")
+    if lost == "emptied":
+        written.write_text("")
+    else:
+        written.unlink()
+    stopped = local("local", "stop")
+    assert (stopped.code, f"process {seen['process']}" in stopped.stderr) == (0, True), stopped.stderr
+    host, _, port = str(seen["address"]).rpartition("/")[2].rpartition(":")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), 10)
 
 
 def test_looking_at_it_starts_nothing_and_writes_nothing(local: CommandLine) -> None:

@@ -265,6 +265,10 @@ def test_a_stream_that_is_closed_from_the_start_changes_nothing_where_nothing_is
     code, said = closed("1", "publish", place.url, "one")
     assert (code, "confirmed 1" in said) == (0, True), said
     assert closed("2", "publish", place.url, "two") == (0, "")
+    for arguments in ((), ("-f", "-")):
+        ended = subprocess.run(["sh", "-c", 'exec "$0" "$@" <&-', *command(("publish", place.url, *arguments))], capture_output=True, timeout=60,
+                               env=environment(cli.home), cwd=cli.home, check=False)
+        assert (ended.returncode, b"Standard input is closed" in ended.stderr) == (2, True)
     assert [envelope["body"] for envelope in envelopes(cli, place)] == ["one", "two"]
     code, said = closed("1", "replay", place.url)
     assert (code, "standard output is closed" in said) == (10, True)
@@ -293,3 +297,20 @@ def test_ctrl_c_after_all_was_said_changes_nothing_about_the_exit_code(
     ended = subprocess.run([sys.executable, "-c", _INTERRUPTED_WHILE_CLOSING, *arguments, "--report", str(cli.home / "report")], cwd=ROOT,
                            env=environment(cli.home), capture_output=True, timeout=60, check=False)
     assert (ended.returncode, json.loads((cli.home / "report").read_text())["exit_code"]) == (0, 0), ended.stderr.decode()
+
+
+def test_a_reader_of_receipts_that_leaves_is_no_refusal_of_what_is_stored(cli: CommandLine, place: Place) -> None:
+    reader, writer = os.pipe()
+    process = cli.start("publish", place.url, "one", "--receipts", stdout=writer)
+    os.close(writer)
+    os.close(reader)
+    ended = cli.finish(process)
+    assert (ended.code, "read 1, confirmed 1, refused 0, unknown 0, skipped 0" in ended.stderr) == (141, True), ended.stderr
+
+
+def test_an_empty_context_is_no_broker(cli: CommandLine, place: Place) -> None:
+    assert cli("context", "add", "here", "--url", place.server, "--use").code == 0
+    for arguments in (("publish", place.name, "--context", "", "one"), ("publish", place.name, "-c", " ", "one")):
+        ended = cli(*arguments)
+        assert (ended.code, "--context is empty" in ended.stderr) == (2, True)
+    assert envelopes(cli, place) == []

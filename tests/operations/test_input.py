@@ -63,6 +63,19 @@ def test_bodies_are_the_same_for_every_chunking(chunks: list[bytes], delimiter: 
         os.close(descriptor)
 
 
+@given(chunks=st.lists(st.text("abx\r\n-", min_size=1, max_size=12).map(str.encode), max_size=12),
+       delimiter=st.sampled_from([b"\n", b"\r\n", b"ab", b"--x"]), maximum=st.integers(0, 9))
+def test_what_is_too_long_is_the_same_for_every_chunking_and_costs_no_neighbour(chunks: list[bytes], delimiter: bytes, maximum: int) -> None:
+    descriptor = pipe_of(chunks)
+    try:
+        messages, refused = read_past_refusals(Lines([descriptor], delimiter, maximum=maximum))
+    finally:
+        os.close(descriptor)
+    numbered = list(enumerate(expected(b"".join(chunks), delimiter), 1))
+    assert messages == [(number, body) for number, body in numbered if len(body) <= maximum]
+    assert refused == [number for number, body in numbered if len(body) > maximum]
+
+
 @pytest.mark.parametrize("delimiter", [b"\n", b"\r\n", b"-----"])
 def test_a_long_body_is_put_together_once_and_not_with_every_read(delimiter: bytes) -> None:
     reader, writer = os.pipe()

@@ -39,6 +39,7 @@ EMPTY = Record("rabbitmq", {"exchange": "", "routing_key": "q"}, "", None, Messa
         ("%d{strftime[%F %T]}", b"2026-11-23 10:00:00"),
         ("%d{strftime##%H:%M [%f]##}", b"10:00 [123456]"),
         ("%d{strftime{%F}}", b"2026-11-23"),
+        ("%d{strftime[%s %%s]}", b"1795428000 %s"),
         ("%v{hex} %v{base64} %k{base64raw}", b"62c3a91b YsOpGw== aw"),
         (r"%v{json}", b'"b\xc3\xa9\\u001b"'),
         ("%o{big64}%o{little32}%p{byte}%o{hex}", b"\x00\x00\x00\x00\x00\x00\x04\xb0\xb0\x04\x00\x00\x034b0"),
