@@ -51,3 +51,32 @@ def test_an_answer_that_drips_is_waited_for_until_its_deadline_and_no_longer(dri
         with pytest.raises(Away, match="too slowly"):
             management.queue("orders")
         assert 10 * SECONDS <= monotonic() - began < PATIENCE
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_each_question_is_asked_once_and_all_over_the_same_connection(*, chunked: bool) -> None:
+    body = b"[]" if not chunked else b"1\r\n[\r\n1\r\n]\r\n0\r\n\r\n"
+    head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 2"
+    questions: list[bytes] = []
+
+    def serve(listening: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            with client:
+                while question := client.recv(65536):
+                    questions.append(question.split()[1])
+                    client.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body)
+                questions.append(b"the end of a connection")
+
+    with socket.create_server((HOST, 0)) as listening:
+        serving = threading.Thread(target=serve, args=(listening,), daemon=True)
+        serving.start()
+        address = f"http://{HOST}:{listening.getsockname()[1]}"
+        with closing(Management(Connection("amqp", ((HOST, 9),), user="guest", password=Secret("guest"), management=address), None, PATIENCE)) as management:
+            assert [management.policies(), management.bindings(), management.policies()] == [[], [], []]
+        listening.shutdown(socket.SHUT_RDWR)
+        serving.join(PATIENCE)
+    assert questions == [b"/api/policies/%2F", b"/api/bindings/%2F", b"/api/policies/%2F", b"the end of a connection"]

@@ -320,6 +320,8 @@ class Management:
             if size > _LARGEST_ANSWER or monotonic() > deadline:
                 self.close()
                 raise Away(f"what {base} answers is too long" if size > _LARGEST_ANSWER else f"{base} answers too slowly")
+        # read1 does not do so at the end of an answer of known length, and then the connection takes no other question
+        answer.close()
         return b"".join(pieces)
 
     def _judge(self, base: str, status: int, text: bytes) -> Any:
