@@ -49,7 +49,7 @@ from brokercli.model.message import Message
 from brokercli.model.position import End, Span, Start
 
 # so long a publisher waits at most to be told what its queue does with messages: the answer is for a note alone
-_FATE_SECONDS, _GUESSED_SECONDS = 3.0, 0.5
+_FATE_SECONDS, _GUESSED_SECONDS = 3.0, 0.25
 
 
 class RabbitMQBackend(Backend):
