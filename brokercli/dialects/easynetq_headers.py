@@ -40,10 +40,12 @@ def unwrap(written: object) -> Unwrapped:
     """Return the headers of a `Headers` object; none of anything else. What is of no known form stays as the JSON it was."""
     if not isinstance(written, dict):
         return Unwrapped(())
-    strings = list(_strings(written))
+    untyped = list(_untyped(written))
+    strings = [value for value in untyped if isinstance(value, str)]
     # text may read as base64 by chance, one that gives printable text again hardly
     as_base64 = bool(strings) and all(map(_is_text_in_base64, strings))
-    lost = ((_LOST_NUMBERS,) if _has_numbers(written) else ()) + ((_LOST_BYTES,) if any("\ufffd" in string for string in strings) else ())
+    numbers = any(isinstance(value, (int, float)) and not isinstance(value, bool) for value in untyped)
+    lost = ((_LOST_NUMBERS,) if numbers else ()) + ((_LOST_BYTES,) if any("\ufffd" in string for string in strings) else ())
     return Unwrapped(tuple((name, _value(value, as_base64)) for name, value in written.items() if name != "$type"), lost,
                      (_READ_AS_BASE64,) if as_base64 else ())
 
@@ -123,21 +125,13 @@ def _typed(kind: int, held: Any, depth: int) -> HeaderValue:
     raise TypeError
 
 
-def _strings(value: Any, depth: int = 0) -> Iterator[str]:
-    """Yield the strings that nothing says the type of."""
-    if isinstance(value, str):
+def _untyped(value: Any, depth: int = 0) -> Iterator[Any]:
+    """Yield the values of which nothing says the type: text that may be base64, numbers without their width."""
+    if not isinstance(value, (dict, list)):
         yield value
-    elif isinstance(value, (dict, list)) and depth < _DEEPEST and not _says_its_type(value):
+    elif depth < _DEEPEST and not _says_its_type(value):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item, depth + 1)
-
-
-def _has_numbers(value: Any, depth: int = 0) -> bool:
-    """Whether there is a number that nothing says the width of."""
-    if isinstance(value, (dict, list)):
-        inside = value.values() if isinstance(value, dict) else value
-        return depth < _DEEPEST and not _says_its_type(value) and any(_has_numbers(item, depth + 1) for item in inside)
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+            yield from _untyped(item, depth + 1)
 
 
 def _says_its_type(value: Any) -> bool:

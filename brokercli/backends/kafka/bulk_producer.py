@@ -13,11 +13,10 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from brokercli.backends.kafka.librdkafka import COPY, DELIVERED, ERROR, ON_THE_WAY, PRODUCER, QUEUED, STATISTICS, Library, Message, load
+from brokercli.backends.kafka.librdkafka import COPY, DELIVERED, ERROR, ON_THE_WAY, PRODUCER, QUEUED, STATISTICS, TEXT_BYTES, Library, Message, load
 
 _ENDS_A_BATCH = (KafkaError._QUEUE_FULL, KafkaError._FATAL)
 _OURS = ("error_cb", "stats_cb")
-_TEXT_BYTES = 512
 _WORDS = ctypes.sizeof(Message) // 8
 _PAYLOAD, _LENGTH, _OPAQUE = (getattr(Message, name).offset // 8 for name in ("payload", "length", "opaque"))
 _NUMBERS = 1 << 16
@@ -186,8 +185,8 @@ class BulkProducer:
 
     def _fatal(self) -> KafkaError | None:
         """Return the error after which nothing is sent any more, if there was one."""
-        said = ctypes.create_string_buffer(_TEXT_BYTES)
-        code = self._library.fatal_error(self._handle, said, _TEXT_BYTES)
+        said = ctypes.create_string_buffer(TEXT_BYTES)
+        code = self._library.fatal_error(self._handle, said, TEXT_BYTES)
         return KafkaError(code, said.value.decode(errors="replace"), fatal=True) if code else None
 
     def close(self) -> None:

@@ -62,7 +62,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "message_headers": (_INT, (ctypes.POINTER(Message), ctypes.POINTER(_POINTER))),
     "header_get_all": (_INT, (_POINTER, _SIZE, ctypes.POINTER(_TEXT), ctypes.POINTER(_POINTER), ctypes.POINTER(_SIZE))),
 }
-_TEXT_BYTES = 512
+TEXT_BYTES = 512
+"""Room for what the library says of an error."""
 
 
 class Library:
@@ -82,16 +83,16 @@ class Library:
     def open(self, kind: int, settings: Mapping[str, Any], events: int = 0) -> int:
         """Return a handle, a PRODUCER or a CONSUMER, that logs nothing and tells of these events. Raises KafkaException for settings that
         are refused."""
-        said = ctypes.create_string_buffer(_TEXT_BYTES)
+        said = ctypes.create_string_buffer(TEXT_BYTES)
         configuration = self.conf_new()
         for name, value in settings.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            if self.conf_set(configuration, name.encode(), text.encode(), said, _TEXT_BYTES):
+            if self.conf_set(configuration, name.encode(), text.encode(), said, TEXT_BYTES):
                 self.conf_destroy(configuration)
                 raise KafkaException(KafkaError(KafkaError._INVALID_ARG, said.value.decode(errors="replace")))
         self.conf_set_events(configuration, events)
         self.conf_set_log_cb(configuration, None)
-        handle: int | None = self.new(kind, configuration, said, _TEXT_BYTES)
+        handle: int | None = self.new(kind, configuration, said, TEXT_BYTES)
         if handle is None:
             self.conf_destroy(configuration)
             raise KafkaException(KafkaError(KafkaError._INVALID_ARG, said.value.decode(errors="replace")))

@@ -34,11 +34,16 @@ def place_of(message: Stored) -> Place:
 
 def names_of(message: Stored) -> set[str]:
     """Return the names of a record's headers, of which nobody has asked or will ask the client; none where it cannot read them."""
+    return {name for name, _ in _asked(message) or ()}
+
+
+def _asked(message: Stored) -> Sequence[Header] | None:
+    """Return what the client says of one record's headers; None where it cannot read them."""
     try:
         (found,) = map(ask, (message,))
     except (UnicodeDecodeError, SystemError):
-        return set()
-    return {name for name, _ in found or ()}
+        return None
+    return found or ()
 
 
 class OddHeaders:
@@ -52,13 +57,8 @@ class OddHeaders:
 
     def headers_of(self, message: Stored) -> Sequence[Header]:
         """Return the headers of any record, of which nobody has asked the client for them unless it is among those met. Raises as `read`."""
-        if self.met and place_of(message) in self.met:
-            return self.read(place_of(message))
-        try:
-            (found,) = map(ask, (message,))
-        except (UnicodeDecodeError, SystemError):
-            return self.read(place_of(message))
-        return found or ()
+        found = None if place_of(message) in self.met else _asked(message)
+        return self.read(place_of(message)) if found is None else found
 
     def read(self, place: Place) -> tuple[Header, ...]:
         """Return the headers of such a record. Waits for the broker, twice the connect timeout at most. Raises Failed where they cannot be

@@ -12,7 +12,7 @@ from typing import Any
 
 from brokercli.backends.rabbitmq.inventory import Have
 from brokercli.backends.rabbitmq.keeping import CLASSIC, KEEPING, STREAM
-from brokercli.backends.rabbitmq.telling import told
+from brokercli.backends.rabbitmq.telling import fate_of_the_dead, told
 from brokercli.model.declaration import SettingValue
 
 _DROPS = "drop-head"
@@ -53,10 +53,7 @@ class _Settings:
     @property
     def fate(self) -> str:
         """What becomes of a message that dies."""
-        exchange, key = self.after("dead-letter-exchange"), self.after("dead-letter-routing-key")
-        if exchange is None:
-            return "deleted"
-        return f"dead-lettered to {f'queue:{key}' if exchange == '' and key else f'exchange:{exchange}'}"
+        return fate_of_the_dead(self.after("dead-letter-exchange"), self.after("dead-letter-routing-key"))
 
     @property
     def there(self) -> str:

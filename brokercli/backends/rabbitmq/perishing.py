@@ -10,7 +10,7 @@ from typing import Any
 
 from brokercli.backends.rabbitmq.keeping import STREAM, effective
 from brokercli.backends.rabbitmq.management import Facts
-from brokercli.backends.rabbitmq.telling import told
+from brokercli.backends.rabbitmq.telling import fate_of_the_dead, told
 
 ROOM, ROOM_BYTES = 10_000, 64 * 1024 * 1024
 """A queue that has room for fewer is said to be limited before anything is sent; otherwise it is said once more is given."""
@@ -72,13 +72,8 @@ class Fate:
             self._room_bytes = max(0, most_bytes - _number(facts.get("message_bytes_ready")))
             limits.append(f"{most_bytes:,} bytes (max-length-bytes)")
         if limits:
-            self.full = f"queue:{self._name} keeps {' and '.join(limits)} and drops the oldest: what goes beyond {self._beyond()}"
-
-    def _beyond(self) -> str:
-        exchange, key = self._holds("dead-letter-exchange"), self._holds("dead-letter-routing-key")
-        if exchange is None:
-            return "is deleted"
-        return f"is dead-lettered to {f'queue:{key}' if exchange == '' and key else f'exchange:{exchange}'}"
+            beyond = fate_of_the_dead(self._holds("dead-letter-exchange"), self._holds("dead-letter-routing-key"))
+            self.full = f"queue:{self._name} keeps {' and '.join(limits)} and drops the oldest: what goes beyond is {beyond}"
 
 
 def _number(value: Any) -> int:

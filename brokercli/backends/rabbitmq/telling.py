@@ -56,3 +56,10 @@ def safely(node: Node) -> bool:
     """Whether a dead letter is taken out only once it is confirmed where it goes."""
     return (node.type == QUORUM and node.settings.get("dead-letter-strategy") == "at-least-once"
             and node.settings.get("overflow") == "reject-publish")
+
+
+def fate_of_the_dead(exchange: str | None, key: str | None) -> str:
+    """Say what becomes of a message that dies in a queue with this dead-letter exchange and routing key: `deleted`, `dead-lettered to …`."""
+    if exchange is None:
+        return "deleted"
+    return f"dead-lettered to {f'queue:{key}' if exchange == '' and key else f'exchange:{exchange}'}"
