@@ -192,6 +192,11 @@ def test_a_receipt_is_said_with_the_number_of_its_line_even_after_lines_that_wer
     assert [publishing.number_of(Receipt(index, Verdict.REFUSED)) for index in range(5)] == [1, 2, 4, 7, 8]
 
 
+def test_what_a_rate_lets_through_is_spent() -> None:
+    a_message_in_a_quarter_of_an_hour = Rate(0.001)
+    assert [a_message_in_a_quarter_of_an_hour.allow(5) for _ in range(3)] == [1, 0, 0]
+
+
 def test_a_rate_never_lets_through_more_than_its_share_after_a_stall() -> None:
     rate = Rate(1000)
     rate._free_at -= 60
