@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from time import monotonic
+
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -142,6 +146,42 @@ def test_where_they_cannot_be_read_at_all_it_is_an_error_with_its_place_and_neve
                 view()
     assert "--from 0:2" in (caught.value.hint or "")
     assert len(everything(topics.look(topic, PerPartition(((0, 2),))))) == 1
+
+
+def test_one_that_was_deleted_since_it_was_read_is_said_to_be_at_once(topics: Topics) -> None:
+    topic = topics.make()
+    for _ in range(3):
+        produce(topics.address, topic.name, b"odd", ODD)
+    batch = topics.look(topic).read(20)
+    assert batch is not None
+    topics.delete_before(topic, 2)
+    began = monotonic()
+    with pytest.raises(Failed, match=r"0:1 .* deleted meanwhile"):
+        batch.select([1]).records()
+    assert monotonic() - began < topics.connection.connect_timeout
+    assert batch.select([2]).records()[0].message.headers == READ
+
+
+def test_a_look_that_goes_on_keeps_nothing_of_such_records(topics: Topics) -> None:
+    topic = topics.make()
+    reader = topics.look(topic, follow=True)
+    size = 100_000
+
+    def read_one() -> None:
+        produce(topics.address, topic.name, b"odd", [(b"\xe9", bytes(size))])
+        batch = reader.read(20)
+        assert batch is not None
+        assert batch.records()[0].message.headers == (("\udce9", bytes(size)),)
+
+    read_one()
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            read_one()
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 3 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_topics_with_such_records_are_looked_through_for_dead_letters(topics: Topics) -> None:

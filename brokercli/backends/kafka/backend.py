@@ -15,7 +15,6 @@ from brokercli.backends.kafka.connect import Troubles, client_configuration, cre
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
-from brokercli.backends.kafka.odd_headers import OddHeaders
 from brokercli.backends.kafka.retired import retire
 from brokercli.backends.kafka.span import RETRY_SECONDS, LastOf, Offsets, Range, locate
 from brokercli.backends.kafka.topic_name import check_topic_name
@@ -23,7 +22,7 @@ from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unsupported, UsageProblem
-from brokercli.model.message import Place, Record
+from brokercli.model.message import Header, Place, Record
 from brokercli.model.position import End, Span, Start
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from brokercli.backends.consumers import Consumers
     from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
+    from brokercli.backends.kafka.header_bytes import HeaderBytes
     from brokercli.backends.kafka.topic_settings import TopicSettings
     from brokercli.model.checkup import Check
     from brokercli.model.description import Description, Listing
@@ -49,7 +49,7 @@ class KafkaBackend(Backend):
         self._consumer: Consumer = self._open_consumer(self._troubles)
         self._administrator: AdminClient | None = None
         self._lent = False
-        self._odd = OddHeaders(connection)
+        self._header_bytes: HeaderBytes | None = None
         self._closed = False
 
     def _open_consumer(self, troubles: Troubles) -> Consumer:
@@ -149,12 +149,19 @@ class KafkaBackend(Backend):
             offsets = Offsets(consumer, source.name, self._connection.connect_timeout)
             last = partial(newest, consumer=consumer, offsets=offsets, troubles=troubles, patience=LOST_SECONDS)
             starts, ends = locate(span, partitions, offsets, last)
-            reader = KafkaReader(consumer, offsets, starts, ends, troubles, give_back, self._odd)
+            reader = KafkaReader(consumer, offsets, starts, ends, troubles, give_back, self._read_anew)
             reader.notes += self.notes
             return reader
         except BaseException:
             give_back()
             raise
+
+    def _read_anew(self, place: tuple[str, int, int]) -> tuple[Header, ...]:
+        if self._header_bytes is None:
+            from brokercli.backends.kafka.header_bytes import HeaderBytes
+
+            self._header_bytes = HeaderBytes(self._connection)
+        return self._header_bytes.read(place)
 
     def incarnation(self, source: Address) -> str:
         from brokercli.backends.kafka.topic_ids import id_of
@@ -209,7 +216,8 @@ class KafkaBackend(Backend):
     def repair(self, source: Address, policy: RepairPolicy) -> Repair:
         from brokercli.backends.kafka.open_repair import Cluster, open_repair
 
-        cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers, default=None), self._odd, self.publisher)
+        cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers, default=None), self._read_anew,
+                          self.publisher)
         repair = open_repair(cluster, source.name, policy)
         repair.notes += self.notes
         return repair
@@ -223,7 +231,7 @@ class KafkaBackend(Backend):
 
         consumer, troubles, give_back = self._borrow()
         try:
-            return fetch(places, lambda name: self._named_topic(name).partitions, consumer, troubles, self._connection.connect_timeout, self._odd)
+            return fetch(places, lambda name: self._named_topic(name).partitions, consumer, troubles, self._connection.connect_timeout, self._read_anew)
         finally:
             give_back()
 
@@ -260,7 +268,8 @@ class KafkaBackend(Backend):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._odd.close()
+            if self._header_bytes is not None:
+                self._header_bytes.close()
             retire(self._consumer)
 
 

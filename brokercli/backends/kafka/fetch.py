@@ -9,7 +9,7 @@ from confluent_kafka import Consumer
 
 from brokercli.backends.kafka.connect import Troubles
 from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader
-from brokercli.backends.kafka.odd_headers import OddHeaders
+from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.span import Offsets
 from brokercli.model.errors import NotFound, OutOfRange, Unreachable, UsageProblem
 from brokercli.model.message import Place, Record
@@ -22,7 +22,7 @@ Wanted = dict[int, list[int]]
 
 
 def fetch(places: Sequence[Place], partitions_of: Callable[[str], Iterable[int]], consumer: Consumer, troubles: Troubles,
-          timeout: float, odd: OddHeaders) -> list[Record | None]:
+          timeout: float, read_anew: ReadAnew) -> list[Record | None]:
     """Return the record at each place; None where it is not stored (any more), and for what is no place of a record."""
     wanted: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for place in places:
@@ -35,7 +35,7 @@ def fetch(places: Sequence[Place], partitions_of: Callable[[str], Iterable[int]]
         except (NotFound, UsageProblem):
             continue
         offsets = Offsets(consumer, topic, timeout)
-        for partition, offset, record in _fetch(offsets, _stored(spots, partitions, offsets), consumer, troubles, odd):
+        for partition, offset, record in _fetch(offsets, _stored(spots, partitions, offsets), consumer, troubles, read_anew):
             records[topic, partition, offset] = record
     return [None if (found := _parse(place)) is None else records.get(found) for place in places]
 
@@ -59,7 +59,7 @@ def _stored(spots: Iterable[tuple[int, int]], partitions: set[int], offsets: Off
 
 
 def _fetch(offsets: Offsets, wanted: Wanted, consumer: Consumer, troubles: Troubles,
-           odd: OddHeaders) -> Iterable[tuple[int, int, Record]]:
+           read_anew: ReadAnew) -> Iterable[tuple[int, int, Record]]:
     stretches = {partition: _stretches(found) for partition, found in wanted.items()}
     while stretches:
         # one stretch of each partition at a time, all partitions at once
@@ -67,7 +67,7 @@ def _fetch(offsets: Offsets, wanted: Wanted, consumer: Consumer, troubles: Troub
         stretches = {partition: waiting for partition, waiting in stretches.items() if waiting}
         sought = {(partition, offset) for partition, stretch in now.items() for offset in stretch}
         reader = KafkaReader(consumer, offsets, {partition: stretch[0] for partition, stretch in now.items()},
-                             {partition: stretch[-1] + 1 for partition, stretch in now.items()}, troubles, consumer.unassign, odd)
+                             {partition: stretch[-1] + 1 for partition, stretch in now.items()}, troubles, consumer.unassign, read_anew)
         with reader:
             while not reader.finished:
                 try:
@@ -76,7 +76,7 @@ def _fetch(offsets: Offsets, wanted: Wanted, consumer: Consumer, troubles: Troub
                     # deleted since they were asked for; those of the other partitions are tried alone
                     if len(now) > 1:
                         for partition, stretch in now.items():
-                            yield from _fetch(offsets, {partition: stretch}, consumer, troubles, odd)
+                            yield from _fetch(offsets, {partition: stretch}, consumer, troubles, read_anew)
                     break
                 if batch is None:
                     if reader.finished:

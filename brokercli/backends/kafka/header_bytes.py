@@ -15,7 +15,9 @@ from brokercli.model.connection import Connection
 from brokercli.model.errors import Failed
 from brokercli.model.message import Header
 
-_SETTINGS = {"enable.auto.commit": False, "auto.commit.enable": False, "isolation.level": "read_uncommitted", "fetch.wait.max.ms": 10}
+_SETTINGS = {"enable.auto.commit": False, "auto.commit.enable": False, "auto.offset.reset": "error",
+             "isolation.level": "read_uncommitted", "fetch.wait.max.ms": 10}
+_DELETED = "it was deleted meanwhile"
 _STEP_MILLISECONDS = 200
 _GOES_ON = (KafkaError._TRANSPORT, KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN)
 
@@ -29,7 +31,7 @@ class HeaderBytes:
         self._handle: int | None = None
 
     def read(self, place: Place) -> tuple[Header, ...]:
-        """Return a record's headers; raises Failed as `OddHeaders.read`."""
+        """Return a record's headers; raises Failed as `ReadAnew`."""
         topic, partition, offset = place
         library, handle = self._open(place)
         named = library.topic_new(handle, topic.encode(), None)
@@ -68,7 +70,7 @@ class HeaderBytes:
                 if not code and found == offset:
                     return _headers_of(library, message)
                 if (code and code not in _GOES_ON) or (not code and found > offset):
-                    raise _unreadable(place, KafkaError(code).str() if code else "it was deleted meanwhile")
+                    raise _unreadable(place, _DELETED if code in (0, KafkaError._AUTO_OFFSET_RESET) else KafkaError(code).str())
             finally:
                 library.message_destroy(message)
         raise _unreadable(place, "the broker did not answer when it was read once more")

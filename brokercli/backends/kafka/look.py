@@ -11,7 +11,7 @@ from confluent_kafka import Message as KafkaMessage
 from brokercli.backends.contract import Reader
 from brokercli.backends.kafka.connect import Troubles
 from brokercli.backends.kafka.failures import connection_lost, translate
-from brokercli.backends.kafka.odd_headers import OddHeaders, Stored
+from brokercli.backends.kafka.odd_headers import OddHeaders, ReadAnew, Stored
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import NOT_STORED, Offsets, out_of_range
 from brokercli.model.errors import BrokercliError
@@ -48,9 +48,9 @@ class KafkaReader(Reader):
     """
 
     def __init__(self, consumer: Consumer, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, troubles: Troubles,
-                 give_back: Callable[[], None], odd: OddHeaders | None, batch: int = _BATCH) -> None:
-        """`odd` reads headers that the client cannot, where anybody asks for headers; `batch` is how many records a read returns at most, and one."""
-        self._odd = odd
+                 give_back: Callable[[], None], read_anew: ReadAnew | None, batch: int = _BATCH) -> None:
+        """`read_anew` is for headers that the client cannot read, where anybody asks for headers; a read returns `batch` records at most, and one."""
+        self._read_anew = read_anew
         self._batch = batch
         self._consumer = consumer
         self._offsets = offsets
@@ -90,7 +90,7 @@ class KafkaReader(Reader):
                 messages = self._up_to_the_end(messages, self._ends)
             if messages:
                 self._troubles.down_since = None
-                return KafkaBatch(messages, self._odd)
+                return KafkaBatch(messages, None if self._read_anew is None else OddHeaders(self._read_anew))
         if self._failure is not None:
             raise self._failure
         return None

@@ -6,23 +6,23 @@ Such a record is read from its broker once more, in another way (`header_bytes.p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from confluent_kafka import Message as KafkaMessage
 
-from brokercli.model.connection import Connection
 from brokercli.model.errors import Failed
 from brokercli.model.message import Header
-
-if TYPE_CHECKING:
-    from brokercli.backends.kafka.header_bytes import HeaderBytes
 
 Stored = Any
 """A `confluent_kafka.Message` of a consumer; its type says of every part that it may be missing, which is not so here."""
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
 
-ask: Callable[[Stored], Any] = KafkaMessage.headers
+ReadAnew = Callable[[Place], tuple[Header, ...]]
+"""Reads a record for its headers. Waits for the broker, twice the connect timeout at most. Raises Failed where they cannot be had: on
+Windows, behind a login by token, when the record is deleted meanwhile, when no answer comes."""
+
+_ask: Callable[[Stored], Any] = KafkaMessage.headers
 """Asks the client for headers. Only ever called by `map`, which sees that the client failed though it returned something: to look into
 that ends the process (2.16.1)."""
 
@@ -40,45 +40,46 @@ def names_of(message: Stored) -> set[str]:
 def _asked(message: Stored) -> Sequence[Header] | None:
     """Return what the client says of one record's headers; None where it cannot read them."""
     try:
-        (found,) = map(ask, (message,))
+        (found,) = map(_ask, (message,))
     except (UnicodeDecodeError, SystemError):
         return None
     return found or ()
 
 
 class OddHeaders:
-    """Reads such records, each once; their names come out with what is not UTF-8 escaped (surrogateescape). One for each connection."""
+    """The headers of the records of one read, and of every selection of them: such records are read anew, each once. Their names come out
+    with what is not UTF-8 escaped (surrogateescape)."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._bytes: HeaderBytes | None = None
-        self.met: dict[Place, tuple[Header, ...] | Failed] = {}
+    def __init__(self, read_anew: ReadAnew) -> None:
+        self._read_anew = read_anew
+        self._met: dict[Place, tuple[Header, ...] | Failed] = {}
         """What became of those that were met. Nobody may ask the client for their headers again: it returns a broken tuple."""
 
-    def headers_of(self, message: Stored) -> Sequence[Header]:
-        """Return the headers of any record, of which nobody has asked the client for them unless it is among those met. Raises as `read`."""
-        found = None if place_of(message) in self.met else _asked(message)
-        return self.read(place_of(message)) if found is None else found
-
-    def read(self, place: Place) -> tuple[Header, ...]:
-        """Return the headers of such a record. Waits for the broker, twice the connect timeout at most. Raises Failed where they cannot be
-        had: on Windows, behind a login by token, when the record is deleted meanwhile, when no answer comes."""
-        found = self.met.get(place)
-        if found is None:
-            if self._bytes is None:
-                from brokercli.backends.kafka.header_bytes import HeaderBytes
-
-                self._bytes = HeaderBytes(self._connection)
+    def of(self, messages: Sequence[Stored]) -> list[Sequence[Header]]:
+        """Return the headers of each. Raises Failed as `ReadAnew`."""
+        found: list[Any] = []
+        if not self._met:
             try:
-                found = self._bytes.read(place)
+                # as many as could be read are in it when one cannot
+                found.extend(map(_ask, messages))
+            except (UnicodeDecodeError, SystemError):
+                found.append(self._read(place_of(messages[len(found)])))
+        if len(found) < len(messages):
+            found.extend([self._of_one(message) for message in messages[len(found):]])
+        return [headers or () for headers in found] if any(found) else [()] * len(found)
+
+    def _of_one(self, message: Stored) -> Sequence[Header]:
+        found = None if place_of(message) in self._met else _asked(message)
+        return self._read(place_of(message)) if found is None else found
+
+    def _read(self, place: Place) -> tuple[Header, ...]:
+        found = self._met.get(place)
+        if found is None:
+            try:
+                found = self._read_anew(place)
             except Failed as problem:
                 found = problem
-            self.met[place] = found
+            self._met[place] = found
         if isinstance(found, Failed):
             raise found
         return found
-
-    def close(self) -> None:
-        """Let go of its connection, where it needed one. May be called twice."""
-        if self._bytes is not None:
-            self._bytes.close()

@@ -19,7 +19,7 @@ from brokercli.backends.kafka.exactly_once import ExactlyOnce
 from brokercli.backends.kafka.handled_group import GroupLimits, group_of, limits_of, members_of
 from brokercli.backends.kafka.ledger import Ledger
 from brokercli.backends.kafka.look import PROMISED, READING, KafkaReader
-from brokercli.backends.kafka.odd_headers import OddHeaders
+from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.topic_ids import tag_of
@@ -45,7 +45,7 @@ class Cluster:
     """Metadata of a topic; raises NotFound."""
     any_node: Callable[[], int | None]
     """A broker's number; None while its metadata name no broker."""
-    odd: OddHeaders
+    read_anew: ReadAnew
     publisher: Callable[[Address, PublishPolicy], Publisher]
 
 
@@ -79,7 +79,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         ranges = offsets.ranges(partitions)
         ends = {partition: held.high for partition, held in ranges.items()}
         starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
-        reader = KafkaReader(consumer, offsets, starts, ends, troubles, lambda: None, cluster.odd, LARGEST_BATCH - 1)
+        reader = KafkaReader(consumer, offsets, starts, ends, troubles, lambda: None, cluster.read_anew, LARGEST_BATCH - 1)
         repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close)
         repair.notes += forgetting(limits, read_settings(settings, timeout))
         opened.pop_all()

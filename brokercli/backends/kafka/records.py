@@ -10,7 +10,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Batch, Outline
 from brokercli.backends.envelope import VERSION, write_header_lists, write_strings
-from brokercli.backends.kafka.odd_headers import OddHeaders, Stored, ask, place_of
+from brokercli.backends.kafka.odd_headers import OddHeaders, Stored
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.position import format_time
 
@@ -73,7 +73,7 @@ class KafkaBatch(Batch):
             return super().lines()  # a body is null
 
     def envelopes(self) -> list[bytes]:
-        """Return one JSON envelope each. Raises Failed as `OddHeaders.read`."""
+        """Return one JSON envelope each. Raises Failed as `ReadAnew`."""
         messages = self._messages
         if not messages:
             return []
@@ -93,7 +93,7 @@ class KafkaBatch(Batch):
         return lines
 
     def outlines(self) -> list[Outline]:
-        """Return an outline of each. Raises Failed as `OddHeaders.read`."""
+        """Return an outline of each. Raises Failed as `ReadAnew`."""
         messages = self._messages
         topic = messages[0].topic() if messages else ""
         found: list[Outline] = []
@@ -103,23 +103,14 @@ class KafkaBatch(Batch):
         return found
 
     def records(self) -> list[Record]:
-        """Return them as objects. Raises Failed as `OddHeaders.read`."""
+        """Return them as objects. Raises Failed as `ReadAnew`."""
         return [_record(message, headers) for message, headers in zip(self._messages, self._header_lists(), strict=True)]
 
     def _header_lists(self) -> list[Sequence[Header]]:
         if self._headers is not None:
             return self._headers
         assert self._odd is not None
-        found: list[Any] = []
-        if not self._odd.met:
-            try:
-                # as many as could be read are in it when one cannot
-                found.extend(map(ask, self._messages))
-            except (UnicodeDecodeError, SystemError):
-                found.append(self._odd.read(place_of(self._messages[len(found)])))
-        if len(found) < len(self._messages):
-            found.extend([self._odd.headers_of(message) for message in self._messages[len(found):]])
-        self._headers = [headers or () for headers in found] if any(found) else [()] * len(found)
+        self._headers = self._odd.of(self._messages)
         return self._headers
 
     def stamps(self) -> list[tuple[int, int, int]]:
