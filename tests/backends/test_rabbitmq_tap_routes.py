@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokercli.backends.contract import Reader
-from brokercli.backends.rabbitmq.tap_routes import in_common
+from brokercli.backends.rabbitmq import tap as tap_module
+from brokercli.backends.rabbitmq.management import Facts, Management
+from brokercli.backends.rabbitmq.tap_routes import Ways, in_common
 from brokercli.backends.rabbitmq.topology import matches
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, Unsupported
@@ -165,6 +168,59 @@ def test_what_goes_on_to_another_exchange_and_is_routed_nowhere_from_there_still
         places.put(exchange, "orders.created", [b"1"])
         assert bodies_of(reader, 1) == [b"1"]
         assert quiet(reader)
+
+
+@needs_rabbitmq
+def test_what_is_handed_on_in_part_is_no_matter_where_a_queue_gets_all_of_it_before(places: Places) -> None:
+    exchange, further, last = places.exchange(), places.exchange(), places.exchange()
+    places.wire.bind_exchange(further, exchange, "orders.#")
+    places.wire.bind_exchange(last, further, "orders.created")
+    places.bind(places.queue(), exchange, "#")
+    with tap(places, exchange) as reader:
+        assert list(reader.notes) == []
+
+
+@needs_rabbitmq
+def test_what_is_handed_on_twice_and_then_in_part_is_said_to_be(places: Places) -> None:
+    exchange, further, last = places.exchange("fanout"), places.exchange("fanout"), places.exchange("direct")
+    places.wire.bind_exchange(further, exchange, "")
+    places.wire.bind_exchange(last, further, "")
+    places.bind(places.queue(), last, "key")
+    with pytest.raises(Failed, match=", ".join(sorted([further, last]))):
+        tap(places, exchange)
+
+
+@needs_rabbitmq
+def test_many_bindings_to_another_exchange_are_one_question_about_it(places: Places) -> None:
+    exchange, further = places.exchange("direct"), places.exchange("direct")
+    for number in range(20):
+        places.wire.bind_exchange(further, exchange, f"key {number}")
+    places.bind(places.queue(), further, "key 7")
+    asked: list[str] = []
+
+    class Asked(Management):
+        def exchange(self, name: str) -> Facts | None:
+            asked.append(name)
+            return super().exchange(name)
+
+    with closing(Asked(places.connection, None, 20)) as management:
+        assert Ways(management).to_queues(exchange, "direct").ways == [("key 7", {})]
+    assert asked == [further]
+
+
+@needs_rabbitmq
+def test_more_bindings_than_a_tap_can_copy_are_refused_before_it_is_made(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap_module, "_MOST_BINDINGS", 3)
+    exchange, queue = places.exchange("direct"), places.queue()
+    for number in range(4):
+        places.bind(queue, exchange, f"key {number}")
+    with pytest.raises(Failed, match="4 different bindings") as caught:
+        tap(places, exchange)
+    assert caught.value.hint == f"say which messages: exchange:{exchange}/KEY"
+    assert len(places.api(f"exchanges/%2F/{exchange}/bindings/source")) == 4
+    with tap(places, exchange, "key 2") as reader:
+        places.put(exchange, "key 2", [b"1"])
+        assert bodies_of(reader, 1) == [b"1"]
 
 
 @needs_rabbitmq

@@ -20,7 +20,7 @@ from brokercli.backends.rabbitmq.existing import Exchange, Existing
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.tap_reader import Binding, TapReader
-from brokercli.backends.rabbitmq.tap_routes import COPYING, Way, Ways, in_common, takes_everything
+from brokercli.backends.rabbitmq.tap_routes import COPYING, Routes, Way, Ways, in_common, takes_everything
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
@@ -33,6 +33,8 @@ _OF_THE_BROKER = "amq.rabbitmq."
 bound for is for nobody."""
 _WOULD_COUNT = ("a tap would be the queue that its messages are routed to, so that they would neither reach an alternate exchange nor go back to"
                 " their publisher")
+_MOST_BINDINGS = 5_000
+"""The broker writes each into its store, 1 to 2 ms (4.3.6), and takes it out again when the tap goes."""
 _STORE_IT = "to see what passes, publish through an exchange, or make it a stream, which keeps what was read"
 
 
@@ -85,22 +87,24 @@ def _plan_for_exchange(source: Address, exchange: Exchange | None, management: M
         raise UsageProblem(f"{name} is a headers exchange: it routes by headers, not by a key.", hint=f"exchange:{name}")
     if kind == "topic" and name.startswith(_OF_THE_BROKER):
         return _Plan([Binding(name, "#" if route is None else route, {})], [])
-    ways = Ways(management)
     try:
-        found = ways.to_queues(name, kind)
+        routes = Ways(management).to_queues(name, kind)
     except Away as problem:
         raise Unsupported(f"What is bound to the exchange {name} only the management API says, and {problem}. Where nothing else is bound,"
                           f" {_WOULD_COUNT}.", hint=problem.hint) from None
-    if not found:
-        raise _nothing_to_see(name, ways)
-    shown = found if route is None else _narrowed(name, kind, route, found)
+    if not routes.ways:
+        raise _nothing_to_see(name, routes)
+    shown = routes.ways if route is None else _narrowed(name, kind, route, routes.ways)
+    if len(shown) > _MOST_BINDINGS:
+        raise Failed(f"{len(shown):,} different bindings lead from {name} to queues, and a tap would have to copy each of them: {_MOST_BINDINGS:,} at most.",
+                     hint="tap one of the queues: queue:NAME" if kind == "headers" else f"say which messages: exchange:{name}/KEY")
     notes = []
     if not any(takes_everything(kind, way) for way in shown) and [way.key for way in shown] != [route]:
         keys = f": {_few(way.key or repr('') for way in shown)}" if kind != "headers" else ""
         notes.append(f"{name} is a {kind} exchange: shown is what is bound to it now{keys}; what is bound later is not, and what is"
                      " unbound meanwhile counts as bound until this ends")
-    if ways.in_part:
-        notes.append(f"of what goes on to {_few(ways.in_part)} only what is certainly routed to a queue from there is shown")
+    if routes.in_part:
+        notes.append(f"of what goes on to {_few(routes.in_part)} only what is certainly routed to a queue from there is shown")
     return _Plan([Binding(name, way.key, way.arguments) for way in shown], notes)
 
 
@@ -112,13 +116,13 @@ def _type_by_management(name: str, management: Management) -> str:
                       hint="a login that may configure the exchange tells, and so does the management API")
 
 
-def _nothing_to_see(name: str, ways: Ways) -> Failed:
+def _nothing_to_see(name: str, routes: Routes) -> Failed:
     """Return what to raise for an exchange that routes nothing to a queue for certain."""
-    if not ways.bound[name]:
+    if not routes.bound:
         return Failed(f"Nothing is bound to the exchange {name}, so that there is nothing to see, and {_WOULD_COUNT}.",
                       hint=f"bind a queue to it first, which then keeps them: brokercli declare binding {name}/KEY queue:NAME")
-    return Failed(f"What the exchange {name} hands on to {_few(ways.in_part)} may reach no queue from there, and then {_WOULD_COUNT}.",
-                  hint=f"tap what it is handed on to: exchange:{min(ways.in_part)}")
+    return Failed(f"What the exchange {name} hands on to {_few(routes.in_part)} may reach no queue from there, and then {_WOULD_COUNT}.",
+                  hint=f"tap what it is handed on to: exchange:{min(routes.in_part)}")
 
 
 def _narrowed(name: str, kind: str, route: str, found: list[Way]) -> list[Way]:

@@ -29,25 +29,31 @@ class Way(NamedTuple):
     arguments: dict[str, Any]
 
 
+class Routes(NamedTuple):
+    """What certainly leads from an exchange to a queue; one way that takes everything stands for all."""
+
+    ways: list[Way]
+    in_part: frozenset[str] = frozenset()
+    """Exchanges that messages are handed on to, where these ways do not say of all of them that a queue gets them."""
+    bound: bool = True
+    """Whether anything is bound to it."""
+
+
 class Ways:
-    """Asks the management API, each exchange once; everything raises Away."""
+    """Asks the management API, of each exchange once; everything raises Away."""
 
     def __init__(self, management: Management) -> None:
         self._management = management
-        self._found: dict[str, list[Way]] = {}
-        self.bound: dict[str, bool] = {}
-        """Exchange that was asked for → whether anything is bound to it."""
-        self.in_part: set[str] = set()
-        """Exchanges that others hand messages on to, where that does not say of all of them that a queue gets them."""
+        self._found: dict[str, Routes] = {}
+        self._types: dict[str, str] = {}
 
-    def to_queues(self, exchange: str, kind: str, hops: int = _MOST_HOPS) -> list[Way]:
-        """Return by what an exchange of a type certainly routes to a queue; one way that takes everything stands for all."""
+    def to_queues(self, exchange: str, kind: str, hops: int = _MOST_HOPS) -> Routes:
+        """Return by what an exchange of a type routes to queues."""
         if exchange in self._found:
             return self._found[exchange]
         # what leads round to itself leads nowhere that way
-        self._found[exchange] = []
+        self._found[exchange] = Routes([])
         bindings = self._management.bindings_from(exchange)
-        self.bound[exchange] = bool(bindings)
         in_part: set[str] = set()
         ways: dict[str, Way] = {}
         for binding in bindings:
@@ -57,22 +63,24 @@ class Ways:
         if kind == "fanout" and ways:
             ways = {"": Way("", {})}
         everything = [way for way in ways.values() if takes_everything(kind, way)]
-        if not everything:
-            self.in_part |= in_part
-        self._found[exchange] = everything[:1] or sorted(ways.values(), key=str)
+        self._found[exchange] = Routes(everything[:1]) if everything else Routes(sorted(ways.values(), key=str), frozenset(in_part), bool(bindings))
         return self._found[exchange]
 
     def _through(self, kind: str, way: Way, target: str, hops: int, in_part: set[str]) -> list[Way]:
         """Return what of a way to another exchange that one routes to a queue."""
-        facts = self._management.exchange(target) if hops else None
-        further_kind = str((facts or {}).get("type"))
-        further = self.to_queues(target, further_kind, hops - 1) if further_kind in COPYING else []
-        if any(takes_everything(further_kind, one) for one in further):
+        further_kind = self._type_of(target) if hops else ""
+        further = self.to_queues(target, further_kind, hops - 1) if further_kind in COPYING else Routes([])
+        if any(takes_everything(further_kind, one) for one in further.ways):
             return [way]
-        in_part.add(target)
+        in_part |= {target, *further.in_part}
         if kind in _KEYED and further_kind in _KEYED:
-            return [Way(key, way.arguments) for one in further for key in in_common(kind, way.key, further_kind, one.key)]
-        return further if kind == further_kind == "headers" and takes_everything(kind, way) else []
+            return [Way(key, way.arguments) for one in further.ways for key in in_common(kind, way.key, further_kind, one.key)]
+        return further.ways if kind == further_kind == "headers" and takes_everything(kind, way) else []
+
+    def _type_of(self, exchange: str) -> str:
+        if exchange not in self._types:
+            self._types[exchange] = str((self._management.exchange(exchange) or {}).get("type"))
+        return self._types[exchange]
 
 
 def takes_everything(kind: str, way: Way) -> bool:
