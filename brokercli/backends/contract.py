@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
-from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
+from brokercli.model.errors import Failed, NotAuthorised, TimedOut, Unreachable, Unsupported, UsageProblem
 from brokercli.model.message import Header, Message, Place, Record
 from brokercli.model.position import Span
 from brokercli.model.receipt import Receipts
@@ -277,8 +277,10 @@ class Backend(ABC):
         for index, destination in enumerate(destinations):
             try:
                 self.publisher(self.resolve(destination, "publish"), PublishPolicy(only_wanted=True)).close()
-            except (Failed, NotFound, Unsupported, UsageProblem) as problem:
+            except (Failed, Unsupported, UsageProblem) as problem:
                 found[index] = str(problem).rstrip(".")
+            except (NotAuthorised, TimedOut, Unreachable):
+                continue
         return found
 
     def lift_limit(self, source: Address) -> Lift:

@@ -89,6 +89,16 @@ def test_who_may_not_read_the_dead_letters_any_more_is_told_that_and_not_that_th
     assert list(states(guarded_topics, dlq).values()).count(State.REDRIVEN) == 4
 
 
+def test_a_plan_is_not_ended_by_a_home_that_this_login_may_not_ask_for(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+    dlq, home, closed = guarded_topics.make(), guarded_topics.make(), guarded_topics.make()
+    let_redrive(guarded_topics, dlq, home)
+    with as_reader(guarded_kafka) as backend:
+        found = backend.obstacles(dlq, [closed, home, Address("no-such-topic", "exchange")])
+        assert list(found) == [2]
+        with pytest.raises(NotAuthorised):
+            backend.resolve(closed, "publish")
+
+
 def test_letters_for_a_topic_that_is_deleted_on_the_way_are_refused_and_the_others_go_home(topics: Topics) -> None:
     dlq, home, other = topics.make(), topics.make(), topics.make()
     topics.fill(dlq, numbered(12))
