@@ -11,6 +11,7 @@ from brokercli.model.position import Last, Number
 from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, letters_of, redrive
 from tests.backends.nats_letters import numbers as bodies_of
 from tests.backends.nats_streams import Streams, bodies, everything, some, stream, subject
+from tests.faults.proxy import Proxy
 
 SECOND = 1_000_000_000
 WITHOUT_CONSUMER = "read by sequence number"
@@ -88,6 +89,21 @@ def test_a_look_that_waits_keeps_its_consumer_however_soon_an_idle_one_goes(stre
     assert streams.consumers(name) == before != []
     streams.fill(f"{name.lower()}.a", [b"2"])
     assert bodies(some(reader, 1)) == [b"2"]
+
+
+def test_a_look_goes_on_after_a_lost_connection_where_its_lost_consumer_was_the_only_one_allowed(streams: Streams) -> None:
+    name = streams.make(max_consumers=1)
+    streams.fill(f"{name.lower()}.a", [b"0"])
+    with Proxy((streams.host, streams.port)) as proxy:
+        reader = streams.look(stream(name), follow=True, backend=streams.backend(hosts=(proxy.address,)))
+        assert bodies(some(reader, 1)) == [b"0"]
+        for number in range(1, 3):
+            proxy.reset()
+            streams.fill(f"{name.lower()}.a", [b"%d" % number])
+            assert bodies(some(reader, 1)) == [b"%d" % number]
+        assert len(streams.consumers(name)) == 1
+        reader.close()
+        assert streams.consumers(name) == []
 
 
 def test_letters_are_shown_and_put_back(streams: Streams, narrow: tuple[str, bool]) -> None:

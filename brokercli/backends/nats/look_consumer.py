@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from bisect import bisect_left
+from contextlib import suppress
 
 import orjson
 
@@ -82,6 +83,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         """Make a consumer at the next sequence with an inbox of its own, so that nothing of an older one mixes in."""
         if self._sid:
             await self.link.unsubscribe(self._sid)
+        await self._give_up()
         self._inbox = self.link.new_inbox()
         self._sid = await self.link.subscribe(f"{self._inbox}.*", Sink(self.link.guard(self._arrived), on_stored=self.link.guard(self._came)))
         self._name = f"brokercli-{secrets.token_hex(6)}"
@@ -95,6 +97,13 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._since_word = 0
         self._pull()
         return int(answer.get("num_pending", 0))
+
+    async def _give_up(self, timeout: float | None = None) -> None:
+        """Delete the consumer that we had: until it goes by itself it counts where a stream or an account allows only so many."""
+        if self._name:
+            with suppress(NotAuthorised):
+                await self._jetstream.try_ask(f"CONSUMER.DELETE.{self._source.stream}.{self._name}", timeout=timeout)
+            self._name = ""
 
     def _pull(self) -> None:
         size = min(self._size, BATCH)
@@ -265,11 +274,9 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._done = True
         if self._sid:
             await self.link.unsubscribe(self._sid)
-        if self._name:
-            try:
-                await self._jetstream.try_ask(f"CONSUMER.DELETE.{self._source.stream}.{self._name}", timeout=1.0)
-            except BrokercliError:
-                return  # it goes by itself when nobody pulls
+        # otherwise it goes by itself when nobody pulls
+        with suppress(BrokercliError):
+            await self._give_up(1.0)
 
 
 def _before(messages: list[Delivery] | Run, end: int) -> list[Delivery] | Run:
