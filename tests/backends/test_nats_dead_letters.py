@@ -191,14 +191,26 @@ def test_letters_that_a_stream_of_work_stores_under_another_subject_are_letters(
     assert in_stream(streams, name) == [b"work 0", b"work 1", b"work 2"]
 
 
-def test_letters_that_cannot_be_told_from_work_because_their_subject_is_rewritten_are_not_said_to_be_none(streams: Streams) -> None:
+def mixed(streams: Streams, word: str) -> str:
+    """Make a stream of work and of letters, on subjects with a word for them, that stores both where nothing tells them apart."""
     low = streams.subject().replace(".", "")
-    name = streams.make(subjects=[f"{low}.created", f"{low}.dlq.*"], subject_transform={"src": f"{low}.dlq.*", "dest": f"{low}.{{{{partition(3,1)}}}}"})
-    streams.fill(f"{low}.dlq.1", [b"letter"])
+    name = streams.make(subjects=[f"{low}.created", f"{low}.{word}.*"], subject_transform={"src": f"{low}.{word}.*", "dest": f"{low}.{{{{partition(3,1)}}}}"})
+    streams.fill(f"{low}.{word}.1", [b"letter"])
     streams.fill(f"{low}.created", [b"work"])
+    return name
+
+
+@pytest.mark.parametrize(("word", "patterns"), [("dlq", ()), ("weird", ("*.weird.*",))])
+def test_letters_that_cannot_be_told_from_work_because_their_subject_is_rewritten_are_not_said_to_be_none(
+        streams: Streams, word: str, patterns: tuple[str, ...]) -> None:
+    name = mixed(streams, word)
     unseen: list[str] = []
-    streams.backend().dead_letter_sources((), unseen)
+    streams.backend().dead_letter_sources(patterns, unseen)
     assert any(f"which messages of stream {name} are letters cannot be told" in words for words in unseen)
+
+
+def test_letters_that_cannot_be_told_from_work_are_neither_shown_nor_taken(streams: Streams) -> None:
+    name = mixed(streams, "dlq")
     with pytest.raises(Failed, match=f"Stream {name} stores .* nothing tells which"):
         letters_of(streams.backend(), name)
     with pytest.raises(Failed, match=f"Stream {name} stores .* nothing tells which"):

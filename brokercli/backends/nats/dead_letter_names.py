@@ -60,18 +60,19 @@ def marks_of(config: Json, patterns: Sequence[str] = ()) -> Marks | None:
     why = f"subject {speaking[0]}" + (f" and {len(speaking) - 1} more" if len(speaking) > 1 else "")
     if len(speaking) == len(subjects):
         return Marks(why)
-    stored = [stored_as(config, subject) for subject in speaking]
+    if rewritten_letters(config, patterns) is not None:
+        return None
     # what came before a subject was rewritten is there under that one
-    wanted = list(dict.fromkeys([*speaking, *(one for one in stored if one is not None)]))
+    wanted = list(dict.fromkeys([*speaking, *(stored for subject in speaking if (stored := stored_as(config, subject)) is not None)]))
     narrow = tuple(one for one in wanted if not any(covers(other, one) for other in wanted if other != one))
-    return None if None in stored else Marks(why, subjects=narrow)
+    return Marks(why, subjects=narrow)
 
 
-def rewritten_letters(config: Json) -> str | None:
+def rewritten_letters(config: Json, patterns: Sequence[str] = ()) -> str | None:
     """Return a subject that says it is of dead letters and whose messages a stream stores under others that cannot be told; None where
-    there is none."""
+    there is none. `patterns` as for `marks_of`."""
     subjects = [str(subject) for subject in config.get("subjects") or []]
-    return next((subject for subject in _speaking(subjects, ()) if stored_as(config, subject) is None), None)
+    return next((subject for subject in _speaking(subjects, patterns) if stored_as(config, subject) is None), None)
 
 
 def _speaking(subjects: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:

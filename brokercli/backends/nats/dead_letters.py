@@ -37,7 +37,7 @@ async def find_sources(jetstream: JetStream, patterns: Sequence[str], unseen: Mu
     if mute:
         unseen.append(f"not looked into, because the servers that keep them are away: stream{'' if len(mute) == 1 else 's'} {some_of(mute)}")
     unseen += [f"which messages of stream {name} are letters cannot be told: it stores {subject} under other subjects" for name, info in streams.items()
-               if name not in marks and (subject := rewritten_letters(info["config"])) is not None]
+               if name not in marks and (subject := rewritten_letters(info["config"], patterns)) is not None]
     if refused:
         stream, why = min(refused.items())
         beside = f" (and so it is with {some_of(sorted(refused.keys() - {stream}))})" if len(refused) > 1 else ""
