@@ -13,7 +13,8 @@ import pytest
 
 from brokercli.backends.dead_letters import Goal, Move, RepairPolicy, State
 from brokercli.backends.nats.bulk_parser import Delivery
-from brokercli.backends.nats.questions import Questions
+from brokercli.backends.nats.questions import ATTEMPTS, Questions
+from brokercli.backends.nats.removing import WORTH_A_PURGE, Remover
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.redriving import mark_confirmed
@@ -141,11 +142,9 @@ def test_a_letter_that_somebody_else_takes_out_meanwhile_is_dropped_as_one_that_
     assert streams.state(name)["messages"] == 0
 
 
-@pytest.mark.parametrize("count", [20, 500])
-@pytest.mark.parametrize("lost", [1, 3])
-def test_what_a_question_without_an_answer_took_out_is_not_said_to_be_taken_by_somebody_else(
-        streams: Streams, monkeypatch: pytest.MonkeyPatch, count: int, lost: int) -> None:
-    """Asked again the server says that there is nothing; after three times whoever purged deletes one by one."""
+@pytest.fixture
+def unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets so many answers get lost from now on."""
     answers, left = Questions._arrived, [0]
 
     def arrived(questions: Questions, messages: list[Delivery]) -> None:
@@ -155,15 +154,49 @@ def test_what_a_question_without_an_answer_took_out_is_not_said_to_be_taken_by_s
             answers(questions, messages)
 
     monkeypatch.setattr(Questions, "_arrived", arrived)
+    return lambda count: left.__setitem__(0, count)
+
+
+@pytest.mark.parametrize("count", [20, 500])
+def test_what_a_question_without_an_answer_took_out_is_not_said_to_be_taken_by_somebody_else(
+        streams: Streams, unheard: Callable[[int], None], count: int) -> None:
     home = streams.make()
     name = dlq_of(streams, home)
     fill_dlq(streams, home, count)
     with streams.backend().repair(stream(name), RepairPolicy(delivery_timeout=2)) as repair:
         records = read_all(repair)
-        left[0] = lost if count > 100 else 1
+        unheard(1)
         receipts = repair.mark(records, State.DROPPED)
     assert (receipts.confirmed, receipts.duplicates, receipts.unknown) == (count, 0, 0)
     assert in_stream(streams, name) == []
+
+
+def remover_of(streams: Streams, name: str) -> Remover:
+    jetstream = streams.backend()._jetstream
+    questions = Questions(jetstream.link)
+    questions.answer_within(2)
+    return Remover(jetstream, questions, streams.api(f"STREAM.INFO.{name}"))
+
+
+@pytest.mark.parametrize("lost", [0, 1, ATTEMPTS])
+def test_a_purge_that_was_done_unheard_is_no_work_of_somebody_else(streams: Streams, unheard: Callable[[int], None], lost: int) -> None:
+    """Asked again the server says that it purged nothing; where it was asked in vain, that there is nothing to delete."""
+    name = streams.make()
+    streams.fill(f"{name.lower()}.a", numbers(WORTH_A_PURGE))
+    remover = remover_of(streams, name)
+    unheard(lost)
+    removed = remover.remove(range(1, WORTH_A_PURGE + 1), WORTH_A_PURGE + 1)
+    assert (removed.gone_before, removed.failed) == (set(), {})
+    assert in_stream(streams, name) == []
+
+
+def test_a_purge_that_finds_fewer_says_which_were_gone_and_leaves_what_lies_behind(streams: Streams) -> None:
+    name = streams.make()
+    streams.fill(f"{name.lower()}.a", numbers(WORTH_A_PURGE + 1))
+    streams.delete(name, 1, 2)
+    removed = remover_of(streams, name).remove(range(1, WORTH_A_PURGE + 1), WORTH_A_PURGE + 1)
+    assert (removed.gone_before, removed.failed) == ({1, 2}, {})
+    assert in_stream(streams, name) == [b"%d" % WORTH_A_PURGE]
 
 
 def test_a_letter_put_to_another_broker_counts_as_marked_where_somebody_else_took_it_out_meanwhile(streams: Streams) -> None:

@@ -70,6 +70,12 @@ def test_a_stream_whose_subjects_are_all_asked_for_is_read_whole_whatever_it_mak
     assert read(streams, f"{token}.>") == [b"1", b"2"]
 
 
+def test_a_stream_that_takes_from_others_as_well_is_not_read_whole_for_what_it_captures() -> None:
+    transform = {"src": "a.*", "dest": "x.{{partition(10,1)}}"}
+    assert stored_as({"subjects": ["a.*"], "subject_transform": transform}, "a.*") == ">"
+    assert stored_as({"subjects": ["a.*"], "subject_transform": transform, "sources": [{"name": "OTHER"}]}, "a.*") is None
+
+
 def test_a_rewritten_subject_is_read_under_both_names_and_that_is_said(streams: Streams) -> None:
     name, token = rewriting(streams, "T.>", "xT.>")
     for number in range(6):
