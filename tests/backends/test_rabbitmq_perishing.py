@@ -48,6 +48,9 @@ def test_where_what_is_dropped_goes_is_said(places: Places) -> None:
     other, exchange = places.queue(), places.exchange()
     to_queue = places.queue(x_max_length_bytes=at(1000), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", other.encode()))
     to_exchange = places.queue(x_max_length=at(1), x_dead_letter_exchange=("S", exchange.encode()))
+    by_its_key = places.queue(x_max_length=at(1), x_dead_letter_exchange=("S", b""))
+    assert notes_of(places, queue(by_its_key)) == [
+        f"queue:{by_its_key} keeps 1 message (max-length) and drops the oldest: what goes beyond is dead-lettered to the queue that the routing key names"]
     assert notes_of(places, queue(to_queue)) == [
         f"queue:{to_queue} keeps 1,000 bytes (max-length-bytes) and drops the oldest: what goes beyond is dead-lettered to queue:{other}"]
     assert notes_of(places, queue(to_exchange)) == [

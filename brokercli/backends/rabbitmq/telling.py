@@ -62,4 +62,6 @@ def fate_of_the_dead(exchange: str | None, key: str | None) -> str:
     """Say what becomes of a message that dies in a queue with this dead-letter exchange and routing key: `deleted`, `dead-lettered to …`."""
     if exchange is None:
         return "deleted"
-    return f"dead-lettered to {f'queue:{key}' if exchange == '' and key else f'exchange:{exchange}'}"
+    if exchange:
+        return f"dead-lettered to exchange:{exchange}"
+    return f"dead-lettered to {f'queue:{key}' if key else 'the queue that the routing key names'}"
