@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,8 +18,9 @@ from brokercli.backends.kafka import dead_letters
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.backends.kafka.handled_text import read
+from brokercli.backends.kafka.span import PATIENCE_SECONDS
 from brokercli.model.address import Address
-from brokercli.model.errors import Unreachable
+from brokercli.model.errors import NotFound, Unreachable
 from tests.backends.kafka_redrive import letters, numbered, redrive, repair, to
 from tests.backends.kafka_topics import Topics, everything
 
@@ -107,6 +109,24 @@ def test_without_an_id_that_there_is_nothing_is_said_of_letters_and_nothing_done
     assert "what was handled cannot be told" in found.remarks[0]
     after = committed(groups, dlq)
     assert (after.offset, after.metadata) == (before.offset, before.metadata)
+
+
+def test_without_an_id_no_lag_is_told_of_the_group_that_keeps_the_letters(groups: Topics) -> None:
+    dlq, _ = handled_and_made_anew(groups, numbered(7))
+    group = group_of(dlq.name)
+    assert [(lag.position, lag.end, lag.lag) for lag in groups.backend().consumers().lag(group)] == [(5, 7, 7)]
+    groups.connection = replace(groups.connection, connect_timeout=2.0)
+    assert [(lag.position, lag.end, lag.lag) for lag in backend(groups, 1_000, UNANSWERED).consumers().lag(group)] == [(5, 7, None)]
+    description = backend(groups, 1_000, UNANSWERED).consumers().describe(group)
+    assert description.facts["lag"] is None
+    assert f"lag of topic:{dlq.name} 0: whether this is still the topic" in " ".join(description.missing)
+
+
+def test_a_topic_that_is_not_there_is_asked_for_a_moment_only(topics: Topics) -> None:
+    began = monotonic()
+    with pytest.raises(NotFound):
+        topics.backend().incarnation(Address(topics.name(), "topic"))
+    assert PATIENCE_SECONDS <= monotonic() - began < topics.connection.connect_timeout
 
 
 def test_a_run_keeps_the_number_of_a_topic_that_it_is_told_no_id_of(groups: Topics) -> None:

@@ -201,4 +201,8 @@ def _unknown(lags: Sequence[Lag]) -> list[str]:
     found = [f"ends of {some_of(silent, 5)}: no leader answers for them"] if silent else []
     if beyond:
         found.append(f"lag of {some_of(beyond, 5)}: the committed offset lies beyond the end, so the topic was made anew or has lost its end")
+    untold = [f"{lag.source} {lag.partition}" for lag in lags if lag.lag is None and lag.end is not None and lag.position is not None
+              and lag.position <= lag.end]
+    if untold:
+        found.append(f"lag of {some_of(untold, 5)}: whether this is still the topic whose letters were handled cannot be told now")
     return found

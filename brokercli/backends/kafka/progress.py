@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
@@ -35,9 +36,12 @@ def handled_topic(group: Group, metadata: Any) -> str | None:
 
 
 def _lags(group: Group, metadata: Any, ranges: Mapping[Place, Range], tags: Mapping[str, int | BrokercliError]) -> list[Lag]:
-    topic = handled_topic(group, metadata)
-    letters = letters_of(group, topic, ranges, tags.get(topic, 0)) if topic is not None else None
-    readers = group.readers()
+    topic, readers = handled_topic(group, metadata), group.readers()
+    tag = tags[topic] if topic is not None else 0
+    if isinstance(tag, BrokercliError):
+        # what it says may be of an older topic of that name
+        return [replace(_lag(group, place, ranges.get(place), None, readers.get(place, "")), lag=None) for place in _places(group, metadata)]
+    letters = letters_of(group, topic, ranges, tag) if topic is not None else None
     return [_lag(group, place, ranges.get(place), letters, readers.get(place, "")) for place in _places(group, metadata)]
 
 
@@ -61,10 +65,8 @@ def _lag(group: Group, place: Place, there: Range | None, letters: HandledLetter
                lag, member=reader)
 
 
-def letters_of(group: Group, topic: str, ranges: Mapping[Place, Range], tag: int | BrokercliError) -> HandledLetters | None:
-    """Return what a group of ours says of a topic's letters; None where this version cannot read it, or which topic it means cannot be told."""
-    if isinstance(tag, BrokercliError):
-        return None
+def letters_of(group: Group, topic: str, ranges: Mapping[Place, Range], tag: int) -> HandledLetters | None:
+    """Return what a group of ours says of a topic's letters; None where this version cannot read it."""
     there = {number: held_there for (name, number), held_there in ranges.items() if name == topic}
     try:
         return understand(topic, tag, [place for (name, _), place in group.committed.items() if name == topic], there)

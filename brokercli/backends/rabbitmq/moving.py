@@ -64,7 +64,7 @@ class Mover:
     it elsewhere (CC, BCC), what the broker would refuse (another's user_id) or what would kill it again (expiration)."""
 
     def __init__(self, link: Link, existing: Existing, user: str | None, timeout: float, give_back: Callable[[], None],
-                 fate_of: Callable[[str], Fate | None] = lambda queue: None, expected: int = 0) -> None:
+                 fate_of: Callable[[str], Fate | None], expected: int) -> None:
         """`fate_of` says what a queue does with what it takes, for the notes; `expected` letters are to be moved."""
         self._link = link
         self._existing = existing
