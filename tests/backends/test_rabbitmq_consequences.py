@@ -99,8 +99,9 @@ def test_an_end_of_the_queue_itself_is_said_with_what_goes_with_it(declared: Dec
     assert remarks(declared, name, expires=60_000) == ["the queue itself is deleted, with 10 messages now, after 1m without consumers; it has none"]
 
 
-def test_a_limit_of_deliveries_is_said_to_end_messages(declared: Declared) -> None:
-    name = filled(declared, "quorum")
+@pytest.mark.parametrize("before", [{}, {"x_delivery_limit": ("l", -1)}], ids=["default", "without"])
+def test_a_limit_of_deliveries_is_said_to_end_messages(declared: Declared, before: dict[str, Any]) -> None:
+    name = filled(declared, "quorum", **before)
     assert remarks(declared, name, delivery_limit=3) == ["a message that is returned more than 3 times is deleted from now on"]
 
 

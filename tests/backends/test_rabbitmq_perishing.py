@@ -70,6 +70,23 @@ def test_a_queue_that_goes_with_its_messages_when_nobody_uses_it_is_said(places:
         f"nobody consumes queue:{name}, and it is deleted with its messages after 59s without consumers (expires)"]
 
 
+def test_a_queue_that_somebody_consumes_is_not_said_to_go(places: Places) -> None:
+    name = places.queue(x_expires=at(59_000))
+    consuming = type(places.wire)(places.broker.host, places.broker.port, places.broker.user, places.broker.password, places.broker.virtual_host)
+    with closing(consuming):
+        consuming.consume(name, "somebody")
+        wait_until(lambda: places.api(f"queues/{places.virtual_host}/{name}").get("consumers") == 1, SECONDS, "the count of the management API")
+        assert notes_of(places, queue(name)) == []
+
+
+def test_what_lies_in_a_queue_leaves_less_room(places: Places) -> None:
+    name = places.queue(x_max_length=at(ROOM + 1))
+    places.put("", name, numbered(2))
+    wait_until(lambda: backend_counts(places, name) == 2, SECONDS, "the count of the management API")
+    assert notes_of(places, queue(name)) == [
+        f"queue:{name} keeps {ROOM + 1:,} messages (max-length) and drops the oldest: what goes beyond is deleted"]
+
+
 def test_a_limit_that_a_policy_sets_is_said(declared: Declared) -> None:
     name = declared.places.queue(name=declared.name("limited"))
     declared.policy(f"{declared.prefix}-limit", f"^{declared.prefix}", **{"max-length": 7})

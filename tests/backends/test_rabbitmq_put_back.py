@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.dead_letters import Goal, Repair, RepairPolicy, State
+from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
 from brokercli.model.receipt import Receipts
 from tests.backends.rabbitmq_places import SECONDS, Places
 from tests.backends.rabbitmq_redrive import count, fail, letters, make, moves_home, numbered, queue, redrive, work_and_letters
@@ -71,3 +71,16 @@ def test_what_this_run_put_back_and_died_again_is_left_and_that_is_said(places: 
     assert [note for note in repair.notes if "this run" in note] == ["letters that were put back since this run began, died again and are left: 3"]
     assert sorted([*others, *map(bytes, filter(None, seen))]) == numbered(8)
     assert sorted(places.taken(dlq)) == sorted(map(bytes, filter(None, seen)))
+
+
+def test_a_letter_that_only_speaks_of_the_stamp_is_no_letter_that_this_run_put_back(places: Places) -> None:
+    work, dlq = work_and_letters(places)
+    fail(places, work, [b"first"])
+    fail(places, work, [b"second"], {"headers": {"note": "where does x-brokercli-redriven-at come from?"}})
+    with places.open().repair(queue(dlq), RepairPolicy(batch=1)) as repair:
+        for body in (b"first", b"second"):
+            (record,) = letters(repair, 1)
+            assert record.message.body == body
+            # as it is, nothing written on it
+            assert repair.settle([Move(record, record.message, queue(work))]).confirmed == 1
+    assert places.taken(work) == [b"first", b"second"]
