@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brokercli.backends.contract import Reader
@@ -278,3 +279,44 @@ def test_what_a_key_and_a_pattern_have_in_common_is_no_more_than_both_take(one: 
         if any(matches(kind, pattern, key) for pattern in in_common(kind, one, other, two)):
             assert matches(kind, one, key)
             assert matches(other, two, key)
+
+
+class Bound:
+    """Exchanges that are bound to each other and to queues, as the management API tells it, and how RabbitMQ routes through them."""
+
+    def __init__(self, types: Sequence[str], bindings: Sequence[tuple[int, int, str]]) -> None:
+        """A binding is from an exchange, by its number, to another, or to a queue where there is none of that number."""
+        self._types = types
+        self._bindings = [{"source": str(source), "destination": str(to), "destination_type": "exchange" if to < len(types) else "queue", "routing_key": key}
+                          for source, to, key in bindings if source < len(types)]
+
+    def exchange(self, name: str) -> Facts:
+        return {"type": self._types[int(name)]}
+
+    def bindings_from(self, name: str) -> list[Facts]:
+        return [binding for binding in self._bindings if binding["source"] == name]
+
+    def reaches_a_queue(self, key: str) -> bool:
+        """Whether what is published to the first exchange does."""
+        reached, left = {"0"}, ["0"]
+        while left:
+            name = left.pop()
+            taken = [binding for binding in self.bindings_from(name) if matches(self._types[int(name)], binding["routing_key"], key)]
+            if any(binding["destination_type"] == "queue" for binding in taken):
+                return True
+            further = {str(binding["destination"]) for binding in taken} - reached
+            reached |= further
+            left += further
+        return False
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(["direct", "topic", "fanout"]), min_size=1, max_size=4),
+       st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), _PATTERNS), max_size=7), _KEYS)
+def test_a_tap_takes_nothing_that_reaches_no_queue_and_all_that_does_unless_it_says_so(
+        types: list[str], bindings: list[tuple[int, int, str]], key: str) -> None:
+    bound = Bound(types, bindings)
+    routes = Ways(cast("Management", bound)).to_queues("0", types[0])
+    taken = any(matches(types[0], way.key, key) for way in routes.ways)
+    assert taken <= bound.reaches_a_queue(key)
+    assert taken == bound.reaches_a_queue(key) or routes.in_part
