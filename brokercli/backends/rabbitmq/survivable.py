@@ -105,11 +105,16 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
     limit = limit_of(facts, version)
     argument = arguments.get("x-delivery-limit")
     borrowed = not lifted and str(facts.get("policy") or "").startswith(LIFTS)
-    return Conditions(queue, version, virtual_host, limit, "" if limit is not None else "the management API does not say its delivery limit",
-                      isinstance(argument, int) and argument >= 0, _definition(facts, management) if borrowed or limit != UNLIMITED else None, borrowed,
-                      bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
-                      arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")), facts,
-                      facts.get("auto_delete") if queue.auto_delete is None else queue.auto_delete, rescue_of(facts) if lifted else "")
+    return Conditions(
+        queue, version, virtual_host, limit, "" if limit is not None else "the management API does not say its delivery limit",
+        argued=isinstance(argument, int) and argument >= 0,
+        policy=_definition(facts, management) if borrowed or limit != UNLIMITED else None,
+        borrowed=borrowed,
+        single_active=bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
+        delayed_retry=arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")),
+        facts=facts,
+        auto_delete=facts.get("auto_delete") if queue.auto_delete is None else queue.auto_delete,
+        rescue=rescue_of(facts) if lifted else "")
 
 
 def _as_policies_say(name: str, management: Management) -> Facts | None:
