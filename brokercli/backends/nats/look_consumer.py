@@ -20,7 +20,7 @@ from brokercli.backends.nats.records import Delivered, DeliveredRun, is_stored
 from brokercli.backends.nats.runs import Run
 from brokercli.backends.nats.span import NANOSECONDS, Source, create_consumer
 from brokercli.backends.nats.streams import JetStream
-from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound, TimedOut, Unreachable
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, TimedOut, Unreachable
 
 BATCH = 20_000
 """Messages per pull, two pulls at a time; with the bytes below the bound of what is under way. A million messages take 2.1 s
@@ -98,11 +98,12 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._pull()
         return int(answer.get("num_pending", 0))
 
-    async def _give_up(self, timeout: float | None = None) -> None:
-        """Delete the consumer that we had: until it goes by itself it counts where a stream or an account allows only so many."""
+    async def _give_up(self) -> None:
+        """Delete the consumer that we had: until it goes by itself it counts where a stream or an account allows only so many. Who keeps it may
+        be what was lost, so that it is not waited for long."""
         if self._name:
-            with suppress(NotAuthorised):
-                await self._jetstream.try_ask(f"CONSUMER.DELETE.{self._source.stream}.{self._name}", timeout=timeout)
+            with suppress(Failed, NotAuthorised, TimedOut):
+                await self._jetstream.try_ask(f"CONSUMER.DELETE.{self._source.stream}.{self._name}", timeout=1.0)
             self._name = ""
 
     def _pull(self) -> None:
@@ -274,9 +275,8 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._done = True
         if self._sid:
             await self.link.unsubscribe(self._sid)
-        # otherwise it goes by itself when nobody pulls
         with suppress(BrokercliError):
-            await self._give_up(1.0)
+            await self._give_up()
 
 
 def _before(messages: list[Delivery] | Run, end: int) -> list[Delivery] | Run:
