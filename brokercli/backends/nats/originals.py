@@ -30,7 +30,7 @@ async def fetch_originals(jetstream: JetStream, questions: Questions, places: Se
     for stream, sequences in wanted.items():
         answers = await questions.ask(f"{jetstream.prefix}.STREAM.MSG.GET.{stream}", [b'{"seq":%d}' % sequence for sequence in sequences])
         rows = []
-        for answer in answers:
+        for answer in answers.bodies:
             decoded = decode(answer)
             error = decoded.get("error")
             if error is None:

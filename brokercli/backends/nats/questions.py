@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -22,14 +22,21 @@ ATTEMPTS = 3
 """How often what has no answer is asked; every question must be one that may be asked twice."""
 
 
+class Answers(NamedTuple):
+    """What was answered."""
+
+    bodies: list[bytes]
+    """In the order of the questions."""
+    asked_again: bool
+    """Whether some question had to be asked again: what it asked for may have been done by the first, unheard."""
+
+
 class Questions:
     """Asks one operation about many things. A Watcher of its link."""
 
     def __init__(self, link: Link) -> None:
         self.silence = SILENCE_SECONDS
         """How long nothing may come before what has no answer is asked again."""
-        self.asked_again = False
-        """Whether something of the last call had to be: what was asked for may have been done by the first question, unheard."""
         self._link = link
         self._sid = 0
         self._inbox = b""
@@ -45,39 +52,40 @@ class Questions:
         """Give up after so long in which no answer came at all, where that is less than it would be."""
         self.silence = min(SILENCE_SECONDS, max(_SHORTEST_SILENCE, seconds / ATTEMPTS))
 
-    async def ask(self, subject: str, payloads: Sequence[bytes]) -> list[bytes]:
-        """Return the answers' bodies in the order of the questions. Raises TimedOut, Unreachable, NotAuthorised, Failed."""
+    async def ask(self, subject: str, payloads: Sequence[bytes]) -> Answers:
+        """Return the answers. Raises TimedOut, Unreachable, NotAuthorised, Failed."""
         async with self._one_at_a_time:
             if not self._sid:
                 self._inbox = self._link.new_inbox().encode()
                 self._sid = await self._link.subscribe(f"{self._inbox.decode()}.*", Sink(self._link.guard(self._arrived)))
             if self not in self._link.watchers:
                 self._link.watchers.append(self)
-            self._subject, self._refusal, self.asked_again = subject, None, False
+            self._subject, self._refusal = subject, None
             first = self._asked
             self._asked += len(payloads)
             self._answers, self._awaited = {}, range(first, self._asked)
             try:
-                await self._ask(subject, payloads, first)
+                asked_again = await self._ask(subject, payloads, first)
                 answers = [self._answers[number] for number in self._awaited]
             finally:
                 self._answers, self._awaited = {}, range(0)
                 self._link.watchers.remove(self)
         if None in answers:
             raise without_jetstream()
-        return [answer for answer in answers if answer is not None]
+        return Answers([answer for answer in answers if answer is not None], asked_again)
 
-    async def _ask(self, subject: str, payloads: Sequence[bytes], first: int) -> None:
+    async def _ask(self, subject: str, payloads: Sequence[bytes], first: int) -> bool:
+        """Ask until each has its answer; return whether one was asked again."""
         for attempt in range(ATTEMPTS):
             left = [number for number in range(len(payloads)) if first + number not in self._answers]
             if not left:
-                return
-            self.asked_again = attempt > 0
+                return attempt > 1
             await self._connection()
             await self._round(subject.encode(errors="surrogateescape"), payloads, first, left)
         if len(self._answers) < len(payloads):
             raise TimedOut(f"{self._link.connection} did not answer {len(payloads) - len(self._answers)} requests to {subject} in time.",
                            hint="the server may be overloaded")
+        return True
 
     async def _round(self, subject: bytes, payloads: Sequence[bytes], first: int, numbers: Sequence[int]) -> None:
         """Ask once, as far as the connection lasts and answers keep coming."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from brokercli.backends.nats.failures import NO_MESSAGE, reason
-from brokercli.backends.nats.questions import Questions, decode
+from brokercli.backends.nats.questions import Answers, Questions, decode
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised
 
@@ -97,19 +97,20 @@ class Remover:
 
     async def _purge(self, sequences: Sequence[int], below: int, removed: Removed) -> bool:
         try:
-            answer = await self._questions.ask(self._operation("PURGE"), [b'{"seq":%d}' % below])
+            answers = await self._questions.ask(self._operation("PURGE"), [b'{"seq":%d}' % below])
         except NotAuthorised:
             self._may_purge = False
             return False
         except BrokercliError:
             return False  # deleting says what is still there
-        return self._purged(decode(answer[0]), sequences, removed)
+        return self._purged(answers, sequences, removed)
 
-    def _purged(self, answer: Json, sequences: Sequence[int], removed: Removed) -> bool:
+    def _purged(self, answers: Answers, sequences: Sequence[int], removed: Removed) -> bool:
         """Return whether it was done. The answer says how many messages went (`purged`, seen on 2.15.1), not which: where these are fewer,
         the first are taken for those that somebody else had removed, because every run goes from the first on."""
+        answer = decode(answers.bodies[0])
         self._may_purge = "error" not in answer
-        if self._may_purge and not self._questions.asked_again:
+        if self._may_purge and not answers.asked_again:
             removed.gone_before.update(sorted(sequences)[:max(0, len(sequences) - int(answer.get("purged", len(sequences))))])
         return self._may_purge
 
@@ -119,12 +120,12 @@ class Remover:
         except BrokercliError as problem:
             removed.failed.update(dict.fromkeys(sequences, str(problem).rstrip(".")))
             return
-        for sequence, answer in zip(sequences, answers, strict=True):
+        for sequence, answer in zip(sequences, answers.bodies, strict=True):
             if _DELETED in answer:
                 continue
             error = decode(answer).get("error") or {}
             if error.get("err_code") in _GONE or any(words in str(error.get("description")) for words in _GONE_WORDS):
-                if not self._questions.asked_again:
+                if not answers.asked_again:
                     removed.gone_before.add(sequence)
             else:
                 removed.failed[sequence] = reason(error)
