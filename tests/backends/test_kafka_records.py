@@ -16,10 +16,11 @@ from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.envelope import decode_envelope, encode_headers, encode_record, write_header_lists, write_strings
 from brokercli.backends.kafka import header_bytes
 from brokercli.backends.kafka.backend import KafkaBackend
-from brokercli.backends.kafka.records import write_time
+from brokercli.backends.kafka.odd_headers import OddHeaders
+from brokercli.backends.kafka.records import KafkaBatch, write_time
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed
-from brokercli.model.message import Message, Record
+from brokercli.model.message import Header, Message, Record
 from brokercli.model.position import Number, PerPartition, Span, format_time
 from tests.backends.kafka_topics import Topics, bodies, everything, publish
 from tests.backends.kafka_wire import produce
@@ -146,6 +147,25 @@ def test_where_they_cannot_be_read_at_all_it_is_an_error_with_its_place_and_neve
                 view()
     assert "--from 0:2" in (caught.value.hint or "")
     assert len(everything(topics.look(topic, PerPartition(((0, 2),))))) == 1
+
+
+def test_the_client_is_not_asked_again_for_what_it_failed_on_whatever_ended_the_other_way(topics: Topics) -> None:
+    topic = topics.make()
+    produce(topics.address, topic.name, b"odd", ODD)
+    batch = topics.look(topic).read(20)
+    assert isinstance(batch, KafkaBatch)
+    endings: list[BaseException] = [KeyboardInterrupt(), Failed("away")]
+    asked: list[tuple[str, int, int]] = []
+
+    def read_anew(place: tuple[str, int, int]) -> tuple[Header, ...]:
+        asked.append(place)
+        raise endings.pop(0)
+
+    odd = OddHeaders(read_anew)
+    for ending in (KeyboardInterrupt, Failed, Failed):
+        with pytest.raises(ending):
+            odd.of(batch._messages)
+    assert asked == [(topic.name, 0, 0)] * 2
 
 
 def test_one_that_was_deleted_since_it_was_read_is_said_to_be_at_once(topics: Topics) -> None:

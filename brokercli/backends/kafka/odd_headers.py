@@ -52,8 +52,9 @@ class OddHeaders:
 
     def __init__(self, read_anew: ReadAnew) -> None:
         self._read_anew = read_anew
-        self._met: dict[Place, tuple[Header, ...] | Failed] = {}
-        """What became of those that were met. Nobody may ask the client for their headers again: it returns a broken tuple."""
+        self._met: dict[Place, tuple[Header, ...] | Failed | None] = {}
+        """What became of those that were met, None until it is known. Nobody may ask the client for their headers again: it returns a broken
+        tuple."""
 
     def of(self, messages: Sequence[Stored]) -> list[Sequence[Header]]:
         """Return the headers of each. Raises Failed as `ReadAnew`."""
@@ -73,7 +74,7 @@ class OddHeaders:
         return self._read(place_of(message)) if found is None else found
 
     def _read(self, place: Place) -> tuple[Header, ...]:
-        found = self._met.get(place)
+        found: tuple[Header, ...] | Failed | None = self._met.setdefault(place)
         if found is None:
             try:
                 found = self._read_anew(place)
