@@ -191,6 +191,22 @@ def test_letters_that_a_stream_of_work_stores_under_another_subject_are_letters(
     assert in_stream(streams, name) == [b"work 0", b"work 1", b"work 2"]
 
 
+@pytest.mark.parametrize(("letters", "stored"), [("dlq.*", "late.$1"), ("dlq.>", "dlq.in.>")], ids=["elsewhere", "below itself"])
+def test_letters_from_before_their_subject_was_rewritten_are_letters_as_well_and_none_counts_twice(streams: Streams, letters: str, stored: str) -> None:
+    low = streams.subject().replace(".", "")
+    name = streams.make(subjects=[f"{low}.created", f"{low}.{letters}"])
+    streams.fill(f"{low}.created", [b"work"])
+    streams.fill(f"{low}.dlq.1", [b"old"])
+    config = streams.api(f"STREAM.INFO.{name}")["config"]
+    streams.api(f"STREAM.UPDATE.{name}", **(config | {"subject_transform": {"src": f"{low}.{letters}", "dest": f"{low}.{stored}"}}))
+    streams.fill(f"{low}.dlq.2", [b"new"])
+    backend = streams.backend()
+    found = source_of(backend, name)
+    assert found is not None
+    assert found.pending == 2
+    assert bodies(letters_of(backend, name)) == [b"old", b"new"]
+
+
 def mixed(streams: Streams, word: str) -> str:
     """Make a stream of work and of letters, on subjects with a word for them, that stores both where nothing tells them apart."""
     low = streams.subject().replace(".", "")

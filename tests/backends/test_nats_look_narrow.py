@@ -106,6 +106,20 @@ def test_a_look_goes_on_after_a_lost_connection_where_its_lost_consumer_was_the_
         assert streams.consumers(name) == []
 
 
+def test_a_look_that_could_have_no_consumer_makes_none_later_either(streams: Streams) -> None:
+    name = streams.make(max_consumers=1)
+    streams.worker(name)
+    streams.fill(f"{name.lower()}.a", [b"0"])
+    with Proxy((streams.host, streams.port)) as proxy:
+        reader = streams.look(stream(name), follow=True, backend=streams.backend(hosts=(proxy.address,)))
+        assert bodies(some(reader, 1)) == [b"0"]
+        streams.api(f"CONSUMER.DELETE.{name}.worker")
+        proxy.reset()
+        streams.fill(f"{name.lower()}.a", [b"1"])
+        assert bodies(some(reader, 1)) == [b"1"]
+        assert streams.consumers(name) == []
+
+
 def test_letters_are_shown_and_put_back(streams: Streams, narrow: tuple[str, bool]) -> None:
     home = streams.make()
     config = {key: value for key, value in streams.api(f"STREAM.INFO.{narrow[0]}")["config"].items() if key in ("consumer_limits", "max_consumers")}
