@@ -146,6 +146,17 @@ def test_of_a_pattern_in_the_address_only_what_is_bound_is_shown(places: Places)
 
 
 @needs_rabbitmq
+def test_a_key_narrows_nothing_of_an_exchange_that_does_not_look_at_it(places: Places) -> None:
+    exchange = places.exchange("fanout")
+    places.bind(places.queue(), exchange, "any")
+    with tap(places, exchange, "key") as reader:
+        assert list(reader.notes) == []
+        for key in ("key", "other"):
+            places.put(exchange, key, [key.encode()])
+        assert bodies_of(reader, 2) == [b"key", b"other"]
+
+
+@needs_rabbitmq
 @pytest.mark.parametrize(("behind", "kind"), [("fanout", "direct"), ("topic", "direct"), ("headers", "topic"), ("fanout", "headers"), ("fanout", "fanout")])
 def test_what_goes_on_to_an_exchange_that_has_a_queue_for_all_of_it_is_shown(places: Places, behind: str, kind: str) -> None:
     exchange, further, queue = places.exchange(kind), places.exchange(behind), places.queue()
