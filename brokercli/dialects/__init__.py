@@ -52,8 +52,8 @@ __all__ = [
     "to_message"]
 
 DIALECTS: tuple[Dialect, ...] = (
-    # Letters the broker writes itself, and ones that are nothing but a wrapping: no other dialect's headers are theirs.
-    share_group.dialect, jetstream_advisory.dialect, easynetq.dialect,
+    # Letters the broker writes itself, and ones that are nothing but a pointer or a wrapping: no other dialect's headers are theirs.
+    share_group.dialect, jetstream_advisory.dialect, easynetq.dialect, kafka_streams.emptied,
     # Frameworks whose header names are their own. What runs as a consumer of its own (Connect, Streams) before what may
     # have passed the record on to it; retry topics before the plain recoverer, whose names they also use.
     kafka_connect.dialect, kafka_streams.dialect, spring_retry_topic.dialect, spring_kafka.dialect,
@@ -70,7 +70,7 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 """In the order they are tried. A dialect of the user's comes before all of them: whoever writes one down means it."""
 
-_HOLDING_ANOTHER = (share_group.dialect, jetstream_advisory.dialect, easynetq.dialect)
+_HOLDING_ANOTHER = (share_group.dialect, jetstream_advisory.dialect, easynetq.dialect, kafka_streams.emptied)
 _RESERVED = {broker: tuple(dialect for dialect in DIALECTS if dialect.reserved and broker in dialect.brokers) for broker in KIND_OF}
 
 
@@ -119,8 +119,8 @@ def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts
 
 def holds_another(record: Record) -> bool:
     """Whether a record may be nothing but a pointer to, or a wrapping of, the message that died."""
-    names = tuple([name for name, _ in record.message.headers])
-    return any(dialect in _HOLDING_ANOTHER for dialect in _candidates(record.broker, names))
+    candidates = _candidates(record.broker, tuple([name for name, _ in record.message.headers]))
+    return any(dialect in _HOLDING_ANOTHER and (dialect.key_may_be is None or dialect.key_may_be(record.message.key)) for dialect in candidates)
 
 
 def _alike(record: Record, dialect: Dialect, facts: Facts) -> DeadLetter | None:

@@ -7,20 +7,18 @@ any other record: those are unknown.
 
 from __future__ import annotations
 
+from brokercli.dialects.coordinates import read_coordinates
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.reading import Reading
-from brokercli.dialects.values import text_of
-from brokercli.model.dead_letter import DeadLetter, Hop
+from brokercli.model.dead_letter import DeadLetter
 
 _PREFIX = "__connect.errors."
 
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read the context headers; of repeated ones (put back without being stripped) the last is the latest death."""
-    topic = reading.text(f"{_PREFIX}topic")
-    place = {"partition": reading.partition(f"{_PREFIX}partition", reading.last(f"{_PREFIX}partition", deciding=False)),
-             "offset": reading.offset(f"{_PREFIX}offset", reading.last(f"{_PREFIX}offset", deciding=False))}
-    letter = reading.letter(dialect.name, [reading.home(topic, f"{_PREFIX}topic", place=dict(place))])
+    lay = read_coordinates(reading, _PREFIX)
+    letter = reading.letter(dialect.name, lay.homes)
     letter.reason = reading.text(f"{_PREFIX}stage").lower().replace("_", " ") or "failed"
     letter.exception = reading.text(f"{_PREFIX}exception.class.name")
     letter.exception_message = reading.text(f"{_PREFIX}exception.message", deciding=False)
@@ -28,7 +26,7 @@ def read(reading: Reading) -> DeadLetter | None:
     letter.connector = reading.text(f"{_PREFIX}connector.name")
     task, code = reading.text(f"{_PREFIX}task.id"), reading.text(f"{_PREFIX}class.name")
     letter.consumer = f"{code} (task {task})" if code and task else code or (f"task {task}" if task else "")
-    letter.journey = tuple(Hop(text_of(value)) for value in reading.all(f"{_PREFIX}topic"))
+    letter.journey = lay.journey
     letter.original_time = reading.stored
     return letter
 

@@ -1,33 +1,53 @@
 """Kafka Streams: errors.dead.letter.queue.topic.name (KIP-1034, 4.2 and later).
 
 Every value is text. Streams 4.3 keeps the original's key, body, headers and time (verified), and chooses a partition
-of its own. The exception's text is `class: message`; its own message may be a header without value.
+of its own. The exception's own message may be a header without value.
+
+Of a record that fails after something was sent for it (a topology with several outputs, or an output that the broker refuses) key
+and body are null: by then Streams has let go of them (RecordCollectorImpl.freeRawRecord; verified on 4.3.0). Such a letter only points
+at its original. One that a punctuation made points nowhere.
 """
 
 from __future__ import annotations
 
+from brokercli.dialects.coordinates import Coordinates, point_at, read_coordinates
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.reading import Reading
-from brokercli.dialects.stack_traces import class_of
-from brokercli.dialects.values import text_of
-from brokercli.model.dead_letter import DeadLetter, Hop
+from brokercli.model.dead_letter import DeadLetter
 
 _PREFIX = "__streams.errors."
 
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read the error headers; of repeated ones the last is the latest death."""
-    topic = reading.text(f"{_PREFIX}topic")
-    place = {"partition": reading.partition(f"{_PREFIX}partition", reading.last(f"{_PREFIX}partition")),
-             "offset": reading.offset(f"{_PREFIX}offset", reading.last(f"{_PREFIX}offset"))}
-    letter = reading.letter(dialect.name, [reading.home(topic, f"{_PREFIX}topic", place=dict(place))])
+    return _read(reading, read_coordinates(reading, _PREFIX))
+
+
+def read_emptied(reading: Reading) -> DeadLetter | None:
+    """Read a letter without key and body; None for one that has a body."""
+    if reading.record.message.body is not None:
+        return None
+    lay = read_coordinates(reading, _PREFIX)
+    letter = _read(reading, lay)
+    point_at(reading, letter, lay)
+    return letter
+
+
+def _read(reading: Reading, lay: Coordinates) -> DeadLetter:
+    letter = reading.letter(dialect.name, lay.homes)
     letter.reason = "exception"
-    letter.exception = class_of(reading.text(f"{_PREFIX}exception"))
+    letter.exception = reading.text(f"{_PREFIX}exception")
     letter.exception_message = reading.text(f"{_PREFIX}message")
     letter.stack_trace = reading.text(f"{_PREFIX}stacktrace")
-    letter.journey = tuple(Hop(text_of(value)) for value in reading.all(f"{_PREFIX}topic"))
+    letter.journey = lay.journey
     letter.original_time = reading.stored
     return letter
 
 
-dialect = Dialect("kafka streams", read, frozenset({"kafka"}), sign_prefixes=(_PREFIX,), adds_prefixes=(_PREFIX,), reserved=True)
+def _is_null(key: bytes | None) -> bool:
+    return key is None
+
+
+_SIGNS = (_PREFIX,)
+dialect = Dialect("kafka streams", read, frozenset({"kafka"}), sign_prefixes=_SIGNS, adds_prefixes=_SIGNS, reserved=True)
+emptied = Dialect("kafka streams", read_emptied, frozenset({"kafka"}), sign_prefixes=_SIGNS, adds_prefixes=_SIGNS, key_may_be=_is_null)

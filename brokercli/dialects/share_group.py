@@ -7,36 +7,28 @@ errors.deadletterqueue.copy.record.enable is set, and the original's headers and
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from brokercli.dialects.coordinates import point_at, read_coordinates
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.reading import Reading
-from brokercli.model.dead_letter import DeadLetter, Hop
+from brokercli.model.dead_letter import DeadLetter
 
 _PREFIX = "__dlq.errors."
 
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read the coordinates; without all three of them there is nothing to fetch."""
-    topic = reading.text(f"{_PREFIX}topic")
-    partition = reading.partition(f"{_PREFIX}partition", reading.last(f"{_PREFIX}partition"))
-    offset = reading.offset(f"{_PREFIX}offset", reading.last(f"{_PREFIX}offset"))
-    home = reading.home(topic, f"{_PREFIX}topic", place={"partition": partition, "offset": offset})
-    message = reading.record.message
-    copied = message.body is not None or message.key is not None
-    if home is None or partition is None or offset is None:
-        reading.remarks.append("it does not say where its original lies")
-        reading.lost.append("the original's headers" if copied else "everything: the record is empty and points nowhere")
-    letter = reading.letter(dialect.name, [home])
-    if home is not None and partition is not None and offset is not None:
-        letter.pointer = {"topic": topic, "partition": partition, "offset": offset}
-    elif not copied:
-        letter.pointer = {"topic": topic}  # never complete: nothing of the original is at hand
+    lay = read_coordinates(reading, _PREFIX)
+    letter = reading.letter(dialect.name, lay.homes)
+    point_at(reading, letter, lay)
     letter.group = reading.text(f"{_PREFIX}group")
     letter.attempts = reading.count(f"{_PREFIX}delivery.count", reading.last(f"{_PREFIX}delivery.count"))
     letter.exception_message = reading.text(f"{_PREFIX}message")
     # the broker's own sentence, one of a few: "Offset rejected by client."
     letter.reason = letter.exception_message.rstrip(".")[:60].lower() or "rejected or delivered too often"
     letter.last_death = reading.record.time
-    letter.journey = (Hop(topic, place={"partition": partition, "offset": offset}, count=letter.attempts),)
+    letter.journey = (*lay.journey[:-1], replace(lay.journey[-1], count=letter.attempts))
     return letter
 
 

@@ -84,7 +84,7 @@ def kafka_connect(message: Message) -> Record:
 
 def kafka_streams(message: Message) -> Record:
     return _kafka("streams-dlq", message, (*message.headers, *((f"__streams.errors.{name}", value) for name, value in (
-        ("exception", b"w.Cause: no"), ("message", None), ("stacktrace", b"w.Cause: no"), ("topic", b"orders"), ("partition", b"3"), ("offset", b"7")))))
+        ("exception", b"w.Cause"), ("message", None), ("stacktrace", b"w.Cause: no"), ("topic", b"orders"), ("partition", b"3"), ("offset", b"7")))))
 
 
 def uber(message: Message) -> Record:

@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from brokercli.dialects import recognise, stamp, to_message
+from brokercli.model.dead_letter import Confidence
 from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
 from tests.dialects.frameworks import spring_kafka, x_death
 
@@ -92,6 +93,16 @@ def test_headers_that_steer_the_server_do_not_go_back_to_it() -> None:
 def test_reserved_names_of_earlier_deaths_are_stripped_whoever_wrote_last() -> None:
     died_twice = spring_kafka(Message(headers=(("a", b"1"), ("__connect.errors.topic", b"orders"), ("__streams.errors.topic", b"orders"))))
     assert to_message(recognise(died_twice)).headers == (("a", b"1"),)
+
+
+@pytest.mark.parametrize("prefix", ["__connect.errors.", "__streams.errors."])
+def test_of_several_deaths_that_were_left_on_it_the_latest_is_home_and_the_others_may_be(prefix: str) -> None:
+    deaths = tuple((f"{prefix}{name}", value) for topic in (b"orders", b"orders-dead") for name, value in (
+        ("topic", topic), ("partition", b"3"), ("offset", b"7")))
+    letter = recognise(_kafka(*deaths, topic="dead-again"))
+    assert [(str(home.address), home.confidence) for home in letter.homes] == [("topic:orders-dead", Confidence.LIKELY), ("topic:orders", Confidence.GUESS)]
+    assert [hop.where for hop in letter.journey] == ["orders", "orders-dead"]
+    assert [str(home.address) for home in recognise(_kafka(*deaths, topic="orders-dead")).homes] == ["topic:orders"]
 
 
 def test_a_record_nobody_wrote_on_is_unknown_has_no_home_and_goes_back_whole() -> None:

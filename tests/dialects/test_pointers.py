@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from brokercli.dialects import attach_original, original_is_gone, recognise, to_message
+from brokercli.dialects import attach_original, holds_another, original_is_gone, recognise, to_message
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
 from tests.dialects.real_letters import read_letter, read_original
@@ -20,7 +20,7 @@ def _original(name: str) -> Record:
     return original
 
 
-@pytest.mark.parametrize("name", ["share_group_pointer", "share_group_copy", "jetstream_max_deliveries", "jetstream_terminated"])
+@pytest.mark.parametrize("name", ["share_group_pointer", "share_group_copy", "jetstream_max_deliveries", "jetstream_terminated", "kafka_streams_after_output"])
 def test_a_pointer_cannot_go_back_before_its_original_was_fetched(name: str) -> None:
     letter = recognise(read_letter(name))
     assert not letter.complete
@@ -28,7 +28,7 @@ def test_a_pointer_cannot_go_back_before_its_original_was_fetched(name: str) -> 
         to_message(letter)
 
 
-@pytest.mark.parametrize("name", ["share_group_pointer", "jetstream_max_deliveries"])
+@pytest.mark.parametrize("name", ["share_group_pointer", "jetstream_max_deliveries", "kafka_streams_after_output"])
 def test_a_record_from_elsewhere_is_not_taken_for_the_original(name: str) -> None:
     letter, original = recognise(read_letter(name)), _original(name)
     number = "offset" if "offset" in original.place else "sequence"
@@ -62,6 +62,24 @@ def test_how_often_an_original_was_put_back_counts_and_not_what_its_pointer_says
     assert letter.redrives == 0
     assert attach_original(letter, replace(original, message=message)).redrives == 2
     assert letter.stripped == ("x-brokercli-redriven-count",)
+
+
+@pytest.mark.parametrize("header", ["topic", "partition", "offset"])
+def test_an_empty_letter_of_kafka_streams_without_its_coordinates_never_goes_back(header: str) -> None:
+    record = read_letter("kafka_streams_after_output")
+    headers = tuple((name, None if name == f"__streams.errors.{header}" else value) for name, value in record.message.headers)
+    letter = recognise(replace(record, message=replace(record.message, headers=headers)))
+    assert not original_is_gone(letter).complete
+    assert letter.lost == ("everything: the record is empty and points nowhere",)
+
+
+def test_what_kafka_streams_left_of_a_message_is_its_own_where_a_key_or_a_body_is_there() -> None:
+    record = read_letter("kafka_streams_after_output")
+    for part in ({"key": b"c-7"}, {"body": b"{}"}):
+        letter = recognise(replace(record, message=replace(record.message, **part)))
+        assert letter.pointer is None
+        assert holds_another(letter.record) == ("body" in part)
+        assert to_message(letter).key == part.get("key")
 
 
 @pytest.mark.parametrize("sequence", [None, "7", 0, -1, 10**30])

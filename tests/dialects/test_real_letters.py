@@ -29,6 +29,8 @@ EXPECTED: dict[str, tuple[str, str | None, Confidence | None, dict[str, Any]]] =
                                 {"reason": "value converter", "exception": DATA, "connector": "dialects-headers"}),
     "kafka_connect_transform": ("kafka connect", "topic:dialects-connect", CERTAIN, {"reason": "transformation", "exception": DATA}),
     "kafka_connect_without_headers": ("unknown", None, None, {}),
+    "kafka_streams_after_output": ("kafka streams", "topic:dialects-streams-c", CERTAIN,
+                                   {"exception": STATE, "pointer": {"topic": "dialects-streams-c", "partition": 1, "offset": 0}}),
     "kafka_streams_deserialisation": ("kafka streams", "topic:dialects-streams-b", CERTAIN, {"exception": SERIAL}),
     "kafka_streams_processing": ("kafka streams", "topic:dialects-streams-a", CERTAIN, {"exception": STATE, "exception_message": "outer"}),
     "rabbitmq_delay_lane_then_rejected": ("rabbitmq", "queue:dialects-lane.work", CERTAIN, {"reason": "rejected", "attempts": 1}),
