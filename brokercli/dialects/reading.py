@@ -8,7 +8,7 @@ from brokercli.dialects.facts import NO_FACTS, Facts
 from brokercli.dialects.names import problem_with, shown
 from brokercli.dialects.values import big_endian_of, count_of, integer_of, offset_of, partition_of, text_of
 from brokercli.model.address import Address
-from brokercli.model.dead_letter import Confidence, DeadLetter, Home
+from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 from brokercli.model.message import Header, HeaderValue, Place, Record
 
 KIND_OF = {"kafka": "topic", "nats": "subject", "rabbitmq": "queue"}
@@ -128,6 +128,13 @@ class Reading:
             self.remarks.append(f"{derived} names {shown(name)!r} as its origin; it cannot go there: {problem}")
             return None
         return Home(Address(name, kind, route), derived, confidence, {key: value for key, value in (place or {}).items() if value is not None})
+
+    def without_body(self, derived: str, lay: Hop, why: str) -> None:
+        """Say that the body of what died is not in the letter, but where it lay (`place`: partition and offset); for a letter that is
+        given no home."""
+        self.lost.append(f"the original's body: {why}")
+        self.remarks.append(f"{derived} names {shown(lay.where)!r} as its origin; it cannot go there: its body is not here. The record itself lay at "
+                            f"{':'.join(shown(str(number)) for number in lay.place.values())} there, where replay reads it")
 
     @property
     def lies_in(self) -> str:

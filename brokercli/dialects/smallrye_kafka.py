@@ -9,7 +9,6 @@ written only where there is one, so it counts within its run only.
 from __future__ import annotations
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.names import shown
 from brokercli.dialects.reading import Reading
 from brokercli.dialects.values import integer_of, milliseconds_of, text_of
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
@@ -47,9 +46,8 @@ def read(reading: Reading) -> DeadLetter | None:
     letter.journey = tuple(Hop(text_of(death["topic"])) for _, death in reversed(deaths))
     if _key_for_body(reading):
         letter.homes = ()
-        reading.lost.append("the original's body: where a key cannot be deserialised SmallRye writes the key in place of the body")
-        reading.remarks.append(f"{kind}topic names {shown(text_of(latest['topic']))!r} as its origin; it cannot go there: its body is not here. The record "
-                               f"itself lay at {shown(text_of(latest['partition']))}:{shown(text_of(latest['offset']))} there, where replay reads it")
+        lay = Hop(text_of(latest["topic"]), place={number: text_of(latest[number]) for number in ("partition", "offset")})
+        reading.without_body(f"{kind}topic", lay, "where a key cannot be deserialised SmallRye writes the key in place of the body")
     return letter
 
 

@@ -1,4 +1,4 @@
-"""The header set that Spring for Apache Kafka writes, under the prefixes of its two kinds of letters.
+"""The header set that Spring for Apache Kafka writes, under the prefixes of its two kinds of letters, and Spring Cloud Stream under `x-`.
 
 Numbers are binary, big-endian. By default each hop appends its `original-*` headers, so that the first are the true
 origin and the last the latest hop, and replaces the `exception-*` headers; appendOriginalHeaders=false keeps only the
@@ -16,9 +16,10 @@ from brokercli.dialects.values import big_endian_of, milliseconds_of, offset_of,
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 from brokercli.model.message import HeaderValue
 
+VALUE_EXCEPTION = "springDeserializerExceptionValue"
 # both hold Java-serialised exceptions and are left in a letter under retainExceptionHeader, or when key and value failed;
 # the two kafka_ ones are put into a record on its way to the listener and travel on with it
-CONTAINER_HEADERS = frozenset({"springDeserializerExceptionKey", "springDeserializerExceptionValue", "kafka_deliveryAttempt", "kafka_listenerInfo"})
+CONTAINER_HEADERS = frozenset({"springDeserializerExceptionKey", VALUE_EXCEPTION, "kafka_deliveryAttempt", "kafka_listenerInfo"})
 
 
 def read_origin(reading: Reading, prefix: str) -> tuple[list[Home | None], tuple[Hop, ...], int | None]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 
 from brokercli.dialects import recognise, stamp, to_message
 from brokercli.model.dead_letter import Confidence
 from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
-from tests.dialects.frameworks import spring_kafka, x_death
+from tests.dialects.frameworks import spring_cloud_stream, spring_kafka, x_death
 
 
 def _kafka(*headers: Header, topic: str = "orders-dlt", key: bytes | None = None) -> Record:
@@ -103,6 +104,27 @@ def test_of_several_deaths_that_were_left_on_it_the_latest_is_home_and_the_other
     assert [(str(home.address), home.confidence) for home in letter.homes] == [("topic:orders-dead", Confidence.LIKELY), ("topic:orders", Confidence.GUESS)]
     assert [hop.where for hop in letter.journey] == ["orders", "orders-dead"]
     assert [str(home.address) for home in recognise(_kafka(*deaths, topic="orders-dead")).homes] == ["topic:orders"]
+
+
+def test_a_letter_of_spring_cloud_stream_that_died_among_letters_goes_where_it_was_published() -> None:
+    first = spring_cloud_stream(Message(body=b"{}", headers=(("a", b"1"),)))
+    second = tuple((name, b"error.orders.billing" if name == "x-original-topic" else value) for name, value in first.message.headers[1:])
+    letter = recognise(_kafka(*first.message.headers, *second, topic="error.error.orders.billing.audit"))
+    assert [(str(home.address), home.confidence) for home in letter.homes] == [
+        ("topic:orders", Confidence.LIKELY), ("topic:error.orders.billing", Confidence.GUESS)]
+    assert (letter.group, letter.original_time, len(letter.journey)) == ("audit", 1_795_474_000_123_000_000, 2)
+    assert to_message(letter).headers == (("a", b"1"),)
+
+
+def test_a_letter_of_spring_cloud_stream_without_the_body_that_could_not_be_read_has_no_home() -> None:
+    unread = ("springDeserializerExceptionValue", b"\xac\xed\x00\x05sr")
+    record = spring_cloud_stream(Message(body=None, key=b"k", headers=(unread,)))
+    letter = recognise(record)
+    assert letter.homes == ()
+    assert "the original's body" in letter.lost[0]
+    assert "orders" in letter.remarks[0]
+    assert "3:7" in letter.remarks[0]
+    assert recognise(replace(record, message=replace(record.message, body=b"{}"))).home is not None
 
 
 def test_a_record_nobody_wrote_on_is_unknown_has_no_home_and_goes_back_whole() -> None:
