@@ -21,6 +21,7 @@ from brokercli.dialects import (
     jetstream_community,
     kafka_connect,
     kafka_streams,
+    karafka,
     masstransit,
     nservicebus,
     rabbitmq_x_death,
@@ -57,7 +58,7 @@ DIALECTS: tuple[Dialect, ...] = (
     # Frameworks whose header names are their own. What runs as a consumer of its own (Connect, Streams) before what may
     # have passed the record on to it; retry topics before the plain recoverer, whose names they also use.
     kafka_connect.dialect, kafka_streams.dialect, spring_retry_topic.dialect, spring_kafka.dialect,
-    smallrye_kafka.dialect, watermill.dialect,
+    smallrye_kafka.dialect, karafka.dialect, watermill.dialect,
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.
     nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.binder, spring_amqp.dialect,
@@ -70,7 +71,7 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 """In the order they are tried. A dialect of the user's comes before all of them: whoever writes one down means it."""
 
-_HOLDING_ANOTHER = (share_group.dialect, jetstream_advisory.dialect, easynetq.dialect, kafka_streams.emptied)
+_HOLDING_ANOTHER = (share_group.dialect, jetstream_advisory.dialect, easynetq.dialect, kafka_streams.emptied, karafka.dialect, uber.dialect)
 _RESERVED = {broker: tuple(dialect for dialect in DIALECTS if dialect.reserved and broker in dialect.brokers) for broker in KIND_OF}
 
 
@@ -118,7 +119,7 @@ def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts
 
 
 def holds_another(record: Record) -> bool:
-    """Whether a record may be nothing but a pointer to, or a wrapping of, the message that died."""
+    """Whether a record may be only a pointer to, or a wrapping of, the message that died, or have another key than it."""
     candidates = _candidates(record.broker, tuple([name for name, _ in record.message.headers]))
     return any(dialect in _HOLDING_ANOTHER and (dialect.key_may_be is None or dialect.key_may_be(record.message.key)) for dialect in candidates)
 

@@ -117,6 +117,17 @@ def smallrye_retries(message: Message) -> Record:
         ("delayed-retry-first-processing-timestamp", b"1795474000200"), ("delayed-retry-count", b"0"), ("delayed-retry-count", b"1")))
 
 
+def karafka(message: Message) -> Record:
+    return _kafka("dead_messages", message, (*message.headers, ("source_topic", b"orders"), ("source_partition", b"3"), ("source_offset", b"7"),
+                                             ("source_consumer_group", b"billing"), ("source_attempts", b"3"), ("source_trace_id", b"4f1c")))
+
+
+def karafka_before_2_5(message: Message) -> Record:
+    return _kafka("dead_messages", replace(message, key=b"3"), (
+        *message.headers, ("original_topic", b"orders"), ("original_partition", b"3"), ("original_offset", b"7"), ("original_consumer_group", b"billing"),
+        ("original_key", message.key or b""), ("original_attempts", b"3")))
+
+
 def masstransit(message: Message) -> Record:
     return _rabbitmq("orders_error", message, (
         *message.headers, ("MT-Reason", b"fault"), ("MT-Fault-ExceptionType", b"W.Cause"), ("MT-Fault-Message", b"no"), ("MT-Fault-StackTrace", b"at W"),
@@ -227,6 +238,7 @@ FRAMEWORKS = [
     Framework(spring_retry_topic, "spring retry topic", "topic:orders", 1), Framework(spring_cloud_stream, "spring cloud stream", "topic:orders"),
     Framework(kafka_connect, "kafka connect", "topic:orders"), Framework(kafka_streams, "kafka streams", "topic:orders"),
     Framework(uber, "uber kafka-client", "topic:orders", 1, only="bare"), Framework(masstransit, "masstransit", "queue:orders", 4),
+    Framework(karafka, "karafka", "topic:orders", 3), Framework(karafka_before_2_5, "karafka", "topic:orders", 3, only="bare"),
     Framework(smallrye, "smallrye kafka", "topic:orders"), Framework(smallrye_retries, "smallrye kafka", "topic:orders", 2),
     Framework(nservicebus, "nservicebus", "queue:orders"), Framework(rebus, "rebus", "queue:orders", 5),
     Framework(easynetq, "easynetq", "queue:orders", only="text"), Framework(easynetq_base64, "easynetq", "queue:orders", only="json"),

@@ -9,6 +9,7 @@ import pytest
 from brokercli.dialects import attach_original, holds_another, original_is_gone, recognise, to_message
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
+from tests.dialects.frameworks import karafka, karafka_before_2_5, uber
 from tests.dialects.real_letters import read_letter, read_original
 
 SECOND = 1_000_000_000
@@ -80,6 +81,25 @@ def test_what_kafka_streams_left_of_a_message_is_its_own_where_a_key_or_a_body_i
         assert letter.pointer is None
         assert holds_another(letter.record) == ("body" in part)
         assert to_message(letter).key == part.get("key")
+
+
+def test_a_letter_whose_key_is_not_the_messages_own_is_one_that_holds_another() -> None:
+    message = Message(body=b"{}", key=b"c-7")
+    for written in (karafka_before_2_5(message), uber(message)):
+        assert holds_another(written)
+        assert to_message(recognise(written)).key == b"c-7"
+    assert not holds_another(replace(uber(message), message=message))
+
+
+def test_a_key_that_karafka_did_not_write_over_stays() -> None:
+    record = karafka_before_2_5(Message(body=b"{}", key=b"c-7"))
+    assert to_message(recognise(replace(record, message=replace(record.message, key=b"chosen by enhance_dlq_message")))).key == b"chosen by enhance_dlq_message"
+
+
+def test_what_karafka_piped_from_another_topic_did_not_die() -> None:
+    record = karafka(Message(body=b"{}"))
+    piped = tuple(header for header in record.message.headers if header[0] not in ("source_attempts", "source_trace_id"))
+    assert recognise(replace(record, message=replace(record.message, headers=piped))).dialect == "unknown"
 
 
 @pytest.mark.parametrize("sequence", [None, "7", 0, -1, 10**30])

@@ -50,7 +50,7 @@ def test_the_documented_format_is_recognised(framework: Framework) -> None:
     assert letter.home is not None
     assert str(letter.home.address) == framework.home
     assert letter.attempts == framework.attempts
-    assert letter.remarks == () or framework.write.__name__ in ("uber", "easynetq_base64", "easynetq_typed")
+    assert letter.remarks == () or framework.write.__name__ in ("uber", "karafka_before_2_5", "easynetq_base64", "easynetq_typed")
 
 
 @pytest.mark.parametrize("framework", [framework for framework in FRAMEWORKS if framework.only != "bare"], ids=repr)
