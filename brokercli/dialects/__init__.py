@@ -98,7 +98,7 @@ def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts
     for dialect in dialects:
         if tried is not None:
             tried.append(dialect)
-        if dialect.key_may_be is not None and not dialect.key_may_be(record.message.key):
+        if dialect.may_hold is not None and not dialect.may_hold(record.message.key, body):
             continue
         if dialect.body_sign and (not body or dialect.body_sign not in body):
             continue
@@ -121,7 +121,8 @@ def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts
 def holds_another(record: Record) -> bool:
     """Whether a record may be only a pointer to, or a wrapping of, the message that died, or have another key than it."""
     candidates = _candidates(record.broker, tuple([name for name, _ in record.message.headers]))
-    return any(dialect in _HOLDING_ANOTHER and (dialect.key_may_be is None or dialect.key_may_be(record.message.key)) for dialect in candidates)
+    key, body = record.message.key, record.message.body
+    return any(dialect in _HOLDING_ANOTHER and (dialect.may_hold is None or dialect.may_hold(key, body)) for dialect in candidates)
 
 
 def _alike(record: Record, dialect: Dialect, facts: Facts) -> DeadLetter | None:

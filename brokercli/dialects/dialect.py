@@ -26,8 +26,8 @@ class Dialect:
     adds_prefixes: tuple[str, ...] = ()
     keeps: frozenset[str] = frozenset()
     """Headers that begin so and are the sender's: they go back."""
-    key_may_be: Callable[[bytes | None], bool] | None = None
-    """Where it is told by a record's key: whether such a key is worth reading."""
+    may_hold: Callable[[bytes | None, bytes | None], bool] | None = None
+    """Where it is told by a record's key and body: whether such ones are worth reading."""
     reserved: bool = False
     """Whether no producer uses its names for anything else: they are stripped even where another dialect wrote last,
     or else a letter that was put back by other tools would grow with each death."""

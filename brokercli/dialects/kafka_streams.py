@@ -24,9 +24,7 @@ def read(reading: Reading) -> DeadLetter | None:
 
 
 def read_emptied(reading: Reading) -> DeadLetter | None:
-    """Read a letter without key and body; None for one that has a body."""
-    if reading.record.message.body is not None:
-        return None
+    """Read a letter without key and body."""
     lay = read_coordinates(reading, _PREFIX)
     letter = _read(reading, lay)
     point_at(reading, letter, lay)
@@ -44,10 +42,10 @@ def _read(reading: Reading, lay: Coordinates) -> DeadLetter:
     return letter
 
 
-def _is_null(key: bytes | None) -> bool:
-    return key is None
+def _is_empty(key: bytes | None, body: bytes | None) -> bool:
+    return key is None and body is None
 
 
 _SIGNS = (_PREFIX,)
 dialect = Dialect("kafka streams", read, frozenset({"kafka"}), sign_prefixes=_SIGNS, adds_prefixes=_SIGNS, reserved=True)
-emptied = Dialect("kafka streams", read_emptied, frozenset({"kafka"}), sign_prefixes=_SIGNS, adds_prefixes=_SIGNS, key_may_be=_is_null)
+emptied = Dialect("kafka streams", read_emptied, frozenset({"kafka"}), sign_prefixes=_SIGNS, adds_prefixes=_SIGNS, may_hold=_is_empty)

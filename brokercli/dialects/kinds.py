@@ -77,8 +77,8 @@ class _Names:
     """What is known of records under the same name, with headers of the same names."""
 
     asked: frozenset[str] = frozenset()
-    by_key: tuple[Callable[[bytes | None], bool], ...] = ()
-    """Which looks of a record's key make another dialect possible."""
+    by_content: tuple[Callable[[bytes | None, bytes | None], bool], ...] = ()
+    """Which keys and bodies make another dialect possible."""
     by_body: tuple[bytes, ...] = ()
     """What in a record's body does."""
     pick: Callable[[Sequence[Header]], object] = lambda headers: ()
@@ -103,8 +103,8 @@ class Kinds:
         known = self._names.get((lies_in, *[name for name, _ in headers]))
         if known is None or known.useless:
             return None
-        for may_be in known.by_key:
-            if may_be(key):
+        for may_hold in known.by_content:
+            if may_hold(key, body):
                 return None
         for sign in known.by_body:
             if body and sign in body:
@@ -155,5 +155,5 @@ class Kinds:
             places = [index for index, (name, _) in enumerate(headers) if name in known.asked]
             known.pick = itemgetter(*places) if places else lambda headers: ()
         known.by_body = tuple({*known.by_body, *(dialect.body_sign for dialect in tried if dialect.body_sign)})
-        known.by_key = tuple({*known.by_key, *(dialect.key_may_be for dialect in tried if dialect.key_may_be is not None)})
+        known.by_content = tuple({*known.by_content, *(dialect.may_hold for dialect in tried if dialect.may_hold is not None)})
         known.kinds[known.pick(headers)] = kind

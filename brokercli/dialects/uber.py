@@ -28,7 +28,7 @@ _OLDEST, _NEWEST = 1_300_000_000_000_000_000, 4_500_000_000_000_000_000
 def read(reading: Reading) -> DeadLetter | None:
     """Read a key that is a complete DLQMetadata with a topic and a believable time; None for any other key."""
     key = reading.record.message.key
-    if key is None or not key_may_be(key):
+    if key is None:
         return None
     fields = decode_metadata(key)
     if fields is None:
@@ -93,9 +93,9 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
     return 0, -1
 
 
-def key_may_be(key: bytes | None) -> bool:
+def may_hold(key: bytes | None, body: bytes | None) -> bool:
     """Whether a key has the length of a DLQMetadata and begins with one of its fields."""
     return key is not None and 12 <= len(key) <= _LONGEST_KEY and key[0] in _FIRST_BYTES
 
 
-dialect = Dialect("uber kafka-client", read, frozenset({"kafka"}), key_may_be=key_may_be)
+dialect = Dialect("uber kafka-client", read, frozenset({"kafka"}), may_hold=may_hold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -103,6 +104,18 @@ def test_real_letters_go_where_each_would_go_alone_whichever_header_changes(rule
         changed = [with_value(letter, index, value) for index in range(len(letter.message.headers)) for value in OTHER_VALUES]
         sorted_batches += check(sorter, rules, laid([letter, *changed, letter])) is not None
     assert sorted_batches > len(KAFKA) // 2
+
+
+@pytest.mark.parametrize("rules", RULES[:1])
+def test_real_letters_go_where_each_would_go_alone_whatever_key_and_body_they_have(rules: Rules) -> None:
+    sorted_batches = 0
+    for letter in KAFKA:
+        held = [replace(letter, message=replace(letter.message, key=key, body=body)) for key in (None, b"c-7") for body in (None, b"{}")]
+        for first, second in itertools.product(held, held):
+            sorter = Sorter(recogniser(), rules)
+            for batch in ([first], [second], [first, second]):
+                sorted_batches += check(sorter, rules, laid(batch)) is not None
+    assert sorted_batches > len(KAFKA)
 
 
 @pytest.mark.parametrize("rules", [Redrive(source=Address(DLQ.name, "queue")), Redrive(Address("else", "exchange", "where"), source=DLQ, max_redrives=1),
