@@ -14,6 +14,7 @@ from typing import Any
 
 from brokercli.dialects import (
     celery,
+    confluent_rules,
     dramatiq,
     easynetq,
     generic,
@@ -58,7 +59,7 @@ DIALECTS: tuple[Dialect, ...] = (
     # Frameworks whose header names are their own. What runs as a consumer of its own (Connect, Streams) before what may
     # have passed the record on to it; retry topics before the plain recoverer, whose names they also use.
     kafka_connect.dialect, kafka_streams.dialect, spring_retry_topic.dialect, spring_kafka.dialect,
-    smallrye_kafka.dialect, karafka.dialect, watermill.dialect,
+    smallrye_kafka.dialect, karafka.dialect, watermill.dialect, confluent_rules.dialect,
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.
     nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.binder, spring_amqp.dialect,

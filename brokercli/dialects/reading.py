@@ -130,11 +130,12 @@ class Reading:
         return Home(Address(name, kind, route), derived, confidence, {key: value for key, value in (place or {}).items() if value is not None})
 
     def without_body(self, derived: str, lay: Hop, why: str) -> None:
-        """Say that the body of what died is not in the letter, but where it lay (`place`: partition and offset); for a letter that is
-        given no home."""
+        """Say that the body of what died is not in the letter, and where it lay (`place`: partition and offset), if that is known; for a
+        letter that is given no home."""
         self.lost.append(f"the original's body: {why}")
-        self.remarks.append(f"{derived} names {shown(lay.where)!r} as its origin; it cannot go there: its body is not here. The record itself lay at "
-                            f"{':'.join(shown(str(number)) for number in lay.place.values())} there, where replay reads it")
+        there = ":".join(shown(str(number)) for number in lay.place.values())
+        self.remarks.append(f"{derived} names {shown(lay.where)!r} as its origin; it cannot go there: its body is not here"
+                            + (f". The record itself lay at {there} there, where replay reads it" if there else ""))
 
     @property
     def lies_in(self) -> str:

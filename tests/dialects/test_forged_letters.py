@@ -127,6 +127,18 @@ def test_a_letter_of_spring_cloud_stream_without_the_body_that_could_not_be_read
     assert recognise(replace(record, message=replace(record.message, body=b"{}"))).home is not None
 
 
+@pytest.mark.parametrize(("mode", "key", "body", "home", "lost"), [
+    (b"READ", b"k", b"{}", "topic:orders", ()), (b"read", b"k", b"{}", "topic:orders", ()), (b"WRITE", b"k", b"{}", "None", ("body",)),
+    (None, b"k", b"{}", "None", ("body",)), (b"READ", b"k", None, "None", ("body",)), (b"READ", None, b"{}", "topic:orders", ("key",))])
+def test_what_a_rule_left_goes_home_only_where_it_is_what_was_read(mode: bytes | None, key: bytes | None, body: bytes | None, home: str,
+                                                                  lost: tuple[str, ...]) -> None:
+    headers = (("__rule.name", b"r"), ("__rule.mode", mode), ("__rule.topic", b"orders"), ("__rule.exception", b"no"))
+    letter = recognise(Record("kafka", {"topic": "dead", "partition": 0, "offset": 1}, "0:1", None, Message(body=body, key=key, headers=headers)))
+    assert str(letter.home and letter.home.address) == home
+    assert [what in said for what, said in zip(lost, letter.lost, strict=True)] == [True] * len(lost)
+    assert to_message(letter).headers == ()
+
+
 def test_a_record_nobody_wrote_on_is_unknown_has_no_home_and_goes_back_whole() -> None:
     record = _kafka(("trace", b"1"), ("trace", b"2"), key=b"k")
     letter = recognise(record)

@@ -91,6 +91,11 @@ def test_a_letter_whose_key_is_not_the_messages_own_is_one_that_holds_another() 
     assert not holds_another(replace(uber(message), message=message))
 
 
+def test_whether_karafka_wrote_over_no_key_or_an_empty_one_cannot_be_told_and_that_is_said() -> None:
+    without, with_key = (recognise(karafka_before_2_5(Message(body=b"{}", key=key))) for key in (b"", b"c-7"))
+    assert (to_message(without).key, len(without.remarks), len(with_key.remarks)) == (None, 1, 0)
+
+
 def test_a_key_that_karafka_did_not_write_over_stays() -> None:
     record = karafka_before_2_5(Message(body=b"{}", key=b"c-7"))
     assert to_message(recognise(replace(record, message=replace(record.message, key=b"chosen by enhance_dlq_message")))).key == b"chosen by enhance_dlq_message"

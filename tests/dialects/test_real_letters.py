@@ -18,6 +18,9 @@ RECORD = "org.apache.kafka.common.errors.RecordDeserializationException"
 # name: dialect, home and its confidence, then whatever else the letter must say
 EXPECTED: dict[str, tuple[str, str | None, Confidence | None, dict[str, Any]]] = {
     "celery": ("celery", "queue:dialects-celery", CERTAIN, {"consumer": "celery_app.charge", "attempts": 2, "reason": "rejected"}),
+    "confluent_rules_read": ("confluent rules", "topic:dialects-rules2-read", CERTAIN,
+                             {"reason": "rule on read", "consumer": "has-state", "exception_message": "Rule expr failed: message.state != ''"}),
+    "confluent_rules_write": ("confluent rules", None, None, {"reason": "rule on write", "consumer": "has-state"}),
     "dramatiq": ("dramatiq", "queue:dialects-dramatiq", CERTAIN,
                  {"consumer": "charge", "attempts": 2, "exception": "ValueError", "exception_message": "no such order: o-1"}),
     "jetstream_max_deliveries": ("jetstream advisory", None, None, {"reason": "max deliveries", "consumer": "billing", "attempts": 1,
@@ -91,7 +94,8 @@ def test_a_real_letter_says_what_happened_and_where_it_came_from(name: str) -> N
     assert {fact: getattr(letter, fact) for fact in facts} == facts
 
 
-ALTERED = {"rabbitmq_stream", "smallrye_kafka_key_deserialisation", "spring_cloud_stream_rabbitmq_5", "spring_cloud_stream_rabbitmq_binary_text"}
+ALTERED = {"confluent_rules_read", "rabbitmq_stream", "smallrye_kafka_key_deserialisation",
+           "spring_cloud_stream_rabbitmq_5", "spring_cloud_stream_rabbitmq_binary_text"}
 """What they were made of cannot be had from them any more; each says what is not as it was."""
 
 
@@ -128,7 +132,10 @@ def test_a_letter_from_a_stream_says_what_the_stream_lost() -> None:
 
 
 def test_what_a_framework_altered_is_said_to_be_lost() -> None:
-    key, newer, text = (recognise(read_letter(name)) for name in sorted(ALTERED - {"rabbitmq_stream"}))
+    rule, key, newer, text = (recognise(read_letter(name)) for name in sorted(ALTERED - {"rabbitmq_stream"}))
+    assert rule.lost[0].startswith("the original's key")
+    assert (to_message(rule).body, [name for name, _ in to_message(rule).headers]) == (b"\0\0\0\0\x01\x02\0", ["trace", "sig", "trace", "none"])
+    assert "as JSON" in recognise(read_letter("confluent_rules_write")).lost[0]
     assert "the original's body" in key.lost[0]
     assert "it cannot go there" in key.remarks[0]
     assert (newer.lost[0].startswith("content type, priority"), to_message(newer).properties.get("priority")) == (True, 0)
