@@ -26,8 +26,10 @@ def read(reading: Reading) -> DeadLetter | None:
 
 
 def read_of_binder(reading: Reading) -> DeadLetter | None:
-    """Read a message that the binder republished; None for the recoverer's alone, whose outermost exception is the listener container's."""
-    if not reading.all(_COUNT) or reading.text("x-exception-stacktrace").startswith(_OF_THE_CONTAINER):
+    """Read a message that the binder republished; None for the recoverer's alone, whose outermost exception is the listener container's,
+    and which may write no stack trace, as the binder always does."""
+    stack_trace = reading.text("x-exception-stacktrace")
+    if not reading.all(_COUNT) or not stack_trace or stack_trace.startswith(_OF_THE_CONTAINER):
         return None
     letter = _read(reading, binder.name)
     if letter is not None and (integer_of(reading.last(_COUNT)) or 0) > 1:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from brokercli.dialects import recognise, to_message
+from brokercli.model.dead_letter import Confidence
 from brokercli.model.message import Message, Record
 from tests.dialects.frameworks import smallrye, smallrye_retries
+from tests.dialects.real_letters import read_letter
 
 
 def test_the_cause_is_the_failure_and_not_what_it_was_wrapped_in() -> None:
@@ -25,6 +29,15 @@ def test_of_two_deaths_the_later_one_is_told_and_home_is_no_other_destination_of
     assert (letter.exception, letter.exception_message) == ("w.Second", "still no")  # and not the cause, which only the first death had
     assert [hop.where for hop in letter.journey] == ["orders", "dead-letter-topic-orders"]
     assert to_message(letter).headers == (("tenant", b"shop"),)
+
+
+@pytest.mark.parametrize(("name", "homes"), [
+    ("smallrye_kafka_two_deaths", [("topic:dialects-orders", Confidence.LIKELY), ("topic:dialects-dead-letter-topic-orders", Confidence.GUESS)]),
+    ("smallrye_kafka_dead_then_retried", [("topic:dialects-orders", Confidence.CERTAIN)]),
+    ("smallrye_kafka_retried_then_dead", [("topic:dialects-retried", Confidence.CERTAIN)]),
+    ("smallrye_kafka_delayed_retries", [("topic:dialects-retried", Confidence.CERTAIN)])])
+def test_a_topic_that_a_message_only_waited_in_is_none_it_may_have_come_from(name: str, homes: list[tuple[str, Confidence]]) -> None:
+    assert [(str(home.address), home.confidence) for home in recognise(read_letter(name)).homes] == homes
 
 
 def test_what_was_retried_knows_when_it_was_first_sent_and_how_often_it_was_tried() -> None:

@@ -1,0 +1,35 @@
+"""Whose `retry-count` a republished message carries: the binder counts on in what a producer wrote, the recoverer alone passes it on."""
+
+from __future__ import annotations
+
+import pytest
+
+from brokercli.dialects import recognise, to_message
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.message import Header, HeaderValue, Message, Record
+
+CONTAINER = b"org.springframework.amqp.rabbit.support.ListenerExecutionFailedException: Listener threw exception\n"
+HANDLER = b"org.springframework.messaging.MessageHandlingException: error occurred in message handler\n"
+
+
+def republished(count: HeaderValue, stack_trace: bytes | None) -> DeadLetter:
+    """Return a letter with a `retry-count`; None: without a stack trace."""
+    headers: tuple[Header, ...] = (("tenant", b"shop"), ("retry-count", count), ("x-exception-message", b"no"), ("x-original-exchange", b""),
+                                   ("x-original-routingKey", b"orders"))
+    traced = () if stack_trace is None else (("x-exception-stacktrace", stack_trace),)
+    return recognise(Record("rabbitmq", {"exchange": "", "routing_key": "dead", "queue": "dead"}, "", None, Message(body=b"{}", headers=(*headers, *traced))))
+
+
+@pytest.mark.parametrize("stack_trace", [CONTAINER, None], ids=["as it comes", "without a stack trace"])
+def test_what_the_recoverer_passed_on_goes_back_with_the_message(stack_trace: bytes | None) -> None:
+    letter = republished(5, stack_trace)
+    assert letter.dialect == "spring amqp"
+    assert to_message(letter).headers == (("tenant", b"shop"), ("retry-count", 5))
+
+
+@pytest.mark.parametrize(("count", "altered"), [(1, False), (2, True), (b"2", True), (b"\xff", False), (None, False)])
+def test_what_the_binder_counted_is_taken_off_and_what_it_counted_on_from_is_said_to_be_lost(count: HeaderValue, altered: bool) -> None:
+    letter = republished(count, HANDLER)
+    assert letter.dialect == "spring cloud stream"
+    assert to_message(letter).headers == (("tenant", b"shop"),)
+    assert any(lost.startswith("retry-count") for lost in letter.lost) is altered
