@@ -16,7 +16,7 @@ from brokercli.dialects.reading import Reading
 from brokercli.dialects.written_fields import read_fields
 from brokercli.model.dead_letter import Confidence, DeadLetter
 
-_TIER = re.compile(r"(.+?)[.\-](?:retry(?:[.\-]\d+(?:ms|s|m|h|d)?)?|dlq|dlt|dead)", re.IGNORECASE | re.ASCII)
+_TIER = re.compile(r"(.+?)(?:[.\-](?:retry(?:[.\-]\d+(?:ms|s|m|h|d)?)?|dlq|dlt|dead))+", re.IGNORECASE | re.ASCII)
 _FIELDS = {**generic.FIELDS, "attempts": ("x-attempts",), "topic": ("x-original-topic",)}
 
 

@@ -139,6 +139,14 @@ def test_what_a_rule_left_goes_home_only_where_it_is_what_was_read(mode: bytes |
     assert to_message(letter).headers == ()
 
 
+@pytest.mark.parametrize(("topic", "home"), [
+    ("orders.retry.30s", "topic:orders"), ("orders.dlq", "topic:orders"), ("orders.retry.5m.dlq", "topic:orders"), ("orders-retry-DLQ", "topic:orders"),
+    ("orders.v2.retry.5s", "topic:orders.v2"), ("retry.dlq", "topic:retry"), ("orders.retrying", "None"), ("dlq", "None")])
+def test_the_name_of_a_tier_is_no_origin_but_what_stands_before_all_of_it(topic: str, home: str) -> None:
+    letter = recognise(_kafka(("x-attempts", b"2"), topic=topic))
+    assert str(letter.home and letter.home.address) == home
+
+
 def test_a_record_nobody_wrote_on_is_unknown_has_no_home_and_goes_back_whole() -> None:
     record = _kafka(("trace", b"1"), ("trace", b"2"), key=b"k")
     letter = recognise(record)
