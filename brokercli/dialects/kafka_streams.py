@@ -35,8 +35,8 @@ def _read(reading: Reading, lay: Coordinates) -> DeadLetter:
     letter = reading.letter(dialect.name, lay.homes)
     letter.reason = "exception"
     letter.exception = reading.text(f"{_PREFIX}exception")
-    letter.exception_message = reading.text(f"{_PREFIX}message")
-    letter.stack_trace = reading.text(f"{_PREFIX}stacktrace")
+    letter.exception_message = reading.text(f"{_PREFIX}message", deciding=False)
+    letter.stack_trace = reading.text(f"{_PREFIX}stacktrace", deciding=False)
     letter.journey = lay.journey
     letter.original_time = reading.stored
     return letter

@@ -21,23 +21,26 @@ _ADDS = frozenset({"x-original-topic", "x-original-partition", "x-original-offse
 
 
 def read(reading: Reading) -> DeadLetter | None:
-    """Read the headers; None unless the topic and one of its binary neighbours are there."""
-    partition, offset = reading.last("x-original-partition"), reading.last("x-original-offset")
-    binary = (isinstance(partition, bytes) and len(partition) == 4) or (isinstance(offset, bytes) and len(offset) == 8 and not offset.isdigit())
-    if not reading.all("x-original-topic") or not (binary or reading.all("x-original-timestamp-type")):
+    """Read the headers; None unless the topic is there, and the type of its time or a binary neighbour."""
+    if not reading.all("x-original-topic") or not (reading.all("x-original-timestamp-type") or _is_binary(reading)):
         return None
     homes, journey, original_time = read_origin(reading, _PREFIX)
     letter = reading.letter(dialect.name, homes)
     letter.reason = "exception"
     letter.stack_trace = reading.text("x-exception-stacktrace")
     letter.exception = root_class_of(letter.stack_trace) or reading.text("x-exception-fqcn")
-    letter.exception_message = reading.text("x-exception-message")
+    letter.exception_message = reading.text("x-exception-message", deciding=False)
     letter.group = _group_of(reading.lies_in, journey[-1].where)
     letter.journey, letter.original_time = journey, original_time
     if reading.all(VALUE_EXCEPTION) and reading.record.message.body is None:
         letter.homes = ()
         reading.without_body(f"{_PREFIX}original-topic", journey[-1], "what could not be deserialised is null among the letters of a batch")
     return letter
+
+
+def _is_binary(reading: Reading) -> bool:
+    partition, offset = reading.last("x-original-partition"), reading.last("x-original-offset")
+    return (isinstance(partition, bytes) and len(partition) == 4) or (isinstance(offset, bytes) and len(offset) == 8 and not offset.isdigit())
 
 
 def _group_of(destination: str, topic: str) -> str:

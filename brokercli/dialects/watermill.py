@@ -14,12 +14,10 @@ from brokercli.model.dead_letter import DeadLetter, Hop
 def read(reading: Reading) -> DeadLetter | None:
     """Read a poisoned message. `topic_poisoned` is the topic its handler subscribes to, in the broker's own spelling
     but for AMQP, where a queue may be named after it."""
-    if not reading.all("reason_poisoned"):
-        return None
     topic = reading.text("topic_poisoned")
     letter = reading.letter(dialect.name, [reading.home(topic, "topic_poisoned")] if topic else [])
     letter.reason = "poisoned"
-    letter.exception_message = reading.text("reason_poisoned")
+    letter.exception_message = reading.text("reason_poisoned", deciding=False)
     handler, subscriber = reading.text("handler_poisoned"), reading.text("subscriber_poisoned")
     letter.consumer = f"{handler} ({subscriber})" if handler and subscriber else handler or subscriber
     letter.attempts = reading.count("_watermill_requeuer_retries", reading.last("_watermill_requeuer_retries"))

@@ -75,6 +75,23 @@ def test_letters_that_differ_in_what_decides_nothing_are_read_once() -> None:
     assert finder.found == len(others) > 5
 
 
+@pytest.mark.parametrize(("name", "shown"), [
+    ("kafka_connect_converter", ("partition", "offset", "exception.message", "exception.stacktrace")),
+    ("kafka_streams_processing", ("partition", "offset", "errors.message", "stacktrace")),
+    ("smallrye_kafka", ("partition", "offset", "reason", "letter-cause")),
+    ("spring_cloud_stream_kafka", ("partition", "offset", "timestamp", "exception-message")),
+    ("watermill_nats", ("reason_poisoned", "_watermill_message_uuid")),
+    ("spring_retry_topic", ("partition", "offset", "original-timestamp", "exception-message", "exception-stacktrace"))])
+def test_what_is_only_shown_of_a_letter_tells_no_kinds_apart(name: str, shown: tuple[str, ...]) -> None:
+    letter, finder = read_letter(name), Finder()
+    finder.check(letter)
+    changed = [index for index, (header, _) in enumerate(letter.message.headers) if header.endswith(shown)]
+    assert len(changed) >= len(shown)
+    for index in changed:
+        finder.check(with_value(letter, index, b"\x00\x00\x00\x05"))
+    assert finder.found == len(changed)
+
+
 def test_a_key_that_may_hold_the_metadata_is_looked_into() -> None:
     original = Record("kafka", {"topic": "orders.dlq", "partition": 0, "offset": 1}, "0:1", 10**18, Message(
         body=b"x", key=b"c-7", headers=(("x-error-message", b"no"), ("x-original-topic", b"orders"))))
