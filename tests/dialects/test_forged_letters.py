@@ -116,6 +116,25 @@ def test_a_letter_of_spring_cloud_stream_that_died_among_letters_goes_where_it_w
     assert to_message(letter).headers == (("a", b"1"),)
 
 
+@pytest.mark.parametrize(("headers", "dialect"), [
+    ((("x-original-timestamp-type", b"CreateTime"),), "spring cloud stream"), ((("x-original-partition", b"\0\0\0\x03"),), "spring cloud stream"),
+    ((("x-original-partition", b"3"), ("x-original-offset", b"\0\0\0\0\0\0\0\x07")), "spring cloud stream"),
+    ((("x-original-partition", b"3"), ("x-original-offset", b"12345678")), "generic"), ((("x-exception-fqcn", b"E"),), "generic")])
+def test_spring_cloud_stream_is_told_by_its_binary_numbers_or_the_type_of_a_time(headers: tuple[Header, ...], dialect: str) -> None:
+    letter = recognise(_kafka(("x-original-topic", b"orders"), *headers, topic="error.orders.billing"))
+    assert (letter.dialect, str(letter.home and letter.home.address)) == (dialect, "topic:orders")
+    assert recognise(_kafka(*headers, topic="error.orders.billing")).dialect != "spring cloud stream"
+
+
+def test_the_group_of_spring_cloud_stream_is_in_the_name_of_its_topic() -> None:
+    letter = spring_cloud_stream(Message(body=b"{}"))
+    for topic, group in (("error.orders.billing", "billing"), ("error.orders.", ""), ("orders-dead", ""), ("error.invoices.billing", "")):
+        assert recognise(replace(letter, place={**letter.place, "topic": topic})).group == group
+    empty = replace(letter, place={**letter.place, "topic": "error..billing"}, message=replace(letter.message, headers=tuple(
+        (name, b"" if name == "x-original-topic" else value) for name, value in letter.message.headers)))
+    assert recognise(empty).group == ""
+
+
 def test_a_letter_of_spring_cloud_stream_without_the_body_that_could_not_be_read_has_no_home() -> None:
     unread = ("springDeserializerExceptionValue", b"\xac\xed\x00\x05sr")
     record = spring_cloud_stream(Message(body=None, key=b"k", headers=(unread,)))
