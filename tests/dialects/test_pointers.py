@@ -139,6 +139,14 @@ def test_a_letters_own_copy_says_whether_what_lies_there_is_the_original() -> No
         with pytest.raises(Failed, match="another key or body"):
             attach_original(letter, replace(original, message=other))
         assert to_message(original_is_gone(letter)) == Message(body=b'{"id":1}', key=b"c-7", route="dialects-shared", origin="kafka")
+    # one that has no key, or is a tombstone, is a copy as well
+    for part in ({"key": None}, {"body": None}):
+        record = read_letter("share_group_copy")
+        record = replace(record, message=replace(record.message, **part))
+        with pytest.raises(Failed, match="another key or body"):
+            attach_original(recognise(record), original)
+        assert original_is_gone(recognise(record)).complete
+        assert attach_original(recognise(record), replace(original, message=replace(original.message, **part))).complete
     # whatever the clock of a producer said
     letter = recognise(read_letter("share_group_copy"))
     assert letter.last_death is not None
