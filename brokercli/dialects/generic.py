@@ -15,15 +15,16 @@ _PREFIXES = ("x-", "x-dlq-", "dlq-", "x-dead-letter-", "dead-letter-")
 _STEMS = {
     "topic": ("original-topic", "source-topic"), "subject": ("original-subject", "source-subject"), "queue": ("original-queue", "source-queue"),
     "exchange": ("original-exchange",), "routing_key": ("original-routing-key", "original-routingkey"),
-    "stream": ("original-stream",), "partition": ("original-partition",), "offset": ("original-offset",), "sequence": ("original-sequence",),
+    "stream": ("original-stream", "source-stream"), "partition": ("original-partition", "source-partition"),
+    "offset": ("original-offset", "source-offset"), "sequence": ("original-sequence", "source-sequence"),
     "reason": ("reason", "failure-reason", "dead-letter-reason", "failed-reason"),
     "exception": ("exception-class", "exception-type", "exception-fqcn", "exception-name", "error-class", "error-type"),
     "exception_message": ("exception-message", "error-message", "error", "last-error", "exception"),
     "stack_trace": ("exception-stacktrace", "exception-stack-trace", "error-stacktrace", "error-stack", "stacktrace", "stack-trace"),
     "attempts": ("attempts", "retry-count", "delivery-count", "attempt", "retries"),
     "consumer": ("consumer", "failed-consumer"), "group": ("consumer-group", "group-id", "original-consumer-group"),
-    "failed_at": ("failed-at", "dead-lettered-at", "failure-time", "failure-timestamp", "failed-timestamp"),
-    "original_time": ("original-timestamp",)}
+    "failed_at": ("failed-at", "dead-lettered-at", "failure-time", "failure-timestamp", "failed-timestamp", "error-timestamp"),
+    "original_time": ("original-timestamp", "source-timestamp")}
 # a refund's reason, a chat's group, how often a job may be tried: what is left on a message does no harm, what was taken off one is lost.
 # Counters that retry tools write are not among them: left, they make the next failure the last
 _AMBIGUOUS = frozenset({"reason", "error", "consumer", "group-id", "attempt", "retries"})

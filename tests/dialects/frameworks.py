@@ -217,6 +217,11 @@ def generic(message: Message) -> Record:
                                     ("X-Exception-Message", b"no"), ("x_retry_count", b"4")))
 
 
+def generic_source(message: Message) -> Record:
+    return _kafka("dead", message, (*message.headers, ("x-source-topic", b"orders"), ("x-source-partition", b"3"), ("x-source-offset", b"7"),
+                                    ("x-error-type", b"w.Cause"), ("x-error-message", b"no"), ("x-error-timestamp", b"2026-11-23T10:00:00Z")))
+
+
 @dataclass(frozen=True)
 class Framework:
     """A writer, the dialect its letters are in, and what of an original it keeps."""
@@ -248,4 +253,5 @@ FRAMEWORKS = [
     Framework(jetstream_headers, "jetstream convention", "subject:orders", 5),
     Framework(jetstream_nats_headers, "jetstream convention", "subject:orders", 5),
     Framework(jetstream_x_nats_headers, "jetstream convention", "subject:orders", 5),
-    Framework(nestjs_jetstream, "jetstream convention", "subject:orders", 5), Framework(generic, "generic", "topic:orders", 4)]
+    Framework(nestjs_jetstream, "jetstream convention", "subject:orders", 5), Framework(generic, "generic", "topic:orders", 4),
+    Framework(generic_source, "generic", "topic:orders")]
