@@ -18,6 +18,7 @@ from brokercli.dialects import (
     dramatiq,
     easynetq,
     generic,
+    helidon,
     jetstream_advisory,
     jetstream_community,
     kafka_connect,
@@ -60,6 +61,7 @@ DIALECTS: tuple[Dialect, ...] = (
     # have passed the record on to it; retry topics before the plain recoverer, whose names they also use.
     kafka_connect.dialect, kafka_streams.dialect, spring_retry_topic.dialect, spring_kafka.dialect,
     smallrye_kafka.dialect, karafka.dialect, watermill.dialect, confluent_rules.dialect,
+    helidon.nacked, helidon.dialect,
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.
     nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.binder, spring_amqp.dialect,

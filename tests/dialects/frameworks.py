@@ -117,6 +117,13 @@ def smallrye_retries(message: Message) -> Record:
         ("delayed-retry-first-processing-timestamp", b"1795474000200"), ("delayed-retry-count", b"0"), ("delayed-retry-count", b"1")))
 
 
+def helidon_channel(message: Message) -> Record:
+    return _kafka("orders-dead", message, (
+        *message.headers, ("helidon_messaging_dead_letter_source_channel", b"orders"), ("helidon_messaging_dead_letter_attempts", b"3"),
+        ("dlq-orig-topic", b"orders"), ("dlq-orig-partition", b"3"), ("dlq-orig-offset", b"7"), ("dlq-orig-timestamp", b"1795474000123"),
+        ("dlq-orig-timestamp-type", b"CREATE_TIME"), ("dlq-orig-leader-epoch", b"0")))
+
+
 def karafka(message: Message) -> Record:
     return _kafka("dead_messages", message, (*message.headers, ("source_topic", b"orders"), ("source_partition", b"3"), ("source_offset", b"7"),
                                              ("source_consumer_group", b"billing"), ("source_attempts", b"3"), ("source_trace_id", b"4f1c")))
@@ -243,6 +250,7 @@ FRAMEWORKS = [
     Framework(spring_retry_topic, "spring retry topic", "topic:orders", 1), Framework(spring_cloud_stream, "spring cloud stream", "topic:orders"),
     Framework(kafka_connect, "kafka connect", "topic:orders"), Framework(kafka_streams, "kafka streams", "topic:orders"),
     Framework(uber, "uber kafka-client", "topic:orders", 1, only="bare"), Framework(masstransit, "masstransit", "queue:orders", 4),
+    Framework(helidon_channel, "helidon", "topic:orders", 3),
     Framework(karafka, "karafka", "topic:orders", 3), Framework(karafka_before_2_5, "karafka", "topic:orders", 3, only="bare"),
     Framework(smallrye, "smallrye kafka", "topic:orders"), Framework(smallrye_retries, "smallrye kafka", "topic:orders", 2),
     Framework(nservicebus, "nservicebus", "queue:orders"), Framework(rebus, "rebus", "queue:orders", 5),

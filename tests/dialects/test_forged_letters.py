@@ -166,6 +166,16 @@ def test_the_name_of_a_tier_is_no_origin_but_what_stands_before_all_of_it(topic:
     assert str(letter.home and letter.home.address) == home
 
 
+def test_a_header_called_topic_is_helidons_only_where_helidon_writes_over_it() -> None:
+    origin: tuple[Header, ...] = (("dlq-orig-topic", b"orders"), ("dlq-orig-partition", b"3"), ("dlq-orig-offset", b"7"),
+                                  ("dlq-orig-timestamp", b"1795474000123"))
+    channel = recognise(_kafka(("topic", b"mine"), *origin))
+    assert (to_message(channel).headers, channel.original_time, channel.lost) == ((("topic", b"mine"),), 1_795_474_000_123_000_000, ())
+    nacked = recognise(_kafka(("topic", b"orders-dlt"), ("dlq-error", b"E"), *origin))
+    assert (to_message(nacked).headers, "header topic" in nacked.lost[0]) == ((), True)
+    assert recognise(_kafka(("topic", b"mine"), ("dlq-error", b"E"), ("x-original-topic", b"orders"))).dialect == "generic"
+
+
 def test_a_record_nobody_wrote_on_is_unknown_has_no_home_and_goes_back_whole() -> None:
     record = _kafka(("trace", b"1"), ("trace", b"2"), key=b"k")
     letter = recognise(record)

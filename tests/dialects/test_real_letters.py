@@ -23,6 +23,7 @@ EXPECTED: dict[str, tuple[str, str | None, Confidence | None, dict[str, Any]]] =
     "confluent_rules_write": ("confluent rules", None, None, {"reason": "rule on write", "consumer": "has-state"}),
     "dramatiq": ("dramatiq", "queue:dialects-dramatiq", CERTAIN,
                  {"consumer": "charge", "attempts": 2, "exception": "ValueError", "exception_message": "no such order: o-1"}),
+    "helidon": ("helidon", "topic:dialects-helidon", CERTAIN, {"exception": STATE, "exception_message": "no such order"}),
     "jetstream_max_deliveries": ("jetstream advisory", None, None, {"reason": "max deliveries", "consumer": "billing", "attempts": 1,
                                                                     "pointer": {"stream": "dialects-orders", "sequence": 1}}),
     "jetstream_naked": ("jetstream advisory", None, None, {"reason": "nak", "pointer": {"stream": "dialects-orders", "sequence": 3}}),
