@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from brokercli.dialects import recognise, to_message
+from brokercli.model.dead_letter import Confidence
 from brokercli.model.message import Header, Message, Record, Typed
 
 BYTES = "System.Byte[], System.Private.CoreLib"
@@ -82,6 +83,24 @@ def test_masstransit_adds_what_it_adds_and_leaves_what_the_sender_wrote_under_su
                              ("publishId", b"7")))
     assert letter.dialect == "masstransit"
     assert to_message(letter).headers == own
+
+
+@pytest.mark.parametrize(("address", "queue"), [
+    (b"rabbitmq://h:5671/vhost/orders?durable=false", "queue:orders"), (b"rabbitmq://h/orders", "queue:orders"), (b"queue:orders", "queue:orders"),
+    (b"rabbitmq://h/v/orders%2Fnew", "queue:orders/new"), (b"rabbitmq://[", "None"), (b"rabbitmq://h/", "None")])
+def test_masstransit_names_its_queue_by_an_address(address: bytes, queue: str) -> None:
+    letter = recognise(moved("dead", ("MT-Reason", b"fault"), ("MT-Fault-InputAddress", address)))
+    assert str(letter.home and letter.home.address) == queue
+    assert letter.journey[0].where == (queue.removeprefix("queue:") if letter.home else address.decode())
+
+
+def test_masstransit_tells_a_queue_without_an_address_by_the_name_of_its_letters() -> None:
+    for lies_in, header in (("orders_error", ("MT-Fault-ExceptionType", b"W.Cause")), ("orders_skipped", ("MT-Reason", b"dead-letter"))):
+        letter = recognise(moved(lies_in, header))
+        assert letter.home is not None
+        assert (str(letter.home.address), letter.home.confidence, letter.attempts) == ("queue:orders", Confidence.LIKELY, None)
+        assert letter.reason == ("fault" if lies_in == "orders_error" else "dead-letter")
+    assert recognise(moved("orders_error", ("MT-Fault-Address", b"rabbitmq://h/faults"))).dialect == "unknown"
 
 
 @pytest.mark.parametrize(("trace", "name", "message"), [

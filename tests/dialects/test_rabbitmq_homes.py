@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from brokercli.dialects import Facts, recognise, to_message
 from brokercli.model.dead_letter import Confidence, DeadLetter
-from brokercli.model.message import Header, Message, Record, Typed
+from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
 from tests.dialects.frameworks import x_death
 
 
@@ -94,3 +96,70 @@ def test_delayed_retries_of_nservicebus_and_celery_are_no_homes() -> None:
                      ("x-first-death-queue", b"celery_delayed_5"))
     assert [_homes(letter) for letter in (nservicebus, celery)] == [[("queue:orders", Confidence.CERTAIN)], [("queue:celery", Confidence.CERTAIN)]]
     assert (nservicebus.dialect, celery.dialect) == ("nservicebus", "celery")
+
+
+SECOND = 1_000_000_000
+
+
+@pytest.mark.parametrize(("count", "last"), [(1, 1_795_474_000 * SECOND), (2, None)])
+def test_the_time_of_a_death_is_that_of_the_first_of_its_kind_and_so_of_the_last_only_where_there_was_one(count: int, last: int | None) -> None:
+    letter = _letter(("x-death", x_death(("orders", "rejected", count), ("lane", "expired", 1))))
+    assert (letter.first_death, letter.last_death) == (1_795_473_999 * SECOND, last)
+
+
+def test_a_death_that_does_not_say_how_often_is_one() -> None:
+    uncounted = Typed("array", (Typed("table", (("queue", b"orders"), ("reason", b"rejected"), ("time", Typed("timestamp", 1_795_474_000)))),))
+    letter = _letter(("x-death", uncounted))
+    assert (letter.last_death, letter.attempts) == (1_795_474_000 * SECOND, None)
+
+
+@pytest.mark.parametrize(("deaths", "first", "derived"), [
+    ([("orders", "rejected", 1)], b"orders", "x-first-death-queue, rejected there"), ([("orders", "rejected", 1)], b"lane", "x-death[0], rejected there"),
+    ([("lane", "expired", 1), ("orders", "delivery_limit", 1)], b"lane", "x-death, delivered there too often"),
+    ([("orders", "maxlen", 1)], b"", "x-death[0], pushed out of there"), ([("orders", "expired", 1)], b"", "x-death[0], expired there"),
+    ([("orders", "stolen", 1)], b"", "x-death[0], died there")])
+def test_what_a_home_was_read_from_is_said(deaths: list[tuple[str, str, int]], first: bytes, derived: str) -> None:
+    home = _letter(("x-death", x_death(*deaths)), ("x-first-death-queue", first)).home
+    assert home is not None
+    assert (home.address.name, home.derived) == ("orders", derived)
+
+
+def test_of_two_queues_in_which_it_only_expired_the_first_is_a_guess() -> None:
+    assert _homes(_letter(("x-death", x_death(("b", "expired", 1), ("a", "expired", 1))))) == [
+        ("queue:a", Confidence.GUESS), ("queue:b", Confidence.GUESS)]
+
+
+def test_the_queue_that_the_broker_names_as_the_first_comes_before_one_that_is_last_in_the_list() -> None:
+    deaths = ("x-death", x_death(("a", "rejected", 1), ("b", "rejected", 1)))
+    assert [name for name, _ in _homes(_letter(deaths, ("x-first-death-queue", b"a")))] == ["queue:a", "queue:b"]
+    assert [name for name, _ in _homes(_letter(deaths))] == ["queue:b", "queue:a"]
+
+
+def test_of_two_deaths_in_one_queue_the_one_that_says_more_counts() -> None:
+    for deaths in ((("orders", "expired", 1), ("orders", "rejected", 2)), (("orders", "rejected", 2), ("orders", "expired", 1))):
+        letter = _letter(("x-death", x_death(*deaths)))
+        assert (_homes(letter), letter.attempts, letter.remarks) == ([("queue:orders", Confidence.CERTAIN)], 2, ())
+
+
+def test_what_a_wait_queue_returns_to_is_a_guess_beside_a_queue_that_rejected_it() -> None:
+    letter = _letter(("x-death", x_death(("wait", "expired", 1), ("orders", "rejected", 1))), facts=Facts(wait_queues={"wait": "invoices"}))
+    assert _homes(letter) == [("queue:orders", Confidence.CERTAIN), ("queue:invoices", Confidence.GUESS)]
+
+
+def test_the_first_and_the_last_death_are_one_where_queue_and_reason_are_the_same() -> None:
+    def told(queue: bytes, reason: bytes) -> list[tuple[str, str]]:
+        letter = _letter(("x-first-death-queue", b"orders"), ("x-first-death-reason", b"rejected"), ("x-last-death-queue", queue),
+                         ("x-last-death-reason", reason))
+        return [(hop.where, hop.reason) for hop in letter.journey]
+
+    assert told(b"orders", b"rejected") == [("orders", "rejected")]
+    assert told(b"orders", b"expired") == [("orders", "rejected"), ("orders", "expired")]
+    assert told(b"lane", b"rejected") == [("orders", "rejected"), ("lane", "rejected")]
+
+
+@pytest.mark.parametrize("forged", [
+    Typed("table", (("queue", b"orders"),)), Typed("array", b"x"), Typed("array", (b"x", Typed("array", ()), Typed("table", b"x"))),
+    Typed("array", (Typed("table", ((b"queue", b"x", b"y"), b"reason")),)), b"orders", None])
+def test_what_is_no_list_of_deaths_is_read_as_far_as_it_goes(forged: HeaderValue) -> None:
+    letter = _letter(("x-death", forged), ("x-first-death-queue", b"orders"), ("x-first-death-reason", b"rejected"))
+    assert [name for name, _ in _homes(letter)] in ([], ["queue:orders"])
