@@ -40,8 +40,8 @@ def read_coordinates(reading: Reading, prefix: str) -> Coordinates:
     latest, *others = dict.fromkeys(reversed(topics))
     homes = [reading.home(latest, f"{prefix}topic", Confidence.LIKELY if others else Confidence.CERTAIN, place=place)]
     homes += [reading.home(topic, f"{prefix}topic, of an earlier death", Confidence.GUESS) for topic in others]
-    *earlier, last = topics
-    return Coordinates(latest, place, tuple(homes), (*map(Hop, earlier), Hop(last, place=dict(place))))
+    journey = (*map(Hop, topics[:-1]), Hop(latest, place=dict(place))) if latest else ()
+    return Coordinates(latest, place, tuple(homes), journey)
 
 
 def point_at(reading: Reading, letter: DeadLetter, lay: Coordinates) -> None:

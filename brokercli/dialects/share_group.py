@@ -28,7 +28,7 @@ def read(reading: Reading) -> DeadLetter | None:
     # the broker's own sentence, one of a few: "Offset rejected by client."
     letter.reason = letter.exception_message.rstrip(".")[:60].lower() or "rejected or delivered too often"
     letter.last_death = reading.record.time
-    letter.journey = (*lay.journey[:-1], replace(lay.journey[-1], count=letter.attempts))
+    letter.journey = (*lay.journey[:-1], *(replace(hop, count=letter.attempts) for hop in lay.journey[-1:]))
     return letter
 
 

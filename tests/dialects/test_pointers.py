@@ -72,6 +72,7 @@ def test_an_empty_letter_of_kafka_streams_without_its_coordinates_never_goes_bac
     letter = recognise(replace(record, message=replace(record.message, headers=headers)))
     assert not original_is_gone(letter).complete
     assert letter.lost == ("everything: the record is empty and points nowhere",)
+    assert [hop.where for hop in letter.journey] == ([] if header == "topic" else ["dialects-streams-c"])
 
 
 def test_what_kafka_streams_left_of_a_message_is_its_own_where_a_key_or_a_body_is_there() -> None:
