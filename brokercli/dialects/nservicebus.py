@@ -25,9 +25,7 @@ _ADDS = frozenset({
 
 
 def read(reading: Reading) -> DeadLetter | None:
-    """Read a message moved to the error queue; None without NServiceBus.FailedQ."""
-    if not reading.all("NServiceBus.FailedQ"):
-        return None
+    """Read a message moved to the error queue."""
     queue = reading.text("NServiceBus.FailedQ")
     letter = reading.letter(dialect.name, [reading.home(queue, "NServiceBus.FailedQ")])
     letter.reason = reading.text("NServiceBus.ExceptionInfo.Reason") or "exception"

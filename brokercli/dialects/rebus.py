@@ -19,9 +19,7 @@ _TRIES = re.compile(r"(\d{1,6}) unhandled exceptions")
 
 
 def read(reading: Reading) -> DeadLetter | None:
-    """Read a message moved to the error queue; None without the source queue and the error."""
-    if not reading.all("rbs2-source-queue") and not reading.all("rbs2-error-details"):
-        return None
+    """Read a message moved to the error queue."""
     queue, details = reading.text("rbs2-source-queue"), reading.text("rbs2-error-details")
     letter = reading.letter(dialect.name, [reading.home(queue, "rbs2-source-queue")] if queue else [])
     letter.reason = "exception"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_CLASS = re.compile(r"[A-Za-z_$][\w$`+]*(?:[.:]{1,2}[A-Za-z_$<][\w$<>`+]*)*")
+_CLASS = re.compile(r"[A-Za-z_$][\w$`+]*(?:(?:\.|::)[A-Za-z_$<][\w$<>`+]*)*")
 _CAUSED_BY = "Caused by: "
 _INNER = "---> "
 # a number that the runtime adds to errors of the system's, and one of several causes
@@ -15,8 +15,7 @@ _ENOUGH = 200_000
 def class_of(text: str) -> str:
     """Return `java.lang.IllegalStateException` of `java.lang.IllegalStateException: no such order`; empty where the text
     does not begin like that."""
-    head, colon, _ = text[:500].lstrip().partition("\n")[0].partition(": ")
-    head = head.removeprefix("Exception in thread ").strip()
+    head, colon, _ = text[:500].lstrip().partition("\n")[0].removesuffix("\r").partition(": ")
     if _CLASS.fullmatch(head) and (colon or "." in head or head.endswith(("Error", "Exception"))):
         return head
     return ""

@@ -1,0 +1,41 @@
+"""The failure itself, out of what a runtime prints of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from brokercli.dialects.stack_traces import class_of, innermost_of, root_class_of, root_message_of
+
+JAVA = """w.Wrapper: outer; nested: no
+\tat w.Wrapper.run(Wrapper.java:7)
+\tSuppressed: w.Closing: not this
+\tCaused by: w.Closed: nor this
+Caused by: w.Middle: because
+\t... 3 more
+Caused by: java.sql.SQLException: no such order: 7
+\t... 9 more
+"""
+
+
+@pytest.mark.parametrize(("text", "name"), [
+    ("java.lang.IllegalStateException: no such order", "java.lang.IllegalStateException"), ("w.Cause", "w.Cause"), ("w.Cause\r\n   at x", "w.Cause"),
+    ("w.Cause: \n\tat x", "w.Cause"),
+    ("ValueError: no", "ValueError"), ("ValueError", "ValueError"), ("NotFoundException", "NotFoundException"), ("OrderRejected: no", "OrderRejected"),
+    ("a.b.Outer$Inner: no", "a.b.Outer$Inner"), ("  a.B: no\n\tat x", "a.B"), ("std::logic_error: no", "std::logic_error"),
+    ("OrderRejected", ""), ("no such order", ""), ("the order: was not there", ""), ("", ""), (": no", ""), ("a.B:no", ""), ("a.b.\x1b[2J: no", "")])
+def test_a_class_is_what_stands_before_the_text_and_looks_like_one(text: str, name: str) -> None:
+    assert class_of(text) == name
+
+
+def test_of_causes_the_last_that_is_one_of_the_exception_itself_is_the_root() -> None:
+    assert (root_class_of(JAVA), root_message_of(JAVA)) == ("java.sql.SQLException", "no such order: 7")
+    alone = JAVA.partition("Caused by: w.Middle")[0]
+    assert (root_class_of(alone), root_message_of(alone)) == ("w.Wrapper", "outer; nested: no")
+    assert (root_class_of(""), root_message_of(""), root_message_of("w.Wrapper\n\tat x")) == ("", "", "")
+
+
+def test_of_dotnets_exceptions_the_innermost_that_reads_like_one_is_told() -> None:
+    assert innermost_of("System.Exception: a ---> System.IO.IOException: b\r\n   at X\r\n   --- End of inner exception stack trace ---") == (
+        "System.IO.IOException", "b")
+    assert innermost_of("System.Exception: an arrow ---> in its text\r\n   at X")[0] == "System.Exception"
+    assert innermost_of("nothing of the kind") == ("", "")
