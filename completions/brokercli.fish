@@ -2,7 +2,11 @@
 function __brokercli_complete
     set -l answer (brokercli __complete fish (commandline -cp | string collect) 2>/dev/null)
     if test "$answer[1]" = files
-        __fish_complete_path (commandline -ct)
+        set -l typed (commandline -ct)
+        set -l option (string match -r -- '^--[^=]+=' $typed)
+        for path in (__fish_complete_path (string replace -- "$option" '' $typed))
+            echo "$option$path"
+        end
     else
         for line in $answer[2..-1]
             echo $line

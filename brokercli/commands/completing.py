@@ -55,7 +55,7 @@ def candidates(words: Sequence[str], incomplete: str) -> Iterable[Candidate | No
 
     named = next((word for word in words if not word.startswith("-")), None)
     if named is None and not incomplete.startswith("-"):
-        return [(name, "") for name in COMMANDS]
+        return [(name, panel) for name, (_, panel) in COMMANDS.items()]
     if named is not None and named not in COMMANDS:
         return []
     import typer
@@ -121,4 +121,4 @@ def _option(command: Any, name: str) -> Any:
 
 
 def _first_sentence(text: str | None) -> str:
-    return re.split(r"(?<=[.;:])\s|\n", (text or "").strip(), maxsplit=1)[0].rstrip(".;:")
+    return re.split(r"(?<=[.;])\s|\n", (text or "").strip(), maxsplit=1)[0].rstrip(".;:")

@@ -85,11 +85,11 @@ def _on_broker(incomplete: str, context: str | None) -> list[Candidate]:
 
 
 def _bare(name: str) -> bool:
-    """Whether a name means itself without its kind: `a:b` and `@a/b` would be read as something else."""
+    """Whether a name means itself without its kind: `a:b`, `@a/b` and `-a` would be read as something else."""
     from brokercli.model.address import parse_address
 
     try:
-        return parse_address(name) == Address(name)
+        return not name.startswith("-") and parse_address(name) == Address(name)
     except BrokercliError:
         return False
 

@@ -35,6 +35,7 @@ _brokercli() {
     local line value
     answer=("${(@f)$(brokercli __complete zsh "${(j: :)words[1,CURRENT-1]} $QIPREFIX$IPREFIX$PREFIX" 2>/dev/null)}")
     if [[ $answer[1] == files ]]; then
+        [[ $PREFIX == --*=* ]] && compset -P 1 '*='
         _files
         return
     fi
@@ -42,10 +43,10 @@ _brokercli() {
         value=${line%%$'\t'*}
         if [[ $value == *[:/=] ]]; then
             words_open+=("$value")
-            explained_open+=("${line/$'\t'/  -- }")
+            explained_open+=("${${line/$'\t'/  -- }[1,COLUMNS-1]}")
         else
             words_plain+=("$value")
-            explained_plain+=("${line/$'\t'/  -- }")
+            explained_plain+=("${${line/$'\t'/  -- }[1,COLUMNS-1]}")
         fi
     done
     (( $#words_plain )) && compadd -l -d explained_plain -a words_plain
@@ -62,7 +63,11 @@ FISH = r"""# fish completion for brokercli; made by: brokercli completion fish
 function __brokercli_complete
     set -l answer (brokercli __complete fish (commandline -cp | string collect) 2>/dev/null)
     if test "$answer[1]" = files
-        __fish_complete_path (commandline -ct)
+        set -l typed (commandline -ct)
+        set -l option (string match -r -- '^--[^=]+=' $typed)
+        for path in (__fish_complete_path (string replace -- "$option" '' $typed))
+            echo "$option$path"
+        end
     else
         for line in $answer[2..-1]
             echo $line

@@ -17,7 +17,8 @@ def register(app: typer.Typer) -> None:
 def _topics(incomplete: str) -> list[tuple[str, str]]:
     from brokercli.commands.help_texts import TOPICS
 
-    return [(name, summary) for name, summary in TOPICS.items() if name.startswith(incomplete)]
+    known = TOPICS | {name: panel for name, (_, panel) in COMMANDS.items()}
+    return [(name, about) for name, about in known.items() if name.startswith(incomplete)]
 
 
 def help_(

@@ -43,8 +43,8 @@ def spell(found: list[Candidate], files: bool, shell: str, incomplete: str, repl
         return "files\n"
     words = dict.fromkeys(found)
     if shell == "bash":
-        # bash breaks words at : and =, replaces only what is behind, and takes what it gets as it would be typed
-        behind = split_line(replaced)[1]
+        # bash breaks words at : and = and at a quote that is open, replaces only what is behind, and takes what it gets as it would be typed
+        behind = split_line(quote + replaced)[1]
         kept = len(incomplete) - len(behind) if incomplete.endswith(behind) else 0
         return "words\n" + "".join(f"{typed}\t{what}\n" for word, what in words if (typed := _typed(word[kept:], quote)) is not None)
     return "words\n" + "".join(f"{word}\t{what}\n" if what else f"{word}\n" for word, what in words)

@@ -76,7 +76,7 @@ def test_bash_takes_the_script_as_it_is() -> None:
 def test_commands_options_and_choices_are_offered(cli: CommandLine) -> None:
     for line, wanted in (("brokercli ", list(COMMANDS)), ("brokercli ta", ["tail"]), ("cat x | sudo brokercli comp", ["completion"]),
                          ("brokercli tail --output ", ["auto", "json", "raw", "bodies"]), ("brokercli tail --output=j", ["--output=json"]),
-                         ("brokercli context ", ["add", "use", "ls", "show", "rm"]), ("brokercli help exit", ["exit-codes"]),
+                         ("brokercli context ", ["add", "use", "ls", "show", "rm"]), ("brokercli help exit", ["exit-codes"]), ("brokercli help top", ["topologies", "topology"]),
                          ("brokercli completion z", ["zsh"]), ("brokercli nonsense ", [])):
         assert live_words(cli, line, wanted) == wanted
     options = {"--from", "--limit", "--output"}
@@ -169,6 +169,31 @@ def test_whatever_a_queue_is_called_bash_reads_it_as_text(tmp_path: Path, name: 
         assert read.stdout.decode() == name
     assert answer or quote
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize(("name", "begun"), [("a b", "a "), ("a b c", "a b "), ("a$b", "a$"), ('say "x"', 'say "'), ("queue:a b", "queue:a ")])
+def test_bash_gets_the_whole_of_a_name_that_is_begun_inside_a_quote(name: str, begun: str, quote: str) -> None:
+    typed = spell([(begun, "")], False, "bash", "", "", quote).splitlines()[1].partition("\t")[0]
+    # bash says what stands behind the quote, and puts a candidate in the place of that
+    assert split_line(f"brokercli tail {quote}{typed}") == (["brokercli", "tail"], begun, quote)
+    offered = spell([(name, "")], False, "bash", begun, typed, quote).splitlines()[1].partition("\t")[0]
+    read = subprocess.run(["bash", "-c", f"printf %s {quote}{offered}{quote}"], capture_output=True, check=True)
+    assert read.stdout.decode() == name
+
+
+def test_a_name_that_would_be_read_as_an_option_is_offered_with_its_kind() -> None:
+    from brokercli.commands.completing_names import _bare
+
+    assert [_bare(name) for name in ("-n", "--yes", "o-k")] == [False, False, True]
+
+
+def test_an_explanation_is_the_first_sentence_of_the_help_and_says_something_by_itself(cli: CommandLine) -> None:
+    lines = pressed_until(lambda: cli("__complete", "zsh", "brokercli dlq inspect --").stdout.decode().splitlines(), lambda answer: len(answer) > 5)
+    explained = dict(line.split("\t") for line in lines[1:])
+    assert explained["--output"] == "table, or json: one object a line"
+    assert explained["--lift-limit"].startswith("RabbitMQ: have a quorum queue")
+    assert explained["--reason"].startswith("Only letters that died of this: ")
 
 
 def test_names_that_would_steer_a_terminal_are_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
