@@ -35,8 +35,8 @@ def _work_mended(identity: Identity) -> str:
     return f"The worker was mended and ran again: {work(identity, mended=True).billed} order billed."
 
 
+START = Chapter("A broker of your own: a nats-server with JetStream, for this machine only.", (("local", "start"),))
 CHAPTERS = (
-    Chapter("A broker of your own: a nats-server with JetStream, for this machine only.", (("local", "start"),)),
     Chapter("Messages are kept by a stream that captures their subject. Declaring it again changes nothing.", (
         ("declare", "stream", STREAM, "--subjects", "orders.>"),)),
     Chapter("Publish three orders. A message counts as confirmed when the broker says that it is stored.", (
@@ -68,21 +68,32 @@ ENDING = ("brokercli dlq redrive", "brokercli tail orders.created", "brokercli p
 
 def tell(streams: Streams) -> int:
     """Tell the story and return the exit code: that of the first command that fails."""
+    # a broker that does not start is not chosen
+    code = _tell_chapter(streams, START, ())
+    if code:
+        return code
     about_context, context_words = _choose_local()
     for chapter in CHAPTERS:
-        _narrate(streams, chapter.says)
-        if chapter.prepares is not None:
-            _narrate(streams, chapter.prepares(server.start(local_files())[0]), first=False)
-        for command in chapter.commands:
-            words = (*command, *(() if command[0] == "local" else context_words))
-            _show(streams, words)
-            code = _run(words)
-            if code and not ("--dry-run" in words and code == ExitCode.CHANGES_PENDING):
-                streams.say(f"the demonstration ends here: this command ended with exit code {code}")
-                return code
+        code = _tell_chapter(streams, chapter, context_words)
+        if code:
+            return code
     _narrate(streams, "That was it. Type next:")
     streams.write("".join(f"  {_spelled(line, context_words)}\n" for line in ENDING).encode())
     streams.say(about_context)
+    return 0
+
+
+def _tell_chapter(streams: Streams, chapter: Chapter, context_words: tuple[str, ...]) -> int:
+    _narrate(streams, chapter.says)
+    if chapter.prepares is not None:
+        _narrate(streams, chapter.prepares(server.start(local_files())[0]), first=False)
+    for command in chapter.commands:
+        words = (*command, *context_words)
+        _show(streams, words)
+        code = _run(words)
+        if code and not ("--dry-run" in words and code == ExitCode.CHANGES_PENDING):
+            streams.say(f"the demonstration ends here: this command ended with exit code {code}")
+            return code
     return 0
 
 

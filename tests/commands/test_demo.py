@@ -79,6 +79,14 @@ def test_a_home_where_nothing_can_be_written_down_still_gets_the_story(local: Co
     assert "could not be chosen" in told.stderr
 
 
+def test_where_the_broker_does_not_start_nothing_is_chosen(local: CommandLine) -> None:
+    (local.home / "state_home").write_text("")
+    told = local("demo")
+    assert (told.code, commands(told.stdout)) == (10, [["local", "start"]])
+    assert "the demonstration ends here" in told.stderr
+    assert local("ls").code == 2  # as before: no broker is chosen
+
+
 def test_on_a_terminal_it_is_coloured(local: CommandLine, terminal: Callable[..., object]) -> None:
     shown = terminal("demo")
     assert shown.wait() == 0  # type: ignore[attr-defined]
