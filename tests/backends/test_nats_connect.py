@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -240,6 +241,14 @@ def test_several_hosts_are_tried_in_order_and_the_best_reason_is_given(guarded: 
     error = refusal(replace(login(guarded), hosts=(closed, ("no-such-host.invalid", 4222))))
     assert isinstance(error, Unreachable)
     assert "refused" in str(error)
+
+
+def test_a_package_that_is_missing_for_credentials_is_installed_by_the_extra_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.creds").write_text("-----BEGIN NATS USER JWT-----\nx\n-----BEGIN USER NKEY SEED-----\ny\n")
+    monkeypatch.setitem(sys.modules, "nkeys", None)
+    with pytest.raises(Failed) as refused:
+        NatsBackend(Connection("nats", ((HOST, 1),), credentials=str(tmp_path / "x.creds")))
+    assert refused.value.hint == "pip install 'brokercli[credentials]'"
 
 
 def test_a_file_that_holds_no_credentials_is_said(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def _login(connection: Connection, transport: CheckedTransport) -> dict[str, Any
         try:
             import_module("nkeys")  # nats-py needs it for these files only and does not bring it
         except ModuleNotFoundError:
-            raise Failed("NATS credentials files need the Python package nkeys, which is not installed.", hint="python -m pip install nkeys") from None
+            raise Failed("NATS credentials files need the Python package nkeys, which is not installed.", hint="pip install 'brokercli[credentials]'") from None
         return {"user_credentials": connection.credentials}
     if connection.user is not None:
         return {"user": connection.user, "password": revealed(connection.password or Secret(""))}
