@@ -20,9 +20,9 @@ SinceOption = Annotated[str | None, typer.Option("--since", metavar="TIME", rich
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", rich_help_panel="Which letters", help="Only letters that died before.")]
 IdsOption = Annotated[str | None, typer.Option("--ids", metavar="FILE", rich_help_panel="Which letters",
                                                help="Only the letters named in FILE, one a line: positions, or message ids where there are none.")]
-LiftOption = Annotated[bool, typer.Option("--lift-limit", show_default=False, help=(
+LiftOption = Annotated[bool, typer.Option("--lift-limit", show_default=False, rich_help_panel="RabbitMQ", help=(
     "RabbitMQ: have a quorum queue without its delivery limit meanwhile, by a policy that is taken away again."))]
-RepairLiftOption = Annotated[bool | None, typer.Option("--lift-limit/--no-lift-limit", show_default=False, help=(
+RepairLiftOption = Annotated[bool | None, typer.Option("--lift-limit/--no-lift-limit", show_default=False, rich_help_panel="RabbitMQ", help=(
     "RabbitMQ: have a quorum queue without its delivery limit meanwhile, by a policy that is taken away again. --yes does so where it is needed."))]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it. Without this the plan is printed; on a terminal it is asked.")]
 JournalOption = Annotated[str | None, typer.Option("--journal", metavar="FILE",

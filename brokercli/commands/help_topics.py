@@ -36,7 +36,12 @@ def help_(
         lines = [f"  {name:{width}}  {summary}\n" for name, summary in TOPICS.items()]
         streams.write(f"brokercli help TOPIC\n\n{''.join(lines)}\nbrokercli COMMAND --help explains one command.\n".encode())
     elif topic in TOPICS:
-        streams.write(page(topic).encode())
+        from brokercli.terminal.cells import hanging
+
+        lines = page(topic).splitlines()
+        if streams.stdout_is_terminal:
+            lines = [part for line in lines for part in hanging(line, streams.width)]
+        streams.write("".join(f"{line}\n" for line in lines).encode())
     elif topic in COMMANDS:
         from brokercli.commands.app import run
 

@@ -37,7 +37,7 @@ def publish(
     header: Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE",
                                                      help="Header; repeat for several. NAME alone is null, NAME= empty.")] = None,
     header_json: Annotated[list[str] | None, typer.Option("--header-json", metavar="NAME=JSON",
-                                                          help="Header with a type: sig={\"base64\":\"AP8=\"}, n={\"int32\":5}.")] = None,
+                                                          help="Header with a type: n={\"int32\":5}, b={\"base64\":\"AP8=\"}.")] = None,
     property_: Annotated[list[str] | None, typer.Option("--property", metavar="NAME=VALUE", help="AMQP property: content_type=…, priority=5.")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Message id: Nats-Msg-Id, AMQP message_id, x-message-id on Kafka.")] = None,
     time_: Annotated[str | None, typer.Option("--time", metavar="TIME", help="The message's own time, where the broker keeps one.")] = None,

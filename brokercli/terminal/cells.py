@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+NARROWEST = 14
+"""A column of text is not folded to less than this."""
+_LEAST_PROSE = 20
+_FIRST_COLUMN = re.compile(r" *\S+(?: \S+)* {2,}(?=\S)")
+
 
 def width_of(text: str) -> int:
     """Return how many columns `text` takes."""
@@ -56,6 +63,17 @@ def folded_words(text: str, width: int, following: int) -> list[str]:
         else:
             line = longer
     return [*lines, line]
+
+
+def hanging(text: str, width: int) -> list[str]:
+    """Break one line into lines of at most `width` columns between words; what hangs over begins where the line's second column
+    does (two spaces begin it), or its text where that is too far to the right."""
+    margin = len(text) - len(text.lstrip(" "))
+    column = _FIRST_COLUMN.match(text)
+    start = column.end() if column and width - column.end() >= _LEAST_PROSE else margin
+    room = max(width - start, NARROWEST)
+    first, *others = folded_words(text[start:], room, room)
+    return [text[:start] + first, *(" " * start + other for other in others)]
 
 
 def _head(text: str, width: int) -> str:

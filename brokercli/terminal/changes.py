@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from brokercli.model.declaration import Action, Change, Setting, Settings, SettingValue
 from brokercli.model.errors import BrokercliError
 from brokercli.model.setting_value import show
-from brokercli.terminal.cells import folded_words
+from brokercli.terminal.cells import hanging
 from brokercli.terminal.escape import visible
 from brokercli.terminal.streams import STYLES, Streams
-from brokercli.terminal.tables import NARROWEST, print_json
+from brokercli.terminal.tables import print_json
 
 SIGNS = {Action.CREATE: "+", Action.CHANGE: "~", Action.UNCHANGED: "=", Action.CANNOT: "!", Action.DELETE: "-"}
 _STYLES = {Action.CREATE: "green", Action.CHANGE: "yellow", Action.UNCHANGED: "dim", Action.CANNOT: "bold red", Action.DELETE: "red"}
@@ -74,13 +73,7 @@ def _value(setting: Setting | None, value: SettingValue) -> str:
 
 
 def _folded(streams: Streams, text: str) -> list[str]:
-    # what hangs over begins where the last column does
-    if not streams.stdout_is_terminal:
-        return [text]
-    start = next((found.end() for found in re.finditer(r"^ +|^\S+ {2,}", text)), 0)
-    width = max(streams.width - 4 - start, NARROWEST)
-    first, *others = folded_words(text[start:], width, width)
-    return [text[:start] + first, *(" " * start + other for other in others)]
+    return hanging(text, streams.width - 4) if streams.stdout_is_terminal else [text]
 
 
 def _style(streams: Streams, text: str, style: str) -> str:

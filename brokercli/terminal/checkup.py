@@ -23,7 +23,8 @@ def print_check(streams: Streams, check: Check, output: str = "auto") -> None:
         sign = f"\x1b[{STYLES[_COLOURS[check.health]]}m{sign}\x1b[0m"
     lines = [f"{visible(check.what)}: {visible(check.found)}"]
     if streams.stdout_is_terminal:
-        lines = folded_words(lines[0], max(20, streams.width - _WIDEST - 3), 2)
+        room = max(20, streams.width - _WIDEST - 3)
+        lines = folded_words(lines[0], room, room)
     if check.hint:
         lines += [f"→ {visible(line)}" for line in check.hint.splitlines()]
     indent = " " * (_WIDEST + 2)

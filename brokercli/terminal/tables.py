@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from brokercli.model.errors import UsageProblem
-from brokercli.terminal.cells import folded, padded, width_of
+from brokercli.terminal.cells import NARROWEST, folded, padded, width_of
 from brokercli.terminal.escape import visible, visible_json
 from brokercli.terminal.streams import STYLES, Streams, terminal_width
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("auto", "table", "json")
 GAP = 2
-# a column of text is not folded to less than this
-NARROWEST = 14
 # numbers that count; the others (offsets, ports, ids) are typed elsewhere as they stand, so nothing is put between their digits
 COUNTS = frozenset({"messages", "records", "ready", "unacknowledged", "unacked", "pending", "lag", "in hand", "skipped", "read again", "members", "consumers",
                     "subscribers", "bytes", "size"})

@@ -76,7 +76,8 @@ def test_bash_takes_the_script_as_it_is() -> None:
 def test_commands_options_and_choices_are_offered(cli: CommandLine) -> None:
     for line, wanted in (("brokercli ", list(COMMANDS)), ("brokercli ta", ["tail"]), ("cat x | sudo brokercli comp", ["completion"]),
                          ("brokercli tail --output ", ["auto", "json", "raw", "bodies"]), ("brokercli tail --output=j", ["--output=json"]),
-                         ("brokercli context ", ["add", "use", "ls", "show", "rm"]), ("brokercli help exit", ["exit-codes"]), ("brokercli help top", ["topologies", "topology"]),
+                         ("brokercli context ", ["add", "use", "ls", "show", "rm"]), ("brokercli help exit", ["exit-codes"]),
+                         ("brokercli help top", ["topologies", "topology"]),
                          ("brokercli completion z", ["zsh"]), ("brokercli nonsense ", [])):
         assert live_words(cli, line, wanted) == wanted
     options = {"--from", "--limit", "--output"}

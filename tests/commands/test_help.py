@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from brokercli.model.declaration import KINDS
 from brokercli.model.exit_code import ExitCode
 from brokercli.settings.schema import CONTEXT_KEYS, TLS_KEYS
 from brokercli.settings.topology_file import read_topology
+from brokercli.terminal.cells import width_of
 from brokercli.terminal.format import VERBS, Format
 from tests.commandline import CommandLine
 
@@ -81,3 +84,26 @@ def test_a_topic_that_does_not_exist_is_refused_with_the_nearest(cli: CommandLin
     ended = cli("help", "exitcodes")
     assert (ended.code, ended.stdout) == (2, b"")
     assert "did you mean exit-codes?" in ended.stderr
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_on_a_terminal_a_topic_breaks_between_words_and_goes_on_below_its_column(terminal: Callable[..., Any], topic: str) -> None:
+    shown = terminal("help", topic, columns=80)
+    assert shown.wait() == 0
+    lines = shown.screen.decode().replace("\r\n", "\n").splitlines()
+    assert [line for line in lines if width_of(line) > 80 and " " in line.strip()] == []  # an envelope stays whole, to be copied
+    assert " ".join(lines).split() == page(topic).split()
+
+
+def test_what_goes_on_is_below_the_text_it_belongs_to(terminal: Callable[..., Any]) -> None:
+    shown = terminal("help", "addresses", columns=80)
+    assert shown.wait() == 0
+    assert (b"  orders.created                 a Kafka topic, a NATS subject, a RabbitMQ\r\n"
+            b"                                 queue: whatever the broker calls it\r\n") in shown.screen
+
+
+@pytest.mark.parametrize("command", ["publish", "tail", "replay", "dlq redrive", "dlq drop", "dlq inspect", "declare topic", "context add", "consumers lag"])
+def test_the_help_of_a_command_is_whole_on_a_terminal_of_80_columns(cli: CommandLine, command: str) -> None:
+    shown = cli(*command.split(), "--help", extra={"COLUMNS": "80"})
+    cut = [line for line in shown.stdout.decode().splitlines() if re.search(r"[^\s,=]… ", line)]
+    assert cut == []

@@ -60,8 +60,12 @@ def _account(account: Json) -> Iterator[Check]:
     if full:
         yield Check("JetStream", Health.WARNING, f"the account has used up nearly all it may: {'; '.join(full)}", "what does not fit is refused")
         return
-    yield Check("JetStream", Health.OK, f"{used['streams']:,} streams, {used['consumers']:,} consumers, {used['storage']:,} bytes in files, "
-                f"{used['memory']:,} in memory")
+    yield Check("JetStream", Health.OK, f"{_several(used['streams'], 'stream')}, {_several(used['consumers'], 'consumer')}, "
+                f"{used['storage']:,} bytes in files, {used['memory']:,} in memory")
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _streams(jetstream: JetStream) -> Check:
