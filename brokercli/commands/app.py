@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -100,6 +102,8 @@ def run(arguments: Sequence[str]) -> int:
         from brokercli.commands.completing import answer
 
         return answer(arguments[1:])
+    if isinstance(sys.stdout, io.TextIOWrapper):  # help pages go there, and not every locale has their characters
+        sys.stdout.reconfigure(errors="replace")
     try:
         build(arguments)(args=list(arguments), prog_name="brokercli")
     except SystemExit as end:

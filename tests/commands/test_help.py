@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from brokercli.settings.schema import CONTEXT_KEYS, TLS_KEYS
 from brokercli.settings.topology_file import read_topology
 from brokercli.terminal.cells import width_of
 from brokercli.terminal.format import VERBS, Format
-from tests.commandline import CommandLine
+from tests.commandline import CommandLine, environment
+from tests.commandline import command as process
 
 
 def test_the_topics_are_listed(cli: CommandLine) -> None:
@@ -107,3 +109,9 @@ def test_the_help_of_a_command_is_whole_on_a_terminal_of_80_columns(cli: Command
     shown = cli(*command.split(), "--help", extra={"COLUMNS": "80"})
     cut = [line for line in shown.stdout.decode().splitlines() if re.search(r"[^\s,=]… ", line)]
     assert cut == []
+
+
+def test_the_help_of_a_command_is_printed_in_a_locale_that_lacks_some_of_its_characters(cli: CommandLine) -> None:
+    ended = subprocess.run(process(["publish", "--help"]), capture_output=True, env=environment(cli.home, {"PYTHONIOENCODING": "latin-1"}), check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"content_type=?," in ended.stdout
