@@ -51,7 +51,7 @@ def export(
     streams = streams_of(context)
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
     with Interrupt(streams, connecting=True) as interrupt:
-        with (open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session, interrupt.connected(),
+        with (open_letters(streams, dlq, context_name, "export FILE", connect_timeout=connect_timeout) as session, interrupt.connected(),
               look_at_letters(streams, session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
               Progress(streams, "exported", look.reader.expected) as progress):
             prepare_for_bulk()

@@ -34,7 +34,8 @@ def show(
     from brokercli.terminal.letter import print_letter
 
     streams = streams_of(context)
-    with Interrupt(streams, connecting=True) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session:
+    with (Interrupt(streams, connecting=True) as interrupt,
+          open_letters(streams, dlq, context_name, "show POSITION", connect_timeout=connect_timeout) as session):
         interrupt.connected()
         with look_at_letters(streams, session, lift_limit) as look:
             letter, state = find_letter(look.reader, recogniser_of(session), position, stopping=lambda: interrupt.requested)

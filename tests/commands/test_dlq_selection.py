@@ -135,6 +135,9 @@ def test_without_a_name_the_only_destination_is_meant(cli: CommandLine, lonely: 
     none = cli("dlq", "redrive", "--yes")
     assert none.code == 1
     assert "No destination of dead letters" in none.stderr
+    for words in (("inspect",), ("show", "87"), ("export", "letters.ndjson")):
+        named = {"show": "show POSITION", "export": "export FILE"}.get(words[0], words[0])
+        assert f"name one: brokercli dlq {named} ADDRESS" in cli("dlq", *words).stderr
     assert cli("dlq", "ls", "--fail-if-empty").code == 9
     first = make_graveyard(cli, lonely.address, "nats", "first")
     first.bury("a")
