@@ -28,13 +28,32 @@ def complete_consumer(context: typer.Context, incomplete: str) -> list[tuple[str
     return consumers(incomplete, context.params.get("context_name"))
 
 
+def parse_seconds(text: str | None) -> float | None:
+    """Read a duration into seconds; a plain number is seconds."""
+    from brokercli.model.position import NANOSECONDS, parse_duration
+
+    if text is None:
+        return None
+    return parse_duration(text if not text.replace(".", "", 1).isdecimal() else f"{text}s") / NANOSECONDS
+
+
+def parse_connect_timeout(text: str) -> float:
+    """Read how long connecting may take, in seconds."""
+    from brokercli.model.errors import UsageProblem
+
+    seconds = parse_seconds(text)
+    if seconds is None or seconds < 0.1:
+        raise UsageProblem(f"{text} is too short a duration to connect in.", hint="at least 100ms; 5s without it")
+    return seconds
+
+
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", autocompletion=complete_address, show_default=False,
                                                 help="orders.created, or with its kind: topic: subject: stream: queue: exchange:NAME/KEY; "
                                                      "@CONTEXT/ADDRESS; a URL.")]
 ContextOption = Annotated[str | None, typer.Option("--context", "-c", metavar="NAME", autocompletion=complete_context,
                                                    help="The broker to use, by its context's name.", rich_help_panel="Broker")]
-ConnectTimeoutOption = Annotated[float | None, typer.Option("--connect-timeout", metavar="SECONDS", min=0.1, rich_help_panel="Broker",
-                                                            envvar="BROKERCLI_CONNECT_TIMEOUT", help="Give up connecting after this long (5).")]
+ConnectTimeoutOption = Annotated[float | None, typer.Option("--connect-timeout", metavar="DURATION", parser=parse_connect_timeout, rich_help_panel="Broker",
+                                                            envvar="BROKERCLI_CONNECT_TIMEOUT", help="Give up connecting after this long (5s).")]
 
 LimitOption = Annotated[int | None, typer.Option("--limit", "-n", "--count", min=0, metavar="N", help="Stop after N records.")]
 IdleTimeoutOption = Annotated[str | None, typer.Option("--idle-timeout", metavar="DURATION", help="Stop when nothing came for this long (5s, 2m).")]
@@ -80,15 +99,6 @@ def parse_rate(text: str | None) -> float | None:
     if not 0 < per_second < float("inf"):
         raise UsageProblem(f"--rate {text!r} is no rate.", hint="rates: 100, 50/s, 600/m")
     return per_second
-
-
-def parse_seconds(text: str | None) -> float | None:
-    """Read a duration into seconds; a plain number is seconds."""
-    from brokercli.model.position import NANOSECONDS, parse_duration
-
-    if text is None:
-        return None
-    return parse_duration(text if not text.replace(".", "", 1).isdecimal() else f"{text}s") / NANOSECONDS
 
 
 def parse_delivery_timeout(text: str) -> float:

@@ -87,3 +87,11 @@ def test_what_is_asked_wrongly_is_refused_before_anything_is_opened(cli: Command
 def test_a_broker_that_is_away_exits_with_5(cli: CommandLine) -> None:
     ended = cli("ls", "--context", "kafka://127.0.0.1:1", "--connect-timeout", "2")
     assert (ended.code, ended.stdout) == (5, b"")
+
+
+@pytest.mark.parametrize(("limit", "code"), [("2", 5), ("2s", 5), ("1500ms", 5), ("0", 2), ("50ms", 2), ("soon", 2)])
+def test_the_time_to_connect_is_written_as_every_other_duration(cli: CommandLine, limit: str, code: int) -> None:
+    for ended in (cli("ls", "--context", "kafka://127.0.0.1:1", "--connect-timeout", limit),
+                  cli("ls", "--context", "kafka://127.0.0.1:1", extra={"BROKERCLI_CONNECT_TIMEOUT": limit})):
+        assert (ended.code, ended.stdout) == (code, b"")
+        assert code == 5 or "duration" in ended.stderr
