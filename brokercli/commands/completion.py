@@ -10,13 +10,11 @@ from brokercli.commands.app import SETUP
 
 EXAMPLES = """[bold]Examples[/bold]
 
-source <(brokercli completion bash)
+source <(brokercli completion bash)  # in ~/.bashrc
 
-brokercli completion bash > ~/.local/share/bash-completion/completions/brokercli
+source <(brokercli completion zsh)  # in ~/.zshrc, after compinit
 
-brokercli completion zsh > ~/.zfunc/_brokercli
-
-brokercli completion fish > ~/.config/fish/completions/brokercli.fish
+brokercli completion fish | source  # in ~/.config/fish/config.fish
 
 brokercli completion powershell | Out-String | Invoke-Expression"""
 
