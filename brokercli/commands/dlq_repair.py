@@ -89,7 +89,7 @@ class RepairRun:
                     check_may_change(session.context)
                     if self.edit:
                         self.through = edit_one(streams, self._chosen)
-                    if not confirm(streams, f"{self.verb} {count:,} letter{'s' if count > 1 else ''}?", yes=yes):
+                    if not confirm(streams, f"{self.verb} {count:,} letter{'s' if count > 1 else ''}?", yes, interrupt):
                         streams.say("nothing was changed")
                         return int(ExitCode.CHANGES_PENDING)
                 decided.code = self._do(streams, letters, rules, elsewhere, interrupt, decided)

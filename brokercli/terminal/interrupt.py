@@ -6,7 +6,8 @@ import _thread
 import signal
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -70,6 +71,15 @@ class Interrupt:
         """Say that from here on something may be in flight. What is returned does nothing: it lets this stand in a `with`."""
         self._connecting = False
         return nullcontext()
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Let the first signal stop at once while an answer is waited for: nothing is in flight."""
+        self._connecting = True
+        try:
+            yield
+        finally:
+            self._connecting = False
 
     def last_words(self) -> None:
         """Say that everything is known and is about to be told: no signal changes `requested` or raises StopNow any more, but for one

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,18 @@ def test_a_second_interrupt_while_it_closes_takes_neither_account_nor_report(cli
     assert ended.stderr.count("known only at its end") == 1
     report = json.loads((cli.home / "report").read_text())
     assert (report["exit_code"], report["unknown"], report["journal"]) == (code, unknown, "kept")
+    assert graveyard.at_home() == [b"a", b"b"]
+
+
+def test_ctrl_c_at_the_question_ends_it_at_once_and_changes_nothing(graveyard: Graveyard, terminal: Callable[..., Any]) -> None:
+    graveyard.bury("a", "b")
+    asked = terminal("dlq", "redrive", graveyard.url)
+    asked.wait_for(b"redrive 2 letters? [y/N]")
+    asked.press(b"\x03")
+    assert asked.wait() == 130
+    assert b"in flight" not in asked.screen
+    assert graveyard.at_home() == []
+    assert graveyard.cli("dlq", "redrive", graveyard.url, "--yes").code == 0
     assert graveyard.at_home() == [b"a", b"b"]
 
 
