@@ -32,6 +32,11 @@ class Wanted:
         """Whether what is opened reads bare bodies, and no messages."""
         return self.body is None and not self.tombstone and self.form != "json"
 
+    def typed(self, streams: Streams) -> bool:
+        """Whether somebody types what is read."""
+        read = self.body is None and not self.tombstone and (not self.files or "-" in self.files)
+        return read and streams.stdin_is_terminal
+
     def capabilities(self, template: Message) -> list[Capability]:
         """Return what these options ask of the broker beyond publishing."""
         asked = {Capability.TOMBSTONE: self.tombstone, Capability.PARTITION: template.partition is not None,
@@ -59,8 +64,8 @@ def open_source(wanted: Wanted, template: Message, streams: Streams) -> Source:
         raise UsageProblem("Standard input is closed.", hint="give the body as an argument, or a file with -f")
     if not wanted.files:
         check_readable(0)
-        if streams.stdin_is_terminal:
-            streams.say("reading messages from the terminal, one a line; Ctrl-D ends")
+    if wanted.typed(streams):
+        streams.say("reading messages from the terminal, one a line; Ctrl-D ends")
     descriptors = open_files(wanted.files) if wanted.files else [0]
     if wanted.form == "whole":
         return Whole(descriptors, maximum=wanted.maximum)

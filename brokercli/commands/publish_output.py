@@ -48,7 +48,7 @@ class Delivery:
     is decided they change nothing, until `decided` is closed."""
 
     def __init__(self, streams: Streams, decided: Decided, verb: str, *, receipts: bool = False, quiet: bool = False, report: str | None = None,
-                 total: int | None = None, stops_at_bad_input: bool = False) -> None:
+                 total: int | None = None, stops_at_bad_input: bool = False, typed: bool = False) -> None:
         self._streams = streams
         self._decided = decided
         self._verb = verb
@@ -59,7 +59,7 @@ class Delivery:
         self._said = 0
         self._notes: Notes | None = None
         self._interrupt = Interrupt(streams)
-        self._progress = Progress(streams, verb, total)
+        self._progress = Progress(streams, verb, total, typed=typed)
         self._number_of: Callable[[Receipt], int] = lambda receipt: receipt.index + 1
 
     def __enter__(self) -> Self:

@@ -18,16 +18,16 @@ class Progress:
     """A passing line, `read 12,345 of 100,000 (12%)  45,210/s  2 s left`, while standard error is a terminal.
 
     It appears once the work has taken half a second, costs an addition when called often, and stays away where records
-    are printed on a terminal. Leaving the context takes it away; that may happen twice.
+    are printed on a terminal, and where what is worked on is typed there (`typed`). Leaving the context takes it away; that may happen twice.
     """
 
-    def __init__(self, streams: Streams, what: str, total: int | None = None) -> None:
+    def __init__(self, streams: Streams, what: str, total: int | None = None, *, typed: bool = False) -> None:
         self._streams = streams
         self._what = what
         self._total = total
         self._done = 0
         self._began = time.monotonic()
-        self._due = self._began + PATIENCE if streams.moving else float("inf")
+        self._due = self._began + PATIENCE if streams.moving and not typed else float("inf")
 
     def __enter__(self) -> Self:
         return self

@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -314,3 +316,15 @@ def test_an_empty_context_is_no_broker(cli: CommandLine, place: Place) -> None:
         ended = cli(*arguments)
         assert (ended.code, "--context is empty" in ended.stderr) == (2, True)
     assert envelopes(cli, place) == []
+
+
+def test_what_is_typed_line_by_line_shares_its_line_with_no_account(place: Place, terminal: Callable[..., Any]) -> None:
+    typing = terminal("publish", place.url)
+    typing.wait_for(b"reading messages from the terminal, one a line; Ctrl-D ends\r\n")
+    time.sleep(1)  # a passing account would be shown by now
+    typing.press(b"one\n")
+    time.sleep(2)
+    typing.press(b"two\n\x04")
+    assert typing.wait() == 0
+    assert b"one\r\ntwo\r\n" in typing.screen
+    assert b"confirmed 2" in typing.screen

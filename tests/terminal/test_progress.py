@@ -108,3 +108,11 @@ def test_leaving_twice_is_allowed_and_nothing_comes_after(capture: Callable[...,
         clock.now += 100
         progress.advance(1)
     assert captured.err == ""
+
+
+def test_it_stays_away_where_somebody_types(capture: Callable[..., Any], clock: Clock) -> None:
+    captured = capture(stderr_is_terminal=True, moving=True)
+    with Progress(captured.streams, "published", typed=True) as progress:
+        clock.now += 10
+        progress.advance(500)
+    assert captured.err == ""
