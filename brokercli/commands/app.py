@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,6 +105,8 @@ def run(arguments: Sequence[str]) -> int:
         return answer(arguments[1:])
     if isinstance(sys.stdout, io.TextIOWrapper):  # help pages go there, and not every locale has their characters
         sys.stdout.reconfigure(errors="replace")
+    if "--no-color" in arguments:  # help and complaints are typer's, which knows only this
+        os.environ["NO_COLOR"] = "1"
     try:
         build(arguments)(args=list(arguments), prog_name="brokercli")
     except SystemExit as end:

@@ -115,3 +115,14 @@ def test_the_help_of_a_command_is_printed_in_a_locale_that_lacks_some_of_its_cha
     ended = subprocess.run(process(["publish", "--help"]), capture_output=True, env=environment(cli.home, {"PYTHONIOENCODING": "latin-1"}), check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert b"content_type=?," in ended.stdout
+
+
+@pytest.mark.parametrize("words", [["ls", "--help"], ["--help"], ["tail"]])
+def test_help_and_complaints_about_a_command_line_have_no_colours_with_no_color(terminal: Callable[..., Any], words: list[str]) -> None:
+    shown = terminal("--no-color", *words)
+    shown.wait()
+    assert b"Usage" in shown.screen
+    assert re.search(rb"\x1b\[[\d;]*3\d", shown.screen) is None
+    coloured = terminal(*words)
+    coloured.wait()
+    assert re.search(rb"\x1b\[[\d;]*3\d", coloured.screen)
