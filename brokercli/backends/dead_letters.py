@@ -150,7 +150,8 @@ class Repair(ABC):
     """What the user should be told. Grows while reading, settling and closing; those that come later follow those before."""
     expected: int | None = None
     failure: BrokercliError | None = None
-    """Why nothing can be settled any more, where that came to be known together with verdicts; what is read next raises it."""
+    """What keeps letters from going that is no fault of theirs (a connection that is gone, a permission that is missing), where that came to
+    be known together with verdicts. Where nothing can be settled any more for it, what is read next raises it."""
 
     @abstractmethod
     def read(self, timeout: float) -> Batch | None:

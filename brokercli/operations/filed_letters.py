@@ -25,6 +25,7 @@ from brokercli.model.errors import BrokercliError, InputRefused, NotAuthorised, 
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.journal import Journal
+from brokercli.operations.publishing import failure_of
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.settling import Settling
 
@@ -149,6 +150,7 @@ class FiledRepair(Repair):
         self.guarantee = (f"at least once: each letter is confirmed before it is written down in {journal.path}; a run that is killed between the two repeats"
                           " at most one batch")
         self.notes: list[str] = self._reader.notes
+        self.failure: BrokercliError | None = None
 
     def read(self, timeout: float) -> Batch | None:
         return self._reader.read(timeout)
@@ -222,7 +224,10 @@ class FiledRepair(Repair):
                 refused.count(Receipt(index, Verdict.REFUSED, reason=f"{destination}: {problem}"))
             return refused
         self._on_the_way = settling, moves
-        return settling.put([move.message for move in moves])
+        receipts = settling.put([move.message for move in moves])
+        if receipts.refused and self.failure is None:
+            self.failure = failure_of(settling.publisher)
+        return receipts
 
     def _publisher(self, destination: Address) -> Settling:
         if len(self._open) >= _OPEN_DESTINATIONS:

@@ -154,7 +154,11 @@ class Publishing:
             start += accepted
             self.accepted += accepted
             self._offered = self.accepted
+            refused = self.outcome.account.refused
             self._take(self.publisher.collect(0 if accepted else SLICE / 10 if not allowed else SLICE))
+            if self.outcome.account.refused > refused and not self.publisher.in_flight:
+                # where all are refused for what does not change, the rest need not be read
+                self._take(self.publisher.collect(0))
 
     def settle(self, timeout: float | None = None) -> None:
         """Wait for what is in flight, `timeout` seconds (the delivery timeout without it) at most; then every message

@@ -1,5 +1,6 @@
 """A NATS with logins: one that may everything, one that may only ask about a stream or consumer it
-knows by name, one that may list streams and see no consumer."""
+knows by name, one that may list streams and see no consumer, one that may do everything with
+JetStream and publish to nothing but what begins with `open`."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ _USERS = f"""{{users: [
       publish: ["$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.>"], subscribe: ["_INBOX.>"]}}}}
   {{user: "lists", password: "{_PASSWORD}", permissions: {{
       publish: ["$JS.API.STREAM.INFO.*", "$JS.API.STREAM.LIST"], subscribe: ["_INBOX.>"]}}}}
+  {{user: "reads", password: "{_PASSWORD}", permissions: {{publish: ["$JS.API.>", "open.>"], subscribe: ["_INBOX.>"]}}}}
 ]}}"""
 
 
@@ -27,7 +29,7 @@ class GuardedNats(Nats):
         super().__init__(directory, settings={"authorization": _USERS}, **options)  # type: ignore[arg-type]
 
     def login(self, user: str) -> Connection:
-        """Return the connection of a user: `all`, `looks` or `lists`."""
+        """Return the connection of a user: `all`, `looks`, `lists` or `reads`."""
         return Connection("nats", ((HOST, self.port),), user=user, password=Secret(_PASSWORD), connect_timeout=20.0)
 
     def streams(self) -> Streams:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from brokercli.backends.contract import Publisher
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka.convert import to_message
-from brokercli.backends.kafka.destinations import GONE, Destinations
+from brokercli.backends.kafka.destinations import DENIED, GONE, Destinations
 from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
 from brokercli.model.errors import BrokercliError, Failed, Unreachable
@@ -73,16 +73,13 @@ class AtLeastOnce(Way):
                 sent += taken
                 verdicts.add(publisher.collect(0.0 if taken else 0.1))
             verdicts.add(publisher.finish(self._delivery_timeout))
+            self._learn_from(topic, publisher, verdicts)
         except BrokercliError as problem:
             self.failure = problem
             verdicts.add(publisher.finish(0))
         # a publisher numbers what it was given from its first message on
         first = self._numbered.get(topic, 0)
         self._numbered[topic] = first + sent
-        if verdicts.refused or verdicts.unknown:
-            for gone in self._destinations.gone([topic]):
-                # the next letters for it do not wait for the whole delivery timeout again
-                self._destinations.close_to_us(gone, GONE)
         judged = {receipt.index - first: receipt for receipt in verdicts.problems}
         stored = []
         for place, letter in enumerate(letters):
@@ -94,6 +91,16 @@ class AtLeastOnce(Way):
             else:
                 receipts.count(Receipt(letter.number, receipt.verdict, reason=receipt.reason))
         return stored
+
+    def _learn_from(self, topic: str, publisher: Publisher, verdicts: Receipts) -> None:
+        """Take in what the verdicts say of the topic: the next letters for it do not wait for the same again. Raises what its publisher
+        cannot go on for."""
+        if any(receipt.reason == DENIED for receipt in verdicts.problems):
+            self._destinations.close_to_us(topic, DENIED)
+        elif verdicts.refused or verdicts.unknown:
+            for gone in self._destinations.gone([topic]):
+                self._destinations.close_to_us(gone, GONE)
+            verdicts.add(publisher.collect(0))
 
     def _mark(self, letters: Sequence[Letter], state: State, receipts: Receipts) -> None:
         entry = self._ledger.entry(letters, state)

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.convert import Native
+from brokercli.backends.kafka.failures import REFUSED, not_permitted_to_write
 from brokercli.backends.kafka.publish import BATCH_BYTES, BATCH_OVERHEAD
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
 from brokercli.model.address import Address
-from brokercli.model.errors import BrokercliError, NotFound, UsageProblem
+from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound, UsageProblem
 
 # the header of a batch with one record in it (Kafka's record format, version 2)
 _LEAST_OVERHEAD = 61
 # what lengths and counts take beyond what `least_size` counts
 _FRAMING = 512
 GONE = "the topic does not exist any more"
+DENIED = REFUSED[KafkaError.TOPIC_AUTHORIZATION_FAILED]
 
 
 @dataclass(slots=True)
@@ -43,6 +46,8 @@ class Destinations:
         self._known: dict[str, Destination] = {}
         self.batch_bytes = BATCH_BYTES
         """How large a batch may be for every topic met so far."""
+        self.denial: NotAuthorised | None = None
+        """Where this login turned out not to be allowed to write, in a sentence; None where nothing of the kind is known."""
 
     def refusal(self, address: Address, native: Native, size: int) -> str:
         """Say why a message of at least so many bytes cannot be stored there, as far as can be told; empty when nothing speaks against it."""
@@ -63,6 +68,8 @@ class Destinations:
 
     def close_to_us(self, topic: str, reason: str) -> None:
         """Remember that a topic takes nothing from us."""
+        if reason == DENIED:
+            self.denial = self.denial or not_permitted_to_write(topic)
         self._known.setdefault(topic, Destination()).refusal = reason
 
     def gone(self, topics: Collection[str]) -> Sequence[str]:

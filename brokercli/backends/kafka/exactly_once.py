@@ -10,7 +10,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaError
 
 from brokercli.backends.dead_letters import State
-from brokercli.backends.kafka.destinations import GONE, Destinations
+from brokercli.backends.kafka.destinations import DENIED, GONE, Destinations
 from brokercli.backends.kafka.failures import REFUSED
 from brokercli.backends.kafka.ledger import Entry, Ledger, Letter
 from brokercli.backends.kafka.transaction import LONGEST_TIMEOUT, Copy, Ending, NoTransactions, Transactions
@@ -30,7 +30,6 @@ _WHOLE_RUN = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "no permission for idempotent writes on this cluster",
 }
 Answer = TypeVar("Answer")
-_DENIED = REFUSED[KafkaError.TOPIC_AUTHORIZATION_FAILED]
 
 
 class ExactlyOnce(Way):
@@ -134,8 +133,8 @@ class ExactlyOnce(Way):
         elif ending.culprits:
             yield from self._without(ending.culprits, letters, tries, receipts)
         elif denied and len({letter.topic for letter in letters}) == 1:
-            self._destinations.close_to_us(letters[0].topic, _DENIED)
-            give(receipts, letters, Verdict.REFUSED, _DENIED)
+            self._destinations.close_to_us(letters[0].topic, DENIED)
+            give(receipts, letters, Verdict.REFUSED, DENIED)
         elif len(letters) == 1 or ending.code in _LOST:
             give(receipts, letters, Verdict.REFUSED, REFUSED.get(ending.code, ending.why))
         else:
@@ -143,7 +142,7 @@ class ExactlyOnce(Way):
 
     def _without(self, culprits: dict[int, str], letters: Sequence[Letter], tries: int, receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:
         copies = [letter for letter in letters if letter.native is not None]
-        closed = {copies[index].topic: reason for index, reason in culprits.items() if reason == _DENIED}
+        closed = {copies[index].topic: reason for index, reason in culprits.items() if reason == DENIED}
         yield from self._but(closed, {copies[index].number: reason for index, reason in culprits.items()}, letters, tries, receipts)
 
     def _but(self, closed: dict[str, str], reasons: dict[int, str], letters: Sequence[Letter], tries: int,

@@ -106,6 +106,11 @@ def translate(error: KafkaError, doing: str, where: str) -> BrokercliError:
     return Failed(f"Kafka failed while {doing} {where}: {error.str()} ({error.name()}).")
 
 
+def not_permitted_to_write(topic: str) -> NotAuthorised:
+    """Return the failure of a login that may not publish to a topic."""
+    return NotAuthorised(f"No permission to write to the topic {topic}.", hint="ask for the ACL, or use a context with another login")
+
+
 def no_answer(doing: str, where: str, seconds: float) -> Unreachable:
     """Return what to raise when the client itself gave no answer in time: whether it was done is not known."""
     return Unreachable(f"Kafka did not answer within {seconds:g} s while {doing} {where}.", hint="brokercli doctor says what answers and what does not")

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
 from brokercli.backends.kafka.convert import CannotCarry, to_kafka
-from brokercli.backends.kafka.failures import judge, lost_for_good, translate
+from brokercli.backends.kafka.failures import judge, lost_for_good, not_permitted_to_write, translate
 from brokercli.backends.kafka.never_sent import Sent, never_sent
 from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.connection import Connection
@@ -76,6 +76,7 @@ class KafkaPublisher(Publisher):
         self._attempts: dict[int, int] = {}
         self._progress = monotonic()
         self._timed_out = False
+        self._denied = False
         self._closed = False
         self._start()
 
@@ -217,6 +218,7 @@ class KafkaPublisher(Publisher):
             return
         self._sent.failed(message.partition())
         self._timed_out = self._timed_out or code == KafkaError._MSG_TIMED_OUT
+        self._denied = self._denied or code == KafkaError.TOPIC_AUTHORIZATION_FAILED
         verdict, reason = judge(error)
         self._news.count(Receipt(index, verdict, reason=reason))
 
@@ -283,6 +285,8 @@ class KafkaPublisher(Publisher):
             self._give_up()
             if self._troubles.fatal.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
                 raise lost_for_good(self._troubles.fatal, self._connection, 0)
+        if self._denied and not len(self._news) and not self.in_flight:
+            raise not_permitted_to_write(self._topic)
         return self._take()
 
     def _take(self) -> Receipts:

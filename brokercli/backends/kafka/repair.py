@@ -139,8 +139,7 @@ class KafkaRepair(Repair):
     def _put_back(self, letters: list[Letter], receipts: Receipts) -> Receipts:
         for part in self._parts(letters):
             receipts.add(self._way.move(part, State.REDRIVEN))
-        self._settled = self._settled or receipts.confirmed > 0
-        return receipts
+        return self._entered(receipts)
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
         if state not in (State.REDRIVEN, State.DROPPED):
@@ -157,7 +156,11 @@ class KafkaRepair(Repair):
                 give(receipts, [Letter(index, partition, offset)], Verdict.REFUSED, why)
         if letters:
             receipts.add(self._way.move(letters, state))
+        return self._entered(receipts)
+
+    def _entered(self, receipts: Receipts) -> Receipts:
         self._settled = self._settled or receipts.confirmed > 0
+        self.failure = self.failure or self._way.failure or self._destinations.denial
         return receipts
 
     def _pending_place(self, record: Record, seen: set[tuple[int, int]]) -> tuple[int, int, str]:

@@ -43,8 +43,9 @@ class Mover:
                 sent += taken
                 if sent < len(messages):
                     self._note(publisher, publisher.collect(0.0 if taken else 0.1).problems)
-        except BrokercliError as problem:
-            self.failure = problem
+        except BrokercliError:
+            # what only this publisher may not says nothing of the others
+            self.failure = self.failure or publisher.failure
         first = self._next.get(id(publisher), 0)
         self._next[id(publisher)] = first + sent
         return Window(publisher, first, sent)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.nats.bulk_parser import Delivery, Sink
 from brokercli.backends.nats.convert import Refusal, check_carried, header_block
+from brokercli.backends.nats.denials import Denials
 from brokercli.backends.nats.in_flight import Sent, plain_acknowledgement, read_acknowledgement, too_large, without_groups
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.recovery import Recovery, Target
@@ -54,7 +55,7 @@ class JetStreamPublisher(Publisher):
         self._next = 0
         self._last_sequence = target.last_sequence if target is not None else 0
         self._gapless = target is not None
-        self._permission_errors: dict[bytes, int] = {}
+        self.denials = Denials(link.connection)
         self._settling = False
         self._losses = 0
         self._closed = False
@@ -135,7 +136,9 @@ class JetStreamPublisher(Publisher):
             if size >= WINDOW_BYTES:
                 break
             try:
-                sent = batch[number] = prepare(item)
+                sent = prepare(item)
+                self.denials.check(sent.subject)
+                batch[number] = sent
                 size += sent.size
             except Refusal as refusal:
                 refused.append(Receipt(number, Verdict.REFUSED, reason=str(refusal)))
@@ -181,7 +184,7 @@ class JetStreamPublisher(Publisher):
                 left = deadline - time.monotonic()
                 if len(self._receipts):
                     break
-                if (failure := self.failure) is not None:
+                if (failure := self.failure or (None if self._pending else self.denials.of(self._subject))) is not None:
                     raise failure
                 if left <= 0:
                     break
@@ -381,18 +384,15 @@ class JetStreamPublisher(Publisher):
             self._changed.notify()
 
     def refused(self, kind: str, subject: str) -> None:
-        """Take one permission violation. Each message it hits gets one and no acknowledgement: once there are as many as
-        messages in flight on that subject, those are the ones."""
+        """Take one permission violation."""
         if kind != "publish":
             return
         name = subject.encode(errors="surrogateescape")
         with self._changed:
-            count = self._permission_errors[name] = self._permission_errors.get(name, 0) + 1
-            hit = [number for number, sent in self._pending.items() if sent.subject == name and sent.first_sent]
-            if count < len(hit):
+            hit = self.denials.take(name, [number for number, sent in self._pending.items() if sent.subject == name and sent.first_sent])
+            if not hit:
                 return
-            del self._permission_errors[name]
             self._silence.heard()
             for number in hit:
-                self._settle(Receipt(number, Verdict.REFUSED, reason=f"this login is not permitted to publish to {subject}"))
+                self._settle(Receipt(number, Verdict.REFUSED, reason=self.denials.reason(name)))
             self._changed.notify()

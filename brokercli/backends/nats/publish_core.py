@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.nats.convert import Refusal, check_carried, header_block
+from brokercli.backends.nats.failures import not_permitted
 from brokercli.backends.nats.in_flight import too_large
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.silence import Silence
@@ -118,6 +119,8 @@ class CorePublisher(Publisher):
                 self._failure = self._failure or self._silence.too_long(waiting=True)
             else:
                 self._silence.heard()
+            if verdict is Verdict.REFUSED and self._permission_errors:
+                self._failure = self._failure or not_permitted("publish", self._name, self._link.connection)
             if verdict is Verdict.CONFIRMED:
                 self._receipts.confirmed += len(numbers)
                 if self._policy.positions:

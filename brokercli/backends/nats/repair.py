@@ -104,6 +104,7 @@ class NatsRepair(Repair):
         self._moving: set[int] = set()
         """Sequences of those that are on their way, until they are out or stay."""
         self._failure: BrokercliError | None = None
+        """Why nothing can be settled any more; `failure` may be about some destinations only."""
         self._arrived: int | None = 0
         self._ask_again = 0.0
         self._left_off = Counter[str]()
@@ -141,7 +142,7 @@ class NatsRepair(Repair):
         try:
             self._originals.prepare([move.original for move in moves if move.original is not None])
         except BrokercliError as problem:
-            self._failure = problem
+            self.failure = self._failure = problem
             for index in range(len(moves)):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=str(problem)))
             return receipts
@@ -257,12 +258,13 @@ class NatsRepair(Repair):
     def stored(self, letters: Sequence[Handled], window: Window, receipts: Receipts) -> list[Handled]:
         """Return the letters whose copies are stored; the verdict on every other one is entered."""
         judged = self.mover.finish(window)
-        self._failure = self._failure or self.mover.failure
+        self._failure, denial = self._failure or self.mover.failure, window.publisher.denials.first
+        self.failure = self.failure or self._failure or denial
         stored = []
         for place, letter in enumerate(letters):
             receipt = judged.get(place)
             if place >= window.taken:
-                receipt = Receipt(letter.index, Verdict.REFUSED, reason=str(self._failure))
+                receipt = Receipt(letter.index, Verdict.REFUSED, reason=str(self._failure or denial))
             if receipt is None or receipt.verdict is Verdict.CONFIRMED:
                 letter.duplicate = BEFORE if receipt is not None else ""
                 stored.append(letter)
