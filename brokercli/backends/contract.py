@@ -266,13 +266,13 @@ class Backend(ABC):
         run is at work there and cannot be shared with."""
         raise Unsupported("This broker plugin knows no dead letters.")
 
-    def check_repair(self, source: Address) -> None:  # noqa: B027  most brokers tell it only when the run is opened
-        """Raise as `repair` would where letters of a resolved address could not be taken out, as far as that is told without opening a run.
+    def check_repair(self, letters: LetterReader) -> None:  # noqa: B027  most brokers tell it only when the run is opened
+        """Raise as `repair` would where letters that are looked at could not be taken out, as far as that is told without opening a run.
         Changes nothing."""
 
-    def obstacles(self, source: Address, destinations: Sequence[Address]) -> Mapping[int, str]:
-        """Return, for those of the destinations, by their index, to which nothing of a resolved address can be put, why. Sends nothing.
-        What a login may not ask, and a broker that does not answer, are no obstacle that is known."""
+    def obstacles(self, letters: LetterReader, destinations: Sequence[Address]) -> Mapping[int, str]:
+        """Return, for those of the destinations, by their index, to which none of the letters that are or were looked at can be put, why.
+        Sends nothing. What a login may not ask, and a broker that does not answer, are no obstacle that is known."""
         found = {}
         for index, destination in enumerate(destinations):
             try:

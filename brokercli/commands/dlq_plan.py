@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from brokercli.backends.dead_letters import LetterReader
 from brokercli.commands.dlq_looking import lifted
 from brokercli.commands.dlq_source import LetterSource
 from brokercli.commands.session import Session
@@ -27,13 +28,13 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
               chosen: list[Decision] | None, withholds: Callable[[Message], Sequence[str]], *, elsewhere: bool, quiet: bool, output: str) -> Plan:
     """Look at the letters, print the plan and return it; nothing is changed. The first letters that would go are put into `chosen`.
     `elsewhere`: they go to another broker, where the one destination is known to be there. Raises what would keep all of them."""
-    letters.check_repair()
 
     def remember(decision: Decision) -> None:
         if chosen is not None and len(chosen) < _REMEMBERED and not decision.left:
             chosen.append(decision)
 
     with lifted(streams, letters.lift_to_look) as lift, letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
+        letters.check_repair(reader)
         counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
                        on_progress=progress.advance, on_decision=None if chosen is None else remember, withholds=withholds)
     Notes(reader, streams.say, quiet=quiet).say_new()
@@ -41,12 +42,12 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:
-        print_plan(streams, verb, str(letters.session.address), counted, {} if elsewhere else _obstacles(letters.session, counted), output)
+        print_plan(streams, verb, str(letters.session.address), counted, {} if elsewhere else _obstacles(letters.session, reader, counted), output)
     return counted
 
 
-def _obstacles(session: Session, counted: Plan) -> dict[str, str]:
+def _obstacles(session: Session, reader: LetterReader, counted: Plan) -> dict[str, str]:
     """Return why nothing can be put to destinations of a plan, the first ones."""
     names = list(counted.addresses)[:_ASKED]
-    found = session.backend.obstacles(session.address, [counted.addresses[name] for name in names])
+    found = session.backend.obstacles(reader, [counted.addresses[name] for name in names])
     return {names[index]: reason for index, reason in found.items()}

@@ -31,8 +31,8 @@ class LetterSource:
     lift_to_look: Callable[[], Lift]
     """Makes looking safe where a limit of deliveries would cost letters, as far as that was asked for."""
     lift_to_repair: Callable[[], Lift]
-    check_repair: Callable[[], None]
-    """Raises what would keep every letter from being taken out, as far as that is known without opening a repair."""
+    check_repair: Callable[[LetterReader], None]
+    """Raises what would keep every letter of a look from being taken out, as far as that is known without opening a repair."""
     withholds: Callable[[Message], Sequence[str]]
     """Names what of a message does not go along when it is put back on this broker."""
     journal: str | None
@@ -54,7 +54,7 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
 
         yield LetterSource(session, recogniser_of(session), lambda: session.backend.look_letters(session.address),
                            lambda policy: session.backend.repair(session.address, policy), lift if lift_limit else Lift,
-                           Lift if lift_limit is False else lift, partial(session.backend.check_repair, session.address),
+                           Lift if lift_limit is False else lift, session.backend.check_repair,
                            partial(session.backend.withholds, letter=True), journal_path(verb, session.address, journal))
 
 
@@ -71,7 +71,7 @@ def in_file(path: str, context_name: str | None, resume: str | None, connect_tim
         with Journal(resume or _remembered(identity), identity) as journal:
             yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, journal),
                                lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), Lift, Lift,
-                               lambda: None, broker.backend.withholds, None)
+                               lambda reader: None, broker.backend.withholds, None)
 
 
 def _remembered(identity: dict[str, str]) -> str:

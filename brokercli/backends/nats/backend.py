@@ -119,18 +119,20 @@ class NatsBackend(Backend):
         self._opened.add(repair)
         return repair
 
-    def check_repair(self, source: Address) -> None:
+    def check_repair(self, letters: LetterReader) -> None:
+        from brokercli.backends.nats.letters import NatsLetterReader
         from brokercli.backends.nats.open_repair import check_repair
 
-        self._require(source, Capability.REDRIVE)
-        check_repair(self._jetstream, self._questions, source.name)
+        if isinstance(letters, NatsLetterReader):
+            check_repair(self._jetstream, self._questions, letters.letters)
 
-    def obstacles(self, source: Address, destinations: Sequence[Address]) -> Mapping[int, str]:
-        if source.kind != "stream":
-            return super().obstacles(source, destinations)
+    def obstacles(self, letters: LetterReader, destinations: Sequence[Address]) -> Mapping[int, str]:
+        from brokercli.backends.nats.letters import NatsLetterReader
         from brokercli.backends.nats.open_repair import obstacles
 
-        return obstacles(self._jetstream, source.name, destinations)
+        if isinstance(letters, NatsLetterReader):
+            return obstacles(self._jetstream, letters.letters, destinations)
+        return super().obstacles(letters, destinations)
 
     def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
         from brokercli.backends.nats.originals import fetch_originals

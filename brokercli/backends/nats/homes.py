@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.destination import open_publisher
+from brokercli.backends.nats.letters import Letters
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards
@@ -26,12 +27,11 @@ class Home:
 class Homes:
     """Finds out about each destination once. What cannot work there is a reason, never a failure of the run."""
 
-    def __init__(self, jetstream: JetStream, source: str, policy: PublishPolicy, *, within: bool) -> None:
-        """`within`: letters go back into the stream they lie in; else that would only make new ones of them."""
+    def __init__(self, jetstream: JetStream, letters: Letters, policy: PublishPolicy) -> None:
+        """`letters`: those that are put back."""
         self._jetstream = jetstream
-        self._source = source
+        self._letters = letters
         self._policy = policy
-        self._within = within
         self._known: dict[tuple[str | None, str], Home | str] = {}
         self._streams: dict[str, Home] = {}
 
@@ -50,8 +50,9 @@ class Homes:
     def _open(self, destination: Address) -> Home | str:
         name = destination.name
         if destination.kind == "stream":
-            info = self._jetstream.link.run(self._jetstream.info(name))
-            return self._stream(info, name)
+            if name == self._letters.stream and self._letters.consumers is None:
+                return f"stream {name} is where the letter lies now"
+            return self._stream(self._jetstream.link.run(self._jetstream.info(name)))
         if destination.kind not in (None, "subject"):
             return f"NATS has no {destination.kind}s, and it would go to {destination}"
         problem = fault(name) or ("it is a wildcard" if has_wildcards(name) else None)
@@ -67,16 +68,16 @@ class Homes:
             return Home(self._publisher(Address(name, "subject")), "", ())
         if not infos:
             return f"no stream listens on {name}, so nothing would be stored"
-        return self._stream(infos[0], name)
+        return self._allowed(self._stream(infos[0]), name)
 
-    def _stream(self, info: Json, name: str) -> Home | str:
+    def _stream(self, info: Json) -> Home:
         config = info["config"]
         stream = str(config["name"])
         home = self._streams.get(stream)
         if home is None:
             publisher = self._publisher(Address(stream, "stream"))
             home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()))
-        return self._allowed(home, name)
+        return home
 
     def _publisher(self, address: Address) -> JetStreamPublisher:
         publisher = open_publisher(self._jetstream, address, self._policy)
@@ -84,8 +85,8 @@ class Homes:
         return publisher
 
     def _allowed(self, home: Home, name: str) -> Home | str:
-        if home.stream == self._source and not self._within:
-            return f"{name} leads into stream {self._source}, where the letter lies now"
+        if home.stream == self._letters.stream and self._letters.awaits(name):
+            return f"{name} leads into stream {home.stream}, where the letter lies now, and would be one again"
         return home
 
     @property

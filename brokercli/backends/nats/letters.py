@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from brokercli.backends.contract import Batch, Reader
@@ -13,9 +13,10 @@ from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, 
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.look_stored import open_stored
 from brokercli.backends.nats.records import NatsBatch, read_headers
-from brokercli.backends.nats.rewriting import rewriting_of
+from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.subjects import overlap
 from brokercli.backends.nats.unrecorded import Consumers, Standing, ask_consumers
 from brokercli.model.errors import Failed
 
@@ -43,6 +44,13 @@ class Letters:
     def whole(self) -> bool:
         """Whether every message of the stream is a letter."""
         return self.consumers is None and not self.marks.subjects
+
+    def awaits(self, subject: str) -> bool:
+        """Whether what is published on a subject that the stream captures is a letter from the first, or may be."""
+        if self.consumers is not None:
+            return False
+        stored = stored_as(self.info["config"], subject)
+        return self.whole or stored is None or any(overlap(pattern, stored) for pattern in self.marks.subjects)
 
     def holds(self, sequence: int, subject: str) -> bool:
         """Whether a stored message is a letter."""
@@ -115,12 +123,11 @@ class NatsLetterReader(LetterReader):
 
     side_effects = "none"
 
-    def __init__(self, reader: Reader, holds: Callable[[int, str], bool] | None, notes: Sequence[str], *, at_home: bool) -> None:
-        """`holds` None: all are letters."""
-        self._at_home = at_home
+    def __init__(self, reader: Reader, letters: Letters) -> None:
+        self.letters = letters
+        self._at_home = letters.consumers is not None
         self._reader = reader
-        self._holds = holds
-        self._notes = notes
+        self._holds = None if letters.whole else letters.holds
         self.passed = Passed()
         self.expected = reader.expected
         self.bounds = reader.bounds
@@ -128,7 +135,7 @@ class NatsLetterReader(LetterReader):
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
         """What the look and the stream have to say; may grow while reading."""
-        return [*self._notes, *self._reader.notes]
+        return [*self.letters.notes, *self._reader.notes]
 
     def read(self, timeout: float) -> Batch | None:
         batch = self._reader.read(timeout)
@@ -163,4 +170,4 @@ def open_letters(jetstream: JetStream, letters: Letters) -> NatsLetterReader:
     reader = open_stored(jetstream, source, start, end)
     if not letters.whole:
         reader.expected = None
-    return NatsLetterReader(reader, None if letters.whole else letters.holds, letters.notes, at_home=letters.consumers is not None)
+    return NatsLetterReader(reader, letters)

@@ -43,22 +43,21 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     # ours is the only Nats- header that goes along (putting_back.py); it has to
     publishing = PublishPolicy(delivery_timeout=policy.delivery_timeout, keep_control_headers=True, maximum_in_flight=LARGEST_WINDOW,
                                only_wanted=True)
-    homes = Homes(jetstream, stream, publishing, within=within)
+    homes = Homes(jetstream, letters, publishing)
     counts = LetterCounts(jetstream, letters)
     guarantee = _GUARANTEE.format(windows=_windows([letters.info] if within else fed), stream=stream)
     return NatsRepair(link, stream, open_letters(jetstream, letters), homes, DeadOriginals(jetstream, questions, letters.info, within=within), remover, counts,
                       policy, guarantee, (*letters.notes, *_notes(letters, fed)))
 
 
-def check_repair(jetstream: JetStream, questions: Questions, stream: str) -> None:
+def check_repair(jetstream: JetStream, questions: Questions, letters: Letters) -> None:
     """Raise what `open_repair` would, where letters could not be taken out. Changes nothing."""
-    _remover(jetstream, questions, jetstream.link.run(find_letters(jetstream, stream)))
+    _remover(jetstream, questions, letters)
 
 
-def obstacles(jetstream: JetStream, stream: str, destinations: Sequence[Address]) -> dict[int, str]:
-    """Return why letters of a stream cannot be put to destinations, by their index."""
-    letters = jetstream.link.run(find_letters(jetstream, stream))
-    homes = Homes(jetstream, stream, PublishPolicy(only_wanted=True), within=letters.consumers is not None)
+def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> dict[int, str]:
+    """Return why letters cannot be put to destinations, by their index."""
+    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True))
     try:
         found = ((index, homes.find(destination)) for index, destination in enumerate(destinations))
         return {index: home for index, home in found if isinstance(home, str)}

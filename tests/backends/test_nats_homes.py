@@ -1,0 +1,103 @@
+"""Where letters of JetStream are put back: what may lie in their own stream, and what would only make letters of them again."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from brokercli.backends.dead_letters import Move, RepairPolicy
+from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.model.message import Message
+from tests.backends.nats_letters import RETENTIONS, dlq_of, failing, fill_dlq, in_stream, numbers, redrive, wait_for
+from tests.backends.nats_streams import Streams, everything, stream, subject
+
+
+def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 1, b"NATS/1.0\r\nX-Original-Subject: dlq.%b.other\r\n\r\n" % home.lower().encode())
+    backend, there = streams.backend(), subject(f"dlq.{home.lower()}.other")
+    with backend.look_letters(stream(name)) as reader:
+        assert "where the letter lies now" in backend.obstacles(reader, [subject(f"{home.lower()}.a"), there])[1]
+    with backend.look_letters(stream(home)) as reader:
+        assert list(backend.obstacles(reader, [there])) == []
+    outcome, receipts = redrive(backend, name)
+    assert (outcome.account.confirmed, outcome.account.refused) == (0, 1)
+    assert "where the letter lies now" in receipts.problems[0].reason
+    assert streams.state(name)["messages"] == 1
+
+
+@pytest.mark.parametrize("retention", RETENTIONS)
+def test_letters_whose_home_is_in_their_own_stream_under_another_subject_go_there(streams: Streams, retention: str) -> None:
+    low = streams.subject().replace(".", "")
+    name = streams.make(retention, subjects=[f"{low}.>", f"dlq.{low}.>"])
+    if retention != "limits":
+        streams.worker(name, "work", filter_subject=f"{low}.>")
+        streams.worker(name, "letters", filter_subject=f"dlq.{low}.>")
+    for number in range(20):
+        streams.fill(f"{low}.a", [b"work %d" % number])
+        streams.fill(f"dlq.{low}.a", [b"letter %d" % number], f"NATS/1.0\r\nX-Original-Subject: {low}.a\r\n\r\n".encode())
+    backend = streams.backend()
+    with backend.look_letters(stream(name)) as reader:
+        assert backend.obstacles(reader, [subject(f"{low}.a")]) == {}
+    outcome, _ = redrive(backend, name)
+    assert (outcome.account.read, outcome.account.confirmed) == (20, 20)
+    stored = [(one, body) for one, _, body in streams.stored(name)]
+    assert stored == [(f"{low}.a", b"work %d" % number) for number in range(20)] + [(f"{low}.a", b"letter %d" % number) for number in range(20)]
+    assert redrive(backend, name)[0].account.read == 0
+
+
+def test_letters_that_come_back_into_their_own_stream_while_it_is_redriven_are_counted_and_not_taken_again(streams: Streams) -> None:
+    low = streams.subject().replace(".", "")
+    name = streams.make(subjects=[f"{low}.>", f"dlq.{low}.>"])
+    dead = f"NATS/1.0\r\nX-Original-Subject: {low}.a\r\n\r\n".encode()
+    streams.fill(f"dlq.{low}.a", numbers(4), dead)
+    with streams.backend().repair(stream(name), RepairPolicy(batch=2)) as repair:
+        batches = []
+        while not repair.finished:
+            batch = repair.read(20)
+            if batch is not None:
+                batches.append([record.message.body for record in batch.records()])
+                moves = [Move(record, Message(record.message.body, origin="nats"), subject(f"{low}.a")) for record in batch.records()]
+                assert repair.settle(moves).confirmed == 2
+                streams.fill(f"dlq.{low}.a", [b"again"], dead)
+        assert batches == [[b"0", b"1"], [b"2", b"3"]]
+        wait_for(lambda: repair.arrived() == 2)
+    assert in_stream(streams, name) == [b"0", b"1", b"again", b"2", b"3", b"again"]
+
+
+@pytest.mark.parametrize(("transform", "home"), [
+    (None, "dlq.{low}.other"), ({"src": "{low}.*", "dest": "dlq.{low}.{{{{wildcard(1)}}}}"}, "{low}.a"),
+    ({"src": "{low}.*", "dest": "{{{{partition(3,1)}}}}.{low}"}, "{low}.a")], ids=["a subject of letters", "stored as one", "stored as who knows what"])
+def test_a_home_that_would_make_a_letter_of_it_again_is_refused(streams: Streams, transform: dict[str, str] | None, home: str) -> None:
+    low = streams.subject().replace(".", "")
+    there = home.format(low=low)
+    config = {} if transform is None else {"subject_transform": {key: value.format(low=low) for key, value in transform.items()}}
+    name = streams.make(subjects=[f"{low}.>", f"dlq.{low}.>"], **config)
+    streams.fill(f"dlq.{low}.a", numbers(2), f"NATS/1.0\r\nX-Original-Subject: {there}\r\n\r\n".encode())
+    backend = streams.backend()
+    with backend.look_letters(stream(name)) as reader:
+        assert backend.obstacles(reader, [subject(there)]) == {0: f"{there} leads into stream {name}, where the letter lies now, and would be one again"}
+    outcome, _ = redrive(backend, name)
+    assert (outcome.account.confirmed, outcome.account.refused) == (0, 2)
+    assert in_stream(streams, name) == numbers(2)
+
+
+def test_a_plan_asks_once_which_messages_of_a_work_queue_are_letters(streams: Streams, nats_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = failing(streams, nats_address, "workqueue")
+    asked: list[str] = []
+    consumers = JetStream.consumers
+
+    def noted(jetstream: JetStream, of: str, silent: list[str] | None = None) -> Coroutine[Any, Any, list[Json]]:
+        asked.append(of)
+        return consumers(jetstream, of, silent)
+
+    monkeypatch.setattr(JetStream, "consumers", noted)
+    backend = streams.backend()
+    with backend.look_letters(stream(name)) as reader:
+        backend.check_repair(reader)
+        everything(reader)
+        assert backend.obstacles(reader, [subject(f"{name.lower()}.a")]) == {}
+    assert asked == [name]
