@@ -1,6 +1,6 @@
-"""A NATS with logins: one that may everything, one that may only ask about a stream or consumer it
-knows by name, one that may list streams and see no consumer, one that may do everything with
-JetStream and publish to nothing but what begins with `open`."""
+"""A NATS with logins: one that may everything, one that may only ask about a stream or consumer it knows by name, one that
+may list streams and see no consumer, one that may ask for their names, one that may do everything with JetStream and publish
+to nothing but what begins with `open`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _USERS = f"""{{users: [
       publish: ["$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.>"], subscribe: ["_INBOX.>"]}}}}
   {{user: "lists", password: "{_PASSWORD}", permissions: {{
       publish: ["$JS.API.STREAM.INFO.*", "$JS.API.STREAM.LIST"], subscribe: ["_INBOX.>"]}}}}
+  {{user: "names", password: "{_PASSWORD}", permissions: {{
+      publish: ["$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"], subscribe: ["_INBOX.>"]}}}}
   {{user: "reads", password: "{_PASSWORD}", permissions: {{publish: ["$JS.API.>", "open.>"], subscribe: ["_INBOX.>"]}}}}
 ]}}"""
 
@@ -29,7 +31,7 @@ class GuardedNats(Nats):
         super().__init__(directory, settings={"authorization": _USERS}, **options)  # type: ignore[arg-type]
 
     def login(self, user: str) -> Connection:
-        """Return the connection of a user: `all`, `looks`, `lists` or `reads`."""
+        """Return the connection of a user: `all`, `looks`, `lists`, `names` or `reads`."""
         return Connection("nats", ((HOST, self.port),), user=user, password=Secret(_PASSWORD), connect_timeout=20.0)
 
     def streams(self) -> Streams:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.model.errors import NotFound, UsageProblem
-from brokercli.model.position import Last, Start
+from brokercli.model.position import End, Last, Span, Start
+from tests.backends.nats_guarded import GuardedNats
 from tests.backends.nats_streams import Streams, bodies, everything, some, subject
 from tests.brokers.server import wait_until
 
@@ -136,7 +138,7 @@ def test_subjects_that_change_places_are_not_guessed(streams: Streams) -> None:
 def test_a_subject_that_several_streams_rewrite_to_is_not_guessed(streams: Streams) -> None:
     first, token = rewriting(streams, "T.a", "xT.y", subjects=["{}.a"])
     second = streams.make(subjects=[f"{token}.b"], subject_transform={"src": f"{token}.b", "dest": f"x{token}.y"})
-    with pytest.raises(UsageProblem, match="Several streams store") as asked:
+    with pytest.raises(UsageProblem, match="several hold messages of others as it") as asked:
         streams.look(subject(f"x{token}.y"))
     assert all(f"stream:{name}" in str(asked.value.hint) for name in (first, second))
     streams.fill(f"{token}.b", [b"1"])
@@ -151,6 +153,50 @@ def test_a_subject_rewritten_on_its_way_from_another_stream_is_found(streams: St
     backend = streams.backend()
     wait_until(lambda: streams.state(name)["messages"] == 2, 60, "two copies")
     assert bodies(everything(streams.look(subject(f"copy{low}.a"), backend=backend))) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("kind", ["mirror", "sources"])
+def test_what_only_a_copy_of_a_stream_holds_is_read_from_there_and_that_is_said(streams: Streams, kind: str) -> None:
+    origin = streams.make()
+    low = origin.lower()
+    streams.fill(f"{low}.a", [b"1", b"2"])
+    streams.fill(f"{low}.b", [b"3"])
+    name = streams.make(subjects=[], **{kind: {"name": origin} if kind == "mirror" else [{"name": origin}]})
+    wait_until(lambda: streams.state(name)["messages"] == 3, 60, "three copies")
+    backend = streams.backend()
+    reader = streams.look(subject(f"{low}.a"), backend=backend)
+    assert [record.place["stream"] for record in everything(reader)] == [origin, origin]
+    assert list(reader.notes) == [f"read from stream {origin}, which captures {low}.a"]
+    described = backend.describe(subject(f"{low}.a"))
+    assert (described.facts["captured by"], described.facts["stored in"], described.facts["messages"]) == (origin, name, 2)
+    streams.api(f"STREAM.DELETE.{origin}")
+    reader = streams.look(subject(f"{low}.a"), backend=backend)
+    assert [(record.place["stream"], record.message.body) for record in everything(reader)] == [(name, b"1"), (name, b"2")]
+    assert f"no stream captures {low}.a: stream {name} holds messages of others as it" in reader.notes[0]
+    assert origin in reader.notes[0]
+    described = backend.describe(subject(f"{low}.a"))
+    assert (described.facts["captured by"], described.facts["stored in"], described.facts["messages"]) == (None, name, 2)
+    with pytest.raises(NotFound, match="so nothing of it is stored"):
+        streams.look(subject(f"{low}.c"), backend=backend)
+
+
+def test_two_copies_of_a_stream_that_is_gone_are_not_guessed_between(streams: Streams) -> None:
+    origin = streams.make()
+    low = origin.lower()
+    streams.fill(f"{low}.a", [b"1"])
+    copies = [streams.make(subjects=[], mirror={"name": origin}) for _ in range(2)]
+    for name in copies:
+        wait_until(lambda name=name: streams.state(name)["messages"] == 1, 60, "a copy")  # type: ignore[misc]
+    streams.api(f"STREAM.DELETE.{origin}")
+    with pytest.raises(UsageProblem, match="several hold messages of others as it") as asked:
+        streams.look(subject(f"{low}.a"))
+    assert all(f"stream:{name}" in str(asked.value.hint) for name in copies)
+
+
+def test_who_may_not_ask_for_all_streams_is_not_told_that_nothing_is_stored(administered: Streams, guarded_nats: GuardedNats) -> None:
+    origin = administered.make()
+    with NatsBackend(guarded_nats.login("names")) as backend, pytest.raises(NotFound, match="this login may not ask"):
+        backend.look(subject(f"x{origin.lower()}.a"), Span(Start(), End()))
 
 
 def test_describe_counts_what_is_stored_under_another_subject(streams: Streams) -> None:

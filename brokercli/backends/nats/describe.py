@@ -185,19 +185,21 @@ async def _subject(jetstream: JetStream, subject: str) -> Description:
                 continue  # deleted meanwhile
             names.append(name)
             rows.append(await _held(jetstream, info, subject, description))
-        others = [] if names else [str(info["config"]["name"]) for info in await storing(jetstream, subject)]
+        others = [str(info["config"]["name"]) for info in await storing(jetstream, subject, besides=names) or ()]
         stored = [info for name in others if (info := await jetstream.info_or_none(name, {"subjects_filter": subject})) is not None]
-        rows += [_row(info, info["state"].get("subjects") or {}) for info in stored]
+        copies = [_row(info, info["state"].get("subjects") or {}) for info in stored]
     except BrokercliError as problem:
         description.missing.append(f"streams that capture it: {problem}")
         return description
     description.facts["captured by"] = ", ".join(names) or None
     if stored:
-        description.facts["stored in"] = ", ".join(others)
-    if rows:
-        if all(row["messages"] is not None for row in rows):
-            description.facts["messages"] = sum(int(row["messages"] or 0) for row in rows)
-        description.sections.append(Section("streams that store others as it" if stored else "streams that capture it", rows))
+        description.facts["stored in"] = ", ".join(str(row["stream"]) for row in copies)
+    if (rows or copies) and all(row["messages"] is not None for row in rows):
+        # what is captured is not counted again where it is copied to
+        description.facts["messages"] = sum(int(row["messages"] or 0) for row in rows or copies)
+    for title, found in (("streams that capture it", rows), ("streams that hold messages of others as it", copies)):
+        if found:
+            description.sections.append(Section(title, found))
     return description
 
 

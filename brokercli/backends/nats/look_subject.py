@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.nats.fetch import fetch_next
-from brokercli.backends.nats.rewriting import EVERYTHING, rewriting_of, rewritings_into, stored_as
+from brokercli.backends.nats.rewriting import EVERYTHING, brought_in, rewriting_of, stored_as
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers, overlap
-from brokercli.model.errors import NotAuthorised, NotFound, TimedOut, UsageProblem
+from brokercli.model.errors import NotAuthorised, NotFound, TimedOut, Unreachable, UsageProblem
 
 
 async def find_subject(jetstream: JetStream, subject: str) -> tuple[Source, str]:
-    """Return the one stream that captures a subject, or else stores others as it, and what is to be said of that. Raises NotFound where
+    """Return the one stream that captures a subject, or else holds others as it, and what is to be said of that. Raises NotFound where
     there is none, UsageProblem where there are several, and where it cannot be told which of the messages in a stream are meant."""
     names = await jetstream.capturing(subject)
     if not names:
-        return await _rewritten_to(jetstream, subject)
+        return await _stored_only(jetstream, subject)
     if len(names) > 1:
         raise UsageProblem(f"Several streams capture {subject}: {', '.join(names)}.", hint=_say_which(names))
     info = await jetstream.info(names[0])
+    note = f"read from stream {names[0]}, which captures {subject}"
     if info["config"].get("subjects") == [subject]:
-        return Source(info), ""
+        return Source(info), note
     stored = stored_as(info["config"], subject)
     if stored is None:
         raise UsageProblem(f"Stream {names[0]} stores messages under other subjects ({rewriting_of(info['config'])}), and what becomes of {subject} cannot "
                            "be told.", hint=how_to_see(names[0]))
     if stored == subject or covers(subject, stored):
-        return Source(info, subject), ""
+        return Source(info, subject), note
     if stored == EVERYTHING:
-        return Source(info), ""
+        return Source(info), note
     if not covers(stored, subject):
         await _check_none_as_it_is(jetstream, info, subject, stored)
     return Source(info, stored), f"stream {names[0]} stores {subject} as {stored}"
@@ -45,27 +49,47 @@ async def _check_none_as_it_is(jetstream: JetStream, info: Json, subject: str, s
                            hint=how_to_see(name))
 
 
-async def _rewritten_to(jetstream: JetStream, subject: str) -> tuple[Source, str]:
-    found = await storing(jetstream, subject)
+async def _stored_only(jetstream: JetStream, subject: str) -> tuple[Source, str]:
+    """Return the one stream that stores messages of others as a subject that none captures."""
+    silent: list[str] = []
+    found = await storing(jetstream, subject, silent=silent)
+    if found is None:
+        raise NotFound(f"No stream captures {subject}, and whether one holds it that is filled from others this login may not ask.",
+                       hint="stream:NAME is all that a stream holds")
+    if not found and silent:
+        raise Unreachable(f"No stream captures {subject}, and whether {some_of(silent)} {'holds' if len(silent) == 1 else 'hold'} it cannot be told.",
+                          hint="the servers that keep them are away")
     if not found:
         raise NotFound(f"No stream captures {subject}, so nothing of it is stored.", hint=f"tail subject:{subject} shows what is published from now on")
     names = [str(info["config"]["name"]) for info in found]
     if len(names) > 1:
-        raise UsageProblem(f"Several streams store messages as {subject}: {', '.join(names)}.", hint=_say_which(names))
-    return Source(found[0], subject), f"no stream captures {subject}: stream {names[0]} stores messages of other subjects as it"
+        raise UsageProblem(f"No stream captures {subject}, and several hold messages of others as it: {', '.join(names)}.", hint=_say_which(names))
+    return Source(found[0], subject), f"no stream captures {subject}: stream {names[0]} holds messages of others as it ({filled_from(found[0]['config'])})"
 
 
-async def storing(jetstream: JetStream, subject: str) -> list[Json]:
-    """Return the streams that store messages of other subjects as this one, those that hold some; where none does, those that would. None
-    where this login may not ask for all streams."""
+def filled_from(config: Json) -> str:
+    """Say how messages come to a stream under subjects that it does not capture."""
+    rewriting = rewriting_of(config)
+    if rewriting is not None and config.get("subjects"):
+        return str(rewriting)
+    if config.get("mirror"):
+        return f"a mirror of {config['mirror'].get('name')}"
+    return f"filled from {', '.join(str(origin.get('name')) for origin in config.get('sources') or ())}"
+
+
+async def storing(jetstream: JetStream, subject: str, *, besides: Collection[str] = (), silent: list[str] | None = None) -> list[Json] | None:
+    """Return the streams, `besides` some, that hold messages under a subject without capturing it: rewritten, or copied from other streams;
+    where none does, and there are none besides, those that certainly would. None where this login may not ask for all streams. What does
+    not answer is added to `silent`."""
     try:
-        infos = await jetstream.all([])
+        infos = [info for info in await jetstream.all([] if silent is None else silent) if info["config"]["name"] not in besides]
     except (NotAuthorised, TimedOut):
-        return []
-    candidates = [info for info in infos if any(overlap(rewriting.pattern, subject) for rewriting in rewritings_into(info["config"]))]
+        return None
+    candidates = [info for info in infos if any(overlap(pattern, subject) for pattern, _ in brought_in(info["config"]))]
     holding = [info for info in candidates if await fetch_next(jetstream, str(info["config"]["name"]), 1, subject) is not None]
-    return holding or [info for info in candidates
-                       if any(rewriting.exact and covers(rewriting.pattern, subject) for rewriting in rewritings_into(info["config"]))]
+    if holding or besides:
+        return holding
+    return [info for info in candidates if any(exact and covers(pattern, subject) for pattern, exact in brought_in(info["config"]))]
 
 
 def how_to_see(stream: str) -> str:

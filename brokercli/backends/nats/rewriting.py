@@ -83,11 +83,17 @@ def rewriting_of(config: Json) -> Rewriting | None:
     return _rewriting(config.get("subject_transform"))
 
 
-def rewritings_into(config: Json) -> list[Rewriting]:
-    """Return everything that a stream rewrites, also what it takes from other streams (`subject_transforms` of `mirror` and `sources`)."""
+def brought_in(config: Json) -> Iterator[tuple[str, bool]]:
+    """Yield patterns that match everything a stream holds without capturing it: what it rewrites, and what it takes from other streams; with
+    each, whether such messages certainly come under all of its subjects."""
     origins = [origin for origin in (config.get("mirror"), *(config.get("sources") or ())) if origin]
-    transforms: Iterator[Json | None] = iter([config.get("subject_transform"), *(one for origin in origins for one in origin.get("subject_transforms") or ())])
-    return [found for found in map(_rewriting, transforms) if found is not None]
+    transforms = [config.get("subject_transform"), *(one for origin in origins for one in origin.get("subject_transforms") or ())]
+    for rewriting in filter(None, map(_rewriting, transforms)):
+        yield rewriting.pattern, rewriting.exact
+    for origin in origins:
+        if not origin.get("subject_transforms"):
+            chosen = origin.get("filter_subject")
+            yield str(chosen or EVERYTHING), bool(chosen)
 
 
 def _rewriting(transform: Json | None) -> Rewriting | None:
