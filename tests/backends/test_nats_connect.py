@@ -21,7 +21,7 @@ from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFou
 from brokercli.model.message import Message
 from brokercli.model.position import End
 from tests.backends.nats_letters import read_all
-from tests.backends.nats_streams import Streams, everything, publish, stream, subject
+from tests.backends.nats_streams import Streams, bodies, everything, publish, some, stream, subject
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST, free_port
 
@@ -31,6 +31,7 @@ _USERS = f"""{{users: [
   {{user: "narrow", password: "{PASSWORD}", permissions: {{
       publish: ["allowed.>", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"], subscribe: ["_INBOX.>", "allowed.>"]}}}}
   {{user: "nojs", password: "{PASSWORD}", permissions: {{publish: ["NARROW.>"], subscribe: ["_INBOX.>"]}}}}
+  {{user: "hears", password: "{PASSWORD}", permissions: {{publish: ["heard.>"], subscribe: ["heard.>"]}}}}
   {{user: "mends", password: "{PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.STREAM.NAMES"]}}}}}}
 ]}}"""
 
@@ -146,6 +147,18 @@ def test_a_login_without_the_jetstream_api_still_publishes_with_acknowledgements
         with pytest.raises(NotAuthorised):
             list(backend.list())
     assert administered.state(name)["messages"] == 100
+
+
+def test_a_login_without_an_inbox_hears_and_publishes_what_needs_none(guarded: Nats) -> None:
+    with NatsBackend(login(guarded, "hears")) as backend:
+        assert backend.resolve(Address("heard"), "look") == subject("heard")
+        reader = backend.look(subject("heard.a"), _live())
+        assert publish(backend.publisher(subject("heard.a"), _policy(fire_and_forget=True)), [Message(b"1"), Message(b"2")]).confirmed == 2
+        assert bodies(some(reader, 2)) == [b"1", b"2"]
+        with pytest.raises(NotAuthorised, match=r"User 'hears' is not permitted to subscribe to _INBOX\.") as refused:
+            list(backend.list())
+        assert "inbox_prefix" in str(refused.value.hint)
+        assert reader.read(0.1) is None
 
 
 def test_what_there_is_to_know_of_a_home_is_said_once_letters_have_gone_there(administered: Streams, guarded: Nats) -> None:

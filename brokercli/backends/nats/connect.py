@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nats.aio.client import Client
 
 from brokercli.backends.nats.bulk_parser import BulkParser
+from brokercli.backends.nats.failures import inbox_prefix
 from brokercli.backends.nats.transport import CheckedTransport
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import Connection, Secret, spell_place
@@ -54,7 +55,7 @@ async def connect(connection: Connection, link: Link) -> tuple[Client, BulkParse
             servers=servers, name="brokercli", dont_randomize=True, allow_reconnect=True, max_reconnect_attempts=-1,
             connect_timeout=connection.connect_timeout, reconnect_time_wait=RECONNECT_WAIT, ping_interval=PING_SECONDS, max_outstanding_pings=2,
             error_cb=on_error, disconnected_cb=link.on_disconnected, reconnected_cb=link.on_reconnected, closed_cb=link.on_closed,
-            inbox_prefix=connection.options.get("inbox_prefix", "_INBOX"), skip_subject_validation=True, **_login(connection, transport))
+            inbox_prefix=inbox_prefix(connection), skip_subject_validation=True, **_login(connection, transport))
     except BrokercliError:
         transport.abort()
         raise

@@ -64,10 +64,18 @@ def without_jetstream(words: str = "nobody answers its API") -> Failed:
                   hint="nats-server -js enables it; publish --core and tail work without it")
 
 
+def inbox_prefix(connection: Connection) -> str:
+    """Return what the subjects begin with on which answers come."""
+    return connection.options.get("inbox_prefix", "_INBOX")
+
+
 def not_permitted(kind: str, subject: str, connection: Connection) -> NotAuthorised:
     """Return the failure of a permission violation."""
     doing = "publish to" if kind == "publish" else "subscribe to"
     user = f"User {connection.user!r}" if connection.user else "This login"
-    needed = "JetStream needs it: " if subject.startswith(("$JS.", "_INBOX")) else ""
+    inbox = f"{inbox_prefix(connection)}."
+    needed = "JetStream needs it: " if subject.startswith(("$JS.", inbox)) else ""
     hint = f"{needed}allow it in the user's permissions on the server"
+    if kind == "subscription" and subject.startswith(inbox):
+        hint += "; where those name another prefix, the context's option inbox_prefix does"
     return NotAuthorised(f"{user} is not permitted to {doing} {subject}.", hint=hint)

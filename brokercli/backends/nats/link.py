@@ -14,7 +14,8 @@ from typing import Any, Protocol, TypeVar
 
 from brokercli.backends.nats.bulk_parser import BulkParser, Delivery, Sink, split_headers, status_of
 from brokercli.backends.nats.connect import as_failure, connect
-from brokercli.backends.nats.failures import not_permitted
+from brokercli.backends.nats.failures import inbox_prefix, not_permitted
+from brokercli.backends.nats.refusals import Refusals
 from brokercli.backends.nats.transport import CheckedTransport
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable
@@ -68,6 +69,8 @@ class Link:
         self._back = asyncio.Event()
         self._gone = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._inbox = ""
+        self._listening = asyncio.Lock()
         self._last_problem = ""
         self._give_up_after = float(connection.options.get("give_up_after", GIVE_UP_SECONDS))
         self._thread = threading.Thread(target=self._serve, name="nats", daemon=True)
@@ -141,10 +144,8 @@ class Link:
 
     async def _open(self) -> None:
         self._client, self._parser, self._transport = await connect(self.connection, self)
-        self._inbox = self.new_inbox()
         self.connected = True
         self._back.set()
-        await self.subscribe(f"{self._inbox}.*", Sink(self._answered))
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -188,12 +189,12 @@ class Link:
 
     def new_inbox(self) -> str:
         """Return a subject that nobody else has."""
-        return f"{self.connection.options.get('inbox_prefix', '_INBOX')}.{secrets.token_hex(11)}"
+        return f"{inbox_prefix(self.connection)}.{secrets.token_hex(11)}"
 
     async def subscribe(self, subject: str, sink: Sink) -> int:
         """Subscribe, and return once the server has it. Raises NotAuthorised where it is not permitted."""
         refusals: list[str] = []
-        watcher = _Refusals(subject, refusals)
+        watcher = Refusals(subject, refusals)
         self.watchers.append(watcher)
         try:
             # the sink must be there before the first message; ids are given in order
@@ -266,6 +267,12 @@ class Link:
             deadline = time.monotonic() + timeout
 
     async def _ask_once(self, subject: str, payload: bytes, deadline: float) -> Answer | None:
+        try:
+            await self._listen()
+        except Unreachable:
+            if self.connected:
+                raise
+            return None
         token = secrets.token_hex(6).encode()
         future: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting[token] = (subject, future)
@@ -278,9 +285,18 @@ class Link:
                 return None
             except TimeoutError:
                 raise TimedOut(f"{self.connection} did not answer a request to {subject} in time.",
-                               hint="a permission missing on the answer's subject (_INBOX.>) looks like this, and so does an overloaded server") from None
+                               hint=f"a permission missing on the answer's subject ({inbox_prefix(self.connection)}.>) looks like this, "
+                                    "and so does an overloaded server") from None
         finally:
             self._waiting.pop(token, None)
+
+    async def _listen(self) -> None:
+        """Subscribe to answers, at the first question: a login that only hears and publishes may have no inbox."""
+        async with self._listening:
+            if not self._inbox:
+                inbox = self.new_inbox()
+                await self.subscribe(f"{inbox}.*", Sink(self._answered))
+                self._inbox = inbox
 
     def _answered(self, messages: list[Delivery]) -> None:
         for delivery in messages:
@@ -373,25 +389,3 @@ class Link:
 
 class _Lost(Exception):
     """The connection went while an answer was awaited."""
-
-
-class _Refusals:
-    """A watcher for the short while a subscription is made."""
-
-    def __init__(self, subject: str, refusals: list[str]) -> None:
-        self._subject = subject
-        self._refusals = refusals
-
-    def lost(self) -> None:
-        """Nothing to do: the barrier sees it."""
-
-    async def restored(self) -> None:
-        """Nothing to do."""
-
-    def given_up(self, failure: BrokercliError) -> None:
-        """Nothing to do."""
-
-    def refused(self, kind: str, subject: str) -> None:
-        """Note it where it is ours."""
-        if kind == "subscription" and subject == self._subject:
-            self._refusals.append(subject)
