@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, MutableSequence, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import ADVISORIES, Marks, fed_by, marks_of, recorded_streams, rewritten_letters
 from brokercli.backends.nats.fetch import fetch_next
+from brokercli.backends.nats.letters import copied_from
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
@@ -45,7 +46,7 @@ async def find_sources(jetstream: JetStream, patterns: Sequence[str], unseen: Mu
     return sorted([*(source for source in answers if source is not None), *by_name], key=lambda source: source.address.name)
 
 
-async def _marked(jetstream: JetStream, info: Json, marks: Marks, streams: Collection[str]) -> DeadLetterSource | None:
+async def _marked(jetstream: JetStream, info: Json, marks: Marks, streams: Mapping[str, Json]) -> DeadLetterSource | None:
     source, remarks = Source(info), [] if marks.advisories or not marks.subjects else [f"letters are the messages on {', '.join(marks.subjects)}"]
     depth, oldest = int(info["state"]["messages"]), parse_time(str(info["state"]["first_ts"])) if int(info["state"]["messages"]) else None
     feeds: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ async def _marked(jetstream: JetStream, info: Json, marks: Marks, streams: Colle
         feeds = (str(Address(feed, "stream")),)
     if info["config"].get("mirror"):
         remarks.append(f"is a mirror: its letters lie in stream {info['config']['mirror'].get('name')}")
+    remarks += copied_from(info["config"], streams)
     try:
         if marks.subjects and depth:
             depth, oldest = await _narrowed(jetstream, source, marks)

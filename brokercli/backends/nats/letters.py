@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from brokercli.backends.contract import Batch, Reader
-from brokercli.backends.dead_letters import LetterReader
-from brokercli.backends.nats import LIMITS_STREAM
+from brokercli.backends.dead_letters import LetterReader, some_of
+from brokercli.backends.nats import LIMITS_STREAM, WORK_QUEUE_STREAM
 from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, marks_of, rewritten_letters
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.look_stored import open_stored
@@ -18,7 +19,7 @@ from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import overlap
 from brokercli.backends.nats.unrecorded import Consumers, Standing, ask_consumers
-from brokercli.model.errors import Failed
+from brokercli.model.errors import Failed, NotAuthorised, TimedOut
 
 SAMPLE = 5
 # an acknowledgement that a consumer has counted and whose message its stream has not removed yet: microseconds on one server
@@ -64,7 +65,7 @@ async def find_letters(jetstream: JetStream, stream: str) -> Letters:
     info = await jetstream.info(stream)
     marks = marks_of(info["config"])
     if marks is not None:
-        return Letters(info, marks, notes=_notes(marks))
+        return Letters(info, marks, notes=(*_notes(marks), *copied_from(info["config"], await _origins(jetstream, info["config"]))))
     subject = rewritten_letters(info["config"])
     if subject is not None:
         rewriting = rewriting_of(info["config"])
@@ -92,6 +93,26 @@ async def _without_record(jetstream: JetStream, stream: str) -> Letters:
         notes.append(f"{consumers.in_progress:,} messages may be in progress now, at {names}: dead letters among and behind the oldest of them cannot be "
                      "told from these until they are acknowledged, and are left out")
     return Letters(consumers.info, Marks("delivered, no longer pending, still stored"), consumers, tuple(notes))
+
+
+async def _origins(jetstream: JetStream, config: Json) -> dict[str, Json]:
+    """Return the streams here that a stream is filled from, as far as this login may ask."""
+    found: dict[str, Json] = {}
+    for name in dict.fromkeys(str(origin.get("name")) for origin in config.get("sources") or () if not origin.get("external")):
+        with suppress(NotAuthorised, TimedOut):
+            info = await jetstream.info_or_none(name)
+            found |= {} if info is None else {name: info}
+    return found
+
+
+def copied_from(config: Json, streams: Mapping[str, Json]) -> list[str]:
+    """Say which of `streams` a stream of letters is filled from that keep what it copies: all but work queues (see `consequences.of_copying`)."""
+    names = dict.fromkeys(str(origin.get("name")) for origin in config.get("sources") or ())
+    keeping = [name for name in names if name in streams and resource_of(streams[name]) != WORK_QUEUE_STREAM]
+    if not keeping:
+        return []
+    own = "which keeps its own" if len(keeping) == 1 else "which keep their own"
+    return [f"filled from stream{'' if len(keeping) == 1 else 's'} {some_of(keeping)}, {own}: what is put back or dropped here stays a letter there"]
 
 
 def _notes(marks: Marks) -> tuple[str, ...]:
