@@ -10,8 +10,9 @@ import pytest
 from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.message import Message
-from tests.backends.nats_letters import RETENTIONS, dlq_of, failing, fill_dlq, in_stream, numbers, redrive, wait_for
+from tests.backends.nats_letters import RETENTIONS, capture, dlq_of, failing, fill_dlq, in_stream, numbers, redrive, wait_for
 from tests.backends.nats_streams import Streams, everything, stream, subject
+from tests.backends.nats_workers import fail
 
 
 def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> None:
@@ -83,6 +84,22 @@ def test_a_home_that_would_make_a_letter_of_it_again_is_refused(streams: Streams
     outcome, _ = redrive(backend, name)
     assert (outcome.account.confirmed, outcome.account.refused) == (0, 2)
     assert in_stream(streams, name) == numbers(2)
+
+
+def test_what_died_in_a_mirror_goes_to_the_stream_it_mirrors_and_the_promise_is_about_that(streams: Streams, nats_address: str) -> None:
+    home = streams.make()
+    mirror = streams.make(subjects=[], mirror={"name": home})
+    streams.worker(mirror, max_deliver=1)
+    letters = capture(streams, mirror)
+    streams.fill(f"{home.lower()}.a", numbers(3))
+    wait_for(lambda: streams.state(mirror)["messages"] == 3)
+    fail(nats_address, mirror)
+    wait_for(lambda: streams.state(letters)["messages"] == 3)
+    backend = streams.backend()
+    with backend.repair(stream(letters), RepairPolicy()) as repair:
+        assert "duplicate window of the stream it goes to" in repair.guarantee
+    assert redrive(backend, letters)[0].account.confirmed == 3
+    wait_for(lambda: in_stream(streams, mirror) == [*numbers(3), *numbers(3)])
 
 
 def test_a_plan_asks_once_which_messages_of_a_work_queue_are_letters(streams: Streams, nats_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
