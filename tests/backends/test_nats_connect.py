@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import socket
 import subprocess
 import sys
@@ -269,6 +271,17 @@ def test_a_file_that_holds_no_credentials_is_said(tmp_path: Path) -> None:
         (tmp_path / "x.creds").write_bytes(content)
         with pytest.raises(UsageProblem, match="credentials file"):
             NatsBackend(Connection("nats", ((HOST, 1),), credentials=str(tmp_path / "x.creds")))
+
+
+def test_a_seed_that_is_damaged_is_told_from_one_that_is_not(tmp_path: Path) -> None:
+    raw = bytes([18 << 3 | 20 >> 2, 0]) + bytes(range(32))
+    file, seed = tmp_path / "x.creds", base64.b32encode(raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")).decode().rstrip("=")
+    assert seed.startswith("SU")
+    for content, damaged in ((seed, False), (seed[:-1] + "A", True), (seed.replace("SU", "SX"), True), (seed[:40], True), ("UABC1", True)):
+        file.write_text(f"-----BEGIN NATS USER JWT-----\neyJ0\n------END NATS USER JWT------\n\n"
+                        f"-----BEGIN USER NKEY SEED-----\n{content}\n------END USER NKEY SEED------\n")
+        error = refusal(Connection("nats", ((HOST, free_port()),), credentials=str(file)))
+        assert (f"The NKEY seed in the credentials file {file} is damaged" in str(error)) == damaged, (content, error)
 
 
 def test_files_that_are_not_there_are_named() -> None:

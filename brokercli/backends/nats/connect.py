@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -26,6 +29,8 @@ DEFAULT_PORT = 4222
 # a frozen server is noticed after two of these; nats-py's own would take four minutes
 PING_SECONDS = 10
 RECONNECT_WAIT = 0.2
+_SEED_PREFIX = 18 << 3
+_SEED_BYTES = 36
 
 
 async def connect(connection: Connection, link: Link) -> tuple[Client, BulkParser, CheckedTransport]:
@@ -148,5 +153,17 @@ def _check_credentials(path: str) -> None:
         raise UsageProblem(f"There is no credentials file {path}.", hint=hint) from None
     except (OSError, UnicodeDecodeError) as problem:
         raise UsageProblem(f"The credentials file {path} cannot be read: {getattr(problem, 'strerror', None) or 'it is not text'}.", hint=hint) from None
-    if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
+    seed = re.search(r"-BEGIN USER NKEY SEED-+\s+(\S+)", text)
+    if "BEGIN NATS USER JWT" not in text or seed is None:
         raise UsageProblem(f"The file {path} is no NATS credentials file: it needs a user JWT and an NKEY seed.", hint=hint)
+    if not _is_seed(seed[1]):
+        raise UsageProblem(f"The NKEY seed in the credentials file {path} is damaged.", hint=hint)
+
+
+def _is_seed(text: str) -> bool:
+    """Whether a text is the seed of an NKEY (github.com/nats-io/nkeys): base32 of two bytes that say so, 32 of the key and a checksum."""
+    try:
+        raw = base64.b32decode(text + "=" * (-len(text) % 8))
+    except ValueError:
+        return False
+    return len(raw) == _SEED_BYTES and raw[0] & 0xF8 == _SEED_PREFIX and binascii.crc_hqx(raw[:-2], 0) == int.from_bytes(raw[-2:], "little")
