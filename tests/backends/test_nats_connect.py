@@ -317,6 +317,9 @@ def test_a_jetstream_domain_and_another_api_prefix_are_used(servers: Callable[..
             assert publish(backend.publisher(subject(f"{name.lower()}.a"), _policy()), [Message(b"x")] * 10).confirmed == 10
     with NatsBackend(replace(made.connection, options={"domain": "hub"})) as backend:
         assert len(everything(backend.look(stream(name), _span()))) == 30
+    with NatsBackend(made.connection) as backend, pytest.raises(Failed, match=r"^No stream in the JetStream domain hub listens on x\.y\.$") as nobody:
+        backend.publisher(subject("x.y"), _policy())
+    assert "option domain" in str(nobody.value.hint)
     with NatsBackend(replace(made.connection, options={"domain": "nowhere"})) as backend, pytest.raises((Failed, NotFound)):
         backend.resolve(stream(name), "look")
     made.close()

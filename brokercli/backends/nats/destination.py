@@ -42,8 +42,10 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
     except (NotAuthorised, TimedOut):
         return JetStreamPublisher(link, destination.name, None, policy, (_NOT_ASKED,))
     if not infos:
-        raise Failed(f"No stream listens on {destination.name}, so nothing would be stored.",
-                     hint=f"brokercli declare stream NAME --subjects {destination.name} makes one; --core publishes to whoever listens now, unconfirmed")
+        why = jetstream.nobody_listens(destination.name)
+        elsewhere = "the context's option domain reaches those of another; " if jetstream.domain else ""
+        raise Failed(f"{why[:1].upper()}{why[1:]}.", hint=f"{elsewhere}brokercli declare stream NAME --subjects {destination.name} makes one; --core "
+                     "publishes to whoever listens now, unconfirmed")
     _check_takes_messages(infos[0])
     return _to_stream(jetstream, destination.name, infos[0], policy)
 

@@ -67,7 +67,7 @@ class Homes:
         except (NotAuthorised, TimedOut):
             return Home(self._publisher(Address(name, "subject")), "", ())
         if not infos:
-            return f"no stream listens on {name}, so nothing would be stored"
+            return self._jetstream.nobody_listens(name)
         return self._allowed(self._stream(infos[0]), name)
 
     def _stream(self, info: Json) -> Home:

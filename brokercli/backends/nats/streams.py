@@ -54,6 +54,16 @@ class JetStream:
         domain = options.get("domain")
         self.prefix = options.get("js_api_prefix") or (f"$JS.{domain}.API" if domain else "$JS.API")
 
+    @property
+    def domain(self) -> str:
+        """The domain whose streams can be asked about: of one behind a leaf node a message may reach others all the same. Empty where none is said."""
+        return str(self.link.connection.options.get("domain") or self.link.server.get("domain") or "")
+
+    def nobody_listens(self, subject: str) -> str:
+        """Say that none of these streams captures a subject."""
+        return (f"no stream in the JetStream domain {self.domain} listens on {subject}" if self.domain else
+                f"no stream listens on {subject}, so nothing would be stored")
+
     async def ask(self, operation: str, question: Json | None = None, *, what: str, timeout: float | None = None) -> Json:
         """Ask one operation of the API (`STREAM.INFO.ORDERS`) and return its answer; raises for an error in it."""
         answer = await self.try_ask(operation, question, timeout=timeout)
