@@ -75,6 +75,16 @@ def test_a_subject_no_stream_listens_on_is_refused_at_once(streams: Streams) -> 
     assert "declare stream" in (refused.value.hint or "")
 
 
+def test_a_message_of_an_atomic_batch_is_in_doubt_and_it_is_said_why(streams: Streams) -> None:
+    name = streams.make(allow_atomic=True)
+    messages = [Message(b"%d" % number, headers=(("Nats-Batch-Id", b"one"), ("Nats-Batch-Sequence", b"%d" % number),
+                                                 *((("Nats-Batch-Commit", b"1"),) if number == 3 else ()))) for number in (1, 2, 3)]
+    receipts = publish(streams.publisher(subject(f"{name.lower()}.a"), keep_control_headers=True), messages)
+    assert (receipts.confirmed, of_verdict(receipts, Verdict.UNKNOWN)) == (1, [0, 1])
+    assert "part of an atomic batch" in receipts.problems[0].reason
+    assert [body for _, _, body in streams.stored(name)] == [b"1", b"2", b"3"]
+
+
 def test_a_stream_deleted_meanwhile_refuses_what_comes_after(streams: Streams) -> None:
     name = streams.make()
     publisher = streams.publisher(subject(f"{name.lower()}.a"))

@@ -52,6 +52,8 @@ def read_acknowledgement(number: int, delivery: Delivery, sent: Sent, stream: st
     block, body = split_headers(delivery)
     if status_of(block)[0] == NO_RESPONDERS:
         return _refused(number, "no stream listens on its subject")
+    if not body and b"\r\nnats-batch-id:" in sent.block.lower():
+        return _unknown(number, "it is part of an atomic batch (header Nats-Batch-Id), of which JetStream says nothing until it is committed")
     try:
         answer = orjson.loads(body)
         error, name, sequence, repeat = answer.get("error"), answer.get("stream"), answer.get("seq", 0), bool(answer.get("duplicate"))
