@@ -34,6 +34,9 @@ _USERS = f"""{{users: [
       publish: ["allowed.>", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"], subscribe: ["_INBOX.>", "allowed.>"]}}}}
   {{user: "nojs", password: "{PASSWORD}", permissions: {{publish: ["NARROW.>"], subscribe: ["_INBOX.>"]}}}}
   {{user: "hears", password: "{PASSWORD}", permissions: {{publish: ["heard.>"], subscribe: ["heard.>"]}}}}
+  {{user: "chooses", password: "{PASSWORD}", permissions: {{
+      publish: ["$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES", "$JS.API.CONSUMER.CREATE.*.*.chosen.>", "$JS.API.CONSUMER.MSG.NEXT.>",
+                "$JS.API.CONSUMER.DELETE.>"], subscribe: ["_INBOX.>"]}}}}
   {{user: "mends", password: "{PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.STREAM.NAMES"]}}}}}}
 ]}}"""
 
@@ -149,6 +152,19 @@ def test_a_login_without_the_jetstream_api_still_publishes_with_acknowledgements
         with pytest.raises(NotAuthorised):
             list(backend.list())
     assert administered.state(name)["messages"] == 100
+
+
+def test_a_login_that_may_read_some_subjects_of_a_stream_reads_these(administered: Streams, guarded: Nats) -> None:
+    chosen, other = f"chosen.{administered.subject()}", administered.subject()
+    name = administered.make(subjects=[f"{chosen}.*", other], allow_direct=False)
+    administered.fill(f"{chosen}.a", [b"1", b"2"])
+    administered.fill(other, [b"secret"])
+    with NatsBackend(login(guarded, "chooses")) as backend:
+        for where in (f"{chosen}.a", f"{chosen}.*"):
+            assert bodies(everything(backend.look(subject(where), _span()))) == [b"1", b"2"]
+        for source in (subject(other), stream(name)):
+            with pytest.raises(NotAuthorised, match=rf"not permitted to publish to \$JS\.API\.CONSUMER\.CREATE\.{name}"):
+                backend.look(source, _span())
 
 
 def test_a_login_without_an_inbox_hears_and_publishes_what_needs_none(guarded: Nats) -> None:

@@ -17,7 +17,7 @@ NO_CONSUMER = (10026, 10153)
 
 _PLAIN = {
     10077: "the stream is full and set to refuse new messages",
-    10054: "it is larger than the stream allows (max_msg_size)",
+    10054: "with its headers it is larger than the stream allows (max_msg_size)",
     10060: "it expects another stream (header Nats-Expected-Stream)",
     10070: "it expects another message id before it (header Nats-Expected-Last-Msg-Id)",
     10071: "it expects another last sequence (header Nats-Expected-Last-Sequence or -Last-Subject-Sequence)",

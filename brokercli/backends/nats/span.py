@@ -10,7 +10,7 @@ from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.failures import NO_CONSUMER, NoConsumer, api_failure, reason
 from brokercli.backends.nats.fetch import fetch_at_time, fetch_next
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
-from brokercli.model.errors import OutOfRange, Unsupported, UsageProblem
+from brokercli.model.errors import NotAuthorised, OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start, format_time
 
 NANOSECONDS = 1_000_000_000
@@ -166,10 +166,22 @@ async def create_consumer(jetstream: JetStream, source: Source, name: str, seque
         config["filter_subjects"] = list(filters)
     elif filters or source.subject is not None:
         config["filter_subject"] = filters[0] if filters else source.subject
-    answer = await jetstream.try_ask(f"CONSUMER.CREATE.{source.stream}.{name}", {"stream_name": source.stream, "config": config})
+    answer = await _create(jetstream, f"CONSUMER.CREATE.{source.stream}.{name}", {"stream_name": source.stream, "config": config})
     error = answer.get("error")
     if error is None:
         return answer
     if error.get("err_code") in NO_CONSUMER:
         raise NoConsumer(f"Stream {source.stream} lets a look have no consumer: {reason(error)}.")
     raise api_failure(error, f"stream {source.stream}")
+
+
+async def _create(jetstream: JetStream, operation: str, question: Json) -> Json:
+    """Ask for a consumer with its one filter behind the operation: permissions that are for some subjects of a stream name it there. Where it
+    may not be said so, those may be for the operation alone."""
+    chosen = question["config"].get("filter_subject")
+    if chosen is None:
+        return await jetstream.try_ask(operation, question)
+    try:
+        return await jetstream.try_ask(f"{operation}.{chosen}", question)
+    except NotAuthorised:
+        return await jetstream.try_ask(operation, question)
