@@ -166,7 +166,7 @@ def test_what_only_a_copy_of_a_stream_holds_is_read_from_there_and_that_is_said(
     backend = streams.backend()
     reader = streams.look(subject(f"{low}.a"), backend=backend)
     assert [record.place["stream"] for record in everything(reader)] == [origin, origin]
-    assert list(reader.notes) == [f"read from stream {origin}, which captures {low}.a"]
+    assert list(reader.notes) == []
     described = backend.describe(subject(f"{low}.a"))
     assert (described.facts["captured by"], described.facts["stored in"], described.facts["messages"]) == (origin, name, 2)
     streams.api(f"STREAM.DELETE.{origin}")
@@ -178,6 +178,21 @@ def test_what_only_a_copy_of_a_stream_holds_is_read_from_there_and_that_is_said(
     assert (described.facts["captured by"], described.facts["stored in"], described.facts["messages"]) == (None, name, 2)
     with pytest.raises(NotFound, match="so nothing of it is stored"):
         streams.look(subject(f"{low}.c"), backend=backend)
+
+
+def test_of_a_subject_whose_stream_gives_up_what_is_handled_it_is_said_where_copies_lie(streams: Streams) -> None:
+    origin = streams.make("interest")
+    low = origin.lower()
+    streams.worker(origin)
+    backend = streams.backend()
+    streams.fill(f"{low}.a", [b"1"])
+    assert [note for note in streams.look(subject(f"{low}.a"), backend=backend).notes if "copies" in note] == []
+    name = streams.make(subjects=[], sources=[{"name": origin}])
+    streams.fill(f"{low}.a", [b"2"])
+    wait_until(lambda: streams.state(name)["messages"] > 0, 60, "a copy")
+    reader = streams.look(subject(f"{low}.a"), backend=backend)
+    assert f"read from stream {origin}, which captures {low}.a and keeps what is not handled yet; copies lie in {name}" in reader.notes
+    assert {record.place["stream"] for record in everything(reader)} == {origin}
 
 
 def test_two_copies_of_a_stream_that_is_gone_are_not_guessed_between(streams: Streams) -> None:

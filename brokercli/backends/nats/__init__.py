@@ -54,8 +54,8 @@ _BY_SEQUENCE = "Read by sequence number, not through a consumer: nobody's messag
 _LEFT_BEHIND = Support.some("Also those that nobody recorded: delivered, no longer pending, still stored. Where messages are in progress, only the dead"
                             " letters before the oldest of them can be told.")
 _AS_PUBLISHED = "Shown as published to the stream's subjects, without sequence numbers; after stored ones, by sequence, what its workers leave us."
-_STORED_ELSEWHERE = ("Where exactly one stream captures the subject, or none does and one holds it all the same (a mirror, say); that stream is read and named,"
-                     " not its copies.")
+_STORED_ELSEWHERE = ("Where exactly one stream captures the subject, or none does and one holds it all the same (a mirror, say); that stream is read,"
+                     " not its copies, which describe names.")
 
 _SUPPORT: SupportTable = {
     SUBJECT: {

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from brokercli.backends.dead_letters import some_of
+from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.rewriting import EVERYTHING, brought_in, rewriting_of, stored_as
 from brokercli.backends.nats.span import Source
-from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import covers, overlap
 from brokercli.model.errors import NotAuthorised, NotFound, TimedOut, Unreachable, UsageProblem
 
@@ -22,7 +23,7 @@ async def find_subject(jetstream: JetStream, subject: str) -> tuple[Source, str]
     if len(names) > 1:
         raise UsageProblem(f"Several streams capture {subject}: {', '.join(names)}.", hint=_say_which(names))
     info = await jetstream.info(names[0])
-    note = f"read from stream {names[0]}, which captures {subject}"
+    note = await _copies(jetstream, info, subject)
     if info["config"].get("subjects") == [subject]:
         return Source(info), note
     stored = stored_as(info["config"], subject)
@@ -36,6 +37,16 @@ async def find_subject(jetstream: JetStream, subject: str) -> tuple[Source, str]
     if not covers(stored, subject):
         await _check_none_as_it_is(jetstream, info, subject, stored)
     return Source(info, stored), f"stream {names[0]} stores {subject} as {stored}"
+
+
+async def _copies(jetstream: JetStream, info: Json, subject: str) -> str:
+    """Say so where a stream that captures a subject gives up what is handled, and others hold it as well; empty otherwise. What a limits stream
+    holds is what there is to see, and nobody waits for an answer about its copies."""
+    name = str(info["config"]["name"])
+    if resource_of(info) == LIMITS_STREAM:
+        return ""
+    others = [str(other["config"]["name"]) for other in await storing(jetstream, subject, besides=[name]) or ()]
+    return f"read from stream {name}, which captures {subject} and keeps what is not handled yet; copies lie in {some_of(others)}" if others else ""
 
 
 async def _check_none_as_it_is(jetstream: JetStream, info: Json, subject: str, stored: str) -> None:
@@ -83,10 +94,10 @@ async def storing(jetstream: JetStream, subject: str, *, besides: Collection[str
     not answer is added to `silent`."""
     try:
         infos = [info for info in await jetstream.all([] if silent is None else silent) if info["config"]["name"] not in besides]
+        candidates = [info for info in infos if any(overlap(pattern, subject) for pattern, _ in brought_in(info["config"]))]
+        holding = [info for info in candidates if await fetch_next(jetstream, str(info["config"]["name"]), 1, subject) is not None]
     except (NotAuthorised, TimedOut):
         return None
-    candidates = [info for info in infos if any(overlap(pattern, subject) for pattern, _ in brought_in(info["config"]))]
-    holding = [info for info in candidates if await fetch_next(jetstream, str(info["config"]["name"]), 1, subject) is not None]
     if holding or besides:
         return holding
     return [info for info in candidates if any(exact and covers(pattern, subject) for pattern, exact in brought_in(info["config"]))]
