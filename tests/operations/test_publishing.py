@@ -139,6 +139,13 @@ def test_what_ended_everything_decides_the_exit_code_also_where_it_came_with_the
     assert (outcome.account.read, outcome.account.open, outcome.account.skipped) == (2, 0, 0)
 
 
+def test_what_lies_behind_the_message_that_showed_that_nothing_can_be_delivered_is_not_read() -> None:
+    source = ScriptedSource([[b"1", b"2"], [b"3"], [b"4"]])
+    outcome = Publishing(DeadWithItsLastVerdict([Verdict.REFUSED], [9]), delivery_timeout=0.0).run(source)
+    assert (outcome.account.read, outcome.account.refused, len(source.pieces)) == (2, 2, 2)
+    assert outcome.exit_code is ExitCode.NOT_AUTHORISED
+
+
 class Interrupted(BaseException): ...
 
 
