@@ -9,7 +9,7 @@ from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.rewriting import EVERYTHING, brought_in, rewriting_of, stored_as
 from brokercli.backends.nats.span import Source
-from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.backends.nats.subjects import covers, overlap
 from brokercli.model.errors import NotAuthorised, NotFound, TimedOut, Unreachable, UsageProblem
 
@@ -95,7 +95,8 @@ async def storing(jetstream: JetStream, subject: str, *, besides: Collection[str
     try:
         infos = [info for info in await jetstream.all([] if silent is None else silent) if info["config"]["name"] not in besides]
         candidates = [info for info in infos if any(overlap(pattern, subject) for pattern, _ in brought_in(info["config"]))]
-        holding = [info for info in candidates if await fetch_next(jetstream, str(info["config"]["name"]), 1, subject) is not None]
+        firsts = await each(candidates, lambda info: fetch_next(jetstream, str(info["config"]["name"]), 1, subject))
+        holding = [info for info, first in zip(candidates, firsts, strict=True) if first is not None]
     except (NotAuthorised, TimedOut):
         return None
     if holding or besides:
