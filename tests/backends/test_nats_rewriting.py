@@ -8,6 +8,7 @@ import pytest
 
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.rewriting import rewriting_of, stored_as
+from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import NotFound, UsageProblem
 from brokercli.model.position import End, Last, Span, Start
 from tests.backends.nats_guarded import GuardedNats
@@ -193,6 +194,25 @@ def test_of_a_subject_whose_stream_gives_up_what_is_handled_it_is_said_where_cop
     reader = streams.look(subject(f"{low}.a"), backend=backend)
     assert f"read from stream {origin}, which captures {low}.a and keeps what is not handled yet; copies lie in {name}" in reader.notes
     assert {record.place["stream"] for record in everything(reader)} == {origin}
+
+
+def test_a_stream_that_is_deleted_while_it_is_looked_for_is_none_that_holds_anything(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin = streams.make()
+    low = origin.lower()
+    streams.fill(f"{low}.a", [b"1"])
+    copies = [streams.make(subjects=[], mirror={"name": origin}) for _ in range(2)]
+    for name in copies:
+        wait_until(lambda name=name: streams.state(name)["messages"] == 1, 60, "a copy")  # type: ignore[misc]
+    streams.api(f"STREAM.DELETE.{origin}")
+    ask_all = JetStream.all
+
+    async def all_that_were(jetstream: JetStream, silent: list[str] | None = None) -> list[Json]:
+        found = await ask_all(jetstream, silent)
+        await jetstream.ask(f"STREAM.DELETE.{copies[0]}", what="a copy")
+        return found
+
+    monkeypatch.setattr(JetStream, "all", all_that_were)
+    assert [record.place["stream"] for record in everything(streams.look(subject(f"{low}.a")))] == [copies[1]]
 
 
 def test_two_copies_of_a_stream_that_is_gone_are_not_guessed_between(streams: Streams) -> None:

@@ -95,13 +95,20 @@ async def storing(jetstream: JetStream, subject: str, *, besides: Collection[str
     try:
         infos = [info for info in await jetstream.all([] if silent is None else silent) if info["config"]["name"] not in besides]
         candidates = [info for info in infos if any(overlap(pattern, subject) for pattern, _ in brought_in(info["config"]))]
-        firsts = await each(candidates, lambda info: fetch_next(jetstream, str(info["config"]["name"]), 1, subject))
-        holding = [info for info, first in zip(candidates, firsts, strict=True) if first is not None]
+        held = await each(candidates, lambda info: _holds(jetstream, info, subject))
+        holding = [info for info, holds in zip(candidates, held, strict=True) if holds]
     except (NotAuthorised, TimedOut):
         return None
     if holding or besides:
         return holding
     return [info for info in candidates if any(exact and covers(pattern, subject) for pattern, exact in brought_in(info["config"]))]
+
+
+async def _holds(jetstream: JetStream, info: Json, subject: str) -> bool:
+    try:
+        return await fetch_next(jetstream, str(info["config"]["name"]), 1, subject) is not None
+    except NotFound:
+        return False  # deleted meanwhile
 
 
 def how_to_see(stream: str) -> str:
