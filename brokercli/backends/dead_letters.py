@@ -207,6 +207,11 @@ class Repair(ABC):
         """Return how many letters have come to the destination since the run was opened; None where that cannot be told.
         Letters that were put back and died again are among them."""
 
+    def newcomers(self) -> Reader | None:
+        """Open a look at the letters that have come since the run was opened, and go on with those that come; closed with the run. Changes
+        nothing: None where they cannot be looked at without being taken, or nothing tells which they are."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Give back what was read and not handled. May be called twice; raises nothing."""

@@ -12,18 +12,16 @@ from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
 from brokercli.model.address import Address
 from brokercli.model.dead_letter import DeadLetter
-from brokercli.model.errors import BrokercliError, Failed
+from brokercli.model.errors import BrokercliError
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.operations.coming_back import ComingBack
 from brokercli.operations.decisions import Decision, Redrive, Rules
 from brokercli.operations.letters import LetterFilter, Recogniser, identity, read_matching
 from brokercli.operations.publishing import SLICE, Outcome, Rate
 from brokercli.operations.sorting import Sorted, Sorter
 from brokercli.operations.through import Transforming
 
-# letters that come back faster than this share of those put back stop the run: they are not cured
-RETURNED_SHARE = 0.5
-RETURNED_LEAST = 20
 WAIT_SECONDS = 1.0
 """So long letters wait for the programs that run over those behind them."""
 
@@ -122,6 +120,8 @@ class Redriving:
     plan: Plan = field(default_factory=Plan)
     _sorter: Sorter | None = None
     """Where whole batches can be decided on at once."""
+    _coming_back: ComingBack | None = None
+    """Where letters go that may die again."""
     _moved: int = 0
     _in_hand: int = 0
     """Letters that are being settled."""
@@ -135,6 +135,9 @@ class Redriving:
         """
         if settle is None and self.letter_filter.everything and self.through is None and self.limit is None and self.rate.unlimited:
             self._sorter = Sorter(self.recogniser, self.rules)
+        # what is dropped, parked or goes elsewhere cannot come back
+        if isinstance(self.rules, Redrive) and not self.elsewhere:
+            self._coming_back = ComingBack(self.repair, self.recogniser)
         try:
             while not self._enough():
                 batch = self.repair.read(SLICE)
@@ -171,12 +174,15 @@ class Redriving:
         account.skipped += account.open
         return self.outcome
 
+    def _now(self) -> int:
+        return time.time_ns() if self._coming_back is None else self._coming_back.now()
+
     def _enough(self) -> bool:
         return self.stopping() or (self.limit is not None and self._moved >= self.limit)
 
     def _move(self, batch: Batch, settle: Callable[[list[Decision]], Receipts] | None) -> None:
         account = self.outcome.account
-        found = None if self._sorter is None else self._sorter.sort(batch, time.time_ns())
+        found = None if self._sorter is None else self._sorter.sort(batch, self._now())
         if found is not None:
             self._forward(batch, found)
             return
@@ -199,6 +205,8 @@ class Redriving:
                 self.on_begin()
             if self.journal is not None:
                 self.journal.write([decision.letter for decision in chosen])
+            if self._coming_back is not None:
+                self._coming_back.note(decision.message.body or b"" for decision in chosen if decision.message is not None)
             self._in_hand += len(chosen)
             self._moved += len(chosen)
             if settle is None and self.repair.overlapping:
@@ -219,6 +227,8 @@ class Redriving:
             chosen = batch if count == len(batch) else batch.select(found.indices)
             if self.journal is not None:
                 self.journal.write_lines(chosen.envelopes())
+            if self._coming_back is not None:
+                self._coming_back.note(chosen.bodies())
             self._in_hand += count
             self._moved += count
             finish = self.repair.forward(chosen, found.goals, found.headers)
@@ -246,12 +256,14 @@ class Redriving:
         self.outcome.account.take(receipts)
         self._in_hand -= count
         self.on_receipts(receipts)
-        self._break_circuit()
+        # once all is done there is nothing to stop
+        if self._coming_back is not None and not (self.repair.finished and self._begun is None):
+            self._coming_back.check(self.outcome.account.confirmed)
 
     def _decide(self, batch: Batch) -> Iterator[list[Decision]]:
         """Yield the decisions on letters that go: all at once, or those of a second where a program runs over each. Those that pass the
         filter and are left are entered, as refused or skipped."""
-        at = time.time_ns()
+        at = self._now()
         made: list[Decision] = []
         failed = Receipts()
         going = 0
@@ -290,17 +302,6 @@ class Redriving:
                 failed.count(Receipt(-1, Verdict.REFUSED, reason=f"{identity(letter) or 'a letter'}: {transformed.reason}"))
             return Decision(letter, left=transformed.reason, refused=transformed.meant)
         return replace(decision, message=transformed.message)
-
-    def _break_circuit(self) -> None:
-        """Stop where letters that are put home come back as new ones. What is dropped, parked or goes elsewhere cannot, and once all is
-        done there is nothing to stop."""
-        if not isinstance(self.rules, Redrive) or self.elsewhere or (self.repair.finished and self._begun is None):
-            return
-        confirmed = self.outcome.account.confirmed
-        arrived = self.repair.arrived() if confirmed >= RETURNED_LEAST else None
-        if arrived is not None and arrived > max(RETURNED_LEAST, confirmed * RETURNED_SHARE):
-            raise Failed(f"Stopped: {confirmed:,} letters were put back, and {arrived:,} new ones came meanwhile. What killed them still does.",
-                         hint="mend the consumer first; the same command goes on with what is left")
 
 
 def _moves(decisions: Sequence[Decision]) -> list[Move]:

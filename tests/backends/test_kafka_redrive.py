@@ -262,17 +262,6 @@ def test_what_only_the_broker_can_refuse_is_refused_and_all_others_go_home(group
     assert sorted(filter(None, bodies(stored(groups, home)))) == sorted(body for number, body in enumerate(numbered(100)) if number % 10)
 
 
-def test_letters_that_arrive_meanwhile_are_counted_and_left_for_the_next_run(groups: Topics) -> None:
-    dlq, home = groups.make(), groups.make()
-    groups.fill(dlq, numbered(5))
-    run = repair(groups, dlq)
-    assert run.arrived() == 0
-    groups.fill(dlq, [b"late"] * 3)
-    assert redrive(run, home).confirmed == 5
-    wait_until(lambda: run.arrived() == 3, 20, "the three")
-    assert redrive(repair(groups, dlq), home).confirmed == 3
-
-
 def test_when_the_set_is_full_what_does_not_fit_is_refused_and_the_oldest_letters_always_can(groups: Topics) -> None:
     dlq, home = groups.make(), groups.make()
     groups.fill(dlq, numbered(400))

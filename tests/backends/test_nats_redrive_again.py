@@ -15,10 +15,13 @@ from brokercli.backends.dead_letters import Goal, Move, RepairPolicy, State
 from brokercli.backends.nats.bulk_parser import Delivery
 from brokercli.backends.nats.questions import ATTEMPTS, Questions
 from brokercli.backends.nats.removing import WORTH_A_PURGE, Remover
+from brokercli.dialects.redrive_headers import OWN
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from brokercli.operations.letters import LetterFilter
-from brokercli.operations.redriving import mark_confirmed
-from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, read_all, redrive, wait_for
+from brokercli.operations.decisions import Redrive
+from brokercli.operations.letters import LetterFilter, Recogniser
+from brokercli.operations.record_list import RecordList
+from brokercli.operations.redriving import Redriving, mark_confirmed
+from tests.backends.nats_letters import dlq_of, failing, fill_dlq, in_stream, letters_of, numbers, read_all, redrive, wait_for
 from tests.backends.nats_streams import Streams, stream, subject
 
 # what is chosen
@@ -100,6 +103,48 @@ def test_letters_that_came_since_are_counted(streams: Streams) -> None:
         repair.mark(read_all(repair), State.DROPPED)
         fill_dlq(streams, home, 3)
         wait_for(lambda: repair.arrived() == 3)
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["letters only", "among messages that are none"])
+def test_letters_that_came_since_can_be_looked_at_and_no_other_message(streams: Streams, others: bool) -> None:
+    home = streams.make()
+    low = home.lower()
+    name = streams.make(subjects=[f"dlq.{low}.>", *[f"work.{low}"] * others])
+    fill_dlq(streams, home, 5)
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        new = repair.newcomers()
+        assert new is not None
+        streams.fill(f"work.{low}", [b"work"] * others)
+        fill_dlq(streams, home, 2)
+        repair.mark(read_all(repair), State.DROPPED)
+        fill_dlq(streams, home, 1)
+        came: list[bytes] = []
+        wait_for(lambda: bool(came.extend((new.read(1.0) or RecordList([])).bodies()) or len(came) == 3))
+        assert came == [b"0", b"1", b"0"]
+        assert repair.newcomers() is new
+    assert in_stream(streams, name) == [b"work"] * others + [b"0", b"1", b"0"]
+
+
+def test_deaths_that_nobody_records_can_be_counted_only(streams: Streams, nats_address: str) -> None:
+    name = failing(streams, nats_address, "workqueue")
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        assert repair.arrived() == 0
+        assert repair.newcomers() is None
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["others", "the same again"])
+def test_only_letters_that_come_back_stop_a_run(streams: Streams, back: bool) -> None:
+    home = streams.make()
+    low, backend = home.lower(), streams.backend()
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 300)
+    with backend.repair(stream(name), RepairPolicy(batch=50)) as repair:
+        def die(receipts: Receipts) -> None:
+            again = b"".join(b"%b: %b\r\n" % (key.encode(), value) for key, value in letters_of(backend, home)[-1].message.headers if key in OWN)
+            streams.fill(f"dlq.{low}.a", [b"another"] * 50, b"NATS/1.0\r\n%b\r\n" % (again if back else b"X-Original-Subject: %b.a\r\n" % low.encode()))
+        outcome = Redriving(repair, Recogniser(backend), Redrive(None, 3, None, stream(name)), LetterFilter(), on_receipts=die).run()
+    assert (outcome.error is not None) is back, outcome.error
+    assert outcome.account.confirmed == 300 or (back and outcome.account.confirmed <= 150)
 
 
 # twice

@@ -22,6 +22,12 @@ from brokercli.operations.through import Transformed
 from brokercli.terminal.interrupt import StopNow
 from tests.operations.test_sorting import DLQ
 
+HOME = Address("home", "topic")
+
+
+def letter_at(offset: int, message: Message) -> Record:
+    return Record("kafka", {"topic": DLQ.name, "partition": 0}, f"0:{offset}", None, message)
+
 
 class Confirming(Repair):
     """Hands out letters and confirms whatever it is given: the moment of the signal is what is tried, not a broker."""
@@ -29,8 +35,7 @@ class Confirming(Repair):
     guarantee = "none"
 
     def __init__(self, count: int) -> None:
-        place = {"topic": DLQ.name, "partition": 0}
-        self._left = [Record("kafka", place, f"0:{number}", None, Message(b"body")) for number in range(count)]
+        self._left = [letter_at(number, Message(b"body %d" % number)) for number in range(count)]
 
     def read(self, timeout: float) -> Batch | None:
         read, self._left = self._left, []
@@ -103,7 +108,7 @@ def test_letters_of_a_call_that_raises_are_in_doubt_unless_it_does_all_or_nothin
     monkeypatch.setattr("brokercli.operations.redriving.WAIT_SECONDS", 0.0)
     repair = Failing(3)
     repair.atomic = atomic
-    run = Redriving(repair, Reading(None), Redrive(Address("home", "topic"), 3, None, None), LetterFilter(),  # type: ignore[arg-type]
+    run = Redriving(repair, Reading(None), Redrive(HOME, 3, None, None), LetterFilter(),  # type: ignore[arg-type]
                     through=Counting(), elsewhere=elsewhere)
     run.through.run = run  # type: ignore[union-attr]
     account = run.run().account
@@ -127,7 +132,7 @@ class Counting:
 def test_letters_move_while_programs_still_run_over_those_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brokercli.operations.redriving.WAIT_SECONDS", 0.0)
     through = Counting()
-    run = through.run = Redriving(Confirming(4), Reading(None), Redrive(Address("home", "topic"), 3, None, None), LetterFilter(),  # type: ignore[arg-type]
+    run = through.run = Redriving(Confirming(4), Reading(None), Redrive(HOME, 3, None, None), LetterFilter(),  # type: ignore[arg-type]
                                   through=through)
     assert run.run().account.confirmed == 4
     assert through.moved == [0, 1, 2, 3]
@@ -145,8 +150,8 @@ class Flooded(Confirming):
 
 
 @pytest.mark.parametrize(("rules", "elsewhere", "count", "stopped"), [
-    (Redrive(Address("home", "topic"), 3, None, None), False, 90, True), (Redrive(Address("home", "topic"), 3, None, None), False, 30, False),
-    (Redrive(Address("home", "topic"), 3, None, None), True, 90, False), (Park(Address("parked", "topic"), unrecognised=True), False, 90, False),
+    (Redrive(HOME, 3, None, None), False, 90, True), (Redrive(HOME, 3, None, None), False, 30, False),
+    (Redrive(HOME, 3, None, None), True, 90, False), (Park(Address("parked", "topic"), unrecognised=True), False, 90, False),
     (Drop(unrecognised=True), False, 90, False)], ids=["home", "home, and all done", "to another broker", "parked", "dropped"])
 def test_letters_that_come_meanwhile_stop_only_what_could_have_made_them(rules: Rules, elsewhere: bool, count: int, stopped: bool) -> None:
     run = Redriving(Flooded(count), Reading(None), rules, LetterFilter(), elsewhere=elsewhere)  # type: ignore[arg-type]

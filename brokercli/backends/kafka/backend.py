@@ -217,7 +217,7 @@ class KafkaBackend(Backend):
         from brokercli.backends.kafka.open_repair import Cluster, open_repair
 
         cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers, default=None), self._read_anew,
-                          self.publisher)
+                          self.publisher, self.look)
         repair = open_repair(cluster, source.name, policy)
         repair.notes += self.notes
         return repair

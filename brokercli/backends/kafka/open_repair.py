@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
-from brokercli.backends.contract import Publisher, PublishPolicy
+from brokercli.backends.contract import Publisher, PublishPolicy, Reader
 from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.kafka.at_least_once import AtLeastOnce
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
@@ -29,6 +30,7 @@ from brokercli.backends.kafka.way import Way
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 from brokercli.model.errors import Failed, UsageProblem
+from brokercli.model.position import Span
 
 GUARANTEE = "guarantee"
 _GUARANTEES = ("exactly-once", "at-least-once")
@@ -47,6 +49,7 @@ class Cluster:
     """A broker's number; None while its metadata name no broker."""
     read_anew: ReadAnew
     publisher: Callable[[Address, PublishPolicy], Publisher]
+    look: Callable[[Address, Span], Reader]
 
 
 def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepair:
@@ -80,7 +83,8 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         ends = {partition: held.high for partition, held in ranges.items()}
         starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
         reader = KafkaReader(consumer, offsets, starts, ends, troubles, lambda: None, cluster.read_anew, LARGEST_BATCH - 1)
-        repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close)
+        repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close,
+                             partial(cluster.look, Address(topic, "topic")))
         repair.notes += forgetting(limits, read_settings(settings, timeout))
         opened.pop_all()
         return repair

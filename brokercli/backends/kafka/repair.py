@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
-from brokercli.backends.contract import Batch
+from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
 from brokercli.backends.kafka.convert import CannotCarry, Native, forwarded, to_kafka
 from brokercli.backends.kafka.destinations import Destinations, least_size
@@ -17,6 +17,7 @@ from brokercli.backends.kafka.way import Way, give
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, UsageProblem
 from brokercli.model.message import Header, Record
+from brokercli.model.position import PerPartition, Span
 from brokercli.model.receipt import Receipts, Verdict
 
 LARGEST_BATCH = 5000
@@ -35,7 +36,7 @@ class KafkaRepair(Repair):
     atomic = True
 
     def __init__(self, reader: KafkaReader, offsets: Offsets, starts: dict[int, int], ends: dict[int, int], ledger: Ledger, way: Way,
-                 destinations: Destinations, policy: RepairPolicy, let_go: Callable[[], None]) -> None:
+                 destinations: Destinations, policy: RepairPolicy, let_go: Callable[[], None], look: Callable[[Span], Reader]) -> None:
         self._reader = reader
         self._offsets = offsets
         self._topic = offsets.topic
@@ -46,6 +47,8 @@ class KafkaRepair(Repair):
         self._destinations = destinations
         self._batch = max(1, min(policy.batch, LARGEST_BATCH))
         self._let_go = let_go
+        self._look = look
+        self._newcomers: Reader | None = None
         self._rest: KafkaBatch | None = None
         self._closed = False
         self._settled = False
@@ -206,6 +209,11 @@ class KafkaRepair(Repair):
             self._ask_again = monotonic() + _ARRIVED_SECONDS
         return self._arrived
 
+    def newcomers(self) -> Reader | None:
+        if self._newcomers is None:
+            self._newcomers = self._look(Span(PerPartition(tuple(sorted(self._ends.items())))))
+        return self._newcomers
+
     def _check(self) -> None:
         if self._way.failure is not None:
             raise self._way.failure
@@ -214,6 +222,8 @@ class KafkaRepair(Repair):
         if self._closed:
             return
         self._closed = True
+        if self._newcomers is not None:
+            self._newcomers.close()
         if self._settled and self._reader.finished:
             # nothing is stored between a partition's last letter and its end (a transaction's marker, say)
             sets = self._ledger.handled.sets

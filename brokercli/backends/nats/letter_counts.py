@@ -1,9 +1,11 @@
-"""How many letters have come to a stream since a run over it was opened."""
+"""The letters that have come to a stream since a run over it was opened: how many they are, and a look at them."""
 
 from __future__ import annotations
 
 from brokercli.backends.nats.dead_letters import count_on
-from brokercli.backends.nats.letters import Letters
+from brokercli.backends.nats.letters import Letters, NatsLetterReader
+from brokercli.backends.nats.look_stored import open_stored
+from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream
 from brokercli.backends.nats.unrecorded import ask_consumers, count
 from brokercli.model.errors import BrokercliError
@@ -28,6 +30,14 @@ class LetterCounts:
         except BrokercliError:
             return None
         return None if now is None or self._before is None else max(0, now + self.taken - self._before)
+
+    def look(self) -> NatsLetterReader | None:
+        """Open a look at them and at those that follow; None where only the consumers say which messages are letters."""
+        letters = self._letters
+        if letters.consumers is not None:
+            return None
+        reader = open_stored(self._jetstream, Source(letters.info), self._last + 1, None)
+        return NatsLetterReader(reader, letters)
 
     def _count(self) -> int | None:
         letters, link = self._letters, self._jetstream.link

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from brokercli.backends.contract import Batch, withheld_in_words
+from brokercli.backends.contract import Batch, Reader, withheld_in_words
 from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
 from brokercli.backends.nats.convert import Refusal
 from brokercli.backends.nats.dead_originals import DeadOriginals
@@ -106,6 +106,7 @@ class NatsRepair(Repair):
         self._failure: BrokercliError | None = None
         """Why nothing can be settled any more; `failure` may be about some destinations only."""
         self._arrived: int | None = 0
+        self._newcomers: Reader | None = None
         self._ask_again = 0.0
         self._left_off = Counter[str]()
         self._closed = False
@@ -341,6 +342,10 @@ class NatsRepair(Repair):
             self._ask_again = monotonic() + _ARRIVED_SECONDS
         return self._arrived
 
+    def newcomers(self) -> Reader | None:
+        self._newcomers = self._newcomers or self._counts.look()
+        return self._newcomers
+
     def _check(self) -> None:
         failure = self._failure or self._link.failure
         if failure is not None:
@@ -353,5 +358,7 @@ class NatsRepair(Repair):
         self.notes = [*self.notes, *self._homes.notes]
         if self._left_off:
             self.notes = [*self.notes, withheld_in_words(self._left_off)]
+        if self._newcomers is not None:
+            self._newcomers.close()
         self._reader.close()
         self._homes.close()

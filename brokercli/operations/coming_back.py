@@ -1,0 +1,91 @@
+"""Letters that were put home and come straight back: what killed them still does, and a run that goes on would only make more of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from brokercli.backends.contract import Reader
+from brokercli.backends.dead_letters import Repair
+from brokercli.dialects.redrive_headers import AT
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.errors import BrokercliError, Failed
+from brokercli.model.position import format_time
+from brokercli.operations.letters import Recogniser
+
+# letters that come back faster than this share of those put back stop the run: they are not cured
+RETURNED_SHARE = 0.5
+RETURNED_LEAST = 20
+_FIRST_SECONDS = 1.0
+"""How long the first of the new letters is waited for, once as many have come that they matter."""
+_BODIES = 1 << 22
+
+
+class ComingBack:
+    """Stops a run where more of the letters it put back have died again than may.
+
+    A new letter is one of them where it, or the message it points at or wraps, bears what the run wrote on it. Whoever files letters may
+    leave headers out, so that one has come back as well where its body is one that was put back. A new letter that cannot be looked at
+    without being taken, or whose message is gone, counts as come back: nothing tells.
+    """
+
+    def __init__(self, repair: Repair, recogniser: Recogniser) -> None:
+        self._repair = repair
+        self._recogniser = recogniser
+        self._written: set[bytes] = set()
+        self._bodies = bytearray(_BODIES)
+        """A byte for each remainder of a body's hash, however many there are."""
+        self._look: Reader | None = None
+        self._opened = False
+        self._came = 0
+        """How many of the new letters have been looked at."""
+        self._back = 0
+
+    def now(self) -> int:
+        """Return the time to be written on letters that are put back next."""
+        at = time.time_ns()
+        self._written.add(format_time(at).encode())
+        return at
+
+    def note(self, bodies: Iterable[bytes]) -> None:
+        """Remember what is put back; a null body is empty here."""
+        known = self._bodies
+        for number in map(hash, bodies):
+            known[number % _BODIES] = 1
+
+    def check(self, confirmed: int) -> None:
+        """Raise Failed where too many of those that were confirmed came back. The new letters are counted, and only where they are that
+        many looked at."""
+        arrived = self._repair.arrived() if confirmed >= RETURNED_LEAST else None
+        most = max(RETURNED_LEAST, confirmed * RETURNED_SHARE)
+        if arrived is None or arrived <= most:
+            return
+        back = self._look_at(arrived)
+        if (arrived if back is None else back) > most:
+            came = f"{arrived:,} new ones came meanwhile" if back is None else f"{back:,} of them came back meanwhile"
+            raise Failed(f"Stopped: {confirmed:,} letters were put back, and {came}. What killed them still does.",
+                         hint="mend the consumer first; the same command goes on with what is left")
+
+    def _look_at(self, arrived: int) -> int | None:
+        """Return how many of the new letters have come back, as far as they can be read by now; None where they cannot be looked at."""
+        try:
+            patience = 0.0 if self._opened else _FIRST_SECONDS
+            if not self._opened:
+                self._opened = True
+                self._look = self._repair.newcomers()
+            while self._look is not None and self._came < arrived:
+                batch = self._look.read(patience)
+                if batch is None:
+                    break
+                patience = 0.0
+                self._came += len(batch)
+                self._back += sum(map(self._is_back, self._recogniser.read(batch)))
+        except BrokercliError:
+            # what is wrong with it shows where letters are moved
+            self._look = None
+        return None if self._look is None else self._back
+
+    def _is_back(self, letter: DeadLetter) -> bool:
+        message = letter.unwrapped or letter.record.message
+        return (not letter.complete or any(name == AT and value in self._written for name, value in message.headers)
+                or bool(self._bodies[hash(message.body or b"") % _BODIES]))
