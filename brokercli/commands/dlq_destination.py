@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from brokercli.backends.contract import PublishPolicy, withheld_in_words
-from brokercli.backends.dead_letters import Repair, State
+from brokercli.backends.dead_letters import Repair
 from brokercli.commands.session import Session, open_address
 from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import BrokercliError, UsageProblem
 from brokercli.model.message import Message
-from brokercli.model.receipt import Receipts
-from brokercli.operations.decisions import Decision
 from brokercli.operations.publishing import failure_of
-from brokercli.operations.redriving import mark_confirmed
+from brokercli.operations.settlers import Dropping, PuttingElsewhere, Settler
 from brokercli.operations.settling import Settling
 from brokercli.settings.resolve import resolve_connection
 
@@ -88,14 +85,8 @@ def failure_behind(repair: Repair, elsewhere: Elsewhere | None) -> BrokercliErro
     return repair.failure if elsewhere is None else failure_of(elsewhere.settling.publisher)
 
 
-def settling_of(verb: str, repair: Repair, elsewhere: Elsewhere | None) -> Callable[[list[Decision]], Receipts] | None:
+def settler_of(verb: str, repair: Repair, elsewhere: Elsewhere | None) -> Settler | None:
     """Return what settles letters that are dropped or go elsewhere; None where they are put back on the broker they lie on."""
     if verb == "drop":
-        return lambda decisions: repair.mark([decision.letter.record for decision in decisions], State.DROPPED)
-    return None if elsewhere is None else partial(_settle, elsewhere, repair)
-
-
-def _settle(elsewhere: Elsewhere, repair: Repair, decisions: list[Decision]) -> Receipts:
-    """Publish each message there and mark here what was confirmed."""
-    receipts = elsewhere.settling.put([decision.message for decision in decisions if decision.message is not None])
-    return mark_confirmed(repair, [decision.letter.record for decision in decisions], receipts)
+        return Dropping(repair)
+    return None if elsewhere is None else PuttingElsewhere(elsewhere.settling, repair)

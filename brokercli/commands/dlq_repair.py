@@ -10,7 +10,7 @@ from functools import partial
 import typer
 
 from brokercli.backends.dead_letters import RepairPolicy
-from brokercli.commands.dlq_destination import Elsewhere, failure_behind, guarantee_of, open_elsewhere, resolve_here, settling_of
+from brokercli.commands.dlq_destination import Elsewhere, failure_behind, guarantee_of, open_elsewhere, resolve_here, settler_of
 from brokercli.commands.dlq_edit import edit_one
 from brokercli.commands.dlq_end import End, Problems
 from brokercli.commands.dlq_plan import show_plan
@@ -131,7 +131,7 @@ class RepairRun:
                 run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
                                 stopping=lambda: interrupt.requested, elsewhere=elsewhere is not None, on_begin=begin,
                                 on_receipts=problems.take)
-                run.run(settling_of(self.verb, repair, elsewhere)).blame(failure_behind(repair, elsewhere))
+                run.run(settler_of(self.verb, repair, elsewhere)).blame(failure_behind(repair, elsewhere))
             interrupt.last_words()
         except StopNow:
             # also while everything was being closed: what is known by then is said all the same

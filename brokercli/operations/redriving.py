@@ -13,12 +13,13 @@ from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
 from brokercli.model.address import Address
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import BrokercliError
-from brokercli.model.message import Message, Record
+from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.coming_back import ComingBack
 from brokercli.operations.decisions import Decision, Redrive, Rules
 from brokercli.operations.letters import LetterFilter, Recogniser, identity, read_matching
 from brokercli.operations.publishing import SLICE, Outcome, Rate
+from brokercli.operations.settlers import Settler
 from brokercli.operations.sorting import Sorted, Sorter
 from brokercli.operations.through import Transforming
 
@@ -128,12 +129,12 @@ class Redriving:
     _begun: tuple[Callable[[], Receipts], int] | None = None
     """What finishes settling the letters before, and how many they are."""
 
-    def run(self, settle: Callable[[list[Decision]], Receipts] | None = None) -> Outcome:
+    def run(self, settler: Settler | None = None) -> Outcome:
         """Move every letter that passes, until the end there was, the limit, a signal, or something that stops it.
 
-        `settle` takes the place of putting letters back (dropping, or another broker's publisher).
+        `settler` takes the place of the repair, where letters are dropped or go to another broker.
         """
-        if settle is None and self.letter_filter.everything and self.through is None and self.limit is None and self.rate.unlimited:
+        if settler is None and self.letter_filter.everything and self.through is None and self.limit is None and self.rate.unlimited:
             self._sorter = Sorter(self.recogniser, self.rules)
         # what is dropped, parked or goes elsewhere cannot come back
         if isinstance(self.rules, Redrive) and not self.elsewhere:
@@ -142,7 +143,7 @@ class Redriving:
             while not self._enough():
                 batch = self.repair.read(SLICE)
                 if batch is not None and len(batch):
-                    self._move(batch, settle)
+                    self._move(batch, settler)
                 elif self.repair.finished:
                     break
         except BrokercliError as error:
@@ -180,20 +181,22 @@ class Redriving:
     def _enough(self) -> bool:
         return self.stopping() or (self.limit is not None and self._moved >= self.limit)
 
-    def _move(self, batch: Batch, settle: Callable[[list[Decision]], Receipts] | None) -> None:
+    def _move(self, batch: Batch, settler: Settler | None) -> None:
         account = self.outcome.account
         found = None if self._sorter is None else self._sorter.sort(batch, self._now())
         if found is not None:
             self._forward(batch, found)
             return
         for decisions in self._decide(batch):
-            self._settle(decisions, settle)
+            self._settle(decisions, settler)
         account.skipped += account.open - self._in_hand
 
-    def _settle(self, decisions: list[Decision], settle: Callable[[list[Decision]], Receipts] | None) -> None:
+    def _settle(self, decisions: list[Decision], settler: Settler | None) -> None:
         """Put back letters that go, as fast as they may."""
         start = 0
         while start < len(decisions) and not self.stopping():
+            if (failure := (settler or self.repair).failure) is not None:
+                raise failure
             allowed = self.rate.allow(len(decisions) - start)
             if not allowed:
                 self._finish()
@@ -209,10 +212,10 @@ class Redriving:
                 self._coming_back.note(decision.message.body or b"" for decision in chosen if decision.message is not None)
             self._in_hand += len(chosen)
             self._moved += len(chosen)
-            if settle is None and self.repair.overlapping:
+            if settler is None and self.repair.overlapping:
                 self._overlap(self.repair.begin(_moves(chosen)), len(chosen))
             else:
-                self._take(self.repair.settle(_moves(chosen)) if settle is None else settle(chosen), len(chosen))
+                self._take(self.repair.settle(_moves(chosen)) if settler is None else settler.settle(chosen), len(chosen))
 
     def _forward(self, batch: Batch, found: Sorted) -> None:
         """Put back the letters of a batch that go, all of them together."""
@@ -349,21 +352,3 @@ def _plan_together(take: Callable[[Decision, int], None], reader: LetterReader, 
     for decision, times in found.decisions if found is not None else ():
         take(decision, times)
     return found is not None
-
-
-def mark_confirmed(repair: Repair, records: Sequence[Record], receipts: Receipts) -> Receipts:
-    """After a publisher of another broker judged the messages of `records`: mark what it confirmed, and return the
-    verdicts on the whole, in which confirmed means stored there and marked here."""
-    problems = {receipt.index: receipt for receipt in receipts.problems if receipt.verdict is not Verdict.CONFIRMED}
-    confirmed = [index for index in range(len(records)) if index not in problems]
-    marked = repair.mark([records[index] for index in confirmed], State.REDRIVEN)
-    whole = Receipts()
-    whole.confirmed += marked.confirmed - marked.duplicates
-    for receipt in problems.values():
-        whole.count(receipt)
-    for receipt in marked.problems:
-        if receipt.verdict is Verdict.CONFIRMED:
-            whole.count(replace(receipt, index=confirmed[receipt.index]))
-        else:
-            whole.count(Receipt(confirmed[receipt.index], Verdict.UNKNOWN, reason=f"stored at its destination, but not marked here: {receipt.reason}"))
-    return whole

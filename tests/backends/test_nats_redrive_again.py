@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,15 @@ from brokercli.backends.nats.bulk_parser import Delivery
 from brokercli.backends.nats.questions import ATTEMPTS, Questions
 from brokercli.backends.nats.removing import WORTH_A_PURGE, Remover
 from brokercli.dialects.redrive_headers import OWN
+from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from brokercli.operations.decisions import Redrive
+from brokercli.operations.decisions import Decision, Redrive
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.record_list import RecordList
-from brokercli.operations.redriving import Redriving, mark_confirmed
+from brokercli.operations.redriving import Redriving
+from brokercli.operations.settlers import PuttingElsewhere
+from brokercli.operations.settling import Settling
 from tests.backends.nats_letters import dlq_of, failing, fill_dlq, in_stream, letters_of, numbers, read_all, redrive, wait_for
 from tests.backends.nats_streams import Streams, stream, subject
 
@@ -244,6 +248,16 @@ def test_a_purge_that_finds_fewer_says_which_were_gone_and_leaves_what_lies_behi
     assert in_stream(streams, name) == [b"%d" % WORTH_A_PURGE]
 
 
+class Judged(Settling):
+    """Another broker, whose verdicts are known."""
+
+    def __init__(self, receipts: Receipts) -> None:
+        self._receipts = receipts
+
+    def put(self, messages: Sequence[Message]) -> Receipts:
+        return self._receipts
+
+
 def test_a_letter_put_to_another_broker_counts_as_marked_where_somebody_else_took_it_out_meanwhile(streams: Streams) -> None:
     home = streams.make()
     name = dlq_of(streams, home)
@@ -251,7 +265,8 @@ def test_a_letter_put_to_another_broker_counts_as_marked_where_somebody_else_too
     with streams.backend().repair(stream(name), RepairPolicy()) as repair:
         records = read_all(repair)
         streams.delete(name, 2, 4)
-        receipts = mark_confirmed(repair, records, Receipts(4, 1, problems=[Receipt(2, Verdict.REFUSED, reason="it is too large")]))
+        published = Receipts(4, 1, problems=[Receipt(2, Verdict.REFUSED, reason="it is too large")])
+        receipts = PuttingElsewhere(Judged(published), repair).settle([Decision(DeadLetter(record, ""), message=record.message) for record in records])
     assert (receipts.confirmed, receipts.duplicates, receipts.refused, receipts.unknown) == (4, 2, 1, 0)
     assert sorted((receipt.index, receipt.verdict) for receipt in receipts.problems) == [
         (1, Verdict.CONFIRMED), (2, Verdict.REFUSED), (3, Verdict.CONFIRMED)]

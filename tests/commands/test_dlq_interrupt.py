@@ -18,8 +18,8 @@ import os, signal, sys
 from brokercli.commands.app import run
 from brokercli.operations.redriving import Redriving
 
-def tell_twice_while_closing(self, settle=None, *, go=Redriving.run):
-    outcome = go(self, settle)
+def tell_twice_while_closing(self, settler=None, *, go=Redriving.run):
+    outcome = go(self, settler)
     repair, close = self.repair, self.repair.close
     outcome.account.confirmed -= {unknown}
     outcome.account.unknown += {unknown}

@@ -18,6 +18,7 @@ from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.publishing import Outcome
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.redriving import Redriving
+from brokercli.operations.settlers import Dropping
 from brokercli.operations.through import Transformed
 from brokercli.terminal.interrupt import StopNow
 from tests.operations.test_sorting import DLQ
@@ -155,7 +156,6 @@ class Flooded(Confirming):
     (Drop(unrecognised=True), False, 90, False)], ids=["home", "home, and all done", "to another broker", "parked", "dropped"])
 def test_letters_that_come_meanwhile_stop_only_what_could_have_made_them(rules: Rules, elsewhere: bool, count: int, stopped: bool) -> None:
     run = Redriving(Flooded(count), Reading(None), rules, LetterFilter(), elsewhere=elsewhere)  # type: ignore[arg-type]
-    settle = (lambda decisions: Receipts(confirmed=len(decisions))) if isinstance(rules, Drop) or elsewhere else None
-    outcome = run.run(settle)
+    outcome = run.run(Dropping(run.repair) if isinstance(rules, Drop) or elsewhere else None)
     assert (outcome.error is not None) is stopped
     assert outcome.account.confirmed == (30 if stopped else count)

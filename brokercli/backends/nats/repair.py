@@ -346,10 +346,14 @@ class NatsRepair(Repair):
         self._newcomers = self._newcomers or self._counts.look()
         return self._newcomers
 
+    @property
+    def failure(self) -> BrokercliError | None:  # type: ignore[override]
+        """As promised; a connection that is lost for good is one reason."""
+        return self._failure or self._link.failure
+
     def _check(self) -> None:
-        failure = self._failure or self._link.failure
-        if failure is not None:
-            raise failure
+        if self.failure is not None:
+            raise self.failure
 
     def close(self) -> None:
         if self._closed:

@@ -1,0 +1,80 @@
+"""What settles letters in place of their repair: they are dropped, or put to another broker and marked here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from brokercli.backends.dead_letters import Repair, State
+from brokercli.model.errors import BrokercliError, Failed
+from brokercli.model.message import Record
+from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.operations.decisions import Decision
+from brokercli.operations.settling import Settling
+
+
+class Settler(Protocol):
+    """Settles letters; its verdicts are those of `Repair.settle`."""
+
+    @property
+    def failure(self) -> BrokercliError | None:
+        """Why no more letters are to be given to it, where that came to be known together with verdicts."""
+
+    def settle(self, decisions: list[Decision], /) -> Receipts:
+        """Settle them, and wait for every verdict."""
+
+
+@dataclass(slots=True)
+class Dropping:
+    """Marks letters as dropped."""
+
+    repair: Repair
+
+    @property
+    def failure(self) -> BrokercliError | None:
+        """As of the repair."""
+        return self.repair.failure
+
+    def settle(self, decisions: list[Decision], /) -> Receipts:
+        """Mark them."""
+        return self.repair.mark([decision.letter.record for decision in decisions], State.DROPPED)
+
+
+@dataclass(slots=True)
+class PuttingElsewhere:
+    """Publishes letters on another broker, and marks here what that has confirmed. Once one could not be marked no other is published: it
+    would be there a second time after the next run, like that one."""
+
+    settling: Settling
+    repair: Repair
+    _unmarked: BrokercliError | None = None
+
+    @property
+    def failure(self) -> BrokercliError | None:
+        """Why no more can be marked."""
+        return self.repair.failure or self._unmarked
+
+    def settle(self, decisions: list[Decision], /) -> Receipts:
+        """Publish each message there and mark here what was confirmed; confirmed means both."""
+        receipts = self.settling.put([decision.message for decision in decisions if decision.message is not None])
+        return self._mark([decision.letter.record for decision in decisions], receipts)
+
+    def _mark(self, records: Sequence[Record], receipts: Receipts) -> Receipts:
+        problems = {receipt.index: receipt for receipt in receipts.problems if receipt.verdict is not Verdict.CONFIRMED}
+        confirmed = [index for index in range(len(records)) if index not in problems]
+        marked = self.repair.mark([records[index] for index in confirmed], State.REDRIVEN)
+        whole = Receipts()
+        whole.confirmed += marked.confirmed - marked.duplicates
+        for receipt in problems.values():
+            whole.count(receipt)
+        for receipt in marked.problems:
+            if receipt.verdict is Verdict.CONFIRMED:
+                whole.count(replace(receipt, index=confirmed[receipt.index]))
+            else:
+                whole.count(Receipt(confirmed[receipt.index], Verdict.UNKNOWN, reason=f"stored at its destination, but not marked here: {receipt.reason}"))
+        if unmarked := marked.refused + marked.unknown:
+            what = "1 letter is" if unmarked == 1 else f"{unmarked:,} letters are"
+            self._unmarked = Failed(f"Stopped: {what} stored there and could not be marked here.",
+                                    hint="as long as they are pending, the same command puts them there a second time")
+        return whole
