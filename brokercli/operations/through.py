@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import selectors
 import shlex
 import shutil
 import signal
 import subprocess
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Protocol
 
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
+
+LARGEST_OUTPUT = 64 << 20
+"""More than that is no body, but a program that does not stop: as much as is taken of an input (`--max-message`)."""
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +65,65 @@ class Through:
         if message.key is not None and b"\0" not in message.key and len(message.key) < 65536:
             environment = environment | {"BROKERCLI_KEY": os.fsdecode(message.key)}
         try:
-            process = subprocess.Popen(self._arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True)
+            process = subprocess.Popen(self._arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment,
+                                       start_new_session=True)
         except OSError as problem:
             return Transformed(None, f"--through: {self._arguments[0]} cannot be run: {problem.strerror}")
         try:
-            output, _ = process.communicate(message.body, timeout=self._timeout)
+            output = _converse(process, message.body, self._timeout)
         except subprocess.TimeoutExpired:
             return Transformed(None, f"--through: {self._arguments[0]} did not end within {self._timeout:g} s")
         finally:
             _end(process)
+        if len(output) > LARGEST_OUTPUT:
+            return Transformed(None, f"--through: {self._arguments[0]} printed more than {LARGEST_OUTPUT >> 20} MiB")
         if process.returncode:
             how = f"was ended by signal {-process.returncode}" if process.returncode < 0 else f"exited with {process.returncode}"
             return Transformed(None, f"--through: {self._arguments[0]} {how}")
         if message.body and not output:
             return Transformed(None, f"--through: {self._arguments[0]} printed nothing")
         return Transformed(replace(message, body=output))
+
+
+def _converse(process: subprocess.Popen[bytes], body: bytes, timeout: float) -> bytes:
+    """Give a program a body and return what it prints, once it has ended; a little more than LARGEST_OUTPUT, where it prints more. Raises
+    TimeoutExpired. Not `communicate`, which keeps all that comes."""
+    deadline = monotonic() + timeout
+    given, output = 0, bytearray()
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+    os.set_blocking(stdin.fileno(), False)
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(stdout, selectors.EVENT_READ)
+        waiting.register(stdin, selectors.EVENT_WRITE)
+        while waiting.get_map() and len(output) <= LARGEST_OUTPUT:
+            ready = waiting.select(max(0.0, deadline - monotonic()))
+            if not ready and monotonic() >= deadline:
+                raise subprocess.TimeoutExpired(process.args, timeout)
+            for key, _ in ready:
+                if key.fileobj is stdin:
+                    given = _give(stdin.fileno(), body, given)
+                    if given >= len(body):
+                        waiting.unregister(stdin)
+                        stdin.close()
+                elif piece := os.read(stdout.fileno(), _PIECE):
+                    output += piece
+                else:
+                    waiting.unregister(stdout)
+    if len(output) <= LARGEST_OUTPUT:
+        process.wait(max(0.0, deadline - monotonic()))
+    return bytes(output)
+
+
+def _give(pipe: int, body: bytes, given: int) -> int:
+    """Write on, and return how much is given by then: all of it where no more is wanted."""
+    try:
+        return given + os.write(pipe, memoryview(body)[given:given + _PIECE])
+    except BlockingIOError:
+        return given
+    except BrokenPipeError:
+        return len(body)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
