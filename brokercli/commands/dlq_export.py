@@ -33,7 +33,8 @@ def export(
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
-    """Write dead letters to a file as envelopes, which publish --input json reads back. Changes nothing on the broker."""
+    """Write the pending dead letters to a file as envelopes, which publish --input json reads back. Changes nothing on the broker."""
+    from collections import Counter
     from contextlib import nullcontext
 
     from brokercli.commands.dlq_looking import look_at_letters
@@ -41,7 +42,7 @@ def export(
     from brokercli.commands.session import streams_of
     from brokercli.model.exit_code import ExitCode
     from brokercli.operations.bulk import prepare_for_bulk
-    from brokercli.operations.inspecting import matching_envelopes
+    from brokercli.operations.inspecting import pending_envelopes
     from brokercli.operations.letter_journal import LetterFile
     from brokercli.terminal.interrupt import Interrupt
     from brokercli.terminal.notes import Notes
@@ -55,8 +56,9 @@ def export(
               look_at_letters(streams, session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
               Progress(streams, "exported", look.reader.expected) as progress):
             prepare_for_bulk()
-            count = 0
-            for found in matching_envelopes(look.reader, recogniser_of(session, fetch_originals=False), letter_filter, stopping=lambda: interrupt.requested):
+            count, handled = 0, Counter[str]()
+            for found in pending_envelopes(look.reader, recogniser_of(session, fetch_originals=False), letter_filter,
+                                           on_handled=lambda passed_over: handled.update(letters=passed_over), stopping=lambda: interrupt.requested):
                 if kept is None:
                     print_json_lines(streams, found)
                 else:
@@ -68,6 +70,8 @@ def export(
         if not quiet:
             for note in letter_filter.take_notes():
                 streams.say(note)
+            if handled["letters"]:
+                streams.say(f"{handled['letters']:,} letters that were handled already are left out; brokercli replay {session.address} has those, too")
             where = file if kept is not None else "standard output"
             streams.say(f"exported: {count:,} letters of {session.address} to {where}; side effects: {look.side_effects}")
     if interrupt.requested:

@@ -88,10 +88,16 @@ def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterF
     return inspection
 
 
-def matching_envelopes(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterFilter, *,
-                       stopping: Callable[[], bool] = lambda: False) -> Iterator[list[bytes]]:
-    """Yield the letters that pass as envelopes, in order, a batch at a time, up to the end there was."""
-    for batch in _batches(reader, stopping):
+def pending_envelopes(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterFilter, *, on_handled: Callable[[int], None] = lambda count: None,
+                      stopping: Callable[[], bool] = lambda: False) -> Iterator[list[bytes]]:
+    """Yield the pending letters that pass as envelopes, in order, a batch at a time, up to the end there was. What was handled and is stored
+    still is passed over, and counted to `on_handled`: whoever puts the letters back from there would put it back a second time."""
+    for read in _batches(reader, stopping):
+        pending = [index for index, state in enumerate(reader.states(read)) if state is State.PENDING]
+        on_handled(len(read) - len(pending))
+        if not pending:
+            continue
+        batch = read if len(pending) == len(read) else read.select(pending)
         if letter_filter.everything:
             yield batch.envelopes()
         elif letters := read_matching(recogniser, letter_filter, batch):

@@ -55,6 +55,22 @@ def test_it_goes_on_where_a_limit_or_a_filter_stopped_it(cli: CommandLine, grave
     assert "belongs to another copy" in refused.stderr
 
 
+@pytest.mark.parametrize("options", [(), ("--header", "x-tenant")], ids=["all", "filtered"])
+def test_letters_that_were_handled_are_not_exported_and_go_home_no_second_time(cli: CommandLine, graveyard: Graveyard, options: tuple[str, ...]) -> None:
+    graveyard.bury("home", "dropped", "left")
+    assert cli("dlq", "redrive", graveyard.url, "--grep", "home", "--yes").code == 0
+    assert cli("dlq", "drop", graveyard.url, "--grep", "dropped", "--yes").code == 0
+    ended = cli("dlq", "export", "letters", graveyard.url, *options)
+    assert ended.code == 0, ended.stderr
+    assert "exported: 1 letters" in ended.stderr
+    kept = graveyard.dlq.broker == "kafka"  # elsewhere they are gone
+    assert ("2 letters that were handled already are left out" in ended.stderr) is kept
+    assert cli("dlq", "redrive", "--from-file", "letters", "--yes").code == 0
+    assert graveyard.at_home() == [b"home", b"left"]
+    assert cli("dlq", "drop", graveyard.url, "--yes").code == 0
+    assert cli("dlq", "export", "none", graveyard.url, *options, "--fail-if-empty").code == 9
+
+
 @pytest.fixture
 def on_kafka(kafka_address: str, cli: CommandLine, unique: Callable[[str], str]) -> Iterator[Graveyard]:
     """The same on Kafka alone."""
