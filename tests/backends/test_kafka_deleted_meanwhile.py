@@ -13,8 +13,9 @@ from brokercli.backends.kafka import dead_letters
 from brokercli.backends.kafka.describe import describe_topic
 from brokercli.backends.kafka.span import Range
 from brokercli.model.errors import NotFound
+from brokercli.model.receipt import Receipts
 from tests.backends.kafka_redrive import numbered
-from tests.backends.kafka_topics import PATIENCE, Topics
+from tests.backends.kafka_topics import IN_PARTS, PATIENCE, Topics, publish
 
 LONG = 600.0
 """Seconds; whoever waits for what does not come waits for all of them."""
@@ -74,3 +75,24 @@ def test_dead_letters_are_explained_while_metadata_name_no_broker(topics: Topics
     metadata = SimpleNamespace(topics=topics.admin.list_topics(timeout=PATIENCE).topics, brokers={})
     described = describe_topic(topic.name, metadata, topics.admin, PATIENCE)
     assert any("letters stay for ever" in str(row["risk"]) for row in described.sections[0].rows)
+
+
+@IN_PARTS
+def test_a_publisher_whose_topic_goes_says_so_and_blames_no_broker(topics: Topics, in_parts: bool) -> None:
+    topic = topics.make()
+    publisher = topics.publisher(topic, delivery_timeout=2.0, bodies_only=in_parts)
+    assert publish(publisher, numbered(5)).confirmed == 5
+    topics.delete(topic)
+    publisher.send_bodies(numbered(5))
+    receipts = Receipts()
+
+    def give_up() -> None:
+        while True:
+            publisher.send_bodies([b"more"])
+            receipts.add(publisher.collect(0.1))
+
+    with pytest.raises(NotFound, match=f"The topic {topic.name} does not exist"):
+        give_up()
+    receipts.add(publisher.finish(0))
+    assert receipts.confirmed == 0
+    assert receipts.unknown + receipts.refused >= 6

@@ -123,8 +123,18 @@ class KafkaBackend(Backend):
             if are_plain(policy, self._connection, settings):
                 kind = partial(KafkaBodyPublisher, partitions=len(partitions))
         publisher = kind(self._connection, destination.name, policy, settings)
+        publisher.find_topic = partial(self._check_there, destination.name)
         publisher.notes[:0] = notes
         return publisher
+
+    def _check_there(self, name: str) -> None:
+        """Raise NotFound where a topic was deleted; does not wait for a broker that is away."""
+        try:
+            error = self._consumer.list_topics(name, timeout=1).topics[name].error
+        except KafkaException:
+            return
+        if error is not None and isinstance(failure := translate(error, "publishing to", name), NotFound):
+            raise failure
 
     def _check_replicas(self, name: str, partitions: dict[int, Any], settings: TopicSettings) -> list[str]:
         # no more replicas are wanted than there are: since Kafka 3.7 (KAFKA-15583); a broker before it refuses each message itself

@@ -17,7 +17,7 @@ from brokercli.backends.kafka.failures import judge, lost_for_good, not_permitte
 from brokercli.backends.kafka.never_sent import Sent, never_sent
 from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.connection import Connection
-from brokercli.model.errors import UsageProblem
+from brokercli.model.errors import BrokercliError, NotFound, UsageProblem
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -57,6 +57,8 @@ class KafkaPublisher(Publisher):
         self._topic = topic
         self._policy = policy
         self._settings = settings
+        self.find_topic: Callable[[], object] = lambda: None
+        """Raises NotFound once the topic is deleted: the client goes on trying, and says nothing of it."""
         self.withheld: dict[str, int] = {}
         self.notes: list[str] = []
         try:
@@ -280,7 +282,7 @@ class KafkaPublisher(Publisher):
         while not len(self._news) and self.in_flight and (remaining := deadline - monotonic()) > 0:
             self._serve(min(remaining, 0.1))
         if self._timed_out and self.in_flight and monotonic() - self._progress >= self._policy.delivery_timeout:
-            raise lost_for_good(self._troubles.specific, self._connection, self._policy.delivery_timeout)
+            raise self._why_nothing_is_confirmed()
         if self._troubles.fatal is not None:
             self._give_up()
             if self._troubles.fatal.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
@@ -288,6 +290,13 @@ class KafkaPublisher(Publisher):
         if self._denied and not len(self._news) and not self.in_flight:
             raise not_permitted_to_write(self._topic)
         return self._take()
+
+    def _why_nothing_is_confirmed(self) -> BrokercliError:
+        try:
+            self.find_topic()
+        except NotFound as gone:
+            return gone
+        return lost_for_good(self._troubles.specific, self._connection, self._policy.delivery_timeout)
 
     def _take(self) -> Receipts:
         news, self._news = self._news, Receipts()
