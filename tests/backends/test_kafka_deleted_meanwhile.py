@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,9 @@ from confluent_kafka import Consumer
 from brokercli.backends.kafka import dead_letters
 from brokercli.backends.kafka.describe import describe_topic
 from brokercli.backends.kafka.span import Range
-from brokercli.model.errors import NotFound
+from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.receipt import Receipts
-from tests.backends.kafka_redrive import numbered
+from tests.backends.kafka_redrive import letters, numbered, repair, to
 from tests.backends.kafka_topics import IN_PARTS, PATIENCE, Topics, publish
 
 LONG = 600.0
@@ -96,3 +97,21 @@ def test_a_publisher_whose_topic_goes_says_so_and_blames_no_broker(topics: Topic
     receipts.add(publisher.finish(0))
     assert receipts.confirmed == 0
     assert receipts.unknown + receipts.refused >= 6
+
+
+@pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])
+def test_a_run_whose_letters_go_with_their_topic_stops_before_it_tries_each_of_them(groups: Topics, guarantee: str) -> None:
+    dlq, home = groups.make(), groups.make()
+    groups.fill(dlq, numbered(64))
+    run = repair(groups, dlq, options={"guarantee": guarantee}, delivery_timeout=6.0)
+    moves = to(home, letters(run))
+    assert run.settle(moves[:8]).confirmed == 8
+    groups.delete(dlq)
+    began = monotonic()
+    receipts = run.settle(moves[8:])
+    # one transaction more, of those that halving them would take
+    assert monotonic() - began < 60
+    assert (receipts.confirmed, len(receipts)) == (0, 56)
+    assert receipts.unknown == 0 or guarantee == "at-least-once"
+    with pytest.raises(BrokercliError, match=dlq.name):
+        run.read(1)

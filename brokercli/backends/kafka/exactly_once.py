@@ -15,7 +15,7 @@ from brokercli.backends.kafka.failures import REFUSED
 from brokercli.backends.kafka.ledger import Entry, Ledger, Letter
 from brokercli.backends.kafka.transaction import LONGEST_TIMEOUT, Copy, Ending, NoTransactions, Transactions
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
 from brokercli.model.receipt import Receipts, Verdict
 
 _TRIES = 3
@@ -119,6 +119,9 @@ class ExactlyOnce(Way):
             self.failure = NotAuthorised(f"{self._topic}: {_WHOLE_RUN[ending.code]}.", hint=_ASK)
         elif denied and ending.stored:
             self.failure = NotAuthorised(f"{self._topic}: no permission to read the letters any more, so none can be marked.", hint=_ASK)
+        elif ending.code == KafkaError.UNKNOWN_TOPIC_OR_PART and ending.stored and self._destinations.gone([self._topic]):
+            # the copies were taken: it is the topic of the letters that is gone, and no smaller part of them can be marked either
+            self.failure = NotFound(f"{self._topic} does not exist any more, and its letters with it.", hint="those that were on their way are in the journal")
         if self.failure is None and not self._transactions.usable:
             renewed = True
             self._recover()
