@@ -195,8 +195,8 @@ class Redriving:
         """Put back letters that go, as fast as they may."""
         start = 0
         while start < len(decisions) and not self.stopping():
-            if (failure := (settler or self.repair).failure) is not None:
-                raise failure
+            if settler is not None and settler.failure is not None:
+                raise settler.failure
             allowed = self.rate.allow(len(decisions) - start)
             if not allowed:
                 self._finish()

@@ -214,14 +214,9 @@ class KafkaRepair(Repair):
             self._newcomers = self._look(Span(PerPartition(tuple(sorted(self._ends.items())))))
         return self._newcomers
 
-    @property
-    def failure(self) -> BrokercliError | None:  # type: ignore[override]
-        """As promised."""
-        return self._way.failure
-
     def _check(self) -> None:
-        if self.failure is not None:
-            raise self.failure
+        if self._way.failure is not None:
+            raise self._way.failure
 
     def close(self) -> None:
         if self._closed:

@@ -104,7 +104,9 @@ class NatsRepair(Repair):
         self._moving: set[int] = set()
         """Sequences of those that are on their way, until they are out or stay."""
         self._failure: BrokercliError | None = None
-        """Why nothing can be settled any more; `failure` may be about some destinations only."""
+        """Why nothing can be settled any more, but for a connection that is lost for good."""
+        self._denial: BrokercliError | None = None
+        """Why some destinations take nothing."""
         self._arrived: int | None = 0
         self._newcomers: Reader | None = None
         self._ask_again = 0.0
@@ -143,7 +145,7 @@ class NatsRepair(Repair):
         try:
             self._originals.prepare([move.original for move in moves if move.original is not None])
         except BrokercliError as problem:
-            self.failure = self._failure = problem
+            self._failure = problem
             for index in range(len(moves)):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=str(problem)))
             return receipts
@@ -260,7 +262,7 @@ class NatsRepair(Repair):
         """Return the letters whose copies are stored; the verdict on every other one is entered."""
         judged = self.mover.finish(window)
         self._failure, denial = self._failure or self.mover.failure, window.publisher.denials.first
-        self.failure = self.failure or self._failure or denial
+        self._denial = self._denial or denial
         stored = []
         for place, letter in enumerate(letters):
             receipt = judged.get(place)
@@ -348,12 +350,13 @@ class NatsRepair(Repair):
 
     @property
     def failure(self) -> BrokercliError | None:  # type: ignore[override]
-        """As promised; a connection that is lost for good is one reason."""
-        return self._failure or self._link.failure
+        """As promised."""
+        return self._failure or self._link.failure or self._denial
 
     def _check(self) -> None:
-        if self.failure is not None:
-            raise self.failure
+        failure = self._failure or self._link.failure
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
         if self._closed:
