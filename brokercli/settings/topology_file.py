@@ -29,6 +29,8 @@ RETRY = (
     Setting("native", Form.FLAG, "RabbitMQ 4.3: let a quorum queue delay by itself"),
     Setting("settings", Form.TABLE, "settings for all that is made"),
 )
+_SHORTEST_CUT = 60
+"""So many characters of a name an objection says at least."""
 Path = tuple[str | int, ...]
 
 
@@ -198,11 +200,20 @@ def place_of_problem(problem: str, topology: Topology, read: bytes, path: str) -
     """Return file and line of the declaration that a broker's objection speaks of, None where it names none of this file."""
     bindings = [one for one in topology.declarations if one.kind == "binding"]
     named: list[tuple[str, Path]] = [(retry.source, ("retry", retry.source)) for retry in topology.retries]
+    ends: list[tuple[str, Path]] = []
     for one in topology.declarations:
         here: Path = ("binding", bindings.index(one)) if one.kind == "binding" else (one.kind, one.name)
         named += [(one.name, here)] + ([(one.name.partition("/")[0], here)] if one.kind == "consumer" else [])
-    found = [(name, here) for name, here in named if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", problem)]
+        ends += [(str(one.settings[end]).removeprefix("queue:").removeprefix("exchange:"), here) for end in ("source", "destination") if end in one.settings]
+    # of two that fit equally well, the one that declares it comes before a binding that leads to it
+    found = [(name, here) for name, here in named + ends if _speaks_of(problem, name)]
     if not found:
         return None
     text = read.decode("utf-8-sig")
     return f"{'standard input' if path == '-' else path}:{line_of(text, max(found, key=lambda one: len(one[0]))[1])}"
+
+
+def _speaks_of(problem: str, name: str) -> bool:
+    """Whether an objection says a name: as it is, or, where nothing can be called so, as Python writes it, a long one cut."""
+    cut = repr(name[:_SHORTEST_CUT])[:-1] if len(name) > _SHORTEST_CUT else repr(name)
+    return cut in problem or re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", problem) is not None

@@ -285,7 +285,7 @@ def test_what_goes_with_a_connection_and_what_the_broker_named_is_not_declared(d
             declared.declarer().plan([queue(own)])
 
 
-@pytest.mark.parametrize(("name", "why"), [("", "needs a name"), ("x" * 256, "255 bytes"), ("a\nb", "control characters"), ("a\udcff", "UTF-8")])
+@pytest.mark.parametrize(("name", "why"), [("", "needs a name"), ("x" * 256, "255 bytes"), ("a\nb", "line end"), ("a\rb", "line end"), ("a\udcff", "UTF-8")])
 def test_a_name_that_nothing_can_have_is_refused_and_the_connection_goes_on(declared: Declared, name: str, why: str) -> None:
     declarer = declared.declarer()
     exchange = declared.places.exchange()
@@ -295,7 +295,16 @@ def test_a_name_that_nothing_can_have_is_refused_and_the_connection_goes_on(decl
         with pytest.raises(UsageProblem, match=why):
             declarer.plan([Declaration("exchange", name)])
         with pytest.raises(UsageProblem, match=why):
-            declarer.plan([binding(exchange, f"exchange:{exchange}", name)])
+            declarer.plan([binding(exchange, f"exchange:{name}")])
+    assert only(declarer.plan([Declaration("exchange", exchange, {"type": "topic"})])).action is Action.UNCHANGED
+
+
+@pytest.mark.parametrize(("key", "why"), [("x" * 256, "255 bytes"), ("a\udcff", "UTF-8")])
+def test_a_routing_key_that_amqp_cannot_carry_is_refused_and_the_connection_goes_on(declared: Declared, key: str, why: str) -> None:
+    declarer = declared.declarer()
+    exchange = declared.places.exchange()
+    with pytest.raises(UsageProblem, match=why):
+        declarer.plan([binding(exchange, f"exchange:{exchange}", key)])
     assert only(declarer.plan([Declaration("exchange", exchange, {"type": "topic"})])).action is Action.UNCHANGED
 
 

@@ -279,3 +279,29 @@ def test_a_whole_topology_is_applied_changed_exported_and_pruned(cli: CommandLin
     pruned = cli("topology", "apply", "-", "--yes", *prunes)
     assert pruned.code == 0, pruned.stderr
     assert cli("topology", "export", *names).stdout.decode().count("[") == 0
+
+
+def test_what_rabbitmq_lets_be_called_with_control_characters_is_exported_planned_and_made_again(
+        cli: CommandLine, rabbitmq_address: str, rabbitmq_management: str, name: str) -> None:
+    assert cli("context", "add", "here", "--url", rabbitmq_address, "--management", rabbitmq_management).code == 0
+    cli.extra["BROKERCLI_CONTEXT"] = "here"
+    work, source = f"{name}.q\x07\x01\t\x7f\x85", f"{name}.x\x1b[31m"
+    text = (f'[exchange.{json.dumps(source)}]\ntype = "direct"\n[queue.{json.dumps(work)}]\ntype = "classic"\nmax-length = 5\n[[binding]]\n'
+            f'source = {json.dumps(source)}\ndestination = {json.dumps(f"queue:{work}")}\nrouting_key = "a\\nb\\r\\u0007"\n')
+    text = text.replace("\x7f", "\\u007f")  # which JSON leaves as it is, and TOML does not take
+    assert cli("topology", "apply", "-", "--yes", stdin=text.encode()).code == 0
+    names = ["--name", f"exchange:{name}*", "--name", f"queue:{name}*", "--name", f"binding:{name}*"]
+    written = cli("topology", "export", *names)
+    assert set(tomllib.loads(written.stdout.decode())["queue"]) == {work}
+    planned = cli("topology", "plan", "-", stdin=written.stdout)
+    assert (planned.code, planned.stderr.splitlines()[0]) == (0, "3 unchanged")
+    assert "\\x1b[31m" in planned.stdout.decode() or "\\u001b[31m" in planned.stdout.decode()
+    prunes = [word for pattern in (f"exchange:{name}*", f"queue:{name}*") for word in ("--prune-name", pattern)]
+    assert cli("topology", "apply", "-", "--yes", *prunes).code == 0
+    assert cli("topology", "export", *names).stdout.count(b"[") == 0
+
+
+def test_what_rabbitmq_takes_out_of_names_is_refused_with_its_line(cli: CommandLine, rabbitmq_address: str, name: str) -> None:
+    refused = cli("topology", "plan", "-", "--context", rabbitmq_address, stdin=f'# mine\n[queue.{name}]\n[queue."{name}\\nb"]\n'.encode())
+    assert refused.code == 2
+    assert refused.stderr.startswith("brokercli: standard input:3: The name '")

@@ -156,6 +156,19 @@ def test_what_the_broker_objects_to_is_said_with_its_line(problem: str, place: s
     assert place_of_problem(problem, topology, text.encode(), "shop.toml") == place
 
 
+@pytest.mark.parametrize(("problem", "place"), [
+    ("The name 'a\\nb' holds a line end.", "shop.toml:2"), (f"A name has 255 bytes at most, and {'x' * 60!r}… has 300.", "shop.toml:3"),
+    (f"{'x' * 200!r} is no stream name.", "shop.toml:3"), ("The name 'e\\rf' holds a line end.", "shop.toml:4"),
+    (f"A routing key has 255 bytes at most, and that of {'o/' + 'k' * 58!r}… has 300.", "shop.toml:8"), ("The name 'a\\nbc' holds a line end.", None),
+])
+def test_the_line_is_found_of_a_name_that_is_written_otherwise_and_of_the_end_of_a_binding(problem: str, place: str | None) -> None:
+    long, key = "x" * 300, "k" * 300
+    text = (f'# mine\n[queue."a\\nb"]\n[queue.{long}]\n[[binding]]\nsource = "o"\ndestination = "e\\rf"\n\n'
+            f'[[binding]]\nsource = "o"\ndestination = "a\\nb"\nrouting_key = "{key}"\n')
+    topology = Topology((Declaration("queue", "a\nb"), Declaration("queue", long), binding("o", "queue:e\rf"), binding("o", "queue:a\nb", key)))
+    assert place_of_problem(problem, topology, text.encode(), "shop.toml") == place
+
+
 def test_dotted_keys_stay_distinct_in_toml() -> None:
     text = write_topology([Declaration("topic", "a.b", {"max.age": 1000})], "memory", settings_of(MEMORY), "")
     assert tomllib.loads(text)["topic"] == {"a.b": {"max.age": "1s"}}

@@ -28,7 +28,7 @@ from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.listing import list_names
 from brokercli.backends.rabbitmq.look import look_at_stream
 from brokercli.backends.rabbitmq.management import Away, Management
-from brokercli.backends.rabbitmq.names import check_name
+from brokercli.backends.rabbitmq.names import check_name, check_short
 from brokercli.backends.rabbitmq.outbox import Target
 from brokercli.backends.rabbitmq.peek import StreamLetterReader, open_queue_letters
 from brokercli.backends.rabbitmq.perishing import Fate
@@ -72,8 +72,8 @@ class RabbitMQBackend(Backend):
         name, kind = address.name, address.kind
         if kind not in (None, "queue", "stream", "exchange"):
             raise UsageProblem(f"RabbitMQ has queues, streams and exchanges; there is no {kind} {name} on it.", hint=f"queue:{name} or exchange:{name}")
-        check_name(name, "name")
-        check_name(address.route or "", "routing key")
+        check_name(name)
+        check_short(address.route or "", "routing key")
         if kind == "exchange":
             self._exchange(name, purpose)
             return address

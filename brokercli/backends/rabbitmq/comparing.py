@@ -10,7 +10,7 @@ from brokercli.backends.rabbitmq.consequences import consequences
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC, EXCHANGE_KEEPING, KEEPING, QUORUM, STREAM, Keeping, argument_of, effective, from_broker, to_broker
 from brokercli.backends.rabbitmq.management import Away
-from brokercli.backends.rabbitmq.names import check_arguments, check_name
+from brokercli.backends.rabbitmq.names import check_arguments, check_name, check_short
 from brokercli.backends.rabbitmq.policies import EXCHANGE, PolicyChange
 from brokercli.model.declaration import Action, Change, Declaration, Difference, SettingValue
 from brokercli.model.errors import UsageProblem
@@ -67,7 +67,7 @@ class _Split:
 
 def compare_queue(declaration: Declaration, inventory: Inventory) -> Change:
     """Plan a queue or stream."""
-    check_name(declaration.name, "name")
+    check_name(declaration.name)
     wanted = _take_apart(declaration)
     have = inventory.queue(declaration.name)
     kind = wanted.type or (inventory.default_type if have is None else have.type)
@@ -81,7 +81,7 @@ def compare_queue(declaration: Declaration, inventory: Inventory) -> Change:
 
 def compare_exchange(declaration: Declaration, inventory: Inventory) -> Change:
     """Plan an exchange."""
-    check_name(declaration.name, "name")
+    check_name(declaration.name)
     wanted = _take_apart(declaration)
     if not declaration.name or declaration.name.startswith("amq."):
         raise UsageProblem(f"The exchange {declaration.name or '(default exchange)'} is RabbitMQ's own and cannot be declared.")
@@ -116,8 +116,9 @@ def bind_of(declaration: Declaration) -> Bind:
         raise UsageProblem(f"A binding leads to queue:NAME or exchange:NAME, and {destination or 'nothing'} is neither.")
     if not source:
         raise UsageProblem("A binding starts at an exchange that is named: the default exchange leads to every queue by its name, and to nothing else.")
-    for text, what in ((source, "name"), (name, "name"), (str(key or ""), "routing key")):
-        check_name(text, what)
+    check_name(source)
+    check_name(name)
+    check_short(str(key or ""), "routing key", declaration.name)
     arguments = settings.get("arguments")
     return Bind(source, name, kind != "exchange", "" if key is None else str(key), dict(arguments) if isinstance(arguments, dict) else {})
 
