@@ -15,21 +15,25 @@ from brokercli.model.connection import Connection, Secret
 from tests.brokers.server import HOST
 
 SECONDS = 0.2
-"""For each answer; its deadline is ten times that."""
+"""For each piece of an answer; the deadline of the whole is ten times that."""
 PATIENCE = 20.0
+_BEGUN = b"HTTP/1.1 200 OK\r\n"
+_DRIPPING = {"a body": (_BEGUN + b"Content-Length: 1000\r\n\r\n", b" "), "chunks": (_BEGUN + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+             "a header": (_BEGUN + b"Server: ", b"x"), "headers": (_BEGUN, b"A: b\r\n"), "a first line": (b"HTTP/1.1 200 ", b"x"),
+             "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n")}
 
 
-@pytest.fixture(params=["Content-Length: 1000", "Transfer-Encoding: chunked"])
+@pytest.fixture(params=_DRIPPING)
 def dripping(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a server that sends a byte of its answer, or a chunk of one, every now and then and never falls silent for long."""
-    piece = b"1\r\n \r\n" if "chunked" in request.param else b" "
+    """The address of a server that sends a byte of its answer, or a bit more, every now and then and never falls silent for long."""
+    begun, piece = _DRIPPING[request.param]
     over = threading.Event()
 
     def serve(listening: socket.socket) -> None:
         client, _ = listening.accept()
         with client:
             client.recv(65536)
-            client.sendall(b"HTTP/1.1 200 OK\r\n" + request.param.encode() + b"\r\n\r\n")
+            client.sendall(begun)
             while not over.wait(SECONDS / 5):
                 try:
                     client.sendall(piece)
@@ -80,3 +84,20 @@ def test_each_question_is_asked_once_and_all_over_the_same_connection(*, chunked
         listening.shutdown(socket.SHUT_RDWR)
         serving.join(PATIENCE)
     assert questions == [b"/api/policies/%2F", b"/api/bindings/%2F", b"/api/policies/%2F", b"the end of a connection"]
+
+
+def test_an_answer_whose_end_is_that_of_its_connection_is_read_whole() -> None:
+    def serve(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(b"HTTP/1.0 200 OK\r\n\r\n[{")
+            client.sendall(b'"name": "orders"}]')
+
+    with socket.create_server((HOST, 0)) as listening:
+        serving = threading.Thread(target=serve, args=(listening,), daemon=True)
+        serving.start()
+        address = f"http://{HOST}:{listening.getsockname()[1]}"
+        with closing(Management(Connection("amqp", ((HOST, 9),), user="guest", password=Secret("guest"), management=address), None, PATIENCE)) as management:
+            assert management.policies() == [{"name": "orders"}]
+        serving.join(PATIENCE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,6 +26,8 @@ _DISTANCE = 10_000
 _PAGE = 500
 _NO_STATISTICS = "disable_stats=true&enable_queue_totals=true"
 _LARGEST_ANSWER = 64 * 1024 * 1024
+_ANSWERS_LAST = 10
+"""An answer comes within so many times the seconds that are waited for a piece of it: a long list is longer on its way than the first byte."""
 _BROKE_OFF = 500
 _AGAIN_AFTER = (0.05, 0.1, 0.2)
 _TURN_ON = "rabbitmq-plugins enable rabbitmq_management turns it on; management in the context says where it is"
@@ -46,7 +49,7 @@ class Away(Exception):
 class Management:
     """Asks for what the login may see in its virtual host. Connects when first asked, and once away stays away.
 
-    Every question raises Away. `seconds` is for each answer.
+    Every question raises Away. For `seconds` an answer may be silent; it comes within ten times that, or it is none.
     """
 
     def __init__(self, connection: Connection, cluster: str | None, seconds: float, host: tuple[str, int | None] | None = None) -> None:
@@ -269,18 +272,27 @@ class Management:
     def _send(self, base: str, method: str, path: str, body: Facts | None = None) -> tuple[int, bytes]:
         import http.client  # 15 ms, and not every command asks
 
+        from brokercli.backends.rabbitmq.timely_answer import TimelyAnswer, TooSlow
+
         login = login_of(self._connection)
         if login is None:
             raise Away("the management API takes no client certificate as a login", hint="use a context with user and password")
         headers = {"Authorization": "Basic " + b64encode(":".join(login).encode()).decode(), "Accept": "application/json", "Content-Type": "application/json"}
         kept = self._http is not None and self._connected_to == base
+        deadline = monotonic() + _ANSWERS_LAST * self._seconds
         while True:
             try:
                 if self._http is None or self._connected_to != base:
                     self._open(base)
+                elif self._http.sock is not None:
+                    self._http.sock.settimeout(self._seconds)
+                self._http.response_class = partial(TimelyAnswer, silence=self._seconds, deadline=deadline)
                 self._http.request(method, f"{urlsplit(base).path.rstrip('/')}/api/{path}", None if body is None else orjson.dumps(body), headers)
                 answer = self._http.getresponse()
                 return answer.status, self._read(answer, base)
+            except TooSlow:
+                self.close()
+                raise Away(f"{base} answers too slowly") from None
             except OSError as problem:
                 self.close()
                 # a connection that was kept may have been closed meanwhile
@@ -310,18 +322,14 @@ class Management:
         self._connected_to = base
 
     def _read(self, answer: Any, base: str) -> bytes:
-        deadline = monotonic() + 10 * self._seconds
         pieces: list[bytes] = []
         size = 0
-        # what has come, however little: to wait for a whole piece of one that drips would have no end
-        while piece := answer.read1(1024 * 1024):
+        while piece := answer.read(1024 * 1024):
             pieces.append(piece)
             size += len(piece)
-            if size > _LARGEST_ANSWER or monotonic() > deadline:
+            if size > _LARGEST_ANSWER:
                 self.close()
-                raise Away(f"what {base} answers is too long" if size > _LARGEST_ANSWER else f"{base} answers too slowly")
-        # read1 does not do so at the end of an answer of known length, and then the connection takes no other question
-        answer.close()
+                raise Away(f"what {base} answers is too long")
         return b"".join(pieces)
 
     def _judge(self, base: str, status: int, text: bytes) -> Any:
