@@ -20,7 +20,8 @@ class Count(NamedTuple):
     messages: int
     consumers: int
     certain: bool = True
-    """False where RabbitMQ answered for a leader that did not, and said that there is nothing."""
+    """False where RabbitMQ answered for a leader that did not, and said that there is nothing. For one whose node is away it says so at
+    once; only the management API tells that (`is_down`)."""
 
 
 def counting(queue: str) -> Step:

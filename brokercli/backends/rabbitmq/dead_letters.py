@@ -33,8 +33,8 @@ def find_sources(patterns: Sequence[str], management: Management, link: Link) ->
     for name in sorted(nodes):
         # what a run keeps is counted with the queue that it is of
         if not name.startswith(LIFTS) and (why := found_by(nodes[name], nodes, patterns)) is not None:
-            kept = sum([_ready(target, link) or 0 for target in nodes[name].targets if target.startswith(LIFTS)])
-            yield _source(nodes[name], nodes, why, _ready(name, link) if nodes[name].type != "stream" else nodes[name].messages, kept)
+            kept = sum([_ready(nodes[target], link) or 0 for target in nodes[name].targets if target.startswith(LIFTS)])
+            yield _source(nodes[name], nodes, why, _ready(nodes[name], link), kept)
 
 
 def require_letters(queue: Queue, management: Management) -> None:
@@ -67,10 +67,14 @@ def feeds_of(node: Node, nodes: dict[str, Node]) -> list[str]:
     return sorted(name for name in node.feeds if name != node.name and not nodes[name].waits and name not in node.targets)
 
 
-def _ready(name: str, link: Link) -> int | None:
+def _ready(node: Node, link: Link) -> int | None:
     """Count what lies in a queue, where it can be told. What a consumer holds at the moment is not among it."""
+    if node.down:
+        return None
+    if node.type == "stream":
+        return node.messages
     try:
-        (count,) = link.ask(f"counting the letters of {name}", counting(name))
+        (count,) = link.ask(f"counting the letters of {node.name}", counting(node.name))
     except (NotAuthorised, NotFound):
         return None
     return int(count.messages) if count.certain else None
@@ -81,7 +85,7 @@ def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, kep
     feeds = feeds_of(node, nodes)
     if not feeds and (named := feed_of(node.name, nodes.__contains__)):
         feeds = [named]
-    remarks = []
+    remarks = ["the node that answers for it is away: how many there are is not known"] if node.down else []
     if kept:
         remarks.append(f"{kept:,} went over its delivery limit and are kept by a run; if that was killed, the next one with --lift-limit puts them back")
         depth = (depth or 0) + kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, QUORUM_QUEUE, STREAM
@@ -10,7 +11,7 @@ from brokercli.backends.rabbitmq.consuming import member_row
 from brokercli.backends.rabbitmq.dead_letters import feeds_of
 from brokercli.backends.rabbitmq.existing import Exchange, Queue
 from brokercli.backends.rabbitmq.keeping import EXCHANGE_KEEPING, KEEPING, argument_of, effective, to_broker
-from brokercli.backends.rabbitmq.management import Away, Facts, Management
+from brokercli.backends.rabbitmq.management import Away, Facts, Management, is_down
 from brokercli.backends.rabbitmq.policies import EXCHANGE, Policies
 from brokercli.backends.rabbitmq.risks import exchange_risks, queue_risks
 from brokercli.backends.rabbitmq.telling import safely, told
@@ -128,6 +129,9 @@ def describe_exchange(exchange: Exchange, management: Management) -> Description
 
 def _counts(description: Description, queue: Queue, known: Facts) -> None:
     facts = description.facts
+    if is_down(known):
+        # what AMQP counts in it is nothing, whatever there is
+        queue = replace(queue, messages=None, consumers=None)
     if queue.resource == STREAM:
         # a stream has no ready messages; the figure counts offsets and lags behind by the broker's tick
         facts["messages"] = known.get("messages", queue.messages)

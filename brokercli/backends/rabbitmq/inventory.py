@@ -9,7 +9,7 @@ from typing import Any
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.keeping import EXCHANGE_KEEPING, KEEPING, effective
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.management import Away, Facts, Management
+from brokercli.backends.rabbitmq.management import Away, Facts, Management, is_down
 from brokercli.backends.rabbitmq.policies import EXCHANGE, Policies
 from brokercli.backends.rabbitmq.redeclaring import Seen, exchange_arguments, queue_arguments
 
@@ -85,6 +85,11 @@ class Inventory:
             return None
         seen = queue_arguments(self.link, found)
         return Have(name, found.type, seen.flags if seen.arguments is not None else {}, seen.arguments, messages=found.messages, consumers=found.consumers)
+
+    def is_down(self, name: str) -> bool:
+        """Whether whoever answers for a queue or stream is away, as far as that can be found out. Raises Away."""
+        # of a stream only its statistics say it, of a quorum queue whose node is there only what holds at this moment
+        return self.away is None and (is_down(self.management.queue(name)) or is_down(self.management.queue_now(name)))
 
     def exchange(self, name: str) -> Have | None:
         """Return an exchange; None where there is none."""

@@ -44,7 +44,7 @@ class Remove:
         if self.kind == "exchange":
             link.ask(doing, lambda channel, done: channel.exchange_delete(self.name, callback=done))
         else:
-            self._require_same(link)
+            self._require_same(inventory)
             classic = self.type == CLASSIC
             # other types close the connection when they are asked to make sure
             link.ask(doing, lambda channel, done: channel.queue_delete(self.name, if_unused=classic and not self.consumers,
@@ -52,8 +52,8 @@ class Remove:
         if self.policy and not inventory.cannot_write:
             inventory.management.delete_policy(self.policy)
 
-    def _require_same(self, link: Link) -> None:
-        count = _now(link, self.name)
+    def _require_same(self, inventory: Inventory) -> None:
+        count = _now(inventory, self.name)
         if count.messages and not self.messages:
             raise Failed(f"{self.name} has got {_counted(count.messages, 'message')} since it was looked at, so it was not deleted.", hint=_AGAIN)
         if count.consumers and not self.consumers:
@@ -113,7 +113,7 @@ def _plan_queue(declaration: Declaration, inventory: Inventory, feeds: Sequence[
         return None
     if have.exclusive:
         raise UsageProblem(f"{have.name} is the exclusive queue of another connection, which goes with it.")
-    count = _now(inventory.link, have.name)
+    count = _now(inventory, have.name)
     remarks = [] if count.certain else ["its leader does not answer: what would be lost with it is not known"]
     if count.messages:
         remarks.append(f"{_counted(count.messages, 'message')} {'is' if count.messages == 1 else 'are'} lost with it")
@@ -129,9 +129,15 @@ def _plan_queue(declaration: Declaration, inventory: Inventory, feeds: Sequence[
     return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=handle)
 
 
-def _now(link: Link, name: str) -> Count:
+def _now(inventory: Inventory, name: str) -> Count:
+    """Count what would be lost. Where whoever answers for a queue is away RabbitMQ counts nothing, so that is believed only when it is
+    counted once more after the management API has said that somebody is there."""
     count: Count
-    (count,) = link.ask(f"looking at the queue {name}", counting(name))
+    (count,) = inventory.link.ask(f"looking at the queue {name}", counting(name))
+    if not count.messages and count.certain:
+        if inventory.is_down(name):
+            return Count(0, 0, certain=False)
+        (count,) = inventory.link.ask(f"looking at the queue {name}", counting(name))
     return count
 
 

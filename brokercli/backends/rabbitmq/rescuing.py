@@ -174,7 +174,7 @@ def lift_limit(link: Link, management: Management, conditions: Conditions, user:
     neither can be done."""
     if conditions.survivable or conditions.queue.type != "quorum":
         return Lift()
-    if conditions.limit is None and not conditions.borrowed:
+    if conditions.down or (conditions.limit is None and not conditions.borrowed):
         # nothing that a policy could be put above; taking letters then says why it is refused
         return Lift()
     # a policy that keeps letters is followed up, also where the queue was made anew without the argument meanwhile

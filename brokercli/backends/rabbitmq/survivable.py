@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 
 from brokercli.backends.rabbitmq.existing import Queue
-from brokercli.backends.rabbitmq.management import Away, Facts, Management
+from brokercli.backends.rabbitmq.management import Away, Facts, Management, is_down
 from brokercli.model.errors import Failed, Unsupported
 
 UNLIMITED = -1
@@ -68,6 +68,8 @@ class Conditions:
     single_active: bool = False
     delayed_retry: str | None = None
     facts: Facts | None = None
+    down: bool = False
+    """Whoever answers for it is away."""
     auto_delete: bool | None = None
     """Whether it is deleted with its last consumer; None where that cannot be found out."""
     rescue: str = ""
@@ -113,6 +115,7 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
         single_active=bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
         delayed_retry=arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")),
         facts=facts,
+        down=is_down(facts),
         auto_delete=facts.get("auto_delete") if queue.auto_delete is None else queue.auto_delete,
         rescue=rescue_of(facts) if lifted else "")
 
@@ -180,8 +183,12 @@ def rescue_of(facts: Facts) -> str:
 
 
 def require_survivable(conditions: Conditions, doing: str) -> None:
-    """Raise Unsupported, with the reason and what would make it safe, where `doing` could cost a letter."""
+    """Raise Unsupported, with the reason and what would make it safe, where `doing` could cost a letter; Failed where its letters cannot be
+    reached, and it would seem to have none."""
     queue = conditions.name
+    if conditions.down:
+        raise Failed(f"The node that answers for {queue} is away: what lies in it is not known.", hint="wait until it is back, or another one leads the queue;"
+                     " brokercli doctor says which nodes run")
     if conditions.queue.type is None:
         raise Unsupported(f"{doing} could delete letters: of what type {queue} is cannot be found out with this login ({conditions.unknown}).",
                           hint="a login that may configure the queue, or the management API, tells")

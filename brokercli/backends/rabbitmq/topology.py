@@ -7,7 +7,7 @@ from typing import Any
 
 from brokercli.backends.rabbitmq.dead_letter_names import by_name
 from brokercli.backends.rabbitmq.keeping import KEEPING, effective
-from brokercli.backends.rabbitmq.management import Facts, Management
+from brokercli.backends.rabbitmq.management import Facts, Management, is_down
 from brokercli.backends.rabbitmq.policies import EXCHANGE, Policies
 
 _MOST_HOPS = 10
@@ -31,6 +31,8 @@ class Node:
     """What dead-letters here."""
     waits: bool = False
     """It only holds messages back for a while and then returns them to work."""
+    down: bool = False
+    """Whoever answers for it is away, and what lies in it is not known."""
     unrouted: bool = False
     """It dead-letters to an exchange that nothing is bound to, or that does not exist."""
 
@@ -70,9 +72,11 @@ def read_exchanges(management: Management) -> dict[str, Exchange]:
 def read_topology(management: Management) -> dict[str, Node]:
     """Ask for everything; raises Away. Costs a few questions, and one for each exchange that takes dead letters."""
     now = {facts["name"]: facts for facts in management.queues_now() if facts.get("name")}
+    counted = {facts["name"]: facts for facts in management.queues_counted() if facts.get("name")}
     used = {facts["name"]: facts for facts in management.queues_in_use() if facts.get("name")}
     policies = Policies(management)
-    nodes = {name: _node(facts, used.get(name) or {}, policies) for name, facts in now.items() if not facts.get("exclusive")}
+    # what was deleted between two questions is not down
+    nodes = {name: _node(facts, counted.get(name), used[name], policies) for name, facts in now.items() if name in used and not facts.get("exclusive")}
     routes = _Routes(management)
     for node in nodes.values():
         if node.dead_letters:
@@ -91,16 +95,16 @@ def wait_queues(nodes: dict[str, Node]) -> dict[str, str | None]:
     return {node.name: node.targets[0] if len(node.targets) == 1 else None for node in nodes.values() if node.waits}
 
 
-def _node(now: Facts, used: Facts, policies: Policies) -> Node:
+def _node(now: Facts, counted: Facts | None, used: Facts, policies: Policies) -> Node:
     name, kind, given = now["name"], str(now.get("type") or used.get("type") or "classic"), now.get("arguments") or {}
     # what the broker itself says of policies is some seconds old for classic queues
     operator, user = policies.definitions(name, kind, now.get("policy") or used.get("policy"))
     settings = user | operator | {argument.removeprefix("x-"): value for argument, value in given.items()}
     settings |= {setting: value for setting in KEEPING if setting in settings and (value := effective(setting, given, operator, user)) is not None}
     head = used.get("head_message_timestamp")
-    messages = now.get("messages", used.get("messages"))
-    return Node(name, kind, settings, messages, used.get("consumers"),
-                head if isinstance(head, int) and not isinstance(head, bool) else None)
+    down = counted is None or any(is_down(facts) for facts in (now, counted, used))
+    messages = None if counted is None or down else counted.get("messages", used.get("messages"))
+    return Node(name, kind, settings, messages, used.get("consumers"), head if isinstance(head, int) and not isinstance(head, bool) else None, down=down)
 
 
 def _waits(node: Node, nodes: dict[str, Node]) -> bool:
