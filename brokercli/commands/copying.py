@@ -61,12 +61,14 @@ class CopyRun:
         streams = streams_of(self.context)
         with Decided() as decided, self._opened() as (source, destination), ExitStack() as stack:
             publisher = stack.enter_context(destination.backend.publisher(destination.address, self.policy))
-            journal = None if self.resume is None else stack.enter_context(
-                Journal(self.resume, self._identity(source, destination), source.backend.incarnation(source.address)))
+            incarnation = "" if self.resume is None else source.backend.incarnation(source.address)
+            journal = None if self.resume is None else stack.enter_context(Journal(self.resume, self._identity(source, destination), incarnation))
             resumed = journal is not None and bool(journal.bounds)
             span = span_of(journal.bounds, journal.done) if journal is not None and resumed else self.span
             prepare_for_bulk()
             reader = stack.enter_context(source.backend.look(source.address, span))
+            if journal is not None and resumed and not incarnation:
+                journal.require_reach(reader.bounds)
             if journal is not None and not journal.bounds:
                 if reader.bounds is None:
                     raise UsageProblem("A journal needs a source that numbers its records, and an end.")

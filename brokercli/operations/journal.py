@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from brokercli.local.on_disk import keep_name
 from brokercli.model.errors import LocalIO, UsageProblem
+from brokercli.model.position import Number, Span, parse_position
 
 VERSION = 1
 
@@ -39,6 +40,7 @@ class Journal:
         self.bounds: dict[str, str] = {}
         self.delivered = 0
         self._incarnation = ""
+        self._source = identity.get("from", "The source")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
         except OSError as problem:
@@ -50,7 +52,7 @@ class Journal:
             raise UsageProblem(f"The journal {path} is in use by another run.", hint="wait for that run, or give this one a journal of its own") from None
         try:
             self._load(identity)
-            self._check(incarnation, identity)
+            self._check(incarnation)
         except BaseException:
             self.close()
             raise
@@ -112,12 +114,22 @@ class Journal:
             self.delivered = entry.get("delivered", self.delivered)
             self._incarnation = entry.get("incarnation", self._incarnation)
 
-    def _check(self, incarnation: str, identity: dict[str, str]) -> None:
+    def require_reach(self, found: Span | None) -> None:
+        """Raise UsageProblem where what is read ends before what was there when the journal was begun: whatever is deleted at its beginning, a
+        source of this name that is not made anew ends no earlier."""
+        end = parse_position(self.bounds["end"]) if "end" in self.bounds else None
+        if found is not None and isinstance(end, Number) and isinstance(found.end, Number) and found.end.value < end.value:
+            raise self._made_anew()
+
+    def _check(self, incarnation: str) -> None:
         if incarnation and not self._incarnation:
             self._append({"incarnation": incarnation})
         elif incarnation and incarnation != self._incarnation:
-            raise UsageProblem(f"{identity.get('from', 'The source')} was deleted and made anew since the journal {self.path} was begun: "
-                               "its numbers count other messages now.", hint="give this copy a journal of its own: --resume with the name of a new file")
+            raise self._made_anew()
+
+    def _made_anew(self) -> UsageProblem:
+        return UsageProblem(f"{self._source} was deleted and made anew since the journal {self.path} was begun: its numbers count other messages now.",
+                            hint="give this copy a journal of its own: --resume with the name of a new file")
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = _line(entry)

@@ -11,10 +11,10 @@ import pytest
 from brokercli.model.address import Address
 from tests.backends.kafka_topics import Topics
 from tests.commandline import CommandLine, Ended
-from tests.commands.conftest import Place, make_kafka, make_nats, unmake
+from tests.commands.conftest import Place, make_kafka, make_nats, make_rabbitmq, unmake
 
 TELLING = [pytest.param(broker, marks=getattr(pytest.mark, broker)) for broker in ("kafka", "nats")]
-"""The brokers that tell what was made anew from what was there before. RabbitMQ does not."""
+"""The brokers that tell what was made anew from what was there before. On RabbitMQ it shows where there is less of it."""
 
 
 def make_anew(place: Place) -> None:
@@ -22,6 +22,10 @@ def make_anew(place: Place) -> None:
     if place.broker == "nats":
         unmake(place)
         make_nats(place.server, place.name.partition(".")[0])
+        return
+    if place.broker == "rabbitmq":
+        unmake(place)
+        make_rabbitmq(place.server, place.name)
         return
     topics = Topics(urlsplit(place.server).netloc)
     topics.delete(Address(place.name, "topic"))
@@ -60,6 +64,24 @@ def test_a_journal_of_what_was_there_before_is_refused_and_another_takes_everyth
     ended = copy(cli, source, target, "--resume", "another")
     assert ended.code == 0, ended.stderr
     assert bodies(cli, target) == [*before, b"4", b"5", b"6", b"7"]
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize(("options", "there", "code", "said"), [
+    ((), ("4", "5"), 1, "holds the offsets 0 to 1; 3 is not among them"), (("-n", "2"), (), 1, "is empty, and its next offset is 0; 2 was asked for"),
+    (("-n", "2"), ("4", "5"), 2, "was deleted and made anew since the journal journal was begun")])
+def test_a_rabbitmq_stream_that_ends_before_what_the_journal_was_begun_for_is_another_one(
+        cli: CommandLine, make_place: Callable[..., Place], options: tuple[str, ...], there: tuple[str, ...], code: int, said: str) -> None:
+    source, target = make_place("rabbitmq"), make_place("rabbitmq")
+    publish(cli, source, "1", "2", "3")
+    assert copy(cli, source, target, *options).code == 0
+    make_anew(source)
+    if there:
+        publish(cli, source, *there)
+    refused = copy(cli, source, target)
+    assert refused.code == code, refused.stderr
+    assert said in refused.stderr
+    assert bodies(cli, target) == ([b"1", b"2"] if options else [b"1", b"2", b"3"])
 
 
 @pytest.mark.parametrize("broker", TELLING)
