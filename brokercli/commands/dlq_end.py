@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from brokercli.model.errors import NotFound
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipts, Verdict
 from brokercli.operations.publishing import Outcome
@@ -52,7 +53,8 @@ class End:
             if self.journal is not None:
                 streams.say(f"the letters as they were are kept in {self.journal}")
         summarise(streams, self.verb, outcome.account, seconds=self.seconds, quiet=quiet, doubt=self._doubt(outcome.account.unknown))
-        if self.code in (ExitCode.PARTLY, ExitCode.IN_DOUBT) and not quiet:
+        # of what was deleted meanwhile nothing is left there
+        if self.code in (ExitCode.PARTLY, ExitCode.IN_DOUBT) and not isinstance(outcome.error, NotFound) and not quiet:
             streams.say(f"what is left is still in {self.source}; the same command goes on with it")
         facts = {"left": dict(self.plan.left), "destinations": dict(self.plan.destinations), "journal": self.journal}
         return self.code if report is None else report_end(streams, report, self.verb, outcome.account, self.code, self.seconds, facts)

@@ -6,14 +6,15 @@ import pika
 import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy
-from brokercli.backends.rabbitmq.failures import from_reply
+from brokercli.backends.rabbitmq.failures import NoSuch, from_reply
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
 from tests.backends.rabbitmq_places import Places
 from tests.backends.rabbitmq_redrive import fail, letters, numbered, queue, work_and_letters
 
 
 @pytest.mark.parametrize(("code", "text", "kind", "words"), [
-    (404, "NOT_FOUND - no queue 'orders' in vhost '/'", NotFound, "There is no queue orders in the virtual host /."),
+    (404, "NOT_FOUND - no queue 'orders' in vhost '/'", NoSuch, "There is no queue orders in the virtual host /."),
+    (404, "NOT_FOUND - queue 'orders' in vhost '/' is down or inaccessible", NotFound, "Not found while reading: queue 'orders' in vhost '/' is down"),
     (403, "ACCESS_REFUSED - read access to queue 'orders' refused", NotAuthorised, "No permission for reading: read access to queue 'orders' refused."),
     (403, "ACCESS_REFUSED - queue 'orders' in vhost '/' in exclusive use", Failed, "Another consumer has the queue orders for itself"),
     (405, "RESOURCE_LOCKED - cannot obtain exclusive access", Failed, "Locked while reading: cannot obtain exclusive access."),

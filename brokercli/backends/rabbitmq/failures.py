@@ -14,6 +14,10 @@ _NAMED = re.compile(r"no (queue|exchange) '(.*)' in vhost '(.*)'", re.DOTALL)
 _EXCLUSIVE = re.compile(r"queue '(.*)' in vhost '.*' in exclusive use", re.DOTALL)
 
 
+class NoSuch(NotFound):
+    """The broker says that there is nothing of this name, and not only that it cannot be reached."""
+
+
 def gist(text: str) -> str:
     """Leave out the name of the code in front of a reply text."""
     return re.sub(r"^[A-Z_]+ - ", "", text).strip().rstrip(".")
@@ -34,7 +38,7 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     """Return what to raise for a reply code and text."""
     if code == 404:
         if named := _NAMED.search(text):
-            return NotFound(f"There is no {named[1]} {named[2]} in the virtual host {named[3]}.", hint="brokercli ls shows what there is")
+            return NoSuch(f"There is no {named[1]} {named[2]} in the virtual host {named[3]}.", hint="brokercli ls shows what there is")
         return NotFound(f"Not found while {doing}: {gist(text)}.", hint="brokercli ls shows what there is")
     if code == 403 and (used := _EXCLUSIVE.search(text)):
         # what a classic queue says to the next consumer; a quorum queue shares out all the same (seen on 4.3.6)

@@ -19,7 +19,7 @@ from pika.exceptions import ChannelClosedByClient
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
 from brokercli.backends.rabbitmq.counting import counting
-from brokercli.backends.rabbitmq.failures import translate
+from brokercli.backends.rabbitmq.failures import NoSuch, translate
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
 from brokercli.model.errors import BrokercliError, NotFound, Unreachable
@@ -67,6 +67,7 @@ class Holding:
         """How many were taken so far. Tags count from 1 and are one channel's, so it is the last tag as well."""
         self.cut_off = False
         """Whether the broker has put everything back because we were cut off."""
+        self._gone: bool | None = None
         self.back = False
         """Whether everything that was given back is certainly in the queue again, or in that of those rescued."""
         self.short = 0
@@ -104,8 +105,20 @@ class Holding:
 
     def acknowledge(self, tags: list[int]) -> bool:
         """Take messages out of the queue for good; `tags` ascend. False where we were cut off before the broker had heard all
-        of it: then they may be back in the queue, or gone."""
-        return self._ask(lambda answer: self._acknowledge(tags, answer)) if tags else not self.cut_off
+        of it: then they may be back in the queue, or gone. Out of one that was deleted they are taken."""
+        return (self._ask(lambda answer: self._acknowledge(tags, answer)) if tags else not self.cut_off) or self.gone
+
+    @property
+    def gone(self) -> bool:
+        """Whether we were cut off because somebody deleted the queue: then what we hold is nowhere else."""
+        if self._gone is None and self.cut_off:
+            try:
+                self._link.ask(f"looking whether the queue {self._queue} is there", lambda channel, answered: channel.queue_declare(
+                    self._queue, passive=True, callback=answered), timeout=_BACK_SECONDS)
+                self._gone = False
+            except BrokercliError as problem:
+                self._gone = isinstance(problem, NoSuch)
+        return bool(self._gone)
 
     def give_back(self) -> bool:
         """Return everything that is not acknowledged, in order, and let go. May be called twice."""
@@ -120,7 +133,7 @@ class Holding:
             self._link.watchers.remove(self)
         # where it could not be counted before, nothing counted afterwards says that they are back
         self.back = done and (not held or (ready >= 0 and self._is_back(ready, held)))
-        if self.back:
+        if self.back or (self.gone and not self._rescue):
             self._all_back()
         return done
 

@@ -22,7 +22,7 @@ from brokercli.backends.rabbitmq.peek import count_ready, notes_on
 from brokercli.backends.rabbitmq.perishing import Fate
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking, require_survivable
-from brokercli.model.errors import BrokercliError, Failed, UsageProblem
+from brokercli.model.errors import BrokercliError, Failed, NotFound, UsageProblem
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -101,7 +101,13 @@ class RabbitMQRepair(Repair):
 
     def read(self, timeout: float) -> HeldBatch | None:
         self._check()
-        deliveries = self._holding.take(timeout)
+        try:
+            deliveries = self._holding.take(timeout)
+        except BrokercliError:
+            if self._holding.gone:
+                raise NotFound(f"The queue {self._queue} was deleted while its letters were being taken: those that this run had in hand go their way all"
+                               " the same, the others are gone with it.") from None
+            raise
         if deliveries is None:
             if self._holding.finished and self._holding.short:
                 self.notes.append(f"{self._holding.short:,} letters fewer came than were counted: somebody else takes letters as well")
@@ -211,7 +217,7 @@ class RabbitMQRepair(Repair):
 
     def _settled_before(self, tag: int) -> str:
         """Note a letter as settled; say why it cannot be, empty where it can."""
-        if self._holding.cut_off:
+        if self._holding.cut_off and not self._holding.gone:
             return f"{_CUT_OFF}: it is back in {self._queue}"
         if tag not in self._open_tags:
             return "it is settled already"
