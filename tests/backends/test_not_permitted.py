@@ -145,3 +145,13 @@ def test_letters_that_may_be_put_back_go_although_others_may_not(cli: CommandLin
     assert "read 8, confirmed 4, refused 4, unknown 0, skipped 0" in ended.stderr
     assert nats.words in ended.stderr
     assert in_stream(administered, other) == numbers(4)
+
+
+@pytest.mark.parametrize("kind", ["classic", "stream"])
+def test_the_permission_to_write_to_the_default_exchange_is_enough_to_publish_to_a_queue(cli: CommandLine, declared: Declared, kind: str) -> None:
+    login = declared.restricted(configure="^$", read="^$", write=r"^amq\.default$")
+    queue = declared.places.queue(kind)
+    address = f"amqp://{login.user}:secret@{declared.places.broker.host}:{declared.places.broker.port}/{'stream' if kind == 'stream' else 'queue'}:{queue}"
+    ended = cli("publish", address, "one")
+    assert ended.code == 0, ended.stderr
+    assert "confirmed 1, refused 0" in ended.stderr

@@ -105,6 +105,7 @@ class RabbitMQBackend(Backend):
         except NotAuthorised:
             # publishing takes the permission to write to the default exchange, and none for the queue
             if purpose == "publish":
+                self._rows[name] = _row_of(None, kind)
                 return None
             raise
         if queue is None:
