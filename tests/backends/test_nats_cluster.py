@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import pytest
 
+from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.model.address import Address
 from brokercli.model.checkup import Health
 from brokercli.model.connection import Connection
 from brokercli.model.declaration import Action, Declaration
 from brokercli.model.errors import TimedOut, Unreachable
-from tests.backends.nats_streams import stream
+from tests.backends.nats_cluster import SECONDS, start_cluster
+from tests.backends.nats_streams import stream, subject
 from tests.brokers.nats import Nats
-from tests.brokers.server import HOST, free_port, wait_until
-
-SECONDS = 60.0
+from tests.brokers.server import HOST, wait_until
 
 
 @pytest.fixture(scope="module")
-def cluster(servers: Callable[..., Nats]) -> Iterator[NatsBackend]:
-    """A connection to one of three servers, another of which is away by now.
+def cluster(servers: Callable[..., Nats]) -> Iterator[tuple[NatsBackend, Nats]]:
+    """A connection to one of three servers, another of which is away by now; and the third.
 
     `KEPT` was kept by the server that is away; its consumer `worker` too. `SHARED` has three replicas, so it is there.
     """
-    ports = [free_port() for _ in range(3)]
-    routes = ", ".join(f'"nats://{HOST}:{port}"' for port in ports)
-    members = [servers(Nats, wait=False, settings={"server_name": f'"n{index}"', "cluster": f'{{name: "c", listen: "{HOST}:{port}", routes: [{routes}]}}'})
-               for index, port in enumerate(ports)]
-    for member in members:
-        wait_until(partial(_listens, member.port), SECONDS, "a server")
+    members = start_cluster(servers)
     worker = {"durable_name": "worker", "ack_policy": "explicit"}
     with _connect(members[0]) as first:
         for operation, question in (("STREAM.CREATE.KEPT", {"name": "KEPT", "subjects": ["kept.>"], "retention": "interest"}),
@@ -50,7 +46,7 @@ def cluster(servers: Callable[..., Nats]) -> Iterator[NatsBackend]:
         wait_until(partial(_answer, backend, "STREAM.NAMES"), SECONDS, "a leader among those that are left")
         for operation in ("STREAM.INFO.SHARED", "CONSUMER.INFO.SHARED.worker"):
             wait_until(partial(_led, backend, operation), SECONDS, f"{operation} to have a leader")
-        yield backend
+        yield backend, members[(keeper + 2) % 3]
 
 
 def _connect(member: Nats) -> NatsBackend:
@@ -71,14 +67,9 @@ def _led(backend: NatsBackend, operation: str) -> bool:
     return answer is not None and "leader" in answer.get("cluster", {})
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
-
-
-def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_by_nobody(cluster: NatsBackend) -> None:
+def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_by_nobody(cluster: tuple[NatsBackend, Nats]) -> None:
     """One test, and all at once: the server waits four seconds for each of these answers."""
-    backend = cluster
+    backend, _ = cluster
 
     def unanswered(attempt: Callable[[], object]) -> str:
         with pytest.raises(Unreachable) as refused:
@@ -94,6 +85,8 @@ def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_
         found = pool.submit(lambda: list(backend.consumers().find()))
         told = pool.submit(declared)
         drawn = pool.submit(backend.flow, stream("SHARED"))
+        alone = [pool.submit(unanswered, ask) for ask in (lambda: backend.describe(stream("KEPT")), lambda: backend.resolve(Address("KEPT"), "look"),
+                                                          lambda: backend.publisher(subject("kept.a"), PublishPolicy()))]
         letters = pool.submit(unanswered, lambda: backend._link.run(backend._jetstream.consumers("KEPT")))
         unseen: list[str] = []
         checked = pool.submit(lambda: {check.what: check for check in backend.checkup()})
@@ -115,3 +108,22 @@ def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_
     assert "do not answer: worker" in letters.result()
     assert {change.action for change in planned.result()} == {Action.UNCHANGED}
     assert backend.consumers().names() == ["KEPT/worker", "SHARED/worker"]
+    for refused in alone:
+        assert refused.result() == "Nobody in the cluster answers about stream KEPT: the servers that keep it are away, or are choosing a leader."
+
+
+def test_a_cluster_without_a_majority_says_so_whatever_is_asked(cluster: tuple[NatsBackend, Nats]) -> None:
+    backend, third = cluster
+    third.kill()
+
+    def leaderless() -> bool:
+        with suppress(TimedOut):
+            return backend._link.run(backend._jetstream.try_ask("STREAM.NAMES", timeout=1.0)).get("error", {}).get("err_code") == 10008
+        return False
+
+    wait_until(leaderless, SECONDS, "the loss of the leader")
+    # "UNDECLARED" is a bare name: where nobody can say whether it is a stream, it is not taken for a subject
+    for ask in (lambda: list(backend.list()), lambda: backend.resolve(Address("UNDECLARED"), "look"), lambda: list(backend.dead_letter_sources())):
+        with pytest.raises(Unreachable, match="too few of its servers are there, or they are choosing a leader"):
+            ask()
+    assert {check.what: check.health for check in backend.checkup()}["JetStream"] is Health.FAILED

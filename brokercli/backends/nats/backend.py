@@ -17,7 +17,7 @@ from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
-from brokercli.model.errors import BrokercliError, Unsupported, UsageProblem
+from brokercli.model.errors import BrokercliError, Unreachable, Unsupported, UsageProblem
 from brokercli.model.message import Message, Place, Record
 from brokercli.model.position import Span
 
@@ -57,6 +57,8 @@ class NatsBackend(Backend):
         try:
             info = await self._jetstream.info_or_none(name)
             capturing = await self._jetstream.capturing(name) if info is not None else []
+        except Unreachable:
+            raise
         except BrokercliError:
             return "subject"  # no JetStream, or none for this login
         if info is None:

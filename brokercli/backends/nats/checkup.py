@@ -13,7 +13,7 @@ from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.reaching import obstacles
 from brokercli.model.checkup import Check, Health
 from brokercli.model.connection import spell_place
-from brokercli.model.errors import BrokercliError, NotAuthorised
+from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
 
 SHOWN = 5
 # JetStream refuses what does not fit any more; before that somebody should have heard of it
@@ -34,7 +34,7 @@ def check_up(jetstream: JetStream) -> Iterator[Check]:
     try:
         account = link.run(jetstream.ask("INFO", what="this account"))
     except BrokercliError as error:
-        yield Check("JetStream", Health.WARNING, str(error).rstrip("."), error.hint)
+        yield Check("JetStream", Health.FAILED if isinstance(error, Unreachable) else Health.WARNING, str(error).rstrip("."), error.hint)
         return
     yield from _account(account)
     yield _streams(jetstream)

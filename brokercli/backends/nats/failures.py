@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from brokercli.model.connection import Connection
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
 
 # numbers: nats-server's errors.json, each seen on 2.15.1
 STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 NO_MESSAGE = 10037
+NOT_AVAILABLE = 10008
 NOT_ENABLED = (10039, 10076)
 # maximum consumers limit reached (of the stream, or of the account); consumer inactive threshold exceeds system limit (of the stream)
 NO_CONSUMER = (10026, 10153)
@@ -34,6 +35,8 @@ _PLAIN = {
     10028: "the account has used up its memory",
 }
 
+_WHO_ANSWERS = "brokercli doctor shows which servers answer; a new leader takes seconds where more than half of them are there"
+
 
 class NoConsumer(Failed):
     """A stream lets a look have no consumer; what it holds can be read without one. The text says why."""
@@ -55,7 +58,15 @@ def api_failure(error: dict[str, Any], what: str) -> BrokercliError:
         return NotFound(f"{what[:1].upper()}{what[1:]}: {words}.")
     if code in NOT_ENABLED:
         return without_jetstream(words)
+    if code == NOT_AVAILABLE:
+        return Unreachable(f"Nobody in the cluster can say anything about {what}: too few of its servers are there, or they are choosing a leader "
+                           f"({words}, NATS error {code}).", hint=_WHO_ANSWERS)
     return Failed(f"NATS refused to answer about {what}: {reason(error)}.")
+
+
+def silent(what: str) -> Unreachable:
+    """Return the failure of a cluster where nobody answers about a thing. Whoever leads it answers, and nobody else."""
+    return Unreachable(f"Nobody in the cluster answers about {what}: the servers that keep it are away, or are choosing a leader.", hint=_WHO_ANSWERS)
 
 
 def without_jetstream(words: str = "nobody answers its API") -> Failed:

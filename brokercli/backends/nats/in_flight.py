@@ -12,6 +12,9 @@ from brokercli.backends.nats.failures import reason
 from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.model.receipt import Receipt, Verdict
 
+UNHEARD = "no stream listens on its subject"
+LEADERLESS = "nobody took it: its stream has no leader"
+
 
 @dataclass(slots=True)
 class Sent:
@@ -25,6 +28,10 @@ class Sent:
     floor: int = 0
     """The stream's highest sequence known then: what is stored of it lies above."""
     repeated: bool = False
+    in_doubt: bool = False
+    """It was sent again without knowing what became of it before."""
+    unheard: bool = False
+    """The server said that nobody listens on its subject: it never reached anybody."""
 
     @property
     def size(self) -> int:
@@ -45,13 +52,15 @@ class Acknowledgement:
     receipt: Receipt
     sequence: int = 0
     """Where it is stored; 0 where it is not."""
+    unheard: bool = False
+    """Nobody listens on its subject, for now at least: a stream that is choosing a leader does not."""
 
 
 def read_acknowledgement(number: int, delivery: Delivery, sent: Sent, stream: str | None) -> Acknowledgement:
     """Read whatever answered a message; `stream` is where it should be, None where that is not known."""
     block, body = split_headers(delivery)
     if status_of(block)[0] == NO_RESPONDERS:
-        return _refused(number, "no stream listens on its subject")
+        return Acknowledgement(Receipt(number, Verdict.REFUSED, reason=UNHEARD), unheard=True)
     if not body and b"\r\nnats-batch-id:" in sent.block.lower():
         return _unknown(number, "it is part of an atomic batch (header Nats-Batch-Id), of which JetStream says nothing until it is committed")
     try:

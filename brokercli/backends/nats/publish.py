@@ -7,14 +7,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.nats.bulk_parser import Delivery, Sink
 from brokercli.backends.nats.convert import Refusal, check_carried, header_block
 from brokercli.backends.nats.denials import Denials
-from brokercli.backends.nats.in_flight import Sent, plain_acknowledgement, read_acknowledgement, too_large, without_groups
+from brokercli.backends.nats.in_flight import LEADERLESS, Sent, plain_acknowledgement, read_acknowledgement, too_large, without_groups
 from brokercli.backends.nats.link import Link
-from brokercli.backends.nats.recovery import Recovery, Target
+from brokercli.backends.nats.recovery import Outcome, Recovery, Target
 from brokercli.backends.nats.silence import Silence
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Message
@@ -35,7 +36,8 @@ class JetStreamPublisher(Publisher):
 
     After a lost connection the messages in flight are settled by `recovery.py`: what can be repeated without a second
     copy is, what is certainly stored counts as confirmed, the rest is unknown. Nothing new is sent until then, so that
-    the order holds. Where nothing is heard of any message for as long as one may wait, nothing is sent any more.
+    the order holds; the same where their stream loses its leader. Where nothing is heard of any message for as long as one
+    may wait, nothing is sent any more.
     """
 
     def __init__(self, link: Link, subject: str | None, target: Target | None, policy: PublishPolicy, notes: Sequence[str] = ()) -> None:
@@ -91,8 +93,7 @@ class JetStreamPublisher(Publisher):
         return self._accept(messages, self._fitting)
 
     def _fitting(self, message: Sent) -> Sent:
-        size = len(message.block) + len(message.body)
-        if size > self._link.max_payload:
+        if (size := len(message.block) + len(message.body)) > self._link.max_payload:
             raise Refusal(too_large(size, self._link.max_payload))
         return message
 
@@ -161,11 +162,10 @@ class JetStreamPublisher(Publisher):
         body = message.body or b""
         held: dict[str, int] = {}
         block = header_block(message, keep_control=self._policy.keep_control_headers, withheld=held)
-        if len(block) + len(body) > self._link.max_payload:
-            raise Refusal(too_large(len(block) + len(body), self._link.max_payload))
+        sent = self._fitting(Sent(subject, block, body))
         for name, count in held.items():
             self.withheld[name] = self.withheld.get(name, 0) + count
-        return Sent(subject, block, body)
+        return sent
 
     def subject_for(self, route: str | None) -> bytes:
         """Return the subject on which a message of this route goes out. Raises Refusal where the stream does not capture it."""
@@ -226,13 +226,12 @@ class JetStreamPublisher(Publisher):
             return len(self._pending)
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        with self._changed:
-            self._pending.clear()
-            self._unsent.clear()
-        self._link.tidy(self._detach())
+        if not self._closed:
+            self._closed = True
+            with self._changed:
+                self._pending.clear()
+                self._unsent.clear()
+            self._link.tidy(self._detach())
 
     async def _detach(self) -> None:
         if self in self._link.watchers:
@@ -246,24 +245,24 @@ class JetStreamPublisher(Publisher):
     def _expire(self) -> None:
         """Count what has waited too long. Sent in order, so the oldest come first."""
         limit = time.monotonic() - self._policy.delivery_timeout
-        late: list[int] = []
-        for number, sent in self._pending.items():
-            if not sent.first_sent or sent.first_sent > limit:
-                break
-            late.append(number)
+        late = [number for number, _ in takewhile(lambda waiting: 0 < waiting[1].first_sent <= limit, self._pending.items())]
         for number in late:
             self._give_up(number, f"no acknowledgement came within {self._policy.delivery_timeout:g} s")
+        if self._recovery is not None and not self._settling and self._silence.time_to_ask(bool(self._pending)):
+            self._link.start(self._ask_for_leader(self._recovery))
         # without this every window would wait for its timeout, one after the other, until the input ends
         self._failure = self._failure or self._silence.too_long(bool(late or self._pending))
 
-    def _give_up(self, number: int, why: str) -> None:
-        left = self._pending[number].first_sent
-        self._settle(Receipt(number, Verdict.UNKNOWN, reason=why) if left else Receipt(number, Verdict.REFUSED, reason=_NEVER_LEFT))
+    def _give_up(self, number: int, why: str, nobody: str = LEADERLESS) -> None:
+        sent = self._pending[number]
+        if sent.first_sent and not sent.unheard:
+            self._settle(Receipt(number, Verdict.UNKNOWN, reason=why))
+        else:
+            self._settle(Receipt(number, Verdict.REFUSED, reason=nobody if sent.unheard else _NEVER_LEFT))
 
     def _settle(self, receipt: Receipt) -> None:
         """Enter one verdict; the first one stands. Holds the lock."""
-        sent = self._pending.pop(receipt.index, None)
-        if sent is None:
+        if (sent := self._pending.pop(receipt.index, None)) is None:
             return
         self._pending_bytes -= sent.size
         self._receipts.count(receipt)
@@ -278,9 +277,8 @@ class JetStreamPublisher(Publisher):
                 return
             numbers = [number for number in self._unsent if number in self._pending]
             self._unsent.clear()
-            if not numbers:
-                return
-            self._write(numbers)
+            if numbers:
+                self._write(numbers)
 
     def _write(self, numbers: Sequence[int]) -> None:
         """Write messages and note when. Holds the lock, so that none is given up as never sent while it leaves."""
@@ -292,7 +290,9 @@ class JetStreamPublisher(Publisher):
             return
         for number in numbers:
             sent = pending[number]
-            if not sent.first_sent:
+            if sent.first_sent:
+                sent.in_doubt, sent.unheard = not sent.unheard, False
+            else:
                 sent.first_sent, sent.floor = now, floor
 
     def _acknowledged(self, run: bytes) -> None:
@@ -311,7 +311,7 @@ class JetStreamPublisher(Publisher):
                     self._receipts.confirmations.append(Receipt(int(index), Verdict.CONFIRMED, sequence.decode()))
             self._silence.heard()
             first, last = int(found[0][1]), int(found[-1][1])
-            if self._gapless and (first != self._last_sequence + 1 or last - first + 1 != len(found)):
+            if self._gapless and last > self._last_sequence and (first != self._last_sequence + 1 or last - first + 1 != len(found)):
                 self._gapless = False
             self._last_sequence = max(self._last_sequence, last)
             self._changed.notify()
@@ -325,6 +325,10 @@ class JetStreamPublisher(Publisher):
                 if sent is None:
                     continue
                 answer = read_acknowledgement(int(digits), delivery, sent, self._target.stream if self._target is not None else None)
+                if answer.unheard and self._recovery is not None:
+                    sent.unheard = not sent.in_doubt
+                    self._interrupt()
+                    continue
                 self._settle(answer.receipt)
                 self._silence.heard()
                 if answer.sequence:
@@ -335,43 +339,46 @@ class JetStreamPublisher(Publisher):
     def lost(self) -> None:
         """Stop sending until what was in flight is settled."""
         with self._changed:
-            self._settling = True
-            self._losses += 1
+            self._settling, self._losses = True, self._losses + 1
             self._changed.notify()
 
     async def restored(self) -> None:
         """Settle what was in flight when the connection went, in order, then go on."""
+        await self._settle_all("the connection")
+
+    def _interrupt(self) -> None:
+        """Stop sending, find out about what is in flight, then go on: the stream has no leader, or another one."""
+        if not self._settling:
+            self.lost()
+            self._link.start(self._settle_all("its stream's leader"))
+
+    async def _ask_for_leader(self, recovery: Recovery) -> None:
+        if await recovery.led_by_another():
+            self._interrupt()
+
+    def _on_their_way(self) -> tuple[dict[int, Sent], int | None]:
         with self._changed:
-            waiting = {number: sent for number, sent in self._pending.items() if sent.first_sent}
-            last, gapless, losses = self._last_sequence, self._gapless, self._losses
-        outcome = None
-        if self._recovery is not None and waiting:
-            try:
-                outcome = await self._recovery.settle(waiting, last if gapless else None, self._policy.delivery_timeout)
-            except BrokercliError as problem:
-                outcome = None
-                why = str(problem).rstrip(".")
-            else:
-                why = outcome.why
-        else:
-            why = "nothing is known of the stream"
+            return {number: sent for number, sent in self._pending.items() if sent.first_sent}, self._last_sequence if self._gapless else None
+
+    async def _settle_all(self, lost: str) -> None:
+        losses, outcome = self._losses, Outcome(why="nothing is known of the stream")
+        if self._recovery is not None:
+            outcome = await self._recovery.find_out(self._on_their_way, self._policy.delivery_timeout, starting=lost == "the connection")
         with self._changed:
             if losses != self._losses:
                 return  # lost once more meanwhile: the next one settles it
             again: list[int] = []
-            for number in waiting:
-                if number not in self._pending:
-                    continue
-                if outcome is not None and number in outcome.stored:
-                    self._silence.heard()
+            for number in self._on_their_way()[0]:
+                if number in outcome.stored:
                     self._settle(Receipt(number, Verdict.CONFIRMED, str(outcome.stored[number])))
-                elif outcome is not None and number in outcome.repeat:
+                elif number in outcome.repeat:
                     self._pending[number].repeated = True
                     again.append(number)
                 else:
-                    self._settle(Receipt(number, Verdict.UNKNOWN, reason=f"the connection was lost before its acknowledgement came, and {why}"))
-            if outcome is not None:
-                self._last_sequence = max(self._last_sequence, outcome.last_sequence)
+                    self._give_up(number, f"{lost} was lost before its acknowledgement came, and {outcome.why}", outcome.nobody)
+            if outcome.stored:
+                self._silence.heard()
+            self._last_sequence = max(self._last_sequence, outcome.last_sequence)
             self._settling = False
             if again:
                 self._write(again)
@@ -385,14 +392,10 @@ class JetStreamPublisher(Publisher):
 
     def refused(self, kind: str, subject: str) -> None:
         """Take one permission violation."""
-        if kind != "publish":
-            return
         name = subject.encode(errors="surrogateescape")
         with self._changed:
-            hit = self.denials.take(name, [number for number, sent in self._pending.items() if sent.subject == name and sent.first_sent])
-            if not hit:
-                return
-            self._silence.heard()
-            for number in hit:
+            waiting = [number for number, sent in self._pending.items() if sent.subject == name and sent.first_sent] if kind == "publish" else ()
+            for number in self.denials.take(name, waiting):
+                self._silence.heard()
                 self._settle(Receipt(number, Verdict.REFUSED, reason=self.denials.reason(name)))
             self._changed.notify()

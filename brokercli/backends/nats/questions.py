@@ -1,15 +1,16 @@
-"""Many questions to JetStream under way at once: joined writes, a window of answers, asked again after a lost connection."""
+"""Many questions to JetStream under way at once: joined writes, a window of answers, asked again after a lost connection or leader."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
-from brokercli.backends.nats.failures import not_permitted, without_jetstream
+from brokercli.backends.nats.failures import NOT_AVAILABLE, not_permitted, without_jetstream
 from brokercli.backends.nats.link import NO_RESPONDERS, Link
 from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
 
@@ -20,6 +21,8 @@ SILENCE_SECONDS = 5.0
 _SHORTEST_SILENCE = 0.5
 ATTEMPTS = 3
 """How often what has no answer is asked; every question must be one that may be asked twice."""
+# a cluster whose stream, or whose JetStream, is choosing a leader: it is worth asking again (nats-server's errors.json, seen on 2.15.1)
+_LEADERLESS = re.compile(rb'\{"type":"io\.nats\.jetstream\.api\.v1\.\w+","error":\{"code":503,"err_code":%d,' % NOT_AVAILABLE)
 
 
 class Answers(NamedTuple):
@@ -47,6 +50,7 @@ class Questions:
         self._one_at_a_time = asyncio.Lock()
         self._subject = ""
         self._refusal: BrokercliError | None = None
+        self._last_time = False
 
     def answer_within(self, seconds: float) -> None:
         """Give up after so long in which no answer came at all, where that is less than it would be."""
@@ -80,6 +84,7 @@ class Questions:
             left = [number for number in range(len(payloads)) if first + number not in self._answers]
             if not left:
                 return attempt > 1
+            self._last_time = attempt == ATTEMPTS - 1
             await self._connection()
             await self._round(subject.encode(errors="surrogateescape"), payloads, first, left)
         if len(self._answers) < len(payloads):
@@ -122,6 +127,8 @@ class Questions:
             number = int(delivery[0][1].rpartition(b".")[2])
             if number in awaited:
                 block, body = split_headers(delivery)
+                if not self._last_time and _LEADERLESS.match(body):
+                    continue
                 answers[number] = None if status_of(block)[0] == NO_RESPONDERS else body
         self._heard.set()
 

@@ -1,4 +1,4 @@
-"""What became of messages that were in flight when the connection went.
+"""What became of messages that were in flight when the connection went, or when their stream changed its leader.
 
 Three ways to the truth, none of which adds anything to a message:
 - A message with a `Nats-Msg-Id` may be sent again while the stream's duplicate window lasts: the stream stores it once.
@@ -6,6 +6,7 @@ Three ways to the truth, none of which adds anything to a message:
   publishing), and what lies behind is byte for byte the beginning of what was in flight, in its order, then those are stored.
 - The others are certainly not stored, and may be sent again, if the server is a new process and alone: whatever the old
   one had read from the socket and not stored died with it. Else they may still be on their way.
+A message that the server answered with "no responders" reached nobody, and may always be sent again.
 
 Whatever none of this decides is unknown.
 """
@@ -14,19 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from brokercli.backends.nats.convert import Refusal, sent_id
 from brokercli.backends.nats.fetch import fetch_message
+from brokercli.backends.nats.in_flight import LEADERLESS, UNHEARD, Sent
 from brokercli.backends.nats.records import Row
 from brokercli.backends.nats.streams import JetStream
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards
-from brokercli.model.errors import NotFound
+from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from brokercli.backends.nats.in_flight import Sent
     from brokercli.backends.nats.link import Link
 
 SECOND = 1_000_000_000
@@ -36,6 +37,12 @@ PATIENCE_SECONDS = 3.0
 TOGETHER = 64
 # repeats are not sent in the last moments of a duplicate window: they travel, too
 MARGIN_SECONDS = 2.0
+# an answer about a stream without a leader does not come; a slow server is given more each time, up to this
+SLOWEST_SECONDS = 5.0
+
+
+Leader: TypeAlias = tuple[str, str] | None
+"""A server of a cluster, and since when it leads; None where there is no cluster, or no leader."""
 
 
 @dataclass(slots=True)
@@ -50,6 +57,8 @@ class Target:
     alone: bool
     """Whether the server we talk to is no part of a cluster and keeps the stream itself: its process is all there is."""
     server_id: str
+    leader: Leader = None
+    """Who keeps the stream, as last heard."""
 
     def captures(self, subject: str) -> bool:
         """Whether the stream takes messages on a subject."""
@@ -78,37 +87,99 @@ class Outcome:
     last_sequence: int = 0
     why: str = ""
     """Why the others are unknown."""
+    nobody: str = UNHEARD
+    """Why those that nobody heard are not stored, where they may not be sent again."""
 
 
 def target_of(info: dict[str, Any], server: Mapping[str, Any]) -> Target:
     """Read an answer of STREAM.INFO and a server's INFO."""
     config = info["config"]
-    leader = (info.get("cluster") or {}).get("leader")
-    alone = "cluster" not in server and int(config.get("num_replicas") or 1) == 1 and leader in (None, server.get("server_name"))
+    leader = _leader(info)
+    alone = "cluster" not in server and int(config.get("num_replicas") or 1) == 1 and (leader is None or leader[0] == server.get("server_name"))
     return Target(str(config["name"]), tuple(config.get("subjects") or ()), int(config.get("duplicate_window") or 0) / SECOND,
-                  int(info["state"]["last_seq"]), alone, str(server.get("server_id", "")))
+                  int(info["state"]["last_seq"]), alone, str(server.get("server_id", "")), leader)
+
+
+def _leader(info: dict[str, Any]) -> Leader:
+    cluster = info.get("cluster") or {}
+    return (str(cluster["leader"]), str(cluster.get("leader_since", ""))) if cluster.get("leader") else None
 
 
 class Recovery:
-    """Settles, once per lost connection."""
+    """Settles, once per lost connection or leader."""
 
     def __init__(self, link: Link, target: Target) -> None:
         self._link = link
         self._target = target
         self._jetstream = JetStream(link)
 
-    async def settle(self, waiting: Mapping[int, Sent], floor: int | None, delivery_timeout: float) -> Outcome:
-        """Find out about messages in the order they were sent. `floor` is the last acknowledged sequence where all up to
-        it were ours, else None. Raises model.errors where the stream cannot be asked."""
+    async def find_out(self, on_their_way: Callable[[], tuple[Mapping[int, Sent], int | None]], seconds: float, *, starting: bool) -> Outcome:
+        """Wait for the stream's leader, for so many seconds at most; then find out about the messages that are on their way, in the order they
+        were sent. With them comes the last acknowledged sequence where all up to it were ours, else None.
+
+        `starting`: the server may have just started, and not have found its streams again yet.
+        """
+        try:
+            await self._led(seconds, starting=starting)
+            return await self._settle(*on_their_way(), seconds)
+        except BrokercliError as problem:
+            return Outcome(why=str(problem).rstrip("."), nobody=UNHEARD if isinstance(problem, NotFound) else LEADERLESS)
+
+    async def led_by_another(self) -> bool:
+        """Whether the stream has got another leader since it was last asked about: what the old one did not confirm, it may never."""
+        try:
+            leader = _leader(await self._info(SLOWEST_SECONDS))
+        except BrokercliError:
+            return False
+        return leader is not None and leader != self._target.leader
+
+    async def _led(self, seconds: float, *, starting: bool) -> None:
+        """Return once the stream has a leader that answers. Raises NotFound where it is gone, and after so many seconds what the last
+        question came to."""
+        began, patience = time.monotonic(), 1.0
+        if not starting:
+            # whoever answers that nobody listens does so at once
+            await asyncio.sleep(0.1)
+        while True:
+            waited = time.monotonic() - began
+            try:
+                info = await self._info(patience)
+            except (NotFound, NotAuthorised) as problem:
+                if isinstance(problem, NotAuthorised) or not starting or waited >= min(PATIENCE_SECONDS, seconds):
+                    raise
+            except BrokercliError:
+                if waited >= seconds:
+                    raise
+            else:
+                leader = _leader(info)
+                if leader is not None or not info.get("cluster"):
+                    self._target.leader, self._target.subjects = leader, tuple(info["config"].get("subjects") or ())
+                    return
+                if waited >= seconds:
+                    raise Unreachable(f"Stream {self._target.stream} has no leader.")
+            patience = min(SLOWEST_SECONDS, 2 * patience)
+            await asyncio.sleep(0.2)
+
+    async def _info(self, seconds: float) -> dict[str, Any]:
+        stream = self._target.stream
+        return await self._jetstream.ask(f"STREAM.INFO.{stream}", what=f"stream {stream}", timeout=seconds)
+
+    async def _settle(self, waiting: Mapping[int, Sent], floor: int | None, delivery_timeout: float) -> Outcome:
         server = self._link.server
         reborn = self._target.alone and "cluster" not in server and server.get("server_id") != self._target.server_id
-        outcome = Outcome()
+        unheard = {number: sent.subject.decode(errors="surrogateescape") for number, sent in waiting.items() if sent.unheard}
+        heard = {number: sent for number, sent in waiting.items() if number not in unheard}
+        outcome = Outcome(repeat={number for number, subject in unheard.items() if self._target.captures(subject)})
         limit = time.monotonic() - self._target.duplicate_window + MARGIN_SECONDS
-        recognised = {number for number, sent in waiting.items() if sent.first_sent > limit and sent_id(sent.block) is not None}
+        recognised = {number for number, sent in heard.items() if sent.first_sent > limit and sent_id(sent.block) is not None}
         if floor is None:
             outcome.why = "others publish to the stream as well"
-        elif len(recognised) < len(waiting):
-            await self._look_up(waiting, floor, reborn, delivery_timeout, outcome)
+        elif len(recognised) < len(heard):
+            try:
+                await self._look_up(heard, floor, reborn, delivery_timeout, outcome)
+            except BrokercliError as problem:
+                outcome.stored.clear()
+                outcome.why = str(problem).rstrip(".")
         outcome.repeat |= recognised - outcome.stored.keys()
         self._target.server_id = str(server.get("server_id", ""))
         return outcome
@@ -118,7 +189,7 @@ class Recovery:
         order = list(waiting)
         next_sequence = floor + 1
         while True:
-            info = await self._info_of_a_starting_server(deadline)
+            info = await self._jetstream.info(self._target.stream)
             last = int(info["state"]["last_seq"])
             if last < floor:
                 outcome.stored.clear()
@@ -148,16 +219,6 @@ class Recovery:
             if time.monotonic() >= deadline:
                 outcome.why = "the server may still be storing it"
                 return
-            await asyncio.sleep(0.1)
-
-    async def _info_of_a_starting_server(self, deadline: float) -> dict[str, Any]:
-        """Ask for the stream; a server that has just started may not have found its streams again yet."""
-        while True:
-            try:
-                return await self._jetstream.info(self._target.stream)
-            except NotFound:
-                if time.monotonic() >= deadline:
-                    raise
             await asyncio.sleep(0.1)
 
 

@@ -7,6 +7,8 @@ import time
 from brokercli.backends.nats.link import Link
 from brokercli.model.errors import Unreachable
 
+ASK_SECONDS = 3.0
+
 
 class Silence:
     """One publisher's clock. Its lock guards this as well."""
@@ -16,11 +18,20 @@ class Silence:
         self._link = link
         self._limit = limit
         self._since = time.monotonic()
+        self._asked = 0.0
         self._turned_away = False
 
     def heard(self) -> None:
         """Begin anew: the server said something."""
         self._since = time.monotonic()
+
+    def time_to_ask(self, waiting: bool) -> bool:
+        """Whether to ask what is the matter, every few seconds of silence. `waiting`: a message is without its verdict."""
+        now = time.monotonic()
+        if not waiting or now - max(self._since, self._asked) < ASK_SECONDS:
+            return False
+        self._asked = now
+        return True
 
     def offered(self, taken: int, left: int, in_flight: int, began: float) -> None:
         """Note that messages were offered, how many of them were taken and how many could not be; `in_flight` is how many waited before,

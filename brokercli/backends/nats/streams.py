@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import orjson
 
 from brokercli.backends.nats import INTEREST_STREAM, LIMITS_STREAM, WORK_QUEUE_STREAM
-from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure, without_jetstream
+from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure, silent, without_jetstream
 from brokercli.backends.nats.link import NO_RESPONDERS, Link
-from brokercli.model.errors import Failed, Unreachable
+from brokercli.model.errors import Failed, TimedOut, Unreachable
 
 Json = dict[str, Any]
 
@@ -66,7 +66,7 @@ class JetStream:
 
     async def ask(self, operation: str, question: Json | None = None, *, what: str, timeout: float | None = None) -> Json:
         """Ask one operation of the API (`STREAM.INFO.ORDERS`) and return its answer; raises for an error in it."""
-        answer = await self.try_ask(operation, question, timeout=timeout)
+        answer = await self._ask_about(what, operation, question, timeout)
         if "error" in answer:
             raise api_failure(answer["error"], what)
         return answer
@@ -89,7 +89,7 @@ class JetStream:
 
     async def info_or_none(self, stream: str, question: Json | None = None) -> Json | None:
         """The same, None where there is no such stream."""
-        answer = await self.try_ask(f"STREAM.INFO.{stream}", question)
+        answer = await self._ask_about(f"stream {stream}", f"STREAM.INFO.{stream}", question)
         error = answer.get("error")
         if error is None:
             return answer
@@ -123,13 +123,21 @@ class JetStream:
 
     async def consumer_or_none(self, stream: str, name: str) -> Json | None:
         """Return configuration and state of a consumer, None where it or its stream is not there."""
-        answer = await self.try_ask(f"CONSUMER.INFO.{stream}.{name}")
+        answer = await self._ask_about(f"consumer {stream}/{name}", f"CONSUMER.INFO.{stream}.{name}")
         error = answer.get("error")
         if error is None:
             return answer
         if error.get("err_code") in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
             return None
         raise api_failure(error, f"consumer {stream}/{name}")
+
+    async def _ask_about(self, what: str, operation: str, question: Json | None = None, timeout: float | None = None) -> Json:
+        try:
+            return await self.try_ask(operation, question, timeout=timeout)
+        except TimedOut:
+            if "cluster" in self.link.server:
+                raise silent(what) from None
+            raise
 
     async def _pages(self, operation: str, question: Json, field: str, silent: list[str] | None = None) -> list[Any]:
         """Every page begins with one of the page before: what is deleted meanwhile moves all that follow forward."""

@@ -1,0 +1,47 @@
+"""Many questions at once, to a cluster that is choosing a leader when they come."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from contextlib import suppress
+
+from brokercli.backends.nats.questions import ATTEMPTS, Questions
+from tests.backends.nats_streams import Streams
+from tests.native.nats import Wire
+
+# an answer of nats-server 2.15.1 to STREAM.MSG.DELETE while its stream had no leader
+LEADERLESS = (b'{"type":"io.nats.jetstream.api.v1.stream_msg_delete_response","error":{"code":503,"err_code":10008,'
+              b'"description":"JetStream system temporarily unavailable"},"success":false}')
+
+
+def ask(streams: Streams, leaderless: dict[bytes, int]) -> tuple[list[bytes], Counter[bytes]]:
+    """Ask two questions, each of which has no leader so many times; return the answers, and how often each was asked."""
+    subject, answering = streams.subject(), Wire(streams.host, streams.port)
+    asked: Counter[bytes] = Counter()
+
+    def answer() -> None:
+        with suppress(OSError, AssertionError, ValueError):
+            while True:
+                _, reply, _, body = answering._next()
+                asked[body] += 1
+                answering.publish(reply, LEADERLESS if asked[body] <= leaderless[body] else b'{"success":true}')
+
+    answering.send(f"SUB {subject} 7\r\nPING\r\n".encode())
+    while answering._file.readline() != b"PONG\r\n":
+        pass
+    threading.Thread(target=answer, daemon=True).start()
+    questions = Questions(streams.backend()._link)
+    questions.answer_within(0.0)
+    try:
+        return questions._link.run(questions.ask(subject, list(leaderless))), asked
+    finally:
+        answering._socket.shutdown(2)
+
+
+def test_what_has_no_leader_is_asked_again_and_nothing_else_is(streams: Streams) -> None:
+    assert ask(streams, {b"1": 0, b"2": 1}) == ([b'{"success":true}'] * 2, Counter({b"1": 1, b"2": 2}))
+
+
+def test_what_stays_without_a_leader_is_answered_so(streams: Streams) -> None:
+    assert ask(streams, {b"1": 0, b"2": ATTEMPTS}) == ([b'{"success":true}', LEADERLESS], Counter({b"1": 1, b"2": ATTEMPTS}))
