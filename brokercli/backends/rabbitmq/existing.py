@@ -22,7 +22,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM
 from brokercli.backends.rabbitmq.counting import counting
-from brokercli.backends.rabbitmq.failures import translate
+from brokercli.backends.rabbitmq.failures import NO_ANSWER, says_absent, translate
 from brokercli.backends.rabbitmq.link import Link, Step
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
 from brokercli.model.errors import Unreachable
@@ -33,7 +33,7 @@ _NO_SUCH_TYPE = "brokercli-asks"
 _CURRENT = re.compile(r"inequivalent arg '([\w-]+)' for .*but current is '?([\w-]+)'?", re.DOTALL)
 _OF_TYPE = re.compile(r"of queue type rabbit_(\w+)_queue")
 _NO_PREFETCH = "prefetch count is not set"
-_NO_PERMISSION, _NOT_FOUND, _LOCKED, _REFUSED = 403, 404, 405, 406
+_NO_PERMISSION, _LOCKED, _REFUSED = 403, 405, 406
 _REFUSES_CONSUMERS = 4
 # the other types are always durable and stay when nobody uses them
 _CLASSIC_ONLY = ("durable", "auto_delete", "exclusive")
@@ -112,9 +112,9 @@ class Existing:
     def _queue(self, name: str, asked: Future[Any]) -> Queue | None:
         doing = f"looking at the queue {name}"
         answer = self._answer(asked, doing)
+        if says_absent(answer):
+            return None
         if isinstance(answer, ChannelClosedByBroker):
-            if answer.reply_code == _NOT_FOUND:
-                return None
             if answer.reply_code == _LOCKED:
                 # another connection has it for itself: only classic queues can be
                 return Queue(name, "classic")
@@ -130,9 +130,9 @@ class Existing:
     def _exchange(self, name: str, asked: Future[Any]) -> Exchange | None:
         doing = f"looking at the exchange {name}"
         answer = self._answer(asked, doing)
+        if says_absent(answer):
+            return None
         if isinstance(answer, ChannelClosedByBroker):
-            if answer.reply_code == _NOT_FOUND:
-                return None
             facts = self._facts(self._management.exchange, name) if answer.reply_code == _NO_PERMISSION else None
             if facts is None:
                 raise translate(answer, doing, self._link.where)
@@ -144,8 +144,7 @@ class Existing:
 
     def _gone(self, asked: Future[Any], doing: str) -> bool:
         """Whether what was there a moment ago has been deleted since: then nothing tells its type, whatever a login may ask."""
-        answer = self._answer(asked, doing)
-        return isinstance(answer, ChannelClosedByBroker) and answer.reply_code == _NOT_FOUND
+        return says_absent(self._answer(asked, doing))
 
     def goes_with_its_last_consumer(self, queue: Queue) -> bool | None:
         """Whether a queue is an auto-delete queue, asked over AMQP where that is not known; None where it cannot be found out."""
@@ -232,7 +231,7 @@ class Existing:
         except ChannelClosedByBroker as refusal:
             return refusal
         except FutureTimeout:
-            raise Unreachable(f"{self._link.where} did not answer while {doing}.", hint="the broker may be overloaded, or blocked by an alarm") from None
+            raise Unreachable(f"{self._link.where} did not answer while {doing}.", hint=NO_ANSWER) from None
         except Exception as problem:  # noqa: BLE001  whatever pika raises has a translation
             raise translate(problem, doing, self._link.where) from None
 

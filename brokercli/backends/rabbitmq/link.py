@@ -20,7 +20,7 @@ from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapte
 from brokercli.backends.rabbitmq.bulk_frames import BulkConnection, NotAMQP, Sink
 from brokercli.backends.rabbitmq.connect import address, explain_end_of_tls, explain_login, open_socket, parameters, port_of
 from brokercli.backends.rabbitmq.diagnose import explain_greeting, explain_silence
-from brokercli.backends.rabbitmq.failures import translate
+from brokercli.backends.rabbitmq.failures import NO_ANSWER, translate
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, Unreachable
 
@@ -99,7 +99,7 @@ class Link:
         try:
             return answers.result(seconds)
         except FutureTimeout:
-            raise Unreachable(f"{self.where} did not answer while {doing}.", hint="the broker may be overloaded, or blocked by an alarm") from None
+            raise Unreachable(f"{self.where} did not answer while {doing}.", hint=NO_ANSWER) from None
         except BrokercliError:
             raise
         except Exception as problem:  # noqa: BLE001  whatever pika raises has a translation

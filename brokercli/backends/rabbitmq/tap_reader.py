@@ -10,7 +10,7 @@ from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient
 from brokercli.backends.contract import Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
-from brokercli.backends.rabbitmq.failures import translate
+from brokercli.backends.rabbitmq.failures import NO_ANSWER, translate
 from brokercli.backends.rabbitmq.link import Link, Step
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.model.errors import BrokercliError, Failed, Unreachable
@@ -67,7 +67,7 @@ class TapReader(Reader):
         if not in_time or self._refusal is not None:
             self._forget()
             if self._refusal is None:
-                raise Unreachable(f"{link.where} did not answer while making a tap.", hint="the broker may be overloaded, or blocked by an alarm")
+                raise Unreachable(f"{link.where} did not answer while making a tap.", hint=NO_ANSWER)
             raise translate(self._refusal, f"tapping {', '.join(sorted({binding.exchange for binding in bindings})[:3])}", link.where)
 
     # from the user's thread
