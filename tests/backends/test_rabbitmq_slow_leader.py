@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from brokercli.backends.rabbitmq import counting
+from brokercli.backends.dead_letters import RepairPolicy
+from brokercli.backends.rabbitmq import counting, holding
 from brokercli.model.address import Address
 from brokercli.model.declaration import Declaration
-from brokercli.model.errors import Failed
+from brokercli.model.errors import Failed, Unreachable
 from tests.backends.rabbitmq_declared import only
 from tests.backends.rabbitmq_places import Places
-from tests.backends.rabbitmq_redrive import numbered
+from tests.backends.rabbitmq_redrive import letters, make, numbered, queue
 from tests.brokers.rabbitmq import RabbitMQ
 
 MILLISECONDS = 2000
@@ -71,3 +72,25 @@ def test_it_is_not_deleted_where_its_leader_does_not_answer(private_rabbitmq: Ra
         declarer.apply(change)
     assert only(declarer.plan_removal([Declaration("queue", name)])).remarks == ("its leader does not answer: what would be lost with it is not known",)
     assert own.taken(name) == numbered(3)
+
+
+def test_its_letters_are_waited_for_and_nobody_is_said_to_take_them(private_rabbitmq: RabbitMQ, own: Places) -> None:
+    dlq = make(own, "quorum")
+    own.put("", dlq, numbered(100))
+    with own.open() as backend, backend.repair(queue(dlq), RepairPolicy(batch=10)) as repair:
+        found = letters(repair, 10)
+        hold_up(private_rabbitmq, dlq, 6000)
+        found += letters(repair)
+        assert [record.message.body for record in found] == numbered(100)
+        assert "somebody else takes letters as well" not in " ".join(repair.notes)
+
+
+def test_a_leader_that_stays_silent_ends_the_run_with_what_it_is(private_rabbitmq: RabbitMQ, own: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "_PATIENCE", 1.0)
+    dlq = make(own, "quorum")
+    own.put("", dlq, numbered(100))
+    with own.open() as backend, backend.repair(queue(dlq), RepairPolicy(batch=10)) as repair:
+        letters(repair, 10)
+        hold_up(private_rabbitmq, dlq, 9000)
+        with pytest.raises(Unreachable, match="does not answer"):
+            letters(repair)

@@ -18,7 +18,7 @@ from pika.exceptions import ChannelClosedByClient
 
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
-from brokercli.backends.rabbitmq.counting import counting
+from brokercli.backends.rabbitmq.counting import Count, counting
 from brokercli.backends.rabbitmq.failures import NoSuch, translate
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
@@ -80,6 +80,9 @@ class Holding:
         self._waiting: list[Delivery] = []
         self._moved = False
         self._empty = self._ticks = 0
+        self._counting = False
+        self._heard = 0.0
+        """When the queue last gave us something, or said how much it has."""
         self._ends: list[int] = []
         self._lowest = 1
         self._settled: set[int] = set()
@@ -194,7 +197,7 @@ class Holding:
         self._asked = min(self._limit, self._wanted - self.taken)
         self._parts += 1
         self._consumer = f"brokercli-{self._parts:08d}"
-        self._empty = self._ticks = 0
+        self._empty, self._ticks, self._heard = 0, 0, monotonic()
         self._channel.basic_qos(prefetch_count=self._asked)
         self._channel.basic_consume(self._queue, _ignore, consumer_tag=self._consumer, arguments=self._arguments)
 
@@ -233,20 +236,29 @@ class Holding:
             return
         self._link.later(_TICK_SECONDS, self._tick)
         if self._moved or not self._consumer:
-            self._moved, self._empty, self._ticks = False, 0, 0
+            self._moved, self._empty, self._ticks, self._heard = False, 0, 0, monotonic()
             return
-        self._link.open_channel(None, (lambda channel, answered: channel.queue_declare(self._queue, passive=True, callback=answered),), self._counted,
-                                lambda problem: None)
+        if not self._counting:
+            self._counting = True
+            self._link.open_channel(None, (counting(self._queue),), self._counted, self._not_counted)
 
-    def _counted(self, channel: Any, answers: list[Any]) -> None:
+    def _not_counted(self, problem: BaseException) -> None:
+        self._counting = False
+
+    def _counted(self, channel: Any, answers: list[Count]) -> None:
+        self._counting = False
         channel.close()
         if self._moved or not self._consumer:
             return
-        self._ticks += 1
-        # a quorum queue whose leader is slow says 0 as well
-        self._empty = self._empty + 1 if not answers[0].method.message_count else 0
-        if self._empty >= _EMPTY_ANSWERS or self._ticks >= _STALLED_TICKS:
-            self._complete(end=True)
+        if answers[0].certain:
+            self._ticks, self._heard = self._ticks + 1, monotonic()
+            self._empty = self._empty + 1 if not answers[0].messages else 0
+            if self._empty >= _EMPTY_ANSWERS or self._ticks >= _STALLED_TICKS:
+                self._complete(end=True)
+        elif monotonic() > self._heard + _PATIENCE:
+            self._handover.fail(Unreachable(f"The queue {self._queue} does not answer: its leader has been silent for {_PATIENCE:g} s, or too few of its "
+                                            "nodes are there to choose another.", hint="brokercli doctor says which nodes run; the same command goes on with"
+                                            " what is left"))
 
     def _acknowledge(self, tags: list[int], answer: Future[bool]) -> None:
         live = self._link.live
