@@ -10,7 +10,7 @@ from brokercli.model.errors import Failed, Unreachable
 from brokercli.model.receipt import Verdict
 
 
-@pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._DESTROY_BROKER])
+@pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._DESTROY_BROKER, KafkaError.NOT_COORDINATOR])
 def test_a_question_that_lost_its_broker_is_not_answered_rather_than_failed(code: int) -> None:
     """The client drops a broker that the cluster does not name any more, as one that was held up for longer than its session."""
     problem = translate(KafkaError(code), "reading the configuration of", "orders")

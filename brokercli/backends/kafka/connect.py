@@ -16,7 +16,7 @@ from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, U
 DEFAULT_PORT = 9092
 _TOKEN_SECONDS = 3600
 _NO_TOPIC = "__brokercli_connects"
-ADVERTISED = "advertised.listeners of that broker has to be an address that works from here"
+ADVERTISED = "either it is away, or advertised.listeners of that broker is no address that works from here"
 # librdkafka's log goes to a logger that drops it: what it has to say arrives as errors, and stderr is ours
 SILENT = logging.Logger("brokercli.librdkafka", logging.CRITICAL + 1)
 

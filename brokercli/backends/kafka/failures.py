@@ -97,7 +97,7 @@ def translate(error: KafkaError, doing: str, where: str) -> BrokercliError:
     code = error.code()
     if code in AUTHORISATION:
         return NotAuthorised(f"No permission for {doing} {where}: {error.str()}.", hint="ask for the ACL, or use a context with another login")
-    if code in _CONNECTION:
+    if code in _CONNECTION or is_coming_back(error):
         return Unreachable(f"Kafka did not answer while {doing} {where}: {error.str()}.", hint="brokercli doctor says what answers and what does not")
     if code in (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC):
         return NotFound(f"The topic {where} does not exist (any more).", hint="brokercli ls")
@@ -114,6 +114,13 @@ def not_permitted_to_write(topic: str) -> NotAuthorised:
 def no_answer(doing: str, where: str, seconds: float) -> Unreachable:
     """Return what to raise when the client itself gave no answer in time: whether it was done is not known."""
     return Unreachable(f"Kafka did not answer within {seconds:g} s while {doing} {where}.", hint="brokercli doctor says what answers and what does not")
+
+
+def without_leader(topic: str, partitions: list[int]) -> Unreachable:
+    """Return the error for partitions that nobody leads."""
+    which = f"Partition {partitions[0]} of {topic} has no leader: the brokers that keep it are away"
+    others = f", and {len(partitions) - 1} more of its partitions have none" if len(partitions) > 1 else ""
+    return Unreachable(f"{which}{others}.", hint="brokercli doctor says what answers and what does not")
 
 
 def no_such_topic(name: str, names: list[str]) -> NotFound:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from brokercli.backends.kafka.failures import translate
+from brokercli.backends.kafka.failures import translate, without_leader
 from brokercli.model.errors import OutOfRange, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
 
@@ -68,10 +68,21 @@ class Offsets:
                 if wrong is None:
                     return {answer.partition: answer.offset for answer in answers}
                 where, error = f"partition {wrong.partition} of ", wrong.error
+            # the client calls a partition unknown that has no leader (2.16.1)
+            leaders = self._leaders(partitions) if error.code() == KafkaError._UNKNOWN_PARTITION else {}
             # a broker that has just come back, or a topic that was just made: its metadata are there before its partitions
-            if error.code() not in FOR_A_MOMENT or monotonic() >= deadline:
-                raise translate(error, f"asking for the offsets of {where}".rstrip(), self.topic)
+            if not (leaders or error.code() in FOR_A_MOMENT) or monotonic() >= deadline:
+                leaderless = [partition for partition, leader in leaders.items() if leader < 0]
+                raise without_leader(self.topic, leaderless) if leaderless else translate(error, f"asking for the offsets of {where}".rstrip(), self.topic)
             sleep(RETRY_SECONDS)
+
+    def _leaders(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return who leads each partition, below 0 where nobody does; nothing where one of them does not exist, or nobody answers."""
+        try:
+            known = self._consumer.list_topics(self.topic, timeout=self._timeout).topics[self.topic].partitions
+        except KafkaException:
+            return {}
+        return {partition: known[partition].leader for partition in partitions} if all(partition in known for partition in partitions) else {}
 
 
 LastOf = Callable[[int, dict[int, Range]], dict[int, int]]

@@ -275,8 +275,7 @@ class JetStreamPublisher(Publisher):
         with self._changed:
             if self._settling or not self._link.connected:
                 return
-            numbers = [number for number in self._unsent if number in self._pending]
-            self._unsent.clear()
+            numbers, self._unsent = [number for number in self._unsent if number in self._pending], deque()
             if numbers:
                 self._write(numbers)
 

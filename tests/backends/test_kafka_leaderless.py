@@ -1,0 +1,50 @@
+"""A partition whose brokers are away: Kafka's client calls it unknown, and it is not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from brokercli.backends.kafka.span import Offsets
+from brokercli.model.errors import Failed, Unreachable
+
+UNKNOWN = KafkaError(KafkaError._UNKNOWN_PARTITION, "Failed to get offsets: Local: Unknown partition")
+"""What the client (2.16.1) says of the one partition of a topic whose broker was killed, in a cluster of three."""
+
+
+class Cluster:
+    """Answers as the client does. `leaders` are those of the topic's partitions, one list for each time the metadata are asked for."""
+
+    def __init__(self, *leaders: list[int]) -> None:
+        self._leaders = list(leaders)
+        self._now = self._leaders.pop(0)
+
+    def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        if all(self._now[one.partition] < 0 for one in asked):
+            raise KafkaException(UNKNOWN)
+        return [TopicPartition("one", one.partition, 7) for one in asked]
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        self._now = self._leaders.pop(0) if self._leaders else self._now
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={number: SimpleNamespace(leader=leader) for number, leader in enumerate(self._now)})})
+
+
+def offsets(cluster: Any, seconds: float) -> dict[int, int]:
+    return Offsets(cluster, "one", seconds).ends([0])
+
+
+def test_a_partition_without_a_leader_is_said_to_have_none() -> None:
+    with pytest.raises(Unreachable, match="Partition 0 of one has no leader: the brokers that keep it are away"):
+        offsets(Cluster([-1]), 0.2)
+
+
+def test_a_partition_that_is_choosing_its_leader_is_waited_for() -> None:
+    assert offsets(Cluster([-1], [-1], [2]), 20.0) == {0: 7}
+
+
+def test_a_partition_that_does_not_exist_is_not_waited_for() -> None:
+    with pytest.raises(Failed, match="Unknown partition"):
+        offsets(Cluster([-1], []), 600.0)
