@@ -274,8 +274,18 @@ def test_several_hosts_are_tried_in_order_and_the_best_reason_is_given(guarded: 
     assert "refused" in str(error)
 
 
+def seed_of_a_user() -> str:
+    raw = bytes([18 << 3 | 20 >> 2, 0]) + bytes(range(32))
+    return base64.b32encode(raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")).decode().rstrip("=")
+
+
+def write_credentials(file: Path, seed: str) -> None:
+    file.write_text(f"-----BEGIN NATS USER JWT-----\neyJ0\n------END NATS USER JWT------\n\n"
+                    f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n")
+
+
 def test_a_package_that_is_missing_for_credentials_is_installed_by_the_extra_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "x.creds").write_text("-----BEGIN NATS USER JWT-----\nx\n-----BEGIN USER NKEY SEED-----\ny\n")
+    write_credentials(tmp_path / "x.creds", seed_of_a_user())
     monkeypatch.setitem(sys.modules, "nkeys", None)
     with pytest.raises(Failed) as refused:
         NatsBackend(Connection("nats", ((HOST, 1),), credentials=str(tmp_path / "x.creds")))
@@ -290,12 +300,10 @@ def test_a_file_that_holds_no_credentials_is_said(tmp_path: Path) -> None:
 
 
 def test_a_seed_that_is_damaged_is_told_from_one_that_is_not(tmp_path: Path) -> None:
-    raw = bytes([18 << 3 | 20 >> 2, 0]) + bytes(range(32))
-    file, seed = tmp_path / "x.creds", base64.b32encode(raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")).decode().rstrip("=")
+    file, seed = tmp_path / "x.creds", seed_of_a_user()
     assert seed.startswith("SU")
     for content, damaged in ((seed, False), (seed[:-1] + "A", True), (seed.replace("SU", "SX"), True), (seed[:40], True), ("UABC1", True)):
-        file.write_text(f"-----BEGIN NATS USER JWT-----\neyJ0\n------END NATS USER JWT------\n\n"
-                        f"-----BEGIN USER NKEY SEED-----\n{content}\n------END USER NKEY SEED------\n")
+        write_credentials(file, content)
         error = refusal(Connection("nats", ((HOST, free_port()),), credentials=str(file)))
         assert (f"The NKEY seed in the credentials file {file} is damaged" in str(error)) == damaged, (content, error)
 

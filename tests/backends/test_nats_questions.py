@@ -34,7 +34,7 @@ def ask(streams: Streams, leaderless: dict[bytes, int]) -> tuple[list[bytes], Co
     questions = Questions(streams.backend()._link)
     questions.answer_within(0.0)
     try:
-        return questions._link.run(questions.ask(subject, list(leaderless))), asked
+        return questions._link.run(questions.ask(subject, list(leaderless))).bodies, asked
     finally:
         answering._socket.shutdown(2)
 

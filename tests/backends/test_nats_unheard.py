@@ -1,0 +1,22 @@
+"""A message that the server says nobody heard: it is not stored, unless it was sent before."""
+
+from __future__ import annotations
+
+from brokercli.model.message import Message
+from tests.backends.nats_streams import Streams, subject
+from tests.brokers.server import wait_until
+from tests.faults.proxy import Proxy
+
+
+def test_what_nobody_hears_when_it_is_sent_once_more_may_be_stored_since_the_first_time(streams: Streams) -> None:
+    name = streams.make()
+    with Proxy((streams.host, streams.port)) as proxy:
+        publisher = streams.publisher(subject(f"{name.lower()}.a"), streams.backend(hosts=(proxy.address,)), delivery_timeout=3)
+        proxy.lose_answers()
+        assert publisher.send([Message(b"0", id="m-0")]) == 1
+        wait_until(lambda: streams.state(name)["messages"] == 1, 60, "the message")
+        config = streams.api(f"STREAM.INFO.{name}")["config"]
+        streams.api(f"STREAM.UPDATE.{name}", **config | {"subjects": [f"{name.lower()}.b"]})
+        proxy.heal()
+        receipts = publisher.finish(30)
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 0, 1), receipts.problems
