@@ -34,7 +34,6 @@ def export(
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
     """Write the pending dead letters to a file as envelopes, which publish --input json reads back. Changes nothing on the broker."""
-    from collections import Counter
     from contextlib import nullcontext
 
     from brokercli.commands.dlq_looking import look_at_letters
@@ -56,9 +55,9 @@ def export(
               look_at_letters(streams, session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
               Progress(streams, "exported", look.reader.expected) as progress):
             prepare_for_bulk()
-            count, handled = 0, Counter[str]()
+            count, handled = 0, list[int]()
             for found in pending_envelopes(look.reader, recogniser_of(session, fetch_originals=False), letter_filter,
-                                           on_handled=lambda passed_over: handled.update(letters=passed_over), stopping=lambda: interrupt.requested):
+                                           on_handled=handled.append, stopping=lambda: interrupt.requested):
                 if kept is None:
                     print_json_lines(streams, found)
                 else:
@@ -70,8 +69,8 @@ def export(
         if not quiet:
             for note in letter_filter.take_notes():
                 streams.say(note)
-            if handled["letters"]:
-                streams.say(f"{handled['letters']:,} letters that were handled already are left out; brokercli replay {session.address} has those, too")
+            if any(handled):
+                streams.say(f"{sum(handled):,} letters that were handled already are left out; brokercli replay {session.address} has those, too")
             where = file if kept is not None else "standard output"
             streams.say(f"exported: {count:,} letters of {session.address} to {where}; side effects: {look.side_effects}")
     if interrupt.requested:

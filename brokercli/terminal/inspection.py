@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.position import NANOSECONDS, format_time
 from brokercli.terminal.streams import Streams
@@ -70,7 +71,7 @@ def print_inspection(streams: Streams, source: str, inspection: Inspected, outpu
         "consumer": group.consumer, "attempts": _range(group), "first": _time(group.first), "last": _time(group.last), "sample": group.sample_name,
     } for group in groups])
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(inspection.states.items()))
-    streams.say(f"{inspection.matched:,} letter{'' if inspection.matched == 1 else 's'} in {source}: {states}")
+    streams.say(f"{amount(inspection.matched, 'letter')} in {source}: {states}")
     if streams.stdout_is_terminal and len(inspection.seconds) > 1:
         plain = streams.encoding.lower() not in ("utf-8", "utf8")
         streams.write(f"\n{_histogram(inspection.seconds, max(20, min(streams.width - 4, 100)), plain=plain)}\n".encode())

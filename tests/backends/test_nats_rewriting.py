@@ -196,7 +196,8 @@ def test_of_a_subject_whose_stream_gives_up_what_is_handled_it_is_said_where_cop
     assert {record.place["stream"] for record in everything(reader)} == {origin}
 
 
-def test_a_stream_that_is_deleted_while_it_is_looked_for_is_none_that_holds_anything(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+def two_copies_of_what_is_gone(streams: Streams) -> tuple[str, list[str]]:
+    """Make a stream with one message on `TOKEN.a` and two mirrors of it, and delete it; return the token and the mirrors."""
     origin = streams.make()
     low = origin.lower()
     streams.fill(f"{low}.a", [b"1"])
@@ -204,6 +205,11 @@ def test_a_stream_that_is_deleted_while_it_is_looked_for_is_none_that_holds_anyt
     for name in copies:
         wait_until(lambda name=name: streams.state(name)["messages"] == 1, 60, "a copy")  # type: ignore[misc]
     streams.api(f"STREAM.DELETE.{origin}")
+    return low, copies
+
+
+def test_a_stream_that_is_deleted_while_it_is_looked_for_is_none_that_holds_anything(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    low, copies = two_copies_of_what_is_gone(streams)
     ask_all = JetStream.all
 
     async def all_that_were(jetstream: JetStream, silent: list[str] | None = None) -> list[Json]:
@@ -216,13 +222,7 @@ def test_a_stream_that_is_deleted_while_it_is_looked_for_is_none_that_holds_anyt
 
 
 def test_two_copies_of_a_stream_that_is_gone_are_not_guessed_between(streams: Streams) -> None:
-    origin = streams.make()
-    low = origin.lower()
-    streams.fill(f"{low}.a", [b"1"])
-    copies = [streams.make(subjects=[], mirror={"name": origin}) for _ in range(2)]
-    for name in copies:
-        wait_until(lambda name=name: streams.state(name)["messages"] == 1, 60, "a copy")  # type: ignore[misc]
-    streams.api(f"STREAM.DELETE.{origin}")
+    low, copies = two_copies_of_what_is_gone(streams)
     with pytest.raises(UsageProblem, match="several hold messages of others as it") as asked:
         streams.look(subject(f"{low}.a"))
     assert all(f"stream:{name}" in str(asked.value.hint) for name in copies)

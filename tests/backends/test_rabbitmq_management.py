@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from time import monotonic
 
 import pytest
@@ -21,6 +21,24 @@ _BEGUN = b"HTTP/1.1 200 OK\r\n"
 _DRIPPING = {"a body": (_BEGUN + b"Content-Length: 1000\r\n\r\n", b" "), "chunks": (_BEGUN + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
              "a header": (_BEGUN + b"Server: ", b"x"), "headers": (_BEGUN, b"A: b\r\n"), "a first line": (b"HTTP/1.1 200 ", b"x"),
              "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n")}
+
+
+@contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Have a thread serve a port, and yield its address; returns once the thread has ended, which it does when nobody can connect any more."""
+    with socket.create_server((HOST, 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        yield f"http://{HOST}:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(PATIENCE)
+
+
+@contextmanager
+def managed(address: str, seconds: float = PATIENCE) -> Iterator[Management]:
+    connection = Connection("amqp", ((HOST, 9),), user="guest", password=Secret("guest"), management=address)
+    with closing(Management(connection, None, seconds)) as management:
+        yield management
 
 
 @pytest.fixture(params=_DRIPPING)
@@ -40,17 +58,13 @@ def dripping(request: pytest.FixtureRequest) -> Iterator[str]:
                 except OSError:
                     return
 
-    with socket.create_server((HOST, 0)) as listening:
-        serving = threading.Thread(target=serve, args=(listening,), daemon=True)
-        serving.start()
-        yield f"http://{HOST}:{listening.getsockname()[1]}"
+    with serving(serve) as address:
+        yield address
         over.set()
-        serving.join(PATIENCE)
 
 
 def test_an_answer_that_drips_is_waited_for_until_its_deadline_and_no_longer(dripping: str) -> None:
-    connection = Connection("amqp", ((HOST, 9),), user="guest", password=Secret("guest"), management=dripping)
-    with closing(Management(connection, None, SECONDS)) as management:
+    with managed(dripping, SECONDS) as management:
         began = monotonic()
         with pytest.raises(Away, match="too slowly"):
             management.queue("orders")
@@ -75,14 +89,8 @@ def test_each_question_is_asked_once_and_all_over_the_same_connection(*, chunked
                     client.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body)
                 questions.append(b"the end of a connection")
 
-    with socket.create_server((HOST, 0)) as listening:
-        serving = threading.Thread(target=serve, args=(listening,), daemon=True)
-        serving.start()
-        address = f"http://{HOST}:{listening.getsockname()[1]}"
-        with closing(Management(Connection("amqp", ((HOST, 9),), user="guest", password=Secret("guest"), management=address), None, PATIENCE)) as management:
-            assert [management.policies(), management.bindings(), management.policies()] == [[], [], []]
-        listening.shutdown(socket.SHUT_RDWR)
-        serving.join(PATIENCE)
+    with serving(serve) as address, managed(address) as management:
+        assert [management.policies(), management.bindings(), management.policies()] == [[], [], []]
     assert questions == [b"/api/policies/%2F", b"/api/bindings/%2F", b"/api/policies/%2F", b"the end of a connection"]
 
 
@@ -94,10 +102,5 @@ def test_an_answer_whose_end_is_that_of_its_connection_is_read_whole() -> None:
             client.sendall(b"HTTP/1.0 200 OK\r\n\r\n[{")
             client.sendall(b'"name": "orders"}]')
 
-    with socket.create_server((HOST, 0)) as listening:
-        serving = threading.Thread(target=serve, args=(listening,), daemon=True)
-        serving.start()
-        address = f"http://{HOST}:{listening.getsockname()[1]}"
-        with closing(Management(Connection("amqp", ((HOST, 9),), user="guest", password=Secret("guest"), management=address), None, PATIENCE)) as management:
-            assert management.policies() == [{"name": "orders"}]
-        serving.join(PATIENCE)
+    with serving(serve) as address, managed(address) as management:
+        assert management.policies() == [{"name": "orders"}]

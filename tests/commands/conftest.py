@@ -15,6 +15,7 @@ from tests.commandline import CommandLine
 from tests.native.nats import CANNOT_STORE
 
 if TYPE_CHECKING:
+    from tests.backends.kafka_topics import Topics
     from tests.backends.nats_streams import Streams
     from tests.commands.dead_letters import Graveyard
 
@@ -122,6 +123,17 @@ def graveyard(request: pytest.FixtureRequest, cli: CommandLine, unique: Callable
     yield made
     unmake(made.home)
     unmake(made.dlq)
+
+
+@pytest.fixture
+def topics(kafka_address: str) -> Iterator[Topics]:
+    """Topics of one's own on the Kafka that all tests share."""
+    from tests.backends.kafka_topics import Topics
+
+    made = Topics(kafka_address)
+    yield made
+    made.forget_letters()
+    made.close()
 
 
 @pytest.fixture

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from brokercli.model.address import Address
 from tests.backends.kafka_topics import Topics, bodies
 from tests.commandline import CommandLine
-
-
-@pytest.fixture
-def topics(kafka_address: str) -> Iterator[Topics]:
-    """Topics of one's own on the Kafka that all tests share."""
-    made = Topics(kafka_address)
-    yield made
-    made.forget_letters()
-    made.close()
 
 
 def failed(topics: Topics, *emptied: bool) -> tuple[Address, Address]:

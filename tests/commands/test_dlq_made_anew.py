@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,15 +11,6 @@ from tests.backends.kafka_topics import Topics, bodies
 from tests.commandline import CommandLine
 
 MINUTE = 60_000
-
-
-@pytest.fixture
-def topics(kafka_address: str) -> Iterator[Topics]:
-    """Topics of one's own on the Kafka that all tests share."""
-    made = Topics(kafka_address)
-    yield made
-    made.forget_letters()
-    made.close()
 
 
 def share_group(topics: Topics, *, copied: bool = False) -> tuple[Address, Address]:

@@ -87,14 +87,16 @@ def kafka_streams(message: Message) -> Record:
         ("exception", b"w.Cause"), ("message", None), ("stacktrace", b"w.Cause: no"), ("topic", b"orders"), ("partition", b"3"), ("offset", b"7")))))
 
 
-def uber(message: Message) -> Record:
-    def varint(number: int) -> bytes:
-        encoded = b""
-        while number > 0x7F:
-            encoded += bytes([number & 0x7F | 0x80])
-            number >>= 7
-        return encoded + bytes([number])
+def varint(number: int) -> bytes:
+    """Return a number as Protobuf writes it."""
+    encoded = b""
+    while number > 0x7F:
+        encoded += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return encoded + bytes([number])
 
+
+def uber(message: Message) -> Record:
     key = b"\x08\x01" + b"\x12\x06orders" + b"\x18\x03" + b"\x20\x07" + b"\x28" + varint(TIME * 1_000_000)
     if message.key:
         key += b"\x32" + varint(len(message.key)) + message.key

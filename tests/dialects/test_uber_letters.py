@@ -7,16 +7,9 @@ import pytest
 from brokercli.dialects import recognise, to_message
 from brokercli.model.dead_letter import Confidence, DeadLetter
 from brokercli.model.message import Message, Record
+from tests.dialects.frameworks import varint
 
 TIME = 1_795_474_000_123_000_000
-
-
-def varint(number: int) -> bytes:
-    encoded = b""
-    while number > 0x7F:
-        encoded += bytes([number & 0x7F | 0x80])
-        number >>= 7
-    return encoded + bytes([number])
 
 
 def key(*, partition: bytes = b"\x03", time: int = TIME, rest: bytes = b"\x32\x03c-7", topic: bytes = b"\x06orders") -> bytes:

@@ -11,6 +11,7 @@ from brokercli.backends.nats import descriptor
 from brokercli.backends.nats.listing import SILENT
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.reaching import obstacles
+from brokercli.model.amount import amount
 from brokercli.model.checkup import Check, Health
 from brokercli.model.connection import spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
@@ -60,12 +61,8 @@ def _account(account: Json) -> Iterator[Check]:
     if full:
         yield Check("JetStream", Health.WARNING, f"the account has used up nearly all it may: {'; '.join(full)}", "what does not fit is refused")
         return
-    yield Check("JetStream", Health.OK, f"{_several(used['streams'], 'stream')}, {_several(used['consumers'], 'consumer')}, "
+    yield Check("JetStream", Health.OK, f"{amount(used['streams'], 'stream')}, {amount(used['consumers'], 'consumer')}, "
                 f"{used['storage']:,} bytes in files, {used['memory']:,} in memory")
-
-
-def _several(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _streams(jetstream: JetStream) -> Check:

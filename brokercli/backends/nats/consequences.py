@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from brokercli.backends.nats.streams import Json
 from brokercli.backends.nats.subjects import covers
+from brokercli.model.amount import amount
 from brokercli.model.declaration import Declaration, Difference, SettingValue
 from brokercli.model.position import NANOSECONDS, parse_time
 
@@ -85,7 +86,7 @@ def of_changing_a_consumer(changes: Sequence[Difference], retention: str) -> lis
 def of_removing_a_stream(info: Json, consumers: Sequence[str], readers: Sequence[str]) -> list[str]:
     """Say what goes with a stream. `readers` are the streams that mirror it or are filled from it."""
     messages, remarks = int(info["state"]["messages"]), []
-    held = f"{messages:,} message{'' if messages == 1 else 's'} ({int(info['state']['bytes']):,} bytes)"
+    held = f"{amount(messages, 'message')} ({int(info['state']['bytes']):,} bytes)"
     remarks.append(f"{held} {'goes' if messages == 1 else 'go'} with it" if messages else "it holds no messages")
     if consumers:
         remarks.append(f"its consumer{'' if len(consumers) == 1 else 's'} {', '.join(consumers)} {'goes' if len(consumers) == 1 else 'go'} with it")
@@ -103,7 +104,7 @@ def of_removing_a_consumer(info: Json, stream: Json, others: int) -> list[str]:
         remarks.append(f"it is in use: {waiting} requests for messages wait" if waiting else "it is in use: somebody gets what it pushes")
     if pending:
         remarks.append(f"{pending:,} messages are delivered and not acknowledged")
-    remarks.append(f"its position goes: it has {behind:,} message{'' if behind == 1 else 's'} left")
+    remarks.append(f"its position goes: it has {amount(behind, 'message')} left")
     return remarks + of_nobody_waiting(info, stream, others)
 
 
@@ -118,7 +119,7 @@ def of_nobody_waiting(info: Json, stream: Json, others: int) -> list[str]:
     if retention == "interest" and (most := min(messages, ahead + max(pending, _given_up_at_most(info)))):
         return [f"deletes the messages of stream {name} that only this consumer waits for: {most:,} at most"]
     if retention == "workqueue" and (left := ahead + pending):
-        return [f"leaves {left:,} message{'' if left == 1 else 's'} in stream {name} that nobody gets any more, until another consumer takes its place"]
+        return [f"leaves {amount(left, 'message')} in stream {name} that nobody gets any more, until another consumer takes its place"]
     return []
 
 

@@ -11,6 +11,7 @@ from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import overlap
 from brokercli.backends.nats.wording import duration
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.flow import Flow
 
@@ -66,7 +67,7 @@ class _Drawing:
         if info is None:
             return self._flow.node(str(Address(name, "stream")), "stream", "is not there, or not shown")
         messages, config = int(info["state"]["messages"]), info["config"]
-        notes = [f"{messages:,} message{'' if messages == 1 else 's'}"]
+        notes = [amount(messages, "message")]
         marks = marks_of(config)
         if marks is None:
             notes.append(resource_of(info))

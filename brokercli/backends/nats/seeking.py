@@ -19,6 +19,7 @@ from brokercli.backends.nats.span import Source, count_from, sequence_of
 from brokercli.backends.nats.streams import JetStream, resource_of
 from brokercli.backends.nats.versions import RESET, require
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.consumption import Seek, SeekStep
 from brokercli.model.errors import Failed, NotFound, OutOfRange, TimedOut, Unreachable, Unsupported
 from brokercli.model.position import End, Last, Number, Position, format_time, parse_time
@@ -121,7 +122,7 @@ def _active(state: ConsumerState) -> list[str]:
         return []
     found = [state.member_words] if state.members else []
     if state.in_hand:
-        found.append(f"{state.in_hand:,} message{'' if state.in_hand == 1 else 's'} delivered and not acknowledged")
+        found.append(f"{amount(state.in_hand, 'message')} delivered and not acknowledged")
     return found
 
 
@@ -134,7 +135,7 @@ def _remarks(state: ConsumerState, resource: str, have: int, want: int) -> list[
                        "what is still stored is delivered again: messages that it has given up, or skipped")
         remarks.append("attempts are counted from 1 again")
     if state.info.get("paused") and state.in_hand:
-        remarks.append(f"{state.in_hand:,} message{'' if state.in_hand == 1 else 's'} delivered and not acknowledged: an acknowledgement that still comes is "
+        remarks.append(f"{amount(state.in_hand, 'message')} delivered and not acknowledged: an acknowledgement that still comes is "
                        f"ignored, and {'they are' if want > have else 'they may be'} {'skipped' if want > have else 'worked on twice'}")
     if _active(state):
         remarks.append(f"paused, it can be moved while its workers wait (brokercli consumers pause {state.name} --for 5m); resumed, they get "

@@ -13,6 +13,7 @@ from typing import Any
 from brokercli.backends.rabbitmq.inventory import Have
 from brokercli.backends.rabbitmq.keeping import CLASSIC, KEEPING, STREAM
 from brokercli.backends.rabbitmq.telling import fate_of_the_dead, told
+from brokercli.model.amount import amount
 from brokercli.model.declaration import SettingValue
 
 _DROPS = "drop-head"
@@ -96,7 +97,7 @@ def _of_times(change: _Settings) -> Iterator[str]:
         yield f"messages that are published from now on are {change.fate} after {told(change.after('message-ttl'))}{kept}"
     if change.sinks("expires"):
         count = change.have.messages
-        lost = "with its messages" if count is None else f"with {count:,} message{'' if count == 1 else 's'} now" if count else "with what is in it then"
+        lost = "with its messages" if count is None else f"with {amount(count, 'message')} now" if count else "with what is in it then"
         nobody = "; it has none" if change.have.consumers == 0 else ""
         yield f"the queue itself is deleted, {lost}, after {told(change.after('expires'))} without consumers{nobody}"
 

@@ -11,6 +11,7 @@ from typing import Any
 from brokercli.backends.rabbitmq.keeping import STREAM, effective
 from brokercli.backends.rabbitmq.management import Facts
 from brokercli.backends.rabbitmq.telling import fate_of_the_dead, told
+from brokercli.model.amount import amount
 
 ROOM, ROOM_BYTES = 10_000, 64 * 1024 * 1024
 """A queue that has room for fewer is said to be limited before anything is sent; otherwise it is said once more is given."""
@@ -67,7 +68,7 @@ class Fate:
         # what consumers hold does not count
         if isinstance(most, int):
             self._room = max(0, most - _number(facts.get("messages_ready")))
-            limits.append(f"{most:,} message{'' if most == 1 else 's'} (max-length)")
+            limits.append(f"{amount(most, 'message')} (max-length)")
         if isinstance(most_bytes, int):
             self._room_bytes = max(0, most_bytes - _number(facts.get("message_bytes_ready")))
             limits.append(f"{most_bytes:,} bytes (max-length-bytes)")

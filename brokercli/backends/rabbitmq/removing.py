@@ -13,6 +13,7 @@ from brokercli.backends.rabbitmq.keeping import CLASSIC
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away
 from brokercli.backends.rabbitmq.topology import Node, read_topology
+from brokercli.model.amount import amount
 from brokercli.model.declaration import Action, Change, Declaration
 from brokercli.model.errors import Failed, NotFound, UsageProblem
 
@@ -55,9 +56,9 @@ class Remove:
     def _require_same(self, inventory: Inventory) -> None:
         count = _now(inventory, self.name)
         if count.messages and not self.messages:
-            raise Failed(f"{self.name} has got {_counted(count.messages, 'message')} since it was looked at, so it was not deleted.", hint=_AGAIN)
+            raise Failed(f"{self.name} has got {amount(count.messages, 'message')} since it was looked at, so it was not deleted.", hint=_AGAIN)
         if count.consumers and not self.consumers:
-            raise Failed(f"{self.name} has got {_counted(count.consumers, 'consumer')} since it was looked at, so it was not deleted.", hint=_AGAIN)
+            raise Failed(f"{self.name} has got {amount(count.consumers, 'consumer')} since it was looked at, so it was not deleted.", hint=_AGAIN)
         if not count.certain and not (self.messages and self.consumers):
             raise Failed(f"The leader of {self.name} does not answer, so whether anything is in it is not known, and it was not deleted.",
                          hint="wait until it answers, then plan again")
@@ -103,7 +104,7 @@ def _plan_exchange(declaration: Declaration, inventory: Inventory, feeds: Sequen
     if inventory.away is None:
         away, here = len(inventory.bindings_from(have.name)), len(inventory.management.bindings_to_exchange(have.name))
         if away + here:
-            remarks.append(f"{_counted(away + here, 'binding')} {'goes' if away + here == 1 else 'go'} with it")
+            remarks.append(f"{amount(away + here, 'binding')} {'goes' if away + here == 1 else 'go'} with it")
     return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=Remove("exchange", have.name, policy=_ours(inventory, "exchange", have)))
 
 
@@ -116,15 +117,15 @@ def _plan_queue(declaration: Declaration, inventory: Inventory, feeds: Sequence[
     count = _now(inventory, have.name)
     remarks = [] if count.certain else ["its leader does not answer: what would be lost with it is not known"]
     if count.messages:
-        remarks.append(f"{_counted(count.messages, 'message')} {'is' if count.messages == 1 else 'are'} lost with it")
+        remarks.append(f"{amount(count.messages, 'message')} {'is' if count.messages == 1 else 'are'} lost with it")
     if count.consumers:
-        remarks.append(f"{_counted(count.consumers, 'consumer')} {'is' if count.consumers == 1 else 'are'} cut off")
+        remarks.append(f"{amount(count.consumers, 'consumer')} {'is' if count.consumers == 1 else 'are'} cut off")
     if feeds:
         remarks.append(f"dead letters of {', '.join(feeds)} come here, and would be lost")
     if inventory.away is None:
         bound = [one for one in inventory.management.bindings_to_queue(have.name) if one.get("source")]
         if bound:
-            remarks.append(f"{_counted(len(bound), 'binding')} {'goes' if len(bound) == 1 else 'go'} with it")
+            remarks.append(f"{amount(len(bound), 'binding')} {'goes' if len(bound) == 1 else 'go'} with it")
     handle = Remove("queue", have.name, have.type, count.messages, count.consumers, _ours(inventory, "queue", have))
     return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=handle)
 
@@ -167,7 +168,3 @@ def _unbind(link: Link, bind: Bind, doing: str) -> None:
             link.ask(doing, lambda channel, done: channel.exchange_unbind(bind.destination, bind.source, bind.key, arguments, callback=done))
     except NotFound:
         return
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from brokercli.backends.rabbitmq.keeping import QUORUM, STREAM
 from brokercli.backends.rabbitmq.topology import Node
+from brokercli.model.amount import amount
 
 _DEFAULT_LIMIT = 20
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
@@ -37,7 +38,7 @@ def circumstances(node: Node) -> list[str]:
     """Say of a queue what matters in a drawing: its type, what it holds, what ends a message."""
     said = [] if node.type == STREAM else [node.type]
     if node.messages is not None:
-        said.append(f"{node.messages:,} message{'' if node.messages == 1 else 's'}")
+        said.append(amount(node.messages, "message"))
     if node.waits:
         said.append("holds back")
     elif node.type == QUORUM:
