@@ -129,16 +129,16 @@ class JetStreamPublisher(Publisher):
             return self._window - len(self._pending)
 
     def _accept_some(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
-        batch: dict[int, Sent] = {}
-        refused: list[Receipt] = []
-        number = self._next
+        batch, refused = dict[int, Sent](), list[Receipt]()
+        number, denied = self._next, bool(self.denials.first)
         before = size = self._pending_bytes
         for item in items:
             if size >= WINDOW_BYTES:
                 break
             try:
                 sent = prepare(item)
-                self.denials.check(sent.subject)
+                if denied:
+                    self.denials.check(sent.subject)
                 batch[number] = sent
                 size += sent.size
             except Refusal as refusal:

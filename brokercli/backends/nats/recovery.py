@@ -6,7 +6,7 @@ Three ways to the truth, none of which adds anything to a message:
   publishing), and what lies behind is byte for byte the beginning of what was in flight, in its order, then those are stored.
 - The others are certainly not stored, and may be sent again, if the server is a new process and alone: whatever the old
   one had read from the socket and not stored died with it. Else they may still be on their way.
-A message that the server answered with "no responders" reached nobody, and may always be sent again.
+A message that the server answered with "no responders", each time that it was sent, reached nobody and may always be sent again.
 
 Whatever none of this decides is unknown.
 """
