@@ -17,7 +17,7 @@ from brokercli.operations.letters import Recogniser
 RETURNED_SHARE = 0.5
 RETURNED_LEAST = 20
 _FIRST_SECONDS = 1.0
-"""How long the first of the new letters is waited for, once as many have come that they matter."""
+"""How long the new letters are waited for the first time that they are looked at; later those count that are here by then."""
 _BODIES = 1 << 22
 
 
@@ -69,15 +69,15 @@ class ComingBack:
     def _look_at(self, arrived: int) -> int | None:
         """Return how many of the new letters have come back, as far as they can be read by now; None where they cannot be looked at."""
         try:
-            patience = 0.0 if self._opened else _FIRST_SECONDS
+            deadline = 0.0
             if not self._opened:
                 self._opened = True
                 self._look = self._repair.newcomers()
+                deadline = time.monotonic() + _FIRST_SECONDS
             while self._look is not None and self._came < arrived:
-                batch = self._look.read(patience)
+                batch = self._look.read(max(0.0, deadline - time.monotonic()))
                 if batch is None:
                     break
-                patience = 0.0
                 self._came += len(batch)
                 self._back += sum(map(self._is_back, self._recogniser.read(batch)))
         except BrokercliError:

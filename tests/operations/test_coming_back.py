@@ -44,6 +44,15 @@ class New(Reader):
         pass
 
 
+class InPieces(New):
+    """Hands out five at a time, and only to somebody who waits for them."""
+
+    def read(self, timeout: float) -> Batch | None:
+        found = self._came[self._next:self._next + 5] if timeout else []
+        self._next += len(found)
+        return RecordList(found) if found else None
+
+
 class Busy(Confirming):
     """For each letter that is put home a new one comes, made of it by `new`."""
 
@@ -79,6 +88,13 @@ class Away(Busy):
 
     def newcomers(self) -> Reader | None:
         raise Unreachable("the broker went away")
+
+
+class Far(Busy):
+    """New letters are a while on their way."""
+
+    def newcomers(self) -> Reader | None:
+        return InPieces(self.came)
 
 
 class Pointing(Reading):
@@ -125,6 +141,11 @@ def test_letters_that_come_back_stop_the_run_by_what_was_written_on_them_or_by_t
     outcome = run(Busy(new))
     assert str(outcome.error) == f"Stopped: {PART} letters were put back, and {PART} of them came back meanwhile. What killed them still does."
     assert (outcome.account.confirmed, outcome.account.read) == (PART, PART)
+
+
+def test_the_first_of_them_are_waited_for_until_all_that_came_are_here() -> None:
+    outcome = run(Far(changed))
+    assert f"{PART} letters were put back, and {PART} of them came back meanwhile" in str(outcome.error)
 
 
 def test_of_new_letters_only_those_that_come_back_are_counted() -> None:
