@@ -38,12 +38,13 @@ def rm(
             if "*" in session.name or "?" in session.name:
                 raise UsageProblem(f"{session.name} is a pattern; rm takes the full name of one consumer.", hint="brokercli consumers ls PATTERN") from None
             raise
+        consequences = session.consumers.goes_with(session.name)
         for position, source in positions(lags):
             streams.say(f"forgets {source} at {position}")
         waiting = sum(lag.lag or 0 for lag in lags)
         if waiting:
             streams.say(f"{waiting:,} message{'s' if waiting > 1 else ''} it has not finished")
-        for consequence in session.consumers.goes_with(session.name):
+        for consequence in consequences:
             streams.say(consequence)
         if not yes:
             if session.context.readonly or not streams.can_ask():

@@ -33,7 +33,7 @@ def retry(
                                         help="How long to wait before the second, third, … try: 5s,30s,5m. The last one repeats.")] = "",
     dead_letter: Annotated[str | None, typer.Option("--dead-letter", metavar="NAME", help="Where a message goes after its last try.")] = None,
     consumer: Annotated[str | None, typer.Option("--consumer", metavar="NAME", help="JetStream: the durable consumer that is worked with.")] = None,
-    native: Annotated[bool, typer.Option("--native", help="RabbitMQ 4.3: let a quorum queue delay by itself, instead of wait queues.")] = False,
+    native: Annotated[bool, typer.Option("--native", help="RabbitMQ 4.3.1: let a quorum queue delay by itself, instead of wait queues.")] = False,
     assignments: Annotated[list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", rich_help_panel="Settings",
                                                           help="A setting for all that is made: partitions=6, num_replicas=3.")] = None,
     dry_run: declaring.DryRunOption = False,

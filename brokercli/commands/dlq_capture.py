@@ -18,7 +18,7 @@ def register(group: typer.Typer) -> None:
 def capture(
     context: typer.Context,
     stream: Annotated[str, typer.Argument(metavar="STREAM", autocompletion=shared.complete_address, help="The stream whose dead letters are to be recorded.")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the stream that records them; STREAM_DLQ without it.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the stream that records them; STREAM_DLQ without it.")] = None,
     yes: letters.YesOption = False,
     context_name: shared.ContextOption = None,
     connect_timeout: shared.ConnectTimeoutOption = None,

@@ -1,4 +1,4 @@
-"""`brokercli dlq park`: move dead letters, as they are, out of the way."""
+"""`brokercli dlq park`: move dead letters out of the way."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def help_(
     context: typer.Context,
     topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", autocompletion=_topics, help="A topic or a command; without it, the topics.")] = None,
 ) -> None:
-    """Explain what concerns all commands: addresses, positions, output, filters, contexts, exit codes, environment."""
+    """Explain what concerns all commands: addresses, positions, output, filters, topologies, contexts, environment, exit codes."""
     from brokercli.commands.help_texts import TOPICS, page
     from brokercli.commands.session import streams_of
     from brokercli.model.errors import UsageProblem

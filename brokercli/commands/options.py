@@ -68,8 +68,8 @@ WhereOption = Annotated[str | None, typer.Option("--where", metavar="CEL", rich_
                                                  help="Only records for which a CEL expression over the envelope is true: \"value.amount > 100\".")]
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", rich_help_panel="Output",
-                                              help="auto: readable on a terminal, bodies in a pipe; json: one envelope a line; "
-                                                   "raw: exact bytes, nothing added.")]
+                                              help="auto: readable on a terminal, bodies in a pipe; bodies: one a line; "
+                                                   "json: one envelope a line; raw: exact bytes, nothing added.")]
 FormatOption = Annotated[str | None, typer.Option("--format", "-f", metavar="FORMAT", rich_help_panel="Output",
                                                   help="Print each record so: '%t %p %o %k %v\\n' (brokercli help output).")]
 TableOption = Annotated[Table, typer.Option("--output", "-o", rich_help_panel="Output", help="table, or json: one object a line.")]

@@ -143,7 +143,9 @@ def test_queues_of_one_connection_are_not_listed(places: Places) -> None:
 
 def test_nothing_of_a_consumer_is_there_to_be_removed(places: Places) -> None:
     name = places.queue("classic")
-    with pytest.raises(Unsupported, match="nothing is kept"):
-        places.open().consumers().remove(name)
-    with pytest.raises(NotFound):
-        places.open().consumers().remove(f"{name}-missing")
+    consumers = places.open().consumers()
+    for ask in (consumers.goes_with, consumers.remove):
+        with pytest.raises(Unsupported, match="nothing is kept"):
+            ask(name)
+        with pytest.raises(NotFound):
+            ask(f"{name}-missing")

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+import brokercli
 from brokercli.backends.registry import descriptors
 from brokercli.commands import help_texts
 from brokercli.commands.app import COMMANDS
 from brokercli.commands.help_texts import TOPICS, page
 from brokercli.model.declaration import KINDS
 from brokercli.model.exit_code import ExitCode
+from brokercli.settings.client_options import NATS, RABBITMQ
 from brokercli.settings.schema import CONTEXT_KEYS, TLS_KEYS
 from brokercli.settings.topology_file import read_topology
 from brokercli.terminal.cells import width_of
@@ -49,8 +51,14 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_every_setting_is_named() -> None:
-    for key in (*CONTEXT_KEYS, *TLS_KEYS):
-        assert key in page("contexts")
+    for key in (*CONTEXT_KEYS, *TLS_KEYS, *NATS, *RABBITMQ):
+        assert re.search(rf"\b{key}\b", page("contexts")), key
+
+
+def test_every_variable_that_is_read_is_named() -> None:
+    sources = "".join(path.read_text() for path in Path(brokercli.__file__).parent.rglob("*.py"))
+    for variable in {"EDITOR", "VISUAL", *re.findall(r"\bBROKERCLI_[A-Z_]+", sources)}:
+        assert re.search(rf"\b{variable}\b", page("environment")), variable
 
 
 def test_the_topology_that_is_shown_can_be_read_by_the_brokers_it_is_for() -> None:
@@ -70,9 +78,14 @@ def test_the_topology_that_is_shown_can_be_read_by_the_brokers_it_is_for() -> No
 def test_every_verb_of_a_format_is_explained_and_the_examples_compile() -> None:
     for verb in VERBS:
         assert f"%{verb}  " in page("output")
-    for example in (r"%t %p %o %k %v\n", "%v{hex}", "%v{base64}", "%d{strftime[%F %T]}", "%h{%k=%v }", r"\n \t \r \0 \\", "%%"):
+    for example in (r"%t %p %o %k %v\n", "%d{strftime[%F %T]}", "%h{%k=%v }", r"\n \t \r \0 \\", "%%", "%{"):
         assert example in page("output")
         Format(example)
+    numbers = "hex byte big64 big32 big16 big8 little64 little32 little16 little8"
+    for verb, modifiers in (("v", "hex base64 base64raw json"), ("o", numbers), ("d", "s ms us ns")):
+        for modifier in modifiers.split():
+            assert f"{{{modifier}}}" in page("output")
+            Format(f"%{verb}{{{modifier}}}")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import typer
 
+from brokercli.backends.registry import BUILT_IN
 from brokercli.commands.app import build
+from brokercli.settings.schema import CONTEXT_KEYS, TLS_KEYS
 from tests.torture.crash import FROM_A_FILE, PUBLISHING, REPAIRING, THROUGH, UNPERMITTED, find
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +57,16 @@ def test_no_test_is_skipped_or_expected_to_fail() -> None:
     assert lines_with(marks, under="tests/") == []
 
 
+def test_every_file_of_the_program_that_the_documentation_names_is_there() -> None:
+    sources = [f"/{name}" for name in texts() if name.endswith(".py")]
+    missing = []
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for name in re.findall(r"`((?:\w+/)*\w+\.py)`", page.read_text(encoding="utf-8")):
+            places = [name.replace("/X/", f"/{broker}/") for broker in BUILT_IN]  # X is each of them
+            missing += [f"{page.name}: {place}" for place in places if not any(source.endswith(f"/{place}") for source in sources)]
+    assert missing == []
+
+
 def test_nothing_is_left_to_do() -> None:
     assert lines_with(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")) + r")\b", under="brokercli/") == []
 
@@ -80,6 +92,31 @@ def test_every_command_that_a_hint_names_is_there() -> None:
             below = getattr(commands.get(first), "commands", None)
             if first not in commands or (second and below is not None and second not in below):
                 missing.append(f"{where}: brokercli {first} {second}")
+    assert missing == []
+
+
+def options(command: Any) -> set[str]:
+    """Return the options of a command and of those below it."""
+    own = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return own.union(*(options(child) for child in getattr(command, "commands", {}).values()))
+
+
+def test_every_option_that_takes_a_value_says_what_it_is() -> None:
+    def unsaid(command: Any) -> list[str]:
+        own = [f"{command.name} {parameter.opts[0]}" for parameter in command.params if parameter.param_type_name == "option" and not parameter.is_flag
+               and not parameter.metavar and not getattr(parameter.type, "choices", ())]
+        return own + [one for child in getattr(command, "commands", {}).values() for one in unsaid(child)]
+
+    assert unsaid(typer.main.get_command(build())) == []
+
+
+def test_every_option_and_every_setting_of_a_context_that_a_hint_names_is_there() -> None:
+    known = options(typer.main.get_command(build())) | {"--upgrade"}  # pip's
+    settings = {*CONTEXT_KEYS, *(f"tls.{key}" for key in TLS_KEYS)}
+    missing = []
+    for where, hint in hints().items():
+        missing += [f"{where}: {option}" for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z](?!-?{)", hint) if option not in known]
+        missing += [f"{where}: {key}" for key in re.findall(r"([\w.]+) in the context", hint) if key not in settings]
     assert missing == []
 
 

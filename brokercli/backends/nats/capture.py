@@ -11,6 +11,7 @@ from brokercli.backends.nats.failures import api_failure
 from brokercli.backends.nats.span import NANOSECONDS
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import check_stream_name, covers, overlap
+from brokercli.backends.nats.wording import duration
 from brokercli.model.errors import Failed
 
 MAX_AGE_DAYS = 30
@@ -79,7 +80,7 @@ def _words(info: Json, wanted: Json) -> str:
              f"the messages stay in {stream}")
     if resource_of(info) == LIMITS_STREAM:
         age = int(info["config"].get("max_age") or 0)
-        return words + (f", and are gone when they are {age / NANOSECONDS:g} s old (its max_age)" if 0 < age < MAX_AGE_DAYS * _DAY else "")
+        return words + (f", and are gone when they are {duration(age)} old (its max_age)" if 0 < age < MAX_AGE_DAYS * _DAY else "")
     return words + f". A message that a worker terminates (+TERM) is deleted from {stream} at once: its record then says that it died, not what it said"
 
 

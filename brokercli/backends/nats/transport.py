@@ -86,7 +86,7 @@ class CheckedTransport(Transport):
             raise Unreachable(f"{place} says INFO, but not what a NATS server says after it.") from None
         if self._context is None and info.get("tls_required"):
             raise Unreachable(f"The server at {place} wants TLS, and the connection is without it.",
-                              hint=f"tls://{place}, with the CA's certificate in the context where it is not a public one")
+                              hint=f"tls://{place}, with tls.ca in the context where its CA is not a public one")
         if self._context is not None and not self._encrypted:
             if not info.get("tls_required") and not info.get("tls_available"):
                 raise Unreachable(f"TLS was asked for, but the server at {place} speaks plain NATS; nothing was sent to it.", hint=f"nats://{place}")
@@ -114,7 +114,7 @@ class CheckedTransport(Transport):
             await asyncio.wait_for(self._encrypt(self._context, self._server_name or host), _left(deadline))
         except ssl.SSLCertVerificationError as problem:
             raise NotAuthorised(f"The certificate of {place} is not trusted: {problem.verify_message}.",
-                                hint="give the CA's certificate (tls ca), or the name in the certificate (tls server name)") from None
+                                hint="give the CA's certificate: tls.ca in the context; or the name that the certificate bears: tls.server_name") from None
         except ssl.SSLError as problem:
             reason = (problem.reason or str(problem)).replace("_", " ").lower()
             if "wrong version" in reason or "http request" in reason or "packet length" in reason or "record layer" in reason:

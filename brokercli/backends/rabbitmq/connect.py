@@ -168,7 +168,7 @@ def explain_login(connection: Connection, where: str, closed_by: tuple[int, str]
                              hint="guest may only log in from the broker's own machine" if who == DEFAULT_USER else "check user and password")
     if code in (530, 402) and "not found" in text:
         return NotAuthorised(f"{where}: there is no virtual host {connection.virtual_host}.",
-                             hint="set virtual_host in the context; in a URL the default one is %2F or nothing")
+                             hint="set vhost in the context; in a URL the default one is %2F or nothing")
     if code == 530 and "refused for user" in text:
         return NotAuthorised(f"{where}: {who or 'this login'} has no permission for the virtual host {connection.virtual_host}.",
                              hint=f"rabbitmqctl set_permissions -p {connection.virtual_host} {who or 'USER'} '' '.*' '.*' allows to write and read")
