@@ -16,6 +16,7 @@ from brokercli.terminal.streams import Streams
 
 # crash reports kept; the oldest go
 KEPT = 20
+_UNKEPT = "repeat it as brokercli --debug …, and report what it prints"
 # what a library of ours (the help's printer) lets through when it cannot write
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -78,7 +79,7 @@ def _keep(error: BaseException, environment: Mapping[str, str]) -> str:
             f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}\n\n{_traceback(error)}")
     directory = _state_directory(environment)
     if directory is None:
-        return "repeat it with --debug, and report what it prints"
+        return _UNKEPT
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for old in sorted(directory.glob("*.txt"))[:-KEPT + 1]:
@@ -88,7 +89,7 @@ def _keep(error: BaseException, environment: Mapping[str, str]) -> str:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError:
-        return "repeat it with --debug, and report what it prints"
+        return _UNKEPT
     home = environment.get("HOME", "")
     return f"please report it, with {f'~{str(path).removeprefix(home)}' if home and path.is_relative_to(home) else path}"
 

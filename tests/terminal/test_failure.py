@@ -121,7 +121,7 @@ def test_a_bug_without_a_place_to_keep_it_is_still_told(capture: Callable[..., A
     monkeypatch.setenv("BROKERCLI_STATE_DIR", "/dev/null/nowhere")
     captured = capture()
     assert present(raised(), captured.streams) == 1
-    assert captured.err.endswith("  → repeat it with --debug, and report what it prints\n")
+    assert captured.err.endswith("  → repeat it as brokercli --debug …, and report what it prints\n")
 
 
 def test_only_the_newest_tracebacks_are_kept(capture: Callable[..., Any], state: Path) -> None:
