@@ -74,5 +74,5 @@ def _value(setting: Setting) -> dict[str, Any]:
         made: dict[str, Any] = {"type": "array", "items": _TYPES[setting.items] | choices}
     else:
         made = _TYPES[setting.form] | choices
-    made["description"] = setting.help + (f" Cannot be changed later: {setting.fixed}" if setting.fixed else "")
+    made["description"] = setting.help + (f"; never changes: {setting.fixed}" if setting.fixed else "")
     return made
