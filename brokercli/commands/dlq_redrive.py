@@ -11,7 +11,7 @@ from brokercli.commands import options as shared
 
 EXAMPLES = """[bold]Examples[/bold]
 
-brokercli dlq redrive                                  the plan: how many go where, what is left out and why
+brokercli dlq redrive  # the plan: how many go where, what is left out and why
 
 brokercli dlq redrive orders.created.dlq --yes
 
@@ -19,7 +19,7 @@ brokercli dlq redrive --reason '*Timeout*' --rate 50/s --yes
 
 brokercli dlq redrive --through "jq -c '.amount |= tonumber'" --yes
 
-brokercli dlq redrive --grep c-1200 --edit              one letter, mended by hand
+brokercli dlq redrive --grep c-1200 --edit  # one letter, mended by hand
 
 brokercli dlq redrive --from-file letters.ndjson --yes"""
 
