@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.dead_letters import LetterReader, Move, Repair, RepairPolicy, State
+from brokercli.backends.rabbitmq import holding
+from brokercli.backends.rabbitmq.repair import RabbitMQRepair
 from brokercli.model.errors import NotFound
 from brokercli.model.message import Record
-from tests.backends.rabbitmq_places import Places
-from tests.backends.rabbitmq_redrive import letters, make, numbered, queue
+from tests.backends.rabbitmq_places import SECONDS, Places, records_of
+from tests.backends.rabbitmq_redrive import LIMITLESS, letters, make, numbered, queue
+from tests.brokers.server import wait_until
 
 
 def read_on(repair: Repair, held: list[Record]) -> None:
@@ -47,3 +50,49 @@ def test_letters_in_hand_that_are_dropped_are_gone(places: Places, kind: str) ->
         held = some_then_deleted(places, repair, dlq)
         receipts = repair.mark(held, State.DROPPED)
         assert (receipts.confirmed, receipts.problems) == (len(held), [])
+
+
+def make_anew(places: Places, dlq: str, kind: str) -> None:
+    """Make a queue of letters that was deleted once more, with other letters."""
+    places.queue(kind, name=dlq, **(LIMITLESS if kind == "quorum" else {}))
+    places.put("", dlq, [b"new"] * 3)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_letters_in_hand_go_home_as_well_where_there_is_another_queue_of_that_name_by_now(places: Places, kind: str) -> None:
+    dlq, home = make(places, kind), make(places, "classic")
+    places.put("", dlq, numbered(100))
+    with places.open().repair(queue(dlq), RepairPolicy(batch=20)) as repair:
+        assert isinstance(repair, RabbitMQRepair)
+        held = letters(repair, 10)
+        wait_until(lambda: repair._holding.taken == 15 and not repair._holding._consumer, SECONDS, "a part that nobody has read yet")
+        # the next is asked for once that is read
+        places.delete_queue(dlq)
+        held += letters(repair, 5)
+        wait_until(lambda: repair._holding.cut_off, SECONDS, "the refusal of the next letters")
+        make_anew(places, dlq, kind)
+        with pytest.raises(NotFound, match=r"was deleted while its letters were being taken"):
+            read_on(repair, held)
+        receipts = repair.settle([Move(record, record.message, queue(home)) for record in held])
+        assert (receipts.confirmed, receipts.problems) == (len(held), [])
+    assert (places.taken(home), places.taken(dlq)) == (numbered(len(held)), [b"new"] * 3)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+@pytest.mark.parametrize("take", ["look", "repair"])
+@pytest.mark.parametrize("anew", [True, False], ids=["made anew", "deleted"])
+def test_that_letters_given_back_are_not_seen_again_is_said(places: Places, monkeypatch: pytest.MonkeyPatch, kind: str, take: str, anew: bool) -> None:
+    monkeypatch.setattr(holding, "_BACK_SECONDS", 0.5)
+    dlq = make(places, kind)
+    places.put("", dlq, numbered(3))
+    backend = places.open()
+    with backend.repair(queue(dlq), RepairPolicy()) if take == "repair" else backend.look_letters(queue(dlq)) as taken:
+        assert len(records_of(taken, 3)) == 3
+        places.delete_queue(dlq)
+        if anew:
+            make_anew(places, dlq, kind)
+    said = " ".join(taken.notes)
+    assert "3 letters that were given back" in said
+    assert "made anew" in said if anew else f"{dlq} was deleted meanwhile" in said
+    if isinstance(taken, LetterReader):
+        assert "as they were" not in taken.side_effects

@@ -8,6 +8,9 @@ import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.rabbitmq import counting, holding
+from brokercli.backends.rabbitmq.holding import Holding
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.rescue_queue import RescueQueue
 from brokercli.model.address import Address
 from brokercli.model.declaration import Declaration
 from brokercli.model.errors import Failed, Unreachable
@@ -82,7 +85,7 @@ def test_its_letters_are_waited_for_and_nobody_is_said_to_take_them(private_rabb
         hold_up(private_rabbitmq, dlq, 6000)
         found += letters(repair)
         assert [record.message.body for record in found] == numbered(100)
-        assert "somebody else takes letters as well" not in " ".join(repair.notes)
+        assert "letters fewer came" not in " ".join(repair.notes)
 
 
 def test_a_leader_that_stays_silent_ends_the_run_with_what_it_is(private_rabbitmq: RabbitMQ, own: Places, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,3 +97,30 @@ def test_a_leader_that_stays_silent_ends_the_run_with_what_it_is(private_rabbitm
         hold_up(private_rabbitmq, dlq, 9000)
         with pytest.raises(Unreachable, match="does not answer"):
             letters(repair)
+
+
+def test_a_zero_that_it_never_told_does_not_stand_for_what_was_there_when_letters_came_back(
+        private_rabbitmq: RabbitMQ, own: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_PATIENCE", 0.5)
+    dlq = make(own, "quorum")
+    own.put("", dlq, numbered(40))
+    link = Link(own.connection)
+    held = Holding(link, dlq, 5, part=5)
+    while not held.finished:
+        held.take(0.2)
+    hold_up(private_rabbitmq, dlq, 3000)
+    held.give_back()
+    link.close()
+    assert not held.back, "what is counted once it answers again are the others"
+    assert not held.unseen
+
+
+def test_letters_that_are_kept_for_it_are_not_said_to_be_none(private_rabbitmq: RabbitMQ, own: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_PATIENCE", 0.5)
+    name = make(own, "quorum")
+    own.put("", name, numbered(3))
+    link = Link(own.connection)
+    hold_up(private_rabbitmq, name)
+    with pytest.raises(Unreachable, match=f"The leader of {name} does not answer"):
+        RescueQueue(link, name, "letters", None).count()
+    link.close()

@@ -68,8 +68,12 @@ class Holding:
         self.cut_off = False
         """Whether the broker has put everything back because we were cut off."""
         self._gone: bool | None = None
+        self._ended_by_broker = False
+        """Whether our consumer was cancelled, as for a queue that is deleted."""
         self.back = False
         """Whether everything that was given back is certainly in the queue again, or in that of those rescued."""
+        self.unseen = 0
+        """How many were given back of which the queue does not show all, though nobody is known to take from it."""
         self.short = 0
         """How many fewer there were than wanted, once the end is reached."""
         self._channel: Any = None
@@ -113,8 +117,9 @@ class Holding:
 
     @property
     def gone(self) -> bool:
-        """Whether we were cut off because somebody deleted the queue: then what we hold is nowhere else."""
-        if self._gone is None and self.cut_off:
+        """Whether somebody is known to have deleted the queue, also where there is another of its name by now: then what we hold is
+        nowhere else."""
+        if self._gone is None and (self.cut_off or self._ended_by_broker):
             try:
                 self._link.ask(f"looking whether the queue {self._queue} is there", lambda channel, answered: channel.queue_declare(
                     self._queue, passive=True, callback=answered), timeout=_BACK_SECONDS)
@@ -136,6 +141,7 @@ class Holding:
             self._link.watchers.remove(self)
         # where it could not be counted before, nothing counted afterwards says that they are back
         self.back = done and (not held or (ready >= 0 and self._is_back(ready, held)))
+        self.unseen = held if done and self.gone else self.unseen
         if self.back or (self.gone and not self._rescue):
             self._all_back()
         return done
@@ -143,7 +149,7 @@ class Holding:
     def _is_back(self, ready: int, returned: int) -> bool:
         """Wait until whoever asks finds the queue as it was: a quorum queue takes its time (seen on 4.3.6)."""
         patience = _BACK_AMONG_OTHERS_SECONDS if self._others else _BACK_SECONDS
-        since, most = monotonic(), 0
+        since, most, consumers = monotonic(), 0, 0
         while monotonic() < since + patience:
             messages, consumers = self._counts()
             if messages >= ready + returned and consumers <= self._others:
@@ -156,16 +162,20 @@ class Holding:
                 # they go there one after the other
                 since, most = monotonic(), messages
             sleep(_BACK_STEP)
+        self.unseen = 0 if consumers else returned
         return False
 
     def _counts(self) -> tuple[int, int]:
-        """Return how many messages are ready and how many consumers there are; -1 where the queue or the connection is gone."""
+        """Return how many messages are ready and how many consumers there are; -1 where the queue or the connection is gone, or its leader
+        does not answer."""
         try:
             counts = self._link.ask("putting letters back", *(counting(queue) for queue in (self._queue, self._rescue) if queue), timeout=_BACK_SECONDS,
                                      keep=True)
-        except BrokercliError:
+        except BrokercliError as problem:
+            if isinstance(problem, NoSuch) and not self._rescue:
+                self._gone = True
             return -1, 0
-        return sum([count.messages for count in counts]), counts[0].consumers
+        return sum([count.messages for count in counts]) if all(count.certain for count in counts) else -1, counts[0].consumers
 
     def _ask(self, step: Any) -> bool:
         answer: Future[bool] = Future()
@@ -326,6 +336,7 @@ class Holding:
     def _cancelled(self, method: Any) -> None:
         # pika answers nobody who cancels what the broker has cancelled already
         self._consumer = ""
+        self._ended_by_broker = True
         self._wanted = self.taken
         self._ends.append(self.taken)
         self._handover.fail(NotFound(f"The queue {self._queue} was deleted, or lost its leader, while letters were being read."))
@@ -337,6 +348,8 @@ class Holding:
     def _cut(self, failure: BrokercliError) -> None:
         if self.cut_off:
             return
+        # asked later, another of its name might answer
+        self._gone = isinstance(failure, NoSuch) or None
         self.cut_off = True
         self._channel = None
         answers, self._answers = self._answers, []

@@ -64,6 +64,8 @@ class QueueLetterReader(LetterReader):
         if not taken:
             return "none"
         letters = "1 letter is" if taken == 1 else f"{taken:,} letters are"
+        if self._holding.unseen:
+            return f"{letters} marked as redelivered; whether all are there is not known"
         counted = " and has one acquisition more (x-acquired-count)" if taken == 1 else " and have one acquisition more each (x-acquired-count)"
         kept = ("how many there are, their order and their contents are as they were" if not self._conditions.rescue else
                 "how many there are and their contents are as they were, and so is the order of those that did not go over the limit")
@@ -73,7 +75,7 @@ class QueueLetterReader(LetterReader):
         deliveries = self._holding.take(timeout)
         if deliveries is None:
             if self._holding.finished and self._holding.short:
-                self.notes.append(f"{self._holding.short:,} letters fewer came than were counted: somebody else takes letters as well")
+                self.notes.append(fewer(self._holding.short))
                 self._holding.short = 0
             return None
         return RabbitMQBatch(deliveries, self._conditions.name, numbered=False)
@@ -89,6 +91,7 @@ class QueueLetterReader(LetterReader):
         try:
             if not self._holding.give_back() and not self._holding.cut_off:
                 self.notes.append("the broker did not confirm in time that it has put the letters back; it does so when the connection ends")
+            self.notes += unseen(self._holding, self._conditions.name)
         finally:
             self._give_back()
 
@@ -111,6 +114,22 @@ def count_ready(conditions: Conditions) -> int:
     said = (conditions.facts or {}).get("messages_ready")
     # a quorum queue whose leader is slow counts 0 over AMQP
     return conditions.queue.messages or (said if isinstance(said, int) else 0)
+
+
+def fewer(count: int) -> str:
+    """Say that so many letters did not come."""
+    return f"{count:,} letters fewer came than were counted: somebody else took them, or the queue was purged or made anew meanwhile"
+
+
+def unseen(holding: Holding, queue: str) -> list[str]:
+    """Say of letters that were given back that the queue does not show them."""
+    if not holding.unseen:
+        return []
+    many = f"{holding.unseen:,} letter{'s that were' if holding.unseen > 1 else ' that was'} given back"
+    if holding.gone:
+        return [f"{queue} was deleted meanwhile, and {many} to it {'are' if holding.unseen > 1 else 'is'} gone with it"]
+    return [f"{queue} does not show all of {many}: somebody took letters there, they expired, or it was purged or made anew meanwhile, and what lay"
+            " in it before is gone then"]
 
 
 def notes_on(conditions: Conditions) -> list[str]:

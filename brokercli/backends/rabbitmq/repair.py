@@ -18,7 +18,7 @@ from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import Forwarded, Mover, Window
-from brokercli.backends.rabbitmq.peek import count_ready, notes_on
+from brokercli.backends.rabbitmq.peek import count_ready, fewer, notes_on, unseen
 from brokercli.backends.rabbitmq.perishing import Fate
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking, require_survivable
@@ -110,7 +110,7 @@ class RabbitMQRepair(Repair):
             raise
         if deliveries is None:
             if self._holding.finished and self._holding.short:
-                self.notes.append(f"{self._holding.short:,} letters fewer came than were counted: somebody else takes letters as well")
+                self.notes.append(fewer(self._holding.short))
                 self._holding.short = 0
             return None
         # most have the same properties, often the very object
@@ -270,6 +270,7 @@ class RabbitMQRepair(Repair):
                 self.notes.append(f"letters that were put back since this run began, died again and are left: {self._passed_over:,}")
             if not self._holding.give_back() and not self._holding.cut_off:
                 self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
+            self.notes += unseen(self._holding, self._queue)
         finally:
             self._let_go()
 

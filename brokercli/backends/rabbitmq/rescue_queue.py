@@ -20,13 +20,14 @@ from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import ToQueues
 from brokercli.backends.rabbitmq.outbox import Outbox
-from brokercli.model.errors import BrokercliError, Failed, NotFound
+from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 from brokercli.model.receipt import Receipt, Receipts
 
 WINDOW = 250
 """How many are published before they are taken out here: killed in between, so many may be there twice."""
 _SUFFIX = "-over"
 _UNLIMITED = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+_NO_LEADER = "brokercli doctor says which nodes run"
 _TICK = 0.2
 _PATIENCE = 30.0
 
@@ -83,11 +84,13 @@ class RescueQueue:
             self._close(outbox)
 
     def count(self) -> int | None:
-        """Return how many letters are in it; None where it is not there."""
+        """Return how many letters are in it; None where it is not there. Raises Unreachable where its leader does not answer."""
         try:
             (count,) = self._link.ask(f"counting the letters of {self.name}", counting(self.name))
         except NotFound:
             return None
+        if not count.certain:
+            raise Unreachable(f"The leader of {self.name} does not answer, so whether letters lie in it is not known.", hint=_NO_LEADER)
         return int(count.messages)
 
     def empty(self) -> Emptied:
