@@ -71,6 +71,15 @@ def test_an_answer_that_drips_is_waited_for_until_its_deadline_and_no_longer(dri
         assert 10 * SECONDS <= monotonic() - began < PATIENCE
 
 
+@pytest.mark.parametrize("dripping", ["a body"], indirect=True)
+def test_whoever_is_in_a_hurry_waits_for_a_whole_answer_no_longer_than_for_a_piece(dripping: str) -> None:
+    with managed(dripping) as management, closing(management.hurried(2 * SECONDS, SECONDS)) as hurried:
+        began = monotonic()
+        with pytest.raises(Away, match="too slowly"):
+            hurried.queue("orders")
+        assert monotonic() - began < 10 * SECONDS
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_each_question_is_asked_once_and_all_over_the_same_connection(*, chunked: bool) -> None:
     body = b"[]" if not chunked else b"1\r\n[\r\n1\r\n]\r\n0\r\n\r\n"

@@ -57,7 +57,8 @@ def is_down(facts: Facts | None) -> bool:
 class Management:
     """Asks for what the login may see in its virtual host. Connects when first asked, and once away stays away.
 
-    Every question raises Away. For `seconds` an answer may be silent; it comes within ten times that, or it is none.
+    Every question raises Away. For `seconds` an answer may be silent; it comes within ten times that, or it is none; where it is in a
+    hurry it comes within `seconds`.
     """
 
     def __init__(self, connection: Connection, cluster: str | None, seconds: float, host: tuple[str, int | None] | None = None) -> None:
@@ -68,6 +69,7 @@ class Management:
         self._host = host or connection.hosts[0]
         self._cluster = cluster
         self._seconds = seconds
+        self._answers_last = _ANSWERS_LAST * seconds
         self._vhost = quote(connection.virtual_host, safe="")
         self._base: str | None = None
         self._http: Any = None
@@ -80,10 +82,10 @@ class Management:
         return self._away is None and (self._connection.management is not None or self._base is not None)
 
     def hurried(self, known: float, guessed: float) -> Management:
-        """Return another one that waits so many seconds for an answer, fewer where the address has to be guessed, and no longer than this
-        one; that it is away is not held against this one."""
+        """Return another one that has so many seconds for a whole answer, fewer where the address has to be guessed, and no longer than this
+        one waits for a piece of one; that it is away is not held against this one."""
         other = Management(self._connection, self._cluster, min(self._seconds, known if self.preferred else guessed), self._host)
-        other._base, other._away = self._base, self._away
+        other._base, other._away, other._answers_last = self._base, self._away, other._seconds
         return other
 
     def queue(self, name: str) -> Facts | None:
@@ -291,7 +293,7 @@ class Management:
             raise Away("the management API takes no client certificate as a login", hint="use a context with user and password")
         headers = {"Authorization": "Basic " + b64encode(":".join(login).encode()).decode(), "Accept": "application/json", "Content-Type": "application/json"}
         kept = self._http is not None and self._connected_to == base
-        deadline = monotonic() + _ANSWERS_LAST * self._seconds
+        deadline = monotonic() + self._answers_last
         while True:
             try:
                 if self._http is None or self._connected_to != base:
