@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pika
 import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.rabbitmq.failures import NoSuch, from_reply
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
+from brokercli.model.declaration import Declaration
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, UsageProblem
 from tests.backends.rabbitmq_places import Places
 from tests.backends.rabbitmq_redrive import fail, letters, numbered, queue, work_and_letters
 
@@ -43,3 +46,23 @@ def test_letters_that_another_consumer_has_for_itself_are_no_matter_of_permissio
             letters(repair)
         assert f"Another consumer has the queue {dlq} for itself" in str(refusal.value)
         assert "stop that consumer first" in (refusal.value.hint or "")
+
+
+@pytest.mark.parametrize("management", [True, False], ids=["with management", "without"])
+def test_a_queue_that_is_another_connections_own_is_said_to_be_so(places: Places, *, management: bool) -> None:
+    backend = places.open(None if management else places.without_management)
+    with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+        own = queue(connection.channel().queue_declare("", exclusive=True).method.queue)
+        for take in (backend.look_letters, lambda address: backend.repair(address, RepairPolicy())):
+            with pytest.raises(Failed, match=f"{own.name} is the exclusive queue of another connection"):
+                take(own)
+        assert backend.describe(own).facts["exclusive"] is True
+
+
+def test_so_it_is_where_it_is_to_be_declared(places: Places) -> None:
+    with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+        own = f"own-{uuid.uuid4().hex[:12]}"
+        connection.channel().queue_declare(own, exclusive=True)
+        for make in (lambda declarer: declarer.plan([Declaration("queue", own)]), lambda declarer: declarer.plan_removal([Declaration("queue", own)])):
+            with pytest.raises(UsageProblem, match=f"{own} is the exclusive queue of another connection"):
+                make(places.open(places.without_management).declarer())

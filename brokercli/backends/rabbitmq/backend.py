@@ -43,7 +43,7 @@ from brokercli.model.capability import Capability
 from brokercli.model.checkup import Check
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
-from brokercli.model.errors import NotAuthorised, NotFound, Unsupported, UsageProblem
+from brokercli.model.errors import Failed, NotAuthorised, NotFound, Unsupported, UsageProblem
 from brokercli.model.flow import Flow
 from brokercli.model.message import Message
 from brokercli.model.position import End, Span, Start
@@ -259,6 +259,9 @@ class RabbitMQBackend(Backend):
         refuse_rescued(source.name)
         queue = self._queue(source.name, "queue", "look")
         assert queue is not None
+        if queue.exclusive:
+            raise Failed(f"{queue.name} is the exclusive queue of another connection: nobody else can read it, and it is deleted with that connection.",
+                         hint="let dead letters go to a queue that is declared without exclusive")
         require_letters(queue, self._management)
         lift = self._lifts.get(source.name)
         found = read_conditions(queue, self._management, version_of(self._link.server_properties), self._connection.virtual_host,

@@ -41,6 +41,8 @@ def describe_queue(queue: Queue, management: Management) -> Description:
         if queue.type is None:
             description.missing.append("type: this login may not ask in any way that AMQP has")
         _counts(description, queue, {})
+        if queue.exclusive:
+            facts["exclusive"] = True
         description.missing.append(f"bindings, arguments, policy, dead lettering, retries, consumers, messages in delivery: {problem}; {problem.hint}")
         return description
     _counts(description, queue, known)

@@ -53,6 +53,8 @@ class Queue:
     consumers: int | None = None
     auto_delete: bool | None = None
     """Whether it is deleted with its last consumer; None where the question for its type did not say it."""
+    exclusive: bool = False
+    """Whether another connection has it for itself; it tells nobody else how much lies in it."""
 
     @property
     def resource(self) -> str:
@@ -116,8 +118,8 @@ class Existing:
             return None
         if isinstance(answer, ChannelClosedByBroker):
             if answer.reply_code == _LOCKED:
-                # another connection has it for itself: only classic queues can be
-                return Queue(name, "classic")
+                # only classic queues can be exclusive
+                return Queue(name, "classic", exclusive=True)
             facts = self._facts(self._management.queue, name) if answer.reply_code == _NO_PERMISSION else None
             if facts is None:
                 raise translate(answer, doing, self._link.where)

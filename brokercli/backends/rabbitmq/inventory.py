@@ -84,7 +84,8 @@ class Inventory:
         if found is None:
             return None
         seen = queue_arguments(self.link, found)
-        return Have(name, found.type, seen.flags if seen.arguments is not None else {}, seen.arguments, messages=found.messages, consumers=found.consumers)
+        return Have(name, found.type, seen.flags if seen.arguments is not None else {}, seen.arguments, exclusive=found.exclusive, messages=found.messages,
+                    consumers=found.consumers)
 
     def is_down(self, name: str) -> bool:
         """Whether whoever answers for a queue or stream is away, as far as that can be found out. Raises Away."""
