@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 KINDS = ("topic", "stream", "exchange", "queue", "binding", "consumer")
 """Kinds of things that can be declared; a broker has some of them."""
+
+_ARROW, _BRACKET = " -> ", " ("
+_IN_VALUES = (*'[]{}()"', ", ")
+_IN_NAMES = (*_IN_VALUES, "=", ": ")
 
 SettingValue = str | int | float | bool | None | list["SettingValue"] | dict[str, "SettingValue"]
 
@@ -74,9 +79,10 @@ def binding(source: str, destination: str, routing_key: str = "", arguments: Map
 
 
 def binding_name(source: str, destination: str, routing_key: str, arguments: Mapping[str, SettingValue]) -> str:
-    """Return `SOURCE/KEY -> queue:NAME`, with the arguments where there are some: those are part of what a binding is."""
-    told = f" ({', '.join(f'{name}={_told(value)}' for name, value in sorted(arguments.items()))})" if arguments else ""
-    return f"{source}/{routing_key} -> {destination}{told}"
+    """Return `SOURCE/KEY -> queue:NAME`, with the arguments where there are some: those are part of what a binding is. What could be read
+    as another binding's is quoted, so that no two have the same name."""
+    told = f" ({', '.join(f'{_clear(name, *_IN_NAMES)}={_told(value)}' for name, value in sorted(arguments.items()))})" if arguments else ""
+    return f"{_clear(source, '/')}/{_clear(routing_key, _ARROW)} -> {_clear(destination, _BRACKET)}{told}"
 
 
 def _told(value: SettingValue) -> str:
@@ -89,8 +95,24 @@ def _told(value: SettingValue) -> str:
         case list():
             return f"[{', '.join(map(_told, value))}]"
         case dict():
-            return f"{{{', '.join(f'{name}: {_told(inner)}' for name, inner in sorted(value.items()))}}}"
+            return f"{{{', '.join(f'{_clear(name, *_IN_NAMES)}: {_told(inner)}' for name, inner in sorted(value.items()))}}}"
+        case str():
+            return json.dumps(value, ensure_ascii=False) if _is_no_text(value) else _clear(value, *_IN_VALUES)
     return str(value)
+
+
+def _clear(text: str, *misleading: str) -> str:
+    """Quote a text where it would be read as more than itself."""
+    return json.dumps(text, ensure_ascii=False) if text.startswith('"') or any(one in text for one in misleading) else text
+
+
+def _is_no_text(value: str) -> bool:
+    """Whether a text without quotes would be read as a number, as true or false, or not be seen."""
+    try:
+        float(value)
+    except ValueError:
+        return value in ("true", "false") or value != value.strip() or not value
+    return True
 
 
 class Action(StrEnum):

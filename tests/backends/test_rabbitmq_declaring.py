@@ -233,6 +233,16 @@ def test_a_binding_with_an_argument_that_is_null_is_found_and_not_pruned(declare
     assert [change.action for change in plan.changes] == [Action.UNCHANGED]
 
 
+def test_bindings_that_look_alike_are_told_apart(declared: Declared) -> None:
+    x, q = declared.name("x"), declared.name("q")
+    alike = [binding(x, f"queue:{q}", "b/c"), binding(f"{x}/b", f"queue:{q}", "c"), binding(x, f"queue:{q}", "", {"n": 5}),
+             binding(x, f"queue:{q}", "", {"n": "5"})]
+    declared.apply(*(Declaration("exchange", name, {"type": "headers"}) for name in (x, f"{x}/b")), queue(q, type="classic"), *alike)
+    found = [one for one in declared.declarer().declared(["binding"]) if q in one.name]
+    assert {one.name for one in found} == {one.name for one in alike}
+    assert [action for _, action in actions(declared.declarer().plan(found))] == [Action.UNCHANGED] * len(alike)
+
+
 def test_something_of_that_name_that_came_meanwhile_is_left_alone(declared: Declared) -> None:
     name = declared.name("q")
     declarer = declared.declarer()

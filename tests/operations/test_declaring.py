@@ -200,3 +200,20 @@ def test_what_is_said_wrongly_is_refused_with_where_it_was_said(assignments: lis
         read_assignments(MEMORY, "topic", assignments, options)
     assert words in str(refused.value)
     assert hint in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (binding("a", "queue:q", "b/c"), binding("a/b", "queue:q", "c")), (binding("a", "queue:q", "b -> queue:c"), binding("a", "queue:c -> queue:q", "b")),
+    (binding("a", "queue:q (x=1)"), binding("a", "queue:q", "", {"x": 1})), (binding("a", "queue:q", "", {"x": 5}), binding("a", "queue:q", "", {"x": "5"})),
+    (binding("a", "queue:q", "", {"x": True}), binding("a", "queue:q", "", {"x": "true"})),
+    (binding("a", "queue:q", "", {"x": "1, y=2"}), binding("a", "queue:q", "", {"x": "1", "y": "2"})),
+    (binding("a", "queue:q", "", {"x=1": "2"}), binding("a", "queue:q", "", {"x": "1=2"})),
+    (binding("a", "queue:q", "", {"x": ["b", "c"]}), binding("a", "queue:q", "", {"x": "[b, c]"})),
+    (binding("a", "queue:q", "", {"x": "5"}), binding("a", "queue:q", "", {"x": '"5"'}))])
+def test_no_two_bindings_have_the_same_name(one: Declaration, other: Declaration) -> None:
+    assert one.name != other.name
+
+
+def test_the_usual_names_of_bindings_have_no_quotes() -> None:
+    assert binding("orders", "queue:q-1", "eu/#.created", {"x-match": "all", "who": "a man=1", "n": 5}).name == (
+        "orders/eu/#.created -> queue:q-1 (n=5, who=a man=1, x-match=all)")
