@@ -18,7 +18,7 @@ from brokercli.model.errors import UsageProblem
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.position import Span
 from brokercli.operations.bulk import prepare_for_bulk
-from brokercli.operations.copying import Copying, Pace, fix_bounds, span_of
+from brokercli.operations.copying import Copying, Pace, fix_bounds, last_delivered, span_of
 from brokercli.operations.filter import Filter
 from brokercli.operations.journal import Journal
 from brokercli.operations.publishing import Publishing, Rate
@@ -66,6 +66,8 @@ class CopyRun:
             resumed = journal is not None and bool(journal.bounds)
             span = span_of(journal.bounds, journal.done) if journal is not None and resumed else self.span
             prepare_for_bulk()
+            if journal is not None and resumed and not incarnation:
+                journal.require_same(last_delivered(source.backend, source.address, journal))
             reader = stack.enter_context(source.backend.look(source.address, span))
             if journal is not None and resumed and not incarnation:
                 journal.require_reach(reader.bounds)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-from brokercli.model.errors import BrokercliError, Failed, UsageProblem
+from brokercli.backends.contract import Backend
+from brokercli.model.address import Address
+from brokercli.model.errors import BrokercliError, Failed, OutOfRange, UsageProblem
 from brokercli.model.message import Message, Record
 from brokercli.model.position import NANOSECONDS, Number, PerPartition, Span, parse_position
 from brokercli.operations.journal import Journal
@@ -43,8 +45,8 @@ class Copying:
     through: Through | None = None
     pace: Pace | None = None
     journal: Journal | None = None
-    _sent: list[tuple[int, int, int]] = field(default_factory=list)
-    """With a journal: partition and number of each record that is on its way, and the number of its message; -1 where there is none."""
+    _sent: list[tuple[int, int, int, Record]] = field(default_factory=list)
+    """With a journal: partition and number of each record that is on its way, the number of its message, -1 where there is none, and itself."""
 
     def run(self, reading: Reading) -> Outcome:
         """Copy until the reading ends, then wait for every verdict.
@@ -94,15 +96,16 @@ class Copying:
         nameless = publishing.lost > 0 or -1 in unconfirmed
         done: dict[int, int] = {}
         ended: set[int] = set()
-        delivered = 0
-        for partition, number, message in self._sent:
+        delivered, last = 0, None
+        for partition, number, message, record in self._sent:
             if nameless or partition in ended or not 0 <= message < publishing.accepted or message in unconfirmed:
                 ended.add(partition)
             else:
                 done[partition] = number
-                delivered += 1
+                # of several partitions there is no last one
+                delivered, last = delivered + 1, None if "partition" in record.place else record
         if done:
-            self.journal.enter(done, delivered)
+            self.journal.enter(done, delivered, last)
         self._sent = []
         return not ended
 
@@ -128,7 +131,7 @@ class Copying:
                     continue
             message = self._message(record)
             if place is not None:
-                self._sent.append((*place, -1 if message is None else following))
+                self._sent.append((*place, -1 if message is None else following, record))
             if message is None:
                 continue
             following += 1
@@ -177,6 +180,20 @@ def numbered(record: Record) -> tuple[int, int]:
         case PerPartition(((partition, number),)):
             return partition, number
     raise UsageProblem("A journal needs a source that numbers its records (topic, JetStream stream, RabbitMQ stream).")
+
+
+def last_delivered(backend: Backend, source: Address, journal: Journal) -> Record | None:
+    """Return what is stored now under the last number that a journal has; None where that tells nothing, and where it is gone. The source
+    numbers its records without partitions."""
+    number = journal.done.get(0)
+    if number is None or not journal.mark:
+        return None
+    try:
+        with backend.look(source, Span(Number(number), Number(number + 1))) as reader:
+            found = [record for batch in Reading(reader) for record in batch.records()]
+    except OutOfRange:
+        return None
+    return found[0] if found and numbered(found[0]) == (0, number) else None
 
 
 def fix_bounds(span: Span) -> dict[str, str]:

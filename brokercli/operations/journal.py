@@ -7,6 +7,7 @@ forced to the disk, only after everything it counts was confirmed. A torn last l
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import zlib
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 from brokercli.local.on_disk import keep_name
 from brokercli.model.errors import LocalIO, UsageProblem
+from brokercli.model.message import Record
 from brokercli.model.position import Number, Span, parse_position
 
 VERSION = 1
@@ -40,6 +42,8 @@ class Journal:
         self.bounds: dict[str, str] = {}
         self.delivered = 0
         self._incarnation = ""
+        self.mark = ""
+        """What the last record delivered is known by (`mark_of`); only where nothing else tells its source from another of its name."""
         self._source = identity.get("from", "The source")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
@@ -62,12 +66,13 @@ class Journal:
         self.bounds = bounds
         self._append({"bounds": bounds})
 
-    def enter(self, done: dict[int, int], delivered: int) -> None:
-        """Record that everything up to these numbers is confirmed; returns once it is on the disk."""
-        total = self.delivered + delivered
-        self._append({"done": {str(partition): number for partition, number in done.items()}, "delivered": total})
+    def enter(self, done: dict[int, int], delivered: int, last: Record | None = None) -> None:
+        """Record that everything up to these numbers is confirmed; returns once it is on the disk. `last` is the record of the last one."""
+        total, mark = self.delivered + delivered, "" if self._incarnation or last is None else mark_of(last)
+        said = {"mark": mark} if mark else {}
+        self._append({"done": {str(partition): number for partition, number in done.items()}, "delivered": total, **said})
         self.done.update(done)
-        self.delivered = total
+        self.delivered, self.mark = total, mark
 
     def close(self) -> None:
         """Let go of the file and its lock; may be called twice."""
@@ -113,6 +118,12 @@ class Journal:
             self.done |= {int(partition): number for partition, number in entry.get("done", {}).items()}
             self.delivered = entry.get("delivered", self.delivered)
             self._incarnation = entry.get("incarnation", self._incarnation)
+            self.mark = entry.get("mark", "" if "done" in entry else self.mark)
+
+    def require_same(self, last: Record | None) -> None:
+        """Raise UsageProblem where the record that is stored now under the last number delivered is another one; None where none is found."""
+        if last is not None and self.mark and mark_of(last) != self.mark:
+            raise self._made_anew()
 
     def require_reach(self, found: Span | None) -> None:
         """Raise UsageProblem where what is read ends before what was there when the journal was begun: whatever is deleted at its beginning, a
@@ -124,6 +135,7 @@ class Journal:
     def _check(self, incarnation: str) -> None:
         if incarnation and not self._incarnation:
             self._append({"incarnation": incarnation})
+            self._incarnation = incarnation
         elif incarnation and incarnation != self._incarnation:
             raise self._made_anew()
 
@@ -142,6 +154,12 @@ class Journal:
             os.fsync(self._descriptor)
         except OSError as problem:
             raise LocalIO(f"The journal {self.path} cannot be written: {problem.strerror}") from None
+
+
+def mark_of(record: Record) -> str:
+    """Return what tells a record from another under the same number: its body, id and time, which no release of a broker writes otherwise."""
+    message = record.message
+    return hashlib.sha256(b"%d %b %b" % (record.time or 0, (message.id or "").encode(errors="surrogateescape"), message.body or b"")).hexdigest()[:16]
 
 
 def _line(entry: dict[str, Any]) -> bytes:

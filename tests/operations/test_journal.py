@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import replace
 
 import pytest
 
 from brokercli.model.errors import LocalIO, UsageProblem
+from brokercli.model.message import Message, Record
 from brokercli.operations.journal import Journal
 
 COPY = {"from": "kafka://a topic:x", "to": "kafka://a topic:y"}
@@ -119,3 +121,28 @@ def test_a_journal_that_was_begun_without_it_tells_from_its_next_run_on(tmp_path
         assert (journal.done, journal.delivered) == ({0: 4}, 5)
     with pytest.raises(UsageProblem, match="made anew"):
         Journal(str(path), COPY, "made on Tuesday")
+
+
+def test_what_is_stored_under_the_last_number_tells_where_nothing_else_does(tmp_path) -> None:
+    path = str(tmp_path / "journal")
+    record = Record("rabbitmq", {}, "4", 1_000, Message(b"x", id="a"))
+    others = [replace(record, time=2_000), replace(record, message=Message(b"y", id="a")), replace(record, message=Message(b"x", id="b"))]
+    with Journal(path, COPY) as journal:
+        journal.enter({0: 4}, 5, record)
+    with Journal(path, COPY) as journal:
+        for same in (replace(record, place={"offset": 4}), None):
+            journal.require_same(same)
+        for other in others:
+            with pytest.raises(UsageProblem, match="was deleted and made anew since"):
+                journal.require_same(other)
+        journal.enter({0: 5}, 1)
+        journal.require_same(others[0])
+    with Journal(path, COPY) as journal:
+        journal.require_same(others[0])
+
+
+def test_a_source_that_tells_when_it_was_made_is_not_known_by_what_it_stores(tmp_path) -> None:
+    path = tmp_path / "journal"
+    with Journal(str(path), COPY, "made on Monday") as journal:
+        journal.enter({0: 4}, 5, Record("nats", {}, "4", 1_000, Message(b"x")))
+    assert b"mark" not in path.read_bytes()
