@@ -44,7 +44,10 @@ def translate(problem: BaseException, doing: str, where: Any) -> BrokercliError:
 def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     """Return what to raise for a reply code and text."""
     if code == 404:
-        if named := _NAMED.search(text):
+        if (named := _NAMED.search(text)) and not named[2]:
+            # the default exchange is missing only while all of it goes
+            return NotFound(f"The virtual host {named[3]} was deleted while {doing}.", hint="rabbitmqctl list_vhosts shows which there are")
+        if named:
             return NoSuch(f"There is no {named[1]} {named[2]} in the virtual host {named[3]}.", hint="brokercli ls shows what there is")
         if _AWAY.search(text):
             return Unreachable(f"The node that keeps the queue is away, so {doing} is not possible: {gist(text)}.",

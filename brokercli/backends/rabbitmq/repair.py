@@ -242,7 +242,8 @@ class RabbitMQRepair(Repair):
             ready = self._count()
             self._arrived = self._arrived if ready is None else max(0, ready - left)
             self._asked_at = monotonic()
-        return self._arrived
+        # once we are cut off the broker puts back what we held, and that has not come
+        return None if self._holding.cut_off else self._arrived
 
     def _count(self) -> int | None:
         asked: Future[int] = Future()
