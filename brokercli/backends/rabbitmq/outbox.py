@@ -70,6 +70,7 @@ class Outbox:
         self._backlog: deque[Entry] = deque()
         self._written = InFlight()
         self._channel: Any = None
+        self._opening = False
         self._number = 0
         self._wrapping: Wrapping | None = None
         """Of the message written last on this channel."""
@@ -142,7 +143,10 @@ class Outbox:
     # on the connection's thread
 
     def open_channel(self) -> None:
-        """Open the channel and go on writing."""
+        """Open the channel and go on writing; nothing happens where it is there or on its way."""
+        if self._opening or self._channel is not None or self._closed:
+            return
+        self._opening = True
         self._link.open_channel(self, (lambda channel, answered: channel.confirm_delivery(lambda method: None, answered),), self._opened, self._not_opened,
                                 self._ended)
 
@@ -181,6 +185,7 @@ class Outbox:
     def lost(self, reason: str) -> None:
         with self.changed:
             self._channel = None
+            self._opening = False
             self._blocked = None
             self._alone = False
             for entry in self._written.take_all():
@@ -206,6 +211,10 @@ class Outbox:
             self._feed()
 
     def _opened(self, channel: Any, answers: list[Any]) -> None:
+        self._opening = False
+        if self._closed:
+            channel.close()
+            return
         with self.changed:
             self._channel = channel
             self._number = channel.channel_number
@@ -218,6 +227,7 @@ class Outbox:
         self._feed()
 
     def _not_opened(self, problem: BaseException) -> None:
+        self._opening = False
         # a connection that is lost meanwhile comes back, and then this is called again
         if self._link.live is not None and self._link.live.is_open:
             self.given_up(translate(problem, "opening a channel to publish", self._link.where))
