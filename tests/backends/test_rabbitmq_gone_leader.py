@@ -11,9 +11,10 @@ from brokercli.model.address import Address
 from brokercli.model.declaration import Action, Declaration
 from brokercli.model.errors import Failed
 from tests.backends.rabbitmq_declared import actions, only
-from tests.backends.rabbitmq_places import Places
+from tests.backends.rabbitmq_places import SECONDS, Places
 from tests.backends.rabbitmq_redrive import numbered
 from tests.brokers.rabbitmq import RabbitMQ
+from tests.brokers.server import wait_until
 
 
 @pytest.fixture
@@ -81,3 +82,13 @@ def test_its_letters_are_neither_looked_at_nor_taken_as_if_there_were_none(own: 
     assert lift.before == ""
     lift.close()
     assert own.api("policies/%2F") == []
+
+
+def test_how_far_its_consumers_are_behind_is_not_known(own: Places, gone: Callable[[str], None]) -> None:
+    name = own.queue("quorum", name="gone.behind")
+    own.put("", name, numbered(3))
+    consumers = own.open().consumers()
+    wait_until(lambda: [lag.lag for lag in consumers.lag(name)] == [3], SECONDS, "what lies in it counted")
+    gone(name)
+    assert [lag.lag for lag in consumers.lag(name)] == [None]
+    assert consumers.describe(name).facts["messages ready"] is None

@@ -13,7 +13,7 @@ from brokercli.backends.rabbitmq import CLASSIC_QUEUE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.existing import ROW_OF, Existing
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.management import Away, Facts, Management
+from brokercli.backends.rabbitmq.management import Away, Facts, Management, is_down
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.consumption import Consumption, Lag, Seek
@@ -91,7 +91,8 @@ class RabbitMQConsumers(Consumers):
             return [Lag(f"stream:{name}", member=_members(facts))]
         in_hand = _number(facts.get("messages_unacknowledged"))
         # what is ready is known now, what is in hand only as it was up to five seconds ago: what was delivered since is in neither
-        behind = max((self._ready(name, facts) or 0) + (in_hand or 0), _number(facts.get("messages")) or 0)
+        ready = self._ready(name, facts)
+        behind = None if ready is None else max(ready + (in_hand or 0), _number(facts.get("messages")) or 0)
         return [Lag(f"queue:{name}", lag=behind, in_hand=in_hand, member=_members(facts))]
 
     def plan_seek(self, name: str, position: Position, source: Address | None = None) -> Seek:
@@ -166,11 +167,20 @@ class RabbitMQConsumers(Consumers):
         return facts
 
     def _ready(self, name: str, facts: Facts) -> int | None:
+        """Return how many messages are ready; None where whoever answers for the queue is away, for which RabbitMQ counts none."""
         try:
             (count,) = self._link.ask(f"counting the messages of {name}", counting(name))
         except Failed:
             return _number(facts.get("messages_ready"))
+        if not count.messages and self._is_down(name, facts):
+            return None
         return int(count.messages) if count.certain else _number(facts.get("messages_ready"))
+
+    def _is_down(self, name: str, facts: Facts) -> bool:
+        try:
+            return is_down(facts) or is_down(self._management.queue_now(name))
+        except Away:
+            return False
 
     def _refuse(self, name: str, capability: Capability) -> NoReturn:
         queue = self._existing.queue(name)
