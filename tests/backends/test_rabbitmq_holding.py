@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pika
 import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.rabbitmq import holding
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.repair import RabbitMQRepair
 from brokercli.model.errors import Failed, NotFound
 from tests.backends.rabbitmq_places import Places, records_of
 from tests.backends.rabbitmq_redrive import count, letters, make, moves_home, numbered, queue
@@ -81,3 +83,24 @@ def test_a_broker_that_takes_back_what_is_held_for_too_long_is_understood(places
     assert ended.value.hint == "the same command goes on with what is left"
     held.give_back()
     wait_until(lambda: count(places, dlq) == 3, PATIENCE, "what was held back in the queue")
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_letters_that_the_queue_gives_to_another_consumer_alone_are_not_said_to_be_gone(places: Places, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(holding, "_STALLED_TICKS", 5)
+    dlq, home = make(places, kind, x_single_active_consumer=("t", 1)), make(places, "classic")
+    places.put("", dlq, numbered(100))
+    with places.open().repair(queue(dlq), RepairPolicy(batch=20)) as repair, pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+        assert isinstance(repair, RabbitMQRepair)
+        held = letters(repair, 10)
+        wait_until(lambda: repair._holding.taken == 15 and not repair._holding._consumer, PATIENCE, "a part that nobody has read yet")
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume(dlq, lambda *arguments: None)
+        wait_until(lambda: count(places, dlq) == 84, PATIENCE, "a letter in the hands of the other")
+        held += letters(repair, 5)
+        with pytest.raises(Failed, match="has 84 letters ready, and has given none to this run"):
+            letters(repair)
+        assert repair.settle(moves_home(held, queue(home))).confirmed == 15
+        assert "letters fewer came" not in " ".join(repair.notes)
+    assert places.taken(home) == numbered(15)

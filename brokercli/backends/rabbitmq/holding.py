@@ -22,7 +22,8 @@ from brokercli.backends.rabbitmq.counting import Count, counting
 from brokercli.backends.rabbitmq.failures import NoSuch, translate
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
-from brokercli.model.errors import BrokercliError, NotFound, Unreachable
+from brokercli.model.amount import amount
+from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 
 PART_BYTES = 16 * 1024 * 1024
 _FIRST_PART = 16
@@ -263,8 +264,13 @@ class Holding:
         if answers[0].certain:
             self._ticks, self._heard = self._ticks + 1, monotonic()
             self._empty = self._empty + 1 if not answers[0].messages else 0
-            if self._empty >= _EMPTY_ANSWERS or self._ticks >= _STALLED_TICKS:
+            if self._empty >= _EMPTY_ANSWERS:
                 self._complete(end=True)
+            elif self._ticks >= _STALLED_TICKS:
+                self._handover.fail(Failed(
+                    f"{self._queue} has {amount(answers[0].messages, 'letter')} ready, and has given none to this run for {_STALLED_TICKS * _TICK_SECONDS:g} s:"
+                    " another consumer is its single active one, or comes first (x-priority).",
+                    hint="stop that consumer first; the same command goes on with what is left"))
         elif monotonic() > self._heard + _PATIENCE:
             self._handover.fail(Unreachable(f"The queue {self._queue} does not answer: its leader has been silent for {_PATIENCE:g} s, or too few of its "
                                             "nodes are there to choose another.", hint="brokercli doctor says which nodes run; the same command goes on with"
