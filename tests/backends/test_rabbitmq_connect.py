@@ -12,6 +12,7 @@ import pytest
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
+from brokercli.backends.rabbitmq.connect import explain_login
 from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
@@ -166,3 +167,9 @@ def test_the_brokers_own_limit_for_messages_is_learnt_from_its_first_refusal(gua
 
 def test_an_option_that_the_connection_does_not_have_is_a_mistake(places: Places) -> None:
     assert isinstance(refusal(replace(places.connection, options={"prefetch": "1"})), UsageProblem)
+
+
+@pytest.mark.parametrize(("frame", "said"), [("4096", "no frame_max below 8192"), ("8192", "the broker's log says why")])
+def test_a_broker_that_hangs_up_on_a_small_frame_may_do_it_for_that(frame: str, said: str) -> None:
+    refusal = explain_login(Connection("amqp", ((HOST, 5672),), options={"frame_max": frame}), f"amqp://{HOST}:5672", None, None)
+    assert said in (refusal.hint or "")

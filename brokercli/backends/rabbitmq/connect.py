@@ -20,6 +20,7 @@ DEFAULT_PORT, DEFAULT_TLS_PORT = 5672, 5671
 # a broker that is gone without a word is noticed after about as long
 HEARTBEAT_SECONDS = 30
 DEFAULT_USER = "guest"
+_SMALLEST_FRAME = 8192
 _AMQP = b"AMQP\0\0\x09\x01"
 _SILENCE = 100
 _OPTIONS = ("heartbeat", "frame_max", "locale", "give_up_after")
@@ -177,4 +178,7 @@ def explain_login(connection: Connection, where: str, closed_by: tuple[int, str]
     if isinstance(problem, pika.exceptions.AuthenticationError):
         return NotAuthorised(f"{where}: it does not offer the login {(connection.mechanism or 'PLAIN').upper()}; it offers {problem.args[0]}.",
                              hint="set mechanism in the context to one of them")
-    return Unreachable(f"{where}: it hung up while we logged in.", hint="the broker's log says why")
+    # a smaller frame is refused without a word (seen on 4.3.6)
+    small = parameters(connection).frame_max < _SMALLEST_FRAME
+    return Unreachable(f"{where}: it hung up while we logged in.",
+                       hint=f"RabbitMQ takes no frame_max below {_SMALLEST_FRAME} since 4.1" if small else "the broker's log says why")
