@@ -11,6 +11,7 @@ from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking, require_fit, require_survivable
+from brokercli.model.amount import amount
 
 PART = 5000
 
@@ -118,18 +119,20 @@ def count_ready(conditions: Conditions) -> int:
 
 def fewer(count: int) -> str:
     """Say that so many letters did not come."""
-    return f"{count:,} letters fewer came than were counted: somebody else took them, they expired, or the queue was purged or made anew meanwhile"
+    return (f"{count:,} letters fewer came than were counted: somebody else took them, they expired or were pushed out, or the queue was purged or made anew"
+            " meanwhile")
 
 
 def unseen(holding: Holding, queue: str) -> list[str]:
     """Say of letters that were given back that the queue does not show them."""
     if not holding.unseen:
         return []
-    many = f"{holding.unseen:,} letter{'s that were' if holding.unseen > 1 else ' that was'} given back"
+    one = holding.unseen == 1
+    given_back = f"{amount(holding.unseen, 'letter')} that {'was' if one else 'were'} given back"
     if holding.gone:
-        return [f"{queue} was deleted meanwhile, and {many} to it {'are' if holding.unseen > 1 else 'is'} gone with it"]
-    return [f"{queue} does not show all of {many}: somebody took letters there, they expired, or it was purged or made anew meanwhile, and what lay"
-            " in it before is gone then"]
+        return [f"{queue} was deleted meanwhile, and {given_back} to it {'is' if one else 'are'} gone with it"]
+    return [f"{queue} does not show {'' if one else 'all of '}{given_back}: somebody took letters there, they expired or were pushed out, or it was purged or"
+            " made anew meanwhile, and what lay in it before is gone then"]
 
 
 def notes_on(conditions: Conditions) -> list[str]:
