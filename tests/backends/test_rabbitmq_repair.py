@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.rabbitmq import holding
 from brokercli.model.address import Address
 from brokercli.model.errors import Unreachable, Unsupported, UsageProblem
 from brokercli.model.receipt import Receipts, Verdict
@@ -286,6 +287,19 @@ def test_a_connection_that_breaks_while_letters_are_held_ends_the_run_and_loses_
         assert repair.arrived() is None, "what the broker put back has not come meanwhile"
     assert places.taken(dlq) == numbered(100)
     assert places.taken(home) == []
+
+
+def test_a_broker_that_does_not_answer_is_not_said_to_have_broken_the_connection(places: Places, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as with an alarm: it reads nothing more of a connection that publishes
+    monkeypatch.setattr(holding, "_PATIENCE", 0.5)
+    dlq = make(places, "classic")
+    places.put("", dlq, numbered(3))
+    with places.open(through(proxy, places)).repair(queue(dlq), RepairPolicy()) as repair:
+        held = letters(repair)
+        proxy.hold()
+        receipts = repair.mark(held, State.DROPPED)
+        proxy.heal()
+    assert set(reasons(receipts, Verdict.UNKNOWN)) == {f"the broker did not answer before it was certain that it is taken out of {dlq}"}
 
 
 def test_letters_are_not_redriven_out_of_a_stream(places: Places) -> None:

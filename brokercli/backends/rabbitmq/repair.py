@@ -190,7 +190,7 @@ class RabbitMQRepair(Repair):
             index, tag = chosen[number]
             self._open_tags.add(tag)
             receipts.count(Receipt(index, problem.verdict, reason=problem.reason))
-        self._take_out(done, receipts, f"stored at its destination, but {_CUT_OFF} before it was taken out of {self._queue}: it may lie there still")
+        self._take_out(done, receipts, lambda why: f"stored at its destination, but {why} before it was taken out of {self._queue}: it may lie there still")
         self.failure = self.failure or self._mover.failure
         return receipts
 
@@ -206,7 +206,7 @@ class RabbitMQRepair(Repair):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=tag))
             else:
                 done.append((index, tag))
-        self._take_out(done, receipts, f"{_CUT_OFF} before it was certain that it is taken out of {self._queue}")
+        self._take_out(done, receipts, lambda why: f"{why} before it was certain that it is taken out of {self._queue}")
         return receipts
 
     def _claim(self, record: Record) -> int | str:
@@ -224,12 +224,15 @@ class RabbitMQRepair(Repair):
         self._open_tags.discard(tag)
         return ""
 
-    def _take_out(self, done: list[tuple[int, int]], receipts: Receipts, in_doubt: str) -> None:
+    def _take_out(self, done: list[tuple[int, int]], receipts: Receipts, in_doubt: Callable[[str], str]) -> None:
+        """Acknowledge letters; `in_doubt` is told why that did not succeed, and returns what to say of each then."""
         if not done or self._holding.acknowledge(sorted(tag for _, tag in done)):
             receipts.confirmed += len(done)
             return
+        # one with an alarm reads nothing more of a connection that publishes
+        reason = in_doubt(_CUT_OFF if self._holding.cut_off else "the broker did not answer")
         for index, _ in done:
-            receipts.count(Receipt(index, Verdict.UNKNOWN, reason=in_doubt))
+            receipts.count(Receipt(index, Verdict.UNKNOWN, reason=reason))
 
     def _check(self) -> None:
         if self.failure is not None:
