@@ -50,7 +50,7 @@ def _unusable(certificate: str, key: str, problem: ssl.SSLError, *, password_giv
     if b"PRIVATE KEY-----" not in locked:
         return UsageProblem(f"{key} holds no private key.", hint="tls.key is a PEM file")
     if problem.reason == "KEY_VALUES_MISMATCH":
-        return UsageProblem(f"{key} is not the key of the certificate in {certificate}.", hint="tls.certificate and tls.key in the context go together")
+        return UsageProblem(f"{key} is not the key of the first certificate in {certificate}.", hint="tls.certificate and tls.key in the context go together")
     if b"ENCRYPTED" in locked and not password_given:
         return UsageProblem(f"{key} is locked, and no password for it is given.", hint="tls.key_password in the context")
     if b"ENCRYPTED" in locked:

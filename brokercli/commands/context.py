@@ -55,7 +55,7 @@ def add(
     mechanism: Annotated[str | None, _login("--mechanism", metavar="NAME", help="SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, …")] = None,
     ca: Annotated[str | None, _tls("--ca", metavar="FILE", help="Certificates to trust, PEM.")] = None,
     certificate: Annotated[str | None, _tls("--certificate", metavar="FILE", help="Our certificate, PEM.")] = None,
-    key: Annotated[str | None, _tls("--key", metavar="FILE", help="Our private key, PEM.")] = None,
+    key: Annotated[str | None, _tls("--key", metavar="FILE", help="Our private key, PEM; without it, the certificate's file has it.")] = None,
     server_name: Annotated[str | None, _tls("--server-name", metavar="NAME", help="The name that the broker's certificate bears.")] = None,
     insecure: Annotated[bool, _tls("--insecure", help="Accept any certificate.")] = False,
     vhost: Annotated[str | None, typer.Option("--vhost", metavar="NAME", help="RabbitMQ's virtual host.")] = None,

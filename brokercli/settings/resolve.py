@@ -192,11 +192,22 @@ def _tls(context: Context, scheme: str, secrets: Mapping[str, Secret]) -> TLS | 
     settings = context.settings
     if scheme not in TLS_SCHEMES and not any(key.startswith("tls.") for key in settings):
         return None
-    key = _path(context, "tls.key")
-    if key:
-        check_private_file(Path(key), context.where("tls.key"))
-    return TLS(ca=_path(context, "tls.ca"), certificate=_path(context, "tls.certificate"), key=key, key_password=secrets.get("tls.key_password"),
+    certificate, key = _path(context, "tls.certificate"), _path(context, "tls.key")
+    if key and not certificate:
+        raise UsageProblem(f"{context.where('tls.key')} is given without the certificate that it belongs to.", hint="tls.certificate in the context")
+    # without a tls.key of its own the key lies with the certificate
+    for said, path in (("tls.key", key), ("tls.certificate", None if key else certificate)):
+        if path and (said == "tls.key" or _holds_key(path)):
+            check_private_file(Path(path), context.where(said))
+    return TLS(ca=_path(context, "tls.ca"), certificate=certificate, key=key, key_password=secrets.get("tls.key_password"),
                server_name=_text(settings, "tls.server_name"), insecure=bool(settings.get("tls.insecure")))
+
+
+def _holds_key(certificate: str) -> bool:
+    try:
+        return b"PRIVATE KEY-----" in Path(certificate).read_bytes()
+    except OSError:
+        return False  # whoever uses it says what is wrong with it
 
 
 def _check_readers(context: Context, url: BrokerURL) -> None:

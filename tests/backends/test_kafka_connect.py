@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import orjson
 import pytest
@@ -183,6 +184,13 @@ def test_a_client_certificate_is_a_login(guarded_kafka: GuardedKafka, guarded_to
             publisher.send_bodies([b"by certificate"])
             assert publisher.finish(20).confirmed == 1
     assert bodies(guarded_topics.read(topic)) == [b"by certificate"]
+
+
+def test_a_key_that_lies_with_its_certificate_is_found_there(guarded_kafka: GuardedKafka, tmp_path: Path) -> None:
+    apart = guarded_kafka.certificate(CLIENT)
+    together = tmp_path / "client.pem"
+    together.write_text(Path(str(apart.certificate)).read_text() + Path(str(apart.key)).read_text())
+    KafkaBackend(to(guarded_kafka.ports["mutual"], "localhost", tls=replace(apart, certificate=str(together), key=None))).close()
 
 
 def test_no_certificate_where_one_is_wanted(guarded_kafka: GuardedKafka) -> None:

@@ -5,31 +5,11 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-import time
 
 import pytest
 
 from brokercli.backends.kafka import diagnose
-from tests.brokers.server import HOST, wait_until
-
-
-def test_a_connection_that_is_reset_before_the_handshake_is_not_taken_for_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = diagnose._open
-
-    def until_it_is_reset(host: str, port: int, deadline: float) -> socket.socket:
-        connection = opened(host, port, deadline)
-        wait_until(lambda: _is_reset(connection), 10, "the reset")
-        return connection
-
-    monkeypatch.setattr(diagnose, "_open", until_it_is_reset)
-    with socket.create_server((HOST, 0)) as server:
-        def serve() -> None:
-            connection, _ = server.accept()
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            connection.close()
-
-        threading.Thread(target=serve, daemon=True).start()
-        assert not diagnose._speaks_tls(HOST, server.getsockname()[1], time.monotonic() + 10)
+from tests.brokers.server import HOST
 
 
 @pytest.mark.parametrize("names", [b"", b"\0", b"\0\x05PLAIN\0\x0dSCRAM", b"\x80\0\0\0"])
@@ -47,11 +27,3 @@ def test_an_answer_that_breaks_off_within_the_mechanisms_is_read_as_far_as_it_go
     assert found is not None
     assert "it wants a login" in str(found)
     assert ("PLAIN, SCRAM" in str(found)) is (b"SCRAM" in names)
-
-
-def _is_reset(connection: socket.socket) -> bool:
-    try:
-        connection.getpeername()
-    except OSError:
-        return True
-    return False

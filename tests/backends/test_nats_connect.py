@@ -49,14 +49,15 @@ def refusal(connection: Connection) -> BrokercliError:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, a server's certificate for `localhost` and a client's, as PEM files."""
+    """An authority, a server's certificate for `localhost`, a client's, and that of a stranger, as PEM files."""
     folder = tmp_path_factory.mktemp("certificates")
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=tests")
+    for name in ("ca", "stranger"):
+        openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}")
     for name, extra in (("server", "subjectAltName=DNS:localhost"), ("client", "subjectAltName=DNS:client")):
         openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         (folder / f"{name}.ext").write_text(extra)
@@ -235,12 +236,22 @@ def test_a_client_certificate_is_shown_where_it_is_wanted(servers: Callable[...,
     server = servers(SecureNats, settings={"tls": _tls(certificates, ", verify: true")})
     connection = Connection("tls", (("localhost", server.port),), tls=TLS(ca=str(certificates / "ca.pem")))
     error = refusal(connection)
-    assert isinstance(error, (NotAuthorised, Unreachable))
-    assert "certificate" in f"{error} {error.hint}"
+    assert isinstance(error, NotAuthorised)
+    assert "it wants a client certificate" in str(error)
     assert connection.tls is not None
     shown = replace(connection.tls, certificate=str(certificates / "client.pem"), key=str(certificates / "client.key"))
     with NatsBackend(replace(connection, tls=shown)):
         pass
+    # it vouches for itself, and the server trusts the authority only
+    stranger = refusal(replace(connection, tls=replace(connection.tls, certificate=str(certificates / "stranger.pem"), key=str(certificates / "stranger.key"))))
+    assert isinstance(stranger, NotAuthorised)
+    assert "does not accept our certificate" in str(stranger)
+
+
+def test_a_connection_with_tls_ends_without_a_word(secure: Connection, caplog: pytest.LogCaptureFixture) -> None:
+    with NatsBackend(secure):
+        pass
+    assert caplog.records == []
 
 
 def test_a_server_that_shakes_hands_first_is_recognised(servers: Callable[..., SecureNats], certificates: Path) -> None:
@@ -250,6 +261,14 @@ def test_a_server_that_shakes_hands_first_is_recognised(servers: Callable[..., S
         pass
     plain = refusal(Connection("nats", (("localhost", server.port),)))
     assert isinstance(plain, Unreachable)
+    assert "wants TLS" in str(plain)
+
+
+def test_a_server_that_shakes_hands_first_says_what_it_has_against_our_certificate(servers: Callable[..., SecureNats], certificates: Path) -> None:
+    server = servers(SecureNats, settings={"tls": _tls(certificates, ", handshake_first: true, verify: true")})
+    error = refusal(Connection("tls", (("localhost", server.port),), tls=TLS(ca=str(certificates / "ca.pem"))))
+    assert isinstance(error, NotAuthorised)
+    assert "it wants a client certificate" in str(error)
 
 
 def test_plain_and_tls_mixed_up_are_told_apart(secure: Connection, nats_address: str) -> None:

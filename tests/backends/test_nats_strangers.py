@@ -82,7 +82,7 @@ def test_no_credential_ever_leaves_in_clear_where_tls_was_asked_for(info: dict[s
 
 
 @pytest.mark.parametrize(("answer", "words"), [
-    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "answers HTTP"), (b"AMQP\x00\x00\x09\x01", "RabbitMQ"), (b"\x15\x03\x01\x00\x02\x02\x46", "expects TLS"),
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "answers HTTP"), (b"AMQP\x00\x00\x09\x01", "RabbitMQ"), (b"\x15\x03\x01\x00\x02\x02\x46", "wants TLS"),
     (b"", "hangs up"), (b"SSH-2.0-x\r\n", "SSH"), (b"\x00\x01", "does not speak NATS"),
 ])
 def test_a_silent_stranger_is_named_by_what_it_answers(answer: bytes, words: str) -> None:

@@ -86,6 +86,7 @@ def test_a_client_certificate_logs_in_without_a_password(guarded: GuardedRabbitM
     unknown = refusal(by_certificate)
     assert isinstance(unknown, NotAuthorised)
     assert "by certificate was refused" in str(unknown)
+    assert "a user of the name in the certificate" in (unknown.hint or "")
     inside.api("users/client", "PUT", password_hash="", tags="")
     inside.api("permissions/%2F/client", "PUT", configure=".*", write=".*", read=".*")
     queue = inside.queue()
@@ -99,7 +100,9 @@ def test_a_client_certificate_logs_in_without_a_password(guarded: GuardedRabbitM
 def test_a_client_certificate_that_nobody_trusts_is_named_as_the_reason(guarded: GuardedRabbitMQ) -> None:
     folder = guarded.certificates
     tls = TLS(ca=str(folder / "authority.pem"), certificate=str(folder / "stranger.pem"), key=str(folder / "stranger.key"))
-    assert "certificate" in str(refusal(encrypted(guarded, tls=tls)))
+    error = refusal(encrypted(guarded, tls=tls))
+    assert isinstance(error, NotAuthorised)
+    assert "does not accept our certificate" in str(error)
 
 
 def test_external_without_a_certificate_is_a_mistake(places: Places) -> None:

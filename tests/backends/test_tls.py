@@ -50,7 +50,7 @@ def test_a_certificate_with_its_key_is_taken(files: Path, key: str, password: st
     ("mine.pem", "old.key", None, "old.key is locked, and no password for it is given."),
     ("mine.pem", "locked.key", "wrong-secret", "locked.key does not open with the password given."),
     ("mine.pem", "old.key", "wrong-secret", "old.key does not open with the password given."),
-    ("mine.pem", "other.key", None, "other.key is not the key of the certificate in "),
+    ("mine.pem", "other.key", None, "other.key is not the key of the first certificate in "),
     ("mine.pem", None, None, "mine.pem holds no private key."),
     ("mine.pem", "text", None, "text holds no private key."),
     ("text", "mine.key", None, "text holds no certificate."),

@@ -134,14 +134,24 @@ def test_a_file_with_a_password_in_it_that_others_can_read_is_refused_by_its_pat
     assert resolve_connection(ORDERS, "b").name == "b"  # nothing secret is used from the file for this one
 
 
-@pytest.mark.parametrize("key", ["credentials", "tls.key"])
-def test_a_credential_file_that_others_can_read_is_refused_by_its_path(user_configuration: Path, key: str) -> None:
+@pytest.mark.parametrize("keys", ["credentials", 'tls.certificate = "public"\ntls.key', "tls.certificate"], ids=["credentials", "key", "with certificate"])
+def test_a_credential_file_that_others_can_read_is_refused_by_its_path(user_configuration: Path, keys: str) -> None:
     (user_configuration.parent / "secret").touch(mode=0o600)
-    user_configuration.write_text(f'[contexts.a]\nurl = "tls://h"\n{key} = "secret"\n')
+    (user_configuration.parent / "secret").write_text("-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n")
+    (user_configuration.parent / "public").write_text("-----BEGIN CERTIFICATE-----\n")
+    user_configuration.write_text(f'[contexts.a]\nurl = "tls://h"\n{keys} = "secret"\n')
     resolve_connection(ORDERS, "a")
     (user_configuration.parent / "secret").chmod(0o644)
     with pytest.raises(UsageProblem, match=f"{user_configuration.parent / 'secret'} holds a secret"):
         resolve_connection(ORDERS, "a")
+
+
+def test_a_key_without_the_certificate_it_belongs_to_is_refused_with_its_line(user_configuration: Path) -> None:
+    (user_configuration.parent / "secret").touch(mode=0o600)
+    user_configuration.write_text('[contexts.a]\nurl = "tls://h"\ntls.key = "secret"\n')
+    with pytest.raises(UsageProblem, match=f"{user_configuration}:3: tls.key of context a is given without the certificate") as refused:
+        resolve_connection(ORDERS, "a")
+    assert "tls.certificate" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize(("scheme", "option", "words"), [

@@ -68,7 +68,8 @@ def _security(connection: Connection) -> dict[str, Any]:
     if tls is not None:
         settings["ssl.endpoint.identification.algorithm"] = "none" if tls.insecure else "https"
         settings["enable.ssl.certificate.verification"] = not tls.insecure
-        for name, path in (("ssl.ca.location", tls.ca), ("ssl.certificate.location", tls.certificate), ("ssl.key.location", tls.key)):
+        # without a tls.key of its own the key lies with the certificate
+        for name, path in (("ssl.ca.location", tls.ca), ("ssl.certificate.location", tls.certificate), ("ssl.key.location", tls.key or tls.certificate)):
             if path is not None:
                 settings[name] = path
         if tls.key_password is not None:

@@ -7,6 +7,7 @@ import ssl
 import struct
 from time import monotonic
 
+from brokercli.backends.handshake import not_trusted, ours_refused, speaks_tls
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS
 
@@ -48,7 +49,7 @@ def _plain(host: str, port: int, deadline: float) -> None:
         if answer[4:8] == b"\0\0\0\1":
             _login(connection, deadline)
             return
-    if answer.startswith(_TLS_RECORDS) or _speaks_tls(host, port, deadline):
+    if answer.startswith(_TLS_RECORDS) or speaks_tls(host, port, _left(deadline)):
         raise Finding("it wants TLS", "write kafkas:// instead of kafka://")
     _banner(answer)
     if hung_up:
@@ -66,18 +67,11 @@ def _encrypted(host: str, port: int, tls: TLS, deadline: float) -> None:
                 if _ask(connection, _API_VERSIONS, 0, b"", deadline)[4:8] == b"\0\0\0\1":
                     _login(connection, deadline)
         except ssl.SSLCertVerificationError as problem:
-            hint = "connect by a name that the certificate holds" if "mismatch" in problem.verify_message or "not valid for" in problem.verify_message \
-                else "give the CA that signed it: tls.ca in the context"
-            raise Finding(f"its certificate was not accepted: {problem.verify_message.rstrip('.')}", hint, login=True) from None
+            reason, hint = not_trusted(problem, name_can_be_said=False)
+            raise Finding(f"its certificate was not accepted: {reason}", hint, login=True) from None
         except ssl.SSLError as problem:
-            # Java's TLS calls a certificate that did not come bad, others call it required or the handshake failed
-            alert = problem.reason or ""
-            if tls.certificate is None and any(word in alert for word in ("BAD_CERTIFICATE", "CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")):
-                raise Finding("it wants a client certificate", "give tls.certificate and tls.key in the context", login=True) from None
-            if tls.certificate is not None and "ALERT" in alert and any(word in alert for word in ("CERTIFICATE", "CA", "HANDSHAKE_FAILURE")):
-                reason = alert.partition("ALERT_")[2].replace("_", " ").lower()
-                raise Finding(f"it does not accept our certificate ({reason})", "tls.certificate has to be signed by a CA that the broker trusts",
-                              login=True) from None
+            if refusal := ours_refused(problem, tls):
+                raise Finding(*refusal, login=True) from None
     with _open(host, port, deadline) as connection:
         answer = _ask(connection, _API_VERSIONS, 0, b"", deadline)
         if answer[4:8] == b"\0\0\0\1":
@@ -99,22 +93,6 @@ def _login(connection: socket.socket, deadline: float) -> None:
         names.append(answer[at + 2:at + 2 + length].decode(errors="replace"))
         at += 2 + max(0, length)
     raise Finding(f"it wants a login ({', '.join(sorted(names))})", "set user and password, and the mechanism where it is not PLAIN", login=True)
-
-
-def _speaks_tls(host: str, port: int, deadline: float) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        # asked for by name: on a connection that is reset already, wrapping alone succeeds without a word
-        with _open(host, port, deadline) as raw, context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False) as connection:
-            connection.do_handshake()
-            return True
-    except ssl.SSLError as problem:
-        # only what a TLS server says of itself counts: a connection can end in the handshake in many ways
-        return any(word in str(problem) for word in ("ALERT", "UNSUPPORTED_PROTOCOL"))
-    except OSError:
-        return False
 
 
 def _banner(answer: bytes) -> None:

@@ -18,7 +18,6 @@ from nats.aio.client import Client
 from brokercli.backends.nats.bulk_parser import BulkParser
 from brokercli.backends.nats.failures import inbox_prefix
 from brokercli.backends.nats.transport import CheckedTransport
-from brokercli.backends.tls import tls_context
 from brokercli.model.connection import Connection, Secret, spell_place
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
 
@@ -41,15 +40,15 @@ async def connect(connection: Connection, link: Link) -> tuple[Client, BulkParse
     """
     attempts = Attempts(len(connection.hosts), connection.connect_timeout)
     client: Any = Client()
-    tls = connection.tls
-    transport = CheckedTransport(None if tls is None else tls_context(tls), None if tls is None else tls.server_name, attempts.time_left)
+    transport = CheckedTransport(connection.tls, attempts.time_left)
     client._transport = transport
     parser = BulkParser(client, link.on_server_error)
     client._ps = parser
 
     async def on_error(problem: Exception) -> None:
         if attempts.first:
-            attempts.failed(as_failure(problem, connection))
+            refusal = await transport.refused_ours() if isinstance(problem, OSError) else None
+            attempts.failed(refusal or as_failure(problem, connection))
         else:
             link.on_client_error(problem)
 
@@ -105,8 +104,7 @@ def as_failure(problem: BaseException, connection: Connection) -> BrokercliError
     if isinstance(problem, (asyncio.TimeoutError, TimeoutError)):
         return Unreachable(f"{connection} took too long to answer the login.", hint="the server may be overloaded; --connect-timeout gives it longer")
     if isinstance(problem, ssl.SSLError):
-        return NotAuthorised(f"{connection} ended the TLS connection: {(problem.reason or text).replace('_', ' ').lower()}.",
-                             hint="a server that wants a client certificate does so when it is missing or not trusted")
+        return NotAuthorised(f"{connection} ended the TLS connection: {(problem.reason or text).replace('_', ' ').lower()}.", hint="nats-server's log says why")
     if isinstance(problem, OSError) or not text:
         return Unreachable(f"The connection to {connection} broke while logging in: {text or 'it was closed'}.",
                            hint="nats-server's log says why; a wrong client certificate looks like this")
@@ -118,7 +116,11 @@ def _who(connection: Connection) -> str:
         return f" with the credentials file {connection.credentials}"
     if connection.user is not None:
         return f" of user {connection.user!r}"
-    return " with the token" if connection.token is not None else ", which had neither user nor token"
+    if connection.token is not None:
+        return " with the token"
+    if connection.tls is not None and connection.tls.certificate is not None:
+        return f" by the certificate {connection.tls.certificate}"
+    return ", which had neither user nor token"
 
 
 def _login(connection: Connection, transport: CheckedTransport) -> dict[str, Any]:

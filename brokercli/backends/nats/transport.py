@@ -16,7 +16,9 @@ from typing import Any
 
 from nats.aio.transport import Transport
 
-from brokercli.model.connection import spell_place
+from brokercli.backends.handshake import asked_in_silence, not_trusted, ours_refused, speaks_tls
+from brokercli.backends.tls import tls_context
+from brokercli.model.connection import TLS, spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
 
 READ_BYTES = 1 << 18
@@ -26,13 +28,15 @@ _REQUEST_OF_A_STRANGER = b"GET / HTTP/1.0\r\n\r\n"
 class CheckedTransport(Transport):
     """Connects to one server at a time; `connect` raises model.errors in one sentence."""
 
-    def __init__(self, context: ssl.SSLContext | None, server_name: str | None, time_left: Callable[[], float]) -> None:
+    def __init__(self, tls: TLS | None, time_left: Callable[[], float]) -> None:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._below: asyncio.StreamWriter | None = None
-        self._context = context
-        self._server_name = server_name
+        self._tls = tls
+        self._context = None if tls is None else tls_context(tls)
         self._time_left = time_left
+        self._place: tuple[str, int] = ("", 0)
+        self._greeted = False
         self._encrypted = False
         self._info = b""
 
@@ -40,7 +44,7 @@ class CheckedTransport(Transport):
         """Dial, read the server's INFO line, and finish the TLS handshake; all before nats-py says its first word."""
         host, port = uri.hostname, uri.port
         deadline = asyncio.get_running_loop().time() + self._time_left()
-        self._encrypted, self._info = False, b""
+        self._encrypted, self._info, self._place, self._greeted = False, b"", (host, port), False
         await self._dial(host, port, deadline)
         try:
             await self._greet(host, port, deadline)
@@ -70,6 +74,8 @@ class CheckedTransport(Transport):
         if line is None and self._context is not None:
             await self._handshake(host, place, (deadline + asyncio.get_running_loop().time()) / 2)
             line = await self._first_line(_left(deadline))
+            if not line and (refusal := await self.refused_ours()):
+                raise refusal
         if line is None:
             stranger = await _recognise(host, port, min(1.0, _left(deadline) * 0.5))
             # a port that stays mute, or greets the second time, may be a NATS server that is slow
@@ -85,9 +91,9 @@ class CheckedTransport(Transport):
         except ValueError:
             raise Unreachable(f"{place} says INFO, but not what a NATS server says after it.") from None
         if self._context is None and info.get("tls_required"):
-            raise Unreachable(f"The server at {place} wants TLS, and the connection is without it.",
-                              hint=f"tls://{place}, with tls.ca in the context where its CA is not a public one")
+            raise _wants_tls(place)
         if self._context is not None and not self._encrypted:
+            self._greeted = True
             if not info.get("tls_required") and not info.get("tls_available"):
                 raise Unreachable(f"TLS was asked for, but the server at {place} speaks plain NATS; nothing was sent to it.", hint=f"nats://{place}")
             await self._handshake(host, place, deadline)
@@ -109,13 +115,15 @@ class CheckedTransport(Transport):
 
     async def _handshake(self, host: str, place: str, deadline: float) -> None:
         assert self._context is not None
-        assert self._writer is not None
+        assert self._tls is not None
         try:
-            await asyncio.wait_for(self._encrypt(self._context, self._server_name or host), _left(deadline))
+            await asyncio.wait_for(self._encrypt(self._context, self._tls.server_name or host), _left(deadline))
         except ssl.SSLCertVerificationError as problem:
-            raise NotAuthorised(f"The certificate of {place} is not trusted: {problem.verify_message}.",
-                                hint="give the CA's certificate: tls.ca in the context; or the name that the certificate bears: tls.server_name") from None
+            reason, hint = not_trusted(problem)
+            raise NotAuthorised(f"The certificate of {place} is not trusted: {reason}.", hint=hint) from None
         except ssl.SSLError as problem:
+            if refusal := ours_refused(problem, self._tls):
+                raise NotAuthorised(f"{place}: {refusal.text}.", hint=refusal.hint) from None
             reason = (problem.reason or str(problem)).replace("_", " ").lower()
             if "wrong version" in reason or "http request" in reason or "packet length" in reason or "record layer" in reason:
                 raise Unreachable(f"TLS was asked for, but {place} does not speak it; nothing was sent in clear.",
@@ -132,12 +140,20 @@ class CheckedTransport(Transport):
         assert self._writer is not None
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=READ_BYTES, loop=loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        protocol = _Encrypted(reader, loop=loop)
         transport = await loop.start_tls(self._writer.transport, protocol, context, server_hostname=server_name)
         assert transport is not None
         # a collected StreamWriter closes its socket, also one that TLS has been put on top of
         self._below = self._writer
         self._reader, self._writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    async def refused_ours(self) -> NotAuthorised | None:
+        """Return what the server has against our certificate, where a connection that was encrypted ended before a word: it is asked again."""
+        if self._tls is None or not self._encrypted:
+            return None
+        host, port = self._place
+        refusal = await asyncio.to_thread(asked_in_silence, host, port, self._tls, min(1.0, self._time_left()), greets=self._greeted)
+        return NotAuthorised(f"{spell_place(host, port)}: {refusal.text}.", hint=refusal.hint) if refusal else None
 
     async def connect_tls(self, uri: Any, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: float) -> None:
         """Nothing left to do: `connect` has finished the handshake."""
@@ -217,6 +233,14 @@ class CheckedTransport(Transport):
         return True
 
 
+class _Encrypted(asyncio.StreamReaderProtocol):
+    """A protocol made for a connection in the clear leaves it half open at its end, which TLS cannot, and asyncio says so on standard error."""
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False
+
+
 def _left(deadline: float) -> float:
     return max(0.05, deadline - asyncio.get_running_loop().time())
 
@@ -237,6 +261,8 @@ async def _recognise(host: str, port: int, seconds: float) -> BrokercliError | N
         return None
     except OSError:
         answer = b""
+    if not answer and await asyncio.to_thread(speaks_tls, host, port, seconds):
+        return _wants_tls(place)
     return None if answer.startswith(b"INFO") else _stranger_said(answer, place)
 
 
@@ -246,10 +272,15 @@ def _stranger_said(answer: bytes, place: str) -> Unreachable:
     if answer.startswith(b"AMQP"):
         return Unreachable(f"{place} speaks AMQP (RabbitMQ), not NATS.", hint=f"amqp://{place}/")
     if answer[:2] == b"\x15\x03":
-        return Unreachable(f"{place} expects TLS, and the connection is without it.", hint=f"tls://{place}")
+        return _wants_tls(place)
     if answer.startswith(b"SSH-"):
         return Unreachable(f"{place} speaks SSH, not NATS.")
     if not answer:
         return Unreachable(f"{place} hangs up on whoever does not speak its protocol, and it is not NATS; Kafka does so.",
-                           hint=f"kafka://{place} if that is a Kafka broker, tls://{place} if it wants TLS first")
+                           hint=f"kafka://{place} if that is a Kafka broker")
     return Unreachable(f"{place} does not speak NATS.", hint="a NATS server's client port is usually 4222")
+
+
+def _wants_tls(place: str) -> Unreachable:
+    return Unreachable(f"The server at {place} wants TLS, and the connection is without it.",
+                       hint=f"tls://{place}, with tls.ca in the context where its CA is not a public one")

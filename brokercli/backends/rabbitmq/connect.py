@@ -11,9 +11,10 @@ from typing import Any
 import pika
 from pika.credentials import ExternalCredentials, PlainCredentials
 
+from brokercli.backends.handshake import asked_in_silence, not_trusted, ours_refused
 from brokercli.backends.rabbitmq.bulk_frames import LARGEST_FRAME
 from brokercli.backends.tls import tls_context
-from brokercli.model.connection import Connection, spell_place
+from brokercli.model.connection import TLS, Connection, spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
 DEFAULT_PORT, DEFAULT_TLS_PORT = 5672, 5671
@@ -131,15 +132,13 @@ def address(connection: Connection, host: str, port: int) -> str:
 
 def _tls_failure(problem: OSError, connection: Connection, where: str) -> BrokercliError:
     if isinstance(problem, ssl.SSLCertVerificationError):
-        name = "mismatch" in problem.verify_message or "not valid for" in problem.verify_message
-        return NotAuthorised(f"{where}: its certificate was not accepted: {problem.verify_message.rstrip('.')}.",
-                             hint="connect by a name that the certificate holds, or say it: tls.server_name" if name
-                             else "give the CA that signed it: tls.ca in the context")
+        reason, hint = not_trusted(problem)
+        return NotAuthorised(f"{where}: its certificate was not accepted: {reason}.", hint=hint)
+    if isinstance(problem, ssl.SSLError) and (refusal := ours_refused(problem, connection.tls or TLS())):
+        return NotAuthorised(f"{where}: {refusal.text}.", hint=refusal.hint)
     text = str(problem).upper()
     if "WRONG_VERSION" in text or "RECORD_LAYER" in text or "RECORD LAYER" in text:
         return Unreachable(f"{where}: it does not speak TLS on this port.", hint="write amqp:// instead of amqps://, or use the TLS port, usually 5671")
-    if _wants_certificate(text):
-        return NotAuthorised(f"{where}: it wants a client certificate that it trusts.", hint="give tls.certificate and tls.key in the context")
     if isinstance(problem, TimeoutError):
         return Unreachable(f"{where}: the port is open but says nothing to TLS.", hint="a hung broker or a port without TLS looks like this")
     if isinstance(problem, (ssl.SSLEOFError, ConnectionError, ssl.SSLZeroReturnError)):
@@ -147,15 +146,10 @@ def _tls_failure(problem: OSError, connection: Connection, where: str) -> Broker
     return Unreachable(f"{where}: TLS failed: {getattr(problem, 'reason', None) or problem}.", hint="brokercli doctor tries each step")
 
 
-def _wants_certificate(text: str) -> bool:
-    text = text.upper().replace(" ", "_")
-    return any(alert in text for alert in ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN"))
-
-
-def explain_end_of_tls(connection: Connection, where: str, problem: BaseException) -> BrokercliError:
+def explain_end_of_tls(where: str, tls: TLS, host: str, port: int, seconds: float) -> BrokercliError:
     """Say why a broker ended a connection whose TLS stood: with TLS 1.3 it looks at our certificate only then."""
-    if _wants_certificate(str(problem)):
-        return NotAuthorised(f"{where}: it wants a client certificate that it trusts.", hint="give tls.certificate and tls.key in the context")
+    if refusal := asked_in_silence(host, port, tls, min(1.0, seconds)):
+        return NotAuthorised(f"{where}: {refusal.text}.", hint=refusal.hint)
     return Unreachable(f"{where}: it hung up after TLS, before a word of AMQP.",
                        hint="a client certificate that it does not trust looks like this, and so does a port that is not RabbitMQ's")
 
@@ -164,9 +158,12 @@ def explain_login(connection: Connection, where: str, closed_by: tuple[int, str]
     """Say in one sentence why a broker that speaks AMQP did not let us in."""
     code, text = closed_by or (0, "")
     who = user_of(connection)
+    if code == 403 and who is None:
+        return NotAuthorised(f"{where}: the login by certificate was refused.",
+                             hint="RabbitMQ needs a user of the name in the certificate; ssl_cert_login_from says which name: all of it as it comes")
     if code == 403:
-        return NotAuthorised(f"{where}: the login{f' as {who}' if who else ' by certificate'} was refused.",
-                             hint="guest may only log in from the broker's own machine" if who == DEFAULT_USER else "check user and password")
+        return NotAuthorised(f"{where}: the login as {who} was refused.",
+                             hint="check user and password" + ("; guest may only log in from the broker's own machine" if who == DEFAULT_USER else ""))
     if code in (530, 402) and "not found" in text:
         return NotAuthorised(f"{where}: there is no virtual host {connection.virtual_host}.",
                              hint="set vhost in the context; in a URL the default one is %2F or nothing")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-import ssl
 
+from brokercli.backends.handshake import speaks_tls
 from brokercli.model.connection import Connection
 from brokercli.model.errors import Unreachable
 
@@ -16,7 +16,7 @@ def explain_greeting(connection: Connection, where: str, greeting: bytes, host: 
     """Say what a port is that answered AMQP's first words with something else, or hung up on them."""
     if greeting.startswith(b"AMQP"):
         return Unreachable(f"{where}: it speaks another version of AMQP ({'.'.join(map(str, greeting[5:8]))}).", hint="what is spoken here is 0.9.1")
-    if greeting[:2] == b"\x15\x03" or (not greeting and connection.tls is None and _speaks_tls(host, port, seconds)):
+    if greeting[:2] == b"\x15\x03" or (not greeting and connection.tls is None and speaks_tls(host, port, max(0.1, seconds / 2))):
         return Unreachable(f"{where}: it wants TLS.", hint="write amqps:// instead of amqp://")
     for start, name in _BANNERS:
         if greeting.startswith(start):
@@ -39,22 +39,6 @@ def _speaks_http(host: str, port: int, seconds: float) -> bool:
             asked.settimeout(max(0.1, seconds / 2))
             asked.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
             return asked.recv(8).startswith(b"HTTP/")
-    except OSError:
-        return False
-
-
-def _speaks_tls(host: str, port: int, seconds: float) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        with socket.create_connection((host, port), max(0.1, seconds / 2)) as raw:
-            raw.settimeout(max(0.1, seconds / 2))
-            with context.wrap_socket(raw, server_hostname=host):
-                return True
-    except ssl.SSLError as problem:
-        # an alert is an answer in TLS
-        return "ALERT" in str(problem).upper()
     except OSError:
         return False
 

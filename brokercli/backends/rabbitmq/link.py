@@ -296,7 +296,7 @@ class Link:
                 raise explain_silence(where, host, port, max(0.1, deadline - monotonic()))
             raise Unreachable(f"{where}: the broker did not finish the login within {seconds:.3g} s.", hint="it may be overloaded or starting")
         if closed_by is None and not greeting and self.where.tls is not None:
-            raise explain_end_of_tls(self.where, where, ended)
+            raise explain_end_of_tls(where, self.where.tls, host, port, max(0.2, deadline - monotonic()))
         if closed_by is None and (isinstance(ended, NotAMQP) or not greeting):
             raise explain_greeting(self.where, where, greeting, host, port, max(0.2, deadline - monotonic()))
         raise explain_login(self.where, where, closed_by, ended)
