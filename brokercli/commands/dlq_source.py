@@ -76,11 +76,12 @@ def in_file(path: str, context_name: str | None, resume: str | None, connect_tim
 
 def _remembered(identity: dict[str, str]) -> str:
     """Return where it is kept what was put back of a file with this content on this broker."""
+    from brokercli.local.on_disk import make_private
     from brokercli.settings.places import state_directory
 
     folder = state_directory() / "journals"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
     except OSError as problem:
         raise LocalIO(f"{folder} cannot be made: {problem.strerror}. Nothing was sent.", hint="--resume FILE keeps elsewhere what was put back") from None
     digest = hashlib.sha256("\n".join(identity.values()).encode()).hexdigest()

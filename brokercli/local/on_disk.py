@@ -8,6 +8,14 @@ import secrets
 from pathlib import Path
 
 
+def make_private(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, for their owner alone, whatever the umask lets others do. Raises OSError."""
+    for missing in reversed([place for place in (directory, *directory.parents) if not place.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    if not directory.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+
+
 def write_whole(path: str | Path, content: bytes, *, mode: int = 0o600) -> None:
     """Replace a file in one step: whoever opens it finds what it held before, or all of `content`, whatever happens meanwhile.
 

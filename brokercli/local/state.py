@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from brokercli.local.on_disk import write_whole
+from brokercli.local.on_disk import make_private, write_whole
 from brokercli.model.errors import LocalIO
 
 LOCK_PATIENCE = 15.0
@@ -67,7 +67,7 @@ class Files:
     def create(self) -> None:
         """Make the directory, for its owner alone. Raises LocalIO."""
         try:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self.directory)
             self.directory.chmod(0o700)
         except OSError as problem:
             raise LocalIO(f"The local broker cannot keep its data in {self.directory}: {problem.strerror}.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from brokercli.backends.envelope import encode_record, encode_with_original
-from brokercli.local.on_disk import keep_name
+from brokercli.local.on_disk import keep_name, make_private
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import LocalIO
 
@@ -22,7 +22,7 @@ class LetterFile:
         self.count = 0
         self._descriptor = -1
         try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(Path(path).parent)
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             keep_name(path)
         except OSError as problem:

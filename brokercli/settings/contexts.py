@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from brokercli.settings.secrets import REFERENCES
 
 LOCAL = "local"
 SECRETS = ("password", "token", "tls.key_password")
-_READS_FILES = ("credentials", "tls.key")
+_READS_FILES = ("credentials", "tls.key", "tls.certificate")
 
 
 class Context(NamedTuple):
@@ -63,7 +64,10 @@ class Contexts(NamedTuple):
             if file is not None and name in file.document.contexts:
                 context = Context(name, file.document.contexts[name], file)
                 if file is self.project and not self.project_is_trusted:
-                    _refuse_untrusted(context)
+                    _refuse_untrusted(context, "a project's file, which anybody may have written",
+                                      f"move the context into {user_file() or 'your own configuration'}, or write there: trusted = [\"{file.path.parent}\"]")
+                if file.mode & stat.S_IWOTH and os.name != "nt":
+                    _refuse_untrusted(context, "a file that everybody may write to", f"chmod 600 {file.path}")
                 return context
         if "://" in name:
             # there may be a password in it
@@ -99,7 +103,7 @@ def _is_trusted(path: Path, user: ConfigurationFile | None) -> bool:
     return path.resolve().parent in directories
 
 
-def _refuse_untrusted(context: Context) -> None:
+def _refuse_untrusted(context: Context, source: str, hint: str) -> None:
     """A cloned repository must not run programs, read secrets and send them to a host it names, or configure a client."""
     assert context.file is not None
     for key, value in context.settings.items():
@@ -108,5 +112,4 @@ def _refuse_untrusted(context: Context) -> None:
         if key == "password_command" or table == "options" or key in _READS_FILES or refers:
             raise context.file.problem(
                 ("contexts", context.name, *key.split(".", 1)),
-                f"{key} of context {context.name} is not used from a project's file, which anybody may have written",
-                f"move the context into {user_file() or 'your own configuration'}, or write there: trusted = [\"{context.file.path.parent}\"]")
+                f"{key} of context {context.name} is not used from {source}", hint)

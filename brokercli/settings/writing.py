@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brokercli.local.on_disk import write_whole
+from brokercli.local.on_disk import make_private, write_whole
 from brokercli.model.errors import LocalIO, UsageProblem
 from brokercli.settings.contexts import LOCAL
 from brokercli.settings.file import read_configuration
@@ -100,7 +100,7 @@ def _write(path: Path, text: str) -> None:
         # tables written as dotted keys or in one line, which cannot be added to from outside; nothing is changed
         raise UsageProblem(f"{path} is laid out in a way that this change cannot be made to.", hint="change it by hand") from None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         write_whole(path, text.encode())
     except OSError as problem:
         raise LocalIO(f"The configuration {path} cannot be written: {problem.strerror}.",

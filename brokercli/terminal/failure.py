@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from brokercli.local.on_disk import make_private
 from brokercli.model.errors import BrokercliError, ReaderLeft
 from brokercli.model.exit_code import ExitCode
 from brokercli.terminal.interrupt import StopNow
@@ -81,7 +82,7 @@ def _keep(error: BaseException, environment: Mapping[str, str]) -> str:
     if directory is None:
         return _UNKEPT
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(directory)
         for old in sorted(directory.glob("*.txt"))[:-KEPT + 1]:
             old.unlink()
         path = directory / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"

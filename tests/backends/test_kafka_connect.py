@@ -193,6 +193,14 @@ def test_a_key_that_lies_with_its_certificate_is_found_there(guarded_kafka: Guar
     KafkaBackend(to(guarded_kafka.ports["mutual"], "localhost", tls=replace(apart, certificate=str(together), key=None))).close()
 
 
+@pytest.mark.parametrize(("user", "password"), [(" operator", "secret"), ("operator", "\tsecret")])
+def test_white_space_that_the_client_would_cut_off_a_login_is_said(user: str, password: str) -> None:
+    problem = failure(replace(to(1), user=user, password=Secret(password)))
+    assert isinstance(problem, UsageProblem)
+    assert "begins with white space" in str(problem)
+    assert "secret" not in f"{problem} {problem.hint}"
+
+
 def test_no_certificate_where_one_is_wanted(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.ports["mutual"], "localhost", timeout=TRIED_AGAIN, tls=TLS(ca=guarded_kafka.authority)))
     assert isinstance(problem, NotAuthorised)

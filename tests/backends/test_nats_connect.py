@@ -384,3 +384,9 @@ def _live() -> Any:
     from brokercli.model.position import Span
 
     return Span(End(), None)
+
+
+def test_a_script_that_has_no_host_is_told_so() -> None:
+    error = refusal(Connection("nats", (("None", 4222),)))
+    assert isinstance(error, UsageProblem)
+    assert "nats://None:4222: invalid hostname" in str(error)

@@ -175,7 +175,8 @@ def test_client_options_off_the_list_are_refused_with_their_line(user_configurat
 
 @pytest.mark.parametrize("setting", [
     'password_command = ["touch", "ran"]', 'password = "env:SECRET"', 'password = "file:/etc/shadow"', 'token = "keyring:a/b"',
-    'credentials = "/home/me/x.creds"', "tls = { key = '/home/me/key.pem' }", 'options = { name = "x" }', "tls = { key_password = 'env:SECRET' }",
+    'credentials = "/home/me/x.creds"', "tls = { key = '/home/me/key.pem' }", "tls = { certificate = '/home/me/with-key.pem' }",
+    'options = { name = "x" }', "tls = { key_password = 'env:SECRET' }",
 ])
 def test_a_projects_file_runs_nothing_reads_no_secret_and_sets_no_option_unless_trusted(
         user_configuration: Path, project_configuration: Path, setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +187,18 @@ def test_a_projects_file_runs_nothing_reads_no_secret_and_sets_no_option_unless_
     assert f'trusted = ["{project_configuration.parent}"]' in str(refused.value.hint)
     assert str(user_configuration) in str(refused.value.hint)
     assert not (Path.cwd() / "ran").exists()
+
+
+@pytest.mark.parametrize("setting", ['password_command = ["touch", "ran"]', 'password = "env:SECRET"', 'credentials = "/home/me/x.creds"'])
+def test_a_file_that_everybody_may_write_to_is_trusted_no_more_than_a_projects(user_configuration: Path, setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    user_configuration.write_text(f'[contexts.a]\nurl = "tls://h"\n{setting}\n[contexts.b]\nurl = "nats://h"\n')
+    user_configuration.chmod(0o646)
+    with pytest.raises(UsageProblem, match=r"config.toml:3: .* of context a is not used from a file that everybody may write to") as refused:
+        resolve_connection(ORDERS, "a")
+    assert refused.value.hint == f"chmod 600 {user_configuration}"
+    assert not (Path.cwd() / "ran").exists()
+    assert resolve_connection(ORDERS, "b").name == "b"
 
 
 def test_a_trusted_projects_file_may(user_configuration: Path, project_configuration: Path) -> None:

@@ -87,6 +87,10 @@ def _security(connection: Connection) -> dict[str, Any]:
             settings["sasl.username"] = connection.user
         if password is not None:
             settings["sasl.password"] = password.reveal()
+        for what, value in (("user", connection.user), ("password", password and password.reveal())):
+            # rdkafka_conf.c trims strings on the left, and the login would be refused without a word about that
+            if value and value[0] in " \t\n\v\f\r":
+                raise UsageProblem(f"The {what} begins with white space, which Kafka's client cuts off.", hint=f"give the login a {what} that begins otherwise")
         if connection.token is not None:
             token = connection.token
             # asked again shortly before what we call its end; a token that has ended by then is refused by the broker

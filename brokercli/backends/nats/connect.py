@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nats import errors
 from nats.aio.client import Client
 
 from brokercli.backends.nats.bulk_parser import BulkParser
@@ -63,6 +64,9 @@ async def connect(connection: Connection, link: Link) -> tuple[Client, BulkParse
     except BrokercliError:
         transport.abort()
         raise
+    except errors.Error as problem:
+        # what nats-py says of an address before it dials: it takes none for no host, which is what scripts write that have none
+        raise UsageProblem(f"NATS's client cannot connect to {connection}: {str(problem).removeprefix('nats: ')}.", hint="is the host right?") from None
     attempts.first = False
     return client, parser, transport
 
