@@ -44,6 +44,7 @@ def export(
     from brokercli.model.errors import LocalIO, UsageProblem
     from brokercli.operations.declaring import is_named
     from brokercli.settings.topology_writing import write_topology
+    from brokercli.terminal.escape import visible_toml
 
     if file != "-" and Path(file).exists() and not force:
         raise UsageProblem(f"{file} is there already.", hint="--force writes over it")
@@ -53,7 +54,8 @@ def export(
         found = [one for one in declarer.declared() if not name or is_named(one, name, everything=True)]
         for note in declarer.notes if not quiet else ():
             streams.say(note)
-        text = write_topology(found, broker.descriptor.name, settings_of(broker.descriptor), f"{broker.descriptor.title}, context {broker.context.name}")
+        text = visible_toml(write_topology(found, broker.descriptor.name, settings_of(broker.descriptor),
+                                           f"{broker.descriptor.title}, context {broker.context.name}"))
     if file == "-":
         streams.write(text.encode())
         return

@@ -47,6 +47,11 @@ def visible_json(line: bytes) -> bytes:
     return _steering("").sub(_escape_json, line.decode(errors="surrogateescape")).encode()
 
 
+def visible_toml(text: str) -> str:
+    """The same for TOML, where such a character can only stand within quotes."""
+    return text if text.isascii() and "\x7f" not in text else _steering("").sub(_escape_toml, text)
+
+
 def _escape(match: re.Match[str]) -> str:
     character = match[0]
     code = ord(character)
@@ -56,6 +61,11 @@ def _escape(match: re.Match[str]) -> str:
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x80:
         return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _escape_toml(match: re.Match[str]) -> str:
+    code = ord(match[0])
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 

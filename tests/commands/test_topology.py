@@ -293,6 +293,7 @@ def test_what_rabbitmq_lets_be_called_with_control_characters_is_exported_planne
     names = ["--name", f"exchange:{name}*", "--name", f"queue:{name}*", "--name", f"binding:{name}*"]
     written = cli("topology", "export", *names)
     assert set(tomllib.loads(written.stdout.decode())["queue"]) == {work}
+    assert "\x85" not in written.stdout.decode()
     planned = cli("topology", "plan", "-", stdin=written.stdout)
     assert (planned.code, planned.stderr.splitlines()[0]) == (0, "3 unchanged")
     assert "\\x1b[31m" in planned.stdout.decode() or "\\u001b[31m" in planned.stdout.decode()

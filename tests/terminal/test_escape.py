@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 import unicodedata
 
 import orjson
 import pytest
+import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokercli.terminal.escape import visible, visible_bytes, visible_json
+from brokercli.terminal.escape import visible, visible_bytes, visible_json, visible_toml
 
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 HIDDEN = set("\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\u2066\ufeff\U000e0041")
@@ -73,3 +75,11 @@ def test_json_for_a_terminal_says_the_same_and_is_harmless(value: object) -> Non
 )
 def test_each_kind_of_danger_has_its_own_spelling(data: bytes, shown: str) -> None:
     assert visible_bytes(data) == shown
+
+
+@given(st.dictionaries(st.text(max_size=20), st.text(max_size=40) | st.just("\x7f\x9b31m\u202e\u200b\U000e0041\n"), max_size=3))
+def test_toml_says_the_same_and_steers_nothing(names: dict[str, str]) -> None:
+    document = tomlkit.dumps(names)
+    shown = visible_toml(document)
+    assert tomllib.loads(shown) == tomllib.loads(document)
+    assert not [character for character in shown if dangerous(character) and character != "\n"]
