@@ -270,6 +270,7 @@ def test_a_large_message_is_put_together_once_and_not_with_each_piece_of_it() ->
 
 
 @pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"MSG a 1\r\n", b"MSG a 1 x\r\nhello\r\n", b"MSG a 1 2 3 4 5 6\r\n",
+                                      b"MSG a 1 -20\r\n", b"HMSG a 1 12 99999999999\r\n", b"INFO []\r\n", b"INFO " + b"[" * 100_000 + b"\r\n",
                                       b"x" * (2 << 20)])
 def test_what_nats_never_says_ends_the_connection(nonsense: bytes) -> None:
     parser = BulkParser(Heard(), lambda text: None)  # type: ignore[arg-type]

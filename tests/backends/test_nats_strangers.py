@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.backends.nats.server_info import read_info
 from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
@@ -124,8 +125,37 @@ def test_a_server_that_greets_late_is_no_stranger(nats_address: str) -> None:
 
 def test_a_stranger_that_speaks_first_is_not_taken_for_nats() -> None:
     for greeting, words in ((b"SSH-2.0-OpenSSH\r\n", "SSH"), (b"220 mail ESMTP\r\n", "does not speak NATS"), (b"INFO nonsense\r\n", "says INFO"),
+                            (b"INFO []\r\n", "says INFO"), (b"INFO null\r\n", "says INFO"), (b"INFO " + b"[" * 100_000 + b"\r\n", "says INFO"),
                             (b"\x00" * 300_000, "does not speak NATS")):
         with impostor(greeting) as (port, _):
             error = refusal(Connection("nats", ((HOST, port),), connect_timeout=20.0))
             assert isinstance(error, Unreachable)
             assert words in str(error)
+
+
+INFO = {"server_id": "x", "version": "2.15.1", "headers": True, "max_payload": 1000}
+
+
+@pytest.mark.parametrize(("answer", "words"), [
+    (b"-ERR 'Authorization Violation \xff\x1b[2J'\r\n", "Authorization Violation"),
+    (b"-ERR '" + b"z" * 1_000_000, "does not end"),
+])
+def test_an_answer_to_the_login_that_no_server_gives_is_no_bug_of_ours(answer: bytes, words: str) -> None:
+    def talk(client: socket.socket) -> None:
+        client.sendall(b"INFO " + json.dumps(INFO).encode() + b"\r\n")
+        client.recv(4096)
+        client.sendall(answer)
+        client.recv(4096)
+
+    with listening(talk) as port:
+        error = refusal(Connection("nats", ((HOST, port),), user="all", password=Secret(PASSWORD), connect_timeout=20.0))
+    assert isinstance(error, (Unreachable, NotAuthorised))
+    assert words in str(error)
+
+
+@pytest.mark.parametrize("urls", [7, [None, "[::bad", "none:1", "no-port", "h:x", "good:4222"]])
+def test_other_servers_that_are_named_and_are_no_addresses_are_left_out(urls: object) -> None:
+    with impostor(b"INFO " + json.dumps(INFO | {"connect_urls": urls}).encode() + b"\r\n") as (port, _), \
+            NatsBackend(Connection("nats", ((HOST, port),), connect_timeout=20.0)) as backend:
+        assert backend.resolve(Address("orders.>"), "look") == subject("orders.>")
+    assert read_info(json.dumps({"connect_urls": urls}).encode())["connect_urls"] == (["good:4222"] if isinstance(urls, list) else [])

@@ -7,7 +7,6 @@ for that reason (`pyproject.toml`). Protocol: docs.nats.io, "Client Protocol".
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
 from brokercli.backends.nats.runs import Run
+from brokercli.backends.nats.server_info import read_info
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -25,6 +25,8 @@ Delivery = tuple[list[bytes], bytes]
 
 # INFO of a large cluster is the longest line; nats-server itself stops at 4 KiB for what clients send
 LONGEST_LINE = 1 << 20
+# what the documentation says max_payload can be set to is 64 MB, and nobody keeps a message that only a broken or hostile server announces
+LARGEST_MESSAGE = 1 << 28
 _M, _H = b"MH"
 
 
@@ -104,8 +106,10 @@ class BulkParser(Parser):
                     parts = buffer[position:end].split(b" ")
                     if not 4 <= len(parts) <= 6:
                         raise ValueError(parts)
-                    start = end + 2
-                    stop = start + int(parts[-1])
+                    start, size = end + 2, int(parts[-1])
+                    if not 0 <= size <= LARGEST_MESSAGE:
+                        raise ValueError(size)
+                    stop = start + size
                     if stop + 2 > length:
                         self._missing = stop + 2 - length
                         break
@@ -136,7 +140,10 @@ class BulkParser(Parser):
         elif word == b"PONG":
             await client._process_pong()
         elif word == b"INFO":
-            await client._process_info(json.loads(line[4:]))
+            try:
+                await client._process_info(read_info(line[4:]))
+            except ValueError:
+                raise ProtocolError from None
         elif word == b"-ERR":
             self._on_error(line[4:].strip(b" '").decode(errors="replace"))
         elif word not in (b"+OK", b""):

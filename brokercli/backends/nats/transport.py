@@ -17,6 +17,7 @@ from typing import Any
 from nats.aio.transport import Transport
 
 from brokercli.backends.handshake import asked_in_silence, not_trusted, ours_refused, speaks_tls
+from brokercli.backends.nats.server_info import read_info
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS, spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
@@ -87,7 +88,7 @@ class CheckedTransport(Transport):
             raise _stranger_said(line, place) if line else Unreachable(
                 f"{place} closes the connection before it says anything.", hint="a NATS server that is starting or full does so, and so do other services")
         try:
-            info = json.loads(line[5:])
+            info = read_info(line[5:])
         except ValueError:
             raise Unreachable(f"{place} says INFO, but not what a NATS server says after it.") from None
         if self._context is None and info.get("tls_required"):
@@ -97,7 +98,7 @@ class CheckedTransport(Transport):
             if not info.get("tls_required") and not info.get("tls_available"):
                 raise Unreachable(f"TLS was asked for, but the server at {place} speaks plain NATS; nothing was sent to it.", hint=f"nats://{place}")
             await self._handshake(host, place, deadline)
-        self._info = line
+        self._info = b"INFO " + json.dumps(info).encode() + b"\r\n"
 
     async def _first_line(self, seconds: float) -> bytes | None:
         """Return the line, an empty one where the other side closed, None where it stays silent."""
@@ -166,10 +167,14 @@ class CheckedTransport(Transport):
         assert self._reader is not None
         # the answer to PING is awaited here; INFO may come before it (`connect_info`), and nothing else can
         while not line or line.startswith((b"INFO", b"PING", b"+OK")):
-            line = await self._reader.readline()
+            try:
+                line = await self._reader.readline()
+            except ValueError:
+                raise ConnectionResetError("what the server says does not end") from None
             if not line:
                 raise ConnectionResetError("the server closed it")
-        return line
+        # nats-py takes it for UTF-8
+        return line.decode(errors="replace").encode()
 
     async def read(self, buffer_size: int) -> bytes:
         """Return what has come; more at once than nats-py asks for, which costs less a message."""
