@@ -113,3 +113,20 @@ def test_an_answer_whose_end_is_that_of_its_connection_is_read_whole() -> None:
 
     with serving(serve) as address, managed(address) as management:
         assert management.policies() == [{"name": "orders"}]
+
+
+@pytest.mark.parametrize(("answer", "ask"), [
+    (b"7", Management.bindings), (b"[1, 2]", Management.policies), (b'{"items": []}', Management.nodes), (b'"x"', Management.default_queue_type),
+    (b"[]", lambda management: list(management.queues())), (b'{"items": [1]}', lambda management: list(management.queues())),
+    (b'{"items": [{"name": null}]}', lambda management: list(management.queues())),
+    (b'{"items": [], "page_count": "many"}', lambda management: list(management.queues())),
+])
+def test_json_that_the_management_api_never_answers_is_said_to_be_that(answer: bytes, ask: Callable[[Management], object]) -> None:
+    def serve(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(_BEGUN + b"Content-Length: %d\r\n\r\n" % len(answer) + answer)
+
+    with serving(serve) as address, managed(address) as management, pytest.raises(Away, match="in a form that is not known"):
+        ask(management)

@@ -103,15 +103,15 @@ class Management:
 
     def bindings_to_queue(self, name: str) -> list[Facts]:
         """Return the bindings that lead to a queue, that of the default exchange among them."""
-        return self._ask(f"queues/{self._vhost}/{quote(name, safe='')}/bindings") or []
+        return self._list(f"queues/{self._vhost}/{quote(name, safe='')}/bindings")
 
     def bindings_to_exchange(self, name: str) -> list[Facts]:
         """Return the bindings that lead to an exchange from others."""
-        return self._ask(f"exchanges/{self._vhost}/{quote(name, safe='')}/bindings/destination") or []
+        return self._list(f"exchanges/{self._vhost}/{quote(name, safe='')}/bindings/destination")
 
     def bindings_from(self, exchange: str) -> list[Facts]:
         """Return the bindings that lead away from an exchange."""
-        return self._ask(f"exchanges/{self._vhost}/{quote(exchange, safe='')}/bindings/source") or []
+        return self._list(f"exchanges/{self._vhost}/{quote(exchange, safe='')}/bindings/source")
 
     def queues(self) -> Iterator[Facts]:
         """Yield all queues and streams by name."""
@@ -148,15 +148,15 @@ class Management:
 
     def policies(self) -> list[Facts]:
         """Return the policies of the virtual host."""
-        return self._ask(f"policies/{self._vhost}") or []
+        return self._list(f"policies/{self._vhost}")
 
     def operator_policies(self) -> list[Facts]:
         """Return those of the operator, which come before all others."""
-        return self._ask(f"operator-policies/{self._vhost}") or []
+        return self._list(f"operator-policies/{self._vhost}")
 
     def bindings(self) -> list[Facts]:
         """Return all bindings, those of the default exchange among them."""
-        return self._ask(f"bindings/{self._vhost}") or []
+        return self._list(f"bindings/{self._vhost}")
 
     def tags(self) -> set[str]:
         """Return the tags of this login."""
@@ -165,12 +165,12 @@ class Management:
 
     def nodes(self) -> list[Facts]:
         """Return the nodes of the cluster with their alarms; only for logins with the tag monitoring."""
-        return self._ask("nodes") or []
+        return self._list("nodes")
 
     def default_queue_type(self) -> str:
         """Return what a queue is made of here when nobody says it."""
         # the question for one virtual host alone is the administrator's
-        found = [facts for facts in self._ask("vhosts") or () if facts.get("name") == self._connection.virtual_host]
+        found = [facts for facts in self._list("vhosts") if facts.get("name") == self._connection.virtual_host]
         said = found[0].get("default_queue_type") if found else None
         return said if isinstance(said, str) and said not in ("", "undefined") else "classic"
 
@@ -203,17 +203,24 @@ class Management:
             page = start // size + 1
             answer = self._ask(f"{what}/{self._vhost}?page={page}&page_size={size}&{query}")
             past_the_end = answer is None and page > 1
-            if not past_the_end and (not isinstance(answer, dict) or not isinstance(answer.get("items"), list)):
-                raise Away("the management API answers in a form that is not known")
-            items = [] if past_the_end else answer["items"]
+            if not past_the_end and not isinstance(answer, dict):
+                raise _strange()
+            items = [] if past_the_end else _all_facts(answer.get("items"))
+            pages = 1 if past_the_end else answer.get("page_count", 1)
+            if not isinstance(pages, int) or not all(isinstance(facts.get("name"), str) for facts in items):
+                raise _strange()
             if page > 1 and (not items or items[0]["name"] > last):
                 start = max(start - _PAGE, 0)
                 continue
             yield from (facts for facts in items if facts["name"] > last or not last)
             last = max(last, items[-1]["name"] if items else "")
-            if page >= int(answer.get("page_count", 1)):
+            if page >= pages:
                 return
             start = page * size - 1
+
+    def _list(self, path: str) -> list[Facts]:
+        answer = self._ask(path)
+        return [] if answer is None else _all_facts(answer)
 
     def _ask(self, path: str) -> Any:
         try:
@@ -370,3 +377,13 @@ def _reason(text: bytes) -> str:
 
 def _facts(answer: Any) -> Facts | None:
     return answer if isinstance(answer, dict) else None
+
+
+def _all_facts(answer: object) -> list[Facts]:
+    if not isinstance(answer, list) or not all(isinstance(facts, dict) for facts in answer):
+        raise _strange()
+    return answer
+
+
+def _strange() -> Away:
+    return Away("the management API answers in a form that is not known")
