@@ -9,6 +9,7 @@ from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
 from brokercli.operations.decisions import Decision
 from brokercli.operations.through import Transformed
+from brokercli.settings.child_environment import environment_for_children
 from brokercli.terminal.editor import edit
 from brokercli.terminal.streams import Streams
 
@@ -34,7 +35,7 @@ def edit_one(streams: Streams, chosen: Sequence[Decision]) -> Edited:
                            hint="-n 1 takes the first; --ids FILE, --grep and the like choose another")
     before = chosen[0].message.body
     shown = before or b""
-    after = edit(shown)
+    after = edit(shown, environment_for_children())
     streams.say("the body is as it was" if after == shown else f"the body has {len(after):,} bytes now; it had {len(shown):,}")
     # what was not changed stays what it was: a tombstone is no empty body
     return Edited(before, before if after == shown else after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import signal
@@ -15,8 +14,8 @@ from pathlib import Path
 from brokercli.model.errors import Failed, LocalIO, UsageProblem
 
 
-def edit(body: bytes, environment: Mapping[str, str] = os.environ) -> bytes:
-    """Return what $VISUAL, $EDITOR or vi makes of `body`; waits until the editor ends.
+def edit(body: bytes, environment: Mapping[str, str]) -> bytes:
+    """Return what $VISUAL, $EDITOR or vi makes of `body`; waits until the editor ends. It runs with that environment and nothing else.
 
     The file it edits is for its owner only and is removed. A line end that an editor adds at the very end is taken off
     again where the body had none. Ctrl-C is the editor's as long as it runs. Raises UsageProblem where there is no editor,
@@ -34,7 +33,7 @@ def edit(body: bytes, environment: Mapping[str, str] = os.environ) -> bytes:
             file = Path(folder) / f"body{'.json' if body.lstrip()[:1] in (b'{', b'[') else '.txt'}"
             file.write_bytes(body)
             with _deaf():
-                code = subprocess.run([*words, str(file)], check=False).returncode
+                code = subprocess.run([*words, str(file)], check=False, env=environment).returncode
             edited = file.read_bytes()
     except OSError as problem:
         raise LocalIO(f"The body cannot be edited: {problem.strerror}. Nothing was changed.") from None

@@ -37,3 +37,8 @@ def test_a_line_end_that_the_editor_adds_is_taken_off_where_there_was_none(tmp_p
 def test_an_editor_that_cannot_be_is_refused(said: str) -> None:
     with pytest.raises(UsageProblem, match="Nothing was changed"):
         edit(b"x", {"EDITOR": said, "PATH": "/usr/bin:/bin"})
+
+
+def test_an_editor_knows_no_more_than_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    assert edit(b"", editor(tmp_path, 'printf "[$SECRET]" > "$1"')) == b"[]"
