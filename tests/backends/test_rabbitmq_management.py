@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -32,6 +35,15 @@ def serving(serve: Callable[[socket.socket], None]) -> Iterator[str]:
         yield f"http://{HOST}:{listening.getsockname()[1]}"
         listening.shutdown(socket.SHUT_RDWR)
         thread.join(PATIENCE)
+
+
+def serve_once(answer: bytes) -> Callable[[socket.socket], None]:
+    def serve(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(answer)
+    return serve
 
 
 @contextmanager
@@ -122,11 +134,29 @@ def test_an_answer_whose_end_is_that_of_its_connection_is_read_whole() -> None:
     (b'{"items": [], "page_count": "many"}', lambda management: list(management.queues())),
 ])
 def test_json_that_the_management_api_never_answers_is_said_to_be_that(answer: bytes, ask: Callable[[Management], object]) -> None:
+    whole = _BEGUN + b"Content-Length: %d\r\n\r\n" % len(answer) + answer
+    with serving(serve_once(whole)) as address, managed(address) as management, pytest.raises(Away, match="in a form that is not known"):
+        ask(management)
+
+
+def test_a_management_api_without_tls_is_told_from_one_that_is_away() -> None:
+    with serving(serve_once(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as address, managed(address.replace("http:", "https:")) as management, \
+            pytest.raises(Away, match="speaks no TLS"):
+        management.nodes()
+
+
+def test_a_management_api_whose_certificate_is_not_accepted_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-keyout", tmp_path / "key.pem", "-out", tmp_path / "certificate.pem"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+
     def serve(listening: socket.socket) -> None:
         client, _ = listening.accept()
-        with client:
-            client.recv(65536)
-            client.sendall(_BEGUN + b"Content-Length: %d\r\n\r\n" % len(answer) + answer)
+        with client, suppress(OSError):
+            context.wrap_socket(client, server_side=True)
 
-    with serving(serve) as address, managed(address) as management, pytest.raises(Away, match="in a form that is not known"):
-        ask(management)
+    with serving(serve) as address, managed(address.replace("http:", "https:")) as management, \
+            pytest.raises(Away, match=r"certificate of https://.* was not accepted: self-signed certificate") as away:
+        management.nodes()
+    assert "amqps:// with tls.ca" in away.value.hint

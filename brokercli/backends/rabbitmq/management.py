@@ -6,6 +6,7 @@ the usual ports of the broker's own host, and nowhere else. A guessed address is
 
 from __future__ import annotations
 
+import ssl
 from base64 import b64encode
 from collections.abc import Iterator
 from functools import partial
@@ -15,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
+from brokercli.backends.handshake import not_trusted
 from brokercli.backends.rabbitmq.connect import DEFAULT_PORT, login_of, port_of
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS, Connection, spell_place
@@ -314,8 +316,16 @@ class Management:
             except TooSlow:
                 self.close()
                 raise Away(f"{base} answers too slowly") from None
+            except ssl.SSLCertVerificationError as problem:
+                self.close()
+                reason, hint = not_trusted(problem, name_can_be_said=False)
+                # a tls.ca would have messages go over TLS as well
+                raise Away(f"the certificate of {base} was not accepted: {reason}",
+                           hint if self._connection.tls else "amqps:// with tls.ca in the context is for both ports") from None
             except OSError as problem:
                 self.close()
+                if isinstance(problem, ssl.SSLError) and "WRONG_VERSION" in (problem.reason or ""):
+                    raise Away(f"what answers at {base} speaks no TLS", hint="management = \"http://…\" in the context, or its port for TLS") from None
                 # a connection that was kept may have been closed meanwhile
                 if not kept:
                     raise Away(f"nothing answers at {base} ({(problem.strerror or str(problem) or 'no answer').lower()})") from None
