@@ -102,7 +102,9 @@ def as_failure(problem: BaseException, connection: Connection) -> BrokercliError
     text = str(problem).removeprefix("nats: ").strip("' ")
     lowered = text.lower()
     if "authorization" in lowered or "authentication" in lowered or "account" in lowered or "user" in lowered:
-        return NotAuthorised(f"{connection} refused the login{_who(connection)}: {text}.", hint="check user and password, token or credentials file")
+        return NotAuthorised(f"{connection} refused the login{_who(connection)}: {text}.",
+                             hint="the server has to have a user of the name in the certificate (verify_and_map), or wants user and password as well"
+                             if _by_certificate(connection) else "check user and password, token or credentials file")
     if "maximum connections" in lowered:
         return Unreachable(f"{connection} has as many connections as it allows.")
     if isinstance(problem, (asyncio.TimeoutError, TimeoutError)):
@@ -122,9 +124,12 @@ def _who(connection: Connection) -> str:
         return f" of user {connection.user!r}"
     if connection.token is not None:
         return " with the token"
-    if connection.tls is not None and connection.tls.certificate is not None:
-        return f" by the certificate {connection.tls.certificate}"
-    return ", which had neither user nor token"
+    return f" by the certificate {connection.tls.certificate}" if connection.tls and _by_certificate(connection) else ", which had neither user nor token"
+
+
+def _by_certificate(connection: Connection) -> bool:
+    others = connection.credentials or connection.user or connection.token
+    return not others and connection.tls is not None and connection.tls.certificate is not None
 
 
 def _login(connection: Connection, transport: CheckedTransport) -> dict[str, Any]:
