@@ -386,12 +386,6 @@ def _live() -> Any:
     return Span(End(), None)
 
 
-def test_a_script_that_has_no_host_is_told_so() -> None:
-    error = refusal(Connection("nats", (("None", 4222),)))
-    assert isinstance(error, UsageProblem)
-    assert "nats://None:4222: invalid hostname" in str(error)
-
-
 def test_a_login_by_certificate_that_is_refused_is_told_what_the_server_needs(servers: Callable[..., SecureNats], certificates: Path) -> None:
     server = servers(SecureNats, settings={"tls": _tls(certificates, ", verify_and_map: true"), "authorization": '{users: [{user: "CN=somebody"}]}'})
     tls = TLS(ca=str(certificates / "ca.pem"), certificate=str(certificates / "client.pem"), key=str(certificates / "client.key"))

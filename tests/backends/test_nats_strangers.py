@@ -14,7 +14,7 @@ from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.server_info import read_info
 from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
-from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
+from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 from tests.backends.nats_streams import subject
 from tests.brokers.server import HOST
 from tests.faults.proxy import stop_listening
@@ -159,3 +159,9 @@ def test_other_servers_that_are_named_and_are_no_addresses_are_left_out(urls: ob
             NatsBackend(Connection("nats", ((HOST, port),), connect_timeout=20.0)) as backend:
         assert backend.resolve(Address("orders.>"), "look") == subject("orders.>")
     assert read_info(json.dumps({"connect_urls": urls}).encode())["connect_urls"] == (["good:4222"] if isinstance(urls, list) else [])
+
+
+def test_a_script_that_has_no_host_is_told_so() -> None:
+    error = refusal(Connection("nats", (("None", 4222),)))
+    assert isinstance(error, UsageProblem)
+    assert "nats://None:4222: invalid hostname" in str(error)
