@@ -17,7 +17,7 @@ from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.model.connection import Connection, Secret
 from tests.brokers.server import HOST
 
-SECONDS = 0.2
+SECONDS = 0.6
 """For each piece of an answer; the deadline of the whole is ten times that."""
 PATIENCE = 20.0
 _BEGUN = b"HTTP/1.1 200 OK\r\n"
