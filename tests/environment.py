@@ -14,7 +14,7 @@ from tests.brokers.downloads import cache, fetched, run
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = ROOT / "tests" / "plugin"
-EXTRAS = "local,cel"
+EXTRAS = "local,cel,credentials"
 _UNUSED_SECONDS = 14 * 24 * 3600
 
 
@@ -29,7 +29,7 @@ def python() -> Path:
 
 def _key() -> str:
     what = hashlib.sha256()
-    for part in (sys.version, sys.executable, str(ROOT), (ROOT / "pyproject.toml").read_text(), (PLUGIN / "pyproject.toml").read_text()):
+    for part in (sys.version, sys.executable, str(ROOT), EXTRAS, (ROOT / "pyproject.toml").read_text(), (PLUGIN / "pyproject.toml").read_text()):
         what.update(part.encode() + b"\0")
     return what.hexdigest()[:16]
 

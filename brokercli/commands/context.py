@@ -51,7 +51,7 @@ def add(
     password_env: Annotated[str | None, _login("--password-env", metavar="VARIABLE", help="Take it from this environment variable at every use.")] = None,
     password_command: Annotated[str | None, _login("--password-command", metavar="CMD", help="Run CMD, without a shell, at every use.")] = None,
     token_stdin: Annotated[bool, _login("--token-stdin", help="Read a NATS token from standard input and keep it in the configuration.")] = False,
-    credentials: Annotated[str | None, _login("--credentials", metavar="FILE", help="A NATS .creds file.")] = None,
+    credentials: Annotated[str | None, _login("--credentials", metavar="FILE", help="A NATS .creds file, or one with an NKEY seed.")] = None,
     mechanism: Annotated[str | None, _login("--mechanism", metavar="NAME", help="SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, …")] = None,
     ca: Annotated[str | None, _tls("--ca", metavar="FILE", help="Certificates to trust, PEM.")] = None,
     certificate: Annotated[str | None, _tls("--certificate", metavar="FILE", help="Our certificate, PEM.")] = None,

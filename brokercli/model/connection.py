@@ -66,7 +66,7 @@ class Connection:
     password: Secret | None = None
     token: Secret | None = None
     credentials: str | None = None
-    """Path of a NATS .creds file."""
+    """Path of a NATS .creds file, or of one with the seed of an NKEY."""
     mechanism: str | None = None
     """SASL mechanism; without it PLAIN where there is a password."""
     virtual_host: str = "/"

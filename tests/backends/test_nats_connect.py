@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -291,40 +288,6 @@ def test_several_hosts_are_tried_in_order_and_the_best_reason_is_given(guarded: 
     error = refusal(replace(login(guarded), hosts=(closed, ("no-such-host.invalid", 4222))))
     assert isinstance(error, Unreachable)
     assert "refused" in str(error)
-
-
-def seed_of_a_user() -> str:
-    raw = bytes([18 << 3 | 20 >> 2, 0]) + bytes(range(32))
-    return base64.b32encode(raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")).decode().rstrip("=")
-
-
-def write_credentials(file: Path, seed: str) -> None:
-    file.write_text(f"-----BEGIN NATS USER JWT-----\neyJ0\n------END NATS USER JWT------\n\n"
-                    f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n")
-
-
-def test_a_package_that_is_missing_for_credentials_is_installed_by_the_extra_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_credentials(tmp_path / "x.creds", seed_of_a_user())
-    monkeypatch.setitem(sys.modules, "nkeys", None)
-    with pytest.raises(Failed) as refused:
-        NatsBackend(Connection("nats", ((HOST, 1),), credentials=str(tmp_path / "x.creds")))
-    assert refused.value.hint == "pip install 'brokercli[credentials]'"
-
-
-def test_a_file_that_holds_no_credentials_is_said(tmp_path: Path) -> None:
-    for content in (b"nothing", b"\xff\xfe"):
-        (tmp_path / "x.creds").write_bytes(content)
-        with pytest.raises(UsageProblem, match="credentials file"):
-            NatsBackend(Connection("nats", ((HOST, 1),), credentials=str(tmp_path / "x.creds")))
-
-
-def test_a_seed_that_is_damaged_is_told_from_one_that_is_not(tmp_path: Path) -> None:
-    file, seed = tmp_path / "x.creds", seed_of_a_user()
-    assert seed.startswith("SU")
-    for content, damaged in ((seed, False), (seed[:-1] + "A", True), (seed.replace("SU", "SX"), True), (seed[:40], True), ("UABC1", True)):
-        write_credentials(file, content)
-        error = refusal(Connection("nats", ((HOST, free_port()),), credentials=str(file)))
-        assert (f"The NKEY seed in the credentials file {file} is damaged" in str(error)) == damaged, (content, error)
 
 
 def test_files_that_are_not_there_are_named() -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import re
 import ssl
 import time
 from collections.abc import Callable
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nats import errors
 from nats.aio.client import Client
 
 from brokercli.backends.nats.bulk_parser import BulkParser
+from brokercli.backends.nats.credentials import sign_in
 from brokercli.backends.nats.failures import inbox_prefix
 from brokercli.backends.nats.transport import CheckedTransport
 from brokercli.model.connection import Connection, Secret, spell_place
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
+from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
 
 if TYPE_CHECKING:
     from brokercli.backends.nats.link import Link
@@ -29,8 +25,6 @@ DEFAULT_PORT = 4222
 # a frozen server is noticed after two of these; nats-py's own would take four minutes
 PING_SECONDS = 10
 RECONNECT_WAIT = 0.2
-_SEED_PREFIX = 18 << 3
-_SEED_BYTES = 36
 
 
 async def connect(connection: Connection, link: Link) -> tuple[Client, BulkParser, CheckedTransport]:
@@ -60,7 +54,7 @@ async def connect(connection: Connection, link: Link) -> tuple[Client, BulkParse
             servers=servers, name="brokercli", dont_randomize=True, allow_reconnect=True, max_reconnect_attempts=-1,
             connect_timeout=connection.connect_timeout, reconnect_time_wait=RECONNECT_WAIT, ping_interval=PING_SECONDS, max_outstanding_pings=2,
             error_cb=on_error, disconnected_cb=link.on_disconnected, reconnected_cb=link.on_reconnected, closed_cb=link.on_closed,
-            inbox_prefix=inbox_prefix(connection), skip_subject_validation=True, **_login(connection, transport))
+            inbox_prefix=inbox_prefix(connection), skip_subject_validation=True, **_login(connection, client, transport))
     except BrokercliError:
         transport.abort()
         raise
@@ -101,7 +95,8 @@ def as_failure(problem: BaseException, connection: Connection) -> BrokercliError
         return problem
     text = str(problem).removeprefix("nats: ").strip("' ")
     lowered = text.lower()
-    if "authorization" in lowered or "authentication" in lowered or "account" in lowered or "user" in lowered:
+    # what an OSError says may name a file, and a folder be called as anything
+    if not isinstance(problem, OSError) and any(word in lowered for word in ("authorization", "authentication", "account", "user")):
         return NotAuthorised(f"{connection} refused the login{_who(connection)}: {text}.",
                              hint="the server has to have a user of the name in the certificate (verify_and_map), or wants user and password as well"
                              if _by_certificate(connection) else "check user and password, token or credentials file")
@@ -132,7 +127,7 @@ def _by_certificate(connection: Connection) -> bool:
     return not others and connection.tls is not None and connection.tls.certificate is not None
 
 
-def _login(connection: Connection, transport: CheckedTransport) -> dict[str, Any]:
+def _login(connection: Connection, client: Client, transport: CheckedTransport) -> dict[str, Any]:
     """Credentials as callables that open up only at the moment of sending, and then only over TLS where TLS was asked for."""
     def revealed(secret: Secret) -> Callable[[], str]:
         def reveal() -> str:
@@ -142,39 +137,9 @@ def _login(connection: Connection, transport: CheckedTransport) -> dict[str, Any
         return reveal
 
     if connection.credentials is not None:
-        _check_credentials(connection.credentials)
-        try:
-            import_module("nkeys")  # nats-py needs it for these files only and does not bring it
-        except ModuleNotFoundError:
-            raise Failed("NATS credentials files need the Python package nkeys, which is not installed.", hint="pip install 'brokercli[credentials]'") from None
-        return {"user_credentials": connection.credentials}
+        return sign_in(client, connection.credentials)
     if connection.user is not None:
         return {"user": connection.user, "password": revealed(connection.password or Secret(""))}
     if connection.token is not None:
         return {"token": revealed(connection.token)}
     return {}
-
-
-def _check_credentials(path: str) -> None:
-    """nats-py reads the file while it connects and says nothing readable about one that is no such file."""
-    hint = "it is the .creds file that nsc or your NATS provider wrote"
-    try:
-        text = Path(path).read_text()
-    except FileNotFoundError:
-        raise UsageProblem(f"There is no credentials file {path}.", hint=hint) from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageProblem(f"The credentials file {path} cannot be read: {getattr(problem, 'strerror', None) or 'it is not text'}.", hint=hint) from None
-    seed = re.search(r"-BEGIN USER NKEY SEED-+\s+(\S+)", text)
-    if "BEGIN NATS USER JWT" not in text or seed is None:
-        raise UsageProblem(f"The file {path} is no NATS credentials file: it needs a user JWT and an NKEY seed.", hint=hint)
-    if not _is_seed(seed[1]):
-        raise UsageProblem(f"The NKEY seed in the credentials file {path} is damaged.", hint=hint)
-
-
-def _is_seed(text: str) -> bool:
-    """Whether a text is the seed of an NKEY (github.com/nats-io/nkeys): base32 of two bytes that say so, 32 of the key and a checksum."""
-    try:
-        raw = base64.b32decode(text + "=" * (-len(text) % 8))
-    except ValueError:
-        return False
-    return len(raw) == _SEED_BYTES and raw[0] & 0xF8 == _SEED_PREFIX and binascii.crc_hqx(raw[:-2], 0) == int.from_bytes(raw[-2:], "little")
