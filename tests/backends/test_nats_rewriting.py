@@ -181,6 +181,21 @@ def test_what_only_a_copy_of_a_stream_holds_is_read_from_there_and_that_is_said(
         streams.look(subject(f"{low}.c"), backend=backend)
 
 
+def test_who_listens_to_a_subject_that_comes_to_a_stream_from_others_is_told_that_it_is_not_heard(streams: Streams) -> None:
+    origin = streams.make()
+    low = origin.lower()
+    name = streams.make(subjects=[], sources=[{"name": origin, "subject_transforms": [{"src": f"{low}.>", "dest": f"x{low}.>"}]}])
+    backend = streams.backend()
+    reader = streams.look(subject(f"x{low}.a"), End(), follow=True, backend=backend)
+    note, = reader.notes
+    assert f"no stream captures x{low}.a, and stream {name} holds messages of others as it (filled from {origin})" in note
+    assert f"tail stream:{name} shows them" in note
+    streams.wire.publish(f"x{low}.a", b"heard all the same")
+    assert bodies(some(reader, 1)) == [b"heard all the same"]
+    for heard in (f"{low}.a", f"y{low}.a"):
+        assert list(streams.look(subject(heard), End(), follow=True, backend=backend).notes) == []
+
+
 def test_of_a_subject_whose_stream_gives_up_what_is_handled_it_is_said_where_copies_lie(streams: Streams) -> None:
     origin = streams.make("interest")
     low = origin.lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from brokercli.backends.contract import Reader
 from brokercli.backends.nats.look_core import CoreReader
 from brokercli.backends.nats.look_stored import open_stored
-from brokercli.backends.nats.look_subject import find_subject
+from brokercli.backends.nats.look_subject import find_subject, not_heard
 from brokercli.backends.nats.span import Source, locate
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.address import Address
@@ -29,7 +29,9 @@ def open_reader(jetstream: JetStream, source: Address, span: Span) -> Reader:
     new_only = isinstance(span.start, End) and span.end is None
     if source.kind == "subject":
         if new_only:
-            return CoreReader(link, [source.name])
+            heard = CoreReader(link, [source.name])
+            heard.notes += filter(None, [link.run(not_heard(jetstream, source.name))])
+            return heard
         where, note = link.run(find_subject(jetstream, source.name))
     else:
         where = Source(link.run(jetstream.info(source.name)))

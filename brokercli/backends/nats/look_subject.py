@@ -11,7 +11,7 @@ from brokercli.backends.nats.rewriting import EVERYTHING, brought_in, rewriting_
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.backends.nats.subjects import covers, overlap
-from brokercli.model.errors import NotAuthorised, NotFound, TimedOut, Unreachable, UsageProblem
+from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound, TimedOut, Unreachable, UsageProblem
 
 
 async def find_subject(jetstream: JetStream, subject: str) -> tuple[Source, str]:
@@ -76,6 +76,21 @@ async def _stored_only(jetstream: JetStream, subject: str) -> tuple[Source, str]
     if len(names) > 1:
         raise UsageProblem(f"No stream captures {subject}, and several hold messages of others as it: {', '.join(names)}.", hint=_say_which(names))
     return Source(found[0], subject), f"no stream captures {subject}: stream {names[0]} holds messages of others as it ({filled_from(found[0]['config'])})"
+
+
+async def not_heard(jetstream: JetStream, subject: str) -> str:
+    """Say which streams hold a subject that none captures: what comes to them nobody hears who subscribes to it. Empty where that is not so, and
+    where this login may not ask."""
+    try:
+        found = [] if await jetstream.capturing(subject) else await storing(jetstream, subject, silent=[])
+    except BrokercliError:
+        return ""
+    if not found:
+        return ""
+    names = [str(info["config"]["name"]) for info in found]
+    one = len(names) == 1
+    return (f"no stream captures {subject}, and stream{'' if one else 's'} {some_of(names)} {'holds' if one else 'hold'} messages of others as it "
+            f"({filled_from(found[0]['config'])}{'' if one else ', …'}): these are not published on it and not shown; tail stream:{names[0]} shows them")
 
 
 def filled_from(config: Json) -> str:
