@@ -253,17 +253,18 @@ class Backend(ABC):
         publisher copies it to here, or with `letter` where it is a letter here and a repair puts it back. A name is there once."""
         return ()
 
-    def look_letters(self, source: Address) -> LetterReader:
-        """Open a look at the letters of a resolved address, up to the end it has now.
+    def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
+        """Open a look at the letters of a resolved address, up to the end it has now. `patterns`, as for `dead_letter_sources`, may say
+        which of the messages there are some.
 
         Raises Unsupported, with the reason and the safe ways there are, where looking could cost a letter; NotFound;
         Failed where the address holds no letters but work.
         """
         raise Unsupported("This broker plugin knows no dead letters.")
 
-    def repair(self, source: Address, policy: RepairPolicy) -> Repair:
-        """Open a run over the pending letters of a resolved address. Raises as `look_letters`, and Failed where another
-        run is at work there and cannot be shared with."""
+    def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
+        """Open a run over the pending letters of a resolved address, those that `look_letters` shows. Raises as it does, and Failed where
+        another run is at work there and cannot be shared with."""
         raise Unsupported("This broker plugin knows no dead letters.")
 
     def check_repair(self, letters: LetterReader) -> None:  # noqa: B027  most brokers tell it only when the run is opened

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from brokercli.backends.dead_letters import LetterReader, Lift
 from brokercli.commands.may_change import check_may_change
 from brokercli.commands.session import Session
+from brokercli.settings.dead_letters import dead_letter_patterns
 from brokercli.terminal.streams import Streams
 
 
@@ -32,7 +33,7 @@ def look_at_letters(streams: Streams, session: Session, lift_limit: bool) -> Ite
     if lift_limit:
         check_may_change(session.context, "without --lift-limit nothing is changed")
     with (lifted(streams, lambda: session.backend.lift_limit(session.address) if lift_limit else Lift()) as lift,
-          session.backend.look_letters(session.address) as reader):
+          session.backend.look_letters(session.address, dead_letter_patterns()) as reader):
         yield Look(reader, lift)
 
 

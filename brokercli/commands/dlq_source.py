@@ -17,6 +17,7 @@ from brokercli.model.capability import Capability
 from brokercli.model.errors import LocalIO, UsageProblem
 from brokercli.model.message import Message
 from brokercli.operations.letters import Recogniser
+from brokercli.settings.dead_letters import dead_letter_patterns
 from brokercli.terminal.streams import Streams
 
 
@@ -49,11 +50,13 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
         if lift_limit:
             check_may_change(session.context, "without --lift-limit nothing is changed")
 
+        patterns = dead_letter_patterns()
+
         def lift() -> Lift:
             return session.backend.lift_limit(session.address)
 
-        yield LetterSource(session, recogniser_of(session), lambda: session.backend.look_letters(session.address),
-                           lambda policy: session.backend.repair(session.address, policy), lift if lift_limit else Lift,
+        yield LetterSource(session, recogniser_of(session), lambda: session.backend.look_letters(session.address, patterns),
+                           lambda policy: session.backend.repair(session.address, policy, patterns), lift if lift_limit else Lift,
                            Lift if lift_limit is False else lift, session.backend.check_repair,
                            partial(session.backend.withholds, letter=True), journal_path(verb, session.address, journal))
 

@@ -218,12 +218,12 @@ class KafkaBackend(Backend):
         finally:
             give_back()
 
-    def look_letters(self, source: Address) -> LetterReader:
+    def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
         from brokercli.backends.kafka.letters import open_letters
 
         return open_letters(self.look(source, Span(Start(), End())), source.name, self._admin(), self._consumer, self._connection.connect_timeout)
 
-    def repair(self, source: Address, policy: RepairPolicy) -> Repair:
+    def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.kafka.open_repair import Cluster, open_repair
 
         cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers, default=None), self._read_anew,

@@ -105,19 +105,19 @@ class NatsBackend(Backend):
 
         return held_back(message) if letter else withheld_from_copies(message)
 
-    def look_letters(self, source: Address) -> LetterReader:
+    def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
         from brokercli.backends.nats.letters import find_letters, open_letters
 
         self._require(source, Capability.LOOK_LETTERS)
-        reader = open_letters(self._jetstream, self._link.run(find_letters(self._jetstream, source.name)))
+        reader = open_letters(self._jetstream, self._link.run(find_letters(self._jetstream, source.name, patterns)))
         self._opened.add(reader)
         return reader
 
-    def repair(self, source: Address, policy: RepairPolicy) -> Repair:
+    def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.nats.open_repair import open_repair
 
         self._require(source, Capability.REDRIVE)
-        repair = open_repair(self._jetstream, self._questions, source.name, policy)
+        repair = open_repair(self._jetstream, self._questions, source.name, policy, patterns)
         self._opened.add(repair)
         return repair
 

@@ -57,7 +57,7 @@ def marks_of(config: Json, patterns: Sequence[str] = ()) -> Marks | None:
     speaking = _speaking(subjects, patterns)
     if not speaking:
         return None
-    why = f"subject {speaking[0]}" + (f" and {len(speaking) - 1} more" if len(speaking) > 1 else "")
+    why = _why(speaking)
     if len(speaking) == len(subjects):
         return Marks(why)
     if rewritten_letters(config, patterns) is not None:
@@ -66,6 +66,29 @@ def marks_of(config: Json, patterns: Sequence[str] = ()) -> Marks | None:
     wanted = list(dict.fromkeys([*speaking, *(stored for subject in speaking if (stored := stored_as(config, subject)) is not None)]))
     narrow = tuple(one for one in wanted if not any(covers(other, one) for other in wanted if other != one))
     return Marks(why, subjects=narrow)
+
+
+def marks_among(subjects: Collection[str], patterns: Sequence[str] = ()) -> Marks | None:
+    """Return what the subjects say that a stream holds messages of, where its configuration says nothing; None where they say nothing either.
+    Each is found again by its shape: what stands before the word that speaks may be several, what follows it anything."""
+    speaking = _speaking(sorted(subjects), patterns)
+    shapes: dict[tuple[int, str, bool], list[list[str]]] = {}
+    narrow: list[str] = []
+    for subject in speaking:
+        tokens = subject.split(".")
+        place = next((index for index, token in enumerate(tokens) if _WORD.match(token)), None)
+        if place is None:
+            narrow.append(subject)
+        else:
+            shapes.setdefault((place, tokens[place], len(tokens) > place + 1), []).append(tokens[:place + 1])
+    for (_, _, longer), prefixes in shapes.items():
+        tokens = [token if len({prefix[index] for prefix in prefixes}) == 1 else "*" for index, token in enumerate(prefixes[0])]
+        narrow.append(".".join([*tokens, ">"] if longer else tokens))
+    return Marks(_why(speaking), subjects=tuple(narrow)) if speaking else None
+
+
+def _why(speaking: Sequence[str]) -> str:
+    return f"subject {speaking[0]}" + (f" and {len(speaking) - 1} more" if len(speaking) > 1 else "")
 
 
 def rewritten_letters(config: Json, patterns: Sequence[str] = ()) -> str | None:

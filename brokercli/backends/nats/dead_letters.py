@@ -8,7 +8,7 @@ from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import ADVISORIES, Marks, fed_by, marks_of, recorded_streams, rewritten_letters
 from brokercli.backends.nats.fetch import fetch_next
-from brokercli.backends.nats.letters import copied_from
+from brokercli.backends.nats.letters import copied_from, marks_in
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
@@ -26,7 +26,8 @@ async def find_sources(jetstream: JetStream, patterns: Sequence[str], unseen: Mu
     into. Raises Failed where there is no JetStream."""
     silent: list[str] = []
     streams = {str(info["config"]["name"]): info for info in await jetstream.all(silent) if purpose_of(str(info["config"]["name"])) is None}
-    marks = {name: found for name, info in streams.items() if (found := marks_of(info["config"], patterns)) is not None}
+    found_in = await each(streams, lambda name: _marks(jetstream, streams[name], patterns, unseen))
+    marks = {name: found for name, found in zip(streams, found_in, strict=True) if found is not None}
     others = [name for name, info in streams.items() if name not in marks and resource_of(info) != LIMITS_STREAM]
     recorders = [streams[name]["config"] for name, found in marks.items() if found.advisories]
     refused: dict[str, str] = {}
@@ -44,6 +45,16 @@ async def find_sources(jetstream: JetStream, patterns: Sequence[str], unseen: Mu
         beside = f" (and so it is with {some_of(sorted(refused.keys() - {stream}))})" if len(refused) > 1 else ""
         unseen.append(f"whether stream {stream} holds letters without a record is not known{beside}: {why.rstrip('.')}")
     return sorted([*(source for source in answers if source is not None), *by_name], key=lambda source: source.address.name)
+
+
+async def _marks(jetstream: JetStream, info: Json, patterns: Sequence[str], unseen: MutableSequence[str]) -> Marks | None:
+    try:
+        return await marks_in(jetstream, info, patterns)
+    except NotFound:
+        return None  # deleted meanwhile
+    except BrokercliError as problem:
+        unseen.append(f"whether stream {info['config']['name']} holds letters among others is not known: {str(problem).rstrip('.')}")
+        return None
 
 
 async def _marked(jetstream: JetStream, info: Json, marks: Marks, streams: Mapping[str, Json]) -> DeadLetterSource | None:

@@ -10,18 +10,21 @@ from dataclasses import dataclass, field
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterReader, some_of
 from brokercli.backends.nats import LIMITS_STREAM, WORK_QUEUE_STREAM
-from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, marks_of, rewritten_letters
+from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, marks_among, marks_of, rewritten_letters
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
+from brokercli.backends.nats.listing import subject_counts
 from brokercli.backends.nats.look_stored import open_stored
 from brokercli.backends.nats.records import NatsBatch, read_headers
 from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
-from brokercli.backends.nats.subjects import overlap
+from brokercli.backends.nats.subjects import has_wildcards, overlap
 from brokercli.backends.nats.unrecorded import Consumers, Standing, ask_consumers
 from brokercli.model.errors import Failed, NotAuthorised, TimedOut
 
 SAMPLE = 5
+SUBJECTS_LOOKED_AT = 10_000
+"""The most subjects that a stream may hold messages of for them to be asked for: a stream can hold millions."""
 # an acknowledgement that a consumer has counted and whose message its stream has not removed yet: microseconds on one server
 SETTLING_SECONDS = 0.1
 
@@ -60,13 +63,26 @@ class Letters:
         return self.marks.holds(subject)
 
 
-async def find_letters(jetstream: JetStream, stream: str) -> Letters:
-    """Return what the letters of a stream are. Raises Failed where it holds work and no letters."""
+async def marks_in(jetstream: JetStream, info: Json, patterns: Sequence[str] = ()) -> Marks | None:
+    """Return why a stream holds letters, and which of its messages are some: by its configuration, else by the subjects that it holds messages
+    of, where it captures more than they say and is no work queue, whose consumers tell. None where nothing says so."""
+    config = info["config"]
+    marks = marks_of(config, patterns)
+    if marks is not None or resource_of(info) != LIMITS_STREAM or rewritten_letters(config, patterns) is not None:
+        return marks
+    if not any(has_wildcards(subject) for subject in config.get("subjects") or ()) or not 0 < int(info["state"].get("num_subjects", 0)) <= SUBJECTS_LOOKED_AT:
+        return None
+    return marks_among(await subject_counts(jetstream, str(config["name"]), SUBJECTS_LOOKED_AT), patterns)
+
+
+async def find_letters(jetstream: JetStream, stream: str, patterns: Sequence[str] = ()) -> Letters:
+    """Return what the letters of a stream are; `patterns` are names with * and ? that are taken for destinations of some. Raises Failed where it
+    holds work and no letters."""
     info = await jetstream.info(stream)
-    marks = marks_of(info["config"])
+    marks = await marks_in(jetstream, info, patterns)
     if marks is not None:
         return Letters(info, marks, notes=(*_notes(marks), *copied_from(info["config"], await _origins(jetstream, info["config"]))))
-    subject = rewritten_letters(info["config"])
+    subject = rewritten_letters(info["config"], patterns)
     if subject is not None:
         rewriting = rewriting_of(info["config"])
         raise Failed(f"Stream {stream} stores {subject} under other subjects ({rewriting}): nothing tells which of its messages are letters.",
@@ -80,7 +96,7 @@ async def find_letters(jetstream: JetStream, stream: str) -> Letters:
     elif int(info["state"]["messages"]) and resource_of(info) != LIMITS_STREAM and not look_like_letters(await _sample(jetstream, info)):
         raise Failed(f"Stream {stream} holds no dead letters but work: no consumer has been given any of it yet.", hint="brokercli dlq ls shows where some are")
     return Letters(info, Marks("named"), notes=() if not int(info["state"]["messages"]) else (
-        "nothing in the name or subjects of this stream says that it is one of dead letters",) if not int(info["state"].get("consumer_count", 0)) else ())
+        "nothing in the name or subjects of this stream says that it is one of dead letters: what no dialect recognises may be work",))
 
 
 async def _without_record(jetstream: JetStream, stream: str) -> Letters:

@@ -28,7 +28,7 @@ _UNLESS = (", unless another consumer still wants it: that one gets both, and th
            "record, to be dropped there")
 
 
-def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy: RepairPolicy) -> NatsRepair:
+def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy: RepairPolicy, patterns: Sequence[str]) -> NatsRepair:
     """Open a run. Raises Failed, and changes nothing, where letters could not be taken out afterwards."""
     if policy.options:
         raise UsageProblem(f"Redriving on NATS has no option {sorted(policy.options)[0]}.")
@@ -36,7 +36,7 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     # a run always waits for something: for verdicts, or for letters
     link.give_up_after(policy.delivery_timeout)
     questions.answer_within(policy.delivery_timeout)
-    letters = link.run(find_letters(jetstream, stream))
+    letters = link.run(find_letters(jetstream, stream, patterns))
     remover = _remover(jetstream, questions, letters)
     within = letters.consumers is not None
     fed = _fed(jetstream, letters)

@@ -208,14 +208,14 @@ class RabbitMQBackend(Backend):
             converter.convert(replace(message, body=message.body or b"", partition=None))
         return tuple(converter.withheld)
 
-    def look_letters(self, source: Address) -> LetterReader:
+    def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
         if source.kind == "exchange":
             raise Unsupported(f"{SUPPORT[EXCHANGE][Capability.LOOK_LETTERS].note}.")
         if self.resource(source) == STREAM:
             return StreamLetterReader(self.look(source, Span(Start(), End())))
         return open_queue_letters(self._conditions(source), self._lend, self._taking(source))
 
-    def repair(self, source: Address, policy: RepairPolicy) -> Repair:
+    def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         row = self.resource(source)
         if not SUPPORT[row][Capability.REDRIVE]:
             raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")

@@ -75,7 +75,7 @@ class MemoryBackend(Backend):
         state = self._line.ask({"do": "state", "kind": row, "name": address.name})
         return Description(row, address.name, row, facts={"first offset": state["first"], "next offset": state["next"], "bytes": state["bytes"]})
 
-    def look_letters(self, source: Address) -> NoReturn:
+    def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> NoReturn:
         require(SUPPORT, self.resource(source), Capability.LOOK_LETTERS)
         raise AssertionError("the table says never")
 
