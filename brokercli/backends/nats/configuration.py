@@ -208,4 +208,4 @@ def feeding(config: Mapping[str, object]) -> set[str]:
     """Return the streams, of this account and domain, that one with such a configuration is copied from or filled from."""
     mirror, sources = config.get("mirror"), config.get("sources")
     tables = [mirror, *(sources if isinstance(sources, list) else [])]
-    return {str(table.get("name")) for table in tables if isinstance(table, dict) and not table.get("external") and not table.get("domain")}
+    return {str(table.get("name")) for table in tables if isinstance(table, dict) and not table.get("external")}

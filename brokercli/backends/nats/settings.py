@@ -9,8 +9,8 @@ from __future__ import annotations
 from brokercli.model.declaration import Form, Setting, Settings
 
 TABLE_FIELDS: dict[str, tuple[str, ...]] = {
-    "mirror": ("name", "opt_start_seq", "opt_start_time", "filter_subject", "subject_transforms", "external", "consumer", "domain"),
-    "sources": ("name", "opt_start_seq", "opt_start_time", "filter_subject", "subject_transforms", "external", "consumer", "domain"),
+    "mirror": ("name", "opt_start_seq", "opt_start_time", "filter_subject", "subject_transforms", "external", "consumer"),
+    "sources": ("name", "opt_start_seq", "opt_start_time", "filter_subject", "subject_transforms", "external", "consumer"),
     "republish": ("src", "dest", "headers_only"),
     "subject_transform": ("src", "dest"),
     "placement": ("cluster", "tags", "preferred"),
