@@ -331,6 +331,23 @@ def test_a_jetstream_domain_and_another_api_prefix_are_used(servers: Callable[..
     made.close()
 
 
+def test_streams_of_another_account_are_reached_by_the_prefix_its_api_is_imported_under(servers: Callable[..., Nats]) -> None:
+    server = servers(Nats, settings={"accounts": f"""{{
+        A: {{jetstream: enabled, users: [{{user: all, password: {PASSWORD}}}], exports: [{{service: "$JS.API.>", response: stream}}, {{service: "orders.>"}}]}}
+        B: {{users: [{{user: other, password: {PASSWORD}}}], imports: [{{service: {{account: A, subject: "$JS.API.>"}}, to: "a.API.>"}}
+                                                                 {{service: {{account: A, subject: "orders.>"}}, to: "a.orders.>"}}]}}}}"""})
+    made = Streams(server.address, {"user": "all", "pass": PASSWORD})
+    name = made.make(subjects=["orders.>"])
+    with NatsBackend(replace(login(server, "other"), options={"js_api_prefix": "a.API"})) as backend:
+        publisher = backend.publisher(subject("a.orders.new"), _policy())
+        assert "the account that it belongs to may call it otherwise" in publisher.notes[0]
+        assert publish(publisher, [Message(b"x")] * 3).confirmed == 3
+        assert publish(backend.publisher(subject("nobody.new"), _policy()), [Message(b"x")]).problems[0].reason == "no stream listens on its subject"
+        records = everything(backend.look(stream(name), _span()))
+        assert [(record.place["subject"], record.message.body) for record in records] == [("orders.new", b"x")] * 3
+    made.close()
+
+
 def _policy(**options: Any) -> Any:
     from brokercli.backends.contract import PublishPolicy
 

@@ -17,6 +17,8 @@ from brokercli.model.errors import Failed, NotAuthorised, TimedOut, Unsupported,
 
 _NOT_ASKED = "this login may not ask which stream listens: each message's acknowledgement says it instead"
 
+_IMPORTED = "{}, and the account that it belongs to may call it otherwise: each message's acknowledgement says whether it was stored"
+
 
 def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPolicy) -> Publisher:
     """Open a publisher to a resolved address.
@@ -41,6 +43,8 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
         infos = [link.run(jetstream.info(name)) for name in names]
     except (NotAuthorised, TimedOut):
         return JetStreamPublisher(link, destination.name, None, policy, (_NOT_ASKED,))
+    if not infos and jetstream.imported:
+        return JetStreamPublisher(link, destination.name, None, policy, (_IMPORTED.format(jetstream.nobody_listens(destination.name)),))
     if not infos:
         why = jetstream.nobody_listens(destination.name)
         elsewhere = "the context's option domain reaches those of another; " if jetstream.domain else ""

@@ -79,8 +79,8 @@ async def _stored_only(jetstream: JetStream, subject: str) -> tuple[Source, str]
 
 
 async def not_heard(jetstream: JetStream, subject: str) -> str:
-    """Say which streams hold a subject that none captures: what comes to them nobody hears who subscribes to it. Empty where that is not so, and
-    where this login may not ask."""
+    """Say which streams hold a subject that none captures: what comes to them need not be heard by who subscribes to it. Empty where there
+    are none, and where this login may not ask."""
     try:
         found = [] if await jetstream.capturing(subject) else await storing(jetstream, subject, silent=[])
     except BrokercliError:
@@ -90,7 +90,7 @@ async def not_heard(jetstream: JetStream, subject: str) -> str:
     names = [str(info["config"]["name"]) for info in found]
     one = len(names) == 1
     return (f"no stream captures {subject}, and stream{'' if one else 's'} {some_of(names)} {'holds' if one else 'hold'} messages of others as it "
-            f"({filled_from(found[0]['config'])}{'' if one else ', …'}): these are not published on it and not shown; tail stream:{names[0]} shows them")
+            f"({filled_from(found[0]['config'])}{'' if one else ', …'}): shown is what is published on it; tail stream:{names[0]} shows what that stream gets")
 
 
 def filled_from(config: Json) -> str:

@@ -59,8 +59,15 @@ class JetStream:
         """The domain whose streams can be asked about: of one behind a leaf node a message may reach others all the same. Empty where none is said."""
         return str(self.link.connection.options.get("domain") or self.link.server.get("domain") or "")
 
+    @property
+    def imported(self) -> bool:
+        """Whether another account's API is asked: subjects that are imported from it may be called otherwise there."""
+        return not self.prefix.startswith("$JS.")
+
     def nobody_listens(self, subject: str) -> str:
         """Say that none of these streams captures a subject."""
+        if self.imported:
+            return f"no stream of those that {self.prefix} answers for listens on {subject}"
         return (f"no stream in the JetStream domain {self.domain} listens on {subject}" if self.domain else
                 f"no stream listens on {subject}, so nothing would be stored")
 
