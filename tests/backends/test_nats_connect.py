@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ _USERS = f"""{{users: [
   {{user: "chooses", password: "{PASSWORD}", permissions: {{
       publish: ["$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES", "$JS.API.CONSUMER.CREATE.*.*.chosen.>", "$JS.API.CONSUMER.MSG.NEXT.>",
                 "$JS.API.CONSUMER.DELETE.>"], subscribe: ["_INBOX.>"]}}}}
+  {{user: "waits", password: "{PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.CONSUMER.MSG.NEXT.>", "$JS.API.DIRECT.GET.>"]}}}}}}
   {{user: "mends", password: "{PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.STREAM.NAMES"]}}}}}}
 ]}}"""
 
@@ -163,6 +165,22 @@ def test_a_login_that_may_read_some_subjects_of_a_stream_reads_these(administere
         for source in (subject(other), stream(name)):
             with pytest.raises(NotAuthorised, match=rf"not permitted to publish to \$JS\.API\.CONSUMER\.CREATE\.{name}"):
                 backend.look(source, _span())
+
+
+def test_a_login_that_may_make_consumers_and_not_pull_from_them_is_told_so_instead_of_waiting(administered: Streams, guarded: Nats) -> None:
+    name = administered.make()
+    administered.fill(f"{name.lower()}.a", [b"1", b"2"])
+    refused = pytest.raises(NotAuthorised, match=rf"User 'waits' is not permitted to publish to \$JS\.API\.CONSUMER\.MSG\.NEXT\.{name}\.")
+    with NatsBackend(login(guarded, "waits")) as backend, refused:
+        everything(backend.look(stream(name), _span()))
+    assert administered.consumers(name) == []
+
+
+def test_a_login_that_may_not_ask_for_messages_in_batches_asks_for_each(administered: Streams, guarded: Nats) -> None:
+    name = administered.make("workqueue")
+    administered.fill(f"{name.lower()}.a", [b"1", b"2"])
+    with NatsBackend(login(guarded, "waits")) as backend:
+        assert bodies(everything(backend.look(stream(name), _span()))) == [b"1", b"2"]
 
 
 def test_a_login_without_an_inbox_hears_and_publishes_what_needs_none(guarded: Nats) -> None:
@@ -312,6 +330,20 @@ def test_a_login_that_is_revoked_ends_what_is_open(servers: Callable[..., Nats])
         reader.read(60)
     backend.close()
     made.wire.close()
+
+
+def test_a_subscription_that_is_taken_away_later_ends_the_look_instead_of_hearing_nothing_any_more(servers: Callable[..., Nats]) -> None:
+    server = servers(Nats, settings={"authorization": _USERS})
+    with NatsBackend(login(server, "hears")) as backend:
+        reader = backend.look(subject("heard.a"), _live())
+        assert publish(backend.publisher(subject("heard.a"), _policy(fire_and_forget=True)), [Message(b"1")]).confirmed == 1
+        server._settings["authorization"] = _USERS.replace('subscribe: ["heard.>"]', 'subscribe: ["other.>"]')
+        server.prepare()
+        assert server._process is not None
+        server._process.send_signal(signal.SIGHUP)
+        assert bodies(some(reader, 1)) == [b"1"]
+        with pytest.raises(NotAuthorised, match=r"User 'hears' is not permitted to subscribe to heard\.a"):
+            reader.read(60)
 
 
 def test_a_jetstream_domain_and_another_api_prefix_are_used(servers: Callable[..., Nats]) -> None:

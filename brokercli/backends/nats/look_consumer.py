@@ -12,7 +12,7 @@ import orjson
 from brokercli.backends.contract import Batch
 from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
 from brokercli.backends.nats.coordinates import Coordinates, coordinates
-from brokercli.backends.nats.failures import NoConsumer
+from brokercli.backends.nats.failures import NoConsumer, not_permitted
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
@@ -115,9 +115,18 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
             question |= {"expires": EXPIRES_SECONDS * NANOSECONDS} if self._end is None else {"no_wait": True}
             payload = orjson.dumps(question)
             self._credit += size
-            subject = f"{self._jetstream.prefix}.CONSUMER.MSG.NEXT.{self._source.stream}.{self._name}"
-            if not self.link.write(b"PUB %b %b.%d %d\r\n%b\r\n" % (subject.encode(), self._inbox.encode(), self._pulls, len(payload), payload)):
+            if not self.link.write(b"PUB %b %b.%d %d\r\n%b\r\n" % (self._pulled_on.encode(), self._inbox.encode(), self._pulls, len(payload), payload)):
                 return  # restored() starts anew
+
+    @property
+    def _pulled_on(self) -> str:
+        return f"{self._jetstream.prefix}.CONSUMER.MSG.NEXT.{self._source.stream}.{self._name}"
+
+    def refused(self, kind: str, subject: str) -> None:
+        """A login may make consumers and not pull from them: no answer comes then, and none would."""
+        if kind == "publish" and subject == self._pulled_on and not self._done:
+            self._done = True
+            self._handover.fail(not_permitted(kind, subject, self.link.connection))
 
     def _came(self, run: Run) -> None:
         """Take messages without headers, nothing else among them."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.nats.bulk_parser import Delivery, Sink
+from brokercli.backends.nats.failures import not_permitted
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
 from brokercli.backends.nats.records import Delivered
@@ -56,6 +57,12 @@ class CoreReader(BufferedReader[list[Delivery]]):
         self._full = True
         self._handover.fail(Failed("The connection was lost for a while; what was published to the subject meanwhile is missed, because core NATS keeps none.",
                                    hint="start it again, or read the stream that captures the subject"))
+
+    def refused(self, kind: str, subject: str) -> None:
+        """A server whose permissions are changed takes subscriptions back and says so, once (seen on 2.15.1)."""
+        if kind == "subscription" and subject in self._subjects:
+            self._full = True
+            self._handover.fail(not_permitted(kind, subject, self.link.connection))
 
     def given_up(self, failure: BrokercliError) -> None:
         if not self._full:

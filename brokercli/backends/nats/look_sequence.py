@@ -123,7 +123,7 @@ class SequenceReader(BufferedReader[list[Row]]):
         return rows
 
     async def _batch_direct(self) -> list[Row]:
-        """Ask for one batch. Raises TimedOut where its end does not come; it is asked for again then."""
+        """Ask for one batch. Raises TimedOut where its end does not come; each message is asked for by itself then."""
         if not self._sid:
             self._inbox = self.link.new_inbox()
             self._sid = await self.link.subscribe(f"{self._inbox}.*", Sink(self.link.guard(self._arrived)))
@@ -131,18 +131,18 @@ class SequenceReader(BufferedReader[list[Row]]):
         if self._source.subject is not None:
             question["next_by_subj"] = self._source.subject
         payload = orjson.dumps(question)
-        subject = f"{self._jetstream.prefix}.DIRECT.GET.{self._source.stream}".encode()
         # answers to an older question must not mix in
         self._questions += 1
         self._asked = b"%b.%d" % (self._inbox.encode(), self._questions)
         self._answers, self._ended = [], False
-        if not self.link.write(b"PUB %b %b %d\r\n%b\r\n" % (subject, self._asked, len(payload), payload)):
+        if not self.link.write(b"PUB %b %b %d\r\n%b\r\n" % (self._asked_on.encode(), self._asked, len(payload), payload)):
             raise Unreachable("The connection was lost.")
-        while not self._ended:
+        while not self._ended and self._direct:
             self._heard.clear()
             try:
                 await asyncio.wait_for(self._heard.wait(), ANSWER_SECONDS)
             except TimeoutError:
+                self._direct = False  # one answer to one question comes through where several may not (an import of another account's API)
                 raise TimedOut(f"Stream {self._source.stream} did not answer in time.") from None
             if not self.link.connected:
                 raise Unreachable("The connection was lost.")
@@ -157,6 +157,16 @@ class SequenceReader(BufferedReader[list[Row]]):
         if messages:
             self._answers += messages
             self._ended = answer_status(messages[-1]) != 0
+            self._heard.set()
+
+    @property
+    def _asked_on(self) -> str:
+        return f"{self._jetstream.prefix}.DIRECT.GET.{self._source.stream}"
+
+    def refused(self, kind: str, subject: str) -> None:
+        """A login that may not ask for batches may still ask for each message."""
+        if kind == "publish" and subject == self._asked_on:
+            self._direct = False
             self._heard.set()
 
     def lost(self) -> None:
