@@ -30,6 +30,25 @@ def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> 
     assert streams.state(name)["messages"] == 1
 
 
+@pytest.mark.parametrize(("retention", "config", "said"), [
+    ("limits", {"max_msgs_per_subject": 1}, "keeps 1 message of each subject (max_msgs_per_subject) and drops the oldest"),
+    ("limits", {"max_msgs_per_subject": 2}, "keeps 2 messages of each subject (max_msgs_per_subject) and drops the oldest"),
+    ("limits", {"max_msgs": 2}, "keeps 2 messages (max_msgs) and drops the oldest"),
+    ("workqueue", {"max_msgs": 3}, "keeps 3 messages (max_msgs) and drops the oldest"),
+    ("limits", {"max_msgs_per_subject": 3, "max_msgs": 3}, ""),
+    ("workqueue", {"max_msgs": 3, "discard": "new"}, ""),
+])
+def test_a_home_that_pushes_out_what_it_has_confirmed_is_told(streams: Streams, retention: str, config: dict[str, Any], said: str) -> None:
+    home = streams.make(retention, **config)
+    streams.fill(f"{home.lower()}.a", [b"there"])
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 3)
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        repair.settle([Move(record, record.message, subject(f"{home.lower()}.a")) for record in everything(repair)])
+    told = [note for note in repair.notes if "drops the oldest" in note]
+    assert [f"stream {home} {said}" in note for note in told] == ([True] if said else [])
+
+
 @pytest.mark.parametrize("retention", RETENTIONS)
 def test_letters_whose_home_is_in_their_own_stream_under_another_subject_go_there(streams: Streams, retention: str) -> None:
     low = streams.subject().replace(".", "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.destination import open_publisher
 from brokercli.backends.nats.letters import Letters
+from brokercli.backends.nats.perishing import of_putting_back
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards
@@ -34,6 +35,7 @@ class Homes:
         self._policy = policy
         self._known: dict[tuple[str | None, str], Home | str] = {}
         self._streams: dict[str, Home] = {}
+        self._perishing: list[str] = []
 
     def find(self, destination: Address) -> Home | str:
         """Return the way to a destination, or why nothing can be put there."""
@@ -76,6 +78,7 @@ class Homes:
         home = self._streams.get(stream)
         if home is None:
             publisher = self._publisher(Address(stream, "stream"))
+            self._perishing += of_putting_back(info, int(self._letters.info["state"]["messages"]))
             home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()))
         return home
 
@@ -93,7 +96,7 @@ class Homes:
     def notes(self) -> list[str]:
         """What there is to know of where letters went, each once."""
         homes = [*self._streams.values(), *(home for home in self._known.values() if isinstance(home, Home))]
-        return list(dict.fromkeys(note for home in homes for note in home.publisher.notes))
+        return list(dict.fromkeys([*self._perishing, *(note for home in homes for note in home.publisher.notes)]))
 
     def close(self) -> None:
         """Let go of every publisher."""

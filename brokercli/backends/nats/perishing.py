@@ -1,0 +1,28 @@
+"""What a stream that letters are put back into does with them besides keeping them. JetStream confirms a message that was stored, also where
+the next one of its subject pushes it out.
+
+That a limits stream drops its oldest messages is what it is for, and what was just stored is its newest: of its limits only those count that
+the letters of one run are more than.
+"""
+
+from __future__ import annotations
+
+from brokercli.backends.nats import LIMITS_STREAM
+from brokercli.backends.nats.streams import Json, resource_of
+from brokercli.model.amount import amount
+
+
+def of_putting_back(info: Json, letters: int) -> list[str]:
+    """Say what becomes of so many letters, or of what they come upon, in the stream that they are put back into."""
+    config, state = info["config"], info["state"]
+    if config.get("discard") == "new":
+        return []
+    name, said = config["name"], []
+    each, most = int(config.get("max_msgs_per_subject") or -1), int(config.get("max_msgs") or -1)
+    if each > 0 and (each == 1 or letters > each):
+        said.append(f"stream {name} keeps {amount(each, 'message')} of each subject (max_msgs_per_subject) and drops the oldest: a letter that comes home "
+                    "pushes out what is newer than its message was")
+    room = most if resource_of(info) == LIMITS_STREAM else most - int(state["messages"])
+    if most > 0 and letters > room:
+        said.append(f"stream {name} keeps {amount(most, 'message')} (max_msgs) and drops the oldest: what goes beyond is deleted")
+    return said
