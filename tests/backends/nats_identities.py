@@ -47,12 +47,14 @@ def identity(kind: int, key: bytes | None = None) -> Identity:
 class Accounts:
     """An operator with one account, for the configuration of a server."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = -1) -> None:
+        """`connections`: how many the account may have."""
+        self._connections = connections
         self._operator, self._account, self._system = identity(OPERATOR), identity(ACCOUNT), identity(ACCOUNT)
 
     @property
     def settings(self) -> dict[str, str]:
-        limits = {"type": "account", "limits": {**_UNLIMITED, "wildcards": True}}
+        limits = {"type": "account", "limits": {**_UNLIMITED, "wildcards": True, "conn": self._connections}}
         quiet = {"type": "account", "limits": {**_UNLIMITED, "wildcards": True, "mem_storage": 0, "disk_storage": 0}}
         accounts = {self._account.name: self._operator.sign(self._account, limits), self._system.name: self._operator.sign(self._system, quiet)}
         return {"operator": self._operator.sign(self._operator, {"type": "operator"}), "system_account": self._system.name, "resolver": "MEMORY",

@@ -11,7 +11,7 @@ import pytest
 
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.model.connection import Connection
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, UsageProblem
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
 from tests.backends.nats_identities import ACCOUNT, USER, Accounts, identity
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST, free_port
@@ -48,6 +48,15 @@ def test_a_credentials_file_logs_in_with_whatever_line_ends(of_accounts: Nats, t
     content = ACCOUNTS.credentials(identity(USER)).replace("\n", line_end)
     with NatsBackend(with_file(of_accounts.port, tmp_path / "x.creds", content)) as backend:
         assert list(backend.list()) == []
+
+
+def test_an_account_that_has_as_many_connections_as_it_may_is_no_wrong_login(servers: Callable[..., Nats], tmp_path: Path) -> None:
+    accounts = Accounts(connections=1)
+    connection = with_file(servers(Nats, settings=accounts.settings).port, tmp_path / "x.creds", accounts.credentials(identity(USER)))
+    with NatsBackend(connection):
+        error = refusal(connection)
+    assert isinstance(error, Unreachable)
+    assert "as many connections as it allows" in str(error)
 
 
 def test_credentials_that_have_expired_are_refused_and_the_file_is_named(of_accounts: Nats, tmp_path: Path) -> None:

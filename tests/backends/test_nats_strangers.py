@@ -165,3 +165,15 @@ def test_a_script_that_has_no_host_is_told_so() -> None:
     error = refusal(Connection("nats", (("None", 4222),)))
     assert isinstance(error, UsageProblem)
     assert "nats://None:4222: invalid hostname" in str(error)
+
+
+def test_a_server_that_hangs_up_says_why_before_it_is_told_anything() -> None:
+    """One that has as many connections as it may does so (nats-server 2.15.1)."""
+    def talk(client: socket.socket) -> None:
+        client.sendall(b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576}\r\n-ERR \'maximum connections exceeded\'\r\n')
+
+    with listening(talk) as port:
+        for _ in range(5):
+            error = refusal(Connection("nats", ((HOST, port),)))
+            assert isinstance(error, Unreachable)
+            assert "as many connections as it allows" in str(error)

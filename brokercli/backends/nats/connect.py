@@ -95,13 +95,13 @@ def as_failure(problem: BaseException, connection: Connection) -> BrokercliError
         return problem
     text = str(problem).removeprefix("nats: ").strip("' ")
     lowered = text.lower()
+    if "maximum" in lowered and "connections" in lowered:
+        return Unreachable(f"{connection} has as many connections as it allows, or as it allows this account: {text}.")
     # what an OSError says may name a file, and a folder be called as anything
     if not isinstance(problem, OSError) and any(word in lowered for word in ("authorization", "authentication", "account", "user")):
         return NotAuthorised(f"{connection} refused the login{_who(connection)}: {text}.",
                              hint="the server has to have a user of the name in the certificate (verify_and_map), or wants user and password as well"
                              if _by_certificate(connection) else "check user and password, token or credentials file")
-    if "maximum connections" in lowered:
-        return Unreachable(f"{connection} has as many connections as it allows.")
     if isinstance(problem, (asyncio.TimeoutError, TimeoutError)):
         return Unreachable(f"{connection} took too long to answer the login.", hint="the server may be overloaded; --connect-timeout gives it longer")
     if isinstance(problem, ssl.SSLError):

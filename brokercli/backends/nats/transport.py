@@ -12,6 +12,7 @@ import json
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from nats.aio.transport import Transport
@@ -40,12 +41,13 @@ class CheckedTransport(Transport):
         self._greeted = False
         self._encrypted = False
         self._info = b""
+        self._logging_in = False
 
     async def connect(self, uri: Any, buffer_size: int, connect_timeout: float) -> None:
         """Dial, read the server's INFO line, and finish the TLS handshake; all before nats-py says its first word."""
         host, port = uri.hostname, uri.port
         deadline = asyncio.get_running_loop().time() + self._time_left()
-        self._encrypted, self._info, self._place, self._greeted = False, b"", (host, port), False
+        self._encrypted, self._info, self._place, self._greeted, self._logging_in = False, b"", (host, port), False, True
         await self._dial(host, port, deadline)
         try:
             await self._greet(host, port, deadline)
@@ -168,13 +170,26 @@ class CheckedTransport(Transport):
         # the answer to PING is awaited here; INFO may come before it (`connect_info`), and nothing else can
         while not line or line.startswith((b"INFO", b"PING", b"+OK")):
             try:
-                line = await self._reader.readline()
+                line = await self._next_line(self._reader)
             except ValueError:
                 raise ConnectionResetError("what the server says does not end") from None
             if not line:
                 raise ConnectionResetError("the server closed it")
+        self._logging_in = False
         # nats-py takes it for UTF-8
         return line.decode(errors="replace").encode()
+
+    @staticmethod
+    async def _next_line(reader: asyncio.StreamReader) -> bytes:
+        """Return the next line; where the connection broke, an error that came before: a server that hangs up says why, and asyncio
+        would raise that it did and keep what was said."""
+        try:
+            return await reader.readline()
+        except ConnectionError:
+            unread, _, _ = bytes(getattr(reader, "_buffer", b"")).partition(b"\n")
+            if not unread.startswith(b"-ERR"):
+                raise
+            return unread
 
     async def read(self, buffer_size: int) -> bytes:
         """Return what has come; more at once than nats-py asks for, which costs less a message."""
@@ -201,7 +216,9 @@ class CheckedTransport(Transport):
     async def drain(self) -> None:
         """Return once the operating system has taken most of what was written."""
         if self._writer is not None:
-            await self._writer.drain()
+            # why a server hangs up on a login is still to be read
+            with suppress(*([ConnectionError] if self._logging_in else [])):
+                await self._writer.drain()
 
     @property
     def encrypted(self) -> bool:
