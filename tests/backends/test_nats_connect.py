@@ -17,7 +17,7 @@ from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, UsageProblem
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
 from brokercli.model.message import Message
 from brokercli.model.position import End
 from tests.backends.nats_letters import read_all
@@ -344,40 +344,6 @@ def test_a_subscription_that_is_taken_away_later_ends_the_look_instead_of_hearin
         assert bodies(some(reader, 1)) == [b"1"]
         with pytest.raises(NotAuthorised, match=r"User 'hears' is not permitted to subscribe to heard\.a"):
             reader.read(60)
-
-
-def test_a_jetstream_domain_and_another_api_prefix_are_used(servers: Callable[..., Nats]) -> None:
-    server = servers(Nats, settings={"jetstream": '{domain: "hub", store_dir: "domain-data"}'})
-    made = Streams(server.address)
-    name = made.make()
-    for options in ({"domain": "hub"}, {"js_api_prefix": "$JS.hub.API"}, {}):
-        with NatsBackend(replace(made.connection, options=options)) as backend:
-            assert publish(backend.publisher(subject(f"{name.lower()}.a"), _policy()), [Message(b"x")] * 10).confirmed == 10
-    with NatsBackend(replace(made.connection, options={"domain": "hub"})) as backend:
-        assert len(everything(backend.look(stream(name), _span()))) == 30
-    with NatsBackend(made.connection) as backend, pytest.raises(Failed, match=r"^No stream in the JetStream domain hub listens on x\.y\.$") as nobody:
-        backend.publisher(subject("x.y"), _policy())
-    assert "option domain" in str(nobody.value.hint)
-    with NatsBackend(replace(made.connection, options={"domain": "nowhere"})) as backend, pytest.raises((Failed, NotFound)):
-        backend.resolve(stream(name), "look")
-    made.close()
-
-
-def test_streams_of_another_account_are_reached_by_the_prefix_its_api_is_imported_under(servers: Callable[..., Nats]) -> None:
-    server = servers(Nats, settings={"accounts": f"""{{
-        A: {{jetstream: enabled, users: [{{user: all, password: {PASSWORD}}}], exports: [{{service: "$JS.API.>", response: stream}}, {{service: "orders.>"}}]}}
-        B: {{users: [{{user: other, password: {PASSWORD}}}], imports: [{{service: {{account: A, subject: "$JS.API.>"}}, to: "a.API.>"}}
-                                                                 {{service: {{account: A, subject: "orders.>"}}, to: "a.orders.>"}}]}}}}"""})
-    made = Streams(server.address, {"user": "all", "pass": PASSWORD})
-    name = made.make(subjects=["orders.>"])
-    with NatsBackend(replace(login(server, "other"), options={"js_api_prefix": "a.API"})) as backend:
-        publisher = backend.publisher(subject("a.orders.new"), _policy())
-        assert "the account that it belongs to may call it otherwise" in publisher.notes[0]
-        assert publish(publisher, [Message(b"x")] * 3).confirmed == 3
-        assert publish(backend.publisher(subject("nobody.new"), _policy()), [Message(b"x")]).problems[0].reason == "no stream listens on its subject"
-        records = everything(backend.look(stream(name), _span()))
-        assert [(record.place["subject"], record.message.body) for record in records] == [("orders.new", b"x")] * 3
-    made.close()
 
 
 def _policy(**options: Any) -> Any:

@@ -32,6 +32,8 @@ LARGEST_PULL = 256 << 20
 EXPIRES_SECONDS = 20
 # longer than the server needs to say that a pull has expired
 SILENCE_SECONDS = 30.0
+# seen on nats-server 2.15.1: of an export without it one message comes for each pull, and no word that there is nothing more
+_ONE_ANSWER = "{}.> is imported from another account, which must export its API with `response: stream`: else one answer to a question comes through"
 
 
 class ConsumerReader(BufferedReader[list[Delivery] | Run]):
@@ -61,6 +63,8 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._heard = 0.0
         self._since_word = 0
         self._verifying = False
+        self._verified = 0
+        """What came next when the consumer last had nothing more and the stream had."""
         self._watch: asyncio.TimerHandle | None = None
         try:
             self.link.run(self._open())
@@ -204,7 +208,10 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
             return
         if left is None or left.sequence is None or left.sequence >= self._end:
             self._finish()
+        elif self._next == self._verified:
+            self._replace()  # it has delivered what never came, and would say so for ever
         else:
+            self._verified = self._next
             self._pull()
 
     def _hand_on(self, messages: list[Delivery] | Run, last: Coordinates) -> None:
@@ -262,8 +269,13 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         if self._done or self._closed:
             return
         if not self._paused and self.link.connected and not self._replacing and loop.time() - self._heard > SILENCE_SECONDS:
+            if self._jetstream.imported:
+                self._done = True
+                self._handover.fail(Failed(f"Stream {self._source.stream} was asked for messages, and no more came in {SILENCE_SECONDS:g} s.",
+                                           hint=_ONE_ANSWER.format(self._jetstream.prefix)))
+                return
             self._replace()
-        self._watch = loop.call_later(5.0, self._watch_silence)
+        self._watch = loop.call_later(min(5.0, SILENCE_SECONDS), self._watch_silence)
 
     async def restored(self) -> None:
         self._replacing = False

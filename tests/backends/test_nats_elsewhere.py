@@ -1,0 +1,81 @@
+"""Streams that lie elsewhere: in another JetStream domain, or in another account whose API is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.nats import look_consumer
+from brokercli.backends.nats.backend import NatsBackend
+from brokercli.model.connection import Connection, Secret
+from brokercli.model.errors import Failed, NotFound
+from brokercli.model.message import Message
+from brokercli.model.position import End, Span, Start
+from tests.backends.nats_streams import Streams, bodies, everything, publish, some, stream, subject
+from tests.brokers.nats import Nats
+from tests.brokers.server import HOST
+
+PASSWORD = "nats-s3cret"
+
+
+def connection_of(server: Nats, user: str) -> Connection:
+    return Connection("nats", ((HOST, server.port),), user=user, password=Secret(PASSWORD), connect_timeout=20.0)
+
+
+def test_a_jetstream_domain_and_another_api_prefix_are_used(servers: Callable[..., Nats]) -> None:
+    server = servers(Nats, settings={"jetstream": '{domain: "hub", store_dir: "domain-data"}'})
+    made = Streams(server.address)
+    name = made.make()
+    for options in ({"domain": "hub"}, {"js_api_prefix": "$JS.hub.API"}, {}):
+        with NatsBackend(replace(made.connection, options=options)) as backend:
+            assert publish(backend.publisher(subject(f"{name.lower()}.a"), PublishPolicy()), [Message(b"x")] * 10).confirmed == 10
+    with NatsBackend(replace(made.connection, options={"domain": "hub"})) as backend:
+        assert len(everything(backend.look(stream(name), Span(Start(), End())))) == 30
+    with NatsBackend(made.connection) as backend, pytest.raises(Failed, match=r"^No stream in the JetStream domain hub listens on x\.y\.$") as nobody:
+        backend.publisher(subject("x.y"), PublishPolicy())
+    assert "option domain" in str(nobody.value.hint)
+    with NatsBackend(replace(made.connection, options={"domain": "nowhere"})) as backend, pytest.raises((Failed, NotFound)):
+        backend.resolve(stream(name), "look")
+    made.close()
+
+
+def two_accounts(servers: Callable[..., Nats], response: str) -> Nats:
+    """A server where account B asks the API of account A under `a.API`."""
+    return servers(Nats, settings={"accounts": f"""{{
+        A: {{jetstream: enabled, users: [{{user: all, password: {PASSWORD}}}],
+             exports: [{{service: "$JS.API.>", response: {response}}}, {{service: "orders.>"}}]}}
+        B: {{users: [{{user: other, password: {PASSWORD}}}], imports: [{{service: {{account: A, subject: "$JS.API.>"}}, to: "a.API.>"}}
+                                                                 {{service: {{account: A, subject: "orders.>"}}, to: "a.orders.>"}}]}}}}"""})
+
+
+def test_streams_of_another_account_are_reached_by_the_prefix_its_api_is_imported_under(servers: Callable[..., Nats]) -> None:
+    server = two_accounts(servers, "stream")
+    made = Streams(server.address, {"user": "all", "pass": PASSWORD})
+    name = made.make(subjects=["orders.>"])
+    with NatsBackend(replace(connection_of(server, "other"), options={"js_api_prefix": "a.API"})) as backend:
+        publisher = backend.publisher(subject("a.orders.new"), PublishPolicy())
+        assert "the account that it belongs to may call it otherwise" in publisher.notes[0]
+        assert publish(publisher, [Message(b"x")] * 3).confirmed == 3
+        assert publish(backend.publisher(subject("nobody.new"), PublishPolicy()), [Message(b"x")]).problems[0].reason == "no stream listens on its subject"
+        records = everything(backend.look(stream(name), Span(Start(), End())))
+        assert [(record.place["subject"], record.message.body) for record in records] == [("orders.new", b"x")] * 3
+    made.close()
+
+
+def test_an_import_that_brings_one_answer_to_each_question_is_read_message_by_message_and_not_followed(
+        servers: Callable[..., Nats], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_consumer, "SILENCE_SECONDS", 0.5)
+    server = two_accounts(servers, "singleton")
+    made = Streams(server.address, {"user": "all", "pass": PASSWORD})
+    name = made.make(subjects=["orders.>"])
+    made.fill("orders.new", [b"1", b"2", b"3", b"4"])
+    with NatsBackend(replace(connection_of(server, "other"), options={"js_api_prefix": "a.API"})) as backend:
+        assert bodies(everything(backend.look(stream(name), Span(Start(), End())))) == [b"1", b"2", b"3", b"4"]
+        reader = backend.look(stream(name), Span(Start(), None))
+        with pytest.raises(Failed, match="no more came") as ended:
+            some(reader, 4)
+        assert "response: stream" in str(ended.value.hint)
+    made.close()
