@@ -16,7 +16,7 @@ from brokercli.backends.nats.credentials import sign_in
 from brokercli.backends.nats.failures import inbox_prefix
 from brokercli.backends.nats.transport import CheckedTransport
 from brokercli.model.connection import Connection, Secret, spell_place
-from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
+from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 
 if TYPE_CHECKING:
     from brokercli.backends.nats.link import Link
