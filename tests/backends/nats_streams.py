@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from brokercli.backends.contract import Publisher, PublishPolicy, Reader
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 from brokercli.model.message import Message, Record
@@ -180,6 +181,12 @@ def publish(publisher: Publisher, messages: Sequence[Message]) -> Receipts:
     total.add(publisher.finish(30))
     assert len(total) == len(messages)
     return total
+
+
+def wait_written(publisher: Publisher) -> None:
+    """Wait until everything that was sent is with the connection. What is given up before that was never sent, and is refused."""
+    assert isinstance(publisher, JetStreamPublisher)
+    wait_until(lambda: not publisher._outbox.unsent, 60, "the write")
 
 
 def of_verdict(receipts: Receipts, verdict: Verdict) -> list[int]:

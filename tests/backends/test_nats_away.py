@@ -10,7 +10,7 @@ from brokercli.backends.contract import Publisher
 from brokercli.backends.nats import link
 from brokercli.model.errors import Unreachable
 from brokercli.model.receipt import Receipts
-from tests.backends.nats_streams import Streams, stored_bodies, subject
+from tests.backends.nats_streams import Streams, stored_bodies, subject, wait_written
 from tests.brokers.nats import Nats
 from tests.brokers.server import wait_until
 
@@ -53,7 +53,7 @@ def test_a_server_that_is_gone_is_given_up_after_the_delivery_timeout(private: S
     assert publisher.finish(30).confirmed == 1
     private_nats.pause()
     assert publisher.send_bodies([b"1"]) == 1
-    wait_until(lambda: not publisher._unsent, 60, "the write")  # type: ignore[attr-defined]
+    wait_written(publisher)
     private_nats.kill()
     wait_until(lambda: not publisher._link.connected, 60, "the loss of the connection")  # type: ignore[attr-defined]
     sent, receipts = publish_until_given_up(publisher, [b"2"])

@@ -20,7 +20,7 @@ from brokercli.model.errors import Failed, TimedOut, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.position import End
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from tests.backends.nats_streams import Streams, bodies, everything, some, stored_bodies, stream, subject
+from tests.backends.nats_streams import Streams, bodies, everything, some, stored_bodies, stream, subject, wait_written
 from tests.brokers.nats import Nats
 from tests.brokers.server import wait_until
 from tests.faults.proxy import Proxy
@@ -157,7 +157,7 @@ def test_lost_acknowledgements_are_unknown_never_confirmed(private: Streams, pro
     proxy.lose_answers()
     assert publisher.send_bodies([b"%d" % number for number in range(100)]) == 100
     # what is given up before it was written was refused
-    wait_until(lambda: not publisher._unsent, 60, "the write")  # type: ignore[attr-defined]
+    wait_written(publisher)
     receipts = Receipts()
     try:
         while len(receipts) < 100:
@@ -176,7 +176,7 @@ def test_a_frozen_server_leaves_messages_unknown_and_has_them_once_it_thaws(priv
     publisher = private.publisher(subject(f"{name.lower()}.a"))
     freeze(private_nats)
     assert publisher.send_bodies([b"%d" % number for number in range(50)]) == 50
-    wait_until(lambda: not publisher._unsent, 60, "the write")  # type: ignore[attr-defined]
+    wait_written(publisher)
     receipts = publisher.finish(0.3)
     assert (receipts.confirmed, receipts.unknown, receipts.refused) == (0, 50, 0)
     private_nats.resume()
@@ -193,7 +193,7 @@ def test_a_server_that_stays_away_is_given_up_and_what_was_in_flight_is_unknown(
     publisher = private.publisher(subject(f"{name.lower()}.a"), private.backend(options={"give_up_after": "0.5"}))
     freeze(private_nats)
     assert publisher.send_bodies([b"sent"]) == 1
-    wait_until(lambda: not publisher._unsent, 60, "the write")  # type: ignore[attr-defined]
+    wait_written(publisher)
     private_nats.kill()
     with pytest.raises(Unreachable, match="could not be re-established"):
         publisher.collect(60)
@@ -242,7 +242,7 @@ def test_repeats_are_not_sent_once_the_duplicate_window_is_over(private: Streams
     assert publisher.finish(60).confirmed == 1
     freeze(private_nats)
     assert publisher.send([Message(b"x", id="m-1")]) == 1
-    wait_until(lambda: not publisher._unsent, 60, "the write")  # type: ignore[attr-defined]
+    wait_written(publisher)
     private_nats.kill()
     private_nats.start()
     receipts = publisher.finish(60)

@@ -57,7 +57,7 @@ REPAIRING: dict[str, dict[str, Point]] = {
         **_SHARED, **_repair("backends.nats.repair:NatsRepair"),
         "before publishing": Point(f"{_NATS}._accept", "before"),
         "given to the connection": Point(f"{_NATS}._accept", "after"),
-        "written to the socket": Point(f"{_NATS}._write", "after"),
+        "written to the socket": Point("backends.nats.outbox:Outbox._write", "after"),
         "copies confirmed": Point(f"{_NATS}.finish", "after"),
         "before taking out": Point(f"{_REMOVER}.begin", "before"),
         "purged": Point(f"{_REMOVER}._purged", "after"),

@@ -243,11 +243,6 @@ class Link:
             return False
         return True
 
-    async def writable(self) -> None:
-        """Return once the operating system has taken most of what was written."""
-        with contextlib.suppress(OSError):
-            await self._transport.drain()
-
     async def ask(self, subject: str, payload: bytes, timeout: float = 5.0, *, repeat: bool = True) -> Answer:
         """Send a question and return the answer. With `repeat` it is asked again after a lost connection.
 

@@ -261,7 +261,7 @@ class NatsRepair(Repair):
     def stored(self, letters: Sequence[Handled], window: Window, receipts: Receipts) -> list[Handled]:
         """Return the letters whose copies are stored; the verdict on every other one is entered."""
         judged = self.mover.finish(window)
-        self._failure, denial = self._failure or self.mover.failure, window.publisher.denials.first
+        self._failure, denial = self._failure or self.mover.failure, window.publisher.denied
         self._denial = self._denial or denial
         stored = []
         for place, letter in enumerate(letters):
