@@ -16,6 +16,8 @@ from brokercli.operations.letters import Recogniser
 # letters that come back faster than this share of those put back stop the run: they are not cured
 RETURNED_SHARE = 0.5
 RETURNED_LEAST = 20
+ASK_SECONDS = 0.2
+"""How old a count of the new letters may be: another costs as much as a tenth of a batch."""
 _FIRST_SECONDS = 1.0
 """How long the new letters are waited for the first time that they are looked at; later those count that are here by then."""
 _BODIES = 1 << 22
@@ -37,6 +39,8 @@ class ComingBack:
         """A byte for each remainder of a body's hash, however many there are."""
         self._look: Reader | None = None
         self._opened = False
+        self._arrived: int | None = None
+        self._ask_again = 0.0
         self._came = 0
         """How many of the new letters have been looked at."""
         self._back = 0
@@ -56,7 +60,7 @@ class ComingBack:
     def check(self, confirmed: int) -> None:
         """Raise Failed where too many of those that were confirmed came back. The new letters are counted, and only where they are that
         many looked at."""
-        arrived = self._repair.arrived() if confirmed >= RETURNED_LEAST else None
+        arrived = self._count() if confirmed >= RETURNED_LEAST else None
         most = max(RETURNED_LEAST, confirmed * RETURNED_SHARE)
         if arrived is None or arrived <= most:
             return
@@ -65,6 +69,13 @@ class ComingBack:
             came = f"{arrived:,} new ones came meanwhile" if back is None else f"{back:,} of them came back meanwhile"
             raise Failed(f"Stopped: {confirmed:,} letters were put back, and {came}. What killed them still does.",
                          hint="mend the consumer first; the same command goes on with what is left")
+
+    def _count(self) -> int | None:
+        """Return how many new letters there are, or were a moment ago."""
+        if time.monotonic() >= self._ask_again:
+            self._arrived = self._repair.arrived()
+            self._ask_again = time.monotonic() + ASK_SECONDS
+        return self._arrived
 
     def _look_at(self, arrived: int) -> int | None:
         """Return how many of the new letters have come back, as far as they can be read by now; None where they cannot be looked at."""

@@ -24,6 +24,12 @@ COUNT = 300
 PART = 30
 
 
+@pytest.fixture(autouse=True)
+def _counted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole run is over here before a count would be asked for a second time."""
+    monkeypatch.setattr("brokercli.operations.coming_back.ASK_SECONDS", 0.0)
+
+
 class New(Reader):
     """Hands out what has come by now, a few at a time."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from time import monotonic
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
@@ -23,7 +22,6 @@ from brokercli.model.receipt import Receipts, Verdict
 LARGEST_BATCH = 5000
 LARGEST_BYTES = 10_000_000
 """How much is stored in one transaction, unless one message is larger."""
-_ARRIVED_SECONDS = 0.2
 
 
 class KafkaRepair(Repair):
@@ -52,8 +50,6 @@ class KafkaRepair(Repair):
         self._rest: KafkaBatch | None = None
         self._closed = False
         self._settled = False
-        self._arrived = 0
-        self._ask_again = 0.0
         self.guarantee = way.guarantee.format(batch=self._batch)
         self.expected = sum(max(0, ends[partition] - start - ledger.handled.sets[partition].handled_between(start, ends[partition]))
                             for partition, start in starts.items())
@@ -198,16 +194,12 @@ class KafkaRepair(Repair):
             yield part
 
     def arrived(self) -> int | None:
-        """As promised; the answer may be a fifth of a second old, because it costs as much as a tenth of a transaction."""
-        if monotonic() >= self._ask_again:
-            try:
-                now = self._offsets.ends(self._ends)
-            except BrokercliError:
-                # a leader that moves; the next time tells
-                return None
-            self._arrived = sum(max(0, now[partition] - end) for partition, end in self._ends.items())
-            self._ask_again = monotonic() + _ARRIVED_SECONDS
-        return self._arrived
+        try:
+            now = self._offsets.ends(self._ends)
+        except BrokercliError:
+            # a leader that moves; the next time tells
+            return None
+        return sum(max(0, now[partition] - end) for partition, end in self._ends.items())
 
     def newcomers(self) -> Reader | None:
         if self._newcomers is None:

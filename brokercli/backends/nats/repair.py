@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
 
 from brokercli.backends.contract import Batch, Reader, withheld_in_words
 from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
@@ -26,7 +25,6 @@ from brokercli.model.errors import BrokercliError, UsageProblem
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
-_ARRIVED_SECONDS = 0.2
 BEFORE = "it had been put back before, and was only taken out now"
 TWICE = "another letter for the same message was put back in this run, and this one was only taken out"
 _ELSEWHERE = "somebody else had taken the letter out meanwhile"
@@ -107,9 +105,7 @@ class NatsRepair(Repair):
         """Why nothing can be settled any more, but for a connection that is lost for good."""
         self._denial: BrokercliError | None = None
         """Why some destinations take nothing."""
-        self._arrived: int | None = 0
         self._newcomers: Reader | None = None
-        self._ask_again = 0.0
         self._left_off = Counter[str]()
         self._closed = False
 
@@ -338,11 +334,7 @@ class NatsRepair(Repair):
         return receipts
 
     def arrived(self) -> int | None:
-        """As promised; the answer may be a fifth of a second old."""
-        if monotonic() >= self._ask_again:
-            self._arrived = self._counts.arrived()
-            self._ask_again = monotonic() + _ARRIVED_SECONDS
-        return self._arrived
+        return self._counts.arrived()
 
     def newcomers(self) -> Reader | None:
         self._newcomers = self._newcomers or self._counts.look()

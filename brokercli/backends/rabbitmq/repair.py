@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 from brokercli.backends.contract import Batch
@@ -28,7 +27,6 @@ from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 _STAMP = ("x-brokercli-redriven-at", "x-brokercli-redriven-count", "x-brokercli-redriven-from")
 _STAMP_BYTES = _STAMP[0].encode()
-_ARRIVED_SECONDS = 0.2
 _OVERLAPPING_BATCH = 4
 _CUT_OFF = "the connection that held it broke"
 _WHERE_IT_LIES = "its destination is where it lies"
@@ -88,8 +86,6 @@ class RabbitMQRepair(Repair):
         self._open_tags: set[int] = set()
         self._rest: list[Delivery] = []
         self.failure: BrokercliError | None = None
-        self._asked_at = 0.0
-        self._arrived: int | None = None
         self.expected = count_ready(conditions)
         self.notes: list[str] = mover.notes
         self.notes += notes_on(conditions)
@@ -239,14 +235,11 @@ class RabbitMQRepair(Repair):
             raise self.failure
 
     def arrived(self) -> int | None:
-        """As promised; the answer may be a fifth of a second old. Letters that others took meanwhile make it too small."""
-        if monotonic() >= self._asked_at + _ARRIVED_SECONDS:
-            left = max(0, (self.expected or 0) - self._holding.taken)
-            ready = self._count()
-            self._arrived = self._arrived if ready is None else max(0, ready - left)
-            self._asked_at = monotonic()
+        """As promised. Letters that others took meanwhile make it too small."""
+        left = max(0, (self.expected or 0) - self._holding.taken)
+        ready = self._count()
         # once we are cut off the broker puts back what we held, and that has not come
-        return None if self._holding.cut_off else self._arrived
+        return None if ready is None or self._holding.cut_off else max(0, ready - left)
 
     def _count(self) -> int | None:
         asked: Future[int] = Future()
