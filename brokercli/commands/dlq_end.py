@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from brokercli.model.errors import NotFound
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipts, Verdict
+from brokercli.operations.planning import Plan
 from brokercli.operations.publishing import Outcome
-from brokercli.operations.redriving import Plan
 from brokercli.terminal.failure import present
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams

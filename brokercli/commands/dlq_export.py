@@ -42,7 +42,7 @@ def export(
     from brokercli.model.exit_code import ExitCode
     from brokercli.operations.bulk import prepare_for_bulk
     from brokercli.operations.inspecting import pending_envelopes
-    from brokercli.operations.letter_journal import LetterFile
+    from brokercli.operations.letter_file import LetterFile
     from brokercli.terminal.interrupt import Interrupt
     from brokercli.terminal.notes import Notes
     from brokercli.terminal.progress import Progress

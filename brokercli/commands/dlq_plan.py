@@ -11,7 +11,7 @@ from brokercli.commands.session import Session
 from brokercli.model.message import Message
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import LetterFilter
-from brokercli.operations.redriving import Plan, plan
+from brokercli.operations.planning import Plan, plan
 from brokercli.terminal.interrupt import Interrupt
 from brokercli.terminal.notes import Notes
 from brokercli.terminal.plan import print_plan

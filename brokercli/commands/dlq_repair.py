@@ -21,7 +21,7 @@ from brokercli.commands.session import Session, streams_of
 from brokercli.model.exit_code import ExitCode
 from brokercli.operations.bulk import prepare_for_bulk
 from brokercli.operations.decisions import Decision, Drop, Park, Redrive, Rules
-from brokercli.operations.letter_journal import LetterFile
+from brokercli.operations.letter_file import LetterFile
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.publishing import Rate
 from brokercli.operations.redriving import Redriving

@@ -11,8 +11,8 @@ from brokercli.model.errors import BrokercliError, Failed, OutOfRange, UsageProb
 from brokercli.model.message import Message, Record
 from brokercli.model.position import NANOSECONDS, Number, PerPartition, Span, parse_position
 from brokercli.operations.journal import Journal
-from brokercli.operations.publishing import SLICE, Outcome, Publishing
-from brokercli.operations.reading import Ended, Reading
+from brokercli.operations.publishing import Outcome, Publishing
+from brokercli.operations.reading import SLICE, Ended, Reading
 from brokercli.operations.through import Through
 
 
@@ -152,9 +152,9 @@ class Copying:
         return cut_short
 
     def _message(self, record: Record) -> Message | None:
-        lay = record.place.get("partition")
+        partition = record.place.get("partition")
         message = replace(record.message, time=record.time if self.keep_time else None,
-                          partition=lay if self.keep_partition and isinstance(lay, int) else None)
+                          partition=partition if self.keep_partition and isinstance(partition, int) else None)
         if self.through is None:
             return message
         transformed = self.through.transform(message)

@@ -14,7 +14,7 @@ from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import NotFound
 from brokercli.model.position import NANOSECONDS
 from brokercli.operations.letters import LetterFilter, Recogniser, identity, message_id, read_matching
-from brokercli.operations.reading import SLICE
+from brokercli.operations.reading import batches
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterF
     """Read every letter up to the end there was, or until it is stopped, and count. Memory grows with groups, not letters."""
     inspection = Inspection()
     kinds = recogniser.kinds() if letter_filter.everything else None
-    for batch in _batches(reader, stopping):
+    for batch in batches(reader, stopping):
         inspection.read += len(batch)
         if kinds is not None and _take_by_kind(inspection, reader, kinds, batch):
             on_progress(len(batch))
@@ -92,7 +92,7 @@ def pending_envelopes(reader: LetterReader, recogniser: Recogniser, letter_filte
                       stopping: Callable[[], bool] = lambda: False) -> Iterator[list[bytes]]:
     """Yield the pending letters that pass as envelopes, in order, a batch at a time, up to the end there was. What was handled and is stored
     still is passed over, and counted to `on_handled`: whoever puts the letters back from there would put it back a second time."""
-    for read in _batches(reader, stopping):
+    for read in batches(reader, stopping):
         pending = [index for index, state in enumerate(reader.states(read)) if state is State.PENDING]
         on_handled(len(read) - len(pending))
         if not pending:
@@ -102,15 +102,6 @@ def pending_envelopes(reader: LetterReader, recogniser: Recogniser, letter_filte
             yield batch.envelopes()
         elif letters := read_matching(recogniser, letter_filter, batch):
             yield [encode_record(letter.record) for letter in letters]
-
-
-def _batches(reader: LetterReader, stopping: Callable[[], bool]) -> Iterator[Batch]:
-    while not stopping():
-        batch = reader.read(SLICE)
-        if batch is not None and len(batch):
-            yield batch
-        elif reader.finished:
-            return
 
 
 def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, batch: Batch) -> bool:
@@ -163,7 +154,7 @@ def _take(inspection: Inspection, letter: DeadLetter, state: State) -> None:
 def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, stopping: Callable[[], bool] = lambda: False) -> tuple[DeadLetter, State]:
     """Return the letter of a position or message id, or the Nth pending one (`#N`, from 1). Raises NotFound."""
     left = int(wanted[1:]) if wanted.startswith("#") and wanted[1:].isdecimal() else None
-    for batch in _batches(reader, stopping):
+    for batch in batches(reader, stopping):
         for index, record in enumerate(batch.records()):
             if left is not None:
                 left -= reader.state(record) is State.PENDING

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -79,14 +78,14 @@ def message_id(record: Record) -> str:
     return found.decode(errors="replace") if isinstance(found, bytes) else str(found or "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LetterFilter:
     """Keeps the letters that pass every condition given.
 
-    `records` asks the record as it lies, or the message it points at or wraps where that is at hand. `reason` and `origin` take * and ?, compared without case.
-
-    `reason` looks at the reason, the exception's class and its last part; `origin` at the best home's name; times are
-    those of the last death.
+    `records` looks at the message that a letter wraps or points at, where that is at hand, and else at the record as it is stored.
+    `reason` looks at the reason, the exception's class, and the last part of that; `origin` at the name of the best home. Both take * and
+    ? and ignore case.
+    `since` and `until` look at the last death, in nanoseconds since 1970; `until` itself is left out.
     """
 
     records: Filter | None = None
@@ -97,7 +96,7 @@ class LetterFilter:
     ids: frozenset[str] | None = None
     _met: set[str] = field(default_factory=set, compare=False)
     """Those of `ids` that were met."""
-    _undated: Counter[str] = field(default_factory=Counter, compare=False)
+    _undated: int = field(default=0, compare=False)
     """How many letters were left out because nothing says when they died."""
 
     @property
@@ -119,7 +118,7 @@ class LetterFilter:
         if self.since is not None or self.until is not None:
             died = letter.died
             if died is None:
-                self._undated["letters"] += 1
+                self._undated += 1
                 return False
             if (self.since is not None and died < self.since) or (self.until is not None and died >= self.until):
                 return False
@@ -136,11 +135,11 @@ class LetterFilter:
             missing = sorted(self.ids - self._met)
             notes += [f"--ids: {len(missing):,} of {len(self.ids):,} names match no letter that was read: {some_of(missing)}"] if missing else []
             self._met.clear()
-        if undated := self._undated["letters"]:
+        if undated := self._undated:
             asked = " and ".join(name for name, moment in (("--since", self.since), ("--until", self.until)) if moment is not None)
             notes.append(f"{asked}: {undated:,} letter{' does' if undated == 1 else 's do'} not say when {'it' if undated == 1 else 'they'} died, "
                          f"and {'counts' if undated == 1 else 'count'} as not matching")
-            self._undated.clear()
+            self._undated = 0
         return notes
 
 

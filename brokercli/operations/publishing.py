@@ -13,9 +13,7 @@ from brokercli.model.errors import BrokercliError, InputRefused, LocalIO, Reader
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.message import Message
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
-
-# how long one wait may last before the stop flag is looked at again
-SLICE = 0.1
+from brokercli.operations.reading import SLICE
 
 
 class Source(Protocol):

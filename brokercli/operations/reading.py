@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import Protocol
 
 from brokercli.backends.contract import Batch, Reader
+from brokercli.operations.filter import Filter
 
-# how long one wait may last before the stop flag is looked at again
 SLICE = 0.1
+"""Seconds one wait may last before the stop flag is looked at again."""
 
 
 class Ended(StrEnum):
@@ -23,20 +23,13 @@ class Ended(StrEnum):
     STOPPED = "stopped"
 
 
-class Narrowing(Protocol):
-    """What picks records out of a batch; see `operations/filter.py`."""
-
-    def apply(self, batch: Batch) -> Batch:
-        """Return the batch of those that match."""
-
-
 class Reading:
     """An iteration over non-empty batches; `ended` says afterwards why it stopped.
 
     `limit` counts records that match; `idle_timeout` and `timeout` are seconds without a record and in all.
     """
 
-    def __init__(self, reader: Reader, *, narrowing: Narrowing | None = None, limit: int | None = None, idle_timeout: float | None = None,
+    def __init__(self, reader: Reader, *, narrowing: Filter | None = None, limit: int | None = None, idle_timeout: float | None = None,
                  timeout: float | None = None, stopping: Callable[[], bool] = lambda: False) -> None:
         self._reader = reader
         self._narrowing = narrowing
@@ -87,3 +80,13 @@ class Reading:
             if self.out_of_time:
                 self.ended = Ended.OUT_OF_TIME
                 return
+
+
+def batches(reader: Reader, stopping: Callable[[], bool]) -> Iterator[Batch]:
+    """Yield non-empty batches until the end, or until it is stopped."""
+    while not stopping():
+        batch = reader.read(SLICE)
+        if batch is not None and len(batch):
+            yield batch
+        elif reader.finished:
+            return

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from brokercli.backends.contract import Publisher
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipts, Verdict
-from brokercli.operations.publishing import SLICE
+from brokercli.operations.reading import SLICE
 
 
 @dataclass(slots=True)

@@ -30,8 +30,8 @@ class Way:
     """None where they are left, or go for good."""
     kept: Callable[[Sequence[Header]], tuple[Header, ...]] = tuple
     """Takes from a letter's headers those that go along."""
-    lay: bytes | None = None
-    """What our header says before a letter's position; None where they go on unstamped."""
+    lead: bytes | None = None
+    """What our header `FROM` says before the letter's position; None where they go on unstamped."""
     times: int = 0
     """How often such a letter will then have been put back."""
 
@@ -50,24 +50,24 @@ class Way:
         names = frozenset(letter.stripped)
         kept = [place for place, (name, _) in enumerate(record.message.headers) if name not in names]
         way = cls(decision, goal, _picking(kept), times=(letter.redrives or 0) + 1)
-        lay = next((value for name, value in reversed(message.headers) if name == FROM), None)
-        if isinstance(lay, bytes) and lay.endswith(record.position.encode()):
-            way.lay = lay[:len(lay) - len(record.position)]
+        stamped = next((value for name, value in reversed(message.headers) if name == FROM), None)
+        if isinstance(stamped, bytes) and stamped.endswith(record.position.encode()):
+            way.lead = stamped[:len(stamped) - len(record.position)]
         # what is done for all of them has to come to the same for this one
         properties = {name: value for name, value in record.message.properties.items() if name not in goal.without}
         alike = (message.body, message.key, message.properties) == (record.message.body, record.message.key, properties)
         same = way.headers(record.message.headers, record.position, way.behind(at)) == message.headers
-        return way if alike and same and way.lay is not None else None
+        return way if alike and same and way.lead is not None else None
 
     def behind(self, at: int) -> tuple[Header, ...]:
         """Return the headers at the end, which all letters have that go back at the same moment."""
-        return stamps("", at, self.times)[1:] if self.lay is not None else ()
+        return stamps("", at, self.times)[1:] if self.lead is not None else ()
 
     def headers(self, headers: Sequence[Header], position: str, behind: tuple[Header, ...]) -> tuple[Header, ...]:
         """Return the headers of the message to put back for a letter with these headers, at this position."""
-        if self.lay is None:
+        if self.lead is None:
             return self.kept(headers)
-        return (*self.kept(headers), (FROM, self.lay + position.encode()), *behind)
+        return (*self.kept(headers), (FROM, self.lead + position.encode()), *behind)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from brokercli.terminal.tables import check_output, print_json, print_table
 
 
 class Counted(Protocol):
-    """A plan; see `operations/redriving.py`."""
+    """A plan; see `operations/planning.py`."""
 
     letters: int
     destinations: Counter[str]

@@ -7,8 +7,8 @@ import pytest
 from brokercli.commands.dlq_end import SAID, End, Problems
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
+from brokercli.operations.planning import Plan
 from brokercli.operations.publishing import Outcome
-from brokercli.operations.redriving import Plan
 from brokercli.terminal.streams import Streams
 
 

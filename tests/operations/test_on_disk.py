@@ -10,7 +10,7 @@ import pytest
 
 from brokercli.local.on_disk import make_private
 from brokercli.operations.journal import Journal
-from brokercli.operations.letter_journal import LetterFile
+from brokercli.operations.letter_file import LetterFile
 
 
 @pytest.mark.parametrize("begin", [lambda path: Journal(path, {"from": "here"}), LetterFile])

@@ -20,8 +20,8 @@ from brokercli.model.address import Address
 from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
 from brokercli.operations.decisions import Drop, Park, Redrive, Rules
 from brokercli.operations.letters import Recogniser
+from brokercli.operations.planning import Plan
 from brokercli.operations.record_list import RecordList
-from brokercli.operations.redriving import Plan
 from brokercli.operations.sorting import Sorted, Sorter
 from tests.dialects.originals import soups
 from tests.dialects.real_letters import NAMES, read_letter

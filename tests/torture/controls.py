@@ -142,7 +142,7 @@ def _write_without_forcing(broker: str) -> None:
             os.write(self._descriptor, b"".join(line + b"\n" for line in lines))
             self.count += len(lines)
         return written
-    replace("operations.letter_journal:LetterFile.write_lines", make)
+    replace("operations.letter_file:LetterFile.write_lines", make)
 
 
 def _enter_first(broker: str) -> None:

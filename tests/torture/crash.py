@@ -20,12 +20,12 @@ class Point(NamedTuple):
     when: Literal["before", "after"]
 
 
-_JOURNAL = "operations.letter_journal:LetterFile.write_lines"
+_JOURNAL = "operations.letter_file:LetterFile.write_lines"
 _END = "commands.dlq_end:End.say"
 _SHARED = {
     "before the journal": Point(_JOURNAL, "before"),
     "journal half written": Point(_JOURNAL, "before"),
-    "journal written, not forced to the disk": Point("operations.letter_journal:os.fsync", "before"),
+    "journal written, not forced to the disk": Point("operations.letter_file:os.fsync", "before"),
     "journal forced to the disk": Point(_JOURNAL, "after"),
     "before the report": Point(_END, "before"),
     "after the report": Point(_END, "after"),
@@ -255,7 +255,7 @@ def _watch_journals() -> None:
             self.path = str(Path(path).resolve())
             _forced[self.path] = 0
         return init
-    replace("operations.letter_journal:LetterFile.__init__", opened)
+    replace("operations.letter_file:LetterFile.__init__", opened)
 
     def resumed(original: Callable[..., Any]) -> Callable[..., Any]:
         def init(self: Any, path: str, identity: Any) -> None:
