@@ -44,10 +44,10 @@ def read_coordinates(reading: Reading, prefix: str) -> Coordinates:
     return Coordinates(latest, place, tuple(homes), journey)
 
 
-def point_at(reading: Reading, letter: DeadLetter, lay: Coordinates) -> None:
+def point_at(reading: Reading, letter: DeadLetter, origin: Coordinates) -> None:
     """Enter that the message is to be fetched from where it lay. A letter that does not say where is not complete either, unless it
     carries a copy of key or body."""
-    letter.pointer = lay.pointer
+    letter.pointer = origin.pointer
     if letter.pointer is not None:
         return
     message = reading.record.message
@@ -55,4 +55,4 @@ def point_at(reading: Reading, letter: DeadLetter, lay: Coordinates) -> None:
     reading.remarks.append("it does not say where its original lies")
     reading.lost.append("the original's headers" if copied else "everything: the record is empty and points nowhere")
     if not copied:
-        letter.pointer = {"topic": lay.topic}  # never complete: nothing of the original is at hand
+        letter.pointer = {"topic": origin.topic}  # never complete: nothing of the original is at hand

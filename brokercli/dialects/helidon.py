@@ -19,14 +19,14 @@ _ERROR, _MESSAGE, _TOPIC = "dlq-error", "dlq-error-msg", "topic"
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read a letter of a dead-letter channel."""
-    lay = read_coordinates(reading, _ORIGIN)
-    letter = reading.letter(dialect.name, lay.homes)
+    origin = read_coordinates(reading, _ORIGIN)
+    letter = reading.letter(dialect.name, origin.homes)
     letter.reason = "exception"
     letter.exception = reading.text(_ERROR)
     letter.exception_message = reading.text(_MESSAGE, deciding=False)
     letter.attempts = reading.count(f"{_CHANNEL}attempts", reading.last(f"{_CHANNEL}attempts"))
     letter.original_time = milliseconds_of(integer_of(reading.last(f"{_ORIGIN}timestamp", deciding=False)))
-    letter.journey = lay.journey
+    letter.journey = origin.journey
     return letter
 
 

@@ -17,8 +17,8 @@ _PREFIX = "__connect.errors."
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read the context headers; of repeated ones (put back without being stripped) the last is the latest death."""
-    lay = read_coordinates(reading, _PREFIX)
-    letter = reading.letter(dialect.name, lay.homes)
+    origin = read_coordinates(reading, _PREFIX)
+    letter = reading.letter(dialect.name, origin.homes)
     letter.reason = reading.text(f"{_PREFIX}stage").lower().replace("_", " ") or "failed"
     letter.exception = reading.text(f"{_PREFIX}exception.class.name")
     letter.exception_message = reading.text(f"{_PREFIX}exception.message", deciding=False)
@@ -26,7 +26,7 @@ def read(reading: Reading) -> DeadLetter | None:
     letter.connector = reading.text(f"{_PREFIX}connector.name")
     task, code = reading.text(f"{_PREFIX}task.id"), reading.text(f"{_PREFIX}class.name")
     letter.consumer = f"{code} (task {task})" if code and task else code or (f"task {task}" if task else "")
-    letter.journey = lay.journey
+    letter.journey = origin.journey
     letter.original_time = reading.stored
     return letter
 

@@ -25,19 +25,19 @@ def read(reading: Reading) -> DeadLetter | None:
 
 def read_emptied(reading: Reading) -> DeadLetter | None:
     """Read a letter without key and body."""
-    lay = read_coordinates(reading, _PREFIX)
-    letter = _read(reading, lay)
-    point_at(reading, letter, lay)
+    origin = read_coordinates(reading, _PREFIX)
+    letter = _read(reading, origin)
+    point_at(reading, letter, origin)
     return letter
 
 
-def _read(reading: Reading, lay: Coordinates) -> DeadLetter:
-    letter = reading.letter(dialect.name, lay.homes)
+def _read(reading: Reading, origin: Coordinates) -> DeadLetter:
+    letter = reading.letter(dialect.name, origin.homes)
     letter.reason = "exception"
     letter.exception = reading.text(f"{_PREFIX}exception")
     letter.exception_message = reading.text(f"{_PREFIX}message", deciding=False)
     letter.stack_trace = reading.text(f"{_PREFIX}stacktrace", deciding=False)
-    letter.journey = lay.journey
+    letter.journey = origin.journey
     letter.original_time = reading.stored
     return letter
 

@@ -24,12 +24,12 @@ def read(reading: Reading) -> DeadLetter | None:
     prefix = next((prefix for prefix in _PREFIXES if all(reading.all(f"{prefix}{name}") for name in _NAMES)), None)
     if prefix is None:
         return None
-    lay = read_coordinates(reading, prefix)
-    letter = reading.letter(dialect.name, lay.homes)
+    origin = read_coordinates(reading, prefix)
+    letter = reading.letter(dialect.name, origin.homes)
     letter.reason = "failed"
     letter.group = reading.text(f"{prefix}consumer_group")
     letter.attempts = reading.count(f"{prefix}attempts", reading.last(f"{prefix}attempts"))
-    letter.journey = lay.journey
+    letter.journey = origin.journey
     key = reading.last(_KEY)
     if isinstance(key, bytes) and reading.record.message.key == reading.last(f"{prefix}partition"):
         letter.unwrapped = replace(reading.record.message, key=key or None)

@@ -129,12 +129,12 @@ class Reading:
             return None
         return Home(Address(name, kind, route), derived, confidence, {key: value for key, value in (place or {}).items() if value is not None})
 
-    def without_body(self, derived: str, lay: Hop, why: str) -> None:
+    def without_body(self, derived: str, origin: Hop, why: str) -> None:
         """Say that the body of what died is not in the letter, and where it lay (`place`: partition and offset), if that is known; for a
         letter that is given no home."""
         self.lost.append(f"the original's body: {why}")
-        there = ":".join(shown(str(number)) for number in lay.place.values())
-        self.remarks.append(f"{derived} names {shown(lay.where)!r} as its origin; it cannot go there: its body is not here"
+        there = ":".join(shown(str(number)) for number in origin.place.values())
+        self.remarks.append(f"{derived} names {shown(origin.where)!r} as its origin; it cannot go there: its body is not here"
                             + (f". The record itself lay at {there} there, where replay reads it" if there else ""))
 
     @property

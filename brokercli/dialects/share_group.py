@@ -19,16 +19,16 @@ _PREFIX = "__dlq.errors."
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read the coordinates; without all three of them there is nothing to fetch."""
-    lay = read_coordinates(reading, _PREFIX)
-    letter = reading.letter(dialect.name, lay.homes)
-    point_at(reading, letter, lay)
+    origin = read_coordinates(reading, _PREFIX)
+    letter = reading.letter(dialect.name, origin.homes)
+    point_at(reading, letter, origin)
     letter.group = reading.text(f"{_PREFIX}group")
     letter.attempts = reading.count(f"{_PREFIX}delivery.count", reading.last(f"{_PREFIX}delivery.count"))
     letter.exception_message = reading.text(f"{_PREFIX}message")
     # the broker's own sentence, one of a few: "Offset rejected by client."
     letter.reason = letter.exception_message.rstrip(".")[:60].lower() or "rejected or delivered too often"
     letter.last_death = reading.record.time
-    letter.journey = (*lay.journey[:-1], *(replace(hop, count=letter.attempts) for hop in lay.journey[-1:]))
+    letter.journey = (*origin.journey[:-1], *(replace(hop, count=letter.attempts) for hop in origin.journey[-1:]))
     return letter
 
 

@@ -46,8 +46,8 @@ def read(reading: Reading) -> DeadLetter | None:
     letter.journey = tuple(Hop(text_of(death["topic"])) for _, death in reversed(deaths))
     if _key_for_body(reading):
         letter.homes = ()
-        lay = Hop(text_of(latest["topic"]), place={number: text_of(latest[number]) for number in ("partition", "offset")})
-        reading.without_body(f"{kind}topic", lay, "where a key cannot be deserialised SmallRye writes the key in place of the body")
+        origin = Hop(text_of(latest["topic"]), place={number: text_of(latest[number]) for number in ("partition", "offset")})
+        reading.without_body(f"{kind}topic", origin, "where a key cannot be deserialised SmallRye writes the key in place of the body")
     return letter
 
 
