@@ -13,6 +13,7 @@ from brokercli.model.errors import BrokercliError, Failed, Unsupported, UsagePro
 
 if TYPE_CHECKING:
     from brokercli.backends.contract import Backend
+    from brokercli.backends.options import ClientOptions, Refusal
     from brokercli.model.declaration import Setting, Settings
 
 BUILT_IN = {"kafka": ("kafka", "kafkas"), "nats": ("nats", "tls"), "rabbitmq": ("amqp", "amqps")}
@@ -37,6 +38,8 @@ class Descriptor:
     """Kinds of address this broker has."""
     default_port: int
     support: SupportTable
+    options: str = ""
+    """`module:NAME` of the ClientOptions that a context may pass on (loads no client); empty: all are, and the broker's own code bounds them."""
     declarable: str = ""
     """`module:NAME` of the Settings of what can be declared (loads no client); empty: nothing can."""
     not_declarable: Mapping[str, str] = field(default_factory=dict)
@@ -77,6 +80,17 @@ def open_backend(connection: Connection) -> Backend:
             raise
         raise Failed(f"{descriptor.title} needs the Python package {descriptor.client}, which is not installed.", hint=descriptor.install) from None
     return implementation(connection)
+
+
+def refused_option(scheme: str, options: Mapping[str, str]) -> Refusal | None:
+    """Return the first of a context's options that its broker's client is not given; None when all are. Raises UsageProblem for an unknown
+    scheme."""
+    descriptor = find(scheme)
+    if not descriptor.options:
+        return None
+    module, _, name = descriptor.options.partition(":")
+    allowed: ClientOptions = getattr(import_module(module), name)
+    return allowed.refusal(options, scheme)
 
 
 def settings_of(descriptor: Descriptor) -> Settings:

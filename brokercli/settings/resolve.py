@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from brokercli.backends.registry import refused_option
 from brokercli.model.address import Address, parse_address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import Unreachable, UsageProblem
 from brokercli.settings.broker_url import TLS_SCHEMES, BrokerURL, parse_broker_url
-from brokercli.settings.client_options import check_options
 from brokercli.settings.contexts import LOCAL, SECRETS, Context, Contexts, read_contexts
 from brokercli.settings.places import local_files
 from brokercli.settings.secrets import (
@@ -171,9 +171,8 @@ def check(context: Context) -> None:
 def _connection(url: BrokerURL, secrets: Mapping[str, Secret], context: Context) -> Connection:
     settings = context.settings
     options = {key.removeprefix("options."): str(value) for key, value in settings.items() if key.startswith("options.")}
-    if refused := check_options(url.scheme, options):
-        name, why, instead = refused
-        raise UsageProblem(f"{context.where(f'options.{name}')} {why}.", hint=instead)
+    if options and (refused := refused_option(url.scheme, options)):
+        raise UsageProblem(f"{context.where(f'options.{refused.name}')} {refused.why}.", hint=refused.instead)
     timeout = settings.get("connect_timeout")
     vhost = _text(settings, "vhost") or url.virtual_host or "/"
     if url.virtual_host and "vhost" in settings and url.virtual_host != vhost:
