@@ -23,17 +23,17 @@ from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
 from brokercli.backends.rabbitmq.flowing import draw_flow
 from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.inventory import Inventory
+from brokercli.backends.rabbitmq.letters import StreamLetterReader, open_queue_letters
 from brokercli.backends.rabbitmq.lifting import LimitLift
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.listing import list_names
 from brokercli.backends.rabbitmq.look import look_at_stream
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.names import check_name, check_short
+from brokercli.backends.rabbitmq.open_repair import open_repair
 from brokercli.backends.rabbitmq.outbox import Target
-from brokercli.backends.rabbitmq.peek import StreamLetterReader, open_queue_letters
 from brokercli.backends.rabbitmq.perishing import Fate
 from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
-from brokercli.backends.rabbitmq.repair import open_repair
 from brokercli.backends.rabbitmq.rescuing import lift_limit
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking, nothing_lifted, read_conditions, refuse_rescued, version_of
 from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue

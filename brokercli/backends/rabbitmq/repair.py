@@ -13,15 +13,13 @@ from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, St
 from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.exact_properties import split_headers
-from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.holding import Holding
+from brokercli.backends.rabbitmq.letters import count_ready, fewer, notes_on, unseen
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import Forwarded, Mover, Window
-from brokercli.backends.rabbitmq.peek import count_ready, fewer, notes_on, unseen
-from brokercli.backends.rabbitmq.perishing import Fate
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
-from brokercli.backends.rabbitmq.survivable import Conditions, Taking, require_survivable
-from brokercli.model.errors import BrokercliError, Failed, NotFound, UsageProblem
+from brokercli.backends.rabbitmq.survivable import Conditions, Taking
+from brokercli.model.errors import BrokercliError, NotFound, UsageProblem
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -279,26 +277,3 @@ def _stamp_of(headers: Iterable[tuple[str, Any]]) -> tuple[object, ...]:
     """Return what a run writes on what it puts back; time, count and place together are no other run's."""
     found = {name: value if isinstance(value, bytes) else None for name, value in headers if name in _STAMP}
     return tuple([found.get(name) for name in _STAMP])
-
-
-def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[], tuple[Link, Callable[[], None]]], existing: Existing,
-                fate_of: Callable[[str], Fate | None], user: str | None, taking: Taking) -> RabbitMQRepair:
-    """Open a run; `taking` is told before letters are taken, and `fate_of` says what a home does with what it takes. Raises
-    Unsupported where letters could be lost if it were killed."""
-    require_survivable(conditions, "Taking letters")
-    if conditions.single_active and conditions.queue.consumers:
-        raise Failed(f"{conditions.name} hands its messages to a single active consumer, and it has one.", hint="stop that consumer first")
-    link, give_back = lend()
-    try:
-        # a broker that is short of memory or disk stops reading from a connection that publishes: acknowledgements go their own way
-        publishing, give_back_publishing = lend()
-    except BaseException:
-        give_back()
-        raise
-    mover = Mover(publishing, existing, user, policy.delivery_timeout, give_back_publishing, fate_of, count_ready(conditions))
-    try:
-        return RabbitMQRepair(link, mover, conditions, policy, give_back, taking)
-    except BaseException:
-        mover.close()
-        give_back()
-        raise
