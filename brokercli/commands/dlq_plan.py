@@ -27,7 +27,8 @@ _ASKED = 20
 def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, letter_filter: LetterFilter, limit: int | None, interrupt: Interrupt,
               chosen: list[Decision] | None, withholds: Callable[[Message], Sequence[str]], *, elsewhere: bool, quiet: bool, output: str) -> Plan:
     """Look at the letters, print the plan and return it; nothing is changed. The first letters that would go are put into `chosen`.
-    `elsewhere`: they go to another broker, where the one destination is known to be there. Raises what would keep all of them."""
+    `elsewhere`: they go to another broker, where the one destination is known to be there. Raises what would keep every one of them from
+    going."""
 
     def remember(decision: Decision) -> None:
         if chosen is not None and len(chosen) < _REMEMBERED and not decision.left:

@@ -43,8 +43,8 @@ class LetterSource:
 @contextmanager
 def on_broker(streams: Streams, name: str | None, context_name: str | None, verb: str, journal: str | None, connect_timeout: float | None,
               lift_limit: bool | None) -> Iterator[LetterSource]:
-    """Open a destination of dead letters, the one named or the one found. Its limit of deliveries is lifted to look only with
-    `lift_limit`, and to repair only without that being False."""
+    """Open a destination of dead letters, the one named or the one found. `lift_limit` True has its limit of deliveries lifted to look and
+    to repair, None to repair only, False never."""
     with open_letters(streams, name, context_name, verb, connect_timeout=connect_timeout) as session:
         session.require(Capability.REDRIVE)
         if lift_limit:

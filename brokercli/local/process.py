@@ -38,7 +38,7 @@ def ours(files: Files) -> int | None:
 
 
 def stop(files: Files, pid: int, patience: float = 10.0) -> None:
-    """End the process, which `ours` returned, and wait for it. JetStream's data is synced by the server on the way out."""
+    """End the process that `ours` returned, and wait for it. The server syncs JetStream's data before it ends."""
     for demand in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(pid, demand)

@@ -24,11 +24,11 @@ _BODIES = 1 << 22
 
 
 class ComingBack:
-    """Stops a run where more of the letters it put back have died again than may.
+    """Stops a run when too many of the letters it put back have died again.
 
-    A new letter is one of them where it, or the message it points at or wraps, bears what the run wrote on it. Whoever files letters may
-    leave headers out, so that one has come back as well where its body is one that was put back. A new letter that cannot be looked at
-    without being taken, or whose message is gone, counts as come back: nothing tells.
+    A new letter has come back when it, or the message it points at or wraps, bears what this run wrote on it. Some who file letters leave
+    headers out, so a letter with a body that was put back counts as well. So does one of which nothing tells: it cannot be looked at
+    without being taken, or its message is gone.
     """
 
     def __init__(self, repair: Repair, recogniser: Recogniser) -> None:
@@ -58,8 +58,8 @@ class ComingBack:
             known[number % _BODIES] = 1
 
     def check(self, confirmed: int) -> None:
-        """Raise Failed where too many of those that were confirmed came back. The new letters are counted, and only where they are that
-        many looked at."""
+        """Raise Failed where too many of those that were confirmed came back. The new letters are counted; they are looked at only where
+        there are enough of them for that."""
         arrived = self._count() if confirmed >= RETURNED_LEAST else None
         most = max(RETURNED_LEAST, confirmed * RETURNED_SHARE)
         if arrived is None or arrived <= most:

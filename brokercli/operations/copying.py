@@ -51,9 +51,9 @@ class Copying:
     def run(self, reading: Reading) -> Outcome:
         """Copy until the reading ends, then wait for every verdict.
 
-        With a journal each batch is settled as a whole, and what is confirmed of it entered, before the next is sent, so that a
-        run that is killed repeats one batch at most; a refusal or an unknown then ends the run, because going on would forget it.
-        However else it ends, it repeats nothing that is confirmed, but for what lies behind the first message that is not.
+        With a journal each batch is settled as a whole, and what is confirmed of it is entered, before the next is sent: after a run that
+        was killed, one batch at most is sent once more. A refusal or an unknown ends the run, because going on would forget it. After that
+        the next run begins with the first message that was not confirmed, and repeats what was confirmed behind it.
         """
         if self.journal is not None:
             self.publishing.unconfirmed = set()

@@ -81,7 +81,7 @@ def read_assignments(descriptor: Descriptor, kind: str, assignments: Sequence[st
 
 
 def read_settings(known: Sequence[Setting], whose: str, assignments: Sequence[str], options: Mapping[str, str | None] | None = None) -> dict[str, SettingValue]:
-    """The same with the settings there are; `whose` says of what (`a NATS stream`)."""
+    """Read `name=value` words and options as values of the settings in `known`. `whose` says what they are settings of (`a NATS stream`)."""
     said: dict[str, tuple[str, SettingValue]] = {}
     for option, text in (options or {}).items():
         if text is None:
@@ -137,8 +137,8 @@ def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], l
     """Return all declarations, those that retries become among them; what earlier retries have left; what workers have to do;
     what should be known.
 
-    Where a thing is declared and a retry needs it as well, both have their say. What is declared of dead letters and of what
-    holds messages back goes before; of the source, and of its consumer, it may not contradict what the retries need.
+    A thing may be declared, and needed by a retry as well: then it gets the settings of both. Where the two differ, the declaration wins.
+    Only of the source and of its consumer it may not contradict what the retries need: that is a UsageProblem.
     """
     wanted = {(one.kind, one.name): one for one in topology.declarations}
     said = dict(wanted)

@@ -90,8 +90,9 @@ def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterF
 
 def pending_envelopes(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterFilter, *, on_handled: Callable[[int], None] = lambda count: None,
                       stopping: Callable[[], bool] = lambda: False) -> Iterator[list[bytes]]:
-    """Yield the pending letters that pass as envelopes, in order, a batch at a time, up to the end there was. What was handled and is stored
-    still is passed over, and counted to `on_handled`: whoever puts the letters back from there would put it back a second time."""
+    """Yield the pending letters that pass as envelopes, in order, a batch at a time, up to the end there was. Letters that were handled and
+    are still stored are passed over, and counted to `on_handled`: whoever puts letters back from the export would put them back a second
+    time."""
     for read in batches(reader, stopping):
         pending = [index for index, state in enumerate(reader.states(read)) if state is State.PENDING]
         on_handled(len(read) - len(pending))

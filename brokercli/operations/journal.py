@@ -126,8 +126,8 @@ class Journal:
             raise self._made_anew()
 
     def require_reach(self, found: Span | None) -> None:
-        """Raise UsageProblem where what is read ends before what was there when the journal was begun: whatever is deleted at its beginning, a
-        source of this name that is not made anew ends no earlier."""
+        """Raise UsageProblem where the source ends before its end of the time when the journal was begun. Deleting messages at its
+        beginning moves no end, so this source was made anew."""
         end = parse_position(self.bounds["end"]) if "end" in self.bounds else None
         if found is not None and isinstance(end, Number) and isinstance(found.end, Number) and found.end.value < end.value:
             raise self._made_anew()

@@ -61,8 +61,8 @@ def is_pattern(name: str) -> bool:
 
 
 def select(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """Return the names that match a pattern, in which * and ? are all that is special. A name that is itself one of the patterns
-    matches whatever is in it."""
+    """Return the names that match a pattern. Only * and ? are special in one, so a pattern that is a whole name matches that name, whatever
+    other characters it has."""
     ways = [re.compile("".join(".*" if part == "*" else "." if part == "?" else re.escape(part) for part in pattern), re.DOTALL) for pattern in patterns]
     return [name for name in names if any(way.fullmatch(name) for way in ways)]
 
@@ -94,8 +94,8 @@ def measure(consumers: Consumers, patterns: Sequence[str]) -> Tick:
 class Watch:
     """An endless iteration over ticks, `interval` seconds apart.
 
-    `open_` opens the broker anew each time it was away; that it is away at the first tick is raised, later it is part of the
-    tick. `wait` sleeps, and may raise to end it. `on_silence` is called, on another thread, where an answer takes longer than
+    `open_` opens the broker, and opens it anew each time it was away. A broker that is away at the first tick is raised; later that is part
+    of the tick. `wait` sleeps, and may raise to end it. `on_silence` is called, on another thread, where an answer takes longer than
     PATIENCE seconds: clients wait for a broker to come back in their own ways, and it is told before they give up.
     """
 

@@ -41,8 +41,8 @@ class Outcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        """In doubt beats partly; an error that stopped before anything was confirmed keeps its own code, and so does a local one
-        after everything was."""
+        """In doubt beats partly. An error keeps its own code where nothing had been confirmed; one of our own disk or reader also where
+        everything had been."""
         account = self.account
         if account.unknown:
             return ExitCode.IN_DOUBT
@@ -54,15 +54,15 @@ class Outcome:
         return ExitCode.TIMED_OUT if self.timed_out else ExitCode.DONE
 
     def blame(self, failure: BrokercliError | None) -> None:
-        """Take in why nothing can be delivered any more, where that came with the last verdicts and so was raised nowhere. Where everything
-        is confirmed all the same, it hindered nothing."""
+        """Take in why nothing can be delivered any more, where that became known with the last verdicts and was never raised. It counts
+        only where something was not confirmed."""
         if failure is not None and self.error is None and self.account.refused + self.account.unknown:
             self.error = failure
 
 
 def failure_of(publisher: Publisher) -> BrokercliError | None:
-    """Return why a publisher that has given all its verdicts delivers nothing any more, as its `collect` raises it; None where it
-    does."""
+    """Return why a publisher delivers nothing any more, which its `collect` raises; None where it still does. For one that has given all
+    its verdicts."""
     try:
         publisher.collect(0)
     except BrokercliError as failure:

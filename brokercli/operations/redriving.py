@@ -83,7 +83,8 @@ class Redriving:
         return self._close_account()
 
     def abandon(self) -> Outcome:
-        """Stop now: what is being settled is unknown from here on, but for what the repair, which is closed, knows. For the second Ctrl-C."""
+        """Stop now, for the second Ctrl-C. What is being settled is unknown from here on, except for what the repair knows, which is closed
+        by then."""
         self.outcome.stopped = True
         confirmed = min(self.repair.confirmed_at_stop(), self._in_hand, self.outcome.account.open)
         self.outcome.account.confirmed += confirmed
@@ -191,8 +192,8 @@ class Redriving:
             self._coming_back.check(self.outcome.account.confirmed)
 
     def _decide(self, batch: Batch) -> Iterator[list[Decision]]:
-        """Yield the decisions on letters that go: all at once, or those of a second where a program runs over each. Those that pass the
-        filter and are left are entered, as refused or skipped."""
+        """Yield the decisions on letters that go: all at once, or, where a program runs over each letter, once a second. Letters that pass
+        the filter and are left are entered, as refused or skipped."""
         at = self._now()
         made: list[Decision] = []
         failed = Receipts()

@@ -43,8 +43,8 @@ class Dropping:
 
 @dataclass(slots=True)
 class PuttingElsewhere:
-    """Publishes letters on another broker, and marks here what that has confirmed. Once one could not be marked no other is published: it
-    would be there a second time after the next run, like that one."""
+    """Publishes letters on another broker, and marks here what that has confirmed. Once a letter could not be marked, no more are
+    published: the next run publishes that one a second time, and would publish those as well."""
 
     settling: Settling
     repair: Repair

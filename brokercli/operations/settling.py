@@ -41,7 +41,7 @@ class Settling:
 
     def confirmed_so_far(self) -> list[int]:
         """After a call that was cut short by a second Ctrl-C: return which of its messages are confirmed, without waiting for any
-        other. None, where the verdict on one of them was lost, or not all had been sent: it cannot be told then whose the others are."""
+        other. Empty where a verdict was lost, or not all had been sent: then nobody can tell whose the other verdicts are."""
         self._take(self.publisher.finish(0))
         unconfirmed = {number - self._first for number in self._unconfirmed}
         if len(self._verdicts) < self._offered or not all(0 <= number < self._offered for number in unconfirmed):

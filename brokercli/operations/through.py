@@ -39,7 +39,7 @@ class Transforming(Protocol):
 
 class Through:
     """One program, run once for each message without a shell: body on its standard input, new body from its standard
-    output, its standard error passed through to ours. The key and the place of the message are in its environment."""
+    output, its standard error passed through to ours. The key of the message is in its environment (BROKERCLI_KEY)."""
 
     def __init__(self, command: str, *, timeout: float = 30.0, environment: dict[str, str] | None = None) -> None:
         """Raise UsageProblem where the command cannot be split, or names no program: nothing has been read by then."""

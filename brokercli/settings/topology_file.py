@@ -214,6 +214,6 @@ def place_of_problem(problem: str, topology: Topology, read: bytes, path: str) -
 
 
 def _speaks_of(problem: str, name: str) -> bool:
-    """Whether an objection says a name: as it is, or, where nothing can be called so, as Python writes it, a long one cut."""
+    """Whether an objection names this. Names that nothing can have are written there as Python writes them, long ones cut short."""
     cut = repr(name[:_SHORTEST_CUT])[:-1] if len(name) > _SHORTEST_CUT else repr(name)
     return cut in problem or re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", problem) is not None

@@ -44,7 +44,7 @@ def edit(body: bytes, environment: Mapping[str, str]) -> bytes:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Let Ctrl-C be for the program that has the terminal: it reaches us as well. A handler, because what is ignored stays so in a child."""
+    """Leave Ctrl-C to the program that has the terminal; it reaches us as well. Not by ignoring it: what is ignored stays so in a child."""
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         yield

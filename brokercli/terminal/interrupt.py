@@ -82,8 +82,8 @@ class Interrupt:
             self._connecting = False
 
     def last_words(self) -> None:
-        """Say that everything is known and is about to be told: no signal changes `requested` or raises StopNow any more, but for one
-        that comes `LAST_WORDS` seconds later."""
+        """Say that everything is known and about to be told. From now on no signal changes `requested` or raises StopNow, except one that
+        comes after `LAST_WORDS` seconds."""
         if self._last_words_at is None:
             self._last_words_at = time.monotonic()
         self._explain_no_more()

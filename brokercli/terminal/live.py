@@ -18,7 +18,7 @@ class Live:
         self._size: os.terminal_size | None = None
 
     def draw(self, lines: list[str]) -> None:
-        """Show lines, as many as the terminal has room for; the last of those that do not fit is how many more there are."""
+        """Show as many lines as the terminal has room for. Where not all fit, the last line says how many more there are."""
         size = _size(self._streams.stdout_fd)
         room = max(size.lines - 1, 2)
         if len(lines) > room:

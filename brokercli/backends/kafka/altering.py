@@ -26,7 +26,7 @@ _WRONG = (KafkaError.INVALID_CONFIG, KafkaError.INVALID_PARTITIONS, KafkaError.T
 
 
 class CameMeanwhile(Failed):
-    """What is to be made is there: somebody made it, or the broker that was asked whether it is had not heard of it yet."""
+    """What is to be made exists already: somebody made it meanwhile, or the broker that was asked before had not heard of it yet."""
 
 
 class Alterations:

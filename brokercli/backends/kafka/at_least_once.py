@@ -93,8 +93,8 @@ class AtLeastOnce(Way):
         return stored
 
     def _learn_from(self, topic: str, publisher: Publisher, verdicts: Receipts) -> None:
-        """Take in what the verdicts say of the topic: the next letters for it do not wait for the same again. Raises what its publisher
-        cannot go on for."""
+        """Take in what the verdicts say of the topic, so that the next letters for it need not wait to hear it again. Raises why its
+        publisher cannot go on."""
         if any(receipt.reason == DENIED for receipt in verdicts.problems):
             self._destinations.close_to_us(topic, DENIED)
         elif verdicts.refused or verdicts.unknown:

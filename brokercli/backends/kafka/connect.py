@@ -208,7 +208,7 @@ def explain(error: KafkaError | None, connection: Connection, seconds: float) ->
 
 
 def sent_elsewhere(error: KafkaError | None, connection: Connection) -> Unreachable | None:
-    """Return what to fail with where it is an address of its own, to which a broker sent us, that cannot be reached."""
+    """Return what to fail with where a broker told us to come to another address, and that one cannot be reached; None for any other error."""
     if error is None or error.code() not in (KafkaError._RESOLVE, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
         return None
     told = _told_to_go(error.str(), connection)

@@ -41,7 +41,7 @@ def by_name(name: str, patterns: Sequence[str]) -> str | None:
 
 
 def is_retry(name: str) -> bool:
-    """Whether a topic holds messages that wait for another try. Their headers are those of dead letters, and they are none."""
+    """Whether a topic holds messages that wait for another try. They have the headers of dead letters, and are none."""
     return _RETRY.search(name) is not None
 
 

@@ -83,7 +83,7 @@ def without_coordinator(metadata: Any) -> list[str]:
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a name came from bytes that are text: what a command line holds besides has lone surrogates."""
+    """Whether a name is text. One that was made of other bytes, on a command line, holds lone surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -49,7 +49,8 @@ class KafkaReader(Reader):
 
     def __init__(self, consumer: Consumer, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, troubles: Troubles,
                  give_back: Callable[[], None], read_anew: ReadAnew | None, batch: int = _BATCH) -> None:
-        """`read_anew` is for headers that the client cannot read, where anybody asks for headers; a read returns `batch` records at most, and one."""
+        """`read_anew` reads headers that the client cannot read, once somebody asks for them. A read returns at most `batch` records and
+        one more."""
         self._read_anew = read_anew
         self._batch = batch
         self._consumer = consumer

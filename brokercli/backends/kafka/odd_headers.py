@@ -33,7 +33,8 @@ def place_of(message: Stored) -> Place:
 
 
 def names_of(message: Stored) -> set[str]:
-    """Return the names of a record's headers, of which nobody has asked or will ask the client; none where it cannot read them."""
+    """Return the names of a record's headers; none where the client cannot read them. For a record whose headers nobody else asks the
+    client for."""
     return {name for name, _ in _asked(message) or ()}
 
 

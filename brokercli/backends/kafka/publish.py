@@ -337,8 +337,8 @@ class KafkaPublisher(Publisher):
             self._news.count(_CUT_OFF)
 
     def _take_back_cut_off(self) -> None:
-        """With nothing left in the producer every verdict is in: where there is one too many, the interrupt that was
-        taken to have cut off a callback had cut off none."""
+        """Correct the count once nothing is left in the producer and every verdict is in. One verdict too many means that an interrupt
+        which was taken to have cut off a callback had cut off none."""
         while self._failed + self._reported > self._produced and _CUT_OFF in self._news.problems:
             self._failed -= 1
             self._news.unknown -= 1

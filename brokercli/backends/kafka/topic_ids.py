@@ -19,10 +19,11 @@ _ASKING = "asking for the id of"
 
 
 def ids_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[str, str | BrokercliError]:
-    """Return the id of each topic, empty where the broker gives topics none; in its place what is to be raised where that cannot be told.
+    """Return the id of each topic, empty where the broker gives topics none. Where it cannot be told, what is to be raised stands in its
+    place.
 
-    What may be over in a moment is asked again, for `seconds` in all; a topic that is not there for less, because a broker may not have
-    heard yet of one that was just made. That something went wrong never passes for a topic without an id.
+    After a fault that may pass it asks again, for `seconds` in all; after the answer that there is no such topic for a shorter time: a
+    broker may not have heard yet of one that was just made. A fault is never taken for a topic without an id.
     """
     found: dict[str, str | BrokercliError] = {}
     left, began = list(topics), monotonic()
