@@ -36,7 +36,7 @@ def _mark_first(broker: str) -> None:
 
     def on_nats(settle: Callable[..., Any]) -> Callable[..., Any]:
         def taken_out_first(self: Any, given: Any, *more: Any) -> Any:
-            self._remover.remove([row.sequence for row in given.rows()] if more else [move.record.place["sequence"] for move in given])
+            self._in_hand._remover.remove([row.sequence for row in given.rows()] if more else [move.record.place["sequence"] for move in given])
             return settle(self, given, *more)
         return taken_out_first
 
@@ -112,7 +112,7 @@ def _handle_when_read(broker: str) -> None:
         def taken_out_at_once(self: Any, timeout: float) -> Any:
             batch = read(self, timeout)
             if batch is not None:
-                self._remover.remove([record.place["sequence"] for record in batch.records()])
+                self._in_hand._remover.remove([record.place["sequence"] for record in batch.records()])
             return batch
         return taken_out_at_once
 

@@ -61,7 +61,7 @@ REPAIRING: dict[str, dict[str, Point]] = {
         "copies confirmed": Point(f"{_NATS}.finish", "after"),
         "before taking out": Point(f"{_REMOVER}.begin", "before"),
         "purged": Point(f"{_REMOVER}._purged", "after"),
-        "taken out": Point("backends.nats.repair:NatsRepair._taken_out", "after"),
+        "taken out": Point("backends.nats.in_hand:InHand._taken_out", "after"),
     },
     "rabbitmq": {
         **_SHARED, **_repair("backends.rabbitmq.repair:RabbitMQRepair"),

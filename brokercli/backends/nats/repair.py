@@ -12,6 +12,7 @@ from brokercli.backends.nats.convert import Refusal
 from brokercli.backends.nats.dead_originals import DeadOriginals
 from brokercli.backends.nats.homes import Home, Homes
 from brokercli.backends.nats.in_flight import Sent
+from brokercli.backends.nats.in_hand import InHand
 from brokercli.backends.nats.letter_counts import LetterCounts
 from brokercli.backends.nats.letters import NatsLetterReader
 from brokercli.backends.nats.link import Link
@@ -20,8 +21,8 @@ from brokercli.backends.nats.originals import Where
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.putting_back import CopyBlocks, as_copy
 from brokercli.backends.nats.records import NatsBatch
-from brokercli.backends.nats.removing import Removed, Remover
-from brokercli.model.errors import BrokercliError, UsageProblem
+from brokercli.backends.nats.removing import Remover
+from brokercli.model.errors import BrokercliError
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -87,20 +88,12 @@ class NatsRepair(Repair):
         self._reader = reader
         self._homes = homes
         self._originals = originals
-        self._remover = remover
         self._counts = counts
+        self._in_hand = InHand(remover, counts)
         self.mover = Mover(policy.delivery_timeout)
         self._batch = max(1, policy.batch)
         self._rest: Batch | None = None
-        self._open: set[int] = set()
-        """Sequences read last and not handled yet."""
-        self._read_to = 0
-        self._handled: set[int] = set()
-        """Those of the letters read last that are out."""
-        self._may_purge = True
         self._begun: _Begun | None = None
-        self._moving: set[int] = set()
-        """Sequences of those that are on their way, until they are out or stay."""
         self._failure: BrokercliError | None = None
         """Why nothing can be settled any more, but for a connection that is lost for good."""
         self._denial: BrokercliError | None = None
@@ -118,12 +111,7 @@ class NatsRepair(Repair):
             batch = self._reader.read(timeout)
             if batch is None:
                 return None
-            passed = self._reader.passed
-            # a letter that was left, or a message that is none: what lies behind it cannot be purged with what lies before
-            self._may_purge = self._may_purge and self._open <= self._moving and not passed.left_out
-            self._open.update(passed.sequences)
-            self._handled.clear()
-            self._read_to = max(self._read_to, passed.sequences[-1]) if passed.sequences else self._read_to
+            self._in_hand.take(self._reader.passed)
         if len(batch) > self._batch:
             self._rest = batch.select(range(self._batch, len(batch)))
             batch = batch.select(range(self._batch))
@@ -185,13 +173,13 @@ class NatsRepair(Repair):
         found: dict[int, tuple[Home, JetStreamPublisher, bytes] | str] = {}
         identity, write_block = self._originals.copy_id, CopyBlocks(self._left_off).write
         rows = batch.rows()
-        new = self._are_new([row.sequence or 0 for row in rows])
+        new = self._in_hand.are_new([row.sequence or 0 for row in rows])
         for index, (row, goal, kept) in enumerate(zip(rows, goals, headers, strict=True)):
             sequence = row.sequence or 0
             way = found.get(id(goal))
             if way is None:
                 way = found[id(goal)] = self._way(goal)
-            why = "" if new else self._repeated(sequence, seen)
+            why = "" if new else self._in_hand.repeated(sequence, seen)
             if why or isinstance(way, str):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=why or str(way)))
                 continue
@@ -206,7 +194,7 @@ class NatsRepair(Repair):
                 letters = ways[id(publisher)] = publisher, []
             letters[1].append(Handled(index, sequence, copy, home, None))
         begun = [(letters, self.mover.begin(publisher, publisher.send_prepared, [letter.copy for letter in letters])) for publisher, letters in ways.values()]
-        self._moving.update([letter.sequence for letters, _ in begun for letter in letters])
+        self._in_hand.send_off([letter.sequence for letters, _ in begun for letter in letters])
         self._begun = _Begun(self, begun, receipts)
         return self._begun.finish
 
@@ -240,19 +228,7 @@ class NatsRepair(Repair):
         sequence = record.place.get("sequence")
         if record.place.get("stream") != self._stream or not isinstance(sequence, int):
             return f"it is no letter of stream {self._stream}"
-        return self._repeated(sequence, seen) or sequence
-
-    def _are_new(self, sequences: Sequence[int]) -> bool:
-        """Whether none of these letters was given before, nor is here twice."""
-        distinct = set(sequences)
-        return len(distinct) == len(sequences) and distinct.isdisjoint(self._handled) and distinct.isdisjoint(self._moving)
-
-    def _repeated(self, sequence: int, seen: set[int]) -> str:
-        """Say so where a letter was given before; empty where it was not."""
-        if sequence in seen or sequence in self._handled or sequence in self._moving:
-            return "it was given twice"
-        seen.add(sequence)
-        return ""
+        return self._in_hand.repeated(sequence, seen) or sequence
 
     def stored(self, letters: Sequence[Handled], window: Window, receipts: Receipts) -> list[Handled]:
         """Return the letters whose copies are stored; the verdict on every other one is entered."""
@@ -268,7 +244,7 @@ class NatsRepair(Repair):
                 letter.duplicate = BEFORE if receipt is not None else ""
                 stored.append(letter)
             else:
-                self._moving.discard(letter.sequence)
+                self._in_hand.keep(letter.sequence)
                 receipts.count(Receipt(letter.index, receipt.verdict, reason=receipt.reason))
         return stored
 
@@ -280,16 +256,16 @@ class NatsRepair(Repair):
         if not letters:
             return lambda: receipts
         self._originals.remove([letter.original for letter in letters if letter.original is not None])
-        remove = self._begin_to_remove([letter.sequence for letter in letters])
+        remove = self._in_hand.begin_to_take_out([letter.sequence for letter in letters])
 
         def finish() -> Receipts:
-            gone, failed = remove()
+            removed = remove()
             for letter in letters:
-                why = failed.get(letter.sequence)
+                why = removed.failed.get(letter.sequence)
                 if why is not None:
                     receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=_STAYS.format(self._stream, why)))
                     continue
-                duplicate = letter.duplicate or (_ELSEWHERE if letter.sequence in gone else "")
+                duplicate = letter.duplicate or (_ELSEWHERE if letter.sequence in removed.gone_before else "")
                 if duplicate:
                     receipts.count(Receipt(letter.index, Verdict.CONFIRMED, reason=duplicate, duplicate=True))
                 else:
@@ -297,23 +273,7 @@ class NatsRepair(Repair):
             return receipts
         return finish
 
-    def _begin_to_remove(self, sequences: Sequence[int]) -> Callable[[], tuple[set[int], dict[int, str]]]:
-        left = self._open.difference(sequences)
-        below = min(left, default=self._read_to + 1) if self._may_purge else 0
-        remove = self._remover.begin(sequences, below)
-        return lambda: self._taken_out(sequences, remove())
-
-    def _taken_out(self, sequences: Sequence[int], removed: Removed) -> tuple[set[int], dict[int, str]]:
-        out = set(sequences).difference(removed.failed)
-        self._open -= out
-        self._moving.difference_update(sequences)
-        self._handled |= out
-        self._counts.taken += len(out) - len(removed.gone_before)
-        return removed.gone_before, removed.failed
-
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
-        if state not in (State.REDRIVEN, State.DROPPED):
-            raise UsageProblem(f"A letter can be marked as redriven or dropped, not as {state}.")
         self._check()
         receipts = Receipts()
         seen: set[int] = set()
@@ -325,12 +285,12 @@ class NatsRepair(Repair):
             else:
                 places[sequence] = index
         if places:
-            gone, failed = self._begin_to_remove(list(places))()
-            for sequence, why in failed.items():
+            removed = self._in_hand.begin_to_take_out(list(places))()
+            for sequence, why in removed.failed.items():
                 receipts.count(Receipt(places[sequence], Verdict.UNKNOWN, reason=f"it could not be taken out of {self._stream}: {why}"))
-            for sequence in sorted(gone):
+            for sequence in sorted(removed.gone_before):
                 receipts.count(Receipt(places[sequence], Verdict.CONFIRMED, reason=_ELSEWHERE, duplicate=True))
-            receipts.confirmed += len(places) - len(failed) - len(gone)
+            receipts.confirmed += len(places) - len(removed.failed) - len(removed.gone_before)
         return receipts
 
     def arrived(self) -> int | None:
