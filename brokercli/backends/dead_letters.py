@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.model.address import Address
@@ -198,7 +198,7 @@ class Repair(ABC):
             for record, goal, kept in zip(batch.records(), goals, headers, strict=True)])
 
     @abstractmethod
-    def mark(self, records: Sequence[Record], state: State) -> Receipts:
+    def mark(self, records: Sequence[Record], state: Literal[State.REDRIVEN, State.DROPPED]) -> Receipts:
         """Take letters out of the pending ones without publishing: dropped, or redriven by a publisher of another broker. One that somebody
         else had taken out meanwhile is confirmed as a duplicate, with the reason, where the broker tells."""
 

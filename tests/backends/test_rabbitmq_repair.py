@@ -15,7 +15,7 @@ import pytest
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
 from brokercli.backends.rabbitmq import holding
 from brokercli.model.address import Address
-from brokercli.model.errors import Unreachable, Unsupported, UsageProblem
+from brokercli.model.errors import Unreachable, Unsupported
 from brokercli.model.receipt import Receipts, Verdict
 from tests.backends.rabbitmq_places import Places, records_of
 from tests.backends.rabbitmq_redrive import POINTS, count, fail, letters, make, moves_home, numbered, queue, redrive, work_and_letters
@@ -220,8 +220,6 @@ def test_dropped_letters_are_gone_and_the_others_stay(places: Places) -> None:
         found = letters(repair)
         assert repair.mark(found[2:5], State.DROPPED).confirmed == 3
         assert reasons(repair.mark(found[2:3], State.DROPPED), Verdict.REFUSED) == ["it is settled already"]
-        with pytest.raises(UsageProblem, match="not as pending"):
-            repair.mark(found[:1], State.PENDING)
     assert places.taken(dlq) == numbered(2) + numbered(10)[5:]
 
 

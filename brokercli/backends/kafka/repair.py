@@ -14,7 +14,7 @@ from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.way import Way, give
 from brokercli.model.address import Address
-from brokercli.model.errors import BrokercliError, UsageProblem
+from brokercli.model.errors import BrokercliError
 from brokercli.model.message import Header, Record
 from brokercli.model.position import PerPartition, Span
 from brokercli.model.receipt import Receipts, Verdict
@@ -141,8 +141,6 @@ class KafkaRepair(Repair):
         return self._entered(receipts)
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
-        if state not in (State.REDRIVEN, State.DROPPED):
-            raise UsageProblem(f"A letter can be marked as redriven or dropped, not as {state}.")
         self._check()
         receipts = Receipts()
         seen: set[tuple[int, int]] = set()

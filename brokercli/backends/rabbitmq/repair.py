@@ -19,7 +19,7 @@ from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import Forwarded, Mover, Window
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking
-from brokercli.model.errors import BrokercliError, NotFound, UsageProblem
+from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -189,8 +189,6 @@ class RabbitMQRepair(Repair):
         return receipts
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
-        if state not in (State.REDRIVEN, State.DROPPED):
-            raise UsageProblem(f"A letter can be marked as redriven or dropped, not as {state}.")
         self._check()
         receipts = Receipts()
         done: list[tuple[int, int]] = []
