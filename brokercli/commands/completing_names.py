@@ -94,8 +94,8 @@ def _bare(name: str) -> bool:
         return False
 
 
-def settings(kind: str, incomplete: str, context: str | None, after: str = "=") -> list[Candidate]:
-    """Return `NAME=` for each setting of a kind on the broker that is chosen; connects nowhere."""
+def settings(kind: str, incomplete: str, context: str | None, after: str) -> list[Candidate]:
+    """Return the settings of a kind on the broker that is chosen, each with `after` behind its name; connects nowhere."""
     from brokercli.backends.registry import find, settings_of
     from brokercli.settings.resolve import resolve_connection
 

@@ -11,15 +11,19 @@ from brokercli.commands.options import complete_address
 
 
 def complete_setting(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    from brokercli.commands.completing_names import settings
-
-    return settings((context.command.name or "").removeprefix("declare "), incomplete, context.params.get("context_name"))
+    """Return `NAME=` of each setting of what is declared that begins so."""
+    return _settings(context, incomplete, after="=")
 
 
 def complete_unset(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return the name of each setting of what is declared that begins so."""
+    return _settings(context, incomplete, after="")
+
+
+def _settings(context: typer.Context, incomplete: str, after: str) -> list[tuple[str, str]]:
     from brokercli.commands.completing_names import settings
 
-    return settings((context.command.name or "").removeprefix("declare "), incomplete, context.params.get("context_name"), after="")
+    return settings((context.command.name or "").removeprefix("declare "), incomplete, context.params.get("context_name"), after)
 
 
 def setting_option(flag: str, metavar: str, help_text: str) -> Any:

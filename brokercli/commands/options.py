@@ -11,18 +11,21 @@ Table = Literal["auto", "table", "json"]
 
 
 def complete_address(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return addresses that begin so, on the broker that is chosen."""
     from brokercli.commands.completing_names import addresses
 
     return addresses(incomplete, context.params.get("context_name"))
 
 
 def complete_context(incomplete: str) -> list[tuple[str, str]]:
+    """Return names of contexts that begin so."""
     from brokercli.commands.completing_names import contexts
 
     return contexts(incomplete)
 
 
 def complete_consumer(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return names of consumers that begin so, on the broker that is chosen."""
     from brokercli.commands.completing_names import consumers
 
     return consumers(incomplete, context.params.get("context_name"))
