@@ -83,13 +83,13 @@ def speaking(greeting: bytes | None, answer: bytes | None = None) -> Iterator[in
         yield server.getsockname()[1]
 
 
-def test_a_closed_port() -> None:
+def test_a_closed_port_is_said_to_refuse_the_connection() -> None:
     problem = failure(to(free_port()))
     assert isinstance(problem, Unreachable)
     assert "connection refused" in str(problem)
 
 
-def test_a_port_that_says_nothing() -> None:
+def test_a_port_that_says_nothing_is_given_up_in_time() -> None:
     with speaking(b"") as port:
         problem = failure(to(port, timeout=TIMEOUT))
     assert isinstance(problem, Unreachable)
@@ -99,14 +99,14 @@ def test_a_port_that_says_nothing() -> None:
 @pytest.mark.parametrize(("greeting", "answer", "name"), [
     (b'INFO {"server_id":"x"}\r\n', None, "NATS"), (b"", b"AMQP\0\0\x09\x01", "AMQP"), (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP"),
     (b"SSH-2.0-x\r\n", None, "SSH"), (b"220 mail.example\r\n", None, "does not speak Kafka")])
-def test_a_port_that_speaks_something_else(greeting: bytes, answer: bytes | None, name: str) -> None:
+def test_a_port_that_speaks_something_else_is_called_by_its_name(greeting: bytes, answer: bytes | None, name: str) -> None:
     with speaking(greeting, answer) as port:
         problem = failure(to(port))
     assert isinstance(problem, Unreachable)
     assert name in str(problem)
 
 
-def test_a_port_that_hangs_up() -> None:
+def test_a_port_that_hangs_up_is_said_to_close_every_connection() -> None:
     with speaking(None) as port:
         problem = failure(to(port, timeout=TRIED_AGAIN))
     assert isinstance(problem, Unreachable)
@@ -125,34 +125,34 @@ def test_an_address_that_only_the_broker_told_is_not_called_ours(text: str, word
     assert "advertised.listeners" in (problem.hint or "")
 
 
-def test_an_unknown_host() -> None:
+def test_an_unknown_host_is_named() -> None:
     problem = failure(to(9092, "no-such-host.invalid"))
     assert isinstance(problem, Unreachable)
     assert "no host no-such-host.invalid" in str(problem)
 
 
-def test_tls_where_there_is_none(guarded_kafka: GuardedKafka) -> None:
+def test_tls_where_there_is_none_is_answered_with_the_scheme_without_it(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.port, tls=TLS()))
     assert isinstance(problem, Unreachable)
     assert "without TLS" in str(problem)
     assert "kafka://" in (problem.hint or "")
 
 
-def test_no_tls_where_there_is(guarded_kafka: GuardedKafka) -> None:
+def test_no_tls_where_there_is_some_is_answered_with_the_scheme_for_it(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.ports["tls"], timeout=TRIED_AGAIN))
     assert isinstance(problem, Unreachable)
     assert "TLS" in str(problem)
     assert "kafkas://" in (problem.hint or "")
 
 
-def test_a_certificate_nobody_vouches_for(guarded_kafka: GuardedKafka) -> None:
+def test_a_certificate_that_nobody_vouches_for_is_refused_with_what_to_set(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.ports["tls"], "localhost", tls=TLS()))
     assert isinstance(problem, NotAuthorised)
     assert "certificate" in str(problem)
     assert "tls.ca" in (problem.hint or "")
 
 
-def test_a_certificate_for_another_name(guarded_kafka: GuardedKafka) -> None:
+def test_a_certificate_for_another_name_is_not_valid_for_this_one(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.ports["tls"], HOST, tls=TLS(ca=guarded_kafka.authority)))
     assert isinstance(problem, NotAuthorised)
     assert "not valid for '127.0.0.1'" in str(problem)
@@ -201,21 +201,21 @@ def test_white_space_that_the_client_would_cut_off_a_login_is_said(user: str, pa
     assert "secret" not in f"{problem} {problem.hint}"
 
 
-def test_no_certificate_where_one_is_wanted(guarded_kafka: GuardedKafka) -> None:
+def test_no_certificate_where_one_is_wanted_is_answered_with_what_to_set(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.ports["mutual"], "localhost", timeout=TRIED_AGAIN, tls=TLS(ca=guarded_kafka.authority)))
     assert isinstance(problem, NotAuthorised)
     assert "wants a client certificate" in str(problem)
     assert "tls.certificate" in (problem.hint or "")
 
 
-def test_a_client_certificate_that_nobody_vouches_for(guarded_kafka: GuardedKafka) -> None:
+def test_a_client_certificate_that_nobody_vouches_for_is_not_accepted(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.ports["mutual"], "localhost", timeout=TRIED_AGAIN, tls=guarded_kafka.certificate("stranger")))
     assert isinstance(problem, NotAuthorised)
     assert "does not accept our certificate" in str(problem)
     assert "tls.certificate" in (problem.hint or "")
 
 
-def test_a_key_that_is_locked_and_the_password_is_wrong_or_missing(guarded_kafka: GuardedKafka) -> None:
+def test_a_locked_key_with_a_wrong_password_or_none_is_named(guarded_kafka: GuardedKafka) -> None:
     locked = guarded_kafka.certificate(CLIENT, key_password="wrong-secret")
     for tls in (locked, replace(locked, key_password=None)):
         problem = failure(to(guarded_kafka.ports["mutual"], "localhost", timeout=TRIED_AGAIN, tls=tls))
@@ -225,33 +225,33 @@ def test_a_key_that_is_locked_and_the_password_is_wrong_or_missing(guarded_kafka
 
 
 @pytest.mark.parametrize(("user", "password"), [(USER, "wrong-secret"), ("nobody", "wrong-secret")])
-def test_a_wrong_login(guarded_kafka: GuardedKafka, user: str, password: str) -> None:
+def test_a_wrong_login_names_the_user_and_never_the_password(guarded_kafka: GuardedKafka, user: str, password: str) -> None:
     problem = failure(to(guarded_kafka.ports["login"], user=user, password=Secret(password)))
     assert isinstance(problem, NotAuthorised)
     assert user in str(problem)
     assert "wrong-secret" not in f"{problem} {problem.hint}"
 
 
-def test_a_mechanism_that_is_not_offered(guarded_kafka: GuardedKafka) -> None:
+def test_a_mechanism_that_is_not_offered_is_answered_with_those_that_are(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.ports["login"], user=USER, password=Secret(PASSWORD), mechanism="SCRAM-SHA-512"))
     assert isinstance(problem, NotAuthorised)
     assert "does not offer SCRAM-SHA-512; it offers " in str(problem)
     assert "PLAIN" in str(problem)
 
 
-def test_no_login_where_one_is_wanted(guarded_kafka: GuardedKafka) -> None:
+def test_no_login_where_one_is_wanted_is_said(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.ports["login"], timeout=TRIED_AGAIN))
     assert isinstance(problem, NotAuthorised)
     assert "wants a login (OAUTHBEARER, PLAIN, SCRAM-SHA-256)" in str(problem)
 
 
-def test_a_login_where_none_is_known(guarded_kafka: GuardedKafka) -> None:
+def test_a_login_where_none_is_known_is_said(guarded_kafka: GuardedKafka) -> None:
     problem = failure(to(guarded_kafka.port, user=USER, password=Secret(PASSWORD)))
     assert isinstance(problem, NotAuthorised)
     assert "knows no login" in str(problem)
 
 
-def test_a_mechanism_that_the_client_does_not_have() -> None:
+def test_a_mechanism_that_the_client_does_not_have_is_a_usage_problem() -> None:
     with pytest.raises(UsageProblem, match="Kerberos"):
         KafkaBackend(to(9092, user=USER, password=Secret(PASSWORD), mechanism="GSSAPI"))
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.backends.kafka_topics import Topics
     from tests.backends.nats_streams import Streams
     from tests.commands.dead_letters import Graveyard
+    from tests.native.memory import MemoryBroker
 
 STORED = ("kafka", "nats", "rabbitmq")
 PATIENCE = 30
@@ -144,3 +145,15 @@ def streams(nats_address: str) -> Iterator[Streams]:
     made = Streams(nats_address)
     yield made
     made.close()
+
+
+@pytest.fixture
+def memory(cli: CommandLine, memory_address: str) -> Iterator[MemoryBroker]:
+    """The memory broker, chosen for every command."""
+    from tests.native.memory import MemoryBroker
+
+    cli.extra["BROKERCLI_URL"] = memory_address
+    host, _, port = memory_address.removeprefix("memory://").partition(":")
+    broker = MemoryBroker(host, int(port))
+    yield broker
+    broker.close()

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests.commandline import CommandLine
 from tests.native.memory import MemoryBroker
-
-
-@pytest.fixture
-def memory(cli: CommandLine, memory_address: str) -> Iterator[MemoryBroker]:
-    """The memory broker, chosen for every command."""
-    cli.extra["BROKERCLI_URL"] = memory_address
-    host, _, port = memory_address.removeprefix("memory://").partition(":")
-    broker = MemoryBroker(host, int(port))
-    yield broker
-    broker.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,16 +13,6 @@ from tests.brokers.server import wait_until
 from tests.commandline import CommandLine, Terminal
 from tests.faults.proxy import Proxy
 from tests.native.memory import MemoryBroker
-
-
-@pytest.fixture
-def memory(cli: CommandLine, memory_address: str) -> Iterator[MemoryBroker]:
-    """The memory broker, chosen for every command."""
-    cli.extra["BROKERCLI_URL"] = memory_address
-    host, _, port = memory_address.removeprefix("memory://").partition(":")
-    broker = MemoryBroker(host, int(port))
-    yield broker
-    broker.close()
 
 
 @pytest.fixture
