@@ -220,6 +220,17 @@ def test_confirmation_without_interest_is_said_once_of_each_subject_that_message
     assert streams.state(name)["messages"] == 2
 
 
+@pytest.mark.parametrize("way", ["subject", "many subjects", "core"])
+def test_properties_that_are_given_for_every_message_go_with_bare_bodies_too(streams: Streams, way: str) -> None:
+    name = streams.make()
+    where = f"{name.lower()}.a"
+    template = Message(b"", route=where if way == "many subjects" else None, properties={"content_type": b"text/plain", "priority": 5})
+    publisher = streams.publisher(stream(name) if way == "many subjects" else subject(where), template=template, fire_and_forget=way == "core")
+    assert publisher.send_bodies([b"one"]) == 1
+    assert publisher.finish(30).confirmed == 1
+    assert [stored[1:] for stored in streams.stored(name)] == [(b"NATS/1.0\r\ncontent-type: text/plain\r\nx-amqp-priority: 5\r\n\r\n", b"one")]
+
+
 def test_control_headers_of_stored_messages_are_withheld_and_counted(streams: Streams) -> None:
     name = streams.make(allow_rollup_hdrs=True)
     control = (("Nats-Rollup", b"all"), ("x", b"1"), ("nats-msg-id", b"old"), ("Nats-Expected-Stream", b"OTHER"), ("Nats-TTL", b"5s"), ("Nats-Rollup", b"sub"))

@@ -26,6 +26,7 @@ from brokercli.backends.envelope import encode_value
 from brokercli.backends.nats import SUBJECT, descriptor
 from brokercli.backends.nats.records import MESSAGE_ID
 from brokercli.model.capability import Capability
+from brokercli.model.errors import Failed
 from brokercli.model.message import HeaderValue, Message, Typed
 
 STATUS_LINE = b"NATS/1.0\r\n"
@@ -77,6 +78,36 @@ def header_block(message: Message, *, keep_control: bool, withheld: dict[str, in
     for name in held:
         withheld[name] = withheld.get(name, 0) + 1
     return STATUS_LINE + b"".join(lines) + b"\r\n" if lines else b""
+
+
+def check_size(size: int, largest: int) -> None:
+    """Raise Refusal for a message of so many bytes, headers included, where the server takes fewer."""
+    if size > largest:
+        raise Refusal(f"it has {size} bytes with its headers, and the server takes {largest} (max_payload)")
+
+
+class Converter:
+    """Converts messages for one publisher and counts what is withheld."""
+
+    def __init__(self, template: Message, *, keep_control_headers: bool) -> None:
+        """Raises Failed for a template that NATS cannot carry."""
+        self.withheld: dict[str, int] = {}
+        self._keep = keep_control_headers
+        try:
+            self.template_block = header_block(template, keep_control=keep_control_headers, withheld={})
+            """The headers of a message that is the template but for its body."""
+        except Refusal as refusal:
+            raise Failed(f"Nothing was sent: {refusal}.") from None
+
+    def convert(self, message: Message, largest: int) -> tuple[bytes, bytes]:
+        """Return header block and body, `largest` bytes together at most. Raises Refusal."""
+        check_carried(message)
+        held: dict[str, int] = {}
+        block, body = header_block(message, keep_control=self._keep, withheld=held), message.body or b""
+        check_size(len(block) + len(body), largest)
+        for name, count in held.items():
+            self.withheld[name] = self.withheld.get(name, 0) + count
+        return block, body
 
 
 def withheld_from_copies(message: Message) -> list[str]:

@@ -90,11 +90,6 @@ def without_groups(pattern: bytes) -> bytes:
     return pattern.replace(b"(\\d+)", b"\\d+").replace(b"([1-9]\\d*)", b"[1-9]\\d*")
 
 
-def too_large(size: int, largest: int) -> str:
-    """Return why a message is refused before it is sent."""
-    return f"it has {size} bytes with its headers, and the server takes {largest} (max_payload)"
-
-
 def _refused(number: int, why: str) -> Acknowledgement:
     return Acknowledgement(Receipt(number, Verdict.REFUSED, reason=why))
 

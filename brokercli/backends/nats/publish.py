@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from brokercli.backends.contract import Publisher, PublishPolicy
-from brokercli.backends.nats.convert import Refusal, check_carried, header_block
-from brokercli.backends.nats.in_flight import Sent, too_large
+from brokercli.backends.nats.convert import Converter, Refusal, check_size
+from brokercli.backends.nats.in_flight import Sent
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.outbox import Outbox
 from brokercli.backends.nats.recovery import Target
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised
+from brokercli.model.errors import BrokercliError, NotAuthorised
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -30,21 +31,16 @@ class JetStreamPublisher(Publisher):
 
     def __init__(self, link: Link, subject: str | None, target: Target | None, policy: PublishPolicy, notes: Sequence[str] = ()) -> None:
         """`subject` None takes each message's own; `target` None where the stream could not be asked about."""
-        self.withheld = {}
         self.notes = notes
         self._link = link
         self._subject = subject.encode(errors="surrogateescape") if subject is not None else None
-        self._policy = policy
+        self._template = policy.template
+        self._converter = Converter(policy.template, keep_control_headers=policy.keep_control_headers)
+        self.withheld = self._converter.withheld
         self._target = target
         self._window = min(LARGEST_WINDOW, policy.maximum_in_flight or WINDOW)
         self._next = 0
         self._closed = False
-        self._block = b""
-        if policy.template.headers or policy.template.id is not None:
-            try:
-                self._block = header_block(policy.template, keep_control=policy.keep_control_headers, withheld={})
-            except Refusal as refusal:
-                raise Failed(f"Nothing was sent: {refusal}.") from None
         self._outbox = Outbox(link, target, positions=policy.positions, delivery_timeout=policy.delivery_timeout)
         link.run(self._outbox.open_inbox())
 
@@ -56,21 +52,18 @@ class JetStreamPublisher(Publisher):
         return self._accept(messages, self._fitting)
 
     def _fitting(self, message: Sent) -> Sent:
-        if (size := len(message.block) + len(message.body)) > self._link.max_payload:
-            raise Refusal(too_large(size, self._link.max_payload))
+        check_size(len(message.block) + len(message.body), self._link.max_payload)
         return message
 
     def send_bodies(self, bodies: Sequence[bytes]) -> int:
-        subject, block = self._subject, self._block
+        subject, block = self._subject, self._converter.template_block
         largest = self._link.max_payload
         if subject is None:
-            template = self._policy.template
-            return self._accept(bodies, lambda body: self._prepare(Message(body=body, headers=template.headers, id=template.id, route=template.route)))
+            return self._accept(bodies, lambda body: self._prepare(replace(self._template, body=body)))
         own_subject: bytes = subject
 
         def prepare(body: bytes) -> Sent:
-            if len(block) + len(body) > largest:
-                raise Refusal(too_large(len(block) + len(body), largest))
+            check_size(len(block) + len(body), largest)
             return Sent(own_subject, block, body)
         return self._accept(bodies, prepare)
 
@@ -112,15 +105,7 @@ class JetStreamPublisher(Publisher):
         return taken
 
     def _prepare(self, message: Message) -> Sent:
-        check_carried(message)
-        subject = self.subject_for(message.route)
-        body = message.body or b""
-        held: dict[str, int] = {}
-        block = header_block(message, keep_control=self._policy.keep_control_headers, withheld=held)
-        sent = self._fitting(Sent(subject, block, body))
-        for name, count in held.items():
-            self.withheld[name] = self.withheld.get(name, 0) + count
-        return sent
+        return Sent(self.subject_for(message.route), *self._converter.convert(message, self._link.max_payload))
 
     def subject_for(self, route: str | None) -> bytes:
         """Return the subject on which a message of this route goes out. Raises Refusal where the stream does not capture it."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from brokercli.backends.contract import Publisher, PublishPolicy
-from brokercli.backends.nats.convert import Refusal, check_carried, header_block
+from brokercli.backends.nats.convert import Converter, Refusal, check_size
 from brokercli.backends.nats.failures import not_permitted
-from brokercli.backends.nats.in_flight import too_large
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.silence import Silence
-from brokercli.model.errors import BrokercliError, Failed, Unreachable
+from brokercli.model.errors import BrokercliError, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -26,8 +25,9 @@ class CorePublisher(Publisher):
     """Sends in chunks, each followed by PING; its PONG is the verdict on all of it. Nothing is ever sent twice."""
 
     def __init__(self, link: Link, subject: str, policy: PublishPolicy) -> None:
-        self.withheld = {}
         self.notes = (NOTE,)
+        self._converter = Converter(policy.template, keep_control_headers=policy.keep_control_headers)
+        self.withheld = self._converter.withheld
         self._link = link
         self._name = subject
         self._subject = subject.encode(errors="surrogateescape")
@@ -39,29 +39,30 @@ class CorePublisher(Publisher):
         self._permission_errors = 0
         self._failure: BrokercliError | None = None
         self._silence = Silence(link, policy.delivery_timeout)
-        try:
-            self._block = header_block(policy.template, keep_control=policy.keep_control_headers, withheld={})
-        except Refusal as refusal:
-            raise Failed(f"Nothing was sent: {refusal}.") from None
         link.watchers.append(self)
 
     def send(self, messages: Sequence[Message]) -> int:
+        return self._send(messages, lambda message: self._converter.convert(message, self._link.max_payload))
+
+    def send_bodies(self, bodies: Sequence[bytes]) -> int:
+        block, largest = self._converter.template_block, self._link.max_payload
+
+        def convert(body: bytes) -> tuple[bytes, bytes]:
+            check_size(len(block) + len(body), largest)
+            return block, body
+        return self._send(bodies, convert)
+
+    def _send(self, items: Sequence[Message] | Sequence[bytes], convert: Callable[..., tuple[bytes, bytes]]) -> int:
         frames: list[bytes] = []
         first, size, taken = self._next, 0, 0
         numbers: list[int] = []
-        if not self._has_room(len(messages)):
+        if not self._has_room(len(items)):
             return 0
-        for message in messages[:CHUNK]:
+        for item in items[:CHUNK]:
             try:
-                check_carried(message)
-                held: dict[str, int] = {}
-                block = header_block(message, keep_control=self._policy.keep_control_headers, withheld=held)
-                frame = self._frame(block, message.body or b"")
-                for name, count in held.items():
-                    self.withheld[name] = self.withheld.get(name, 0) + count
-                frames.append(frame)
+                frames.append(self._frame(*convert(item)))
                 numbers.append(first + taken)
-                size += len(frame)
+                size += len(frames[-1])
             except Refusal as refusal:
                 with self._changed:
                     self._receipts.count(Receipt(first + taken, Verdict.REFUSED, reason=str(refusal)))
@@ -72,10 +73,6 @@ class CorePublisher(Publisher):
         self._hand_over(frames, numbers)
         return taken
 
-    def send_bodies(self, bodies: Sequence[bytes]) -> int:
-        template = self._policy.template
-        return self.send([Message(body=body, headers=template.headers, id=template.id) for body in bodies[:CHUNK]])
-
     def _has_room(self, wanted: int) -> bool:
         with self._changed:
             room = self._failure is None and self._link.connected and not self._waiting
@@ -83,12 +80,9 @@ class CorePublisher(Publisher):
             return room
 
     def _frame(self, block: bytes, body: bytes) -> bytes:
-        size = len(block) + len(body)
-        if size > self._link.max_payload:
-            raise Refusal(too_large(size, self._link.max_payload))
         if block:
-            return b"HPUB %b %d %d\r\n%b%b\r\n" % (self._subject, len(block), size, block, body)
-        return b"PUB %b %d\r\n%b\r\n" % (self._subject, size, body)
+            return b"HPUB %b %d %d\r\n%b%b\r\n" % (self._subject, len(block), len(block) + len(body), block, body)
+        return b"PUB %b %d\r\n%b\r\n" % (self._subject, len(body), body)
 
     def _hand_over(self, frames: list[bytes], numbers: list[int]) -> None:
         if not numbers:
