@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 import brokercli
+from brokercli.backends.nats import options as nats
+from brokercli.backends.rabbitmq import options as rabbitmq
 from brokercli.backends.registry import descriptors
 from brokercli.commands import help_texts
 from brokercli.commands.app import COMMANDS
 from brokercli.commands.help_texts import TOPICS, page
 from brokercli.model.declaration import KINDS
 from brokercli.model.exit_code import ExitCode
-from brokercli.settings.client_options import NATS, RABBITMQ
 from brokercli.settings.schema import CONTEXT_KEYS, TLS_KEYS
 from brokercli.settings.topology_file import read_topology
 from brokercli.terminal.cells import width_of
@@ -51,7 +52,7 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_every_setting_is_named() -> None:
-    for key in (*CONTEXT_KEYS, *TLS_KEYS, *NATS, *RABBITMQ):
+    for key in (*CONTEXT_KEYS, *TLS_KEYS, *nats.OPTIONS.allowed, *rabbitmq.OPTIONS.allowed):
         assert re.search(rf"\b{key}\b", page("contexts")), key
 
 
