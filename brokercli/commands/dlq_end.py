@@ -16,6 +16,9 @@ from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.summary import report_end, summarise
 
+DONE = {"redrive": "redriven", "drop": "dropped", "park": "parked"}
+"""What was done to letters, by the word for doing it."""
+
 # reasons that are said as they come up; what comes after them is counted
 SAID = 20
 

@@ -37,6 +37,7 @@ def export(
     from contextlib import nullcontext
 
     from brokercli.commands.dlq_looking import look_at_letters
+    from brokercli.commands.dlq_nothing import nothing_pending_is_an_end
     from brokercli.commands.dlq_session import letter_filter_of, open_letters, recogniser_of
     from brokercli.commands.session import streams_of
     from brokercli.model.exit_code import ExitCode
@@ -50,7 +51,7 @@ def export(
 
     streams = streams_of(context)
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
-    with Interrupt(streams, connecting=True) as interrupt:
+    with nothing_pending_is_an_end(streams, fail_if_empty, quiet), Interrupt(streams, connecting=True) as interrupt:
         with (open_letters(streams, dlq, context_name, "export FILE", connect_timeout=connect_timeout) as session, interrupt.connected(),
               look_at_letters(streams, session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
               Progress(streams, "exported", look.reader.expected) as progress):

@@ -42,6 +42,7 @@ def inspect(
     Changes nothing, or says what looking costs and refuses where it could cost a letter.
     """
     from brokercli.commands.dlq_looking import look_at_letters
+    from brokercli.commands.dlq_nothing import nothing_pending_is_an_end
     from brokercli.commands.dlq_session import letter_filter_of, open_letters, recogniser_of
     from brokercli.commands.session import streams_of
     from brokercli.model.exit_code import ExitCode
@@ -54,7 +55,8 @@ def inspect(
 
     streams = streams_of(context)
     letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
-    with Interrupt(streams, connecting=True) as interrupt, open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session:
+    with (nothing_pending_is_an_end(streams, fail_if_empty, quiet), Interrupt(streams, connecting=True) as interrupt,
+          open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session):
         interrupt.connected()
         prepare_for_bulk()
         with look_at_letters(streams, session, lift_limit) as look, Progress(streams, "read", look.reader.expected) as progress:

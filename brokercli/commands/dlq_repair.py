@@ -12,12 +12,14 @@ import typer
 from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.commands.dlq_destination import Elsewhere, failure_behind, guarantee_of, open_elsewhere, resolve_here, settler_of
 from brokercli.commands.dlq_edit import edit_one
-from brokercli.commands.dlq_end import End, Problems
+from brokercli.commands.dlq_end import DONE, End, Problems
+from brokercli.commands.dlq_nothing import nothing_pending_is_an_end
 from brokercli.commands.dlq_plan import show_plan
 from brokercli.commands.dlq_source import LetterSource, check_resume, in_file, on_broker
 from brokercli.commands.may_change import check_may_change
 from brokercli.commands.publish_output import Decided
 from brokercli.commands.session import Session, streams_of
+from brokercli.model.amount import amount
 from brokercli.model.exit_code import ExitCode
 from brokercli.operations.bulk import prepare_for_bulk
 from brokercli.operations.decisions import Decision, Drop, Park, Redrive, Rules
@@ -31,8 +33,6 @@ from brokercli.terminal.interrupt import Interrupt, StopNow
 from brokercli.terminal.notes import Notes
 from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
-
-DONE = {"redrive": "redriven", "drop": "dropped", "park": "parked"}
 
 
 @dataclass(slots=True)
@@ -68,7 +68,8 @@ class RepairRun:
         """Plan, ask, do; return the exit code."""
         check_resume(self.from_file, self.source, self.resume, self.journal)
         streams = streams_of(self.context)
-        with Decided() as decided, Interrupt(streams, connecting=True) as interrupt, self._letters(streams) as letters, interrupt.connected():
+        nothing = nothing_pending_is_an_end(streams, self.fail_if_empty, self.quiet, DONE[self.verb] if yes and not dry_run else None, self.report)
+        with nothing, Decided() as decided, Interrupt(streams, connecting=True) as interrupt, self._letters(streams) as letters, interrupt.connected():
             session = letters.session
             if yes and not dry_run:
                 check_may_change(session.context)
@@ -89,7 +90,7 @@ class RepairRun:
                     check_may_change(session.context)
                     if self.edit:
                         self.through = edit_one(streams, self._chosen)
-                    if not confirm(streams, f"{self.verb} {count:,} letter{'s' if count > 1 else ''}?", yes, interrupt):
+                    if not confirm(streams, f"{self.verb} {amount(count, 'letter')}?", yes, interrupt):
                         streams.say("nothing was changed")
                         return int(ExitCode.CHANGES_PENDING)
                 decided.code = self._do(streams, letters, rules, elsewhere, interrupt, decided)

@@ -13,6 +13,7 @@ from brokercli.commands.listing import parse_broker
 from brokercli.commands.session import Session, open_address, open_broker
 from brokercli.dialects.facts import Facts
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.capability import Capability
 from brokercli.model.errors import NotFound, UsageProblem
 from brokercli.model.position import Moment, format_time, parse_position
@@ -24,13 +25,17 @@ from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import print_table
 
 
+class NothingPending(NotFound):
+    """No letter is pending in any destination of dead letters that there is, and each of them was looked into."""
+
+
 @contextmanager
 def open_letters(streams: Streams, text: str | None, context_name: str | None, verb: str = "inspect", *,
                  connect_timeout: float | None = None) -> Iterator[Session]:
     """Open a destination of dead letters: the one named, the context's, or the only one there is.
 
-    Several and none of them named: they are listed on standard error, and UsageProblem is raised; its hint is how to name one
-    to `dlq VERB`.
+    Several with pending letters and none of them named: they are listed on standard error, and UsageProblem is raised; its hint is
+    how to name one to `dlq VERB`. Nothing pending in any of several, or no destination at all: NothingPending.
     """
     elsewhere = parse_broker(text)
     if text is not None and elsewhere is None:
@@ -45,19 +50,28 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
                 yield session
             return
         unseen: list[str] = []
-        found = [source for source in broker.backend.dead_letter_sources(dead_letter_patterns(), unseen) if source.pending != 0]
+        every = list(broker.backend.dead_letter_sources(dead_letter_patterns(), unseen))
         for reason in unseen:
             streams.say(f"there may be more: {reason}")
+        found = every if len(every) == 1 and not unseen else [source for source in every if source.pending != 0]
         if len(found) != 1:
             if not found:
-                raise NotFound("No destination of dead letters with pending letters was found.",
-                               hint=f"name one: brokercli dlq {verb} ADDRESS; brokercli dlq ls shows also the empty ones")
+                raise _nothing_found(broker.context.name, len(every), complete=not unseen,
+                                     hint=f"name one: brokercli dlq {verb} ADDRESS; brokercli dlq ls shows also the empty ones")
             for source in found:
                 streams.say(f"  {source.address}" + (f"  {source.pending:,} pending" if source.pending is not None else ""))
             raise UsageProblem(f"There are {len(found)} destinations of dead letters; say which.",
                                hint=f"for example: brokercli dlq {verb} {found[0].address}")
         streams.say(f"dead letters in {found[0].address}")
         yield Session(broker.backend, broker.backend.resolve(found[0].address, "look"), broker.context, broker.descriptor)
+
+
+def _nothing_found(where: str, destinations: int, *, complete: bool, hint: str) -> NotFound:
+    if not complete:
+        return NotFound(f"No pending letters were found on {where}, where not everything could be looked into.", hint=hint)
+    if not destinations:
+        return NothingPending(f"There are no dead letters on {where}: nothing is named like them, and nothing is dead-lettered to.", hint=hint)
+    return NothingPending(f"No letter is pending in any of the {amount(destinations, 'destination')} of dead letters on {where}.", hint=hint)
 
 
 def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recogniser:

@@ -131,15 +131,28 @@ def lonely(servers: StartServer[Nats], cli: CommandLine) -> Nats:
     return server
 
 
+def nothing_is_an_end(cli: CommandLine, words: str, *options: str) -> None:
+    """Assert that every command about letters says this and ends well, or with 9 where nothing is to fail."""
+    for command in (("redrive", "--yes", "--report", "report.json"), ("redrive",), ("drop", "--yes"), ("inspect",), ("export", "letters.ndjson")):
+        ended = cli("dlq", *command, *options)
+        assert (ended.code, ended.stdout, words in ended.stderr) == (0, b"", True), ended.stderr
+        assert ("read 0, confirmed 0" in ended.stderr) == ("--yes" in command)
+        ended = cli("dlq", *command, *options, "--fail-if-empty", "-q")
+        assert (ended.code, ended.stderr) == (9, "")
+    assert orjson.loads((cli.home / "report.json").read_bytes())["read"] == 0
+    assert not (cli.home / "letters.ndjson").exists()
+    (cli.home / "report.json").unlink()
+
+
 def test_without_a_name_the_only_destination_is_meant(cli: CommandLine, lonely: Nats) -> None:
-    none = cli("dlq", "redrive", "--yes")
+    none = cli("dlq", "show", "87")
     assert none.code == 1
-    assert "No destination of dead letters" in none.stderr
-    for words in (("inspect",), ("show", "87"), ("export", "letters.ndjson")):
-        named = {"show": "show POSITION", "export": "export FILE"}.get(words[0], words[0])
-        assert f"name one: brokercli dlq {named} ADDRESS" in cli("dlq", *words).stderr
-    assert cli("dlq", "ls", "--fail-if-empty").code == 9
+    assert "no dead letters on lonely" in none.stderr
+    assert "name one: brokercli dlq show POSITION ADDRESS" in none.stderr
+    nothing_is_an_end(cli, "There are no dead letters on lonely")
     first = make_graveyard(cli, lonely.address, "nats", "first")
+    assert cli("dlq", "redrive").code == 0
+    assert "no letters in stream:first-DLQ" in cli("dlq", "inspect").stderr
     first.bury("a")
     assert cli("dlq", "redrive").code == 8
     for no_name, words in (("", "An address cannot be empty"), ("firs*", "on a subject"), ("stream:", "An address cannot be empty"),
@@ -165,6 +178,7 @@ def test_without_a_name_the_only_destination_is_meant(cli: CommandLine, lonely: 
     assert second.at_home() == [b"b", b"c"]
     assert cli("dlq", "redrive", "--context", "lonely", "--yes").code == 0
     assert first.at_home() == [b"a"]
+    nothing_is_an_end(cli, "No letter is pending in any of the 2 destinations of dead letters on lonely", "--context", "lonely")
     for made in (first, second):
         unmake(made.home)
         unmake(made.dlq)
