@@ -24,6 +24,7 @@ def rm(
     from brokercli.commands.consumers_session import open_consumers
     from brokercli.commands.may_change import check_may_change
     from brokercli.commands.session import streams_of
+    from brokercli.model.amount import amount
     from brokercli.model.errors import NotFound, UsageProblem
     from brokercli.model.exit_code import ExitCode
     from brokercli.operations.seeking import positions
@@ -43,7 +44,7 @@ def rm(
             streams.say(f"forgets {source} at {position}")
         waiting = sum(lag.lag or 0 for lag in lags)
         if waiting:
-            streams.say(f"{waiting:,} message{'s' if waiting > 1 else ''} it has not finished")
+            streams.say(f"{amount(waiting, 'message')} it has not finished")
         for consequence in consequences:
             streams.say(consequence)
         if not yes:

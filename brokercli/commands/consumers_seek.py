@@ -8,6 +8,7 @@ import typer
 
 from brokercli.commands import consumers_options as which
 from brokercli.commands import options as shared
+from brokercli.model.amount import amount
 
 if TYPE_CHECKING:
     from brokercli.commands.consumers_session import ConsumerSession
@@ -99,4 +100,4 @@ def _say_undo(streams: Streams, session: ConsumerSession, planned: Seek) -> None
     for text, source in undo(planned):
         streams.say_hint(f"to undo: {session.command('seek', session.name, text, options=('--address', source, '--yes'))}")
     if (count := without_position(planned)) > 0:
-        streams.say(f"{count} partition{'s' if count > 1 else ''} had no position before: no seek leads back to that")
+        streams.say(f"{amount(count, 'partition')} had no position before: no seek leads back to that")

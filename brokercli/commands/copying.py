@@ -13,6 +13,7 @@ from brokercli.backends.contract import PublishPolicy
 from brokercli.commands.printing import require_for
 from brokercli.commands.publish_output import Decided, Delivery
 from brokercli.commands.session import Session, open_address, streams_of
+from brokercli.model.amount import amount
 from brokercli.model.capability import Capability
 from brokercli.model.errors import UsageProblem
 from brokercli.model.exit_code import ExitCode
@@ -88,7 +89,7 @@ class CopyRun:
             self._say_late(streams, notes)
             account = publishing.outcome.account
             if journal is not None and resumed and not self.quiet and reading.ended is Ended.AT_THE_END and account.read == account.skipped:
-                delivered = f"{journal.delivered:,} message{' was' if journal.delivered == 1 else 's were'} delivered by earlier runs"
+                delivered = f"{amount(journal.delivered, 'message was', 'messages were')} delivered by earlier runs"
                 streams.say(f"nothing was left to copy: {delivered}, up to the end that was fixed when the journal {journal.path} was begun; "
                             "another --resume FILE begins another copy")
             if code != ExitCode.DONE and self.resume is not None and not self.quiet:
@@ -105,7 +106,7 @@ class CopyRun:
                 for batch in reading:
                     progress.advance(len(batch))
             self._say_late(streams, Notes(reader, streams.say, quiet=self.quiet))
-            streams.say(f"dry run: {reading.matched:,} of {reading.read:,} messages would go from {source.address} to {destination.address}; "
+            streams.say(f"dry run: {reading.matched:,} of {amount(reading.read, 'message')} would go from {source.address} to {destination.address}; "
                         "nothing was published")
         return interrupt.exit_code if reading.ended is Ended.STOPPED else 0
 

@@ -11,6 +11,7 @@ from brokercli.backends.registry import settings_of
 from brokercli.commands.declare_steps import Steps
 from brokercli.commands.may_change import check_may_change
 from brokercli.commands.session import Broker
+from brokercli.model.amount import amount
 from brokercli.model.declaration import Action, Change
 from brokercli.model.exit_code import ExitCode
 from brokercli.operations.declaring import Plan, refusal
@@ -81,7 +82,7 @@ class DeclareRun:
             return False
         check_may_change(self.broker.context)
         count, deleted = len(plan.pending), sum(change.action is Action.DELETE for change in plan.pending)
-        what = f"{count:,} change{'s' if count > 1 else ''}" + (f", {deleted:,} of them deleting" if deleted else "")
+        what = f"{amount(count, 'change')}" + (f", {deleted:,} of them deleting" if deleted else "")
         if not confirm(self.streams, f"{what}: do {'them' if count > 1 else 'it'}?", yes=False):
             self.streams.say("nothing was changed")
             return False

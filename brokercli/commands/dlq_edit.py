@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from brokercli.model.amount import amount
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
 from brokercli.operations.decisions import Decision
@@ -36,6 +37,6 @@ def edit_one(streams: Streams, chosen: Sequence[Decision]) -> Edited:
     before = chosen[0].message.body
     shown = before or b""
     after = edit(shown, environment_for_children())
-    streams.say("the body is as it was" if after == shown else f"the body has {len(after):,} bytes now; it had {len(shown):,}")
+    streams.say("the body is as it was" if after == shown else f"the body has {amount(len(after), 'byte')} now; it had {len(shown):,}")
     # what was not changed stays what it was: a tombstone is no empty body
     return Edited(before, before if after == shown else after)

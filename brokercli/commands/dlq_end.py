@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from brokercli.model.amount import amount
 from brokercli.model.errors import NotFound
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipts, Verdict
@@ -63,7 +64,7 @@ class End:
         return self.code if report is None else report_end(streams, report, self.verb, outcome.account, self.code, self.seconds, facts)
 
     def _doubt(self, unknown: int) -> str:
-        letters = "1 letter" if unknown == 1 else f"{unknown:,} letters"
+        letters = amount(unknown, "letter")
         if self.verb == "dropped":
             return f"{letters} may be gone from {self.source}, or not: the answer never came."
         return f"{letters} may be stored where {'it was' if unknown == 1 else 'they were'} to go, or not: the verdict never came."
@@ -86,7 +87,8 @@ class Problems:
                 self._said[verdict, reason] += count
             elif len(self._said) < SAID:
                 self._said[verdict, reason] = 0
-                self._progress.note(f"{verdict}: {reason}{f' ({count:,} letters)' if count > 1 else ''}")
+                several = f" ({amount(count, 'letter')})" if count > 1 else ""
+                self._progress.note(f"{verdict}: {reason}{several}")
             else:
                 self._others[verdict] += count
 

@@ -40,6 +40,7 @@ def export(
     from brokercli.commands.dlq_nothing import nothing_pending_is_an_end
     from brokercli.commands.dlq_session import letter_filter_of, open_letters, recogniser_of
     from brokercli.commands.session import streams_of
+    from brokercli.model.amount import amount
     from brokercli.model.exit_code import ExitCode
     from brokercli.operations.bulk import prepare_for_bulk
     from brokercli.operations.inspecting import pending_envelopes
@@ -71,9 +72,10 @@ def export(
             for note in letter_filter.take_notes():
                 streams.say(note)
             if any(handled):
-                streams.say(f"{sum(handled):,} letters that were handled already are left out; brokercli replay {session.address} has those, too")
+                streams.say(f"{amount(sum(handled), 'letter that was handled already is', 'letters that were handled already are')} left out; "
+                            f"brokercli replay {session.address} has those, too")
             where = file if kept is not None else "standard output"
-            streams.say(f"exported: {count:,} letters of {session.address} to {where}; side effects: {look.side_effects}")
+            streams.say(f"exported: {amount(count, 'letter')} of {session.address} to {where}; side effects: {look.side_effects}")
     if interrupt.requested:
         raise typer.Exit(interrupt.exit_code)
     if fail_if_empty and not count:

@@ -41,6 +41,7 @@ def export(
     from brokercli.backends.registry import check_declarable, settings_of
     from brokercli.commands.session import open_broker, streams_of
     from brokercli.local.on_disk import write_whole
+    from brokercli.model.amount import amount
     from brokercli.model.errors import LocalIO, UsageProblem
     from brokercli.operations.declaring import is_named
     from brokercli.settings.topology_writing import write_topology
@@ -64,4 +65,4 @@ def export(
     except OSError as problem:
         raise LocalIO(f"{file} cannot be written: {problem.strerror}.") from None
     if not quiet:
-        streams.say(f"{len(found):,} thing{'s' if len(found) != 1 else ''} written to {file}")
+        streams.say(f"{amount(len(found), 'thing')} written to {file}")

@@ -13,6 +13,7 @@ from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.rabbitmq_x_death import fill_in, read_deaths
 from brokercli.dialects.reading import Reading
 from brokercli.dialects.stack_traces import class_of
+from brokercli.model.amount import amount
 from brokercli.model.dead_letter import Confidence, DeadLetter
 
 _DEAD, _DELAYED = ".XQ", ".DQ"
@@ -44,7 +45,7 @@ def read(reading: Reading) -> DeadLetter | None:
     counted = reading.count("options.retries in the body", retries) if retries is not None else 0
     letter.attempts = None if counted is None else counted + 1
     if counted:
-        reading.remarks.append(f"its body says that it was retried {counted} times already: put back as it is, its next failure counts on from there")
+        reading.remarks.append(f"its body says that it was retried {amount(counted, 'time')} already: put back as it is, its next failure counts on from there")
     return letter
 
 

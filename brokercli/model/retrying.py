@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from brokercli.model.amount import amount
 from brokercli.model.declaration import RetrySpecification, Setting, Settings
 from brokercli.model.errors import UsageProblem
 from brokercli.model.position import parse_duration
@@ -24,7 +25,7 @@ def retry_specification(source: str, delays: Sequence[str], attempts: int | None
     if tries < 2:
         raise UsageProblem("One attempt is no retry.", hint=f"--attempts {len(read) + 1} waits every delay once")
     if tries <= len(read):
-        raise UsageProblem(f"{tries} attempts wait {tries - 1} time{'s' if tries > 2 else ''}, and there are {len(read)} delays.",
+        raise UsageProblem(f"{tries} attempts wait {amount(tries - 1, 'time')}, and {amount(len(read), 'delay is', 'delays are')} given.",
                            hint=f"--attempts {len(read) + 1} waits every delay once")
     return RetrySpecification(source, read, tries, dead_letter, consumer, native)
 

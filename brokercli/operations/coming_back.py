@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from brokercli.backends.contract import Reader
 from brokercli.backends.dead_letters import Repair
 from brokercli.dialects.redrive_headers import AT
+from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.position import format_time
@@ -66,8 +67,8 @@ class ComingBack:
             return
         back = self._look_at(arrived)
         if (arrived if back is None else back) > most:
-            came = f"{arrived:,} new ones came meanwhile" if back is None else f"{back:,} of them came back meanwhile"
-            raise Failed(f"Stopped: {confirmed:,} letters were put back, and {came}. What killed them still does.",
+            came = f"{amount(arrived, 'new one')} came meanwhile" if back is None else f"{back:,} of them came back meanwhile"
+            raise Failed(f"Stopped: {amount(confirmed, 'letter was', 'letters were')} put back, and {came}. What killed them still does.",
                          hint="mend the consumer first; the same command goes on with what is left")
 
     def _count(self) -> int | None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from brokercli.dialects import stamp, to_message
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.dead_letter import UNKNOWN, DeadLetter
 from brokercli.model.message import Message, Place
 
@@ -72,7 +73,8 @@ class Redrive:
         if not letter.complete:
             return Decision(letter, left="only points at its original, which is gone")
         if letter.redrives is None or letter.redrives >= self.max_redrives:
-            why = "its counter of redrives cannot be believed" if letter.redrives is None else f"put back {letter.redrives} times already (--max-redrives)"
+            why = ("its counter of redrives cannot be believed" if letter.redrives is None else
+                   f"put back {amount(letter.redrives, 'time')} already (--max-redrives)")
             if self.park is None:
                 return Decision(letter, left=why, refused=True)
             return Decision(letter, self.park, letter.record.message)

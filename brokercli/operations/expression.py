@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from brokercli.backends.envelope import MESSAGE_KEYS, PLACE_KEYS
+from brokercli.model.amount import amount
 from brokercli.model.errors import Failed, UsageProblem
 
 # the parser of version 0.10.0 panics, with a trace on standard error, while it reports an error beyond column 65,535
@@ -39,7 +40,7 @@ class Expression:
     def __init__(self, text: str) -> None:
         """Raises UsageProblem, with the place, for what is no expression; Failed where the library is not installed."""
         if len(text) > LONGEST:
-            raise UsageProblem(f"--where has {len(text):,} characters; {LONGEST:,} is the most.")
+            raise UsageProblem(f"--where has {amount(len(text), 'character')}; {LONGEST:,} is the most.")
         library = _library()
         try:
             self._program = library.compile(text)

@@ -21,6 +21,7 @@ from brokercli.backends.contract import Backend, Batch, PublishPolicy, withheld_
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
 from brokercli.backends.envelope import decode_original, decode_record
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, InputRefused, NotAuthorised, Unreachable, UsageProblem
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -114,8 +115,8 @@ class FiledReader(LetterReader):
         self.expected = content.count
         self.side_effects = "none"
         torn = [f"line {content.torn:,} of {content.path} is half a letter and passed over; its writer was stopped there"] if content.torn else []
-        before = (f"{journal.delivered:,} of the {content.count:,} letters were put back there by earlier runs, and are passed over ({journal.path}); "
-                      "with a new file for --resume they go once more")
+        delivered = f"{journal.delivered:,} of the {amount(content.count, 'letter')} {'was' if journal.delivered == 1 else 'were'} put back there"
+        before = f"{delivered} by earlier runs, and passed over now ({journal.path}); with a new file for --resume nothing is passed over"
         self.notes: list[str] = [*torn, *([before] if journal.delivered else ())]
 
     def read(self, timeout: float) -> Batch | None:

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 from brokercli.backends.contract import Batch
+from brokercli.model.amount import amount
 from brokercli.model.errors import Failed, UsageProblem
 from brokercli.model.message import HeaderValue, Record, Typed
 
@@ -82,7 +83,8 @@ class Filter:
         """What the user should be told at the end: that `where` could not be evaluated for some records, and why."""
         if self.where is None or not self.where.problem:
             return ""
-        return f"--where could not be evaluated for {self.where.unevaluated:,} records, which count as not matching: {self.where.problem}"
+        unevaluated = amount(self.where.unevaluated, "record, which counts", "records, which count")
+        return f"--where could not be evaluated for {unevaluated} as not matching: {self.where.problem}"
 
     def _search(self, bodies: list[bytes]) -> list[int]:
         kept = list(range(len(bodies)))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from brokercli.backends.envelope import decode_envelope
+from brokercli.model.amount import amount
 from brokercli.model.errors import InputRefused, LocalIO, UsageProblem
 from brokercli.model.message import Message
 
@@ -106,7 +107,7 @@ class Lines:
 
     def _too_long(self) -> InputRefused:
         self._number += 1
-        return InputRefused(f"line {self._number} is longer than {self._maximum:,} bytes", self._number,
+        return InputRefused(f"line {self._number} is longer than {amount(self._maximum, 'byte')}", self._number,
                             hint="--max-message raises the bound; --input whole takes a file as one body")
 
     def _split(self, chunk: bytes) -> list[bytes]:
@@ -176,7 +177,7 @@ class Whole:
             body, held = b"".join(self._pieces), self._held
             self._pieces, self._held = [], 0
             if held > self._maximum:
-                raise InputRefused(f"file {self.first} is {held:,} bytes; a body may have {self._maximum:,}", self.first,
+                raise InputRefused(f"file {self.first} has {amount(held, 'byte')}; a body may have {self._maximum:,}", self.first,
                                    hint="--max-message raises the bound")
             return [body]
         return None

@@ -14,6 +14,7 @@ from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.facts import NO_FACTS
 from brokercli.dialects.kinds import Kinds
 from brokercli.dialects.reading import Reading
+from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed, UsageProblem
 from brokercli.model.message import Record
@@ -133,11 +134,12 @@ class LetterFilter:
             self.records.where.forget()
         if self.ids is not None:
             missing = sorted(self.ids - self._met)
-            notes += [f"--ids: {len(missing):,} of {len(self.ids):,} names match no letter that was read: {some_of(missing)}"] if missing else []
+            match = "matches" if len(missing) == 1 else "match"
+            notes += [f"--ids: {len(missing):,} of {amount(len(self.ids), 'name')} {match} no letter that was read: {some_of(missing)}"] if missing else []
             self._met.clear()
         if undated := self._undated:
             asked = " and ".join(name for name, moment in (("--since", self.since), ("--until", self.until)) if moment is not None)
-            notes.append(f"{asked}: {undated:,} letter{' does' if undated == 1 else 's do'} not say when {'it' if undated == 1 else 'they'} died, "
+            notes.append(f"{asked}: {amount(undated, 'letter does', 'letters do')} not say when {'it' if undated == 1 else 'they'} died, "
                          f"and {'counts' if undated == 1 else 'count'} as not matching")
             self._undated = 0
         return notes

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from brokercli.backends.dead_letters import Repair, State
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -74,7 +75,6 @@ class PuttingElsewhere:
             else:
                 whole.count(Receipt(confirmed[receipt.index], Verdict.UNKNOWN, reason=f"stored at its destination, but not marked here: {receipt.reason}"))
         if unmarked := marked.refused + marked.unknown:
-            what = "1 letter is" if unmarked == 1 else f"{unmarked:,} letters are"
-            self._unmarked = Failed(f"Stopped: {what} stored there and could not be marked here.",
+            self._unmarked = Failed(f"Stopped: {amount(unmarked, 'letter is', 'letters are')} stored there and could not be marked here.",
                                     hint="as long as they are pending, the same command puts them there a second time")
         return whole

@@ -64,7 +64,8 @@ def print_inspection(streams: Streams, source: str, inspection: Inspected, outpu
         print_json(streams, [_object(group) for group in groups])
         return
     if not groups:
-        streams.say(f"none of the {inspection.read:,} letters in {source} match" if inspection.read else f"no letters in {source}")
+        none = "the letter in {} does not match" if inspection.read == 1 else f"none of the {amount(inspection.read, 'letter')} in {{}} match"
+        streams.say((none if inspection.read else "no letters in {}").format(source))
         return
     print_table(streams, [{
         "messages": group.count, "reason": group.reason or group.dialect, "exception": group.exception, "origin": group.origin or "unknown",

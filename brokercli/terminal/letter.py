@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 
 from brokercli.backends.envelope import encode_value
+from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.description import Description, Section, Value
 from brokercli.model.message import HeaderValue
@@ -61,7 +62,7 @@ def _text(body: bytes) -> str:
 
 def _shown(value: HeaderValue, whole: bool) -> str:
     text = visible_bytes(value) if isinstance(value, bytes) else visible(json.dumps(encode_value(value), ensure_ascii=False))
-    return text if whole or len(text) <= 300 else f"{text[:300]}… ({len(text):,} characters)"
+    return text if whole or len(text) <= 300 else f"{text[:300]}… ({amount(len(text), 'character')})"
 
 
 def _time(nanoseconds: int | None) -> str | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
 
+from brokercli.model.amount import amount
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import check_output, print_json, print_table
 
@@ -35,7 +36,7 @@ def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacle
                 + [{"to": f"stays: {reason}", "messages": count} for reason, count in plan.left.most_common()])
     for destination, reason in obstacles.items():
         count = plan.destinations[destination]
-        streams.say(f"{destination}: {count:,} letter{'s' if count > 1 else ''} would be refused and stay{'' if count > 1 else 's'} pending: {reason}")
+        streams.say(f"{destination}: {amount(count, 'letter')} would be refused and stay{'' if count > 1 else 's'} pending: {reason}")
     for title, counts in (("home read from", plan.derived), ("taken off", plan.stripped), ("cannot be put back as it was", plan.lost),
                           ("do not go along, because they steer the broker", plan.withheld)):
         if counts:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import orjson
 
 from brokercli.local.on_disk import write_whole
+from brokercli.model.amount import amount
 from brokercli.model.errors import LocalIO
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Account
@@ -32,8 +33,7 @@ def summarise(streams: Streams, verb: str, account: Account, *, seconds: float, 
     if account.unknown and doubt is not None:
         streams.say(doubt, "bold yellow")
     elif account.unknown:
-        said = ("1 message was sent and its verdict never came: it" if account.unknown == 1
-                else f"{account.unknown:,} messages were sent and their verdicts never came: they")
+        said = amount(account.unknown, "message was sent and its verdict never came: it", "messages were sent and their verdicts never came: they")
         streams.say(f"{said} may be stored, or not. Look before sending again, or there may be two of each.", "bold yellow")
 
 

@@ -215,7 +215,7 @@ def test_what_no_jetstream_could_have_is_refused_before_it_is_asked(streams: Str
             ([Declaration("stream", "a.b")], "no stream name"),
             ([Declaration("consumer", name)], "STREAM/NAME"),
             ([a_consumer(name, "a.b")], "no consumer name"),
-            ([a_consumer(name, backoff=[1, 2], max_deliver=1)], "2 waits in backoff and only 1 deliveries"),
+            ([a_consumer(name, backoff=[1, 2], max_deliver=1)], "2 waits in backoff and only 1 delivery"),
             ([a_consumer(name, backoff=[SECOND], ack_wait=5 * SECOND)], "takes its first wait"),
             ([a_consumer(name, filter_subject="a", filter_subjects=["b"])], "exclude each other"),
             ([a_consumer(name, deliver_policy="by_start_sequence")], "belong together"),
@@ -305,7 +305,7 @@ def test_a_stream_that_was_empty_when_its_removal_was_planned_is_not_deleted_wit
     name = streams.make()
     change = only(declarer.plan_removal([Declaration("stream", name)]))
     streams.fill(f"{name.lower()}.a", [b"1"])
-    with pytest.raises(Failed, match="holds 1 messages now"):
+    with pytest.raises(Failed, match="holds 1 message now"):
         declarer.apply(change)
     assert streams.state(name)["messages"] == 1
 

@@ -193,7 +193,7 @@ def test_what_was_asked_for_and_not_met_is_said(cli: CommandLine, graveyard: Gra
     graveyard.bury('{"amount":1}', "[")
     (cli.home / "ids").write_text("no-such-letter\n")
     for options, words in ((("--where", "value.amount < 'x'"), "--where could not be evaluated for "),
-                           (("--ids", "ids"), "--ids: 1 of 1 names match no letter that was read: no-such-letter")):
+                           (("--ids", "ids"), "--ids: 1 of 1 name matches no letter that was read: no-such-letter")):
         for command in (("inspect",), ("export", "-"), ("redrive",), ("drop", "--yes")):
             ended = cli("dlq", *command, graveyard.url, *options)
             assert ended.code == 0, ended.stderr

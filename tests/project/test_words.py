@@ -67,6 +67,11 @@ def test_every_file_of_the_program_that_the_documentation_names_is_there() -> No
     assert missing == []
 
 
+def test_what_is_counted_is_said_of_one_as_well() -> None:
+    in_the_plural_alone = r"\{[^{}]+:,\} (?!is\b|was\b|has\b)[a-z]+s\b"
+    assert lines_with(in_the_plural_alone, under="brokercli/") == [], "brokercli/model/amount.py knows how to say it"
+
+
 def test_nothing_is_left_to_do() -> None:
     assert lines_with(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")) + r")\b", under="brokercli/") == []
 

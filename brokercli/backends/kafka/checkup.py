@@ -11,6 +11,7 @@ from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.connect import ADVERTISED
 from brokercli.backends.kafka.groups import Coordinators
 from brokercli.backends.reaching import obstacles
+from brokercli.model.amount import amount
 from brokercli.model.checkup import Check, Health
 from brokercli.model.connection import spell_place
 from brokercli.model.errors import BrokercliError
@@ -22,7 +23,7 @@ SHOWN = 5
 def check_up(metadata: Any, admin: AdminClient, notes: list[str], timeout: float) -> Iterator[Check]:
     """Yield the checks. Each broker's own address is tried: a client works with those, whatever it was told to begin with."""
     brokers = sorted(metadata.brokers.values(), key=lambda broker: broker.id)
-    yield Check("cluster", Health.OK, f"{metadata.cluster_id}, {_count(len(brokers), 'broker')}, controller {metadata.controller_id}")
+    yield Check("cluster", Health.OK, f"{metadata.cluster_id}, {amount(len(brokers), 'broker')}, controller {metadata.controller_id}")
     for note in notes:
         yield Check("login", Health.WARNING, note, "kafkas:// where the broker has TLS")
     missing = obstacles([(broker.host, broker.port) for broker in brokers], timeout)
@@ -67,8 +68,4 @@ def _groups(admin: AdminClient, timeout: float) -> Check:
         return Check("consumers", Health.WARNING, str(error).rstrip("."), error.hint)
     if coordinators.notes:
         return Check("consumers", Health.WARNING, "; ".join(coordinators.notes), "a broker is away")
-    return Check("consumers", Health.OK, _count(len(found), "group"))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return Check("consumers", Health.OK, amount(len(found), "group"))

@@ -18,6 +18,7 @@ from brokercli.backends.kafka.odd_headers import Stored, names_of
 from brokercli.backends.kafka.span import NOT_STORED, Range
 from brokercli.backends.kafka.topic_ids import tags_of
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError
 
 SAMPLE = 20
@@ -26,6 +27,7 @@ MANY_TOPICS = 200
 _MANY_PARTITIONS = 1000
 _PATIENCE = 5.0
 _EARLIEST, _LATEST = -2, -1
+_TOPICS = ("topic was", "topics were")
 _MILLISECOND = 1_000_000
 
 Place = tuple[str, int]
@@ -54,15 +56,11 @@ def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, adm
 
 def _unsampled(leaderless: Sequence[str], left_out: int, unread: int) -> Iterator[str]:
     if leaderless:
-        yield f"{_topics(len(leaderless))} not looked into, because a partition has no leader or does not answer: {some_of(leaderless)}"
+        yield f"{amount(len(leaderless), *_TOPICS)} not looked into, because a partition has no leader or does not answer: {some_of(leaderless)}"
     if left_out:
-        yield f"{_topics(left_out)} not looked into, because there are many and their names say nothing"
+        yield f"{amount(left_out, *_TOPICS)} not looked into, because there are many and their names say nothing"
     if unread:
-        yield f"{_topics(unread)} not looked into, because nothing of them came in time"
-
-
-def _topics(count: int) -> str:
-    return f"{count:,} topic{' was' if count == 1 else 's were'}"
+        yield f"{amount(unread, *_TOPICS)} not looked into, because nothing of them came in time"
 
 
 def _ranges(consumer: Consumer, topics: Mapping[str, Any], timeout: float) -> Ranges:

@@ -13,6 +13,7 @@ from brokercli.backends.kafka.retrying import retry_topology
 from brokercli.backends.kafka.settings import PARTITIONS, REPLICAS, SETTINGS
 from brokercli.backends.kafka.topic_name import check_topic_name
 from brokercli.backends.kafka.topic_state import TopicState, from_text, read_states, same
+from brokercli.model.amount import amount
 from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology, SettingValue
 from brokercli.model.errors import Failed, NotAuthorised, NotFound, UsageProblem
 
@@ -175,7 +176,7 @@ def _consequences(differences: Sequence[Difference]) -> Iterable[str]:
             case "max.message.bytes" if isinstance(want, int) and isinstance(have, int) and want < have:
                 yield "larger messages are refused from now on, also when they are put back from dead letters"
             case "min.insync.replicas" if isinstance(want, int) and isinstance(have, int) and want < have:
-                yield f"a message is confirmed once {want} replica{'s have' if want > 1 else ' has'} it: fewer losses of brokers are survived"
+                yield f"a message is confirmed once {amount(want, 'replica has', 'replicas have')} it: fewer losses of brokers are survived"
             case "unclean.leader.election.enable" if want is True:
                 yield "a replica that lacks messages may lead when no other is left: those messages are lost"
             case "cleanup.policy":
@@ -191,5 +192,5 @@ def _unsound(declaration: Declaration, state: TopicState | None) -> Iterable[str
     minimum = declaration.settings.get("min.insync.replicas")
     replicas = state.replicas if state is not None else declaration.settings.get(REPLICAS)
     if isinstance(minimum, int) and isinstance(replicas, int) and 0 < replicas < minimum:
-        yield (f"min.insync.replicas is {minimum}, and there {'is 1 replica' if replicas == 1 else f'are {replicas} replicas'}: a broker before Kafka 3.7 "
+        yield (f"min.insync.replicas is {minimum}, and there {'is' if replicas == 1 else 'are'} {amount(replicas, 'replica')}: a broker before Kafka 3.7 "
                "confirms nothing, later ones want all of them")

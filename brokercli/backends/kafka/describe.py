@@ -22,6 +22,7 @@ from brokercli.backends.kafka.risks import risks_of
 from brokercli.backends.kafka.span import Range
 from brokercli.backends.kafka.topic_settings import own_values, request_settings
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.description import Description, Section, Value
 
 _SHOWN = ("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes", "min.insync.replicas", "message.timestamp.type")
@@ -57,9 +58,9 @@ def describe_topic(name: str, metadata: Any, admin: AdminClient, seconds: float)
 def _partitions(description: Description, topic: Any, ranges: Mapping[int, Range]) -> None:
     led_by = [number for number, partition in topic.partitions.items() if partition.leader >= 0]
     if len(led_by) < len(topic.partitions):
-        description.missing.append(f"offsets of {len(topic.partitions) - len(led_by)} partitions: they have no leader")
+        description.missing.append(f"offsets of {amount(len(topic.partitions) - len(led_by), 'partition: it has', 'partitions: they have')} no leader")
     if silent := len(led_by) - len(ranges):
-        description.missing.append(f"offsets of {silent} partitions: their leaders did not answer")
+        description.missing.append(f"offsets of {amount(silent, 'partition: its leader', 'partitions: their leaders')} did not answer")
     facts = description.facts
     facts["partitions"] = len(topic.partitions)
     facts["replicas"] = max((len(partition.replicas) for partition in topic.partitions.values()), default=0)
@@ -100,7 +101,7 @@ def _stay(settings: Mapping[str, str]) -> str:
     age, size = int(settings.get("retention.ms", -1)), int(settings.get("retention.bytes", -1))
     kept = [f"for {written(age)}" if age >= 0 else "for ever"] if "delete" in policies else []
     if "delete" in policies and size >= 0:
-        kept.append(f"at most {size:,} bytes a partition")
+        kept.append(f"at most {amount(size, 'byte')} a partition")
     if "compact" in policies:
         kept.append("the newest of each key" + ("" if "delete" in policies else " for ever"))
     return "; ".join(kept) or "for ever"

@@ -35,7 +35,7 @@ Answer = TypeVar("Answer")
 class ExactlyOnce(Way):
     """One transaction for each part of what is given: all of it, unless something in it cannot be stored."""
 
-    guarantee = ("exactly once: the copies of up to {batch:,} letters and the mark that they were handled are one transaction; consumers that read "
+    guarantee = ("exactly once: the copies of letters, up to {batch:,}, and the mark that they were handled are one transaction; consumers that read "
                  "committed records only (isolation.level=read_committed) never see one twice")
 
     def __init__(self, topic: str, ledger: Ledger, destinations: Destinations, open_transactions: Callable[[int], Transactions],

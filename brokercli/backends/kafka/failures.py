@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, UsageProblem
 from brokercli.model.receipt import Verdict
 
@@ -119,7 +120,7 @@ def no_answer(doing: str, where: str, seconds: float) -> Unreachable:
 def without_leader(topic: str, partitions: list[int]) -> Unreachable:
     """Return the error for partitions that nobody leads."""
     which = f"Partition {partitions[0]} of {topic} has no leader: the brokers that keep it are away"
-    others = f", and {len(partitions) - 1} more of its partitions have none" if len(partitions) > 1 else ""
+    others = f", and {amount(len(partitions) - 1, 'more of its partitions has', 'more of its partitions have')} none" if len(partitions) > 1 else ""
     return Unreachable(f"{which}{others}.", hint="brokercli doctor says what answers and what does not")
 
 

@@ -17,6 +17,7 @@ from brokercli.backends.kafka.progress import HANDLED, total
 from brokercli.backends.kafka.readers import kind_of, readers_of
 from brokercli.backends.kafka.span import Range
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.consumption import Lag
 from brokercli.model.flow import Flow
 
@@ -70,14 +71,14 @@ def _ways(flow: Flow, family: Family) -> None:
 def _notes(topic: str, metadata: Any, ranges: dict[Place, Range]) -> tuple[str, ...]:
     partitions, count = metadata.topics[topic].partitions, offsets_in(topic, metadata, ranges)
     # offsets are an upper bound of messages
-    counted = (f"up to {count:,} messages",) if count is not None else ()
-    return (f"{len(partitions)} partition{'s' if len(partitions) != 1 else ''}", *counted)
+    counted = (f"up to {amount(count, 'message')}",) if count is not None else ()
+    return (f"{amount(len(partitions), 'partition')}", *counted)
 
 
 def _reader(flow: Flow, topic: str, group: Group, lags: Sequence[Lag]) -> None:
     lag, kind = total(lags), kind_of(group)
     waits = (f"{lag:,} pending" if kind == HANDLED else f"lag {lag:,}",) if lag is not None else ()
-    members = (f"{len(group.members)} member{'s' if len(group.members) != 1 else ''}",) if kind != HANDLED else ()
+    members = (f"{amount(len(group.members), 'member')}",) if kind != HANDLED else ()
     # of a group that reads several topics the numbers belong to each of its edges
     flow.node(f"consumer {group.name}", kind, *members)
     flow.edge(_id(topic), f"consumer {group.name}", ", ".join(("redriven" if kind == HANDLED else "read", *waits)))

@@ -13,6 +13,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType, Kaf
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, no_answer, translate, while_coming_back
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError
 
 SHARE, STREAMS = "share group", "streams group"
@@ -78,8 +79,8 @@ def without_coordinator(metadata: Any) -> list[str]:
     gone = [number for number, partition in offsets.partitions.items() if partition.leader < 0] if offsets is not None else []
     if not gone:
         return []
-    return [f"groups may be missing: {len(gone)} of the {len(offsets.partitions)} partitions of __consumer_offsets have no leader, and so their groups "
-            "no coordinator"]
+    led = "has no leader, and so its" if len(gone) == 1 else "have no leader, and so their"
+    return [f"groups may be missing: {len(gone)} of the {amount(len(offsets.partitions), 'partition')} of __consumer_offsets {led} groups no coordinator"]
 
 
 def is_utf8(name: str) -> bool:
@@ -113,7 +114,7 @@ class Coordinators:
         if errors:
             if not found.valid:
                 raise translate(errors[0], "listing", "the consumer groups")
-            self.notes.append(f"the groups of {len(errors)} brokers are missing: {errors[0].str()}")
+            self.notes.append(f"the groups of {amount(len(errors), 'broker')} are missing: {errors[0].str()}")
         return {group.group_id: _KINDS.get(group.type, "group") for group in sorted(found.valid, key=lambda group: group.group_id)}
 
     def foreign(self, known: Iterable[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from brokercli.backends.kafka.groups import Group, Place
 from brokercli.backends.kafka.progress import HANDLED, total
 from brokercli.backends.kafka.readers import kind_of, readers_of
 from brokercli.backends.kafka.span import Range
+from brokercli.model.amount import amount
 from brokercli.model.consumption import Lag
 
 
@@ -30,12 +31,12 @@ def _messages(topic: str, metadata: Any, ranges: Mapping[Place, Range]) -> list[
     if count is None:
         return ["how many messages go with it is not known: not every partition answers"]
     # offsets are an upper bound of messages
-    return [f"up to {count:,} message{'s' if count > 1 else ''} go with it"] if count else []
+    return [f"up to {amount(count, 'message')} go with it"] if count else []
 
 
 def _reader(group: Group, lags: Sequence[Lag]) -> str:
     lag = total(lags)
     if kind_of(group) == HANDLED:
-        return f"{group.name} keeps which of its letters were handled" + (f", {lag:,} are pending" if lag else "")
-    members = f"{len(group.members)} member{'s' if len(group.members) != 1 else ''}"
+        return f"{group.name} keeps which of its letters were handled" + (f", {amount(lag, 'is', 'are')} pending" if lag else "")
+    members = f"{amount(len(group.members), 'member')}"
     return f"the {group.kind} {group.name} reads it ({group.state}, {members}" + (f", lag {lag:,})" if lag is not None else ")")

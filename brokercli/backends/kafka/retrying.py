@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from brokercli.backends.kafka.settings import PARTITIONS, REPLICAS
 from brokercli.backends.kafka.topic_name import LONGEST, check_topic_name
+from brokercli.model.amount import amount
 from brokercli.model.declaration import Declaration, RetrySpecification, RetryTopology, SettingValue
 from brokercli.model.errors import Unsupported, UsageProblem
 
@@ -70,7 +71,8 @@ def _check(specification: RetrySpecification, dead: str) -> None:
     if specification.attempts < 1:
         raise UsageProblem(f"A message is tried once at least, not {specification.attempts} times.")
     if len(specification.delays) > specification.attempts - 1:
-        raise UsageProblem(f"{len(specification.delays)} delays need {len(specification.delays) + 1} attempts or more; there are {specification.attempts}.",
+        needed = f"{amount(len(specification.delays), 'delay needs', 'delays need')} {len(specification.delays) + 1} attempts or more"
+        raise UsageProblem(f"{needed}; there {amount(specification.attempts, 'is', 'are')}.".replace("XX", ""),
                            hint="the first attempt waits for nothing")
     if specification.attempts > 1 and not specification.delays:
         raise UsageProblem(f"{specification.attempts} attempts need a delay between them.", hint="for example 5s 30s 5m")

@@ -7,6 +7,7 @@ from typing import Any
 
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.groups import Group
+from brokercli.model.amount import amount
 from brokercli.model.consumption import Lag
 
 
@@ -24,7 +25,7 @@ def risks_of(partitions: Mapping[int, Any], settings: Mapping[str, str], *, dead
     if leaderless:
         yield f"partition {_numbers(leaderless)} has no leader: nothing is read from it or written to it"
     if minimum > replicas:
-        yield (f"min.insync.replicas is {minimum}, and a partition has {replicas} replica{'s' if replicas > 1 else ''}: a broker before Kafka 3.7 confirms "
+        yield (f"min.insync.replicas is {minimum}, and a partition has {amount(replicas, 'replica')}: a broker before Kafka 3.7 confirms "
                "nothing, later ones want all of them")
     if short:
         yield f"partition {_numbers(short)} takes no confirmed message: fewer replicas are in sync than min.insync.replicas ({minimum})"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from brokercli.backends.kafka.failures import translate, without_leader
+from brokercli.model.amount import amount
 from brokercli.model.errors import OutOfRange, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
 
@@ -145,6 +146,6 @@ def out_of_range(ranges: dict[int, Range], what: str) -> OutOfRange:
     held = [f"{partition}:{there.low} to {partition}:{there.high}" for partition, there in some if there.low < there.high]
     told = [f"there are {', '.join(held)} (the last of each not included)"] if held else []
     told += [f"partition {partition} is empty, and its next offset is {there.high}" for partition, there in some if there.low >= there.high]
-    more = f"; and {len(ranges) - len(some)} more partitions" if len(ranges) > len(some) else ""
+    more = f"; and {amount(len(ranges) - len(some), 'more partition')}" if len(ranges) > len(some) else ""
     return OutOfRange(f"The offsets asked for {what}; {'; '.join(told)}{more}.",
                       hint="start and end are positions too: the oldest there is, and what comes next")

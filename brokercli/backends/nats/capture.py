@@ -12,6 +12,7 @@ from brokercli.backends.nats.span import NANOSECONDS
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import check_stream_name, covers, overlap
 from brokercli.backends.nats.wording import duration
+from brokercli.model.amount import amount
 from brokercli.model.errors import Failed
 
 MAX_AGE_DAYS = 30
@@ -76,7 +77,7 @@ def _wanted(info: Json, name: str) -> Json:
 def _words(info: Json, wanted: Json) -> str:
     stream = info["config"]["name"]
     words = (f"stream {wanted['name']} would record the deaths of {stream}: subjects {', '.join(wanted['subjects'])}; limits retention, file storage, "
-             f"{wanted['num_replicas']} replica{'s' if wanted['num_replicas'] > 1 else ''}, kept for {MAX_AGE_DAYS} days. It holds pointers: "
+             f"{amount(wanted['num_replicas'], 'replica')}, kept for {MAX_AGE_DAYS} days. It holds pointers: "
              f"the messages stay in {stream}")
     if resource_of(info) == LIMITS_STREAM:
         age = int(info["config"].get("max_age") or 0)

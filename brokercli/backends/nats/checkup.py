@@ -62,7 +62,7 @@ def _account(account: Json) -> Iterator[Check]:
         yield Check("JetStream", Health.WARNING, f"the account has used up nearly all it may: {'; '.join(full)}", "what does not fit is refused")
         return
     yield Check("JetStream", Health.OK, f"{amount(used['streams'], 'stream')}, {amount(used['consumers'], 'consumer')}, "
-                f"{used['storage']:,} bytes in files, {used['memory']:,} in memory")
+                f"{amount(used['storage'], 'byte')} in files, {used['memory']:,} in memory")
 
 
 def _streams(jetstream: JetStream) -> Check:

@@ -34,14 +34,15 @@ def of_changing_a_stream(info: Json, changes: Sequence[Difference], now: int) ->
     for change in changes:
         want = change.want
         if change.setting == "max_msgs" and _limits(want) and messages > _as_number(want):
-            remarks.append(f"the oldest {messages - _as_number(want):,} of its {messages:,} messages are deleted at once")
+            over = messages - _as_number(want)
+            remarks.append(f"the oldest {over:,} of its {amount(messages, 'message')} {'is' if over == 1 else 'are'} deleted at once")
         elif change.setting == "max_bytes" and _limits(want) and int(state["bytes"]) > _as_number(want):
-            remarks.append(f"it holds {int(state['bytes']):,} bytes: its oldest messages are deleted at once, until {_as_number(want):,} are left")
+            remarks.append(f"it holds {amount(int(state['bytes']), 'byte')}: its oldest messages are deleted at once, until {_as_number(want):,} are left")
         elif change.setting == "max_age" and _limits(want) and messages and now - parse_time(str(state["first_ts"])) > _as_number(want):
             age = _as_number(want) / NANOSECONDS
             remarks.append(f"its messages that are older than {age:g} s are deleted at once; the oldest is from {state['first_ts']}")
         elif change.setting == "max_msgs_per_subject" and _limits(want) and messages:
-            remarks.append(f"of subjects that hold more than {_as_number(want):,} messages, the older ones are deleted at once")
+            remarks.append(f"of subjects that hold more than {amount(_as_number(want), 'message')}, the older ones are deleted at once")
         elif change.setting == "retention" and want == "interest" and messages:
             remarks.append("messages are kept only while a consumer waits for them from then on")
         elif change.setting == "subjects" and isinstance(change.have, list) and isinstance(want, list):
@@ -86,7 +87,7 @@ def of_changing_a_consumer(changes: Sequence[Difference], retention: str) -> lis
 def of_removing_a_stream(info: Json, consumers: Sequence[str], readers: Sequence[str]) -> list[str]:
     """Say what goes with a stream. `readers` are the streams that mirror it or are filled from it."""
     messages, remarks = int(info["state"]["messages"]), []
-    held = f"{amount(messages, 'message')} ({int(info['state']['bytes']):,} bytes)"
+    held = f"{amount(messages, 'message')} ({amount(int(info['state']['bytes']), 'byte')})"
     remarks.append(f"{held} {'goes' if messages == 1 else 'go'} with it" if messages else "it holds no messages")
     if consumers:
         remarks.append(f"its consumer{'' if len(consumers) == 1 else 's'} {', '.join(consumers)} {'goes' if len(consumers) == 1 else 'go'} with it")
@@ -101,9 +102,10 @@ def of_removing_a_consumer(info: Json, stream: Json, others: int) -> list[str]:
     waiting, pending = int(info.get("num_waiting", 0)), int(info.get("num_ack_pending", 0))
     behind = int(info.get("num_pending", 0)) + pending
     if waiting or info.get("push_bound"):
-        remarks.append(f"it is in use: {waiting} requests for messages wait" if waiting else "it is in use: somebody gets what it pushes")
+        user = amount(waiting, "request for messages waits", "requests for messages wait") if waiting else "somebody gets what it pushes"
+        remarks.append(f"it is in use: {user}")
     if pending:
-        remarks.append(f"{pending:,} messages are delivered and not acknowledged")
+        remarks.append(f"{amount(pending, 'message is', 'messages are')} delivered and not acknowledged")
     remarks.append(f"its position goes: it has {amount(behind, 'message')} left")
     return remarks + of_nobody_waiting(info, stream, others)
 
@@ -114,7 +116,7 @@ def of_nobody_waiting(info: Json, stream: Json, others: int) -> list[str]:
     name, retention, messages = stream["config"]["name"], stream["config"].get("retention"), int(stream["state"]["messages"])
     ahead, pending = int(info.get("num_pending", 0)), int(info.get("num_ack_pending", 0))
     if retention == "interest" and not others and messages:
-        told = "the one message" if messages == 1 else f"all {messages:,} messages"
+        told = "the one message" if messages == 1 else f"all {amount(messages, 'message')}"
         return [f"deletes {told} of stream {name}: it keeps {'it' if messages == 1 else 'them'} only for this consumer"]
     if retention == "interest" and (most := min(messages, ahead + max(pending, _given_up_at_most(info)))):
         return [f"deletes the messages of stream {name} that only this consumer waits for: {most:,} at most"]

@@ -9,6 +9,7 @@ from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUN
 from brokercli.backends.nats.obstacles import check_consumer_name
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import check_stream_name
+from brokercli.model.amount import amount
 from brokercli.model.errors import NotFound, UsageProblem
 
 DURABLE, EPHEMERAL = "durable consumer", "ephemeral consumer"
@@ -62,7 +63,7 @@ class ConsumerState:
         """Say who works on it, as far as the server tells; empty: nobody."""
         if not self.members:
             return ""
-        return "somebody gets what it pushes" if self.pushes else f"{self.members} waiting request{'' if self.members == 1 else 's'}"
+        return "somebody gets what it pushes" if self.pushes else f"{amount(self.members, 'waiting request')}"
 
     @property
     def in_hand(self) -> int:
@@ -111,7 +112,8 @@ class ConsumerState:
             found.append(f"paused until {self.paused_until or 'a time it does not say'}")
         most = value_of("consumer", "max_ack_pending", self.config)
         if isinstance(most, int) and 0 < most <= self.in_hand:
-            found.append(f"{self.in_hand:,} messages are not acknowledged, as many as max_ack_pending allows: nothing more is delivered until some are")
+            found.append(f"{amount(self.in_hand, 'message is', 'messages are')} not acknowledged, as many as max_ack_pending allows: "
+                         "nothing more is delivered until some are")
         if self.pushes and not self.members:
             found.append(f"nobody listens on {self.config['deliver_subject']}")
         return found

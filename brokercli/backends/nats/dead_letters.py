@@ -14,6 +14,7 @@ from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.backends.nats.unrecorded import Unrecorded, ask_consumers, find_unrecorded
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.position import parse_time
 
@@ -116,7 +117,7 @@ async def _unrecorded(jetstream: JetStream, stream: str, recorders: Sequence[Jso
         return None
     remarks = [_doubt(found)] if found.in_progress else []
     if recorder is not None:
-        remarks.append(f"{recorded:,} deaths here are recorded in stream {recorder}: redrive that one first")
+        remarks.append(f"{amount(recorded, 'death here is', 'deaths here are')} recorded in stream {recorder}: redrive that one first")
     return DeadLetterSource(Address(stream, "stream"), resource_of(consumers.info), _why(found), found.dead, found.dead, found.oldest,
                             (str(Address(stream, "stream")),), tuple(remarks))
 

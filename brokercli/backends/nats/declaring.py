@@ -14,6 +14,7 @@ from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUN
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.retrying import plan_retry
 from brokercli.backends.nats.streams import JetStream, Json, each
+from brokercli.model.amount import amount
 from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, TimedOut, Unreachable, UsageProblem
 
@@ -262,7 +263,7 @@ async def _delete(jetstream: JetStream, declaration: Declaration, planned: _Foun
         await _tell(jetstream, declaration, f"CONSUMER.DELETE.{stream}.{consumer}")
         return
     if not planned.messages and int(now["state"]["messages"]):
-        raise Failed(f"It holds {int(now['state']['messages']):,} messages now, and held none when this was planned. It was not deleted.",
+        raise Failed(f"It holds {amount(int(now['state']['messages']), 'message')} now, and held none when this was planned. It was not deleted.",
                      hint="the same command plans it anew")
     await _tell(jetstream, declaration, f"STREAM.DELETE.{stream}")
 

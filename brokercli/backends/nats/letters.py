@@ -20,6 +20,7 @@ from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import has_wildcards, overlap
 from brokercli.backends.nats.unrecorded import Consumers, Standing, ask_consumers
+from brokercli.model.amount import amount
 from brokercli.model.errors import Failed, NotAuthorised, TimedOut
 
 SAMPLE = 5
@@ -106,8 +107,8 @@ async def _without_record(jetstream: JetStream, stream: str) -> Letters:
     notes = ["nobody recorded these deaths: shown is what was delivered, is no longer pending, and is still stored"]
     if consumers.in_progress:
         names = ", ".join(f"{consumer.name} ({consumer.in_progress:,})" for consumer in consumers.all if consumer.in_progress)
-        notes.append(f"{consumers.in_progress:,} messages may be in progress now, at {names}: dead letters among and behind the oldest of them cannot be "
-                     "told from these until they are acknowledged, and are left out")
+        notes.append(f"{amount(consumers.in_progress, 'message')} may be in progress now, at {names}: dead letters among and behind the oldest of those cannot "
+                     "be told from these until they are acknowledged, and are left out")
     return Letters(consumers.info, Marks("delivered, no longer pending, still stored"), consumers, tuple(notes))
 
 

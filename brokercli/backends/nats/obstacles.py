@@ -10,6 +10,7 @@ from brokercli.backends.nats.configuration import filters_of, setting_of, value_
 from brokercli.backends.nats.settings import TABLE_FIELDS
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers, overlap
+from brokercli.model.amount import amount
 from brokercli.model.declaration import Declaration, Difference, SettingValue
 from brokercli.model.errors import NotAuthorised, UsageProblem
 
@@ -90,7 +91,7 @@ def _check_consumer(declaration: Declaration) -> None:
     backoff, most = settings.get("backoff"), settings.get("max_deliver")
     if isinstance(backoff, list) and backoff:
         if isinstance(most, int) and 0 < most < len(backoff):
-            raise UsageProblem(f"{declaration}: {len(backoff)} waits in backoff and only {most} deliveries (max_deliver).")
+            raise UsageProblem(f"{declaration}: {amount(len(backoff), 'wait')} in backoff and only {amount(most, 'delivery', 'deliveries')} (max_deliver).")
         if settings.get("ack_wait") not in (None, 0, backoff[0]):
             raise UsageProblem(f"{declaration}: with a backoff the server takes its first wait for ack_wait.", hint="leave ack_wait out")
     begins = settings.get("deliver_policy")
@@ -177,7 +178,8 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
     backoff, deliveries = config.get("backoff") or [], int(config.get("max_deliver") or -1)
     if 0 < deliveries < len(backoff):
         name = "backoff" if "backoff" in settings else "max_deliver"
-        found.append(Difference(name, None, settings.get(name), f"{len(backoff)} waits in backoff and only {deliveries} deliveries (max_deliver)"))
+        too_few = f"{amount(len(backoff), 'wait')} in backoff and only {amount(deliveries, 'delivery', 'deliveries')} (max_deliver)"
+        found.append(Difference(name, None, settings.get(name), too_few))
     if resource_of({"config": stream}) != WORK_QUEUE_STREAM:
         return found
     if info is None and config.get("ack_policy") != "explicit":

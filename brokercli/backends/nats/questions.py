@@ -12,6 +12,7 @@ import orjson
 from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
 from brokercli.backends.nats.failures import NOT_AVAILABLE, not_permitted, without_jetstream
 from brokercli.backends.nats.link import NO_RESPONDERS, Link
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
 
 # the server drops questions beyond some 10,000 that wait for their turn (js api queue limit)
@@ -88,7 +89,7 @@ class Questions:
             await self._connection()
             await self._round(subject.encode(errors="surrogateescape"), payloads, first, left)
         if len(self._answers) < len(payloads):
-            raise TimedOut(f"{self._link.connection} did not answer {len(payloads) - len(self._answers)} requests to {subject} in time.",
+            raise TimedOut(f"{self._link.connection} did not answer {amount(len(payloads) - len(self._answers), 'request')} to {subject} in time.",
                            hint="the server may be overloaded")
         return True
 

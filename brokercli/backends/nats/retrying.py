@@ -16,6 +16,7 @@ from brokercli.backends.nats.obstacles import check_consumer_name
 from brokercli.backends.nats.settings import SETTINGS
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import check_stream_name, check_subject
+from brokercli.model.amount import amount
 from brokercli.model.declaration import Declaration, RetrySpecification, RetryTopology, SettingValue
 from brokercli.model.errors import UsageProblem
 from brokercli.model.position import NANOSECONDS
@@ -31,7 +32,8 @@ _OURS = {"consumer": {"ack_policy", "max_deliver", "backoff", "ack_wait", "filte
 async def plan_retry(jetstream: JetStream, specification: RetrySpecification) -> RetryTopology:
     """Return the consumer and the stream of a specification. Asks for the source and what records its deaths; changes nothing."""
     if specification.attempts < 1 or len(specification.delays) > specification.attempts - 1:
-        raise UsageProblem(f"{len(specification.delays)} delays need {len(specification.delays) + 1} attempts: a message is tried, then once after each delay.")
+        raise UsageProblem(f"{amount(len(specification.delays), 'delay needs', 'delays need')} {len(specification.delays) + 1} attempts: "
+                           "a message is tried, then once after each delay.")
     if any(delay <= 0 for delay in specification.delays):
         raise UsageProblem("A delay cannot be nothing: JetStream would wait 30 s, its own default, or deliver without end.")
     if specification.native:

@@ -59,7 +59,7 @@ class _Settings:
     @property
     def there(self) -> str:
         count = self.have.messages
-        return "" if count is None else f"{count:,} message{' is' if count == 1 else 's are'} there: "
+        return "" if count is None else f"{amount(count, 'message is', 'messages are')} there: "
 
 
 def _of_limits(change: _Settings) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _beyond(setting: str, limit: int, messages: int | None) -> str:
     if messages == 0:
         return ""
     if setting == "max-length-bytes":
-        return f"the oldest, until what is left has {limit:,} bytes at most, are"
+        return f"the oldest, until what is left has {amount(limit, 'byte')} at most, are"
     if messages is not None and messages <= limit:
         return ""
     return f"all but the newest {limit:,} are" if limit else "all of them are" if messages is not None else "all messages are"
@@ -106,7 +106,7 @@ def _of_deaths(change: _Settings) -> Iterator[str]:
     if change.is_changed("dead-letter-exchange") and change.after("dead-letter-exchange") is None:
         yield "what dies in it is kept nowhere from now on"
     if change.sinks("delivery-limit"):
-        yield f"a message that is returned more than {change.after('delivery-limit'):,} times is {change.fate} from now on"
+        yield f"a message that is returned more than {amount(change.after('delivery-limit'), 'time')} is {change.fate} from now on"
 
 
 def _of_a_stream(change: _Settings) -> Iterator[str]:
@@ -114,4 +114,4 @@ def _of_a_stream(change: _Settings) -> Iterator[str]:
     if change.sinks("max-age"):
         yield f"{change.there}those older than {told(change.after('max-age') * 1000)} are deleted, in whole segments"
     if change.sinks("max-length-bytes"):
-        yield f"{change.there}the oldest beyond {change.after('max-length-bytes'):,} bytes are deleted, in whole segments"
+        yield f"{change.there}the oldest beyond {amount(change.after('max-length-bytes'), 'byte')} are deleted, in whole segments"

@@ -13,6 +13,7 @@ from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.survivable import LIFTS, refuse_work
 from brokercli.backends.rabbitmq.topology import Node, read_topology
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.errors import Failed, NotAuthorised, NotFound
 
 _SECOND = 1_000_000_000
@@ -87,10 +88,11 @@ def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, kep
         feeds = [named]
     remarks = ["the node that answers for it is away: how many there are is not known"] if node.down else []
     if kept:
-        remarks.append(f"{kept:,} went over its delivery limit and are kept by a run; if that was killed, the next one with --lift-limit puts them back")
+        remarks.append(f"{kept:,} went over its delivery limit and {'is' if kept == 1 else 'are'} kept by a run; if that was killed, the next one with "
+                       f"--lift-limit puts {'it' if kept == 1 else 'them'} back")
         depth = (depth or 0) + kept
     if node.consumers:
-        remarks.append(f"{node.consumers} consumers take from it")
+        remarks.append(f"{amount(node.consumers, 'consumer takes', 'consumers take')} from it")
     if stream:
         remarks.append("a stream does not say which of its letters were handled")
     if "message-ttl" in node.settings:

@@ -64,7 +64,7 @@ class QueueLetterReader(LetterReader):
         taken = self._holding.taken
         if not taken:
             return "none"
-        letters = "1 letter is" if taken == 1 else f"{taken:,} letters are"
+        letters = amount(taken, "letter is", "letters are")
         if self._holding.unseen:
             return f"{letters} marked as redelivered; whether all are there is not known"
         counted = " and has one acquisition more (x-acquired-count)" if taken == 1 else " and have one acquisition more each (x-acquired-count)"
@@ -140,8 +140,8 @@ def notes_on(conditions: Conditions) -> list[str]:
     consumers = conditions.queue.consumers or 0
     notes = []
     if consumers:
-        notes.append(f"{consumers} other consumer{'s take' if consumers > 1 else ' takes'} from {conditions.name} as well: what they get is not seen here")
+        notes.append(f"{amount(consumers, 'other consumer takes', 'other consumers take')} from {conditions.name} as well: what they get is not seen here")
     held = (conditions.facts or {}).get("messages_unacknowledged")
     if isinstance(held, int) and held and consumers:
-        notes.append(f"{held:,} letters are in somebody else's hands and are not seen here")
+        notes.append(f"{amount(held, 'letter is', 'letters are')} in somebody else's hands and not seen here")
     return notes

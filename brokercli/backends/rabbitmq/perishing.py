@@ -71,7 +71,7 @@ class Fate:
             limits.append(f"{amount(most, 'message')} (max-length)")
         if isinstance(most_bytes, int):
             self._room_bytes = max(0, most_bytes - _number(facts.get("message_bytes_ready")))
-            limits.append(f"{most_bytes:,} bytes (max-length-bytes)")
+            limits.append(f"{amount(most_bytes, 'byte')} (max-length-bytes)")
         if limits:
             beyond = fate_of_the_dead(self._holds("dead-letter-exchange"), self._holds("dead-letter-routing-key"))
             self.full = f"queue:{self._name} keeps {' and '.join(limits)} and drops the oldest: what goes beyond is {beyond}"

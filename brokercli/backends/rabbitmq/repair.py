@@ -88,8 +88,8 @@ class RabbitMQRepair(Repair):
         self.notes: list[str] = mover.notes
         self.notes += notes_on(conditions)
         self.guarantee = (f"at least once: each letter is confirmed at its destination before it is taken out of {self._queue}; where this process or the"
-                          f" connection is killed between the two, at most {self._part * (1 + self.overlapping):,} letters may be repeated, and where the"
-                          " broker is, those whose acknowledgement it had not written yet")
+                          f" connection is killed between the two, at most {amount(self._part * (1 + self.overlapping), 'letter')} may be repeated, and where"
+                          " the broker is, those whose acknowledgement it had not written yet")
         self._holding = Holding(link, self._queue, self.expected, part=self._part, others=conditions.queue.consumers or 0, rescue=conditions.rescue,
                                 lasting=conditions.lasting, taking=taking)
 

@@ -20,6 +20,7 @@ from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import ToQueues
 from brokercli.backends.rabbitmq.outbox import Outbox
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 from brokercli.model.receipt import Receipt, Receipts
 
@@ -104,7 +105,7 @@ class RescueQueue:
         """Delete it where it is empty; nothing may lead into it any more. Raises Failed where it is not."""
         count = self.count()
         if count:
-            raise Failed(f"{count:,} letter{'s lie' if count > 1 else ' lies'} in the queue {self.name}")
+            raise Failed(f"{amount(count, 'letter lies', 'letters lie')} in the queue {self.name}")
         if count is not None:
             self._require_empty()
             # quorum queues know no if-empty: 4.0.5 and 4.3.6 close the connection for it

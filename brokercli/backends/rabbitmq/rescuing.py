@@ -20,6 +20,7 @@ from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
 from brokercli.backends.rabbitmq.rescue_queue import Emptied, RescueQueue, rescue_name
 from brokercli.backends.rabbitmq.survivable import LIFTED, LIFTS, RESCUING, Conditions, may_hold
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed
 
 _LEADS_THERE = "dead-letter-routing-key"
@@ -75,7 +76,8 @@ class RescuingLift(LimitLift):
         return "an operator's policy keeps the letters that go over it from being kept"
 
     def _announced(self) -> str:
-        left = f"; {self._emptied.back:,} that earlier runs had there are back in it" if self._emptied.back else ""
+        back = amount(self._emptied.back, "letter that earlier runs had there is", "letters that earlier runs had there are")
+        left = f"; {back} back in it" if self._emptied.back else ""
         slow = f"; because a run before was killed or left in doubt, this one lasts {FRESH_SECONDS:g} s at least" if self._killed else ""
         return (f"what is returned to {self._conditions.name} more often than its delivery limit{self._was} allows is kept in the queue {self._rescue.name}"
                 f" meanwhile, by the policy {self._name}{left}{slow}")
@@ -93,9 +95,11 @@ class RescuingLift(LimitLift):
             self._emptied_of(queue)
             self._remove(queue, name)
         went = self._emptied.back
-        over = f"{went:,} letter{'s' if went > 1 else ''} went over" if went else "no letter went over"
+        over = f"{amount(went, 'letter')} went over" if went else "no letter went over"
         back = f", and {'were' if went > 1 else 'was'} put back at the end of the queue" if went else ""
-        ended = f"; {self._emptied.ended:,} that expired or were rejected meanwhile are gone, as they would have been" if self._emptied.ended else ""
+        gone = amount(self._emptied.ended, "letter that expired or was rejected meanwhile is gone, as it would have been",
+                      "letters that expired or were rejected meanwhile are gone, as they would have been")
+        ended = f"; {gone}" if self._emptied.ended else ""
         return (f"{over} the delivery limit{self._was} of {self._conditions.name}{back}; the policy and the queue that keep such letters are gone"
                 f"{self._cleared()}{ended}{self._wear()}")
 
@@ -103,7 +107,7 @@ class RescuingLift(LimitLift):
         emptied = queue.empty()
         self._emptied.add(emptied)
         if emptied.kept:
-            raise Failed(f"{queue.count() or 0:,} letters could not be put back out of {queue.name}: {emptied.kept[0]}")
+            raise Failed(f"{amount(queue.count() or 0, 'letter')} could not be put back out of {queue.name}: {emptied.kept[0]}")
         return emptied
 
     def _remove(self, queue: RescueQueue, policy: str) -> None:
@@ -128,7 +132,7 @@ class RescuingLift(LimitLift):
         deadline = max(monotonic(), certain_from) + _ON_THE_WAY_SECONDS
         while (waiting := self._on_the_way()) > 0 or monotonic() < certain_from:
             if monotonic() >= deadline:
-                raise Failed(f"{waiting:,} letters are on their way to the queue that keeps them")
+                raise Failed(f"{amount(waiting, 'letter is', 'letters are')} on the way to the queue that keeps them")
             sleep(_LOOK_AGAIN)
 
     @property

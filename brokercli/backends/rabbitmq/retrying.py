@@ -27,6 +27,7 @@ from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC, QUORUM, STREAM, argument_of
 from brokercli.backends.rabbitmq.survivable import UNLIMITED, version_of
 from brokercli.backends.rabbitmq.telling import told
+from brokercli.model.amount import amount
 from brokercli.model.declaration import Declaration, RetrySpecification, RetryTopology, SettingValue, binding
 from brokercli.model.errors import Unsupported, UsageProblem
 
@@ -45,7 +46,8 @@ def plan_retries(wanted: RetrySpecification, inventory: Inventory) -> RetryTopol
         raise UsageProblem("RabbitMQ counts delays in whole milliseconds, and one is shorter.")
     retries = wanted.attempts - 1
     if len(wanted.delays) > retries:
-        raise UsageProblem(f"{wanted.attempts} attempts leave {retries} delays between them, and {len(wanted.delays)} are given.")
+        given = amount(len(wanted.delays), "is", "are")
+        raise UsageProblem(f"{amount(wanted.attempts, 'attempt leaves', 'attempts leave')} room for {amount(retries, 'delay')}, and {given} given.")
     if retries and not wanted.delays:
         raise UsageProblem("Retries need a delay, for example 5s.")
     dead = wanted.dead_letter or f"{wanted.source}.dlq"

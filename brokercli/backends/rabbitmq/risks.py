@@ -9,6 +9,7 @@ from brokercli.backends.rabbitmq.dead_letters import found_by
 from brokercli.backends.rabbitmq.keeping import QUORUM, STREAM
 from brokercli.backends.rabbitmq.telling import delivery_limit, safely, told
 from brokercli.backends.rabbitmq.topology import Exchange, Node
+from brokercli.model.amount import amount
 
 
 def queue_risks(node: Node, nodes: dict[str, Node], exchanges: dict[str, Exchange], ready: int | None) -> Iterator[str]:
@@ -25,7 +26,7 @@ def queue_risks(node: Node, nodes: dict[str, Node], exchanges: dict[str, Exchang
     if "expires" in node.settings:
         yield f"the queue itself is deleted after {_time(node.settings['expires'])} without consumers"
     if ready and not node.consumers and not holds_letters and not node.waits:
-        yield f"nobody consumes it, and {ready:,} message{' waits' if ready == 1 else 's wait'}"
+        yield f"nobody consumes it, and {amount(ready, 'message waits', 'messages wait')}"
 
 
 def exchange_risks(exchange: Exchange, bindings: int) -> Iterator[str]:
@@ -73,8 +74,8 @@ def _full(node: Node) -> str:
     """Say the limit at which the oldest messages have to go; empty where there is none, or publishers are refused instead."""
     if node.settings.get("overflow", "drop-head") != "drop-head":
         return ""
-    limits = [(f"{node.settings['max-length']:,} messages" if "max-length" in node.settings else ""),
-              (f"{node.settings['max-length-bytes']:,} bytes" if "max-length-bytes" in node.settings else "")]
+    limits = [(f"{amount(node.settings['max-length'], 'message')}" if "max-length" in node.settings else ""),
+              (f"{amount(node.settings['max-length-bytes'], 'byte')}" if "max-length-bytes" in node.settings else "")]
     return " or ".join(limit for limit in limits if limit)
 
 

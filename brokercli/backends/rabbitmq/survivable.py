@@ -24,6 +24,7 @@ import orjson
 
 from brokercli.backends.rabbitmq.existing import Queue
 from brokercli.backends.rabbitmq.management import Away, Facts, Management, is_down
+from brokercli.model.amount import amount
 from brokercli.model.errors import Failed, Unsupported
 
 UNLIMITED = -1
@@ -256,7 +257,7 @@ def require_fit(conditions: Conditions, doing: str) -> None:
 
 def refuse_work(queue: str, consumers: int, why: str) -> Failed:
     """Return what to raise for a queue that is worked on and is not known to hold letters."""
-    return Failed(f"{queue} has {consumers} consumer{'s' if consumers > 1 else ''}, and {why}: its messages are work, and looking at them would take them away"
+    return Failed(f"{queue} has {amount(consumers, 'consumer')}, and {why}: its messages are work, and looking at them would take them away"
                   " from whoever is at it.", hint="brokercli dlq ls shows where letters lie; brokercli tail shows what comes")
 
 

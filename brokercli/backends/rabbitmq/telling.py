@@ -30,7 +30,7 @@ def deaths(node: Node) -> str:
         return after
     limit = delivery_limit(node)
     full = any(name in node.settings for name in ("max-length", "max-length-bytes")) and node.settings.get("overflow", "drop-head") == "drop-head"
-    ways = ["rejected", f"redelivered {limit} times" if limit is not None else "", after, "pushed out when full" if full else ""]
+    ways = ["rejected", f"redelivered {amount(limit, 'time')}" if limit is not None else "", after, "pushed out when full" if full else ""]
     return ", ".join(way for way in ways if way)
 
 
