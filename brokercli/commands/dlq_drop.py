@@ -44,6 +44,7 @@ def drop(
     from brokercli.commands.dlq_repair import RepairRun
     from brokercli.commands.dlq_session import letter_filter_of
 
+    shared.check_report(report, "the plan" if dry_run or not yes else None)
     run = RepairRun(context, "drop", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), limit=limit, journal=journal,
                     output=output, quiet=quiet, report=report, connect_timeout=connect_timeout, fail_if_empty=fail_if_empty, lift_limit=lift_limit,
                     unrecognised=unrecognised)

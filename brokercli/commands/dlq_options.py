@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from brokercli.commands.options import complete_address
+from brokercli.commands.options import complete_address, parse_journal
 
 SourceArgument = Annotated[str | None, typer.Argument(
     metavar="[DLQ]", autocompletion=complete_address, show_default=False,
@@ -25,7 +25,7 @@ LiftOption = Annotated[bool, typer.Option("--lift-limit", show_default=False, ri
 RepairLiftOption = Annotated[bool | None, typer.Option("--lift-limit/--no-lift-limit", show_default=False, rich_help_panel="RabbitMQ", help=(
     "RabbitMQ: have a quorum queue without its delivery limit meanwhile, by a policy that is taken away again. --yes does so where it is needed."))]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it. Without this the plan is printed; on a terminal it is asked.")]
-JournalOption = Annotated[str | None, typer.Option("--journal", metavar="FILE",
+JournalOption = Annotated[str | None, typer.Option("--journal", metavar="FILE", parser=parse_journal,
                                                    help="Keep the letters in FILE before they are touched; without it a file in the state directory.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan only, with exit code 8 where there is something to do.")]
 UnrecognisedOption = Annotated[bool, typer.Option("--unrecognised", rich_help_panel="Which letters",

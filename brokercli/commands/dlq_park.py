@@ -48,6 +48,7 @@ def park(
     from brokercli.commands.dlq_session import letter_filter_of
     from brokercli.model.errors import UsageProblem
 
+    shared.check_report(report, "the plan" if dry_run or not yes else None)
     if not to:
         raise UsageProblem("dlq park needs --to ADDRESS.", hint="for example: brokercli dlq park orders.dlq --to orders.parked --reason '*Schema*'")
     run = RepairRun(context, "park", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, limit=limit,

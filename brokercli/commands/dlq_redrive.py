@@ -49,7 +49,7 @@ def redrive(
     edit: Annotated[bool, typer.Option("--edit", help="Edit the body in $EDITOR before it goes; for one letter.")] = False,
     from_file: Annotated[str | None, typer.Option("--from-file", metavar="FILE",
                                                   help="Put back the letters in FILE: an export, or the journal of a drop, park or redrive.")] = None,
-    resume: Annotated[str | None, typer.Option("--resume", metavar="JOURNAL",
+    resume: Annotated[str | None, typer.Option("--resume", metavar="JOURNAL", parser=shared.parse_journal,
                                                help="With --from-file: remember in JOURNAL what was put back; without it in the state directory.")] = None,
     max_redrives: Annotated[int, typer.Option("--max-redrives", min=1, metavar="N",
                                               help="Refuse letters that were put back this often already; they stay.")] = 3,
@@ -77,6 +77,7 @@ def redrive(
     from brokercli.operations.through import Through
     from brokercli.settings.child_environment import environment_for_children
 
+    shared.check_report(report, "the plan" if edit or dry_run or not yes else None)
     if edit and through is not None:
         raise UsageProblem("--edit and --through both make a new body.", hint="leave one of them out")
     run = RepairRun(

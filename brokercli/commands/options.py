@@ -77,7 +77,8 @@ FormatOption = Annotated[str | None, typer.Option("--format", "-f", metavar="FOR
                                                   help="Print each record so: '%t %p %o %k %v\\n' (brokercli help output).")]
 TableOption = Annotated[Table, typer.Option("--output", "-o", rich_help_panel="Output", help="table, or json: one object a line.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No summary and no notes on standard error; errors remain.", rich_help_panel="Output")]
-ReportOption = Annotated[str | None, typer.Option("--report", metavar="FILE", help="Write the summary to FILE as JSON.", rich_help_panel="Output")]
+ReportOption = Annotated[str | None, typer.Option("--report", metavar="FILE", rich_help_panel="Output",
+                                                   help="Write the summary to FILE as JSON; - is standard output.")]
 
 RateOption = Annotated[str | None, typer.Option("--rate", metavar="N[/s]", help="At most so many messages a second (100, 50/s, 600/m).")]
 DeliveryTimeoutOption = Annotated[str, typer.Option("--delivery-timeout", metavar="DURATION",
@@ -85,6 +86,23 @@ DeliveryTimeoutOption = Annotated[str, typer.Option("--delivery-timeout", metava
 KeepControlOption = Annotated[bool, typer.Option("--keep-control-headers",
                                                  help="Pass on headers that steer the broker (Nats-Rollup, Nats-Msg-Id, CC) instead of withholding them.")]
 ReceiptsOption = Annotated[bool, typer.Option("--receipts", help="Print the broker's verdict on each message to standard output, one JSON object a line.")]
+
+
+def parse_journal(text: str) -> str:
+    """Read the name of a file that is read again later: standard output is none."""
+    from brokercli.model.errors import UsageProblem
+
+    if text == "-":
+        raise UsageProblem("A journal is read again later: it is a file, and - is none.", hint="./- is a file of that name")
+    return text
+
+
+def check_report(report: str | None, beside: str | None) -> None:
+    """Raise UsageProblem for a report to standard output where something else goes there."""
+    from brokercli.model.errors import UsageProblem
+
+    if report == "-" and beside is not None:
+        raise UsageProblem(f"--report - writes to standard output, and {beside} goes there.", hint="--report FILE writes it to a file")
 
 
 def parse_rate(text: str | None) -> float | None:

@@ -73,6 +73,7 @@ def publish(
     from brokercli.operations.correlation import Correlated
     from brokercli.operations.publishing import Publishing, Rate, Source
 
+    shared.check_report(report, "what --receipts prints" if receipts else None)
     streams = streams_of(context)
     wanted = Wanted(body, tombstone, tuple(file or ()), input_, delimiter, max_message)
     template = template_of(key, header or [], header_json or [], property_ or [], id_, time_, partition, routing_key)

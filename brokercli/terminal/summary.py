@@ -9,7 +9,7 @@ import orjson
 
 from brokercli.local.on_disk import write_whole
 from brokercli.model.amount import amount
-from brokercli.model.errors import LocalIO
+from brokercli.model.errors import LocalIO, ReaderLeft
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Account
 from brokercli.terminal.failure import present
@@ -42,23 +42,26 @@ def write_report(path: str, verb: str, account: Account, *, exit_code: int, seco
 
     Raises LocalIO when it cannot be written; what stood there before is kept then.
     """
-    data = orjson.dumps(_report(verb, account, exit_code, seconds, extra), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
     try:
-        write_whole(path, data)
+        write_whole(path, _report(verb, account, exit_code, seconds, extra))
     except OSError as problem:
         raise LocalIO(f"The report {path} cannot be written: {problem.strerror or problem}.", hint="the run itself is over; its summary stands above") from None
 
 
 def report_end(streams: Streams, path: str, verb: str, account: Account, exit_code: int, seconds: float, extra: Mapping[str, object] | None = None) -> int:
-    """Write the report of a run and return its exit code. A report that cannot be written is said, and is the exit code only where
-    the run has nothing graver to tell."""
+    """Write the report of a run, `-` to standard output, and return its exit code. A report that cannot be written is said, and is the
+    exit code only where the run has nothing graver to tell."""
     try:
-        write_report(path, verb, account, exit_code=exit_code, seconds=seconds, extra=extra)
-    except LocalIO as problem:
+        if path == "-":
+            streams.write(_report(verb, account, exit_code, seconds, extra))
+        else:
+            write_report(path, verb, account, exit_code=exit_code, seconds=seconds, extra=extra)
+    except (LocalIO, ReaderLeft) as problem:
         code = present(problem, streams)
         return code if exit_code in (ExitCode.DONE, ExitCode.NOTHING_MATCHED) else exit_code
     return exit_code
 
 
-def _report(verb: str, account: Account, exit_code: int, seconds: float, extra: Mapping[str, object] | None) -> dict[str, object]:
-    return {"summary": verb, **asdict(account), "exit_code": int(exit_code), "seconds": round(seconds, 3), **(extra or {})}
+def _report(verb: str, account: Account, exit_code: int, seconds: float, extra: Mapping[str, object] | None) -> bytes:
+    told = {"summary": verb, **asdict(account), "exit_code": int(exit_code), "seconds": round(seconds, 3), **(extra or {})}
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)

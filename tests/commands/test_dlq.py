@@ -179,6 +179,17 @@ def test_nothing_dangerous_reaches_a_terminal_from_an_export(graveyard: Graveyar
     assert not [bad for bad in (b"\x1b]", b"\x07", "\u009b".encode(), "\u202e".encode()) if bad in shown.screen]
 
 
+def test_a_report_goes_to_standard_output_where_no_plan_does(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a")
+    for options in ((), ("--dry-run", "--yes")):
+        refused = cli("dlq", "redrive", graveyard.url, "--report", "-", *options)
+        assert (refused.code, refused.stdout, "the plan goes there" in refused.stderr) == (2, b"", True), refused.stderr
+    assert cli("dlq", "redrive", graveyard.url, "--journal", "-", "--yes").code == 2
+    done = cli("dlq", "redrive", graveyard.url, "--report", "-", "--yes")
+    assert (done.code, json.loads(done.stdout)["confirmed"]) == (0, 1), done.stderr
+    assert not (cli.home / "-").exists()
+
+
 def test_a_report_that_cannot_be_written_hides_nothing_graver(cli: CommandLine, graveyard: Graveyard) -> None:
     graveyard.bury("good", "bad")
     partly = cli("dlq", "redrive", graveyard.url, "--yes", "--report", "missing/report", "--through", "sh -c 'read line; [ $line != bad ] && printf $line'")

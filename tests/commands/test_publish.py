@@ -130,6 +130,19 @@ def test_the_report_counts_what_the_summary_says(cli: CommandLine, place: Place)
         "read": 2, "confirmed": 2, "refused": 0, "unknown": 0, "skipped": 0, "exit_code": 0}
 
 
+def test_a_report_goes_to_standard_output_where_nothing_else_does(cli: CommandLine, place: Place) -> None:
+    ended = cli("publish", place.url, "a", "--report", "-")
+    assert (ended.code, json.loads(ended.stdout)["confirmed"]) == (0, 1), ended.stderr
+    copied = cli("replay", place.url, "--to", place.url, "--report", "-")
+    assert (copied.code, json.loads(copied.stdout)["summary"]) == (0, "replayed"), copied.stderr
+    for words in (("publish", place.url, "b"), ("replay", place.url, "--to", place.url)):
+        refused = cli(*words, "--receipts", "--report", "-")
+        assert (refused.code, refused.stdout, "--report FILE" in refused.stderr) == (2, b"", True), refused.stderr
+    assert cli("replay", place.url, "--to", place.url, "--resume", "-").code == 2
+    assert not (cli.home / "-").exists()
+    assert cli("replay", place.url).lines == [b"a", b"a"]
+
+
 def test_an_envelope_goes_through_publish_and_comes_back_as_it_was(cli: CommandLine, place: Place) -> None:
     first = cli("publish", place.url, "--input", "json",
                 stdin=b'{"headers":[{"name":"a","value":{"base64":"AP8="}},{"name":"b","value":"x"}],"body":{"base64":"/wD+"}}\n{"body":""}\n')
