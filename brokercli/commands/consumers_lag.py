@@ -43,7 +43,7 @@ def lag(
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
     """Say how far consumers are behind: each source, each partition, in total. Changes nothing, joins no group."""
-    from brokercli.commands.consumers_session import open_consumers
+    from brokercli.commands.consumers_session import names_nothing, open_consumers, split_names
     from brokercli.commands.lag_watching import watch_lag
     from brokercli.commands.session import streams_of
     from brokercli.model.errors import NotFound, UsageProblem
@@ -59,6 +59,8 @@ def lag(
     interval = shared.parse_seconds(every) if every is not None else 2.0
     if interval is None or interval < 0.1:
         raise UsageProblem("--every is 100 ms at least.")
+    if not split_names(names)[1]:
+        raise names_nothing(names)
     if watch:
         raise typer.Exit(watch_lag(streams, names, context_name, connect_timeout, interval, output, lambda tick: above(streams, tick, fail_above)))
     with open_consumers(names, context_name, connect_timeout=connect_timeout) as session:

@@ -34,7 +34,7 @@ class ConsumerSession:
     def name(self) -> str:
         """The one name of a command that takes one. Raises UsageProblem where only a broker was named."""
         if not self.names:
-            raise UsageProblem(f"{self.typed[0]} names no consumer.", hint="brokercli consumers ls")
+            raise names_nothing(self.typed)
         return self.names[0]
 
     def command(self, verb: str, *words: str, options: Sequence[str] = ()) -> str:
@@ -90,6 +90,11 @@ def split_names(texts: Sequence[str]) -> tuple[Address | None, tuple[str, ...]]:
     if len(brokers) > 1:
         raise UsageProblem("These names are on several brokers.", hint="name the broker once: --context NAME")
     return next((Address("*", context=context, url=url) for context, url in brokers if context or url), None), tuple(names)
+
+
+def names_nothing(texts: Sequence[str]) -> UsageProblem:
+    """Return what to raise where a broker was named, and nothing on it."""
+    return UsageProblem(f"{texts[0]} names no consumer.", hint="brokercli consumers ls")
 
 
 def _require(descriptor: Descriptor, capability: Capability) -> None:

@@ -155,7 +155,7 @@ def test_a_consumer_is_removed_by_its_full_name_and_yes_only(at_home: CommandLin
 @KEEPING
 def test_a_broker_alone_is_no_consumer(at_home: CommandLine, resource: Resource) -> None:
     name = three_behind(resource)
-    for verb in (["describe"], ["peek"], ["rm", "--yes"], ["seek", "--yes"]):
+    for verb in (["describe"], ["lag", "--fail-above", "1"], ["lag", "--watch"], ["peek"], ["rm", "--yes"], ["seek", "--yes"]):
         ended = at_home("consumers", *verb, "@here/", *(["start"] if verb[0] == "seek" else []))
         assert (ended.code, ended.stdout) == (2, b"")
         assert "@here/ names no consumer" in ended.stderr
