@@ -60,7 +60,7 @@ class Delivery:
         self._notes: Notes | None = None
         self._interrupt = Interrupt(streams)
         self._progress = Progress(streams, verb, total, typed=typed)
-        self._number_of: Callable[[Receipt], int] = lambda receipt: receipt.index + 1
+        self._publishing: Publishing | None = None
 
     def __enter__(self) -> Self:
         self._interrupt.__enter__()
@@ -82,7 +82,7 @@ class Delivery:
         """Print verdicts as they come: problems to standard error, and everything to standard output where asked."""
         self._progress.advance(len(receipts))
         for receipt in receipts.problems:
-            if self._stops_at_bad_input and receipt.index < 0:
+            if (self._publishing is not None and self._publishing.closing) or (self._stops_at_bad_input and receipt.index < 0):
                 # it is said at the end, as what stopped us
                 continue
             self._said += 1
@@ -96,13 +96,15 @@ class Delivery:
             confirmed = {receipt.index for receipt in receipts.confirmations}
             problems = [receipt for receipt in receipts.problems if receipt.index not in confirmed]
             every = sorted([*receipts.confirmations, *problems], key=lambda receipt: receipt.index)
+            self._receipts = False  # where they cannot be written, the rest of them cannot either
             print_json(self._streams, [self._line(receipt) for receipt in every])
+            self._receipts = True
 
     def run(self, publishing: Publishing, work: Callable[[], Outcome], elapsed: Callable[[], float], *, fail_if_empty: bool = False,
             extra: dict[str, object] | None = None, abandon: Callable[[], Outcome] | None = None) -> int:
         """Do the work, stop at once on a second signal (by `abandon`, where that is more than to abandon the publishing), say how it
         ended and return the exit code."""
-        self._number_of = publishing.number_of
+        self._publishing = publishing
         self._notes = notes = Notes(publishing.publisher, self._progress.note, quiet=self._quiet)
         notes.say_new()
         try:
@@ -124,6 +126,9 @@ class Delivery:
         if self._report is not None:
             self._decided.code = code = report_end(self._streams, self._report, self._verb, outcome.account, code, elapsed(), facts)
         return code
+
+    def _number_of(self, receipt: Receipt) -> int:
+        return receipt.index + 1 if self._publishing is None else self._publishing.number_of(receipt)
 
     def _exit_code(self, outcome: Outcome, fail_if_empty: bool) -> int:
         code = int(outcome.exit_code)

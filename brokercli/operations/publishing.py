@@ -117,6 +117,8 @@ class Publishing:
     """Where it is a set: the numbers of messages whose verdict came and is no confirmation."""
     lost: int = 0
     """How many verdicts a second Ctrl-C took from under their reader: the messages were sent, and that is all that is known."""
+    closing: bool = False
+    """Whether the verdicts told now are no broker's: of messages that whatever stopped it left without one. The outcome says what that was."""
     _offered: int = 0
     """How many it may have accepted: more than it says where a second Ctrl-C came while it was accepting."""
     _elsewhere: int = 0
@@ -169,18 +171,25 @@ class Publishing:
             self.outcome.error = self.outcome.error or error
         finally:
             self._take(self.publisher.finish(0))
-            account = self.outcome.account
-            # the account is what tells how many are judged: whatever is entered only in part when a signal comes is not entered twice
-            lost = self._offered - (account.confirmed + account.refused + account.unknown - self._elsewhere)
-            if lost > 0:
-                self.lost += lost
-                account.unknown += lost
-            if account.refused and self.outcome.error is None and not self.publisher.in_flight:
-                self.outcome.blame(failure_of(self.publisher))
-            if self.outcome.error is None:
-                account.skipped += account.open
-            else:
-                account.refused += account.open
+            self._judge_the_rest()
+
+    def _judge_the_rest(self) -> None:
+        account = self.outcome.account
+        self.closing = True
+        # the account is what tells how many are judged: whatever is entered only in part when a signal comes is not entered twice
+        lost = self._offered - (account.confirmed + account.refused + account.unknown - self._elsewhere)
+        if lost > 0:
+            self.lost += lost
+            self._take(Receipts(unknown=lost, problems=[Receipt(-1, Verdict.UNKNOWN, reason="sent, and stopped before its verdict was read")] * lost))
+        if account.refused and self.outcome.error is None and not self.publisher.in_flight:
+            self.outcome.blame(failure_of(self.publisher))
+        if self.outcome.error is None:
+            account.skipped += account.open
+        else:
+            never_sent = range(self._offered, self._offered + account.open)
+            why = f"never sent: {str(self.outcome.error).rstrip('.')}"
+            self._take(Receipts(refused=len(never_sent), problems=[Receipt(index, Verdict.REFUSED, reason=why) for index in never_sent]))
+        self.closing = False
 
     def refuse(self, reason: str) -> None:
         """Count a message as read and refused that does not get as far as the publisher."""

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,13 @@ def killable(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> tu
 
 def publish_some(cli: CommandLine, place: Place, *arguments: str, to: str | None = None) -> Any:
     (cli.home / "lines").write_bytes(b"".join(b"message %d\n" % number for number in range(COUNT)))
-    return cli.start("publish", to or place.url, "-f", "lines", "--report", "report.json", *arguments)
+    with (cli.home / "receipts").open("wb") as receipts:
+        return cli.start("publish", to or place.url, "-f", "lines", "--receipts", "--report", "report.json", *arguments, stdout=receipts.fileno())
+
+
+def told_of(cli: CommandLine) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the report of a run and its receipts."""
+    return json.loads((cli.home / "report.json").read_bytes()), [json.loads(line) for line in (cli.home / "receipts").read_bytes().splitlines()]
 
 
 def wait_until_stored(cli: CommandLine, place: Place, count: int) -> None:
@@ -58,10 +65,12 @@ def stored_bodies(cli: CommandLine, place: Place) -> list[bytes]:
         time.sleep(0.5)
 
 
-def check_account(report: dict[str, Any], ended: Ended, stored: list[bytes]) -> None:
-    """The contract of every publish, whatever happened: nothing confirmed is missing, nothing is said twice."""
+def check_account(report: dict[str, Any], receipts: list[dict[str, Any]], ended: Ended, stored: list[bytes]) -> None:
+    """The contract of every publish, whatever happened: nothing confirmed is missing, nothing is said twice, each verdict has its receipt."""
     assert report["read"] == report["confirmed"] + report["refused"] + report["unknown"] + report["skipped"]
     assert report["exit_code"] == ended.code
+    assert Counter(receipt["verdict"] for receipt in receipts) == Counter({name: report[name] for name in ("confirmed", "refused", "unknown")})
+    assert max(Counter(receipt["message"] for receipt in receipts if receipt["message"] is not None).values()) == 1
     assert report["confirmed"] <= len(set(stored)) <= report["confirmed"] + report["unknown"]
     if ended.code == 0:
         assert report["confirmed"] == report["read"] == COUNT
@@ -78,9 +87,9 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_or_the_doubt_is_co
     server.kill()
     server.start()
     ended = cli.finish(process, timeout=120)
-    report = json.loads((cli.home / "report.json").read_bytes())
+    report, receipts = told_of(cli)
     assert ended.code in (0, 4), ended.stderr
-    check_account(report, ended, stored_bodies(cli, place))
+    check_account(report, receipts, ended, stored_bodies(cli, place))
 
 
 def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back(cli: CommandLine, killable: tuple[Server, Place]) -> None:
@@ -89,11 +98,11 @@ def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back
     wait_until_stored(cli, place, 1500)
     server.kill()
     ended = cli.finish(process, timeout=120)
-    report = json.loads((cli.home / "report.json").read_bytes())
+    report, receipts = told_of(cli)
     assert ended.code in (3, 4, 5), ended.stderr
     assert "has confirmed nothing for" in ended.stderr
     server.start()
-    check_account(report, ended, stored_bodies(cli, place))
+    check_account(report, receipts, ended, stored_bodies(cli, place))
 
 
 def test_a_broker_that_hangs_is_given_up_after_the_delivery_timeout_and_what_never_left_is_refused(cli: CommandLine, killable: tuple[Server, Place]) -> None:
@@ -103,12 +112,12 @@ def test_a_broker_that_hangs_is_given_up_after_the_delivery_timeout_and_what_nev
     server.pause()
     ended = cli.finish(process, timeout=120)
     server.resume()
-    report = json.loads((cli.home / "report.json").read_bytes())
+    report, receipts = told_of(cli)
     assert ended.code == 4, ended.stderr
     assert "has confirmed nothing for" in ended.stderr
     assert (report["unknown"] > 0, report["refused"] > 0) == (True, True), report
     wait_until(server.answers, 60, "the broker's answer")
-    check_account(report, ended, stored_bodies(cli, place))
+    check_account(report, receipts, ended, stored_bodies(cli, place))
 
 
 def freeze_with_something_in_flight(server: Server) -> None:
@@ -137,11 +146,11 @@ def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: Comman
     freeze_with_something_in_flight(server)
     ended = interrupt_twice(cli, process)
     server.resume()
-    report = json.loads((cli.home / "report.json").read_bytes())
+    report, receipts = told_of(cli)
     assert ended.code == 4, ended.stderr
     assert report["unknown"] > 0
     wait_until(server.answers, 60, "the broker's answer")
-    check_account(report, ended, stored_bodies(cli, place))
+    check_account(report, receipts, ended, stored_bodies(cli, place))
 
 
 @pytest.mark.parametrize("killable", BROKERS[2:], indirect=True)
@@ -203,11 +212,14 @@ def test_an_interrupt_while_standard_input_stalls_ends_with_an_account(cli: Comm
 def test_the_check_of_this_file_sees_a_lie() -> None:
     honest = {"read": 3, "confirmed": 2, "refused": 0, "unknown": 1, "skipped": 0, "exit_code": 4}
     ended = Ended(4, b"", "unknown 1")
-    check_account(honest, ended, [b"a", b"b"])
-    check_account(honest, ended, [b"a", b"b", b"c"])
-    for lie, stored in ((honest, [b"a"]), ({**honest, "confirmed": 3, "unknown": 0, "exit_code": 0}, [b"a", b"b"]), ({**honest, "skipped": 1}, [b"a", b"b"])):
+    receipts = [{"message": 1, "verdict": "confirmed"}, {"message": 2, "verdict": "confirmed"}, {"message": 3, "verdict": "unknown"}]
+    check_account(honest, receipts, ended, [b"a", b"b"])
+    check_account(honest, receipts, ended, [b"a", b"b", b"c"])
+    for lie, told, stored in ((honest, receipts, [b"a"]), ({**honest, "confirmed": 3, "unknown": 0, "exit_code": 0}, receipts, [b"a", b"b"]),
+                              ({**honest, "skipped": 1}, receipts, [b"a", b"b"]), (honest, receipts[1:], [b"a", b"b"]),
+                              (honest, [receipts[1], *receipts[1:]], [b"a", b"b"])):
         with pytest.raises(AssertionError):
-            check_account(lie, ended, stored)
+            check_account(lie, told, ended, stored)
 
 
 @pytest.mark.parametrize("scheme", ["nats", "kafka", "amqp"])

@@ -6,6 +6,7 @@ truthfully is what `tests/conformance` and `tests/torture` show.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -16,7 +17,7 @@ from brokercli.backends.contract import Publisher
 from brokercli.model.errors import InputRefused, NotAuthorised, Unreachable
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.message import Message
-from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
 from brokercli.operations.publishing import Publishing, Rate
 
 VERDICTS = st.sampled_from([Verdict.CONFIRMED, Verdict.REFUSED, None])
@@ -94,6 +95,14 @@ class ScriptedSource:
 PIECES = st.lists(st.one_of(st.none(), st.lists(st.binary(max_size=3), max_size=5)), max_size=8)
 
 
+def check_receipts(told: Receipts, account: Account) -> None:
+    """Each message has one verdict, and those that were told are those that were counted."""
+    assert (told.confirmed, told.refused, told.unknown) == (account.confirmed, account.refused, account.unknown)
+    assert Counter(receipt.verdict for receipt in told.problems) == Counter({Verdict.REFUSED: account.refused, Verdict.UNKNOWN: account.unknown})
+    named = [receipt.index for receipt in told.problems if receipt.index >= 0]
+    assert len(named) == len(set(named))
+
+
 @given(pieces=PIECES, verdicts=st.lists(VERDICTS, min_size=1, max_size=6), accepts=st.lists(st.integers(0, 4), min_size=1, max_size=4).filter(any),
        stop_after=st.one_of(st.none(), st.integers(0, 12)), dies_after=st.one_of(st.none(), st.integers(0, 12)), skip=st.booleans())
 def test_what_was_read_is_always_accounted_for_to_the_last_message(pieces, verdicts, accepts, stop_after, dies_after, skip) -> None:
@@ -105,9 +114,11 @@ def test_what_was_read_is_always_accounted_for_to_the_last_message(pieces, verdi
         return (stop_after is not None and asked > stop_after) or asked > 500
 
     publisher = ScriptedPublisher(verdicts, accepts, dies_after)
-    publishing = Publishing(publisher, stopping=stopping, on_bad_input="skip" if skip else "stop", delivery_timeout=0.0)
+    told = Receipts()
+    publishing = Publishing(publisher, told.add, stopping, on_bad_input="skip" if skip else "stop", delivery_timeout=0.0)
     account = publishing.run(ScriptedSource(pieces)).account
     assert account.read == account.confirmed + account.refused + account.unknown + account.skipped
+    check_receipts(told, account)
     assert min(account.confirmed, account.refused, account.unknown, account.skipped) >= 0
     judged = [verdicts[index % len(verdicts)] for index in range(len(publisher.bodies))]
     assert account.confirmed == judged.count(Verdict.CONFIRMED)
@@ -160,11 +171,13 @@ class CutOffWhileAccepting(ScriptedPublisher):
 @pytest.mark.parametrize(("accepts", "verdict", "confirmed", "unknown"), [(3, Verdict.CONFIRMED, 3, 0), (1, Verdict.CONFIRMED, 1, 2), (3, None, 0, 3)])
 def test_what_a_publisher_may_have_accepted_when_it_was_cut_off_is_never_said_to_be_skipped(
         accepts: int, verdict: Verdict | None, confirmed: int, unknown: int) -> None:
-    publishing = Publishing(CutOffWhileAccepting([verdict], [accepts]), delivery_timeout=0.0)
+    told = Receipts()
+    publishing = Publishing(CutOffWhileAccepting([verdict], [accepts]), told.add, delivery_timeout=0.0)
     with pytest.raises(Interrupted):
         publishing.run(ScriptedSource([[b"1", b"2", b"3"]]))
     account = publishing.abandon().account
     assert (account.read, account.confirmed, account.unknown, account.skipped) == (3, confirmed, unknown, 0)
+    check_receipts(told, account)
 
 
 @pytest.mark.parametrize(("verdicts", "code"), [
@@ -180,8 +193,11 @@ def test_the_exit_code_is_the_worst_that_is_known_and_in_doubt_beats_partly(verd
 
 
 def test_a_message_that_was_never_sent_because_the_broker_is_gone_counts_as_refused_and_not_as_unknown() -> None:
-    publishing = Publishing(ScriptedPublisher([Verdict.CONFIRMED], [0, 1], dies_after=0), delivery_timeout=0.0)
+    told = Receipts()
+    publishing = Publishing(ScriptedPublisher([Verdict.CONFIRMED], [0, 1], dies_after=0), told.add, delivery_timeout=0.0)
     outcome = publishing.run(ScriptedSource([[b"1", b"2", b"3"]]))
+    assert [(publishing.number_of(receipt), receipt.verdict, receipt.reason) for receipt in told.problems] == [
+        (number, Verdict.REFUSED, "never sent: gone") for number in (2, 3)]
     assert (outcome.account.confirmed, outcome.account.refused, outcome.account.unknown) == (1, 2, 0)
     assert outcome.exit_code == ExitCode.PARTLY
 
