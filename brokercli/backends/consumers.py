@@ -57,7 +57,7 @@ class Consumers(ABC):
 
     def goes_with(self, name: str) -> Sequence[str]:
         """Say what removing one does to messages that are stored: how many go, or are left without anybody who takes them; a
-        sentence each, nothing where nothing happens to them. Changes nothing. Raises NotFound, Unsupported as `remove` does."""
+        sentence each, nothing where nothing happens to them. Changes nothing. Raises what `remove` would raise now."""
         return ()
 
     @abstractmethod

@@ -35,6 +35,7 @@ def rm(
     with open_consumers([name], context_name, changing=changing, connect_timeout=connect_timeout) as session:
         try:
             lags = session.consumers.lag(session.name)
+            consequences = session.consumers.goes_with(session.name)
         except NotFound:
             if "*" in session.name or "?" in session.name:
                 raise UsageProblem(f"{session.name} is a pattern; rm takes the full name of one consumer.", hint="brokercli consumers ls PATTERN") from None

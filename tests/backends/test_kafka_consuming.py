@@ -201,7 +201,8 @@ def test_the_group_of_handled_letters_says_what_it_keeps_counts_what_is_pending_
     assert dlq.name in str(one.facts["remark"])
     assert dlq.name in str(consumer_groups.consumers.describe(name).facts["keeps"])
     before = consumer_groups.committed(name)
-    for asked in (lambda: consumer_groups.consumers.remove(name), lambda: consumer_groups.consumers.plan_seek(name, Start())):
+    consumers = consumer_groups.consumers
+    for asked in (lambda: consumers.goes_with(name), lambda: consumers.remove(name), lambda: consumers.plan_seek(name, Start())):
         with pytest.raises(Failed, match="put back") as refused:
             asked()
         assert "dlq inspect" in str(refused.value.hint)

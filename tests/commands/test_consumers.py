@@ -153,6 +153,16 @@ def test_a_consumer_is_removed_by_its_full_name_and_yes_only(at_home: CommandLin
 
 
 @KEEPING
+def test_the_removal_of_who_is_at_work_is_refused_and_not_planned(at_home: CommandLine, resource: Resource) -> None:
+    resource.put([b"one", b"two"])
+    resource.finish(2)
+    with resource.attend():
+        for options in ((), ("--yes",)):
+            ended = at_home("consumers", "rm", str(resource.consumer), *options)
+            assert (ended.code, "is at work" in ended.stderr, "--yes deletes it" in ended.stderr) == (1, True, False), ended.stderr
+
+
+@KEEPING
 def test_a_broker_alone_is_no_consumer(at_home: CommandLine, resource: Resource) -> None:
     name = three_behind(resource)
     for verb in (["describe"], ["lag", "--fail-above", "1"], ["lag", "--watch"], ["peek"], ["rm", "--yes"], ["seek", "--yes"]):

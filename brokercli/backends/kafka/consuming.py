@@ -132,17 +132,25 @@ class KafkaConsumers(Consumers):
     def resume(self, name: str) -> NoReturn:
         raise Unsupported(f"{SUPPORT['topic'][Capability.PAUSE_CONSUMERS].note}.")
 
+    def goes_with(self, name: str) -> Sequence[str]:
+        self._removable(name)
+        return ()
+
     def remove(self, name: str) -> None:
-        group = self._group(name)
-        self._refuse_ours(group, "removed")
-        if group.members:
-            raise _at_work(group)
+        group = self._removable(name)
         try:
             while_coming_back(lambda: self._admin.delete_consumer_groups([name], request_timeout=self._seconds)[name].result(self._seconds + 1), self._seconds)
         except TimeoutError:
             raise no_answer("removing the group", name, self._seconds) from None
         except KafkaException as problem:
             raise self._not_removed(group, problem.args[0]) from None
+
+    def _removable(self, name: str) -> Group:
+        group = self._group(name)
+        self._refuse_ours(group, "removed")
+        if group.members:
+            raise _at_work(group)
+        return group
 
     def _not_removed(self, group: Group, error: KafkaError) -> BrokercliError:
         if error.code() == KafkaError.NON_EMPTY_GROUP:

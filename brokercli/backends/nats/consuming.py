@@ -192,16 +192,21 @@ async def _pause(jetstream: JetStream, name: str, until: int | None) -> None:
         raise Failed(f"{name} is {'not paused: the time is over already' if until is not None else 'still paused'}.")
 
 
-async def _goes_with(jetstream: JetStream, name: str) -> list[str]:
+async def _removable(jetstream: JetStream, name: str) -> ConsumerState:
     state = await ask_state(jetstream, name)
+    if state.members:
+        raise Failed(f"{name} is at work, so it was not deleted: {state.member_words}.", hint="stop its workers first")
+    return state
+
+
+async def _goes_with(jetstream: JetStream, name: str) -> list[str]:
+    state = await _removable(jetstream, name)
     stream = await jetstream.info(state.stream)
     return of_nobody_waiting(state.info, stream, int(stream["state"]["consumer_count"]) - 1)
 
 
 async def _remove(jetstream: JetStream, name: str) -> None:
-    state = await ask_state(jetstream, name)
-    if state.members:
-        raise Failed(f"{name} is at work, so it was not deleted: {state.member_words}.", hint="stop its workers first")
+    await _removable(jetstream, name)
     stream, consumer = split_name(name)
     await _tell(jetstream, name, f"CONSUMER.DELETE.{stream}.{consumer}")
 

@@ -107,13 +107,10 @@ class RabbitMQConsumers(Consumers):
     def resume(self, name: str) -> None:
         self._refuse(name, Capability.PAUSE_CONSUMERS)
 
-    def goes_with(self, name: str) -> Sequence[str]:
-        self._refuse_removal(name)
+    def goes_with(self, name: str) -> NoReturn:
+        self.remove(name)
 
-    def remove(self, name: str) -> None:
-        self._refuse_removal(name)
-
-    def _refuse_removal(self, name: str) -> NoReturn:
+    def remove(self, name: str) -> NoReturn:
         if self._existing.queue(name) is None:
             raise self._no_such(name)
         raise Unsupported(f"Of the consumers of {name} nothing is kept that could be removed: they are there as long as they are connected.",

@@ -73,6 +73,11 @@ class MemoryConsumers(Consumers):
     def resume(self, name: str) -> NoReturn:
         raise Unsupported(f"Groups cannot be paused: {SUPPORT['topic'][Capability.PAUSE_CONSUMERS].note}.")
 
+    def goes_with(self, name: str) -> Sequence[str]:
+        if self._group(name)["members"]:
+            raise Failed(f"The group {name} is at work.")
+        return ()
+
     def remove(self, name: str) -> None:
         self._line.ask({"do": "forget", "group": name})
 
