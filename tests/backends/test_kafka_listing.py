@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
 from brokercli.backends.kafka import descriptor
-from brokercli.backends.kafka.listing import ask_for_offsets
-from brokercli.backends.kafka.span import PATIENCE_SECONDS
+from brokercli.backends.kafka.listing import list_topics
 from brokercli.model.address import Address
 from brokercli.model.description import Description
 from brokercli.model.errors import NotFound
@@ -40,19 +42,36 @@ def test_only_what_was_deleted_is_not_counted(topics: Topics) -> None:
     assert {listing.name: listing.messages for listing in topics.backend().list(["topic"])}[topic.name] == 3
 
 
-@pytest.mark.parametrize("patience", [PATIENCE_SECONDS, 0.0], ids=["for a moment", "until time is up"])
-def test_a_topic_that_is_deleted_while_many_are_asked_about_hides_no_other(topics: Topics, monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
-    monkeypatch.setattr("brokercli.backends.kafka.listing.PATIENCE_SECONDS", patience)
+def test_a_topic_that_is_deleted_while_many_are_asked_about_hides_no_other(topics: Topics) -> None:
     topic, deleted = topics.make(), topics.make()
     topics.fill(topic, [b"x"] * 3)
-    consumer = Consumer({"bootstrap.servers": topics.address, "group.id": "lists"})
-    latest = -1
-    asked = [TopicPartition(name, 0, latest) for name in (deleted.name, topic.name)]
-    assert len(ask_for_offsets(consumer, asked, 10)) == 2
+    there = topics.admin.list_topics(timeout=30).topics
     topics.delete(deleted)
-    answers = ask_for_offsets(consumer, asked, 10)
-    consumer.close()
-    assert [(answer.topic, answer.offset) for answer in answers if answer.error is None] == [(topic.name, 3)]
+    metadata = SimpleNamespace(topics={name: there[name] for name in (deleted.name, topic.name)})
+    assert {listing.name: listing.messages for listing in list_topics(topics.admin, metadata, 10)} == {topic.name: 3, deleted.name: None}
+
+
+class OneIsMute:
+    """What lists offsets while the broker that leads partition 1 of `b` is frozen, and still its leader by the metadata of the others."""
+
+    def list_offsets(self, asked: Mapping[TopicPartition, Any], **options: Any) -> dict[TopicPartition, Future[Any]]:
+        answers = {place: Future[Any]() for place in asked}
+        for place, answer in answers.items():
+            if (place.topic, place.partition) == ("b", 1):
+                answer.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+            else:
+                answer.set_result(SimpleNamespace(offset=0 if type(asked[place]).__name__ == "EarliestSpec" else 5))
+        return answers
+
+
+def test_a_partition_that_does_not_answer_hides_no_topic_and_is_counted() -> None:
+    metadata = SimpleNamespace(topics={name: SimpleNamespace(error=None, partitions={number: SimpleNamespace(leader=leader, replicas=[1, 2])
+                                                                                      for number, leader in enumerate(leaders)})
+                                       for name, leaders in (("a", (1,)), ("b", (1, 2, -1)))})
+    one, other = list_topics(OneIsMute(), metadata, 0.1)  # type: ignore[arg-type]
+    assert (one.name, one.messages, one.facts) == ("a", 5, {"partitions": 1, "replicas": 2})
+    assert (other.name, other.messages) == ("b", None)
+    assert other.facts == {"partitions": 3, "replicas": 2, "without leader": 1, "without answer": 1}
 
 
 def test_there_are_no_queues_to_list(topics: Topics) -> None:

@@ -196,7 +196,7 @@ class KafkaBackend(Backend):
             return iter(())
         from brokercli.backends.kafka.listing import list_topics
 
-        return list_topics(self._consumer, self._metadata(), self._connection.connect_timeout)
+        return list_topics(self._admin(), self._metadata(), self._connection.connect_timeout)
 
     def describe(self, address: Address) -> Description:
         from brokercli.backends.kafka.describe import describe_topic

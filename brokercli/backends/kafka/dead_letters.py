@@ -12,8 +12,9 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry
+from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, understand
-from brokercli.backends.kafka.listing import ask_for_offsets, is_internal
+from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.odd_headers import Stored, names_of
 from brokercli.backends.kafka.span import NOT_STORED, Range
 from brokercli.backends.kafka.topic_ids import tags_of
@@ -26,7 +27,6 @@ MANY_TOPICS = 200
 """From so many topics on, only those with a plausible name are sampled."""
 _MANY_PARTITIONS = 1000
 _PATIENCE = 5.0
-_EARLIEST, _LATEST = -2, -1
 _TOPICS = ("topic was", "topics were")
 _MILLISECOND = 1_000_000
 
@@ -39,7 +39,7 @@ def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, adm
     """Yield the topics of dead letters by name, with what is pending in them. Assigns partitions; joins and commits nothing.
     Says in `unseen` which topics could not be looked into."""
     topics = {name: topic for name, topic in metadata.topics.items() if topic.error is None and not is_internal(name)}
-    ranges = _ranges(consumer, topics, timeout)
+    ranges = _ranges(admin, metadata, topics, timeout)
     for name in _deleted(consumer, topics.keys() - ranges.keys(), timeout):
         del topics[name]
     found = {name: why for name in topics if (why := by_name(name, patterns)) is not None}
@@ -63,23 +63,19 @@ def _unsampled(leaderless: Sequence[str], left_out: int, unread: int) -> Iterato
         yield f"{amount(unread, *_TOPICS)} not looked into, because nothing of them came in time"
 
 
-def _ranges(consumer: Consumer, topics: Mapping[str, Any], timeout: float) -> Ranges:
+def _ranges(admin: AdminClient, metadata: Any, topics: Mapping[str, Any], timeout: float) -> Ranges:
     """Return what the partitions of each topic hold; a topic with a partition that does not answer is left out."""
     whole = [name for name, topic in topics.items() if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())]
-    ends: list[dict[Place, int]] = []
-    for which in (_EARLIEST, _LATEST):
-        asked = [TopicPartition(name, partition, which) for name in whole for partition in topics[name].partitions]
-        ends.append({(answer.topic, answer.partition): answer.offset for answer in ask_for_offsets(consumer, asked, timeout) if answer.error is None})
-    lows, highs = ends
-    return {name: {partition: Range(lows[name, partition], highs[name, partition]) for partition in topics[name].partitions} for name in whole
-            if all((name, partition) in lows and (name, partition) in highs for partition in topics[name].partitions)}
+    found = held(admin, led(metadata, whole), timeout)
+    return {name: {partition: found[name, partition] for partition in topics[name].partitions} for name in whole
+            if all((name, partition) in found for partition in topics[name].partitions)}
 
 
 def _source(name: str, why: str, held: dict[int, Range] | None, asked: CommittedOffsets, tag: int | BrokercliError, feeds: str | None, consumer: Consumer,
             timeout: float) -> DeadLetterSource:
     address, fed = Address(name, "topic"), (str(Address(feeds, "topic")),) if feeds else ()
     if held is None:
-        return DeadLetterSource(address, "topic", why, feeds=fed, remarks=("a partition has no leader, so nothing more can be told",))
+        return DeadLetterSource(address, "topic", why, feeds=fed, remarks=("a partition has no leader or does not answer, so nothing more can be told",))
     depth = sum(there.high - there.low for there in held.values())
     try:
         if isinstance(tag, BrokercliError):
@@ -130,8 +126,8 @@ def _sample(consumer: Consumer, ranges: Ranges, timeout: float) -> tuple[dict[st
     """Return the header names of the last records of each topic, and how many topics did not answer in time."""
     starts: dict[Place, int] = {}
     ends: dict[Place, int] = {}
-    for name, held in ranges.items():
-        filled = {partition: there for partition, there in held.items() if there.high > there.low}
+    for name, whole in ranges.items():
+        filled = {partition: there for partition, there in whole.items() if there.high > there.low}
         if len(starts) + len(filled) > _MANY_PARTITIONS:
             continue
         for partition, there in filled.items():
@@ -148,8 +144,8 @@ def _sample(consumer: Consumer, ranges: Ranges, timeout: float) -> tuple[dict[st
             if message.offset() >= ends[place] - 1:
                 waiting.discard(place)
                 consumer.pause([TopicPartition(*place)])
-    missing = {name for name, _ in waiting} | {name for name, held in ranges.items() if not any((name, partition) in starts for partition in held)
-                                               and any(there.high > there.low for there in held.values())}
+    missing = {name for name, _ in waiting} | {name for name, whole in ranges.items() if not any((name, partition) in starts for partition in whole)
+                                               and any(there.high > there.low for there in whole.values())}
     return headers, len(missing)
 
 
