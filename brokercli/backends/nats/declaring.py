@@ -81,15 +81,15 @@ class _Plan:
         self._infos |= dict(zip(names, await each(names, self._jetstream.info_or_none), strict=True))
         changes: list[Change] = []
         before: dict[str, set[str]] = {}
-        for name, declaration in self._streams.items():
-            change, first = await self._stream(declaration, self._infos[name])
+        for change, first in await each(self._streams.values(), self._stream):
             changes.append(change)
-            before[name] = first | feeding(declaration.settings)
+            before[change.declaration.name] = first | feeding(change.declaration.settings)
         ordered = _in_order(changes, before)
         consumers = [declaration for declaration in unique if declaration.kind == "consumer"]
         return ordered + await self._consumers(consumers)
 
-    async def _stream(self, declaration: Declaration, info: Json | None) -> tuple[Change, set[str]]:
+    async def _stream(self, declaration: Declaration) -> tuple[Change, set[str]]:
+        info = self._infos[declaration.name]
         hindering, first = await obstacles.of_stream(self._jetstream, declaration, info, self._streams, self._notes)
         if info is None:
             if hindering:
@@ -115,13 +115,14 @@ class _Plan:
         return remarks
 
     async def _consumers(self, declarations: Sequence[Declaration]) -> list[Change]:
-        there: dict[str, dict[str, Json]] = {}
-        for stream in dict.fromkeys(declaration.name.partition("/")[0] for declaration in declarations):
-            if self._infos[stream] is not None:
-                there[stream] = await self._there(stream, [declaration.name.partition("/")[2] for declaration in declarations
-                                                           if declaration.name.startswith(f"{stream}/")])
-            elif stream not in self._streams:
+        names: dict[str, list[str]] = {}
+        for declaration in declarations:
+            stream, _, name = declaration.name.partition("/")
+            if self._infos[stream] is None and stream not in self._streams:
                 raise UsageProblem(f"There is no stream {stream}, and none is declared: a consumer needs one.", hint="names are case-sensitive")
+            names.setdefault(stream, []).append(name)
+        exist = [stream for stream in names if self._infos[stream] is not None]
+        there = dict(zip(exist, await each(exist, lambda stream: self._there(stream, names[stream])), strict=True))
         planned: dict[str, dict[str, Json]] = {stream: {name: info["config"] for name, info in infos.items()} for stream, infos in there.items()}
         changes: list[Change] = []
         for declaration in declarations:

@@ -9,7 +9,7 @@ from brokercli.backends.nats import WORK_QUEUE_STREAM
 from brokercli.backends.nats.configuration import filters_of, setting_of, value_of
 from brokercli.backends.nats.settings import TABLE_FIELDS
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
-from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers, overlap
+from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers, overlap, overlaps
 from brokercli.model.amount import amount
 from brokercli.model.declaration import Declaration, Difference, SettingValue
 from brokercli.model.errors import NotAuthorised, UsageProblem
@@ -67,10 +67,8 @@ def _check_tables(declaration: Declaration, name: str, value: SettingValue) -> N
 def _check_stream(declaration: Declaration) -> None:
     settings = declaration.settings
     subjects = _subjects(settings)
-    for index, subject in enumerate(subjects):
-        for other in subjects[index + 1:]:
-            if overlap(subject, other):
-                raise UsageProblem(f"{declaration}: the subjects {subject} and {other} overlap, and a stream stores each message once.")
+    for earlier, later in overlaps(subjects):
+        raise UsageProblem(f"{declaration}: the subjects {subjects[earlier]} and {subjects[later]} overlap, and a stream stores each message once.")
     if settings.get("mirror") and (subjects or settings.get("sources")):
         raise UsageProblem(f"{declaration} is a mirror: it can have neither subjects nor sources of its own.")
     for name, implied in _IMPLIED.items():
@@ -110,10 +108,10 @@ def _subjects(settings: Mapping[str, SettingValue]) -> list[str]:
 def check_together(streams: Mapping[str, Declaration]) -> None:
     """Raise UsageProblem where two declared streams would capture the same subjects."""
     named = [(name, subject) for name, declaration in streams.items() for subject in _subjects(declaration.settings)]
-    for index, (name, subject) in enumerate(named):
-        for other, second in named[index + 1:]:
-            if other != name and overlap(subject, second):
-                raise UsageProblem(f"The streams {name} and {other} would both capture {second if covers(subject, second) else subject}: no two streams may.")
+    for one, other in overlaps([subject for _, subject in named]):
+        (name, subject), (another, second) = named[one], named[other]
+        if name != another:
+            raise UsageProblem(f"The streams {name} and {another} would both capture {second if covers(subject, second) else subject}: no two streams may.")
 
 
 async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json | None, others: Mapping[str, Declaration],

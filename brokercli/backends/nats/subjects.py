@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from brokercli.model.errors import UsageProblem
 
@@ -73,3 +75,19 @@ def overlap(first: str, second: str) -> bool:
         if left != right and "*" not in (left, right):
             return False
     return len(one) == len(other)
+
+
+def overlaps(subjects: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield the places of two patterns that overlap, the earlier one first; a pair may come twice.
+
+    Of two that do, the tokens before the first wildcard of one are where the other begins: so those are found without comparing all with all.
+    """
+    beginnings = [tuple(takewhile(lambda token: token not in ("*", ">"), subject.split("."))) for subject in subjects]
+    beginning_so: dict[tuple[str, ...], list[int]] = {}
+    for place, beginning in enumerate(beginnings):
+        beginning_so.setdefault(beginning, []).append(place)
+    for place, beginning in enumerate(beginnings):
+        for length in range(len(beginning) + 1):
+            for other in beginning_so.get(beginning[:length], ()):
+                if other != place and overlap(subjects[place], subjects[other]):
+                    yield min(place, other), max(place, other)
