@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from brokercli.backends.contract import Batch
@@ -16,6 +16,11 @@ from brokercli.model.position import NANOSECONDS
 from brokercli.operations.letters import LetterFilter, Recogniser, identity, message_id, read_matching
 from brokercli.operations.reading import batches
 
+MOST_GROUPS = 10_000
+"""So many are told apart: where the text of a reason holds an id, every letter has a group of its own."""
+_VARIOUS = ("various", "various", "", "various", "")
+_MOST_MOMENTS = 20_000
+
 
 @dataclass(slots=True)
 class Group:
@@ -26,19 +31,18 @@ class Group:
     exception: str
     origin: str
     consumer: str
-    sample: DeadLetter
-    """The first one met."""
+    sample_name: str
+    """What `dlq show` and `--ids` call the first one met. The letter itself is not kept: there may be many groups, and megabytes in each letter."""
+    exception_message: str
+    """Of that letter."""
+    remarks: tuple[str, ...]
+    """On that letter."""
     count: int = 0
     states: Counter[State] = field(default_factory=Counter)
     first: int | None = None
     last: int | None = None
     fewest_attempts: int | None = None
     most_attempts: int | None = None
-
-    @property
-    def sample_name(self) -> str:
-        """What `dlq show` and `--ids` call the sample."""
-        return identity(self.sample)
 
     def take(self, died: int | None, attempts: int | None, state: State) -> None:
         """Count one more."""
@@ -61,11 +65,40 @@ class Inspection:
     matched: int = 0
     states: Counter[State] = field(default_factory=Counter)
     seconds: Counter[int] = field(default_factory=Counter)
-    """Second since 1970 → letters that died in it; the source of the histogram."""
+    """Second since 1970 → letters that died in it; the source of the histogram. Where there are very many, in it and those that follow."""
     homeless: int = 0
     """Letters of which nobody wrote down where they came from: redriving them takes `--to`. Those that are `gone` are not among them."""
     gone: int = 0
     """Pointers whose original is no longer stored."""
+    _share: int = 1
+    """How many seconds are counted as one."""
+
+    @property
+    def together(self) -> int:
+        """How many letters are counted in one group because there are too many of them."""
+        return self.groups[_VARIOUS].count if _VARIOUS in self.groups else 0
+
+    def group_of(self, kind: Kind, sample: DeadLetter | None) -> Group:
+        """Return the group that letters of a kind are counted in; `sample` is one of them, unless one was counted before."""
+        found = self.groups.get(kind.group)
+        if found is not None:
+            return found
+        key = kind.group if len(self.groups) < MOST_GROUPS else _VARIOUS
+        found = self.groups.get(key)
+        if found is None:
+            assert sample is not None
+            found = self.groups[key] = Group(*key, identity(sample), sample.exception_message, sample.remarks)
+        return found
+
+    def count_seconds(self, seconds: Iterable[int]) -> None:
+        """Count letters that died in these seconds."""
+        share = self._share
+        self.seconds.update(seconds if share == 1 else [second - second % share for second in seconds])
+        while len(self.seconds) > _MOST_MOMENTS:
+            self._share *= 2
+            counted, self.seconds = self.seconds, Counter()
+            for second, count in counted.items():
+                self.seconds[second - second % self._share] += count
 
     def by_count(self) -> list[Group]:
         """Return the groups, the largest first."""
@@ -121,19 +154,16 @@ def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, ba
                 return False
             samples.setdefault(kind.group, letter)
         found.append(kind)
-    groups, seconds = inspection.groups, []
+    seconds = []
     for kind, (_, _, _, stored, _), state in zip(found, outlines, reader.states(batch), strict=True):
-        group = groups.get(kind.group)
-        if group is None:
-            group = groups[kind.group] = Group(*kind.group, sample=samples[kind.group])
         died = stored if kind.death is None else kind.death
-        group.take(died, kind.attempts, state)
+        inspection.group_of(kind, samples.get(kind.group)).take(died, kind.attempts, state)
         inspection.states[state] += 1
         inspection.homeless += kind.homeless
         if died is not None:
             seconds.append(died // NANOSECONDS)
     inspection.matched += len(found)
-    inspection.seconds.update(seconds)
+    inspection.count_seconds(seconds)
     return True
 
 
@@ -141,12 +171,9 @@ def _take(inspection: Inspection, letter: DeadLetter, state: State) -> None:
     kind = Kind.of(letter)
     inspection.matched += 1
     inspection.states[state] += 1
-    group = inspection.groups.get(kind.group)
-    if group is None:
-        group = inspection.groups[kind.group] = Group(*kind.group, sample=letter)
-    group.take(letter.died, letter.attempts, state)
+    inspection.group_of(kind, letter).take(letter.died, letter.attempts, state)
     if letter.died is not None:
-        inspection.seconds[letter.died // NANOSECONDS] += 1
+        inspection.count_seconds((letter.died // NANOSECONDS,))
     gone = letter.pointer is not None and not letter.fetched
     inspection.homeless += kind.homeless and not gone
     inspection.gone += gone

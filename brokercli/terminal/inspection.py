@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from brokercli.model.amount import amount
-from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.position import NANOSECONDS, format_time
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import check_output, print_json, print_table
@@ -23,16 +22,14 @@ class Grouped(Protocol):
     exception: str
     origin: str
     consumer: str
-    sample: DeadLetter
+    sample_name: str
+    exception_message: str
+    remarks: tuple[str, ...]
     count: int
     first: int | None
     last: int | None
     fewest_attempts: int | None
     most_attempts: int | None
-
-    @property
-    def sample_name(self) -> str:
-        """What `dlq show` calls the sample."""
 
     @property
     def states(self) -> Mapping[Any, int]:
@@ -51,6 +48,10 @@ class Inspected(Protocol):
     @property
     def states(self) -> Mapping[Any, int]:
         """How many are pending, redriven, dropped."""
+
+    @property
+    def together(self) -> int:
+        """How many letters are in one group because there are too many groups."""
 
     def by_count(self) -> Sequence[Grouped]:
         """The groups, the largest first."""
@@ -76,6 +77,9 @@ def print_inspection(streams: Streams, source: str, inspection: Inspected, outpu
     if streams.stdout_is_terminal and len(inspection.seconds) > 1:
         plain = streams.encoding.lower() not in ("utf-8", "utf8")
         streams.write(f"\n{_histogram(inspection.seconds, max(20, min(streams.width - 4, 100)), plain=plain)}\n".encode())
+    if inspection.together:
+        streams.say(f"{inspection.together:,} of them, of kinds beyond {len(groups) - 1:,}, are counted together as various: --reason, --origin or --since "
+                    "narrows it")
     if inspection.homeless:
         streams.say(f"{inspection.homeless:,} of them do not say where they came from: redriving those takes --to")
     if inspection.gone:
@@ -87,7 +91,7 @@ def _object(group: Grouped) -> dict[str, object]:
     return {"count": group.count, "states": states, "dialect": group.dialect, "reason": group.reason, "exception": group.exception,
             "origin": group.origin or None, "consumer": group.consumer, "first": _time(group.first), "last": _time(group.last),
             "attempts": None if group.fewest_attempts is None else [group.fewest_attempts, group.most_attempts], "sample": group.sample_name,
-            "message": group.sample.exception_message, "remarks": list(group.sample.remarks)}
+            "message": group.exception_message, "remarks": list(group.remarks)}
 
 
 def _range(group: Grouped) -> str:
