@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.nats.failures import reason
 from brokercli.model.address import Address, parse_address
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.message import Message, Typed
@@ -137,6 +138,15 @@ def test_what_the_stream_refuses_is_refused_with_its_reason(streams: Streams) ->
     receipts = publish(streams.publisher(subject(f"{plain.lower()}.a")), [wrong, Message(b"fine")])
     assert (receipts.confirmed, of_verdict(receipts, Verdict.REFUSED)) == (1, [0])
     assert "10071" in receipts.problems[0].reason
+
+
+@pytest.mark.parametrize(("words", "plain"), [("maximum bytes exceeded", "the stream is full"), ("message too large", "kept in files takes less than 32 MiB"),
+                                              ("no space left on device", "could not store it")])
+def test_what_the_store_says_is_not_taken_for_a_full_stream_where_it_is_not(words: str, plain: str) -> None:
+    said = reason({"err_code": 10077, "description": words})
+    assert plain in said
+    assert f"({words}, NATS error 10077)" in said
+    assert said.count("full") == plain.count("full")
 
 
 @pytest.mark.parametrize(("message", "words"), [

@@ -16,8 +16,8 @@ NOT_ENABLED = (10039, 10076)
 # maximum consumers limit reached (of the stream, or of the account); consumer inactive threshold exceeds system limit (of the stream)
 NO_CONSUMER = (10026, 10153)
 
+_NOT_STORED = 10077
 _PLAIN = {
-    10077: "the stream is full and set to refuse new messages",
     10054: "with its headers it is larger than the stream allows (max_msg_size)",
     10060: "it expects another stream (header Nats-Expected-Stream)",
     10070: "it expects another message id before it (header Nats-Expected-Last-Msg-Id)",
@@ -45,8 +45,17 @@ class NoConsumer(Failed):
 def reason(error: dict[str, Any]) -> str:
     """Return why JetStream refused one message, with its own words and number."""
     code, words = error.get("err_code", 0), str(error.get("description", "no reason given"))
-    plain = _PLAIN.get(code)
+    plain = _not_stored(words) if code == _NOT_STORED else _PLAIN.get(code)
     return f"{plain} ({words}, NATS error {code})" if plain else f"{words} (NATS error {code})"
+
+
+def _not_stored(words: str) -> str:
+    """Say what the words of a store mean: they are handed on as they are (store.go and filestore.go, seen on 2.15.1)."""
+    if words.startswith("maximum "):
+        return "the stream is full and set to refuse new messages"
+    if words == "message too large":
+        return "a stream that is kept in files takes less than 32 MiB, headers included"
+    return "the stream could not store it"
 
 
 def api_failure(error: dict[str, Any], what: str) -> BrokercliError:
