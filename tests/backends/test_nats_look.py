@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+from typing import Any
 
 import pytest
 
-from brokercli.backends.nats import look_consumer, reading
+from brokercli.backends.nats import look_consumer, look_sequence, reading
+from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.streams import JetStream
 from brokercli.model.errors import Failed, NotFound, OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Start, parse_time
 from tests.backends.nats_streams import Streams, bodies, everything, some, stream, subject
@@ -193,6 +197,47 @@ def test_large_and_small_messages_come_whatever_a_pull_may_hold(streams: Streams
     sent: list[bytes] = [b"x" * size for size in (1, 9_000, 200_000, 5, 50_000, 60_000, 1_000_000, 0)] * 3
     streams.fill(f"{name.lower()}.a", sent)
     assert bodies(everything(streams.look(stream(name)))) == sent
+
+
+def test_pulls_ask_for_no_more_than_large_messages_need(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_consumer, "BATCH_BYTES", 10_000)
+    name = streams.make()
+    sent: list[bytes] = [b"x" * 30_000] * 30
+    streams.fill(f"{name.lower()}.a", sent)
+    asked: list[int] = []
+    write = Link.write
+
+    def noted(self: Link, frames: bytes) -> bool:
+        asked.extend(int(number) for number in re.findall(rb'MSG\.NEXT.*\r\n\{.*"max_bytes":(\d+)', frames))
+        return write(self, frames)
+
+    monkeypatch.setattr(Link, "write", noted)
+    assert bodies(everything(streams.look(stream(name)))) == sent
+    assert max(asked) == 40_000
+
+
+def test_large_messages_are_not_asked_for_many_at_once_where_each_is_asked_for(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = streams.make("workqueue", allow_direct=False)
+    sent: list[bytes] = [b"x"] * 240 + [b"x" * 20_000] * 60
+    streams.fill(f"{name.lower()}.a", sent)
+    under_way: list[list[int]] = [[]]
+    monkeypatch.setattr(look_sequence, "PIPELINE_BYTES", 50_000)
+    fetch_next, fetch_message = look_sequence.fetch_next, look_sequence.fetch_message
+
+    async def round_of(*arguments: Any) -> Any:
+        under_way.append([])
+        return await fetch_next(*arguments)
+
+    async def one_of(jetstream: JetStream, stream: str, sequence: int) -> Any:
+        under_way[-1].append(sequence)
+        return await fetch_message(jetstream, stream, sequence)
+
+    monkeypatch.setattr(look_sequence, "fetch_next", round_of)
+    monkeypatch.setattr(look_sequence, "fetch_message", one_of)
+    assert bodies(everything(streams.look(stream(name)))) == sent
+    counts = [len(questions) for questions in under_way if questions]
+    assert counts[:6] == [8, 16, 32, 64, 128, 2], counts
+    assert max(counts[5:]) == 2
 
 
 def test_a_slow_reader_is_waited_for_within_bounded_memory(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:

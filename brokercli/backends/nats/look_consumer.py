@@ -57,6 +57,8 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._sid = 0
         self._inbox = ""
         self._batch_bytes = BATCH_BYTES
+        self._grown_at = 0
+        """The pull after which they asked for more bytes."""
         self._paused = False
         self._done = False
         self._replacing = False
@@ -188,9 +190,10 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
             self._replace()
             return
         self._credit = max(0, self._credit - _left_of_pull(block))
-        if status == 409 and "maxbytes" in words and not self._since_word:
-            # the next message alone is larger than a pull may bring
-            self._batch_bytes = min(self._batch_bytes * 4, LARGEST_PULL)
+        if status == 409 and "maxbytes" in words and not self._since_word and int(delivery[0][1].rpartition(b".")[2]) > self._grown_at:
+            # the next message alone is larger than this pull might bring; no more is asked for than such messages need: all of it is held in memory
+            self._batch_bytes = min(self._batch_bytes * 2, LARGEST_PULL)
+            self._grown_at = self._pulls
         self._since_word = 0
         if status == 404 and self._end is not None and not self._verifying:
             self._verifying = True

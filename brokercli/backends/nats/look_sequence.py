@@ -22,7 +22,10 @@ from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
 BATCH = 2500
 BATCH_BYTES = 2 << 20
 PIPELINE = 128
-"""Questions under way where each message must be asked for by itself."""
+"""Questions under way where each message must be asked for by itself. They begin with few and become more, as far as what is answered
+is small: all answers of one round are held in memory."""
+FIRST_PIPELINE = 8
+PIPELINE_BYTES = 16 << 20
 ANSWER_SECONDS = 10.0
 FOLLOW_SECONDS = 0.1
 NOTE = "read by sequence number: a message that its consumers have finished with before we come to it is gone, and not shown"
@@ -51,6 +54,7 @@ class SequenceReader(BufferedReader[list[Row]]):
         self._ended = False
         self._heard = asyncio.Event()
         self._direct = bool(source.info["config"].get("allow_direct")) and int(self.link.server.get("api_lvl", 0)) >= 1
+        self._pipeline = FIRST_PIPELINE
         self._task: asyncio.Task[None] | None = None
         if note or end is None:
             self.notes.append(note or NOTE)
@@ -106,11 +110,14 @@ class SequenceReader(BufferedReader[list[Row]]):
             return []
         if self._direct:
             return [row]
-        return [row, *await self._neighbours(row.sequence + 1)]
+        rows = [row, *await self._neighbours(row.sequence + 1)]
+        largest = max([len(row.body) + len(row.block) for row in rows])
+        self._pipeline = max(1, min(2 * self._pipeline, PIPELINE, PIPELINE_BYTES // max(1, largest)))
+        return rows
 
     async def _neighbours(self, first: int) -> Iterable[Row]:
         """Return what lies directly behind, asked for all at once; deleted ones are left out."""
-        stop = first + PIPELINE if self._end is None else min(first + PIPELINE, self._end)
+        stop = first + self._pipeline if self._end is None else min(first + self._pipeline, self._end)
         asked = [fetch_message(self._jetstream, self._source.stream, sequence) for sequence in range(first, stop)]
         rows: list[Row] = []
         for row in await asyncio.gather(*asked):
