@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,13 +119,37 @@ def _waits(node: Node, nodes: dict[str, Node]) -> bool:
     return not by_name(node.name) and any(target.name in node.feeds and target.consumers for target in targets)
 
 
+class Bindings:
+    """Those that lead away from one exchange, found by key: thousands of queues may dead-letter through it, each with a key of its own."""
+
+    def __init__(self, bindings: Sequence[Facts]) -> None:
+        self._all = bindings
+        self._by_key: dict[str, list[Facts]] = {}
+        self._patterns: list[Facts] = []
+        for binding in bindings:
+            key = str(binding.get("routing_key", ""))
+            self._by_key.setdefault(key, []).append(binding)
+            if {"*", "#"} & set(words_of(key)):
+                self._patterns.append(binding)
+
+    def taking(self, kind: str, key: str | None) -> Sequence[Facts]:
+        """Return those that an exchange of some type takes for a key; without one, those it may take."""
+        if key is None or kind not in ("direct", "topic"):
+            return self._all
+        found = self._by_key.get(key, [])
+        if kind == "direct":
+            return found
+        patterns = [binding for binding in self._patterns if matches(kind, str(binding["routing_key"]), key)]
+        return [binding for binding in found if binding not in patterns] + patterns
+
+
 class _Routes:
     """Follows bindings, from exchange to exchange as well."""
 
     def __init__(self, management: Management) -> None:
         self._management = management
         self._exchanges: dict[str, Exchange] | None = None
-        self._bindings: dict[str, list[Facts]] = {}
+        self._bindings: dict[str, Bindings] = {}
 
     def of(self, exchange: str, key: Any) -> set[str]:
         """Return the queues a message may be routed to; without a key, with any key it may have had."""
@@ -135,8 +160,7 @@ class _Routes:
     def _follow(self, exchange: str, key: str | None, hops: int) -> set[str]:
         found: set[str] = set()
         known = self._known(exchange)
-        bindings = self._from(exchange)
-        routed = [binding for binding in bindings if key is None or matches(known.type, str(binding.get("routing_key", "")), key)]
+        routed = self._from(exchange).taking(known.type, key)
         for binding in routed:
             if binding.get("destination_type") == "queue":
                 found.add(str(binding["destination"]))
@@ -147,9 +171,9 @@ class _Routes:
             found |= self._follow(known.alternate, key, hops - 1)
         return found
 
-    def _from(self, exchange: str) -> list[Facts]:
+    def _from(self, exchange: str) -> Bindings:
         if exchange not in self._bindings:
-            self._bindings[exchange] = self._management.bindings_from(exchange)
+            self._bindings[exchange] = Bindings(self._management.bindings_from(exchange))
         return self._bindings[exchange]
 
     def _known(self, exchange: str) -> Exchange:
