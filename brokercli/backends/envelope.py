@@ -32,6 +32,8 @@ INTEGER_BITS = {"int8": (8, True), "uint8": (8, False), "int16": (16, True), "ui
                 "int64": (64, True), "timestamp": (64, False)}
 # DEL is the one control character that JSON does not escape
 _SEPARATOR, _BETWEEN_STRINGS = b"\x7f", b'"\x7f"'
+_LARGE = 65_536
+"""Bytes of a value on average from which joining saves nothing, and the copies of all of them at once are what counts."""
 # letters of one kind differ in their bodies only, and have the same headers, the same object where their backend made them so
 _HEADS: Remembered[tuple[tuple[Any, ...], bytes]] = Remembered()
 # beyond this jq and JavaScript lose digits
@@ -53,10 +55,14 @@ def write_strings(values: Sequence[bytes | None]) -> list[bytes]:
     """Write each value as JSON: a string, or base64, or null.
 
     All at once where all are text: joined by a character that is not escaped, decoded and escaped in one go, and taken
-    apart there. A value that holds the character makes one part too many, and all are written one by one.
+    apart there. A value that holds the character makes one part too many, and all are written one by one; so are large ones.
     """
     try:
-        escaped = orjson.dumps(_SEPARATOR.join(values).decode())  # type: ignore[arg-type]
+        joined = _SEPARATOR.join(values)  # type: ignore[arg-type]
+        if len(joined) > _LARGE * len(values):
+            del joined
+            return [_write_string(value) for value in values]
+        escaped = orjson.dumps(joined.decode())
     except (TypeError, UnicodeDecodeError):
         pass
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +11,8 @@ from brokercli.backends.envelope import encode_record, encode_with_original
 from brokercli.local.on_disk import keep_name, make_private
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import LocalIO
+
+_WRITTEN_TOGETHER = 4 << 20
 
 
 class LetterFile:
@@ -39,10 +41,11 @@ class LetterFile:
 
     def write_lines(self, lines: Sequence[bytes]) -> None:
         """Append envelopes that are encoded already."""
-        data = memoryview(b"".join(line + b"\n" for line in lines))
         try:
-            while data:
-                data = data[os.write(self._descriptor, data):]
+            for part in _parts(lines):
+                data = memoryview(b"\n".join([*part, b""]))
+                while data:
+                    data = data[os.write(self._descriptor, data):]
             os.fsync(self._descriptor)
         except OSError as problem:
             raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. What was not written was not touched.") from None
@@ -61,3 +64,14 @@ class LetterFile:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _parts(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Yield lines in order, as many at once as are written together: not a second copy of all that is in memory already."""
+    begin = size = 0
+    for number, line in enumerate(lines):
+        if number > begin and size + len(line) > _WRITTEN_TOGETHER:
+            yield lines[begin:number]
+            begin, size = number, 0
+        size += len(line)
+    yield lines[begin:]
