@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from brokercli.operations import letter_journal
-from brokercli.operations.letter_journal import LetterFile
+from brokercli.operations import letter_file
+from brokercli.operations.letter_file import LetterFile
 
 
 def test_lines_are_written_in_order_and_large_ones_not_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(letter_journal, "_WRITTEN_TOGETHER", 100)
+    monkeypatch.setattr(letter_file, "_WRITTEN_TOGETHER", 100)
     sizes: list[int] = []
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: sizes.append(len(data)) or write(descriptor, data))
