@@ -119,8 +119,8 @@ def count_ready(conditions: Conditions) -> int:
 
 def fewer(count: int) -> str:
     """Say that so many letters did not come."""
-    return (f"{count:,} letters fewer came than were counted: somebody else took them, they expired or were pushed out, or the queue was purged or made anew"
-            " meanwhile")
+    return (f"{amount(count, 'letter')} fewer came than were counted: somebody else took them, they expired or were pushed out, or the queue was"
+            " purged or made anew meanwhile")
 
 
 def unseen(holding: Holding, queue: str) -> list[str]:
