@@ -44,7 +44,9 @@ def _make(part: Path) -> None:
     # what is never imported need not be compiled
     install = [str(part / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
     # what builds the two packages, once and not for each of them; hatchling wants the second one where a package is to be editable
-    run([*install, *project["build-system"]["requires"], "editables"], log, environment=environment)
+    # nkeys comes as source alone, and what builds that is its own business
+    sources = project["project"]["optional-dependencies"]["credentials"]
+    run([*install, *project["build-system"]["requires"], "editables", *sources], log, environment=environment)
     run([*install, "--no-build-isolation", "-e", f"{ROOT}[{EXTRAS}]", *project["dependency-groups"]["dev"], "-e", str(PLUGIN)], log,
         environment=environment)
     for script in (part / "bin").iterdir():
