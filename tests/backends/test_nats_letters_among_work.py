@@ -50,6 +50,14 @@ def test_a_name_that_the_user_gives_tells_letters_from_work_wherever_they_are_lo
         assert bodies(read_all(repair)) == numbers(3)
 
 
+def test_who_waits_for_letters_is_given_some_however_much_work_comes_before(streams: Streams) -> None:
+    name = mixed(streams, "orders.dlq", work=3000)
+    with streams.backend().look_letters(stream(name)) as reader:
+        first = reader.read(20)
+        assert first is not None
+        assert bodies(first.records()) == numbers(3)[:len(first)]
+
+
 def test_a_subject_that_the_user_names_narrows_a_stream_whose_configuration_has_it(streams: Streams) -> None:
     token = streams.subject().replace(".", "")
     name = streams.make(subjects=[f"{token}.failed", f"{token}.work.>"])

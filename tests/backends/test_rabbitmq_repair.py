@@ -15,6 +15,7 @@ import pytest
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
 from brokercli.backends.rabbitmq import holding
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.errors import Unreachable, Unsupported
 from brokercli.model.receipt import Receipts, Verdict
 from tests.backends.rabbitmq_places import Places, records_of
@@ -57,7 +58,7 @@ def test_no_more_letters_are_on_their_way_together_than_the_guarantee_says(place
     work, dlq = work_and_letters(places)
     fail(places, work, numbered(20))
     with places.open().repair(queue(dlq), RepairPolicy(batch=batch)) as repair:
-        assert f"at most {most} letters may be repeated" in repair.guarantee
+        assert f"at most {amount(most, 'letter')} may be repeated" in repair.guarantee
         under_way: list[tuple[int, Callable[[], Receipts]]] = []
         while not repair.finished:
             read = repair.read(0.2)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from time import monotonic
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterReader, some_of
@@ -176,9 +177,15 @@ class NatsLetterReader(LetterReader):
         return [*self.letters.notes, *self._reader.notes]
 
     def read(self, timeout: float) -> Batch | None:
-        batch = self._reader.read(timeout)
-        if not isinstance(batch, NatsBatch):
-            return batch
+        deadline = monotonic() + timeout
+        while True:
+            batch = self._reader.read(max(0.0, deadline - monotonic()))
+            found = self._letters_in(batch) if isinstance(batch, NatsBatch) else batch
+            # that what came holds no letter says nothing of what is on its way
+            if batch is None or found is not None or monotonic() >= deadline:
+                return found
+
+    def _letters_in(self, batch: NatsBatch) -> Batch | None:
         batch.at_home = self._at_home
         places = [(row.sequence or 0, row.subject) for row in batch.rows()]
         holds = self._holds
