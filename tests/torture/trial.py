@@ -43,7 +43,7 @@ WORDS = {
     "file": ("dlq", "redrive", "--from-file", "{folder}/letters", "--resume", "{folder}/resume", "--yes"),
     "publish": ("publish", "{target}", "--input", "json", "--receipts"),
 }
-_AT_MOST = re.compile(r"at most ([\d,]+) letters may be repeated|the letters of one step, up to ([\d,]+), are put back twice")
+_AT_MOST = re.compile(r"at most ([\d,]+) letters? may be repeated|the letters of one step, up to ([\d,]+), are put back twice")
 _DISORDERS = ("broker killed", "reset", "hang up", "lose answers", "swallow", "hold", "refuse", AT_ITS_END)
 
 
