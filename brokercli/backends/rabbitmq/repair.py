@@ -27,6 +27,7 @@ from brokercli.model.receipt import Receipt, Receipts, Verdict
 _STAMP = ("x-brokercli-redriven-at", "x-brokercli-redriven-count", "x-brokercli-redriven-from")
 _STAMP_BYTES = _STAMP[0].encode()
 _OVERLAPPING_BATCH = 4
+_COUNT_SECONDS = 1.0
 _CUT_OFF = "the connection that held it broke"
 _WHERE_IT_LIES = "its destination is where it lies"
 
@@ -233,9 +234,11 @@ class RabbitMQRepair(Repair):
 
     def arrived(self) -> int | None:
         """As promised. Letters that others took meanwhile make it too small."""
+        # once we are cut off the broker puts back what we held, and that has not come
+        if self._holding.cut_off:
+            return None
         left = max(0, (self.expected or 0) - self._holding.taken)
         ready = self._count()
-        # once we are cut off the broker puts back what we held, and that has not come
         return None if ready is None or self._holding.cut_off else max(0, ready - left)
 
     def _count(self) -> int | None:
@@ -248,7 +251,8 @@ class RabbitMQRepair(Repair):
         steps = (lambda channel, answered: channel.queue_declare(self._queue, passive=True, callback=answered),)
         self._link.post(lambda: self._link.open_channel(None, steps, counted, asked.set_exception))
         try:
-            return asked.result(self._link.where.connect_timeout)
+            # asked just as the connection breaks, nobody answers; and letters wait for it
+            return asked.result(min(_COUNT_SECONDS, self._link.where.connect_timeout))
         except FutureTimeout:
             return None
         except Exception:  # noqa: BLE001  a count that cannot be had stops no run; what is wrong shows when settling
