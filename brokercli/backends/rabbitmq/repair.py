@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +10,7 @@ from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
 from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
+from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.exact_properties import split_headers
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.letters import count_ready, fewer, notes_on, unseen
@@ -28,6 +27,7 @@ _STAMP = ("x-brokercli-redriven-at", "x-brokercli-redriven-count", "x-brokercli-
 _STAMP_BYTES = _STAMP[0].encode()
 _OVERLAPPING_BATCH = 4
 _COUNT_SECONDS = 1.0
+"""Letters wait for it, and asked just as the connection breaks nobody answers."""
 _CUT_OFF = "the connection that held it broke"
 _WHERE_IT_LIES = "its destination is where it lies"
 
@@ -238,25 +238,12 @@ class RabbitMQRepair(Repair):
         if self._holding.cut_off:
             return None
         left = max(0, (self.expected or 0) - self._holding.taken)
-        ready = self._count()
-        return None if ready is None or self._holding.cut_off else max(0, ready - left)
-
-    def _count(self) -> int | None:
-        asked: Future[int] = Future()
-
-        def counted(channel: Any, answers: list[Any]) -> None:
-            channel.close()
-            asked.set_result(answers[0].method.message_count)
-
-        steps = (lambda channel, answered: channel.queue_declare(self._queue, passive=True, callback=answered),)
-        self._link.post(lambda: self._link.open_channel(None, steps, counted, asked.set_exception))
         try:
-            # asked just as the connection breaks, nobody answers; and letters wait for it
-            return asked.result(min(_COUNT_SECONDS, self._link.where.connect_timeout))
-        except FutureTimeout:
+            (count,) = self._link.ask("counting new letters", counting(self._queue), timeout=_COUNT_SECONDS, keep=True)
+        except BrokercliError:
+            # a count that cannot be had stops no run; what is wrong shows when settling
             return None
-        except Exception:  # noqa: BLE001  a count that cannot be had stops no run; what is wrong shows when settling
-            return None
+        return max(0, count.messages - left) if count.certain and not self._holding.cut_off else None
 
     def close(self) -> None:
         if self._closed:
