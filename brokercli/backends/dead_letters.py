@@ -79,6 +79,25 @@ class LetterReader(Reader):
         return [State.PENDING] * len(batch)
 
 
+class LetterLook(LetterReader):
+    """Letters where a look at everything there is shows them: it is closed with this one."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.expected = reader.expected
+        self.bounds = reader.bounds
+
+    def read(self, timeout: float) -> Batch | None:
+        return self._reader.read(timeout)
+
+    @property
+    def finished(self) -> bool:
+        return self._reader.finished
+
+    def close(self) -> None:
+        self._reader.close()
+
+
 class Lift:
     """What keeps letters from being deleted when they are returned, for as long as it is open; see `Backend.lift_limit`. This one
     is for where nothing is needed: nothing was changed."""

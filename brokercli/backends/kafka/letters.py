@@ -8,7 +8,7 @@ from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.contract import Batch, Reader
-from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.dead_letters import LetterLook, State
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, understand
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
@@ -18,17 +18,15 @@ from brokercli.model.message import Record
 from brokercli.model.position import PerPartition
 
 
-class KafkaLetterReader(LetterReader):
+class KafkaLetterReader(LetterLook):
     """Assigns partitions, joins no group and commits nothing."""
 
     side_effects = "none"
 
     def __init__(self, reader: Reader, handled: HandledLetters) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._sets = handled.sets
         self._notes = handled.notes
-        self.expected = reader.expected
-        self.bounds = reader.bounds
 
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
@@ -45,16 +43,6 @@ class KafkaLetterReader(LetterReader):
             return [self.state(record) for record in batch.records()]
         sets = self._sets
         return [sets[partition].state(offset) for partition, offset, _ in batch.stamps()]
-
-    def read(self, timeout: float) -> Batch | None:
-        return self._reader.read(timeout)
-
-    @property
-    def finished(self) -> bool:
-        return self._reader.finished
-
-    def close(self) -> None:
-        self._reader.close()
 
 
 def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consumer, timeout: float) -> KafkaLetterReader:

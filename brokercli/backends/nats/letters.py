@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from brokercli.backends.contract import Batch, Reader
-from brokercli.backends.dead_letters import LetterReader, some_of
+from brokercli.backends.dead_letters import LetterLook, some_of
 from brokercli.backends.nats import LIMITS_STREAM, WORK_QUEUE_STREAM
 from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, marks_among, marks_of, rewritten_letters
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
@@ -157,19 +157,17 @@ class Passed:
     """Of the letters handed on last."""
 
 
-class NatsLetterReader(LetterReader):
+class NatsLetterReader(LetterLook):
     """A look that hands on the letters only. What is handled is removed, so all that is there is pending."""
 
     side_effects = "none"
 
     def __init__(self, reader: Reader, letters: Letters) -> None:
+        super().__init__(reader)
         self.letters = letters
         self._at_home = letters.consumers is not None
-        self._reader = reader
         self._holds = None if letters.whole else letters.holds
         self.passed = Passed()
-        self.expected = reader.expected
-        self.bounds = reader.bounds
 
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
@@ -198,13 +196,6 @@ class NatsLetterReader(LetterReader):
         if len(chosen) == len(places):
             return batch
         return batch.select(chosen) if chosen else None
-
-    @property
-    def finished(self) -> bool:
-        return self._reader.finished
-
-    def close(self) -> None:
-        self._reader.close()
 
 
 def open_letters(jetstream: JetStream, letters: Letters) -> NatsLetterReader:

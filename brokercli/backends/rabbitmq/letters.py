@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from brokercli.backends.contract import Batch, Reader
-from brokercli.backends.dead_letters import LetterReader
+from brokercli.backends.dead_letters import LetterLook, LetterReader
 from brokercli.backends.rabbitmq import QUORUM_QUEUE
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
@@ -16,31 +16,19 @@ from brokercli.model.amount import amount
 PART = 5000
 
 
-class StreamLetterReader(LetterReader):
+class StreamLetterReader(LetterLook):
     """A stream keeps what was read: a look like any other. It has no place to write down what was handled."""
 
     side_effects = "none"
 
     def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self.expected = reader.expected
-        self.bounds = reader.bounds
+        super().__init__(reader)
         self._note = "a stream does not say which of its letters were handled: all of them count as pending"
 
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
         """What the look has to say; may grow while reading."""
         return [self._note, *self._reader.notes]
-
-    def read(self, timeout: float) -> Batch | None:
-        return self._reader.read(timeout)
-
-    @property
-    def finished(self) -> bool:
-        return self._reader.finished
-
-    def close(self) -> None:
-        self._reader.close()
 
 
 class QueueLetterReader(LetterReader):
