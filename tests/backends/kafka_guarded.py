@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from brokercli.model.connection import TLS, Secret
+from tests.brokers.certificates import openssl
 from tests.brokers.kafka import LASTING, PASSWORD, USER, Kafka
 from tests.brokers.server import HOST
 
@@ -64,16 +64,13 @@ class GuardedKafka(Kafka):
 
 
 def _certify(directory: Path) -> None:
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
-
     key = ("-newkey", "rsa:2048", "-nodes")
     for authority in ("authority", "nobody"):
-        openssl("req", "-x509", *key, "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-days", "30", "-subj", f"/CN={authority}")
+        openssl(directory, "req", "-x509", *key, "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-days", "30", "-subj", f"/CN={authority}")
     for name, authority in (("localhost", "authority"), (CLIENT, "authority"), ("stranger", "nobody")):
-        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl(directory, "req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         (directory / "names").write_text(f"subjectAltName=DNS:{name}\n")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial", "-out", f"{name}.crt",
-                "-days", "30", "-extfile", "names")
-    openssl("pkcs8", "-topk8", "-in", f"{CLIENT}.key", "-out", f"{CLIENT}.locked.key", "-passout", f"pass:{KEY_PASSWORD}")
+        openssl(directory, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial",
+                "-out", f"{name}.crt", "-days", "30", "-extfile", "names")
+    openssl(directory, "pkcs8", "-topk8", "-in", f"{CLIENT}.key", "-out", f"{CLIENT}.locked.key", "-passout", f"pass:{KEY_PASSWORD}")
     (directory / "server.pem").write_text((directory / "localhost.key").read_text() + (directory / "localhost.crt").read_text())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.brokers.certificates import self_signed, signed
 from tests.brokers.rabbitmq import PLUGINS, RabbitMQ
 from tests.brokers.server import HOST
 
@@ -48,17 +48,8 @@ class GuardedRabbitMQ(RabbitMQ):
 
 
 def _certify(folder: Path) -> None:
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for authority in ("authority", "nobody"):
-        openssl("req", "-x509", *key, "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-days", "2", "-subj", f"/CN={authority}")
-    for name, authority, extra in (("server", "authority", "subjectAltName=DNS:localhost"), ("client", "authority", "subjectAltName=DNS:client"),
-                                   ("stranger", "nobody", "subjectAltName=DNS:client")):
-        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        (folder / f"{name}.ext").write_text(extra)
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial", "-out", f"{name}.pem",
-                "-days", "2", "-extfile", f"{name}.ext")
+    self_signed(folder, "authority", "nobody")
+    for name, authority, alternative in (("server", "authority", "DNS:localhost"), ("client", "authority", "DNS:client"), ("stranger", "nobody", "DNS:client")):
+        signed(folder, name, authority, alternative)
     for path in folder.glob("*.key"):
         path.chmod(0o644)

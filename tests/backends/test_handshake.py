@@ -5,10 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from brokercli.backends import handshake
 from brokercli.backends.handshake import asked_in_silence, not_trusted, speaks_tls
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS
+from tests.brokers.certificates import KEY, openssl, self_signed
 from tests.brokers.server import HOST, wait_until
-from tests.faults.proxy import stop_listening
+from tests.faults.proxy import listening
 
 _AUTHORITY = """[ca]
 default_ca=ours
@@ -41,21 +41,15 @@ _NOW, _PAST, _FUTURE = ("20200101000000Z", "20990101000000Z"), ("20200101000000Z
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Certificates for 127.0.0.1, which servers and clients show alike: NAME.pem and NAME.key; ca.pem signed all but `stranger`."""
     folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     (folder / "authority").write_text(_AUTHORITY)
     (folder / "index").write_text("")
-    for name in ("ca", "other-ca"):
-        openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}")
+    self_signed(folder, "ca", "other-ca")
     for name, authority, place, (begin, end) in (
             ("good", "ca", f"IP:{HOST}", _NOW), ("expired", "ca", f"IP:{HOST}", _PAST), ("early", "ca", f"IP:{HOST}", _FUTURE),
             ("elsewhere", "ca", "DNS:other.example", _NOW), ("stranger", "other-ca", f"IP:{HOST}", _NOW)):
-        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}", "-addext", f"subjectAltName={place}")
-        openssl("ca", "-batch", "-notext", "-config", "authority", "-cert", f"{authority}.pem", "-keyfile", f"{authority}.key", "-in", f"{name}.csr",
-                "-out", f"{name}.pem", "-startdate", begin, "-enddate", end)
+        openssl(folder, "req", *KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}", "-addext", f"subjectAltName={place}")
+        openssl(folder, "ca", "-batch", "-notext", "-config", "authority", "-cert", f"{authority}.pem", "-keyfile", f"{authority}.key",
+                "-in", f"{name}.csr", "-out", f"{name}.pem", "-startdate", begin, "-enddate", end)
     return folder
 
 
@@ -67,24 +61,13 @@ def strict_server(folder: Path, certificate: str = "good", *, wants_ours: bool =
     if wants_ours:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(folder / "ca.pem")
-    listener = socket.create_server((HOST, 0))
 
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                client.settimeout(5)
-                with suppress(OSError), client:
-                    client.sendall(before)
-                    with context.wrap_socket(client, server_side=True):
-                        pass
+    def shake_hands(client: socket.socket) -> None:
+        client.sendall(before)
+        context.wrap_socket(client, server_side=True).close()
 
-    server = threading.Thread(target=serve, daemon=True)
-    server.start()
-    with ExitStack() as end:
-        end.callback(server.join)
-        end.callback(stop_listening, listener)
-        yield listener.getsockname()[1]
+    with listening(shake_hands) as port:
+        yield port
 
 
 def ours(folder: Path, certificate: str | None) -> TLS:

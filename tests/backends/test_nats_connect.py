@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from brokercli.model.message import Message
 from brokercli.model.position import End
 from tests.backends.nats_letters import read_all
 from tests.backends.nats_streams import Streams, bodies, everything, publish, some, stream, subject
+from tests.brokers.certificates import self_signed, signed
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST, free_port
 
@@ -50,18 +50,9 @@ def refusal(connection: Connection) -> BrokercliError:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, a server's certificate for `localhost`, a client's, and that of a stranger, as PEM files."""
     folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for name in ("ca", "stranger"):
-        openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}")
-    for name, extra in (("server", "subjectAltName=DNS:localhost"), ("client", "subjectAltName=DNS:client")):
-        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        (folder / f"{name}.ext").write_text(extra)
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.pem", "-days", "2",
-                "-extfile", f"{name}.ext")
+    self_signed(folder, "ca", "stranger")
+    signed(folder, "server", "ca", "DNS:localhost")
+    signed(folder, "client", "ca", "DNS:client")
     return folder
 
 

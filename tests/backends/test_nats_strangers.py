@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -17,7 +17,7 @@ from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
 from tests.backends.nats_streams import subject
 from tests.brokers.server import HOST
-from tests.faults.proxy import stop_listening
+from tests.faults.proxy import listening
 
 PASSWORD = "nats-s3cret"
 
@@ -26,31 +26,6 @@ def refusal(connection: Connection) -> BrokercliError:
     with pytest.raises(BrokercliError) as refused:
         NatsBackend(connection)
     return refused.value
-
-
-@contextmanager
-def listening(talk: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A port where everybody who comes is talked to, each on a thread; nobody listens there any more afterwards."""
-    listener = socket.create_server((HOST, 0))
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                threading.Thread(target=served, args=(client,), daemon=True).start()
-
-    def served(client: socket.socket) -> None:
-        with suppress(OSError), client:
-            client.settimeout(60)
-            talk(client)
-
-    server = threading.Thread(target=serve, daemon=True)
-    server.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        stop_listening(listener)
-        server.join()
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -15,6 +14,7 @@ import pytest
 
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.model.connection import Connection, Secret
+from tests.brokers.certificates import self_signed
 from tests.brokers.server import HOST
 
 SECONDS = 0.6
@@ -146,10 +146,9 @@ def test_a_management_api_without_tls_is_told_from_one_that_is_away() -> None:
 
 
 def test_a_management_api_whose_certificate_is_not_accepted_is_told_from_one_that_is_away(tmp_path: Path) -> None:
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                    "-keyout", tmp_path / "key.pem", "-out", tmp_path / "certificate.pem"], check=True, capture_output=True)
+    self_signed(tmp_path, "localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    context.load_cert_chain(tmp_path / "localhost.pem", tmp_path / "localhost.key")
 
     def serve(listening: socket.socket) -> None:
         client, _ = listening.accept()

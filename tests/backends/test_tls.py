@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS, Secret
 from brokercli.model.errors import UsageProblem
+from tests.brokers.certificates import openssl, self_signed
 from tests.brokers.server import HOST
 from tests.commandline import CommandLine, Terminal
 from tests.conftest import BROKERS
@@ -23,15 +23,9 @@ SCHEMES = {"kafka": "kafkas", "nats": "tls", "rabbitmq": "amqps"}
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The certificates mine.pem and other.pem with their keys, mine.key locked as well, and a text that is neither."""
     folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    for name in ("mine", "other"):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem",
-                "-days", "2", "-subj", f"/CN={name}")
-    openssl("pkcs8", "-topk8", "-in", "mine.key", "-out", "locked.key", "-passout", f"pass:{PASSWORD}")
-    openssl("ec", "-in", "mine.key", "-out", "old.key", "-aes128", "-passout", f"pass:{PASSWORD}")
+    self_signed(folder, "mine", "other")
+    openssl(folder, "pkcs8", "-topk8", "-in", "mine.key", "-out", "locked.key", "-passout", f"pass:{PASSWORD}")
+    openssl(folder, "ec", "-in", "mine.key", "-out", "old.key", "-aes128", "-passout", f"pass:{PASSWORD}")
     (folder / "text").write_text("this is no certificate\n")
     return folder
 

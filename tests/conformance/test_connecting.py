@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -21,9 +19,10 @@ import pytest
 from brokercli.backends.registry import open_backend
 from brokercli.model.connection import TLS, Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
+from tests.brokers.certificates import self_signed
 from tests.brokers.server import HOST, free_port
 from tests.conformance.left_behind import check_nothing_is_left
-from tests.faults.proxy import mute_port, stop_listening, talking_port
+from tests.faults.proxy import listening, mute_port, talking_port
 from tests.native.harness import Broker
 
 MUTE = ("mute port", "plain on TLS")
@@ -40,25 +39,16 @@ Ways = dict[str, Callable[[], Connection | None]]
 def tls_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A port that speaks TLS and nothing else."""
     folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                    "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"], check=True, capture_output=True)
+    self_signed(folder, "localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    listener = socket.create_server((HOST, 0))
+    context.load_cert_chain(folder / "localhost.pem", folder / "localhost.key")
 
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                client.settimeout(5)
-                with suppress(OSError), context.wrap_socket(client, server_side=True) as talking:
-                    talking.recv(1000)
+    def talk(client: socket.socket) -> None:
+        with context.wrap_socket(client, server_side=True) as talking:
+            talking.recv(1000)
 
-    server = threading.Thread(target=serve, daemon=True)
-    server.start()
-    yield listener.getsockname()[1]
-    stop_listening(listener)
-    server.join()
+    with listening(talk) as port:
+        yield port
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -320,6 +320,31 @@ def talking_port(greeting: bytes) -> tuple[Callable[[], None], int]:
         server.join()
 
     return close, listener.getsockname()[1]
+
+
+@contextmanager
+def listening(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A port where everybody who comes is talked to, each on a thread; nobody listens there any more afterwards."""
+    listener = socket.create_server((HOST, 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=served, args=(client,), daemon=True).start()
+
+    def served(client: socket.socket) -> None:
+        with suppress(OSError), client:
+            client.settimeout(60)
+            talk(client)
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        stop_listening(listener)
+        server.join()
 
 
 def stop_listening(listener: socket.socket) -> None:
