@@ -346,6 +346,8 @@ def test_a_broker_that_does_not_answer_is_unreachable(private_kafka: Kafka) -> N
         finally:
             private_kafka.resume()
         wait_until_named(private_kafka.address, topic)
+        backend._connection = topics.connection
+        consumers = backend.consumers()
 
         def answers() -> bool:
             try:

@@ -357,6 +357,8 @@ def test_a_broker_that_does_not_answer_is_unreachable_and_what_it_did_is_not_cla
         finally:
             private_kafka.resume()
         wait_until_named(private_kafka.address, made)
+        backend._connection = topics.connection
+        declarer = backend.declarer()
 
         def planned_again() -> bool:
             try:

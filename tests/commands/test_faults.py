@@ -45,8 +45,9 @@ def publish_some(cli: CommandLine, place: Place, *arguments: str, to: str | None
         return cli.start("publish", to or place.url, "-f", "lines", "--receipts", "--report", "report.json", *arguments, stdout=receipts.fileno())
 
 
-def told_of(cli: CommandLine) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def told_of(cli: CommandLine, ended: Ended) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the report of a run and its receipts."""
+    assert (cli.home / "report.json").exists(), f"no report, exit code {ended.code}: {ended.stderr}"
     return json.loads((cli.home / "report.json").read_bytes()), [json.loads(line) for line in (cli.home / "receipts").read_bytes().splitlines()]
 
 
@@ -87,7 +88,7 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_or_the_doubt_is_co
     server.kill()
     server.start()
     ended = cli.finish(process, timeout=120)
-    report, receipts = told_of(cli)
+    report, receipts = told_of(cli, ended)
     assert ended.code in (0, 4), ended.stderr
     check_account(report, receipts, ended, stored_bodies(cli, place))
 
@@ -98,7 +99,7 @@ def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back
     wait_until_stored(cli, place, 1500)
     server.kill()
     ended = cli.finish(process, timeout=120)
-    report, receipts = told_of(cli)
+    report, receipts = told_of(cli, ended)
     assert ended.code in (3, 4, 5), ended.stderr
     assert "has confirmed nothing for" in ended.stderr
     server.start()
@@ -112,7 +113,7 @@ def test_a_broker_that_hangs_is_given_up_after_the_delivery_timeout_and_what_nev
     server.pause()
     ended = cli.finish(process, timeout=120)
     server.resume()
-    report, receipts = told_of(cli)
+    report, receipts = told_of(cli, ended)
     assert ended.code == 4, ended.stderr
     assert "has confirmed nothing for" in ended.stderr
     assert (report["unknown"] > 0, report["refused"] > 0) == (True, True), report
@@ -146,7 +147,7 @@ def test_the_second_interrupt_stops_at_once_and_says_what_is_unknown(cli: Comman
     freeze_with_something_in_flight(server)
     ended = interrupt_twice(cli, process)
     server.resume()
-    report, receipts = told_of(cli)
+    report, receipts = told_of(cli, ended)
     assert ended.code == 4, ended.stderr
     assert report["unknown"] > 0
     wait_until(server.answers, 60, "the broker's answer")
