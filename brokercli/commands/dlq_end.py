@@ -95,4 +95,4 @@ class Problems:
     def rest(self) -> list[str]:
         """Return what is still to be said at the end: of how many more each reason was the reason."""
         more = [f"{verdict}: {count:,} more: {reason}" for (verdict, reason), count in self._said.items() if count]
-        return more + [f"{verdict}: {count:,} more, for other reasons" for verdict, count in self._others.items()]
+        return more + [f"{verdict}: {count:,} more" for verdict, count in self._others.items()]

@@ -51,6 +51,8 @@ class Redriving:
     _coming_back: ComingBack | None = None
     """Where letters go that may die again."""
     _moved: int = 0
+    _tried: int = 0
+    """Letters that count towards the limit: those that go, and those that a program failed for."""
     _in_hand: int = 0
     """Letters that are being settled."""
     _begun: tuple[Callable[[], Receipts], int] | None = None
@@ -107,7 +109,7 @@ class Redriving:
         return time.time_ns() if self._coming_back is None else self._coming_back.now()
 
     def _enough(self) -> bool:
-        return self.stopping() or (self.limit is not None and self._moved >= self.limit)
+        return self.stopping() or (self.limit is not None and self._tried >= self.limit)
 
     def _move(self, batch: Batch, settler: Settler | None) -> None:
         account = self.outcome.account
@@ -197,16 +199,16 @@ class Redriving:
         at = self._now()
         made: list[Decision] = []
         failed = Receipts()
-        going = 0
         began = time.monotonic()
         try:
             for letter in read_matching(self.recogniser, self.letter_filter, batch):
-                if self.stopping() or (self.limit is not None and self._moved + going >= self.limit):
+                if self._enough():
                     break
-                made.append(self._transformed(self.rules.decide(letter, at), failed))
-                going += not made[-1].left
+                decision = self.rules.decide(letter, at)
+                made.append(self._transformed(decision, failed))
+                self._tried += not decision.left and (made[-1].refused or not made[-1].left)
                 if self.through is not None and time.monotonic() - began >= WAIT_SECONDS:
-                    some, told, made, failed, going = made, failed, [], Receipts(), 0
+                    some, told, made, failed = made, failed, [], Receipts()
                     yield self._enter(some, told)
                     began = time.monotonic()
         finally:

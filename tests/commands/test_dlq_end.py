@@ -58,7 +58,7 @@ def test_reasons_that_are_all_different_do_not_fill_the_screen() -> None:
     problems = Problems(noting)  # type: ignore[arg-type]
     problems.take(refused(*(f"letter {number}: exit status 1" for number in range(SAID + 3))))
     assert len(noting.said) == SAID
-    assert problems.rest() == ["refused: 3 more, for other reasons"]
+    assert problems.rest() == ["refused: 3 more"]
 
 
 @pytest.mark.parametrize(("verb", "unknown", "words"), [
