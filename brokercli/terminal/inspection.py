@@ -115,4 +115,5 @@ def _histogram(seconds: Counter[int], width: int, *, plain: bool) -> str:
     most = max(columns)
     drawn = "".join(bars[0 if not count else max(1, round(count / most * (len(bars) - 1)))] for count in columns)
     start, end = (format_time(moment * NANOSECONDS).partition(".")[0] + "Z" for moment in (first, last))
-    return f"  {drawn}\n  {start}{' ' * max(1, len(columns) - len(start) - len(end))}{end}  (most in one column: {most:,})"
+    between = " " * max(1, len(columns) - len(start) - len(end))
+    return f"  {drawn}\n  {start}{between}{end}\n  most in one column: {most:,}"

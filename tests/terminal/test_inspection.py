@@ -1,0 +1,33 @@
+"""When letters died, drawn on a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from brokercli.operations.inspecting import Group, Inspection
+from brokercli.terminal.inspection import print_inspection
+
+NOON = 1_794_484_800
+"""2026-11-12T12:00:00Z"""
+
+
+def drawn(capture: Callable[..., Any], seconds: dict[int, int], **options: Any) -> list[str]:
+    """Return the lines that are drawn below the table of one group."""
+    captured = capture(stdout_is_terminal=True, **options)
+    inspection = Inspection(read=3, matched=3, seconds=Counter(seconds))
+    inspection.groups["generic", "timeout", "", "orders", ""] = Group("generic", "timeout", "", "orders", "", "0:1", "", (), count=3)
+    print_inspection(captured.streams, "topic:dlq", inspection)
+    return list(captured.out.decode().partition("\n\n")[2].splitlines())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_histogram_and_what_is_said_of_it_keep_to_the_terminals_width(width: int, capture: Callable[..., Any]) -> None:
+    lines = drawn(capture, {NOON: 40_000, NOON + 86_400: 1}, width=width)
+    assert [line.strip() for line in lines[1:]] == [
+        f"2026-11-12T12:00:00Z{' ' * (min(width - 4, 100) - 40)}2026-11-13T12:00:00Z", "most in one column: 40,000"]
+    assert lines[0].strip() == f"█{' ' * (min(width - 4, 100) - 2)}▁"
+    assert max(len(line) for line in lines) <= width
