@@ -24,6 +24,8 @@ from brokercli.settings.places import state_directory
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import print_table
 
+_ELSEWHERE = "brokercli dlq ls shows where dead letters lie"
+
 
 class NothingPending(NotFound):
     """No letter is pending in any destination of dead letters that there is, and each of them was looked into."""
@@ -40,13 +42,13 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
     elsewhere = parse_broker(text)
     if text is not None and elsewhere is None:
         with open_address(text, context_name, "look", connect_timeout=connect_timeout) as session:
-            session.require(Capability.LOOK_LETTERS)
+            session.require(Capability.LOOK_LETTERS, hint=_ELSEWHERE)
             yield session
         return
     with open_broker(elsewhere, context_name, connect_timeout=connect_timeout) as broker:
         if broker.context.dlq is not None:
             with open_address(broker.context.dlq, context_name or broker.context.name, "look", connect_timeout=connect_timeout) as session:
-                session.require(Capability.LOOK_LETTERS)
+                session.require(Capability.LOOK_LETTERS, hint=_ELSEWHERE)
                 yield session
             return
         unseen: list[str] = []

@@ -26,15 +26,14 @@ class Session(NamedTuple):
     context: ResolvedContext
     descriptor: Descriptor
 
-    def require(self, *capabilities: Capability) -> None:
+    def require(self, *capabilities: Capability, hint: str = "brokercli brokers says what each broker can do") -> None:
         """Raise Unsupported, with the reason of the support table, for what this resource cannot do; nothing was sent."""
         resource = self.backend.resource(self.address)
         for capability in capabilities:
             support = self.descriptor.support[resource][capability]
             if not support:
                 where = f"{'an' if resource[0] in 'aeiou' else 'a'} {resource}"
-                raise Unsupported(f"{self.descriptor.title} has no {capability} on {where}: {support.note}.".replace("..", "."),
-                                  hint="brokercli brokers says what each broker can do")
+                raise Unsupported(f"{self.descriptor.title} has no {capability} on {where}: {support.note}.".replace("..", "."), hint=hint)
 
 
 def streams_of(context: typer.Context) -> Streams:

@@ -174,7 +174,7 @@ class NatsBackend(Backend):
 
     def _require(self, source: Address, capability: Capability) -> None:
         if source.kind != "stream":
-            raise Unsupported(descriptor.support[SUBJECT][capability].note, hint="brokercli dlq ls shows the streams that hold some")
+            raise Unsupported(descriptor.support[SUBJECT][capability].note, hint="brokercli ls shows the streams there are")
 
     def close(self) -> None:
         # a consumer that a look made goes with the look, not half a minute later
