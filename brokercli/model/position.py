@@ -178,7 +178,7 @@ def format_time(nanoseconds: int) -> str:
 def _format_second(seconds: int) -> str | None:
     """Write a whole second without its zone; None for a year that has no name. Neighbouring messages share theirs."""
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
     except (ValueError, OverflowError, OSError):
         return None
 

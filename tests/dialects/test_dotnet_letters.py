@@ -10,6 +10,7 @@ import pytest
 from brokercli.dialects import recognise, to_message
 from brokercli.model.dead_letter import Confidence
 from brokercli.model.message import Header, Message, Record, Typed
+from brokercli.model.position import format_time
 
 BYTES = "System.Byte[], System.Private.CoreLib"
 
@@ -148,3 +149,9 @@ def test_letters_of_ubers_proxy_have_milliseconds_and_the_originals_headers(time
     assert letter.lost == ()
     message = to_message(letter)
     assert (message.key, message.headers, message.body) == (b"k1", (("h", b"1"),), b"{}")
+
+
+def test_a_time_that_nobody_set_is_shown_with_a_year_of_four_digits() -> None:
+    letter = recognise(moved("error", ("NServiceBus.FailedQ", b"orders"), ("NServiceBus.TimeOfFailure", b"0001-01-01 00:00:00:000000 Z")))
+    assert letter.died is not None
+    assert format_time(letter.died) == "0001-01-01T00:00:00.000Z"
