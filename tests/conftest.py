@@ -9,6 +9,7 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -244,7 +245,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
              for name in ([mark.args[0]] if isinstance(mark.args[0], str) else mark.args[0])}
     if "broker" not in metafunc.fixturenames or "broker" in given:
         return
-    tables = {descriptor.name: descriptor.support for descriptor in descriptors() if descriptor.name in BROKERS}
+    tables = _tables()
     if "row" not in metafunc.fixturenames:
         metafunc.parametrize("broker", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in tables], indirect=True)
         return
@@ -253,6 +254,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
               for name, table in tables.items() for row, answers in table.items() if all(_picks(mark, name, row, answers) for mark in marks)]
     assert picked, f"no row of any broker has what {metafunc.function.__name__} needs"
     metafunc.parametrize(("broker", "row"), picked, indirect=["broker"])
+
+
+@cache
+def _tables() -> dict[str, dict[str, dict[Capability, Support]]]:
+    """The support tables by broker: every worker asks for them for hundreds of tests."""
+    return {descriptor.name: descriptor.support for descriptor in descriptors() if descriptor.name in BROKERS}
 
 
 def _picks(mark: pytest.Mark, broker: str, row: str, answers: dict[Capability, Support]) -> bool:

@@ -68,12 +68,12 @@ def test_a_broker_that_is_short_of_memory_says_that_publishers_wait(private_rabb
     def node() -> Check:
         return next(check for what, check in found(connection).items() if what.startswith("node "))
 
-    private_rabbitmq.ctl("set_vm_memory_high_watermark", "0.00001")
+    private_rabbitmq.alarm(on=True)
     try:
         wait_until(lambda: node().health is Health.FAILED, 30, "the alarm in the broker's figures")
         assert "short of memory: whoever publishes has to wait" in node().found
     finally:
-        private_rabbitmq.ctl("set_vm_memory_high_watermark", "0.6")
+        private_rabbitmq.alarm(on=False)
     wait_until(lambda: node().health is Health.OK, 30, "the end of the alarm in the broker's figures")
 
 

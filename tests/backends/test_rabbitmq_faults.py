@@ -70,10 +70,6 @@ def repeat(step: Callable[[], object]) -> None:
         step()
 
 
-def alarm(server: RabbitMQ, *, on: bool) -> None:
-    server.ctl("set_vm_memory_high_watermark", "0.00001" if on else "0.6")
-
-
 @pytest.fixture
 def own(private_rabbitmq: RabbitMQ) -> Iterator[Places]:
     """Places on a broker that may be killed."""
@@ -85,7 +81,7 @@ def own(private_rabbitmq: RabbitMQ) -> Iterator[Places]:
 
 def test_a_memory_alarm_is_waited_for_and_said(private_rabbitmq: RabbitMQ, own: Places) -> None:
     queue = own.queue()
-    alarm(private_rabbitmq, on=True)
+    private_rabbitmq.alarm(on=True)
     try:
         with RabbitMQBackend(own.connection) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy()) as publisher:
             publisher.send_bodies([b"%d" % number for number in range(100)])
@@ -93,16 +89,16 @@ def test_a_memory_alarm_is_waited_for_and_said(private_rabbitmq: RabbitMQ, own: 
             assert "blocked by the broker" in publisher.notes[0]
             assert "memory" in publisher.notes[0]
             assert len(publisher.collect(0)) == 0
-            alarm(private_rabbitmq, on=False)
+            private_rabbitmq.alarm(on=False)
             assert publisher.finish(PATIENCE).confirmed == 100
         assert own.taken(queue) == [b"%d" % number for number in range(100)]
     finally:
-        alarm(private_rabbitmq, on=False)
+        private_rabbitmq.alarm(on=False)
 
 
 def test_an_alarm_that_outlasts_the_delivery_timeout_leaves_in_doubt_only_what_was_written(private_rabbitmq: RabbitMQ, own: Places) -> None:
     queue = own.queue()
-    alarm(private_rabbitmq, on=True)
+    private_rabbitmq.alarm(on=True)
     try:
         backend = RabbitMQBackend(own.connection)
         publisher = backend.publisher(Address(queue, "queue"), PublishPolicy(delivery_timeout=IN_VAIN))
@@ -116,7 +112,7 @@ def test_an_alarm_that_outlasts_the_delivery_timeout_leaves_in_doubt_only_what_w
         # a broker that reads nothing hears no goodbye either
         assert time.monotonic() - began < PATIENCE
     finally:
-        alarm(private_rabbitmq, on=False)
+        private_rabbitmq.alarm(on=False)
     # the connection was dropped with the first message unread, or read: both are in doubt
     assert own.taken(queue) in ([], [b"0"])
 
@@ -124,14 +120,14 @@ def test_an_alarm_that_outlasts_the_delivery_timeout_leaves_in_doubt_only_what_w
 def test_letters_that_a_memory_alarm_keeps_from_going_home_are_explained(private_rabbitmq: RabbitMQ, own: Places) -> None:
     dlq, home = own.queue(), own.queue()
     own.put("", dlq, [b"letter"])
-    alarm(private_rabbitmq, on=True)
+    private_rabbitmq.alarm(on=True)
     try:
         with RabbitMQBackend(own.connection) as backend, backend.repair(queue(dlq), RepairPolicy(delivery_timeout=IN_VAIN)) as repair:
             assert redrive(repair, queue(home)).confirmed == 0
             assert "blocked by the broker" in repair.notes[0]
             assert "memory" in repair.notes[0]
     finally:
-        alarm(private_rabbitmq, on=False)
+        private_rabbitmq.alarm(on=False)
     # one copy may have been read before the alarm was heard of
     assert own.taken(home) in ([], [b"letter"])
     assert own.taken(dlq) == [b"letter"]
@@ -139,7 +135,7 @@ def test_letters_that_a_memory_alarm_keeps_from_going_home_are_explained(private
 
 def test_an_alarm_that_never_ends_ends_the_run_instead_of_every_window_one_by_one(private_rabbitmq: RabbitMQ, own: Places) -> None:
     queue = own.queue()
-    alarm(private_rabbitmq, on=True)
+    private_rabbitmq.alarm(on=True)
     try:
         with RabbitMQBackend(own.connection) as backend, backend.publisher(Address(queue, "queue"), PublishPolicy(delivery_timeout=IN_VAIN)) as publisher:
             receipts = Receipts()
@@ -151,7 +147,7 @@ def test_an_alarm_that_never_ends_ends_the_run_instead_of_every_window_one_by_on
             receipts.add(publisher.finish(0))
             assert (receipts.confirmed, len(receipts)) == (0, 10)
     finally:
-        alarm(private_rabbitmq, on=False)
+        private_rabbitmq.alarm(on=False)
 
 
 @pytest.mark.timeout(2 * A_START)

@@ -30,12 +30,12 @@ def gone(private_rabbitmq: RabbitMQ) -> Iterator[Callable[[str], None]]:
     names: list[str] = []
 
     def stop(name: str) -> None:
-        private_rabbitmq.ctl("eval", f"ra:stop_server(quorum_queues, {{'%2F_{name}', node()}}).")
+        private_rabbitmq.evaluate(f"ra:stop_server(quorum_queues, {{'%2F_{name}', node()}}).")
         names.append(name)
 
     yield stop
     for name in names:
-        private_rabbitmq.ctl("eval", f"ra:restart_server(quorum_queues, {{'%2F_{name}', node()}}).")
+        private_rabbitmq.evaluate(f"ra:restart_server(quorum_queues, {{'%2F_{name}', node()}}).")
 
 
 def test_what_would_be_lost_with_it_is_not_known_and_it_is_not_deleted(own: Places, gone: Callable[[str], None]) -> None:

@@ -32,7 +32,7 @@ def own(private_rabbitmq: RabbitMQ) -> Iterator[Places]:
 
 def hold_up(server: RabbitMQ, queue: str, milliseconds: int = MILLISECONDS) -> None:
     """Have the leader of a queue do nothing for a while."""
-    server.ctl("eval", f"Leader = '%2F_{queue}', sys:suspend(Leader), timer:apply_after({milliseconds}, sys, resume, [Leader]).")
+    server.evaluate(f"Leader = '%2F_{queue}', sys:suspend(Leader), timer:apply_after({milliseconds}, sys, resume, [Leader]).")
 
 
 def test_what_would_be_lost_with_it_is_said(private_rabbitmq: RabbitMQ, own: Places) -> None:

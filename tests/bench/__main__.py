@@ -73,7 +73,7 @@ class Bench:
                     self._measure(nats.cases(server, lines, few, letters, self._count))
                     self._memory("JetStream", f"{server.address}/large.created", f"{server.address}/stream:BENCH", large)
                 elif isinstance(server, RabbitMQ):
-                    self.brokers.append(f"RabbitMQ {server.ctl('version').strip()}")
+                    self.brokers.append(f"RabbitMQ {server.version}")
                     self._measure(rabbitmq.cases(server, slow, letters, self._count // 5))
                     self._memory("RabbitMQ", f"{server.address.rstrip('/')}/stream:bench", f"{server.address.rstrip('/')}/stream:bench", None)
 

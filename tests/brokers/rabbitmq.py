@@ -127,12 +127,20 @@ class RabbitMQ(Server):
             return False
         return "rabbitmq_management" not in self._plugins or conversation(self.ports["management"], b"GET / HTTP/1.0\r\n\r\n", 12).startswith(b"HTTP/1.")
 
-    def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl on this node and return what it prints: alarms, users, policies."""
-        ended = subprocess.run([*self._inside("/usr/lib/rabbitmq/bin/rabbitmqctl"), "-q", *arguments], env=self.environment(),
-                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return version(fetch(self._release))
+
+    def evaluate(self, expression: str) -> None:
+        """Evaluate Erlang on this node, as `rabbitmqctl eval` does, which starts an Erlang machine of its own for it."""
+        ended = subprocess.run([*self._inside("/usr/bin/erl_call"), "-address", f"{HOST}:{self.ports['distribution']}", "-e"], env=self.environment(),
+                               input=f"{expression}\n", capture_output=True, text=True, check=False)
+        assert ended.stdout.startswith("{ok, "), ended.stdout + ended.stderr
+
+    def alarm(self, *, on: bool) -> None:
+        """Be short of memory, so that whoever publishes has to wait, or no longer."""
+        self.evaluate(f"vm_memory_monitor:set_vm_memory_high_watermark({0.00001 if on else 0.6:f}).")
 
     def _inside(self, program: str, *namespaces: str) -> list[str]:
         mount = "mount -t proc proc" if namespaces else "mount --bind /proc"

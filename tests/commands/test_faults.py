@@ -161,13 +161,13 @@ def test_why_nothing_moves_is_said_while_nothing_moves(cli: CommandLine, killabl
     # so that all of them take longer than setting the alarm and taking it back
     process = publish_some(cli, place, "--rate", "200/s", "--delivery-timeout", "120s")
     wait_until_stored(cli, place, 1)
-    server.ctl("set_vm_memory_high_watermark", "0.00001")
+    server.alarm(on=True)
     try:
         assert select.select([process.stderr], [], [], 60)[0]
         assert os.read(process.stderr.fileno(), 65536).startswith(b"blocked by the broker")
         assert process.poll() is None
     finally:
-        server.ctl("set_vm_memory_high_watermark", "0.6")
+        server.alarm(on=False)
     process.send_signal(signal.SIGINT)
     ended = cli.finish(process)
     assert ended.code == 130, ended.stderr
