@@ -21,6 +21,7 @@ from typing import Self
 
 from tests import loaded
 
+ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0
 STOPPING = "stopping once what is in flight is settled; Ctrl-C again stops now\n"
 """What is said on standard error where an interrupt is followed by no end for a moment: on a busy machine, by any command."""
@@ -53,6 +54,16 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
 def command(arguments: Sequence[str]) -> list[str]:
     """Return the command line that runs brokercli as it is in the checkout."""
     return [sys.executable, "-m", "brokercli", *arguments]
+
+
+def run_module(name: str, *arguments: str, stdin: bytes = b"", timeout: float = PATIENCE) -> Ended:
+    """Run a module of the tests that has a function `main` in a process of its own, to its end."""
+    ours = environment(ROOT)
+    forked = loaded.run(arguments, stdin=stdin, environment=ours, folder=ROOT, timeout=timeout, program=name)
+    if forked is None:
+        ended = subprocess.run([sys.executable, "-m", name, *arguments], input=stdin, capture_output=True, env=ours, timeout=timeout, cwd=ROOT, check=False)
+        forked = ended.returncode, ended.stdout, ended.stderr
+    return Ended(_shown(forked[0]), forked[1], forked[2].decode())
 
 
 class CommandLine:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,8 +28,9 @@ from typing import IO, NoReturn
 
 BROKERCLI = "brokercli.__main__"
 _LARGEST_REQUEST = 64 * 1024
-# what commands import when they come to it
-_LATER = ("confluent_kafka.admin", "encodings.idna", "http.client", "tests.torture.child")
+# what commands import when they come to it, and programs that are run more than once
+_LATER = ("confluent_kafka.admin", "encodings.idna", "http.client", "tests.torture.child", "tests.backends.kafka_redrive", "tests.backends.rabbitmq_redrive",
+          "tests.conformance.left_behind")
 _lock = threading.Lock()
 _nurseries: dict[int, Nursery] = {}
 
@@ -151,10 +153,11 @@ def start(program: str, arguments: Sequence[str], *, environment: Mapping[str, s
     return Command(request, stdin, stdout, stderr)
 
 
-def run(arguments: Sequence[str], *, stdin: bytes | None, environment: Mapping[str, str], folder: Path, timeout: float) -> tuple[int, bytes, bytes] | None:
-    """Run brokercli to its end, and return what `subprocess` would: return code, standard output, standard error. None where it has to be
+def run(arguments: Sequence[str], *, stdin: bytes | None, environment: Mapping[str, str], folder: Path, timeout: float,
+        program: str = BROKERCLI) -> tuple[int, bytes, bytes] | None:
+    """Run a program to its end, and return what `subprocess` would: return code, standard output, standard error. None where it has to be
     started in earnest. Raises subprocess.TimeoutExpired, the command killed."""
-    process = start(BROKERCLI, arguments, environment=environment, folder=folder, stdin=None if stdin is None else subprocess.PIPE,
+    process = start(program, arguments, environment=environment, folder=folder, stdin=None if stdin is None else subprocess.PIPE,
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if process is None:
         return None
@@ -246,9 +249,13 @@ def _become(request: bytes, descriptors: Sequence[int]) -> NoReturn:
         time.tzset()
         os.chdir(folder)
         sys.path[0] = folder
-        module = sys.modules[program]
+        module = import_module(program)
         sys.argv = [str(module.__file__), *arguments]
         module.main()
+        sys.stdout.flush()
+        os._exit(0)
+    except BaseException:  # noqa: BLE001  as where Python itself starts a program: it says what was raised
+        traceback.print_exc()
     finally:
         os._exit(70)
 

@@ -123,12 +123,17 @@ def _kill_at(point: str, nth: int) -> None:
     Transactions._produce, Transactions._until = produced, called  # type: ignore[method-assign]
 
 
-def _main(address: str, dlq: str, home: str, point: str, nth: str = "1") -> None:
+def _put_back_until_killed(address: str, dlq: str, home: str, point: str, nth: str = "1") -> None:
     _kill_at(point, int(nth))
     host, _, port = address.rpartition(":")
     with KafkaBackend(Connection("kafka", ((host, int(port)),))) as backend, backend.repair(Address(dlq, "topic"), RepairPolicy(batch=10)) as repair:
         redrive(repair, Address(home, "topic"))
 
 
+def main() -> None:
+    """Do what the arguments say."""
+    _put_back_until_killed(*sys.argv[1:])
+
+
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    main()

@@ -219,7 +219,7 @@ def _kill_at(point: str, nth: int) -> None:
     Holding.take, Mover.begin, Mover.finish, Holding.acknowledge = taken, begun, finished, acknowledged  # type: ignore[method-assign]
 
 
-def _main(url: str, management: str, dlq: str, point: str, batch: str, nth: str = "1", take: str = "all") -> None:
+def _put_back_until_killed(url: str, management: str, dlq: str, point: str, batch: str, nth: str = "1", take: str = "all") -> None:
     places = Places(url, management)
     rescuing.LASTING_SECONDS = 0.0  # that is for a broker that is killed
     _kill_at(point, int(nth))
@@ -232,5 +232,10 @@ def _main(url: str, management: str, dlq: str, point: str, batch: str, nth: str 
             letters(repair)
 
 
+def main() -> None:
+    """Do what the arguments say."""
+    _put_back_until_killed(*sys.argv[1:])
+
+
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    main()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 
@@ -24,6 +22,7 @@ from brokercli.model.receipt import Verdict
 from tests.backends.kafka_redrive import POINTS, by_body, committed, letters, numbered, redrive, repair, states, stored, to
 from tests.backends.kafka_topics import Topics, bodies, of_verdict, publish
 from tests.brokers.server import wait_until
+from tests.commandline import run_module
 
 AT_LEAST_ONCE = {"guarantee": "at-least-once"}
 
@@ -62,9 +61,8 @@ def test_a_letter_keeps_its_headers_key_null_body_and_the_partition_it_came_from
 def test_killed_at_any_point_and_run_again_each_letter_is_home_once(groups: Topics, point: str, nth: str) -> None:
     dlq, home = groups.make(), groups.make()
     groups.fill(dlq, numbered(50))
-    killed = subprocess.run([sys.executable, "-m", "tests.backends.kafka_redrive", groups.address, dlq.name, home.name, point, nth],
-                            capture_output=True, timeout=60, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = run_module("tests.backends.kafka_redrive", groups.address, dlq.name, home.name, point, nth)
+    assert killed.code == 128 + signal.SIGKILL, killed.stderr
     done = 10 * (int(nth) - (point != "after commit"))
     run = repair(groups, dlq)
     # opening it has ended what the killed one left open

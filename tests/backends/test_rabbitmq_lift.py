@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +17,7 @@ from brokercli.model.errors import Unsupported
 from tests.backends.rabbitmq_places import Places, bodies_of
 from tests.backends.rabbitmq_redrive import POINTS, await_end_of_runs, break_off, count, letters, lifting, make, numbered, queue, redrive, wear_out
 from tests.brokers.server import wait_until
+from tests.commandline import run_module
 
 pytestmark = pytest.mark.rabbitmq
 PATIENCE = 60.0
@@ -66,9 +65,8 @@ def test_looks_with_the_limit_lifted_delete_no_letter(versions: Places) -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_with_letters_in_hand_that_one_return_would_delete_and_run_again_none_is_lost(versions: Places, point: str) -> None:
     work, dlq = worn_out(versions, numbered(24))
-    command = [sys.executable, "-m", "tests.backends.rabbitmq_redrive", versions.broker.url, versions.broker.management, dlq, point, "32", "2"]
-    killed = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = run_module("tests.backends.rabbitmq_redrive", versions.broker.url, versions.broker.management, dlq, point, "32", "2")
+    assert killed.code == 128 + signal.SIGKILL, killed.stderr
     # the parts are 8, 8 and 8
     done = 16 if point == "taken out" else 8
     wait_until(lambda: count(versions, dlq) == 24 - done, PATIENCE, "what was held back in the queue")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +19,7 @@ from brokercli.model.receipt import Receipts, Verdict
 from tests.backends.rabbitmq_places import Places, records_of
 from tests.backends.rabbitmq_redrive import POINTS, count, fail, letters, make, moves_home, numbered, queue, redrive, work_and_letters
 from tests.brokers.server import wait_until
+from tests.commandline import run_module
 from tests.faults.proxy import Proxy
 
 PATIENCE = 60.0
@@ -254,9 +253,8 @@ def test_two_runs_at_once_share_the_letters(places: Places, kind: str) -> None:
 def test_killed_at_any_point_and_run_again_no_letter_is_lost_and_at_most_one_window_is_repeated(places: Places, kind: str, point: str) -> None:
     work, dlq = work_and_letters(places, kind)
     fail(places, work, numbered(100))
-    command = [sys.executable, "-m", "tests.backends.rabbitmq_redrive", places.broker.url, places.broker.management, dlq, point, "80", "3"]
-    killed = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = run_module("tests.backends.rabbitmq_redrive", places.broker.url, places.broker.management, dlq, point, "80", "3")
+    assert killed.code == 128 + signal.SIGKILL, killed.stderr
     # the parts are 16, 20, 20, …
     done = {"read": 36, "before publish": 36, "confirmed": 36, "taken out": 56}[point]
     wait_until(lambda: count(places, dlq) == 100 - done, PATIENCE, "what was held back in the queue")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -39,6 +37,7 @@ from tests.backends.rabbitmq_redrive import (
     wear_out,
 )
 from tests.brokers.server import wait_until
+from tests.commandline import run_module
 
 pytestmark = pytest.mark.rabbitmq
 PATIENCE = 60.0
@@ -79,9 +78,8 @@ def content(record: Record) -> tuple[bytes | None, tuple[Header, ...], dict[str,
 
 def killed(places: Places, dlq: str, point: str, batch: int = 32, nth: int = 2, take: str = "all") -> str:
     """Have a redrive kill itself; return the name of its policy once the broker counts it as gone."""
-    command = [sys.executable, "-m", "tests.backends.rabbitmq_redrive", places.broker.url, places.broker.management, dlq, point, str(batch), str(nth), take]
-    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    ended = run_module("tests.backends.rabbitmq_redrive", places.broker.url, places.broker.management, dlq, point, str(batch), str(nth), take)
+    assert ended.code == 128 + signal.SIGKILL, ended.stderr
     policy = f"{LIFTS}{ended.stdout.decode().rpartition(LIFTS)[2].split()[0].rstrip(';')}"
     await_end_of_runs(places, policy)
     return policy

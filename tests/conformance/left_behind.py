@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import BrokercliError
 from brokercli.model.position import End, Span
 from tests.brokers.server import wait_until
+from tests.commandline import run_module
 from tests.conformance.driving import PATIENCE
 
 
@@ -27,12 +27,12 @@ def check_nothing_is_left(connection: Connection, ends: tuple[Address, Address] 
              "management": connection.management, "connect_timeout": connection.connect_timeout,
              "password": None if connection.password is None else connection.password.reveal(),
              "ends": None if ends is None else [[end.name, end.kind, end.route] for end in ends]}
-    ended = subprocess.run([sys.executable, "-m", "tests.conformance.left_behind"], input=json.dumps(asked), capture_output=True, text=True, check=False,
-                           timeout=4 * PATIENCE, cwd=Path(__file__).parents[2])
-    assert ended.returncode == 0, ended.stderr
+    ended = run_module("tests.conformance.left_behind", stdin=json.dumps(asked).encode(), timeout=4 * PATIENCE)
+    assert ended.code == 0, ended.stderr
 
 
-def _main() -> None:
+def main() -> None:
+    """Fail with what is left of the connection that standard input tells of."""
     asked = json.load(sys.stdin)
     ends = asked.pop("ends")
     password = asked.pop("password")
@@ -68,4 +68,4 @@ def _open_files() -> list[Path]:
 
 
 if __name__ == "__main__":
-    _main()
+    main()
