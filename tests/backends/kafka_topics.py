@@ -35,10 +35,10 @@ _FORGOTTEN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, Kafka
 class Topics:
     """Makes topics with unnamed-by-anyone-else names and forgets them at the end; publishes and reads through the backend."""
 
-    def __init__(self, address: str, connect_timeout: float = PATIENCE) -> None:
+    def __init__(self, address: str) -> None:
         self.address = address
         host, _, port = address.rpartition(":")
-        self.connection = Connection("kafka", ((host, int(port)),), connect_timeout=connect_timeout)
+        self.connection = Connection("kafka", ((host, int(port)),), connect_timeout=PATIENCE)
         self.admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
         # a consumer's questions create no topics
         self._asking = Consumer({"bootstrap.servers": address, "group.id": "tests", "log_level": 0})

@@ -81,7 +81,7 @@ def test_dead_letters_are_explained_while_metadata_name_no_broker(topics: Topics
 @IN_PARTS
 def test_a_publisher_whose_topic_goes_says_so_and_blames_no_broker(topics: Topics, in_parts: bool) -> None:
     topic = topics.make()
-    publisher = topics.publisher(topic, delivery_timeout=2.0, bodies_only=in_parts)
+    publisher = topics.publisher(topic, delivery_timeout=4.0, bodies_only=in_parts)
     assert publish(publisher, numbered(5)).confirmed == 5
     topics.delete(topic)
     publisher.send_bodies(numbered(5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from confluent_kafka.admin import AclOperation, ResourceType
 
 from brokercli.backends.dead_letters import Move, RepairPolicy, State
 from brokercli.backends.kafka.handled_group import group_of
+from brokercli.backends.kafka.repair import KafkaRepair
 from brokercli.backends.kafka.transaction import Transactions
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
@@ -21,6 +23,7 @@ from tests.backends.kafka_redrive import letters, numbered, redrive, repair, sta
 from tests.backends.kafka_topics import Topics, bodies, everything
 from tests.brokers.kafka import Kafka
 
+HASTE = 5.0
 GRANTS = {
     "letters": (ResourceType.TOPIC, "dlq", AclOperation.READ),
     "home": (ResourceType.TOPIC, "home", AclOperation.WRITE),
@@ -32,8 +35,7 @@ GRANTS = {
 @pytest.fixture
 def private_topics(private_kafka: Kafka) -> Iterator[Topics]:
     """Topics on a Kafka that the test may freeze and kill."""
-    # a frozen broker is waited for so long
-    made = Topics(private_kafka.address, connect_timeout=5.0)
+    made = Topics(private_kafka.address)
     yield made
     private_kafka.resume()
     made.close()
@@ -96,6 +98,16 @@ def test_without_permission_for_the_group_one_can_look_and_not_redrive(guarded_k
         assert any("cannot be told" in remark for remark in source.remarks)
 
 
+def hasty(topics: Topics, dlq: Address) -> KafkaRepair:
+    """Open a run that gives a frozen broker a few seconds; whatever is asked of it otherwise takes the time it takes."""
+    patient = topics.connection
+    topics.connection = replace(patient, connect_timeout=HASTE)
+    try:
+        return repair(topics, dlq, delivery_timeout=HASTE)
+    finally:
+        topics.connection = patient
+
+
 def at_commit(monkeypatch: pytest.MonkeyPatch, before: Callable[[], None]) -> None:
     """Do something just before the first commit is asked for."""
     until = Transactions._until
@@ -114,7 +126,7 @@ def test_frozen_before_the_commit_letters_stay_pending_or_in_doubt_and_none_is_h
         private_kafka: Kafka, private_topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     dlq, home = private_topics.make(), private_topics.make()
     private_topics.fill(dlq, numbered(20))
-    run = repair(private_topics, dlq, delivery_timeout=2.0)
+    run = hasty(private_topics, dlq)
     found = letters(run)
     assert run.settle(to(home, found[:5])).confirmed == 5
     at_commit(monkeypatch, private_kafka.pause)
@@ -133,7 +145,7 @@ def test_frozen_before_the_commit_letters_stay_pending_or_in_doubt_and_none_is_h
 def test_a_commit_whose_answer_is_lost_is_found_out(private_kafka: Kafka, private_topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     dlq, home = private_topics.make(), private_topics.make()
     private_topics.fill(dlq, numbered(20))
-    run = repair(private_topics, dlq, delivery_timeout=2.0)
+    run = hasty(private_topics, dlq)
     found = letters(run)
     reopened = Transactions.__init__
 
@@ -158,7 +170,7 @@ def test_frozen_while_letters_are_stored_nothing_is_home_and_all_is_refused(
         private_kafka: Kafka, private_topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     dlq, home = private_topics.make(), private_topics.make()
     private_topics.fill(dlq, numbered(20))
-    run = repair(private_topics, dlq, delivery_timeout=2.0)
+    run = hasty(private_topics, dlq)
     found = letters(run)
     assert run.settle(to(home, found[:5])).confirmed == 5
     private_kafka.pause()

@@ -23,7 +23,7 @@ from tests.conformance.driving import PATIENCE
 from tests.faults.proxy import Proxy
 from tests.native.harness import Broker, Resource
 
-DELIVERY = 3.0
+DELIVERY = 5.0
 """Seconds; what is published before the fault has to be confirmed within them, however busy the machine is."""
 
 
