@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from brokercli.backends.consumers import Consumers
+from brokercli.backends.nats import seeking
 from brokercli.backends.nats.seeking import WRITTEN_SECONDS
 from brokercli.backends.nats.streams import JetStream
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, NotFound, OutOfRange, Unsupported
-from brokercli.model.position import NANOSECONDS, End, Last, Moment, Number, PerPartition, Start, parse_time
+from brokercli.model.position import NANOSECONDS, End, Last, Moment, Number, PerPartition, Start, format_time, parse_time
 from tests.backends.nats_consumers import filled, finish, state
 from tests.backends.nats_letters import wait_for
 from tests.backends.nats_streams import Streams, stream
@@ -124,6 +127,28 @@ def test_a_reset_never_comes_while_the_server_may_still_write_what_was_acknowled
     consumers.seek(consumers.plan_seek(f"{name}/worker", Start()))
     (moment,) = asked
     assert moment - finished >= WRITTEN_SECONDS * 10**9
+    assert consumers.lag(f"{name}/worker")[0].position == 1
+
+
+def test_a_seek_does_not_wait_for_a_clock_that_was_set_back_to_catch_up(streams: Streams, consumers: Consumers, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = filled(streams)
+    finish(streams, name, 3)
+    slept, ask = [], JetStream.consumer_or_none
+
+    async def an_hour_back(self: JetStream, stream: str, consumer: str) -> Any:
+        info = await ask(self, stream, consumer)
+        assert info is not None
+        return info | {"ts": format_time(parse_time(info["ts"]) - 3600 * NANOSECONDS)}
+
+    async def watched(seconds: float) -> None:
+        assert not slept, "it waits for the clock"
+        slept.append(seconds)
+        await asyncio.sleep(min(seconds, WRITTEN_SECONDS))
+
+    monkeypatch.setattr(JetStream, "consumer_or_none", an_hour_back)
+    monkeypatch.setattr(seeking, "asyncio", SimpleNamespace(sleep=watched))
+    consumers.seek(consumers.plan_seek(f"{name}/worker", Start()))
+    assert slept == [WRITTEN_SECONDS]
     assert consumers.lag(f"{name}/worker")[0].position == 1
 
 

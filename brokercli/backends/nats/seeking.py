@@ -147,8 +147,13 @@ async def seek(jetstream: JetStream, planned: Seek) -> None:
     """Reset the consumer, a second after it was last used at the earliest. JetStream has no reset on a condition: somebody who begins to work in
     the instant between the question and the reset gets messages twice, or has finished what is skipped."""
     step = planned.steps[0]
-    while (seconds := _until_written(await _as_planned(jetstream, planned))) > 0:
+    state = await _as_planned(jetstream, planned)
+    while (seconds := _until_written(state)) > 0:
+        used = _last_used(state)
         await asyncio.sleep(seconds)
+        state = await _as_planned(jetstream, planned)
+        if _last_used(state) == used:
+            break  # that was long enough, whatever the server's clock did meanwhile
     stream, consumer = split_name(planned.name)
     try:
         answer = await jetstream.try_ask(f"CONSUMER.RESET.{stream}.{consumer}", {"seq": step.want}, repeat=False)
@@ -176,7 +181,16 @@ async def _as_planned(jetstream: JetStream, planned: Seek) -> ConsumerState:
     return state
 
 
+def _last_used(state: ConsumerState) -> int | None:
+    """Return when it last delivered or took an acknowledgement, by the server's clock; None where it never did."""
+    moments = (state.info.get(part, {}).get("last_active") for part in ("delivered", "ack_floor"))
+    return max([parse_time(str(moment)) for moment in moments if moment], default=None)
+
+
 def _until_written(state: ConsumerState) -> float:
-    """Return for how many seconds the server may still have to write what it did last; all by its own clock."""
-    times = [parse_time(str(moment)) for moment in (state.info.get(part, {}).get("last_active") for part in ("delivered", "ack_floor")) if moment]
-    return WRITTEN_SECONDS - (parse_time(str(state.info["ts"])) - max(times)) / 1e9 if times and "ts" in state.info else 0.0
+    """Return for how many seconds the server may still have to write what it did last, by its own clock. Where that was set back since, no more
+    than it ever has to."""
+    used = _last_used(state)
+    if used is None or "ts" not in state.info:
+        return 0.0
+    return min(WRITTEN_SECONDS, WRITTEN_SECONDS - (parse_time(str(state.info["ts"])) - used) / 1e9)
