@@ -1,18 +1,23 @@
-"""A stream that somebody deletes between two questions of ours about many of them: it is left out, and nothing fails for it."""
+"""A stream that somebody deletes between two questions of ours about many of them is left out, and nothing fails for it; one that is read is missed."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.flowing import CORE
+from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.streams import JetStream
 from brokercli.model.declaration import Action, Declaration
+from brokercli.model.errors import NotFound
+from brokercli.model.position import Start
 from tests.backends.nats_declarations import a_stream, only
 from tests.backends.nats_letters import source_of
-from tests.backends.nats_streams import Streams, stream, subject
+from tests.backends.nats_streams import Streams, some, stream, subject
 
 
 @pytest.fixture
@@ -96,3 +101,29 @@ def test_what_it_recorded_is_to_be_recorded(streams: Streams, backend: NatsBacke
     planned = backend.plan_capture(stream(name), None)
     assert (planned.name, planned.changes) == (f"{name}_DLQ", True)
     assert all(subject in planned.words for subject in both)
+
+
+@pytest.mark.parametrize("retention", ["limits", "workqueue", "interest"])
+def test_a_stream_made_anew_while_it_is_followed_is_not_waited_for_until_it_has_got_as_far(streams: Streams, retention: str,
+                                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    name = streams.make(retention)
+    streams.worker(name)
+    streams.fill(f"{name.lower()}.a", [b"x", b"y", b"z"])
+    reader = streams.look(stream(name), Start(), follow=True)
+    some(reader, 3)
+    made_anew, ask = threading.Event(), Link.ask
+
+    async def ask_afterwards(self: Link, *arguments: Any, **named: Any) -> Any:
+        while not made_anew.is_set():
+            await asyncio.sleep(0.01)
+        return await ask(self, *arguments, **named)
+
+    monkeypatch.setattr(Link, "ask", ask_afterwards)
+    config = streams.api(f"STREAM.INFO.{name}")["config"]
+    streams.api(f"STREAM.DELETE.{name}")
+    streams.api(f"STREAM.CREATE.{name}", **config)
+    made_anew.set()
+    streams.fill(f"{name.lower()}.a", [b"new"])
+    # whoever was just being asked knew of the deletion alone
+    with pytest.raises(NotFound, match=r"deleted (and made anew )?while it was read"):
+        reader.read(60)

@@ -17,6 +17,7 @@ from brokercli.backends.nats.questions import ATTEMPTS, Questions
 from brokercli.backends.nats.removing import WORTH_A_PURGE, Remover
 from brokercli.dialects.redrive_headers import OWN
 from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.errors import Failed
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.decisions import Decision, Redrive
@@ -193,11 +194,11 @@ def test_a_letter_that_somebody_else_takes_out_meanwhile_is_dropped_as_one_that_
 
 @pytest.fixture
 def unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Lets so many answers get lost from now on."""
+    """Lets so many answers to what takes messages out get lost from now on."""
     answers, left = Questions._arrived, [0]
 
     def arrived(questions: Questions, messages: list[Delivery]) -> None:
-        if left[0]:
+        if left[0] and ".STREAM.INFO." not in questions._subject:
             left[0] -= 1
         else:
             answers(questions, messages)
@@ -286,6 +287,32 @@ def test_a_stream_made_anew_does_not_pass_for_the_old_one(streams: Streams) -> N
     outcome, receipts = redrive(backend, name)
     assert (outcome.account.confirmed, receipts.duplicates) == (3, 0)
     assert in_stream(streams, home) == numbers(3) * 2
+
+
+@pytest.mark.parametrize("anew", [True, False], ids=["made anew", "deleted"])
+@pytest.mark.parametrize("dropped", [True, False], ids=["drop", "redrive"])
+def test_nothing_is_taken_out_of_a_stream_that_was_made_anew_during_the_run(streams: Streams, anew: bool, dropped: bool) -> None:
+    """What has the numbers of the letters now are other messages."""
+    home = streams.make()
+    name = dlq_of(streams, home)
+    count = WORTH_A_PURGE + 1
+    fill_dlq(streams, home, count)
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        records = read_all(repair, count)
+        config = streams.api(f"STREAM.INFO.{name}")["config"]
+        streams.api(f"STREAM.DELETE.{name}")
+        if anew:
+            streams.api(f"STREAM.CREATE.{name}", **config)
+            streams.fill(f"dlq.{home.lower()}.a", [b"new"] * count)
+        moves = [Move(record, record.message, subject(f"{home.lower()}.a")) for record in records]
+        receipts = repair.mark(records, State.DROPPED) if dropped else repair.settle(moves)
+        assert (receipts.confirmed, receipts.unknown) == (0, count)
+        why = f"Stream {name} was deleted{' and made anew' if anew else ''} meanwhile"
+        assert why in str(receipts.problems[0].reason)
+        with pytest.raises(Failed, match=why):
+            repair.settle(moves)
+    if anew:
+        assert in_stream(streams, name) == [b"new"] * count
 
 
 KILLED = """

@@ -18,7 +18,7 @@ from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
 from brokercli.backends.nats.records import Delivered, DeliveredRun, is_stored
 from brokercli.backends.nats.runs import Run
-from brokercli.backends.nats.span import NANOSECONDS, Source, create_consumer
+from brokercli.backends.nats.span import NANOSECONDS, Source, ask_again, create_consumer
 from brokercli.backends.nats.streams import JetStream
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, TimedOut, Unreachable
 
@@ -251,6 +251,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         try:
             while not self._closed:
                 try:
+                    await ask_again(self._jetstream, self._source)
                     await self._start()
                     self._replacing = False
                     return
@@ -259,9 +260,6 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
                         self._replacing = False
                         return
                     await asyncio.sleep(0.2)
-        except NotFound:
-            self._handover.fail(NotFound(f"Stream {self._source.stream} was deleted while it was read."))
-            self._done = True
         except BrokercliError as failure:
             self._handover.fail(failure)
             self._done = True

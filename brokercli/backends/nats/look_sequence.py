@@ -14,7 +14,7 @@ from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
 from brokercli.backends.nats.records import Fetched, Row
-from brokercli.backends.nats.span import Source
+from brokercli.backends.nats.span import Source, ask_again
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers
 from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
@@ -74,6 +74,8 @@ class SequenceReader(BufferedReader[list[Row]]):
                 await self._room.wait()
                 try:
                     rows = await self._some()
+                    if not rows and self._end is None:
+                        await self._wait_for_more()
                 except (TimedOut, Unreachable):
                     if self.link.failure is not None:
                         raise
@@ -83,13 +85,18 @@ class SequenceReader(BufferedReader[list[Row]]):
                     self._hand_on(rows)
                 elif self._end is not None:
                     break
-                else:
-                    await asyncio.sleep(FOLLOW_SECONDS)
             self._handover.end()
         except BrokercliError as failure:
             self._handover.fail(failure)
         except Exception as problem:  # noqa: BLE001  a task nobody awaits must not fail unseen
             self._handover.fail(BrokercliError(f"A bug in the NATS backend: {type(problem).__name__}: {problem}"))
+
+    async def _wait_for_more(self) -> None:
+        """Return once the stream has got something, whether it is for us or not."""
+        info: Json = {}
+        while not info or int(info["state"]["last_seq"]) < self._next:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            info = await ask_again(self._jetstream, self._source)
 
     def _hand_on(self, rows: list[Row]) -> None:
         self._next = (rows[-1].sequence or 0) + 1

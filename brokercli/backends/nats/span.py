@@ -10,7 +10,7 @@ from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.failures import NO_CONSUMER, NoConsumer, api_failure, reason
 from brokercli.backends.nats.fetch import fetch_at_time, fetch_next
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
-from brokercli.model.errors import NotAuthorised, OutOfRange, Unsupported, UsageProblem
+from brokercli.model.errors import NotAuthorised, NotFound, OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start, format_time
 
 NANOSECONDS = 1_000_000_000
@@ -52,6 +52,14 @@ class Source:
         (consumer_limits, refused with 10153 otherwise)."""
         allowed = int((self.info["config"].get("consumer_limits") or {}).get("inactive_threshold") or 0)
         return min(KEPT_NANOSECONDS, allowed) if allowed > 0 else KEPT_NANOSECONDS
+
+
+async def ask_again(jetstream: JetStream, source: Source) -> Json:
+    """Return what a stream says of itself now. Raises NotFound where it was deleted since, or made anew: its numbers count other messages then."""
+    now = await jetstream.info_or_none(source.stream)
+    if now is None or now["created"] != source.info["created"]:
+        raise NotFound(f"Stream {source.stream} was deleted{'' if now is None else ' and made anew'} while it was read.")
+    return now
 
 
 async def locate(jetstream: JetStream, source: Source, span: Span) -> tuple[int, int | None]:
