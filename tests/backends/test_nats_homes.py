@@ -36,7 +36,11 @@ def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> 
     ("limits", {"max_msgs": 2}, "keeps 2 messages (max_msgs) and drops the oldest"),
     ("workqueue", {"max_msgs": 3}, "keeps 3 messages (max_msgs) and drops the oldest"),
     ("limits", {"max_msgs_per_subject": 3, "max_msgs": 3}, ""),
+    ("limits", {"max_bytes": 200}, "keeps 200 bytes (max_bytes) and drops the oldest"),
+    ("workqueue", {"max_bytes": 300}, "keeps 300 bytes (max_bytes) and drops the oldest"),
+    ("limits", {"max_bytes": 1000}, ""),
     ("workqueue", {"max_msgs": 3, "discard": "new"}, ""),
+    ("workqueue", {"max_bytes": 300, "discard": "new"}, ""),
 ])
 def test_a_home_that_pushes_out_what_it_has_confirmed_is_told(streams: Streams, retention: str, config: dict[str, Any], said: str) -> None:
     home = streams.make(retention, **config)

@@ -78,7 +78,7 @@ class Homes:
         home = self._streams.get(stream)
         if home is None:
             publisher = self._publisher(Address(stream, "stream"))
-            self._perishing += of_putting_back(info, int(self._letters.info["state"]["messages"]))
+            self._perishing += of_putting_back(info, self._letters.info["state"])
             home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()))
         return home
 

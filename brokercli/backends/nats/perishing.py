@@ -12,17 +12,19 @@ from brokercli.backends.nats.streams import Json, resource_of
 from brokercli.model.amount import amount
 
 
-def of_putting_back(info: Json, letters: int) -> list[str]:
-    """Say what becomes of so many letters, or of what they come upon, in the stream that they are put back into."""
+def of_putting_back(info: Json, letters: Json) -> list[str]:
+    """Say what becomes of letters, or of what they come upon, in the stream that they are put back into; `letters` is the state of theirs."""
     config, state = info["config"], info["state"]
     if config.get("discard") == "new":
         return []
     name, said = config["name"], []
-    each, most = int(config.get("max_msgs_per_subject") or -1), int(config.get("max_msgs") or -1)
-    if each > 0 and (each == 1 or letters > each):
+    each, count = int(config.get("max_msgs_per_subject") or -1), int(letters["messages"])
+    if each > 0 and (each == 1 or count > each):
         said.append(f"stream {name} keeps {amount(each, 'message')} of each subject (max_msgs_per_subject) and drops the oldest: a letter that comes home "
                     "pushes out what is newer than its message was")
-    room = most if resource_of(info) == LIMITS_STREAM else most - int(state["messages"])
-    if most > 0 and letters > room:
-        said.append(f"stream {name} keeps {amount(most, 'message')} (max_msgs) and drops the oldest: what goes beyond is deleted")
+    for limit, held, one in (("max_msgs", "messages", "message"), ("max_bytes", "bytes", "byte")):
+        most = int(config.get(limit) or -1)
+        room = most if resource_of(info) == LIMITS_STREAM else most - int(state[held])
+        if most > 0 and int(letters[held]) > room:
+            said.append(f"stream {name} keeps {amount(most, one)} ({limit}) and drops the oldest: what goes beyond is deleted")
     return said
