@@ -60,9 +60,9 @@ class Accounts:
         return {"operator": self._operator.sign(self._operator, {"type": "operator"}), "system_account": self._system.name, "resolver": "MEMORY",
                 "resolver_preload": "{" + ", ".join(f"{name}: {jwt}" for name, jwt in accounts.items()) + "}"}
 
-    def credentials(self, user: Identity, expires: int | None = None) -> str:
-        """Return what nsc writes into a .creds file."""
-        jwt = self._account.sign(user, {"type": "user", "subs": -1, "data": -1, "payload": -1}, expires)
+    def credentials(self, user: Identity, expires: int | None = None, *, payload: int = -1) -> str:
+        """Return what nsc writes into a .creds file; `payload` is how large its messages may be."""
+        jwt = self._account.sign(user, {"type": "user", "subs": -1, "data": -1, "payload": payload}, expires)
         return (f"-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n************************* IMPORTANT *************************\n"
                 f"NKEY Seed printed below can be used to sign and prove identity.\n\n"
                 f"-----BEGIN USER NKEY SEED-----\n{user.seed}\n------END USER NKEY SEED------\n\n****\n")

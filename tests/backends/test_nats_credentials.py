@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.model.address import Address
 from brokercli.model.connection import Connection
+from brokercli.model.declaration import Declaration
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
+from brokercli.model.message import Message
+from brokercli.model.position import End, Span, Start
+from brokercli.model.receipt import Verdict
 from tests.backends.nats_identities import ACCOUNT, USER, Accounts, identity
+from tests.backends.nats_streams import bodies, everything, of_verdict
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST, free_port
 
@@ -57,6 +65,31 @@ def test_an_account_that_has_as_many_connections_as_it_may_is_no_wrong_login(ser
         error = refusal(connection)
     assert isinstance(error, Unreachable)
     assert "as many connections as it allows" in str(error)
+
+
+@pytest.mark.parametrize("with_ids", [True, False], ids=["with ids", "without ids"])
+def test_of_messages_that_a_login_may_not_send_for_their_size_each_is_refused_and_no_other(of_accounts: Nats, tmp_path: Path, with_ids: bool) -> None:
+    """INFO names the server's own limit alone: at a message beyond the login's the server hangs up, whatever else was on its way."""
+    name = f"TEST{uuid.uuid4().hex[:12].upper()}"
+    sizes = [10, 20, 3000, 30, 2000, 40, 3000, 50]
+    messages = [Message(b"x" * size, id=f"{number}" if with_ids else None) for number, size in enumerate(sizes)]
+    with NatsBackend(with_file(of_accounts.port, tmp_path / "x.creds", ACCOUNTS.credentials(identity(USER), payload=1000))) as backend:
+        declarer = backend.declarer()
+        declarer.apply(declarer.plan([Declaration("stream", name)])[0])
+        try:
+            with backend.publisher(Address(name, "stream"), PublishPolicy(delivery_timeout=120)) as publisher:
+                assert publisher.send(messages) == len(messages)
+                receipts = publisher.finish(120)
+                assert of_verdict(receipts, Verdict.REFUSED) == [2, 4, 6]
+                assert all("Maximum Payload Violation" in receipt.reason or "max_payload" in receipt.reason for receipt in receipts.problems)
+                assert (receipts.confirmed, receipts.unknown) == (5, 0)
+                # what is known by then is not tried
+                assert publisher.send([Message(b"x" * 3000)]) == 1
+                assert publisher.collect(0).refused == 1
+            with backend.look(Address(name, "stream"), Span(Start(), End())) as reader:
+                assert [len(body or b"") for body in bodies(everything(reader))] == [10, 20, 30, 40, 50]
+        finally:
+            declarer.apply(declarer.plan_removal([Declaration("stream", name)])[0])
 
 
 def test_credentials_that_have_expired_are_refused_and_the_file_is_named(of_accounts: Nats, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def header_block(message: Message, *, keep_control: bool, withheld: dict[str, in
 def check_size(size: int, largest: int) -> None:
     """Raise Refusal for a message of so many bytes, headers included, where the server takes fewer."""
     if size > largest:
-        raise Refusal(f"it has {size} bytes with its headers, and the server takes {largest} (max_payload)")
+        raise Refusal(f"it has {size} bytes with its headers, and the server takes no more than {largest} (max_payload)")
 
 
 class Converter:

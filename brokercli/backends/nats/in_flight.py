@@ -34,9 +34,14 @@ class Sent:
     """The server said that nobody listens on its subject: it never reached anybody."""
 
     @property
+    def payload(self) -> int:
+        """Return the bytes that the server's limit is about."""
+        return len(self.block) + len(self.body)
+
+    @property
     def size(self) -> int:
         """Return the bytes it has on the wire, roughly."""
-        return len(self.subject) + len(self.block) + len(self.body) + 60
+        return len(self.subject) + self.payload + 60
 
     def frame(self, reply: bytes) -> bytes:
         """Return the protocol frame."""

@@ -18,6 +18,7 @@ from brokercli.backends.nats.silence import Silence
 from brokercli.model.errors import BrokercliError
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
+_TOO_LARGE = "with its headers it is larger than what the server takes from this account (Maximum Payload Violation)"
 _NEVER_LEFT = "the connection was lost, and it never left"
 
 
@@ -141,11 +142,13 @@ class Outbox:
             run = re.compile(b"(?:" + without_groups(one) + b")+")
         self._sid = await self._link.subscribe(f"{self._inbox.decode()}.*", Sink(self._link.guard(self._answered), run, self._acknowledged))
         self._link.watchers.append(self)
+        self._link.largest_sent.append(self._largest_sent)
 
     async def close(self) -> None:
         """Listen no longer."""
         if self in self._link.watchers:
             self._link.watchers.remove(self)
+            self._link.largest_sent.remove(self._largest_sent)
         await self._link.unsubscribe(self._sid)
 
     def _write_unsent(self) -> None:
@@ -232,9 +235,21 @@ class Outbox:
         if await recovery.led_by_another():
             self._interrupt()
 
-    def _on_their_way(self) -> tuple[dict[int, Sent], int | None]:
+    def _largest_sent(self) -> int:
         with self.changed:
-            return {number: sent for number, sent in self._pending.items() if sent.first_sent}, self._last_sequence if self._gapless else None
+            return max([sent.payload for sent in self._pending.values() if sent.first_sent], default=0)
+
+    def _too_large(self, sent: Sent) -> bool:
+        return self._link.too_large is not None and sent.payload >= self._link.too_large
+
+    def _on_their_way(self) -> tuple[dict[int, Sent], int | None]:
+        """Return what was sent and the server may have read, and the last sequence where all up to that are ours. At a message that is too large
+        it hangs up: of those behind it, it has read only what was sent once before."""
+        with self.changed:
+            waiting = [(number, sent) for number, sent in self._pending.items() if sent.first_sent]
+            hung_up = next((number for number, sent in waiting if self._too_large(sent)), None)
+            read = {number: sent for number, sent in waiting if hung_up is None or number < hung_up or (sent.repeated and not self._too_large(sent))}
+            return read, self._last_sequence if self._gapless else None
 
     async def _settle_all(self, lost: str) -> None:
         losses, outcome = self._losses, Outcome(why="nothing is known of the stream")
@@ -244,11 +259,20 @@ class Outbox:
             if losses != self._losses:
                 return  # lost once more meanwhile: the next one settles it
             again: list[int] = []
-            for number in self._on_their_way()[0]:
-                if number in outcome.stored:
+            read, waiting = self._on_their_way()[0], list(self._pending.items())
+            for number, sent in waiting:
+                if self._too_large(sent):
+                    self._settle(Receipt(number, Verdict.REFUSED, reason=_TOO_LARGE))
+                    self.silence.heard()
+                elif not sent.first_sent:
+                    continue
+                elif number in outcome.stored:
                     self._settle(Receipt(number, Verdict.CONFIRMED, str(outcome.stored[number])))
                 elif number in outcome.repeat:
-                    self._pending[number].repeated = True
+                    sent.repeated = True
+                    again.append(number)
+                elif number not in read:
+                    sent.first_sent = 0.0
                     again.append(number)
                 else:
                     self._give_up(number, f"{lost} was lost before its acknowledgement came, and {outcome.why}", outcome.nobody)

@@ -52,7 +52,7 @@ class JetStreamPublisher(Publisher):
         return self._accept(messages, self._fitting)
 
     def _fitting(self, message: Sent) -> Sent:
-        check_size(len(message.block) + len(message.body), self._link.max_payload)
+        check_size(message.payload, self._link.max_payload)
         return message
 
     def send_bodies(self, bodies: Sequence[bytes]) -> int:
