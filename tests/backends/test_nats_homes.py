@@ -30,6 +30,21 @@ def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> 
     assert streams.state(name)["messages"] == 1
 
 
+@pytest.mark.parametrize("filters", [[], ["a"], [">"]], ids=["nobody", "one", "all"])
+def test_a_plan_says_which_homes_would_confirm_and_drop(streams: Streams, filters: list[str]) -> None:
+    home = streams.make("interest")
+    low = home.lower()
+    for filter_subject in filters:
+        streams.worker(home, filter_subject=f"{low}.{filter_subject}")
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 1)
+    backend = streams.backend()
+    with backend.look_letters(stream(name)) as reader:
+        found = backend.obstacles(reader, [subject(f"{low}.a"), subject(f"{low}.b")])
+    assert list(found) == {"": [0, 1], "a": [1], ">": []}["".join(filters)]
+    assert all(f"none wants {low}" in why for why in found.values())
+
+
 @pytest.mark.parametrize(("retention", "config", "said"), [
     ("limits", {"max_msgs_per_subject": 1}, "keeps 1 message of each subject (max_msgs_per_subject) and drops the oldest"),
     ("limits", {"max_msgs_per_subject": 2}, "keeps 2 messages of each subject (max_msgs_per_subject) and drops the oldest"),

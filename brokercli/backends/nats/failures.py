@@ -70,7 +70,7 @@ def api_failure(error: dict[str, Any], what: str) -> BrokercliError:
     if code == NOT_AVAILABLE:
         return Unreachable(f"Nobody in the cluster can say anything about {what}: too few of its servers are there, or they are choosing a leader "
                            f"({words}, NATS error {code}).", hint=_WHO_ANSWERS)
-    return Failed(f"NATS refused to answer about {what}: {reason(error)}.")
+    return Failed(f"NATS refused what was asked of {what}: {reason(error)}.")
 
 
 def silent(what: str) -> Unreachable:

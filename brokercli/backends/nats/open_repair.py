@@ -9,7 +9,7 @@ from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.nats import INTEREST_STREAM, LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import recorded_streams
 from brokercli.backends.nats.dead_originals import DeadOriginals
-from brokercli.backends.nats.homes import Homes
+from brokercli.backends.nats.homes import Home, Homes
 from brokercli.backends.nats.letter_counts import LetterCounts
 from brokercli.backends.nats.letters import Letters, find_letters, open_letters
 from brokercli.backends.nats.publish import LARGEST_WINDOW
@@ -59,10 +59,17 @@ def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Add
     """Return why letters cannot be put to destinations, by their index."""
     homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True))
     try:
-        found = ((index, homes.find(destination)) for index, destination in enumerate(destinations))
-        return {index: home for index, home in found if isinstance(home, str)}
+        found = ((index, _obstacle(homes.find(destination), destination)) for index, destination in enumerate(destinations))
+        return {index: why for index, why in found if why}
     finally:
         homes.close()
+
+
+def _obstacle(home: Home | str, destination: Address) -> str:
+    if isinstance(home, str):
+        return home
+    # into a stream each letter goes on a subject of its own
+    return "" if destination.kind == "stream" else home.publisher.obstacle(destination.name)
 
 
 def _remover(jetstream: JetStream, questions: Questions, letters: Letters) -> Remover:

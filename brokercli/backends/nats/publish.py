@@ -114,6 +114,10 @@ class JetStreamPublisher(Publisher):
         assert self._target is not None
         return self._target.subject_for(route)
 
+    def obstacle(self, subject: str) -> str:
+        """Return why messages on a subject that this stream captures would be refused now; empty where nothing is known to be in their way."""
+        return ""
+
     # verdicts
 
     def collect(self, timeout: float) -> Receipts:

@@ -24,6 +24,7 @@ class WantedPublisher(JetStreamPublisher):
         super().__init__(link, subject, target, policy)
         self._jetstream = jetstream
         self._stream = target.stream
+        self._planned_on: list[Interest | str | None] = []
 
     def _accept(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
         known: dict[bytes, str] = {}
@@ -40,6 +41,13 @@ class WantedPublisher(JetStreamPublisher):
                 raise Refusal(why)
             return sent
         return super()._accept(items, prepare_wanted)
+
+    def obstacle(self, subject: str) -> str:
+        """As promised; asked once, however many subjects there are."""
+        if not self._planned_on:
+            self._planned_on.append(self._ask())
+        interest = self._planned_on[0]
+        return self._refusal(interest, subject) if isinstance(interest, Interest) else ""
 
     def _ask(self) -> Interest | str | None:
         """Return what is wanted, why that is not known, or None where this login may not ask."""
