@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 
 import orjson
@@ -31,6 +31,8 @@ from brokercli.operations.record_list import RecordList
 from brokercli.operations.settling import Settling
 
 _PART = 1000
+_PART_BYTES = 8 << 20
+"""How much of the file is read at once, unless one letter is larger."""
 _OPEN_DESTINATIONS = 64
 
 
@@ -39,6 +41,8 @@ class FiledRecord(Record):
     """A record that a file holds."""
 
     line: int = 0
+    size: int = 0
+    """How many bytes that line has."""
     original: Record | None = None
     """The message that it points at, where the file has it as well."""
 
@@ -82,7 +86,7 @@ class LetterFileContent:
             for number, line in enumerate(lines, 1):
                 if line.strip() and number != self.torn and number not in passed_over:
                     record = decode_record(line, number)
-                    yield FiledRecord(record.broker, record.place, record.position, record.time, record.message, number, decode_original(line))
+                    yield FiledRecord(record.broker, record.place, record.position, record.time, record.message, number, len(line), decode_original(line))
 
 
 def _is_torn(line: bytes) -> bool:
@@ -120,8 +124,15 @@ class FiledReader(LetterReader):
         self.notes: list[str] = [*torn, *([before] if journal.delivered else ())]
 
     def read(self, timeout: float) -> Batch | None:
-        part = list(islice(self._records, _PART))
-        self._finished = len(part) < _PART
+        part: list[FiledRecord] = []
+        size = 0
+        for record in self._records:
+            part.append(record)
+            size += record.size
+            if len(part) >= _PART or size >= _PART_BYTES:
+                break
+        else:
+            self._finished = True
         return RecordList(part) if part else None
 
     @property

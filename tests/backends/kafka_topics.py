@@ -43,7 +43,7 @@ class Topics:
         # a consumer's questions create no topics
         self._asking = Consumer({"bootstrap.servers": address, "group.id": "tests", "log_level": 0})
         self._made: list[str] = []
-        self._opened: list[KafkaBackend | Publisher | Reader] = []
+        self._opened: list[KafkaBackend | Publisher | Reader | Consumer] = []
 
     def name(self) -> str:
         """Return a name for a topic that is made elsewhere; it is deleted too."""
@@ -144,6 +144,13 @@ class Topics:
         """Return a client of our own, for what the backend cannot do (transactions). It keeps the order, also where it has to try again."""
         return Producer({"bootstrap.servers": self.address, "log_level": 0, "message.max.bytes": 50_000_000, "enable.idempotence": True, "max.in.flight": 1,
                          **{name.replace("_", "."): value for name, value in settings.items()}})
+
+    def consumer(self, topic: Address) -> Consumer:
+        """Return a client of our own that reads the first partition from its start; closed at the end."""
+        consumer = Consumer({"bootstrap.servers": self.address, "log_level": 0, "group.id": "tests", "enable.auto.commit": False})
+        consumer.assign([TopicPartition(topic.name, 0, 0)])
+        self._opened.append(consumer)
+        return consumer
 
     def wait_closed(self, topic: Address) -> None:
         """Wait until no transaction is open: its end shows a moment after it is confirmed. Waits for a broker that comes back."""

@@ -368,3 +368,31 @@ def test_a_look_may_be_closed_in_the_middle_and_twice(topics: Topics, ten: Addre
     reader.close()
     with backend.look(ten, ALL) as again:
         assert len(everything(again)) == 10
+
+
+def test_large_records_come_a_few_at_a_time_however_small_they_are_on_their_way(topics: Topics) -> None:
+    topic = topics.make()
+    producer = topics.producer(compression_type="zstd", linger_ms=1000, batch_size=50_000_000)
+    for number in range(20):
+        # what is in its headers is what makes a dead letter large
+        producer.produce(topic.name, b"%d" % number, headers=[("x-exception-stacktrace", bytes(1_000_000))])
+    assert producer.flush(60) == 0
+    reader = topics.look(topic)
+    came: list[list[bytes | None]] = []
+    while not reader.finished:
+        batch = reader.read(20)
+        assert batch is not None or reader.finished, "nothing came for 20 s"
+        came.append([] if batch is None else bodies(batch.records()))
+    assert [body for some in came for body in some] == [b"%d" % number for number in range(20)]
+    assert max(map(len, came)) <= 9
+
+
+def test_small_records_come_many_at_a_time(topics: Topics) -> None:
+    topic = topics.make()
+    producer = topics.producer(linger_ms=1000)
+    for number in range(1000):
+        producer.produce(topic.name, b"%d" % number, headers=[("x-exception-stacktrace", b"short")])
+    assert producer.flush(60) == 0
+    batch = topics.look(topic).read(20)
+    assert batch is not None
+    assert len(batch) > 100

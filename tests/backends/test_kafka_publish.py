@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.kafka import publish as publish_module
 from brokercli.backends.kafka.publish import KafkaPublisher
 from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.address import Address, parse_address
@@ -157,6 +158,17 @@ def test_a_full_window_takes_no_more_until_verdicts_are_collected(topics: Topics
     receipts = publish(publisher, sent[accepted:])
     assert receipts.confirmed == 100
     assert publisher.in_flight == 0
+    assert bodies(topics.read(topic)) == [message.body for message in sent]
+
+
+def test_large_headers_fill_the_window_as_well(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish_module, "_HEADER_BYTES", 300_000)
+    topic = topics.make()
+    publisher = topics.publisher(topic)
+    sent = [Message(b"%d" % number, headers=(("trace", bytes(100_000)),)) for number in range(10)]
+    accepted = publisher.send(sent)
+    assert accepted == 3
+    assert publish(publisher, sent[accepted:]).confirmed == 10
     assert bodies(topics.read(topic)) == [message.body for message in sent]
 
 

@@ -17,7 +17,7 @@ from brokercli.backends.envelope import decode_envelope, encode_headers, encode_
 from brokercli.backends.kafka import header_bytes
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.odd_headers import OddHeaders
-from brokercli.backends.kafka.records import KafkaBatch, write_time
+from brokercli.backends.kafka.records import write_time
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed
 from brokercli.model.message import Header, Message, Record
@@ -152,8 +152,8 @@ def test_where_they_cannot_be_read_at_all_it_is_an_error_with_its_place_and_neve
 def test_the_client_is_not_asked_again_for_what_it_failed_on_whatever_ended_the_other_way(topics: Topics) -> None:
     topic = topics.make()
     produce(topics.address, topic.name, b"odd", ODD)
-    batch = topics.look(topic).read(20)
-    assert isinstance(batch, KafkaBatch)
+    consumer = topics.consumer(topic)
+    messages = consumer.consume(1, 60)
     endings: list[BaseException] = [KeyboardInterrupt(), Failed("away")]
     asked: list[tuple[str, int, int]] = []
 
@@ -164,7 +164,7 @@ def test_the_client_is_not_asked_again_for_what_it_failed_on_whatever_ended_the_
     odd = OddHeaders(read_anew)
     for ending in (KeyboardInterrupt, Failed, Failed):
         with pytest.raises(ending):
-            odd.of(batch._messages)
+            odd.of(messages)
     assert asked == [(topic.name, 0, 0)] * 2
 
 

@@ -30,3 +30,18 @@ def test_of_any_number_of_letters_every_one_is_read(tmp_path: Path, count: int) 
                             for number in range(count)))
     assert lines_read(path, {}) == list(range(1, count + 1))
     assert lines_read(path, {2: 1500}) == [line for line in range(1, count + 1) if not 2 <= line <= 1500]
+
+
+def test_large_letters_are_not_held_in_memory_by_the_thousand(tmp_path: Path) -> None:
+    path = tmp_path / "letters"
+    trace = "x" * 3_000_000
+    path.write_text("".join(json.dumps({"v": 1, "broker": "kafka", "topic": "t", "partition": 0, "offset": number, "body": trace}) + "\n"
+                            for number in range(8)))
+    with Journal(str(tmp_path / "done"), {}) as journal:
+        reader = FiledReader(LetterFileContent(str(path), "kafka"), journal)
+    came = []
+    while not reader.finished:
+        batch = reader.read(0)
+        came.append(0 if batch is None else len(batch))
+    assert sum(came) == 8
+    assert max(came) == 3

@@ -14,16 +14,17 @@ from brokercli.backends.kafka.failures import connection_lost, translate
 from brokercli.backends.kafka.odd_headers import OddHeaders, ReadAnew, Stored
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import NOT_STORED, Offsets, out_of_range
+from brokercli.backends.kafka.waiting import take
 from brokercli.model.errors import BrokercliError
 from brokercli.model.position import PerPartition, Span
 
 READING = {
     # a full local queue pauses fetching for this long; at its default of 1000 it decides the speed of a bulk read
     "fetch.queue.backoff.ms": 1, "fetch.wait.max.ms": 10,
-    # two full batches, of which one is read while the other is on its way
-    "fetch.message.max.bytes": 2 << 20,
-    # whichever comes first; the bytes do not count headers, of which a dead letter has a kilobyte and more
-    "queued.min.messages": 6_000, "queued.max.messages.kbytes": 8192}
+    # of a partition, and of all that a broker has: what comes with one answer is all that waits, because the client asks for more once
+    # nothing does. Its own bounds are no bounds: messages are counted without their size, and bytes without those of headers, of
+    # which a dead letter has a kilobyte, or a megabyte where a stack trace is among them
+    "fetch.message.max.bytes": 2 << 20, "fetch.max.bytes": 8 << 20, "queued.min.messages": 1}
 PROMISED = {
     "group.id": "brokercli-look", "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error",
     "enable.partition.eof": True}
@@ -50,7 +51,7 @@ class KafkaReader(Reader):
     def __init__(self, consumer: Consumer, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, troubles: Troubles,
                  give_back: Callable[[], None], read_anew: ReadAnew | None, batch: int = _BATCH) -> None:
         """`read_anew` reads headers that the client cannot read, once somebody asks for them. A read returns at most `batch` records and
-        one more."""
+        one more, fewer where they are large."""
         self._read_anew = read_anew
         self._batch = batch
         self._consumer = consumer
@@ -84,14 +85,15 @@ class KafkaReader(Reader):
                 if monotonic() >= deadline:
                     return None
                 continue
-            messages = [first, *consumer.consume(self._batch, 0)]
+            odd = None if self._read_anew is None else OddHeaders(self._read_anew)
+            messages = take(consumer, first, self._batch, odd)
             if any(map(_error_of, messages)):
                 messages = self._without_events(messages)
             if self._ends is not None:
                 messages = self._up_to_the_end(messages, self._ends)
             if messages:
                 self._troubles.down_since = None
-                return KafkaBatch(messages, None if self._read_anew is None else OddHeaders(self._read_anew))
+                return KafkaBatch(messages, odd)
         if self._failure is not None:
             raise self._failure
         return None

@@ -35,6 +35,8 @@ BATCH_BYTES = 1_000_000
 BATCH_OVERHEAD = 512
 _CUT_OFF = Receipt(-1, Verdict.UNKNOWN, reason="interrupted while its verdict came")
 _SERVE_EVERY = 1024
+_HEADER_BYTES = 32 << 20
+"""So much of headers may have no verdict. The client bounds what keys and bodies take, and has no bound for headers."""
 _GIVING_UP_SECONDS = 10.0
 """So long the client may take to tell of everything that is given up, which needs no broker."""
 _ATTEMPTS = 5
@@ -76,6 +78,8 @@ class KafkaPublisher(Publisher):
         self._doubtful: set[int] = set()
         self._again: list[tuple[int, Any]] = []
         self._attempts: dict[int, int] = {}
+        self._header_bytes = 0
+        """Of all messages since there was none without a verdict."""
         self._progress = monotonic()
         self._timed_out = False
         self._denied = False
@@ -120,11 +124,15 @@ class KafkaPublisher(Publisher):
         withheld = self._withheld
         try:
             for message in messages:
+                if self._header_bytes >= _HEADER_BYTES:
+                    break
                 try:
                     value, key, headers, partition, timestamp = to_kafka(message)
                     if key is None and self._settings.needs_key:
                         raise CannotCarry("the topic is compacted and takes no message without a key")
                     produce(topic, value, key, partition, MethodType(report, index), None, timestamp, headers)
+                    if headers:
+                        self._header_bytes += sum([len(name) + len(content or b"") for name, content in headers])
                     if 0 < timestamp < self._oldest_kept:
                         self._note_old_times()
                 except BufferError:
@@ -191,6 +199,7 @@ class KafkaPublisher(Publisher):
             self._start()
         if not self.in_flight:
             self._progress = monotonic()
+            self._header_bytes = 0
         return self._producer
 
     def _note_old_times(self) -> None:
