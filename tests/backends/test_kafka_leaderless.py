@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -15,6 +15,10 @@ UNKNOWN = KafkaError(KafkaError._UNKNOWN_PARTITION, "Failed to get offsets: Loca
 """What the client (2.16.1) says of the one partition of a topic whose broker was killed, in a cluster of three."""
 
 
+NO_LEADER = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
+"""What it says of one of two partitions, where the leader of the other answers (seen on 4.4 with one of two brokers frozen)."""
+
+
 class Cluster:
     """Answers as the client does. `leaders` are those of the topic's partitions, one list for each time the metadata are asked for."""
 
@@ -22,10 +26,10 @@ class Cluster:
         self._leaders = list(leaders)
         self._now = self._leaders.pop(0)
 
-    def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+    def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[Any]:
         if all(self._now[one.partition] < 0 for one in asked):
             raise KafkaException(UNKNOWN)
-        return [TopicPartition("one", one.partition, 7) for one in asked]
+        return [SimpleNamespace(partition=one.partition, offset=7, error=NO_LEADER if self._now[one.partition] < 0 else None) for one in asked]
 
     def list_topics(self, topic: str, timeout: float) -> Any:
         self._now = self._leaders.pop(0) if self._leaders else self._now
@@ -39,6 +43,11 @@ def offsets(cluster: Any, seconds: float) -> dict[int, int]:
 def test_a_partition_without_a_leader_is_said_to_have_none() -> None:
     with pytest.raises(Unreachable, match="Partition 0 of one has no leader: the brokers that keep it are away"):
         offsets(Cluster([-1]), 0.2)
+
+
+def test_one_of_several_partitions_without_a_leader_is_said_to_have_none() -> None:
+    with pytest.raises(Unreachable, match="Partition 1 of one has no leader: the brokers that keep it are away"):
+        Offsets(cast("Any", Cluster([2, -1])), "one", 0.2).ends([0, 1])
 
 
 def test_a_partition_that_is_choosing_its_leader_is_waited_for() -> None:

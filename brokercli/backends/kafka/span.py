@@ -69,10 +69,11 @@ class Offsets:
                 if wrong is None:
                     return {answer.partition: answer.offset for answer in answers}
                 where, error = f"partition {wrong.partition} of ", wrong.error
-            # the client calls a partition unknown that has no leader (2.16.1)
-            leaders = self._leaders(partitions) if error.code() == KafkaError._UNKNOWN_PARTITION else {}
+            over = monotonic() >= deadline
+            # the client calls a partition unknown that has no leader (2.16.1); where others of the topic have one it says so
+            leaders = self._leaders(partitions) if error.code() == KafkaError._UNKNOWN_PARTITION or (over and error.code() in FOR_A_MOMENT) else {}
             # a broker that has just come back, or a topic that was just made: its metadata are there before its partitions
-            if not (leaders or error.code() in FOR_A_MOMENT) or monotonic() >= deadline:
+            if over or not (leaders or error.code() in FOR_A_MOMENT):
                 leaderless = [partition for partition, leader in leaders.items() if leader < 0]
                 raise without_leader(self.topic, leaderless) if leaderless else translate(error, f"asking for the offsets of {where}".rstrip(), self.topic)
             sleep(RETRY_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from binascii import crc32
 from collections.abc import Collection
 from concurrent.futures import Future
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
 
@@ -16,6 +17,9 @@ from brokercli.backends.kafka.span import PATIENCE_SECONDS, RETRY_SECONDS
 from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound
 
 _ASKING = "asking for the id of"
+_BRIEFLY = 3
+_SHARE = 0.15
+"""So often it is asked for this share of the time, before it is waited for as long as there is."""
 
 
 def ids_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[str, str | BrokercliError]:
@@ -26,15 +30,26 @@ def ids_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[
     broker may not have heard yet of one that was just made. A fault is never taken for a topic without an id.
     """
     found: dict[str, str | BrokercliError] = {}
-    left, began = list(topics), monotonic()
+    left, began, asked = list(topics), monotonic(), 0
     while left:
         remaining = max(RETRY_SECONDS, began + seconds - monotonic())
+        if asked < _BRIEFLY:
+            # whoever the client asks may be mute while others answer
+            remaining = min(remaining, max(RETRY_SECONDS, seconds * _SHARE))
+        asked += 1
         answers = admin.describe_topics(TopicCollection(left), request_timeout=remaining)
         found |= {topic: _id(topic, answer, remaining) for topic, answer in answers.items()}
         left = [topic for topic in left if _may_come(found[topic], monotonic() - began, seconds)]
         if left:
             sleep(RETRY_SECONDS)
+            _choose_another(admin, seconds * _SHARE)
     return found
+
+
+def _choose_another(admin: AdminClient, seconds: float) -> None:
+    """Have the client learn whom to ask: each time metadata name another of the brokers (KRaft's own controller talks to no clients)."""
+    with suppress(KafkaException):
+        admin.list_topics(timeout=seconds)
 
 
 def id_of(admin: AdminClient, topic: str, seconds: float) -> str:
