@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     LOCAL_IO = 10
     ABOVE = 11
     TIMED_OUT = 124
+    HUNG_UP = 129
     INTERRUPTED = 130
     READER_LEFT = 141
     TERMINATED = 143

@@ -20,7 +20,7 @@ PATIENCE = 0.4
 HAMMERING = 1.0
 # so long nothing cuts the last words short; somebody who does not read them would keep us from ending for ever; in seconds
 LAST_WORDS = 5.0
-_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED, signal.SIGHUP: ExitCode.TERMINATED}
+_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED, signal.SIGHUP: ExitCode.HUNG_UP}
 
 
 class StopNow(BaseException):
@@ -33,6 +33,7 @@ class StopNow(BaseException):
 
 class Interrupt:
     """While it is open, the first signal sets `requested` and the second raises StopNow in the main thread.
+    A hang-up is never the second: a terminal that closes sends two, the shell's and the kernel's, and systemd may send one behind SIGTERM.
 
     A signal that was ignored when we were started (nohup, a background job) stays ignored. On another thread than the main
     one nothing is installed and nothing is ever requested. Ask questions before it is opened: an answer that is waited
@@ -44,7 +45,7 @@ class Interrupt:
         self.requested = False
         self._connecting = connecting
         self.exit_code = 0
-        """130 or 143 once requested."""
+        """129, 130 or 143 once requested."""
         self._streams = streams
         self._before: dict[signal.Signals, Any] = {}
         self._stopped_at: float | None = None
@@ -110,7 +111,7 @@ class Interrupt:
             # not threading.Thread: its locks may be held by the code this handler interrupted
             _thread.start_new_thread(self._explain, ())
             return
-        if self._stopped_at is None or now - self._stopped_at > HAMMERING:
+        if number != signal.SIGHUP and (self._stopped_at is None or now - self._stopped_at > HAMMERING):
             self._stopped_at = now
             raise StopNow(self.exit_code)
 

@@ -21,7 +21,7 @@ def test_nothing_is_requested_until_a_signal_comes(capture: Callable[..., Any]) 
         assert (interrupt.requested, interrupt.stopping(), interrupt.exit_code) == (False, False, 0)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_first_signal_asks_to_stop_and_says_with_which_code(capture: Callable[..., Any], number: signal.Signals, code: int) -> None:
     with Interrupt(capture().streams) as interrupt:
         signal.raise_signal(number)
@@ -34,6 +34,17 @@ def test_the_second_signal_stops_now_with_the_code_of_the_first(capture: Callabl
         with pytest.raises(StopNow) as caught:
             signal.raise_signal(signal.SIGINT)
         assert caught.value.exit_code == interrupt.exit_code == 143
+
+
+@pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM])
+def test_a_hang_up_that_comes_twice_or_behind_another_signal_stops_no_sooner(capture: Callable[..., Any], first: signal.Signals) -> None:
+    with Interrupt(capture().streams) as interrupt:
+        signal.raise_signal(first)
+        for _ in range(3):
+            signal.raise_signal(signal.SIGHUP)
+        assert (interrupt.requested, interrupt.exit_code) == (True, 128 + first)
+        with pytest.raises(StopNow):
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_hammering_does_not_cut_off_the_report_of_the_second(capture: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
