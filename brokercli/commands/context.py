@@ -19,6 +19,7 @@ brokercli context use staging
 
 brokercli context show --origin"""
 
+FILE: dict[str, Any] = {"metavar": "FILE", "parser": shared.parse_lasting_file}
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=shared.complete_context, show_default=False, help="The context's name.")]
 
 
@@ -47,15 +48,15 @@ def add(
     url: Annotated[str, typer.Option("--url", metavar="URL", show_default=False, help="kafka://a,b nats://h amqp://h/vhost; kafkas tls amqps.")],
     user: Annotated[str | None, _login("--user", metavar="NAME", help="Who logs in.")] = None,
     password_stdin: Annotated[bool, _login("--password-stdin", help="Read the password from standard input and keep it in the configuration.")] = False,
-    password_file: Annotated[str | None, _login("--password-file", metavar="FILE", help="Read it from FILE at every use.")] = None,
+    password_file: Annotated[str | None, _login("--password-file", help="Read it from FILE at every use.", **FILE)] = None,
     password_env: Annotated[str | None, _login("--password-env", metavar="VARIABLE", help="Take it from this environment variable at every use.")] = None,
     password_command: Annotated[str | None, _login("--password-command", metavar="CMD", help="Run CMD, without a shell, at every use.")] = None,
     token_stdin: Annotated[bool, _login("--token-stdin", help="Read a NATS token from standard input and keep it in the configuration.")] = False,
-    credentials: Annotated[str | None, _login("--credentials", metavar="FILE", help="A NATS .creds file, or one with an NKEY seed.")] = None,
+    credentials: Annotated[str | None, _login("--credentials", help="A NATS .creds file, or one with an NKEY seed.", **FILE)] = None,
     mechanism: Annotated[str | None, _login("--mechanism", metavar="NAME", help="SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, …")] = None,
-    ca: Annotated[str | None, _tls("--ca", metavar="FILE", help="Certificates to trust, PEM.")] = None,
-    certificate: Annotated[str | None, _tls("--certificate", metavar="FILE", help="Our certificate, PEM.")] = None,
-    key: Annotated[str | None, _tls("--key", metavar="FILE", help="Our private key, PEM; without it, the certificate's file has it.")] = None,
+    ca: Annotated[str | None, _tls("--ca", help="Certificates to trust, PEM.", **FILE)] = None,
+    certificate: Annotated[str | None, _tls("--certificate", help="Our certificate, PEM.", **FILE)] = None,
+    key: Annotated[str | None, _tls("--key", help="Our private key, PEM; without it, the certificate's file has it.", **FILE)] = None,
     server_name: Annotated[str | None, _tls("--server-name", metavar="NAME", help="The name that the broker's certificate bears.")] = None,
     insecure: Annotated[bool, _tls("--insecure", help="Accept any certificate.")] = False,
     vhost: Annotated[str | None, typer.Option("--vhost", metavar="NAME", help="RabbitMQ's virtual host.")] = None,

@@ -39,6 +39,7 @@ def export(
     from brokercli.commands.dlq_looking import look_at_letters
     from brokercli.commands.dlq_nothing import nothing_pending_is_an_end
     from brokercli.commands.dlq_session import letter_filter_of, open_letters, recogniser_of
+    from brokercli.commands.files import check_absent
     from brokercli.commands.session import streams_of
     from brokercli.model.amount import amount
     from brokercli.model.exit_code import ExitCode
@@ -51,7 +52,8 @@ def export(
     from brokercli.terminal.tables import print_json_lines
 
     streams = streams_of(context)
-    letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
+    check_absent(None if file == "-" else file)
+    letter_filter = letter_filter_of(streams, reason, origin, since, until, ids, grep, header, where)
     with nothing_pending_is_an_end(streams, fail_if_empty, quiet), Interrupt(streams, connecting=True) as interrupt:
         with (open_letters(streams, dlq, context_name, "export FILE", connect_timeout=connect_timeout) as session, interrupt.connected(),
               look_at_letters(streams, session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,

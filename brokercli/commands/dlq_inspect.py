@@ -54,7 +54,7 @@ def inspect(
     from brokercli.terminal.progress import Progress
 
     streams = streams_of(context)
-    letter_filter = letter_filter_of(reason, origin, since, until, ids, grep, header, where)
+    letter_filter = letter_filter_of(streams, reason, origin, since, until, ids, grep, header, where)
     with (nothing_pending_is_an_end(streams, fail_if_empty, quiet), Interrupt(streams, connecting=True) as interrupt,
           open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session):
         interrupt.connected()

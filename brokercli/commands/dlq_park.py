@@ -46,12 +46,14 @@ def park(
     """
     from brokercli.commands.dlq_repair import RepairRun
     from brokercli.commands.dlq_session import letter_filter_of
+    from brokercli.commands.session import streams_of
     from brokercli.model.errors import UsageProblem
 
-    shared.check_report(report, "the plan" if dry_run or not yes else None)
+    letters.check_report(context, report, plans=not yes, yes=yes, dry_run=dry_run)
     if not to:
         raise UsageProblem("dlq park needs --to ADDRESS.", hint="for example: brokercli dlq park orders.dlq --to orders.parked --reason '*Schema*'")
-    run = RepairRun(context, "park", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, limit=limit,
+    chosen = letter_filter_of(streams_of(context), reason, origin, since, until, ids, grep, header, where)
+    run = RepairRun(context, "park", dlq, context_name, chosen, to=to, limit=limit,
                     journal=journal, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
                     fail_if_empty=fail_if_empty, lift_limit=lift_limit, unrecognised=unrecognised)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

@@ -47,9 +47,9 @@ def redrive(
     through: Annotated[str | None, typer.Option("--through", metavar="CMD",
                                                 help="Pass each body through CMD; what it fails for is refused and stays.")] = None,
     edit: Annotated[bool, typer.Option("--edit", help="Edit the body in $EDITOR before it goes; for one letter.")] = False,
-    from_file: Annotated[str | None, typer.Option("--from-file", metavar="FILE",
+    from_file: Annotated[str | None, typer.Option("--from-file", metavar="FILE", parser=shared.parse_lasting_file,
                                                   help="Put back the letters in FILE: an export, or the journal of a drop, park or redrive.")] = None,
-    resume: Annotated[str | None, typer.Option("--resume", metavar="JOURNAL", parser=shared.parse_journal,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="JOURNAL", parser=shared.parse_lasting_file,
                                                help="With --from-file: remember in JOURNAL what was put back; without it in the state directory.")] = None,
     max_redrives: Annotated[int, typer.Option("--max-redrives", min=1, metavar="N",
                                               help="Refuse letters that were put back this often already; they stay.")] = 3,
@@ -72,16 +72,18 @@ def redrive(
     """
     from brokercli.commands.dlq_repair import RepairRun
     from brokercli.commands.dlq_session import letter_filter_of
+    from brokercli.commands.session import streams_of
     from brokercli.model.errors import UsageProblem
     from brokercli.operations.publishing import Rate
     from brokercli.operations.through import Through
     from brokercli.settings.child_environment import environment_for_children
 
-    shared.check_report(report, "the plan" if edit or dry_run or not yes else None)
+    letters.check_report(context, report, plans=edit or not yes, yes=yes, dry_run=dry_run)
     if edit and through is not None:
         raise UsageProblem("--edit and --through both make a new body.", hint="leave one of them out")
+    chosen = letter_filter_of(streams_of(context), reason, origin, since, until, ids, grep, header, where)
     run = RepairRun(
-        context, "redrive", dlq, context_name, letter_filter_of(reason, origin, since, until, ids, grep, header, where), to=to, park=park,
+        context, "redrive", dlq, context_name, chosen, to=to, park=park,
         max_redrives=max_redrives, limit=limit, rate=Rate(shared.parse_rate(rate)), journal=journal,
         through=None if through is None else Through(through, environment=environment_for_children()),
         delivery_timeout=shared.parse_delivery_timeout(delivery_timeout), output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,

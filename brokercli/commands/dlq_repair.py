@@ -15,7 +15,7 @@ from brokercli.commands.dlq_edit import edit_one
 from brokercli.commands.dlq_end import DONE, End, Problems
 from brokercli.commands.dlq_nothing import nothing_pending_is_an_end
 from brokercli.commands.dlq_plan import show_plan
-from brokercli.commands.dlq_source import LetterSource, check_resume, in_file, on_broker
+from brokercli.commands.dlq_source import LetterSource, check_files, in_file, on_broker
 from brokercli.commands.may_change import check_may_change
 from brokercli.commands.publish_output import Decided
 from brokercli.commands.session import Session, streams_of
@@ -66,7 +66,7 @@ class RepairRun:
 
     def run(self, *, yes: bool, dry_run: bool) -> int:
         """Plan, ask, do; return the exit code."""
-        check_resume(self.from_file, self.source, self.resume, self.journal)
+        check_files(self.from_file, self.source, self.resume, self.journal)
         streams = streams_of(self.context)
         nothing = nothing_pending_is_an_end(streams, self.fail_if_empty, self.quiet, DONE[self.verb] if yes and not dry_run else None, self.report)
         with nothing, Decided() as decided, Interrupt(streams, connecting=True) as interrupt, self._letters(streams) as letters, interrupt.connected():

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from brokercli.backends.dead_letters import DeadLetterSource
+from brokercli.commands.files import read_file
 from brokercli.commands.listing import parse_broker
 from brokercli.commands.session import Session, open_address, open_broker
 from brokercli.dialects.facts import Facts
@@ -82,11 +83,12 @@ def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recognis
     return Recogniser(session.backend, user_dialects(), facts, fetch_originals)
 
 
-def letter_filter_of(reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None, grep: list[str] | None = None,
-                     header: list[str] | None = None, where: str | None = None) -> LetterFilter:
+def letter_filter_of(streams: Streams, reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None,
+                     grep: list[str] | None, header: list[str] | None, where: str | None) -> LetterFilter:
     """Compile the options. Raises UsageProblem before anything is read."""
+    named = None if ids is None else read_ids(read_file(streams, ids, f"--ids {ids}"), f"--ids {ids}")
     records = Filter.compile(grep=grep or (), headers=header or (), where=where) if grep or header or where is not None else None
-    return LetterFilter(records, reason, origin, _moment(since), _moment(until), None if ids is None else read_ids(ids))
+    return LetterFilter(records, reason, origin, _moment(since), _moment(until), named)
 
 
 def journal_path(verb: str, source: Address, asked: str | None) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 
 from brokercli.backends.dead_letters import LetterReader, Lift, Repair, RepairPolicy
 from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
+from brokercli.commands.files import check_absent, check_twice_readable
 from brokercli.commands.may_change import check_may_change
 from brokercli.commands.session import Session, open_broker
 from brokercli.model.address import Address
@@ -91,8 +92,8 @@ def _remembered(identity: dict[str, str]) -> str:
     return str(folder / f"redriven-{digest[:16]}.journal")
 
 
-def check_resume(file: str | None, name: str | None, resume: str | None, journal: str | None) -> None:
-    """Raise UsageProblem for options that do not go together."""
+def check_files(file: str | None, name: str | None, resume: str | None, journal: str | None) -> None:
+    """Raise UsageProblem for options that do not go together, letters that can be read only once, and a journal that is there already."""
     if file is None and resume is not None:
         raise UsageProblem("--resume goes with --from-file: what was redriven from a broker is remembered there.",
                            hint="the same command without it goes on with what is left")
@@ -100,3 +101,6 @@ def check_resume(file: str | None, name: str | None, resume: str | None, journal
         raise UsageProblem(f"The letters come from the file {file} or from {name}, not from both.", hint="leave one of them out")
     if file is not None and journal is not None:
         raise UsageProblem("--journal keeps letters that are on a broker; these are in a file already.", hint="--resume FILE remembers what was put back")
+    check_absent(journal)
+    if file is not None:
+        check_twice_readable(file)

@@ -88,19 +88,21 @@ KeepControlOption = Annotated[bool, typer.Option("--keep-control-headers",
 ReceiptsOption = Annotated[bool, typer.Option("--receipts", help="Print the broker's verdict on each message to standard output, one JSON object a line.")]
 
 
-def parse_journal(text: str) -> str:
-    """Read the name of a file that is read again later: standard output is none."""
+def parse_lasting_file(text: str) -> str:
+    """Read the name of a file that is read again later: standard input and output are none."""
     from brokercli.model.errors import UsageProblem
 
     if text == "-":
-        raise UsageProblem("A journal is read again later: it is a file, and - is none.", hint="./- is a file of that name")
+        raise UsageProblem("What is read again later is a file, and - is none.", hint="./- is a file of that name")
     return text
 
 
-def check_report(report: str | None, beside: str | None) -> None:
-    """Raise UsageProblem for a report to standard output where something else goes there."""
+def check_report(report: str | None, beside: str | None, unrun: str | None = None) -> None:
+    """Raise UsageProblem for a report where nothing is run, `unrun` says why, and for one to standard output where `beside` goes there."""
     from brokercli.model.errors import UsageProblem
 
+    if report is not None and unrun is not None:
+        raise UsageProblem(f"--report tells how a run ended, and there is none {unrun}.", hint="leave --report out; dlq … -o json prints a plan as JSON")
     if report == "-" and beside is not None:
         raise UsageProblem(f"--report - writes to standard output, and {beside} goes there.", hint="--report FILE writes it to a file")
 

@@ -60,6 +60,8 @@ def open_source(wanted: Wanted, template: Message, streams: Streams) -> Source:
 
             return Given([_filled(decode_envelope(body, 1), template)])
         return Given([_with_body(template, body)])
+    if wanted.files.count("-") > 1:
+        raise UsageProblem("Standard input can be read once; -f - is there more often.")
     if streams.stdin is None and (not wanted.files or "-" in wanted.files):
         raise UsageProblem("Standard input is closed.", hint="give the body as an argument, or a file with -f")
     if not wanted.files:

@@ -49,7 +49,7 @@ def replay(
     rate: shared.RateOption = None,
     speed: Annotated[str | None, typer.Option("--speed", metavar="recorded|FACTOR",
                                               help="With --to: in the rhythm the messages were stored in, or FACTOR times as fast.")] = None,
-    resume: Annotated[str | None, typer.Option("--resume", metavar="JOURNAL", parser=shared.parse_journal,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="JOURNAL", parser=shared.parse_lasting_file,
                                                help="With --to: keep what is confirmed in JOURNAL, and go on from there.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --to: read and count, publish nothing.")] = False,
     keep_time: Annotated[bool, typer.Option("--keep-time", help="With --to: keep the time of each message instead of now.")] = False,
@@ -86,7 +86,7 @@ def replay(
     from brokercli.operations.through import Through
     from brokercli.settings.child_environment import environment_for_children
 
-    shared.check_report(report, "what --receipts prints" if receipts else None)
+    shared.check_report(report, "what --receipts prints" if receipts else None, "with --dry-run" if dry_run else None)
     delivery_seconds = shared.parse_delivery_timeout(delivery_timeout)
     narrowed = {"--from": from_ or "", "--until": until or "", "--range": range_ or "", "--grep": shlex.join(grep or ()), "--header": shlex.join(header or ()),
                 "--where": where or "", "--through": through or ""}

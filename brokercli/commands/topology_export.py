@@ -36,19 +36,17 @@ def export(
 
     The broker's own internals are left out. Changes nothing.
     """
-    from pathlib import Path
-
     from brokercli.backends.registry import check_declarable, settings_of
+    from brokercli.commands.files import check_absent
     from brokercli.commands.session import open_broker, streams_of
     from brokercli.local.on_disk import write_whole
     from brokercli.model.amount import amount
-    from brokercli.model.errors import LocalIO, UsageProblem
+    from brokercli.model.errors import LocalIO
     from brokercli.operations.declaring import is_named
     from brokercli.settings.topology_writing import write_topology
     from brokercli.terminal.escape import visible_toml
 
-    if file != "-" and Path(file).exists() and not force:
-        raise UsageProblem(f"{file} is there already.", hint="--force writes over it")
+    check_absent(None if force or file == "-" else file, "--force writes over it")
     streams = streams_of(context)
     with open_broker(None, context_name, connect_timeout=connect_timeout, check=check_declarable) as broker:
         declarer = broker.backend.declarer()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,7 @@ def carry_out(context: typer.Context, file: str, *, prune: bool, prune_names: li
 
     from brokercli.backends.registry import check_declarable
     from brokercli.commands.declare_run import DeclareRun
+    from brokercli.commands.files import read_file
     from brokercli.commands.session import open_broker, streams_of
     from brokercli.model.declaration import Topology
     from brokercli.model.errors import Unsupported, UsageProblem
@@ -32,7 +33,7 @@ def carry_out(context: typer.Context, file: str, *, prune: bool, prune_names: li
 
     check_output(output)
     streams = streams_of(context)
-    data = read_bytes(file, streams.stdin)
+    data = read_file(streams, file, "the topology" if file == "-" else file, "brokercli topology export FILE writes one")
     topologies: list[Topology] = []
 
     def check(descriptor: Descriptor) -> None:
@@ -51,22 +52,6 @@ def carry_out(context: typer.Context, file: str, *, prune: bool, prune_names: li
             place = place_of_problem(str(problem), topologies[0], data, file)
             raise type(problem)(f"{place}: {problem}" if place else str(problem), hint=problem.hint) from None
         return DeclareRun(streams, broker, declarer, output, yes, dry_run, quiet, doer=doer).run(plan)
-
-
-def read_bytes(file: str, stdin: BinaryIO | None) -> bytes:
-    """Return what is in a file, or comes from standard input. Raises UsageProblem where it cannot be read."""
-    from pathlib import Path
-
-    from brokercli.model.errors import UsageProblem
-
-    if file == "-":
-        if stdin is None:
-            raise UsageProblem("Standard input is closed; there is no topology to read.")
-        return stdin.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as problem:
-        raise UsageProblem(f"{file} cannot be read: {problem.strerror}.", hint="brokercli topology export FILE writes one") from None
 
 
 def schema_page(descriptors: Sequence[Descriptor]) -> str:

@@ -19,7 +19,7 @@ class LetterFile:
     """An append-only file of envelopes, one a line, for its owner only. What `write` returned from is on the disk."""
 
     def __init__(self, path: str | Path) -> None:
-        """Begin the file. Raises LocalIO where it exists already or cannot be written."""
+        """Begin the file. Raises LocalIO where it cannot be written, or exists by now."""
         self.path = str(path)
         self.count = 0
         self._descriptor = -1

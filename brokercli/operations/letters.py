@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from brokercli.backends.contract import Backend, Batch
 from brokercli.backends.dead_letters import some_of
@@ -163,15 +162,15 @@ def _asked(recogniser: Recogniser, asked: Filter, batch: Batch) -> list[DeadLett
     return [letter for index, letter in zip(wanted, letters, strict=True) if (index in kept if letter.unwrapped is None else next(passes) in passing)]
 
 
-def read_ids(path: str) -> frozenset[str]:
-    """Read letters' names from a file, one a line; envelopes are not taken. Raises UsageProblem."""
+def read_ids(content: bytes, source: str) -> frozenset[str]:
+    """Read letters' names, one a line; envelopes are not taken. Raises UsageProblem, which calls them `source`."""
     try:
-        lines = Path(path).read_text().split("\n")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageProblem(f"--ids {path} cannot be read: {getattr(problem, 'strerror', None) or problem}.") from None
+        lines = content.decode().split("\n")
+    except UnicodeDecodeError:
+        raise UsageProblem(f"{source} is not UTF-8.") from None
     found = frozenset(line.strip() for line in lines if line.strip())
     if not found:
-        raise UsageProblem(f"--ids {path} names no letter.", hint="one a line, as dlq inspect has them in its last column and dlq show at its top: 3:1200")
+        raise UsageProblem(f"{source} names no letter.", hint="one a line, as dlq inspect has them in its last column and dlq show at its top: 3:1200")
     return found
 
 

@@ -1,0 +1,41 @@
+"""Files that are read whole, once: what any option or argument for one takes, standard input among it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from brokercli.model.errors import UsageProblem
+from brokercli.terminal.streams import Streams
+
+
+def read_file(streams: Streams, file: str, named: str, hint: str | None = None) -> bytes:
+    """Return what is in a file, or comes from standard input (`-`) up to its end. `named` is what it is called in errors.
+
+    Raises UsageProblem where it cannot be read; `hint` is what helps where there is no such file.
+    """
+    if file == "-":
+        if streams.stdin is None:
+            raise UsageProblem(f"Standard input is closed, and {named} is read from there.")
+        if streams.stdin_is_terminal:
+            streams.say(f"reading {named} from the terminal; Ctrl-D ends")
+    try:
+        return streams.stdin.read() if file == "-" and streams.stdin is not None else Path(file).read_bytes()
+    except OSError as problem:
+        raise UsageProblem(f"{named} cannot be read: {problem.strerror}.", hint=hint) from None
+
+
+def check_twice_readable(file: str) -> None:
+    """Raise UsageProblem for a file that is not there, and for one that is empty the second time it is read: a pipe."""
+    try:
+        if not stat.S_ISREG(Path(file).stat().st_mode):
+            raise UsageProblem(f"{file} is no regular file, and cannot be read twice. Nothing was sent.", hint="write it to a file first")
+    except OSError as problem:
+        raise UsageProblem(f"{file} cannot be read: {problem.strerror}. Nothing was sent.") from None
+
+
+def check_absent(file: str | None, hint: str = "name a file that does not exist yet") -> None:
+    """Raise UsageProblem for a file that is there and is not to be written over; before anything connects."""
+    if file is not None and os.path.lexists(file):
+        raise UsageProblem(f"{file} is there already. Nothing was changed.", hint=hint)

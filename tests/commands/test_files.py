@@ -1,0 +1,76 @@
+"""Files that commands are given: what may be standard input or output, what may not, and what must not be there yet. All of it is known
+before anything connects: nothing listens where the broker of these tests is to be."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.commandline import CommandLine, environment
+from tests.commandline import command as command_line
+
+NOWHERE = {"BROKERCLI_URL": "nats://127.0.0.1:1", "BROKERCLI_CONNECT_TIMEOUT": "1"}
+
+
+@pytest.fixture
+def nowhere(cli: CommandLine) -> CommandLine:
+    """Return `cli`, its broker one that nobody answers for."""
+    cli.extra |= NOWHERE
+    return cli
+
+
+def refused(cli: CommandLine, *arguments: str, stdin: bytes | None = b"") -> str:
+    """Return what is said by a command that is refused as used wrongly."""
+    ended = cli(*arguments, stdin=stdin)
+    assert (ended.code, ended.stdout) == (2, b""), ended.stderr
+    return ended.stderr
+
+
+@pytest.mark.parametrize("command", [("dlq", "export", "there"), ("topology", "export", "there"), ("dlq", "redrive", "--journal", "there"),
+                                     ("dlq", "drop", "--journal", "there", "--yes"), ("dlq", "park", "--to", "orders", "--journal", "there")], ids=" ".join)
+def test_a_file_that_is_there_is_not_written_over(nowhere: CommandLine, command: tuple[str, ...]) -> None:
+    (nowhere.home / "there").write_text("mine")
+    assert "there is there already" in refused(nowhere, *command)
+    assert (nowhere.home / "there").read_text() == "mine"
+
+
+@pytest.mark.parametrize("verb", [("inspect",), ("export", "-"), ("redrive",), ("drop",), ("park", "--to", "orders")], ids=" ".join)
+def test_names_of_letters_come_from_standard_input_as_well(nowhere: CommandLine, verb: tuple[str, ...]) -> None:
+    assert "--ids - names no letter" in refused(nowhere, "dlq", *verb, "--ids", "-")
+    assert nowhere("dlq", *verb, "--ids", "-", stdin=b"12\n").code == 5  # they are read, and then it goes to the broker
+
+
+@pytest.mark.parametrize("command", [("dlq", "inspect", "--ids", "-"), ("topology", "plan", "-"), ("publish", "orders"), ("publish", "orders", "-f", "-")],
+                         ids=" ".join)
+def test_standard_input_that_is_closed_is_said_to_be(nowhere: CommandLine, command: tuple[str, ...]) -> None:
+    ended = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *command_line(command)], capture_output=True, check=False,
+                           env=environment(nowhere.home, NOWHERE))
+    assert (ended.returncode, b"Standard input is closed" in ended.stderr) == (2, True), ended.stderr
+
+
+def test_bodies_come_from_standard_input_once(nowhere: CommandLine) -> None:
+    assert "once" in refused(nowhere, "publish", "orders", "-f", "-", "-f", "-", "--input", "whole")
+
+
+def test_a_file_of_letters_is_read_twice_so_that_no_pipe_is_one(nowhere: CommandLine) -> None:
+    assert "is read again later is a file" in refused(nowhere, "dlq", "redrive", "--from-file", "-", "--yes")
+    assert "cannot be read twice" in refused(nowhere, "dlq", "redrive", "--from-file", "/dev/null", "--yes")
+
+
+def test_a_file_that_is_read_at_every_use_is_not_standard_input(nowhere: CommandLine) -> None:
+    for option in ("--password-file", "--credentials", "--ca", "--certificate", "--key"):
+        assert "is read again later is a file" in refused(nowhere, "context", "add", "other", "--url", "nats://broker.example", option, "-")
+
+
+@pytest.mark.parametrize("verb", [("redrive",), ("drop",), ("park", "--to", "orders")], ids=" ".join)
+def test_a_plan_has_no_report(nowhere: CommandLine, verb: tuple[str, ...]) -> None:
+    for options in (("--dry-run",), ("--dry-run", "--yes"), ()):
+        said = refused(nowhere, "dlq", *verb, "--report", "report", *options)
+        assert "--report tells how a run ended" in said
+        assert "-o json" in said
+    assert not (nowhere.home / "report").exists()
+
+
+def test_a_copy_that_is_only_counted_has_no_report(nowhere: CommandLine) -> None:
+    assert "--report tells how a run ended" in refused(nowhere, "replay", "orders", "--to", "other", "--dry-run", "--report", "report")
