@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import typer
 
 from brokercli.backends.contract import PublishPolicy
-from brokercli.commands.printing import require_for
+from brokercli.commands.printing import code_of, require_for
 from brokercli.commands.publish_output import Decided, Delivery
 from brokercli.commands.session import Session, open_address, streams_of
 from brokercli.model.amount import amount
@@ -96,8 +96,8 @@ class CopyRun:
                 streams.say(f"the same command with --resume {self.resume} goes on from what is confirmed")
         return decided.code or 0
 
-    def count(self) -> int:
-        """Read and count what would be copied; publish nothing."""
+    def count(self, *, fail_if_empty: bool) -> int:
+        """Read and count what would be copied, publish nothing; return the exit code."""
         streams = streams_of(self.context)
         with (Interrupt(streams, connecting=True) as interrupt, self._opened() as (source, destination), interrupt.connected(),
               source.backend.look(source.address, self.span) as reader):
@@ -108,7 +108,7 @@ class CopyRun:
             self._say_late(streams, Notes(reader, streams.say, quiet=self.quiet))
             streams.say(f"dry run: {reading.matched:,} of {amount(reading.read, 'message')} would go from {source.address} to {destination.address}; "
                         "nothing was published")
-        return interrupt.exit_code if reading.ended is Ended.STOPPED else 0
+        return code_of(reading, interrupt.exit_code, fail_if_empty)
 
     def _say_late(self, streams: Streams, notes: Notes) -> None:
         notes.say_new()

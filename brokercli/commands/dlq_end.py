@@ -39,8 +39,10 @@ class End:
     """What is known only now; empty ones are passed over."""
     journal: str | None
 
-    def say(self, quiet: bool, report: str | None) -> int:
+    def say(self, quiet: bool, report: str | None, begun: str | None) -> int:
         """Say what stopped it, what was left and why, where the letters are kept, the account, and what to type next.
+
+        `begun` is the journal that was asked for by its name: no run takes it twice.
 
         Returns the exit code: the run's own, or that of a report that cannot be written where all else went well.
         """
@@ -58,8 +60,9 @@ class End:
                 streams.say(f"the letters as they were are kept in {self.journal}")
         summarise(streams, self.verb, outcome.account, seconds=self.seconds, quiet=quiet, doubt=self._doubt(outcome.account.unknown))
         # of what was deleted meanwhile nothing is left there
-        if self.code in (ExitCode.PARTLY, ExitCode.IN_DOUBT) and not isinstance(outcome.error, NotFound) and not quiet:
-            streams.say(f"what is left is still in {self.source}; the same command goes on with it")
+        if (outcome.stopped or self.code in (ExitCode.PARTLY, ExitCode.IN_DOUBT)) and not isinstance(outcome.error, NotFound) and not quiet:
+            command = "the same command" if begun is None or self.journal is None else "the same command, with another --journal,"
+            streams.say(f"what is left is still in {self.source}; {command} goes on with it")
         facts = {"left": dict(self.plan.left), "destinations": dict(self.plan.destinations), "journal": self.journal}
         return self.code if report is None else report_end(streams, report, self.verb, outcome.account, self.code, self.seconds, facts)
 

@@ -146,5 +146,5 @@ class RepairRun:
         # a file's notes are about what is passed over: they are said where nothing goes, too
         last = [*problems.rest(), *(before if letters.journal is None else ()), *notes.take_new(), lift.after, *(elsewhere.take_notes() if elsewhere else ()),
                 *self.letter_filter.take_notes()]
-        journal = letters.journal if kept is not None and kept.count else None
-        return End(streams, DONE[self.verb], str(letters.session.address), run.plan, outcome, code, seconds, last, journal).say(self.quiet, self.report)
+        return End(streams, DONE[self.verb], str(letters.session.address), run.plan, outcome, code, seconds, last,
+                   letters.journal if kept is not None and kept.count else None).say(self.quiet, self.report, begun=self.journal)

@@ -60,14 +60,16 @@ class Printing:
             notes.say_new()
         if self.narrowing is not None and self.narrowing.note:
             streams.say(self.narrowing.note)
-        return self._exit_code(reading, interrupt.exit_code)
+        return code_of(reading, interrupt.exit_code, self.fail_if_empty)
 
-    def _exit_code(self, reading: Reading, interrupted: int) -> int:
-        if reading.ended is Ended.STOPPED:
-            return interrupted
-        if reading.ended is Ended.OUT_OF_TIME:
-            return int(ExitCode.TIMED_OUT)
-        return int(ExitCode.NOTHING_MATCHED) if self.fail_if_empty and not reading.matched else 0
+
+def code_of(reading: Reading, interrupted: int, fail_if_empty: bool) -> int:
+    """Return the exit code of a reading that is over and was all there was to do; `interrupted` is that of a signal."""
+    if reading.ended is Ended.STOPPED:
+        return interrupted
+    if reading.ended is Ended.OUT_OF_TIME:
+        return int(ExitCode.TIMED_OUT)
+    return int(ExitCode.NOTHING_MATCHED) if fail_if_empty and not reading.matched else int(ExitCode.DONE)
 
 
 def filter_of(grep: list[str] | None, header: list[str] | None, where: str | None) -> Filter | None:

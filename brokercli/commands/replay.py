@@ -96,7 +96,7 @@ def replay(
         through=None if through is None else Through(through, environment=environment_for_children()),
         pace=None if speed is None else Pace(_factor(speed)), rate=Rate(shared.parse_rate(rate)),
         resume=resume, keep_time=keep_time, keep_partition=keep_partition, quiet=quiet, report=report, receipts=receipts, connect_timeout=connect_timeout)
-    raise typer.Exit(run.count() if dry_run else run.copy(fail_if_empty=fail_if_empty))
+    raise typer.Exit(run.count(fail_if_empty=fail_if_empty) if dry_run else run.copy(fail_if_empty=fail_if_empty))
 
 
 def _span(from_: str | None, until: str | None, range_: str | None) -> Span:

@@ -69,5 +69,15 @@ def test_reasons_that_are_all_different_do_not_fill_the_screen() -> None:
 def test_what_is_in_doubt_is_said_of_letters_even_when_quiet(capfd: pytest.CaptureFixture[str], verb: str, unknown: int, words: str) -> None:
     outcome = Outcome(Account(read=unknown, unknown=unknown))
     end = End(Streams.system(), verb, "topic:dlq", Plan(), outcome, int(ExitCode.IN_DOUBT), 1.0, (), None)
-    assert end.say(True, None) == ExitCode.IN_DOUBT
+    assert end.say(True, None, begun=None) == ExitCode.IN_DOUBT
     assert capfd.readouterr().err == f"{words}\n"
+
+
+@pytest.mark.parametrize(("begun", "words"), [(None, "the same command goes on with it"),
+                                              ("kept", "the same command, with another --journal, goes on with it")])
+@pytest.mark.parametrize(("code", "stopped"), [(3, False), (129, True), (130, True), (143, True)])
+def test_what_to_type_next_is_said_where_letters_are_left(capfd: pytest.CaptureFixture[str], begun: str | None, words: str, code: int,
+                                                         stopped: bool) -> None:
+    outcome = Outcome(Account(read=2, confirmed=1, skipped=1), stopped=stopped)
+    assert End(Streams.system(), "redriven", "topic:dlq", Plan(), outcome, code, 1.0, (), "kept").say(False, None, begun) == code
+    assert f"what is left is still in topic:dlq; {words}\n" in capfd.readouterr().err

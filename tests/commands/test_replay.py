@@ -85,6 +85,8 @@ def test_a_dry_run_counts_and_publishes_nothing(cli: CommandLine, place: Place, 
     ended = cli("replay", place.url, "--to", target.url, "--dry-run")
     assert (ended.code, ended.stdout) == (0, b"")
     assert "dry run: 2 of 2 messages would go" in ended.stderr
+    assert cli("replay", place.url, "--to", target.url, "--dry-run", "--grep", "c", "--fail-if-empty").code == 9
+    assert cli("replay", place.url, "--to", target.url, "--dry-run", "--timeout", "0.000001").code == 124
     assert bodies(cli, target) == []
 
 
