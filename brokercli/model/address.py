@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from brokercli.model.errors import UsageProblem
+from brokercli.model.scheme import WITH_VIRTUAL_HOST
 
 KINDS = ("topic", "subject", "stream", "queue", "exchange")
 
@@ -79,9 +80,9 @@ def _split_url(scheme: str, rest: str) -> tuple[str, str]:
     authority, slash, path = rest.partition("/")
     if not authority or not slash or not path:
         raise UsageProblem(f"A one-off address names a host and what is on it: {scheme}://HOST/ADDRESS.",
-                           hint="amqp://HOST/VHOST/queue:NAME; the default vhost is %2F" if scheme in ("amqp", "amqps") else f"for example: {scheme}://localhost/orders")
+                           hint="amqp://HOST/VHOST/queue:NAME; the default vhost is %2F" if scheme in WITH_VIRTUAL_HOST else f"for example: {scheme}://localhost/orders")
     url = f"{scheme}://{authority}"
-    if scheme in ("amqp", "amqps"):
+    if scheme in WITH_VIRTUAL_HOST:
         vhost, slash, rest_of_path = path.partition("/")
         if slash and not _KIND.match(vhost):
             return f"{url}/{vhost}", rest_of_path

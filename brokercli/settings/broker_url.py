@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from brokercli.model.connection import Secret, spell_place
 from brokercli.model.errors import UsageProblem
+from brokercli.model.scheme import WITH_TOKEN, WITH_VIRTUAL_HOST
 
-TLS_SCHEMES = ("kafkas", "tls", "amqps")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _HOST = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^\s:@\[\]\x00-\x1f\x7f]+)")
 _ENCODE = "in a URL, user and password are percent-encoded: @ %40, : %3A, / %2F, # %23, ? %3F, % %25"
@@ -64,7 +64,7 @@ def parse_broker_url(text: str, where: str) -> BrokerURL:
 
 def _parse_login(scheme: str, login: str, where: str) -> tuple[str | None, Secret | None, Secret | None]:
     user, colon, password = login.partition(":")
-    if not colon and scheme in ("nats", "tls"):
+    if not colon and scheme in WITH_TOKEN:
         return None, None, Secret(_decode(user, where))  # NATS writes a token where others write a user
     return _decode(user, where) or None, Secret(_decode(password, where)) if colon else None, None
 
@@ -83,7 +83,7 @@ def _parse_host(text: str, where: str) -> tuple[str, int | None]:
 def _parse_path(scheme: str, path: str, where: str) -> str | None:
     if path in ("", "/"):
         return None
-    if scheme not in ("amqp", "amqps"):
+    if scheme not in WITH_VIRTUAL_HOST:
         raise UsageProblem(f"{where} names more than a broker: there is a path behind the host.",
                            hint="a broker is scheme://host:port; an address on it goes where the command takes an address")
     name = path[1:]

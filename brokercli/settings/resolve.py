@@ -12,7 +12,8 @@ from brokercli.backends.registry import refused_option
 from brokercli.model.address import Address, parse_address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import Unreachable, UsageProblem
-from brokercli.settings.broker_url import TLS_SCHEMES, BrokerURL, parse_broker_url
+from brokercli.model.scheme import TLS_ALWAYS
+from brokercli.settings.broker_url import BrokerURL, parse_broker_url
 from brokercli.settings.contexts import LOCAL, SECRETS, Context, Contexts, read_contexts
 from brokercli.settings.places import local_files
 from brokercli.settings.secrets import (
@@ -189,7 +190,7 @@ def _connection(url: BrokerURL, secrets: Mapping[str, Secret], context: Context)
 
 def _tls(context: Context, scheme: str, secrets: Mapping[str, Secret]) -> TLS | None:
     settings = context.settings
-    if scheme not in TLS_SCHEMES and not any(key.startswith("tls.") for key in settings):
+    if scheme not in TLS_ALWAYS and not any(key.startswith("tls.") for key in settings):
         return None
     certificate, key = _path(context, "tls.certificate"), _path(context, "tls.key")
     if key and not certificate:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from brokercli.model.scheme import WITH_TOKEN
+
 # a login ends at the last @ of a word: what is not encoded as it should be is a password all the same
 _LOGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^\s:@]*)(?P<password>:\S*)?@")
-# who writes one word in front of the host writes a token there
-_TOKENS = ("nats", "tls")
 
 
 def without_logins(text: str) -> str:
@@ -19,4 +19,4 @@ def _hidden(login: re.Match[str]) -> str:
     scheme, user = login["scheme"], login["user"]
     if login["password"] is not None:
         return f"{scheme}://{user}:****@"
-    return f"{scheme}://{'****' if scheme.lower() in _TOKENS else user}@"
+    return f"{scheme}://{'****' if scheme.lower() in WITH_TOKEN else user}@"
