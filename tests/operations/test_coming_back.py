@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,16 @@ class Busy(Confirming):
         return New(self.came)
 
 
+class Asked(Busy):
+    """Notes how often new letters were counted."""
+
+    asked = 0
+
+    def arrived(self) -> int | None:
+        self.asked += 1
+        return super().arrived()
+
+
 class Taken(Busy):
     """New letters can only be counted."""
 
@@ -94,6 +105,20 @@ class Away(Busy):
 
     def newcomers(self) -> Reader | None:
         raise Unreachable("the broker went away")
+
+
+class Failing(New):
+    """Cannot be read."""
+
+    def read(self, timeout: float) -> Batch | None:
+        raise Unreachable("the broker went away")
+
+
+class Unreadable(Busy):
+    """New letters can be counted, and a look at them fails when they are read."""
+
+    def newcomers(self) -> Reader | None:
+        return Failing(self.came)
 
 
 class Far(Busy):
@@ -113,6 +138,25 @@ class Pointing(Reading):
         return letters
 
 
+class Wrapping(Reading):
+    """Takes each new record for a letter that wraps the message it is about."""
+
+    def read(self, batch: Batch) -> list[DeadLetter]:
+        letters = super().read(batch)
+        for letter in letters:
+            if int(letter.record.position[2:]) >= COUNT:
+                letter.unwrapped = Message((letter.record.message.body or b"").removeprefix(b"wrapped "))
+        return letters
+
+
+class Tombstones(Busy):
+    """What is put home has no body."""
+
+    def read(self, timeout: float) -> Batch | None:
+        batch = super().read(timeout)
+        return batch and RecordList([replace(record, message=Message(None, b"key")) for record in batch.records()])
+
+
 def run(repair: Busy, reading: type[Reading] = Reading) -> Outcome:
     return Redriving(repair, reading(None), Redrive(HOME, 3, None, None), LetterFilter()).run()  # type: ignore[arg-type]
 
@@ -129,12 +173,16 @@ def changed(message: Message) -> Message:
     return Message(b"wrapped " + (message.body or b""), headers=message.headers)
 
 
+def named_like_it(message: Message) -> Message:
+    return Message(b"another " + (message.body or b""), headers=tuple((f"x-{name}", value) for name, value in message.headers))
+
+
 def put_back_by_another_run(message: Message) -> Message:
     return Message(b"another " + (message.body or b""), headers=tuple((name, b"2026-01-01T00:00:00Z" if name in OWN else value)
                                                                       for name, value in message.headers))
 
 
-@pytest.mark.parametrize("new", [another, put_back_by_another_run])
+@pytest.mark.parametrize("new", [another, put_back_by_another_run, named_like_it])
 def test_letters_that_were_not_put_back_in_this_run_do_not_stop_it_however_many_come(new: Callable[[Message], Message]) -> None:
     repair = Busy(new)
     outcome = run(repair)
@@ -163,7 +211,7 @@ def test_of_new_letters_only_those_that_come_back_are_counted() -> None:
     assert "60 letters were put back, and 40 of them came back" in str(outcome.error)
 
 
-@pytest.mark.parametrize("kind", [Taken, Away])
+@pytest.mark.parametrize("kind", [Taken, Away, Unreadable])
 def test_where_new_letters_cannot_be_looked_at_each_of_them_may_be_one_that_came_back(kind: type[Busy]) -> None:
     outcome = run(kind(another))
     assert f"{PART} letters were put back, and {PART} new ones came meanwhile" in str(outcome.error)
@@ -171,3 +219,20 @@ def test_where_new_letters_cannot_be_looked_at_each_of_them_may_be_one_that_came
 
 def test_new_letters_whose_messages_are_gone_count_as_come_back() -> None:
     assert "came back meanwhile" in str(run(Busy(another), Pointing).error)
+
+
+def test_a_new_letter_that_wraps_a_message_that_was_put_back_has_come_back() -> None:
+    outcome = run(Busy(lambda message: Message(b"wrapped " + (message.body or b""))), Wrapping)
+    assert f"{PART} of them came back meanwhile" in str(outcome.error)
+
+
+def test_messages_without_a_body_come_back_like_others() -> None:
+    outcome = run(Tombstones(same_without_headers))
+    assert f"{PART} of them came back meanwhile" in str(outcome.error)
+
+
+def test_new_letters_are_counted_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.operations.coming_back.ASK_SECONDS", 3600.0)
+    repair = Asked(another)
+    assert run(repair).error is None
+    assert repair.asked == 1

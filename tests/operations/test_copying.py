@@ -11,8 +11,9 @@ import pytest
 
 from brokercli.model.errors import Unreachable
 from brokercli.model.message import Message, Record
-from brokercli.model.receipt import Receipts, Verdict
-from brokercli.operations.copying import Copying
+from brokercli.model.position import Span, parse_position
+from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
+from brokercli.operations.copying import Copying, fix_bounds, span_of
 from brokercli.operations.journal import Journal
 from brokercli.operations.publishing import Outcome, Publishing
 from brokercli.operations.reading import Reading
@@ -62,6 +63,17 @@ class BackAgain(ScriptedPublisher):
         if self.collected == 2:
             raise Unreachable("nothing was confirmed for 30 s")
         return self._judge(list(self.waiting) if self.collected > 2 else [])
+
+
+class Again(ScriptedPublisher):
+    """Has had every message already."""
+
+    def _judge(self, indices: list[int]) -> Receipts:
+        receipts = Receipts()
+        for receipt in [Receipt(index, Verdict.CONFIRMED, duplicate=True) for index in indices]:
+            receipts.count(receipt)
+            self.waiting.remove(receipt.index)
+        return receipts
 
 
 class CutOff(ScriptedPublisher):
@@ -125,6 +137,52 @@ def test_where_verdicts_were_lost_nothing_is_taken_for_confirmed(tmp_path: Path)
 def test_what_a_program_refused_is_tried_again(tmp_path: Path) -> None:
     outcome, remembered = copy(tmp_path, ScriptedPublisher([C], [10]), through=Through("grep -v 3"))
     assert (outcome.account.confirmed, outcome.account.refused, remembered) == (5, 1, {0: 2, 1: 0})
+
+
+def test_what_the_broker_had_already_is_remembered_like_the_rest(tmp_path: Path) -> None:
+    outcome, remembered = copy(tmp_path, Again([C], [10]))
+    assert (outcome.account.confirmed, outcome.duplicates, outcome.error, remembered) == (6, 6, None, {0: 2, 1: 2})
+
+
+def test_the_next_run_sends_what_the_journal_does_not_have_and_nothing_else(tmp_path: Path) -> None:
+    with Journal(str(tmp_path / "journal"), {"from": "a", "to": "b"}) as journal:
+        journal.enter({0: 1, 1: 0}, 3)
+    publisher = ScriptedPublisher([C], [10])
+    outcome, remembered = copy(tmp_path, publisher)
+    assert (publisher.bodies, remembered) == ([b"3", b"4", b"5"], {0: 2, 1: 2})
+    assert outcome.account == Account(read=6, confirmed=3, skipped=3)
+    with Journal(str(tmp_path / "journal"), {"from": "a", "to": "b"}) as journal:
+        assert journal.delivered == 6
+
+
+class Late(Reading):
+    """Has no time left once the second record was looked at."""
+
+    asked = 0
+
+    @property
+    def out_of_time(self) -> bool:
+        self.asked += 1
+        return self.asked > 2
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["its time is over", "it is stopped"])
+def test_a_program_runs_over_nothing_more_once_the_copy_is_over_and_the_rest_is_skipped(stopped: bool) -> None:
+    publisher, asked = ScriptedPublisher([C], [10]), iter(range(100))
+    publishing = Publishing(publisher, stopping=lambda: stopped and next(asked) >= 2, delivery_timeout=30.0)
+    reading = (Reading if stopped else Late)(OneBatch(6))  # type: ignore[arg-type]
+    outcome = Copying(publishing, through=Through("cat")).run(reading)
+    assert (outcome.stopped, outcome.timed_out) == (stopped, not stopped)
+    assert publisher.bodies == ([] if stopped else [b"0", b"1"])
+    assert outcome.account == Account(read=6, confirmed=len(publisher.bodies), skipped=6 - len(publisher.bodies))
+
+
+@pytest.mark.parametrize(("start", "done", "goes_on"), [
+    ("3", {}, "3"), ("3", {0: 2}, "3"), ("3", {0: 3}, "4"), ("0", {0: 0}, "1"),
+    ("0:5,1:7", {}, "0:5,1:7"), ("0:5,1:7", {0: 8, 1: 6}, "0:9,1:7"), ("0:0,1:0", {1: 0}, "0:0,1:1")])
+def test_a_copy_goes_on_behind_what_is_done_and_never_before_its_own_start(start: str, done: dict[int, int], goes_on: str) -> None:
+    bounds = fix_bounds(Span(parse_position(start), parse_position("99")))
+    assert span_of(bounds, done) == Span(parse_position(goes_on), parse_position("99"))
 
 
 def test_nothing_follows_what_was_given_up(tmp_path: Path) -> None:

@@ -141,6 +141,25 @@ def test_what_is_stored_under_the_last_number_tells_where_nothing_else_does(tmp_
         journal.require_same(others[0])
 
 
+@pytest.mark.parametrize("message", [Message(None), Message(b"x", id="\udcff")], ids=["no body", "an id that is not UTF-8"])
+def test_whatever_the_last_record_is_it_is_known_again(tmp_path, message: Message) -> None:
+    path, record = str(tmp_path / "journal"), Record("rabbitmq", {}, "4", None, message)
+    with Journal(path, COPY) as journal:
+        journal.enter({0: 4}, 5, record)
+    with Journal(path, COPY) as journal:
+        assert journal.mark
+        journal.require_same(record)
+        with pytest.raises(UsageProblem, match="made anew"):
+            journal.require_same(replace(record, time=1))
+
+
+def test_a_journal_in_use_says_what_it_remembers_by_then(tmp_path) -> None:
+    with Journal(str(tmp_path / "journal"), COPY) as journal:
+        journal.bind({"start": "0:0", "end": "0:9"})
+        journal.enter({0: 4}, 5)
+        assert (journal.bounds, journal.done, journal.delivered) == ({"start": "0:0", "end": "0:9"}, {0: 4}, 5)
+
+
 def test_a_source_that_tells_when_it_was_made_is_not_known_by_what_it_stores(tmp_path) -> None:
     path = tmp_path / "journal"
     with Journal(str(path), COPY, "made on Monday") as journal:

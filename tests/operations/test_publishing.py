@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokercli.backends.contract import Publisher
-from brokercli.model.errors import InputRefused, NotAuthorised, Unreachable
+from brokercli.model.errors import BrokercliError, InputRefused, LocalIO, NotAuthorised, Unreachable
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.message import Message
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
-from brokercli.operations.publishing import Publishing, Rate
+from brokercli.operations.publishing import Outcome, Publishing, Rate
 
 VERDICTS = st.sampled_from([Verdict.CONFIRMED, Verdict.REFUSED, None])
 
@@ -141,13 +141,16 @@ class DeadWithItsLastVerdict(ScriptedPublisher):
         return super().collect(timeout)
 
 
+@pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize(("verdicts", "code"), [
     ([Verdict.REFUSED], ExitCode.NOT_AUTHORISED), ([Verdict.CONFIRMED], ExitCode.DONE),
     ([Verdict.CONFIRMED, Verdict.REFUSED], ExitCode.PARTLY), ([None], ExitCode.IN_DOUBT)])
-def test_what_ended_everything_decides_the_exit_code_also_where_it_came_with_the_last_verdict(verdicts: list[Verdict | None], code: ExitCode) -> None:
-    outcome = Publishing(DeadWithItsLastVerdict(verdicts, [9]), delivery_timeout=0.0).run(ScriptedSource([[b"1", b"2"]]))
+def test_what_ended_everything_decides_the_exit_code_also_where_it_came_with_the_last_verdict(
+        verdicts: list[Verdict | None], code: ExitCode, count: int) -> None:
+    outcome = Publishing(DeadWithItsLastVerdict(verdicts, [9]), delivery_timeout=30.0 if all(verdicts) else 0.0).run(ScriptedSource([[b"1"] * count]))
     assert outcome.exit_code is code
-    assert (outcome.account.read, outcome.account.open, outcome.account.skipped) == (2, 0, 0)
+    assert isinstance(outcome.error, NotAuthorised) is (Verdict.REFUSED in verdicts)
+    assert (outcome.account.read, outcome.account.open, outcome.account.skipped) == (count, 0, 0)
 
 
 def test_what_lies_behind_the_message_that_showed_that_nothing_can_be_delivered_is_not_read() -> None:
@@ -168,16 +171,36 @@ class CutOffWhileAccepting(ScriptedPublisher):
         raise Interrupted
 
 
+@pytest.mark.parametrize("bad_lines", [0, 2])
 @pytest.mark.parametrize(("accepts", "verdict", "confirmed", "unknown"), [(3, Verdict.CONFIRMED, 3, 0), (1, Verdict.CONFIRMED, 1, 2), (3, None, 0, 3)])
 def test_what_a_publisher_may_have_accepted_when_it_was_cut_off_is_never_said_to_be_skipped(
-        accepts: int, verdict: Verdict | None, confirmed: int, unknown: int) -> None:
+        accepts: int, verdict: Verdict | None, confirmed: int, unknown: int, bad_lines: int) -> None:
     told = Receipts()
-    publishing = Publishing(CutOffWhileAccepting([verdict], [accepts]), told.add, delivery_timeout=0.0)
+    publishing = Publishing(CutOffWhileAccepting([verdict], [accepts]), told.add, on_bad_input="skip", delivery_timeout=0.0)
     with pytest.raises(Interrupted):
-        publishing.run(ScriptedSource([[b"1", b"2", b"3"]]))
-    account = publishing.abandon().account
-    assert (account.read, account.confirmed, account.unknown, account.skipped) == (3, confirmed, unknown, 0)
-    check_receipts(told, account)
+        publishing.run(ScriptedSource([*[None] * bad_lines, [b"1", b"2", b"3"]]))
+    outcome = publishing.abandon()
+    assert outcome.stopped
+    assert outcome.account == Account(read=3 + bad_lines, confirmed=confirmed, unknown=unknown, refused=bad_lines)
+    check_receipts(told, outcome.account)
+
+
+class GoneWhileAccepting(ScriptedPublisher):
+    """Accepts one message at a time; the third it does not take any more."""
+
+    def send_bodies(self, bodies: Sequence[bytes]) -> int:
+        if len(self.bodies) == 2:
+            raise Unreachable("gone")
+        return super().send_bodies(bodies)
+
+
+def test_what_a_publisher_did_not_take_any_more_was_never_sent() -> None:
+    told = Receipts()
+    outcome = Publishing(GoneWhileAccepting([Verdict.CONFIRMED, None], [1]), told.add, delivery_timeout=0.0).run(ScriptedSource([[b"1", b"2", b"3", b"4"]]))
+    assert isinstance(outcome.error, Unreachable)
+    assert outcome.account == Account(read=4, confirmed=1, unknown=1, refused=2)
+    refused = [(receipt.index, receipt.reason) for receipt in told.problems if receipt.verdict is Verdict.REFUSED]
+    assert refused == [(2, "never sent: gone"), (3, "never sent: gone")]
 
 
 @pytest.mark.parametrize(("verdicts", "code"), [
@@ -204,9 +227,21 @@ def test_a_message_that_was_never_sent_because_the_broker_is_gone_counts_as_refu
 
 def test_a_bad_line_stops_before_anything_after_it_is_sent() -> None:
     publisher = ScriptedPublisher([Verdict.CONFIRMED], [10])
-    outcome = Publishing(publisher).run(ScriptedSource([[b"1"], None, [b"3"]]))
+    told = Receipts()
+    outcome = Publishing(publisher, told.add).run(ScriptedSource([[b"1"], None, [b"3"]]))
     assert publisher.bodies == [b"1"]
     assert outcome.exit_code == ExitCode.PARTLY
+    assert outcome.account == Account(read=2, confirmed=1, refused=1)
+    assert [receipt.reason for receipt in told.problems] == ["line 2 is bad"]
+    assert "--on-bad-input skip" in (outcome.error.hint if outcome.error else "")
+
+
+@pytest.mark.parametrize(("error", "account", "code"), [
+    (LocalIO("full"), Account(read=2, confirmed=2), ExitCode.LOCAL_IO), (LocalIO("full"), Account(read=2, confirmed=1), ExitCode.PARTLY),
+    (LocalIO("full"), Account(), ExitCode.LOCAL_IO), (Unreachable("gone"), Account(read=2, confirmed=2), ExitCode.PARTLY),
+    (Unreachable("gone"), Account(read=2, refused=2), ExitCode.UNREACHABLE), (Unreachable("gone"), Account(read=2, confirmed=1, unknown=1), ExitCode.IN_DOUBT)])
+def test_an_error_keeps_its_code_only_where_it_says_no_less_than_the_account(error: BrokercliError, account: Account, code: ExitCode) -> None:
+    assert Outcome(account, error=error).exit_code is code
 
 
 def test_a_receipt_is_said_with_the_number_of_its_line_even_after_lines_that_were_passed_over() -> None:

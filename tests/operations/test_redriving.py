@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.dead_letters import Move, Repair, State
+from brokercli.backends.dead_letters import Goal, Move, Repair, State
+from brokercli.dialects.redrive_headers import COUNT
 from brokercli.model.address import Address
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed
-from brokercli.model.message import Message, Record
-from brokercli.model.receipt import Account, Receipts
+from brokercli.model.message import Header, Message, Record
+from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
 from brokercli.operations.decisions import Drop, Park, Redrive, Rules
+from brokercli.operations.letter_file import LetterFile
 from brokercli.operations.letters import LetterFilter, Recogniser
-from brokercli.operations.publishing import Outcome
+from brokercli.operations.publishing import Outcome, Rate
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.redriving import Redriving
 from brokercli.operations.settlers import Dropping
 from brokercli.operations.through import Transformed
 from brokercli.terminal.interrupt import StopNow
-from tests.operations.test_sorting import DLQ
+from tests.dialects.real_letters import read_letter
+from tests.dialects.test_kinds import with_value
+from tests.operations.test_sorting import AT, DLQ, Outlined, laid, recogniser
 
 HOME = Address("home", "topic")
 
@@ -183,3 +190,135 @@ def test_letters_that_come_meanwhile_stop_only_what_could_have_made_them(rules: 
     outcome = run.run(Dropping(run.repair) if isinstance(rules, Drop) or elsewhere else None)
     assert (outcome.error is not None) is stopped
     assert outcome.account.confirmed == (30 if stopped else count)
+
+
+class Recording(Confirming):
+    """Hands letters out a few at a time, and notes what it is told to do with them."""
+
+    def __init__(self, letters: Sequence[Record], overlapping: bool = False) -> None:
+        super().__init__(0)
+        self._left = list(letters)
+        self.overlapping = overlapping
+        self.moves: list[Move] = []
+        self.open = 0
+        self.forwarded = 0
+
+    def read(self, timeout: float) -> Batch | None:
+        read, self._left = self._left[:7], self._left[7:]
+        return Outlined(read) if read else None
+
+    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
+        self.forwarded += len(batch)
+        return super().forward(batch, goals, headers)
+
+    def begin(self, moves: Sequence[Move]) -> Callable[[], Receipts]:
+        if not self.overlapping:
+            return super().begin(moves)
+        self.open += 1
+        assert self.open <= 2
+
+        def finish() -> Receipts:
+            self.open -= 1
+            return self.settle(moves)
+
+        return finish
+
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        receipts = Receipts()
+        for index in range(len(moves)):
+            number = len(self.moves) + index
+            receipts.count(Receipt(index, Verdict.REFUSED if number % 10 == 7 else Verdict.CONFIRMED, duplicate=number % 10 == 3))
+        self.moves += moves
+        return receipts
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_what_is_done_to_whole_batches_is_what_is_done_to_each_letter(tmp_path: Path, overlapping: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.operations.coming_back.time", SimpleNamespace(time_ns=lambda: AT))
+    real = read_letter("spring_kafka")
+    letters = laid([real if number % 4 else with_value(real, 0, b"%d" % number) for number in range(20)] + [letter_at(20, Message(b"none"))] * 3
+                   + [replace(real, message=replace(real.message, headers=(*real.message.headers, (COUNT, b"3"))))] * 2).records()
+    runs: list[tuple[object, ...]] = []
+    for rate in (Rate(None), Rate(1e9)):
+        repair, told, begun = Recording(letters, overlapping), Receipts(), iter(range(2))
+        with LetterFile(tmp_path / f"letters-{len(runs)}") as journal:
+            run = Redriving(repair, recogniser(), Redrive(source=DLQ), LetterFilter(), journal=journal, rate=rate,
+                            on_begin=lambda begun=begun: next(begun), on_receipts=told.add)  # type: ignore[misc]
+            account = run.run().account
+        assert (run.outcome.error, run.outcome.stopped, repair.open) == (None, False, 0)
+        assert repair.forwarded == (len(repair.moves) if rate.unlimited else 0)
+        assert next(begun) == 1, "it was told once that it begins"
+        went = [(move.record.position, move.destination, move.message.body, move.message.key, move.message.headers) for move in repair.moves]
+        runs.append((account, told, run.plan, went, Path(journal.path).read_bytes()))
+    assert runs[0] == runs[1]
+    assert runs[0][0] == Account(read=25, confirmed=18, refused=4, skipped=3)
+    assert told.duplicates == 2
+
+
+@pytest.mark.parametrize("limit", [1, 7, 8, 12])
+def test_as_many_letters_go_as_the_limit_says_and_no_more_are_read(limit: int) -> None:
+    repair = Recording([letter_at(number, Message(b"%d" % number)) for number in range(12)])
+    account = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), limit=limit).run().account  # type: ignore[arg-type]
+    assert [move.record.position for move in repair.moves] == [f"0:{number}" for number in range(limit)]
+    assert (account.read, account.skipped) == (limit, 0)
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_whoever_stops_it_is_told_so_and_what_had_been_begun_has_its_verdict(overlapping: bool) -> None:
+    repair = Recording([letter_at(number, Message(b"%d" % number)) for number in range(30)], overlapping)
+    told: list[int] = []
+    run = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), rate=Rate(1e9), stopping=lambda: len(repair.moves) > 7,  # type: ignore[arg-type]
+                    on_receipts=lambda receipts: told.append(len(receipts)))
+    outcome = run.run()
+    assert outcome.stopped
+    assert outcome.account.confirmed + outcome.account.refused == len(repair.moves) == sum(told)
+    assert (outcome.account.unknown, outcome.account.open) == (0, 0)
+
+
+class Known(Confirming):
+    """Is cut off while it settles, and knows of two letters by then that they are confirmed."""
+
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        raise StopNow(130)
+
+    def confirmed_at_stop(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_of_what_was_being_settled_only_what_is_known_is_confirmed_and_the_rest_is_in_doubt(atomic: bool) -> None:
+    repair = Known(5)
+    repair.atomic = atomic
+    run = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), limit=4)  # type: ignore[arg-type]
+    with pytest.raises(StopNow):
+        run.run()
+    outcome = run.abandon()
+    assert outcome.stopped
+    assert outcome.account == Account(read=4, confirmed=2, unknown=2)
+
+
+class Refusing(Counting):
+    """A program that fails on every second letter and passes over every third."""
+
+    def transform(self, message: Message) -> Transformed:
+        number = int((message.body or b"").split()[-1])
+        if number % 2:
+            return Transformed(None, "it ended with 1")
+        return Transformed(Message(b"changed")) if number % 3 else Transformed(None, "not for this program", meant=False)
+
+
+def test_what_a_program_refused_is_refused_and_told_and_what_it_passed_over_is_skipped() -> None:
+    repair, told = Recording([letter_at(number, Message(b"body %d" % number)) for number in range(12)]), Receipts()
+    run = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), through=Refusing(), on_receipts=told.add)  # type: ignore[arg-type]
+    assert run.run().account == Account(read=12, confirmed=4, refused=6, skipped=2)
+    assert [move.message.body for move in repair.moves] == [b"changed"] * 4
+    refused = [receipt.reason for receipt in told.problems if receipt.verdict is Verdict.REFUSED]
+    assert refused == [f"0:{number}: it ended with 1" for number in (1, 3, 5, 7, 9, 11)]
+    assert (run.plan.letters, run.plan.left) == (12, {"it ended with 1": 6, "not for this program": 2})
+
+
+def test_a_program_sees_nothing_of_what_is_parked() -> None:
+    repair = Recording([letter_at(number, Message(b"body %d" % number)) for number in range(4)])
+    rules = Park(Address("parked", "topic"), unrecognised=True)
+    assert Redriving(repair, Reading(None), rules, LetterFilter(), through=Refusing()).run().account == Account(read=4, confirmed=4)  # type: ignore[arg-type]
+    assert [move.message.body for move in repair.moves] == [b"body %d" % number for number in range(4)]

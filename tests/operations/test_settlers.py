@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import pytest
 
 from brokercli.backends.dead_letters import State
+from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import BrokercliError, Failed, Unreachable
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from brokercli.operations.decisions import Redrive
+from brokercli.operations.decisions import Decision, Drop, Redrive
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.publishing import Outcome, Rate
+from brokercli.operations.record_list import RecordList
 from brokercli.operations.redriving import Redriving
-from brokercli.operations.settlers import PuttingElsewhere
+from brokercli.operations.settlers import Dropping, PuttingElsewhere
 from brokercli.operations.settling import Settling
 from tests.operations.test_redriving import HOME, Confirming, Reading
 
@@ -83,3 +85,59 @@ def test_where_marks_cannot_go_on_nothing_is_published_although_the_last_ones_we
     outcome = run(repair, elsewhere)
     assert not elsewhere.stored
     assert (outcome.account.unknown, outcome.account.skipped, outcome.error) == (0, 12, repair.failure)
+
+
+class Choosy(Settling):
+    """Stores what it is not told to treat otherwise."""
+
+    def __init__(self, problems: dict[int, Receipt]) -> None:
+        self._problems = problems
+
+    def put(self, messages: Sequence[Message]) -> Receipts:
+        receipts = Receipts(confirmed=len(messages) - len(self._problems))
+        for receipt in self._problems.values():
+            receipts.count(receipt)
+        return receipts
+
+
+class Marking(Confirming):
+    """Notes what is marked, and has had the last of it marked by somebody else."""
+
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.marked: list[str] = []
+
+    def mark(self, records: Sequence[Record], state: State) -> Receipts:
+        assert state is State.REDRIVEN
+        self.marked += [record.position for record in records]
+        receipts = Receipts(confirmed=len(records) - 1)
+        receipts.count(Receipt(len(records) - 1, Verdict.CONFIRMED, duplicate=True, reason="marked already"))
+        return receipts
+
+
+def test_only_what_was_confirmed_there_is_marked_here_and_each_verdict_names_its_letter() -> None:
+    repair = Marking()
+    records = (repair.read(0) or RecordList([])).records()
+    there = Choosy({1: Receipt(1, Verdict.REFUSED, reason="too large"), 2: Receipt(2, Verdict.CONFIRMED, duplicate=True),
+                    3: Receipt(3, Verdict.UNKNOWN, reason="no answer")})
+    receipts = PuttingElsewhere(there, repair).settle([Decision(DeadLetter(record), HOME, record.message) for record in records])
+    assert repair.marked == ["0:0", "0:2", "0:4", "0:5"]
+    assert (receipts.confirmed, receipts.refused, receipts.unknown, receipts.duplicates) == (4, 1, 1, 1)
+    assert sorted((receipt.index, receipt.verdict, receipt.reason) for receipt in receipts.problems) == [
+        (1, Verdict.REFUSED, "too large"), (3, Verdict.UNKNOWN, "no answer"), (5, Verdict.CONFIRMED, "marked already")]
+
+
+def test_what_is_stored_there_and_not_marked_here_is_in_doubt_and_says_so() -> None:
+    repair = Unmarkable(Verdict.REFUSED)
+    records = (repair.read(0) or RecordList([])).records()[1:4]
+    there = Choosy({0: Receipt(0, Verdict.REFUSED, reason="too large")})
+    receipts = PuttingElsewhere(there, repair).settle([Decision(DeadLetter(record), HOME, record.message) for record in records])
+    assert [(receipt.index, receipt.verdict, receipt.reason) for receipt in receipts.problems] == [
+        (0, Verdict.REFUSED, "too large"), (2, Verdict.UNKNOWN, "stored at its destination, but not marked here: nobody answers")]
+
+
+def test_what_stopped_the_marks_stops_a_run_that_drops() -> None:
+    repair = Confirming(12)
+    repair.failure = Unreachable("the broker is gone")
+    outcome = Redriving(repair, Reading(None), Drop(unrecognised=True), LetterFilter()).run(Dropping(repair))  # type: ignore[arg-type]
+    assert (outcome.error, outcome.account.confirmed, outcome.account.skipped) == (repair.failure, 0, 12)
