@@ -1,15 +1,18 @@
-"""Envelopes that nobody can have meant as they are."""
+"""What is read from an envelope is what was written, to the last bit; one that nobody can have meant as it is is refused."""
 
 from __future__ import annotations
 
+import itertools
 from base64 import b64encode
+from dataclasses import replace
 
 import orjson
 import pytest
 
 from brokercli.backends import envelope
-from brokercli.backends.envelope import decode_envelope
+from brokercli.backends.envelope import decode_envelope, decode_original, decode_record, encode_record, encode_with_original
 from brokercli.model.errors import InputRefused
+from brokercli.model.message import HeaderValue, Message, Place, Record, Typed
 
 
 @pytest.mark.parametrize(("line", "name"), [
@@ -46,3 +49,101 @@ def test_large_values_are_written_one_by_one_and_as_small_ones_are(monkeypatch: 
     assert envelope.write_strings(values[:4]) == [orjson.dumps(value.decode()) for value in values[:4]]
     assert one_by_one == [len(value) for value in values[:4]]
     assert [orjson.loads(text) for text in envelope.write_strings(values)[3:]] == ['"\\', {"base64": b64encode(values[4]).decode()}]
+
+
+_INTEGERS = [Typed(kind, number) for kind, (bits, signed) in envelope.INTEGER_BITS.items() if kind != "int64"
+             for number in ((-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1))]
+_VALUES: list[HeaderValue] = [
+    None, True, False, b"", b"1", "ä\n\x7f".encode(), b"\xff\xfe", 0, 1, -1, 2**53, -(2**53), 2**63 - 1, -(2**63), 0.0, -0.0, 1.0, 1.5, -1e300, float("inf"),
+    float("-inf"), *_INTEGERS, *(Typed("float32", bits) for bits in (0, 0x80000000, 0x3FC00000, 0x3DCCCCCD, 0x7F800000, 0xFF800000, 0x7FC00001)),
+    Typed("double", 0x7FF8000000000123),
+    *(Typed("decimal", number) for number in ((0, 0), (0, -7), (2, 5), (2, -5), (2, -125), (12, 2**31 - 1), (1, -(2**31)))),
+    Typed("bytes", b"\0\xff"), Typed("array", ()), Typed("table", ())]
+_VALUES += [Typed("array", tuple(_VALUES)), Typed("table", (("a", Typed("table", (("a", 1), ("a", 2)))), ("\udcff", None)))]
+_PLACES: list[tuple[Place, str, str, str | None]] = [
+    ({"topic": "orders", "partition": 3, "offset": 0}, "kafka", "3:0", "orders"), ({"topic": "orders"}, "kafka", "", "orders"),
+    ({"subject": "orders.new", "stream": "orders", "sequence": 7}, "nats", "7", "orders.new"), ({"subject": "ä"}, "nats", "", "ä"),
+    ({"exchange": "", "routing_key": "\udcff", "queue": "q", "redelivered": True}, "rabbitmq", "", "\udcff"),
+    ({"exchange": "x", "routing_key": "", "queue": "s", "offset": 12}, "rabbitmq", "12", "")]
+
+
+@pytest.mark.parametrize("value", _VALUES, ids=lambda value: repr(value)[:30])
+def test_every_value_of_a_header_or_property_is_read_as_it_was_written(value: HeaderValue) -> None:
+    message = Message(headers=(("a", value), ("%b", b"1"), ("\udcff", value), ("a", value)), properties={"type": value}, origin="rabbitmq")
+    # in text True is not 1, and -0.0 is not 0.0
+    assert repr(decode_envelope(encode_record(Record("rabbitmq", {}, "", None, message)), 1)) == repr(message)
+
+
+@pytest.mark.parametrize(("place", "broker", "position", "route"), _PLACES, ids=lambda part: str(part)[:20])
+@pytest.mark.parametrize("body", [None, b"", b"{}", "ä\n\x7f".encode(), b"\xff\xfe"])
+def test_a_record_is_read_as_it_lay_and_what_is_published_of_it_does_not_say_where_that_was(
+        place: Place, broker: str, position: str, route: str | None, body: bytes | None) -> None:
+    for time, key in itertools.product((None, 0, 1_795_000_000_123_456_789), (None, b"", b"c-7", b"\xff")):
+        message = Message(body, key, (("a", b"1"),), route=route, origin=broker)
+        published = replace(message, time=None if position else time)
+        record = Record(broker, place, position, time, published)
+        line = encode_record(record)
+        assert b"\n" not in line
+        assert decode_record(line, 1) == record
+        assert decode_envelope(line, 1) == published
+
+
+def test_a_record_that_points_at_its_message_is_written_with_it_and_each_is_read_alone() -> None:
+    letter = Record("nats", {"stream": "deaths", "sequence": 1}, "1", 5, Message(b'{"stream":"orders"}', origin="nats"))
+    original = Record("nats", {"subject": "orders.new", "stream": "orders", "sequence": 7}, "7", 3, Message(b"\xff", route="orders.new", origin="nats"))
+    line = encode_with_original(letter, original)
+    assert (decode_record(line, 1), decode_original(line)) == (letter, original)
+    assert decode_original(encode_record(letter)) is None
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    (b'{"body":"1","time":"1970-01-01T00:00:01Z","partition":2,"id":"a"}', Message(b"1", time=10**9, partition=2, id="a")),
+    (b'{"body":"1","time":"1970-01-01T00:00:01Z","partition":2,"offset":7}', Message(b"1")),
+    (b'{"body":"1","time":"1970-01-01T00:00:01Z","sequence":7}', Message(b"1")),
+    (b'{"body":"1","time":"1970-01-01T00:00:01Z","offset":null,"sequence":null}', Message(b"1", time=10**9)),
+    (b'{"value":{"id":1}}', Message(b'{"id":1}')), (b'{"value":{"id":1},"body":"1"}', Message(b"1")), (b'{"body":null}', Message(None)),
+    (b'{"body":"1","topic":"t"}', Message(b"1", route="t", origin="kafka")), (b'{"body":"1","stream":"s"}', Message(b"1", origin="nats")),
+    (b'{"body":"1","exchange":"e","routing_key":"","queue":"q"}', Message(b"1", route="", origin="rabbitmq")),
+    (b'{"body":"1","topic":"t","broker":"rabbitmq"}', Message(b"1", route="t", origin="rabbitmq")),
+    (b'{"body":"1","headers":{"b":"2","a":null},"properties":null}', Message(b"1", headers=(("b", b"2"), ("a", None)))),
+    (b'{"body":{"base64":"/w=="},"key":{"base64":""}}', Message(b"\xff", b"")),
+    (b'{"body":"1","partition":2147483647}', Message(b"1", partition=2**31 - 1)),
+])
+def test_what_an_envelope_says_is_what_is_published(line: bytes, message: Message) -> None:
+    assert decode_envelope(line, 1) == message
+
+
+@pytest.mark.parametrize(("line", "why"), [
+    (b"{", "is not JSON"), (b"[]", "but not an object"), (b'{"key":"a"}', "has no body"), (b'{"body":"1","v":2}', "version 2"),
+    (b'{"body":"1","headres":[]}', "did you mean 'headers'?"), (b'{"body":"1","partition":-1}', "partition is '-1'"),
+    (b'{"body":"1","partition":2147483648}', "partition is '2147483648'"), (b'{"body":"1","partition":true}', "partition is 'True'"),
+    (b'{"body":"1","time":5}', "time is a string"), (b'{"body":"1","id":5}', "id is a string"), (b'{"body":"1","properties":[1]}', "properties is an object"),
+    (b'{"body":5}', "body is neither"), (b'{"body":{"base64":"/w==","x":1}}', "body is neither"), (b'{"body":{"base64":"/w=!="}}', "line 7"),
+    (b'{"body":"1","headers":"a"}', "headers is a list"), (b'{"body":"1","headers":[{"value":"1"}]}', "each header is"),
+    (b'{"body":"1","headers":[{"name":"a","valeu":"1"}]}', "each header is"), (b'{"body":"1","headers":[{"name":null}]}', "name is null"),
+    (b'{"body":"1","headers":{"a":9223372036854775808}}', "larger than 64 bits"), (b'{"body":"1","headers":{"a":{"int8":128}}}', "line 7"),
+    (b'{"body":"1","headers":{"a":{"int8":true}}}', "int8 is 'True'"), (b'{"body":"1","headers":{"a":{"uint8":-1}}}', "line 7"),
+    (b'{"body":"1","headers":{"a":{"decimal":"1.2.3"}}}', "no header value"), (b'{"body":"1","headers":{"a":{"decimal":"99999999999"}}}', "line 7"),
+    (b'{"body":"1","headers":{"a":{"double":true}}}', "double is 'True'"), (b'{"body":"1","headers":{"a":{"float32":{"bits":"1ffffffff"}}}}', "line 7"),
+    (b'{"body":"1","headers":{"a":{"int8":1,"int16":1}}}', "no header value"), (b'{"body":"1","headers":{"a":{"complex":1}}}', "no header value"),
+])
+def test_what_an_envelope_cannot_mean_is_refused_with_its_line(line: bytes, why: str) -> None:
+    with pytest.raises(InputRefused) as refused:
+        decode_envelope(line, 7)
+    assert str(refused.value).startswith("line 7")
+    assert why in str(refused.value)
+
+
+def test_a_record_without_its_broker_is_none() -> None:
+    with pytest.raises(InputRefused, match="line 7: it does not say which broker"):
+        decode_record(b'{"body":"1","offset":3}', 7)
+
+
+@pytest.mark.parametrize(("value", "written"), [
+    (2**53, {"int64": "9007199254740992"}), (2**53 - 1, 2**53 - 1), (-(2**53), {"int64": "-9007199254740992"}), (True, True), (1.0, {"double": 1.0}),
+    (1.5, 1.5), (float("-inf"), {"double": "-inf"}), (Typed("decimal", (2, -5)), {"decimal": "-0.05"}), (Typed("decimal", (0, 7)), {"decimal": "7"}),
+    (Typed("timestamp", 2**53), {"timestamp": "9007199254740992"}), (Typed("int32", 5), {"int32": 5}), (Typed("bytes", b"a"), {"bytes": "YQ=="}),
+    (b"\xff", {"base64": "/w=="}), (None, None)])
+def test_values_that_json_has_no_word_for_are_written_so_that_no_digit_is_lost_on_the_way(value: HeaderValue, written: object) -> None:
+    assert repr(envelope.encode_value(value)) == repr(written)
+    assert repr(envelope.decode_value(orjson.loads(orjson.dumps(written)))) == repr(value)
