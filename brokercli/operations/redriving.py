@@ -53,10 +53,8 @@ class Redriving:
     _moved: int = 0
     _tried: int = 0
     """Letters that count towards the limit: those that go, and those that a program failed for."""
-    _in_hand: int = 0
-    """Letters that are being settled."""
-    _begun: tuple[Callable[[], Receipts], int] | None = None
-    """What finishes settling the letters before, and how many they are."""
+    _begun: Callable[[], Receipts] | None = None
+    """What finishes settling the letters before."""
 
     def run(self, settler: Settler | None = None) -> Outcome:
         """Move every letter that passes, until the end there was, the limit, a signal, or something that stops it.
@@ -88,20 +86,22 @@ class Redriving:
         """Stop now, for the second Ctrl-C. What is being settled is unknown from here on, except for what the repair knows, which is closed
         by then."""
         self.outcome.stopped = True
-        confirmed = min(self.repair.confirmed_at_stop(), self._in_hand, self.outcome.account.open)
-        self.outcome.account.confirmed += confirmed
-        self._in_hand -= confirmed
+        self.outcome.account.confirmed += min(self.repair.confirmed_at_stop(), self._in_hand)
         return self._close_account()
+
+    @property
+    def _in_hand(self) -> int:
+        """How many letters are being settled. The account tells: where a signal comes in the midst of entering verdicts, those that are
+        entered are known."""
+        account = self.outcome.account
+        return self._moved - (account.confirmed + account.refused - self.plan.refused + account.unknown)
 
     def _close_account(self) -> Outcome:
         account = self.outcome.account
-        # stopped in the midst of entering verdicts: those that are entered are known
-        in_hand = min(self._in_hand, account.open)
         if self.repair.atomic and not self.elsewhere and self.outcome.error is not None:
-            account.refused += in_hand
+            account.refused += self._in_hand
         else:
-            account.unknown += in_hand
-        self._in_hand = 0
+            account.unknown += self._in_hand
         account.skipped += account.open
         return self.outcome
 
@@ -112,14 +112,12 @@ class Redriving:
         return self.stopping() or (self.limit is not None and self._tried >= self.limit)
 
     def _move(self, batch: Batch, settler: Settler | None) -> None:
-        account = self.outcome.account
         found = None if self._sorter is None else self._sorter.sort(batch, self._now())
         if found is not None:
             self._forward(batch, found)
             return
         for decisions in self._decide(batch):
             self._settle(decisions, settler)
-        account.skipped += account.open - self._in_hand
 
     def _settle(self, decisions: list[Decision], settler: Settler | None) -> None:
         """Put back letters that go, as fast as they may."""
@@ -140,12 +138,11 @@ class Redriving:
                 self.journal.write([decision.letter for decision in chosen])
             if self._coming_back is not None:
                 self._coming_back.note(decision.message.body or b"" for decision in chosen if decision.message is not None)
-            self._in_hand += len(chosen)
             self._moved += len(chosen)
             if settler is None and self.repair.overlapping:
-                self._overlap(self.repair.begin(_moves(chosen)), len(chosen))
+                self._overlap(self.repair.begin(_moves(chosen)))
             else:
-                self._take(self.repair.settle(_moves(chosen)) if settler is None else settler.settle(chosen), len(chosen))
+                self._take(self.repair.settle(_moves(chosen)) if settler is None else settler.settle(chosen))
 
     def _forward(self, batch: Batch, found: Sorted) -> None:
         """Put back the letters of a batch that go, all of them together."""
@@ -162,32 +159,27 @@ class Redriving:
                 self.journal.write_lines(chosen.envelopes())
             if self._coming_back is not None:
                 self._coming_back.note(chosen.bodies())
-            self._in_hand += count
             self._moved += count
             finish = self.repair.forward(chosen, found.goals, found.headers)
             if self.repair.overlapping:
-                self._overlap(finish, count)
+                self._overlap(finish)
             else:
-                self._take(finish(), count)
-        account.skipped += account.open - self._in_hand
+                self._take(finish())
 
-    def _overlap(self, finish: Callable[[], Receipts], count: int) -> None:
+    def _overlap(self, finish: Callable[[], Receipts]) -> None:
         """Wait for the letters before, while those that were just begun are on their way; all of them are known to be in hand."""
-        before, self._begun = self._begun, (finish, count)
+        before, self._begun = self._begun, finish
         if before is not None:
-            self._take(before[0](), before[1])
+            self._take(before())
 
     def _finish(self) -> None:
         """Wait for the verdicts on the letters before, where they are still out."""
         begun, self._begun = self._begun, None
         if begun is not None:
-            finish, count = begun
-            self._take(finish(), count)
+            self._take(begun())
 
-    def _take(self, receipts: Receipts, count: int) -> None:
-        # in this order: somebody who stops between the two leaves nothing that has a verdict, and nothing that was sent, for skipped
+    def _take(self, receipts: Receipts) -> None:
         self.outcome.account.take(receipts)
-        self._in_hand -= count
         self.on_receipts(receipts)
         # once all is done there is nothing to stop
         if self._coming_back is not None and not (self.repair.finished and self._begun is None):
@@ -218,8 +210,9 @@ class Redriving:
     def _enter(self, made: list[Decision], failed: Receipts) -> list[Decision]:
         """Count letters that were decided on, and return the decisions on those that go."""
         self.outcome.account.read += len(made)
-        self.outcome.account.refused += sum(decision.refused for decision in made)
+        # in this order: somebody who stops between the two leaves nothing that was sent for skipped
         self.plan.take_all(made)
+        self.outcome.account.refused += sum(decision.refused for decision in made)
         if failed:
             self.on_receipts(failed)
         return [decision for decision in made if not decision.left]

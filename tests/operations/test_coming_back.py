@@ -8,18 +8,20 @@ from dataclasses import replace
 import pytest
 
 from brokercli.backends.contract import Batch, Reader
-from brokercli.backends.dead_letters import Move
+from brokercli.backends.dead_letters import Goal, Move
 from brokercli.dialects.redrive_headers import OWN
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Unreachable
-from brokercli.model.message import Message, Record
+from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipts
 from brokercli.operations.decisions import Redrive
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.publishing import Outcome
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.redriving import Redriving
+from tests.dialects.real_letters import read_letter
 from tests.operations.test_redriving import HOME, Confirming, Reading, letter_at
+from tests.operations.test_sorting import laid, recogniser
 
 COUNT = 300
 PART = 30
@@ -236,3 +238,29 @@ def test_new_letters_are_counted_once_in_a_while(monkeypatch: pytest.MonkeyPatch
     repair = Asked(another)
     assert run(repair).error is None
     assert repair.asked == 1
+
+
+class Whole(Busy):
+    """Letters that whole batches are decided on, of a framework."""
+
+    def __init__(self, new: Callable[[Message], Message]) -> None:
+        super().__init__(new)
+        letter = read_letter("spring_kafka")
+        self._left = [replace(letter, message=replace(letter.message, body=b"%d" % number)) for number in range(COUNT)]
+        self.forwarded = 0
+
+    def read(self, timeout: float) -> Batch | None:
+        read, self._left = self._left[:PART], self._left[PART:]
+        return laid(read) if read else None
+
+    def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
+        self.forwarded += len(batch)
+        return super().forward(batch, goals, headers)
+
+
+@pytest.mark.parametrize("new", [changed, same_without_headers])
+def test_letters_that_were_decided_on_together_are_known_when_they_come_back(new: Callable[[Message], Message]) -> None:
+    repair = Whole(new)
+    outcome = Redriving(repair, recogniser(), Redrive(HOME), LetterFilter()).run()
+    assert f"{PART} of them came back meanwhile" in str(outcome.error)
+    assert (outcome.account.confirmed, repair.forwarded) == (PART, PART)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import resource
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from brokercli.model.errors import LocalIO, UsageProblem
 from brokercli.model.message import Message, Record
+from brokercli.model.position import Number, Span
 from brokercli.operations.journal import Journal
 
 COPY = {"from": "kafka://a topic:x", "to": "kafka://a topic:y"}
@@ -165,3 +167,22 @@ def test_a_source_that_tells_when_it_was_made_is_not_known_by_what_it_stores(tmp
     with Journal(str(path), COPY, "made on Monday") as journal:
         journal.enter({0: 4}, 5, Record("nats", {}, "4", 1_000, Message(b"x")))
     assert b"mark" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(("bounds", "found", "anew"), [
+    ({"start": "0", "end": "9"}, Span(Number(0), Number(8)), True), ({"start": "0", "end": "9"}, Span(Number(5), Number(9)), False),
+    ({"start": "0", "end": "9"}, Span(Number(0), Number(20)), False), ({"start": "0", "end": "9"}, None, False), ({}, Span(Number(0), Number(8)), False),
+    ({"start": "0:0", "end": "0:9"}, Span(Number(0), Number(8)), False)])
+def test_a_source_that_ends_before_its_end_of_then_was_made_anew(tmp_path, bounds: dict[str, str], found: Span | None, anew: bool) -> None:
+    with Journal(str(tmp_path / "journal"), COPY) as journal:
+        journal.bind(bounds)
+        with pytest.raises(UsageProblem, match="was deleted and made anew") if anew else nullcontext():
+            journal.require_reach(found)
+
+
+def test_a_journal_of_another_version_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "journal")
+    Journal(path, COPY).close()
+    monkeypatch.setattr("brokercli.operations.journal.VERSION", 2)
+    with pytest.raises(UsageProblem, match="or one of another version"):
+        Journal(path, COPY)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from brokercli.operations.publishing import Outcome, Rate
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.redriving import Redriving
 from brokercli.operations.settlers import Dropping
-from brokercli.operations.through import Transformed
+from brokercli.operations.through import Through, Transformed
 from brokercli.terminal.interrupt import StopNow
 from tests.dialects.real_letters import read_letter
 from tests.dialects.test_kinds import with_value
@@ -96,6 +97,39 @@ def test_a_signal_between_a_verdict_and_the_account_of_it_leaves_nothing_untrue(
     assert account.read == 3
     assert (account.confirmed, account.unknown) == ((3, 0) if entered else (0, 3))
     assert (account.refused, account.skipped) == (0, 0)
+
+
+class Doubtful(Reading):
+    """Takes every second record for a letter."""
+
+    def read(self, batch: Batch) -> list[DeadLetter]:
+        return [letter if int(letter.record.position[2:]) % 2 else DeadLetter(letter.record) for letter in super().read(batch)]
+
+
+class AtOnce(Rate):
+    """Lets so many go at a time."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(1000)
+        self._count = count
+
+    def allow(self, wanted: int) -> int:
+        return min(self._count, wanted)
+
+
+@pytest.mark.parametrize(("count", "reading"), [(12, Doubtful), (2, Reading), (2, Doubtful)],
+                         ids=["others of the batch are left", "others of the batch come later", "both"])
+@pytest.mark.parametrize("entered", [False, True])
+def test_a_signal_between_a_verdict_and_the_account_of_it_says_nothing_of_letters_that_were_not_sent(
+        entered: bool, count: int, reading: type[Reading]) -> None:
+    run = Redriving(Confirming(12), reading(None), Park(Address("parked", "topic")), LetterFilter(), rate=AtOnce(count),  # type: ignore[arg-type]
+                    outcome=Outcome(account=Stopped(entered)))
+    with pytest.raises(StopNow):
+        run.run()
+    sent = min(count, 6)
+    account = run.abandon().account
+    assert (account.read, account.confirmed, account.refused) == (12, sent if entered else 0, 0)
+    assert (account.unknown, account.skipped) == (0 if entered else sent, 12 - sent)
 
 
 class Failing(Confirming):
@@ -261,6 +295,7 @@ def test_as_many_letters_go_as_the_limit_says_and_no_more_are_read(limit: int) -
     account = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), limit=limit).run().account  # type: ignore[arg-type]
     assert [move.record.position for move in repair.moves] == [f"0:{number}" for number in range(limit)]
     assert (account.read, account.skipped) == (limit, 0)
+    assert len(repair._left) == (5 if limit <= 7 else 0)
 
 
 @pytest.mark.parametrize("overlapping", [False, True])
@@ -273,6 +308,79 @@ def test_whoever_stops_it_is_told_so_and_what_had_been_begun_has_its_verdict(ove
     assert outcome.stopped
     assert outcome.account.confirmed + outcome.account.refused == len(repair.moves) == sum(told)
     assert (outcome.account.unknown, outcome.account.open) == (0, 0)
+    assert len(repair._left) == (9 if overlapping else 16)
+
+
+def test_whoever_stops_it_waits_for_no_letter_of_the_same_batch() -> None:
+    repair = Recording([letter_at(number, Message(b"%d" % number)) for number in range(7)])
+    run = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), rate=AtOnce(2), stopping=lambda: len(repair.moves) > 2)  # type: ignore[arg-type]
+    assert run.run().account == Account(read=7, confirmed=4, skipped=3)
+
+
+class Pausing(AtOnce):
+    """Lets two go, and then none for a moment."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.asked = 0
+        self.waited_for: list[int] = []
+        self.repair: Recording | None = None
+
+    def allow(self, wanted: int) -> int:
+        self.asked += 1
+        if self.asked % 2 and self.repair is not None:
+            self.waited_for.append(self.repair.open)
+        return super().allow(wanted) if self.asked % 2 else 0
+
+
+def test_what_is_begun_is_waited_for_where_nothing_may_follow_for_a_while() -> None:
+    rate = Pausing()
+    repair = rate.repair = Recording([letter_at(number, Message(b"%d" % number)) for number in range(7)], overlapping=True)
+    assert Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), rate=rate).run().account == Account(read=7, confirmed=7)  # type: ignore[arg-type]
+    assert rate.waited_for == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("given", [{"letter_filter": LetterFilter(reason="none of them")}, {"through": "cat"}, {"limit": 2}, {"rate": Rate(1e9)}],
+                         ids=lambda given: next(iter(given)))
+def test_whatever_asks_for_single_letters_gets_them(given: dict[str, Any]) -> None:
+    repair = Recording(laid([read_letter("spring_kafka")] * 5).records())
+    given = {**given, "through": Through("cat")} if "through" in given else given
+    account = Redriving(repair, recogniser(), Redrive(source=DLQ), **{"letter_filter": LetterFilter(), **given}).run().account
+    assert repair.forwarded == 0
+    assert account.confirmed == {"letter_filter": 0, "limit": 2}.get(next(iter(given)), 5)
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_what_takes_the_place_of_the_repair_gets_every_letter_and_the_repair_none(overlapping: bool) -> None:
+    repair = Recording(laid([read_letter("spring_kafka")] * 5).records(), overlapping)
+    assert Redriving(repair, recogniser(), Drop(), LetterFilter()).run(Dropping(repair)).account == Account(read=5, confirmed=5)
+    assert not repair.moves
+
+
+def test_whoever_stops_it_waits_for_no_program_over_the_letters_behind() -> None:
+    through = Counting()
+    run = through.run = Redriving(Confirming(4), Reading(None), Redrive(HOME), LetterFilter(), through=through,  # type: ignore[arg-type]
+                                  stopping=lambda: len(through.moved) > 1)
+    assert run.run().account == Account(read=2, skipped=2)
+    assert len(through.moved) == 2
+
+
+class Broken(Recording):
+    """Says why nothing goes any more once, and why again when what was begun is finished."""
+
+    def begin(self, moves: Sequence[Move]) -> Callable[[], Receipts]:
+        if self.open:
+            raise Failed("the first reason")
+        return super().begin(moves)
+
+    def settle(self, moves: Sequence[Move]) -> Receipts:
+        raise Failed("the second reason")
+
+
+def test_what_stopped_it_first_is_why_it_stopped_and_what_was_on_its_way_is_in_doubt() -> None:
+    repair = Broken([letter_at(number, Message(b"%d" % number)) for number in range(14)], overlapping=True)
+    outcome = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), rate=Rate(1e9)).run()  # type: ignore[arg-type]
+    assert (str(outcome.error), outcome.account) == ("the first reason", Account(read=14, unknown=14))
 
 
 class Known(Confirming):
@@ -289,12 +397,12 @@ class Known(Confirming):
 def test_of_what_was_being_settled_only_what_is_known_is_confirmed_and_the_rest_is_in_doubt(atomic: bool) -> None:
     repair = Known(5)
     repair.atomic = atomic
-    run = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), limit=4)  # type: ignore[arg-type]
+    run = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), rate=AtOnce(3))  # type: ignore[arg-type]
     with pytest.raises(StopNow):
         run.run()
     outcome = run.abandon()
     assert outcome.stopped
-    assert outcome.account == Account(read=4, confirmed=2, unknown=2)
+    assert outcome.account == Account(read=5, confirmed=2, unknown=1, skipped=2)
 
 
 class Refusing(Counting):

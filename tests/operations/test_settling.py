@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brokercli.model.message import Message
-from brokercli.model.receipt import Receipts, Verdict
+from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.settling import Settling
 from tests.operations.test_publishing import ScriptedPublisher
 
@@ -37,6 +37,26 @@ class Lost(CutOff):
         return super().finish(timeout)
 
 
+class Nameless(CutOff):
+    """Has refused one of them and does not say which."""
+
+    def finish(self, timeout: float) -> Receipts:
+        receipts = super().finish(timeout)
+        receipts.confirmed -= 1
+        receipts.count(Receipt(-1, Verdict.REFUSED))
+        return receipts
+
+
+class Again(CutOff):
+    """Has had the second one already."""
+
+    def finish(self, timeout: float) -> Receipts:
+        receipts = super().finish(timeout)
+        receipts.confirmed -= 1
+        receipts.count(Receipt(1, Verdict.CONFIRMED, duplicate=True))
+        return receipts
+
+
 def test_each_call_waits_for_every_verdict_and_names_its_own_messages() -> None:
     publisher = ScriptedPublisher([C, R, C, NEVER, C], [2, 0, 1])
     settling = Settling(publisher, 30.0)
@@ -59,9 +79,17 @@ def test_what_was_confirmed_when_a_call_was_cut_short_is_known_where_every_verdi
     assert settling.confirmed_so_far() == confirmed
 
 
-@pytest.mark.parametrize(("kind", "verdicts"), [(CutOff, [C, C, C, NEVER]), (Lost, [C])], ids=["one never came", "one was lost"])
+@pytest.mark.parametrize(("kind", "verdicts"), [(CutOff, [C, C, C, NEVER]), (Lost, [C]), (Nameless, [C])],
+                         ids=["one never came", "one was lost", "one is nobody's"])
 def test_where_a_verdict_is_missing_nobody_can_tell_whose_the_others_are(kind: type[CutOff], verdicts: list[Verdict | None]) -> None:
     settling = Settling(kind(verdicts, [4]), 30.0)
     with pytest.raises(Interrupted):
         settling.put(messages(4))
     assert settling.confirmed_so_far() == []
+
+
+def test_what_was_there_already_is_confirmed() -> None:
+    settling = Settling(Again([C], [4]), 30.0)
+    with pytest.raises(Interrupted):
+        settling.put(messages(4))
+    assert settling.confirmed_so_far() == [0, 1, 2, 3]
