@@ -93,7 +93,7 @@ class Copying:
             return True
         publishing, unconfirmed = self.publishing, self.publishing.unconfirmed or set()
         # a verdict that cannot be named, or was lost, may be that of any of them
-        nameless = publishing.lost > 0 or -1 in unconfirmed
+        nameless = -1 in unconfirmed
         done: dict[int, int] = {}
         ended: set[int] = set()
         delivered, last = 0, None

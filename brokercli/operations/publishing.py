@@ -114,9 +114,7 @@ class Publishing:
     accepted: int = 0
     """How many messages the publisher has accepted; the next one has this number."""
     unconfirmed: set[int] | None = None
-    """Where it is a set: the numbers of messages whose verdict came and is no confirmation."""
-    lost: int = 0
-    """How many verdicts a second Ctrl-C took from under their reader: the messages were sent, and that is all that is known."""
+    """Where it is a set: the numbers of messages whose verdict came and is no confirmation, and -1 for one of which that is not known."""
     closing: bool = False
     """Whether the verdicts told now are no broker's: of messages that whatever stopped it left without one. The outcome says what that was."""
     _offered: int = 0
@@ -179,7 +177,7 @@ class Publishing:
         # the account is what tells how many are judged: whatever is entered only in part when a signal comes is not entered twice
         lost = self._offered - (account.confirmed + account.refused + account.unknown - self._elsewhere)
         if lost > 0:
-            self.lost += lost
+            # a second Ctrl-C took their verdicts from under their reader
             self._take(Receipts(unknown=lost, problems=[Receipt(-1, Verdict.UNKNOWN, reason="sent, and stopped before its verdict was read")] * lost))
         if account.refused and self.outcome.error is None and not self.publisher.in_flight:
             self.outcome.blame(failure_of(self.publisher))

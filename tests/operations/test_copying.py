@@ -5,6 +5,7 @@ The publisher is scripted, for the order of verdicts and what a second Ctrl-C ta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from brokercli.operations.publishing import Outcome, Publishing
 from brokercli.operations.reading import Reading
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.through import Through
-from tests.operations.test_publishing import ScriptedPublisher
+from tests.operations.test_publishing import GoneWhileAccepting, ScriptedPublisher
 
 C, R, NEVER = Verdict.CONFIRMED, Verdict.REFUSED, None
 
@@ -74,6 +75,15 @@ class Again(ScriptedPublisher):
             receipts.count(receipt)
             self.waiting.remove(receipt.index)
         return receipts
+
+
+class CutOffInTheMidst(ScriptedPublisher):
+    """Is interrupted a second time when it has taken the second message; both are confirmed by then."""
+
+    def collect(self, timeout: float) -> Receipts:
+        if len(self.bodies) == 2:
+            raise Interrupted
+        return super().collect(timeout)
 
 
 class CutOff(ScriptedPublisher):
@@ -132,6 +142,49 @@ def test_of_a_batch_that_was_stopped_while_it_was_sent_what_was_sent_is_remember
 def test_where_verdicts_were_lost_nothing_is_taken_for_confirmed(tmp_path: Path) -> None:
     outcome, remembered = copy(tmp_path, CutOff([C], [10]))
     assert (outcome.account.unknown, remembered) == (2, {})
+
+
+@pytest.mark.parametrize("kind", [GoneWhileAccepting, CutOffInTheMidst])
+def test_what_was_confirmed_when_it_could_not_go_on_is_remembered(tmp_path: Path, kind: type[ScriptedPublisher]) -> None:
+    outcome, remembered = copy(tmp_path, kind([C], [1]))
+    assert (outcome.account.confirmed, remembered) == (2, {0: 0, 1: 0})
+
+
+def test_what_the_journal_has_is_skipped_also_where_the_rest_is_refused(tmp_path: Path) -> None:
+    with Journal(str(tmp_path / "journal"), {"from": "a", "to": "b"}) as journal:
+        journal.enter({0: 1, 1: 0}, 3)
+    outcome, remembered = copy(tmp_path, GoneWhileAccepting([C], [1]))
+    assert outcome.account == Account(read=6, confirmed=2, refused=1, skipped=3)
+    assert remembered == {0: 2, 1: 1}
+
+
+class Kept(ScriptedPublisher):
+    """Notes where and when each message is to be."""
+
+    def __init__(self) -> None:
+        super().__init__([C], [10])
+        self.said: list[tuple[int | None, int | None]] = []
+
+    def send(self, messages: Sequence[Message]) -> int:
+        self.said += [(message.time, message.partition) for message in messages]
+        return super().send(messages)
+
+
+class Placed(OneBatch):
+    """Reads records that lie in a partition and have a time, and one of a broker without partitions."""
+
+    def read(self, timeout: float) -> RecordList:
+        read = [] if self.finished else [Record("kafka", {"partition": 1}, "1:7", 5, Message(b"1", time=9)), Record("nats", {}, "7", 6, Message(b"2"))]
+        self.finished = True
+        return RecordList(read)
+
+
+@pytest.mark.parametrize(("keeps", "said"), [
+    ({}, [(None, None)] * 2), ({"keep_time": True}, [(5, None), (6, None)]), ({"keep_partition": True}, [(None, 1), (None, None)])])
+def test_time_and_partition_go_along_where_they_are_asked_for(keeps: dict[str, bool], said: list[tuple[int | None, int | None]]) -> None:
+    publisher = Kept()
+    Copying(Publishing(publisher), **keeps).run(Reading(Placed(2)))  # type: ignore[arg-type]
+    assert publisher.said == said
 
 
 def test_what_a_program_refused_is_tried_again(tmp_path: Path) -> None:

@@ -259,3 +259,9 @@ def test_a_rate_never_lets_through_more_than_its_share_after_a_stall() -> None:
     rate = Rate(1000)
     rate._free_at -= 60
     assert rate.allow(10_000) <= 101
+    rate._free_at -= 60
+    assert rate.allow(5) == 5
+
+
+def test_what_may_go_in_a_moment_is_one_at_least() -> None:
+    assert [Rate(each).share for each in (None, 1000, 25, 1, 0.001)] == [None, 100, 2, 1, 1]
