@@ -138,7 +138,8 @@ def test_parked_letters_keep_everything_they_carry(cli: CommandLine, graveyard: 
     assert graveyard.pending == 0
     if graveyard.home.broker != "rabbitmq":
         envelopes = [orjson.loads(line) for line in cli("replay", graveyard.home.url, "-o", "json").lines]
-        assert all({"x-original-topic", "x-attempts", "x-tenant"} <= {header["name"] for header in envelope["headers"]} for envelope in envelopes)
+        kept = [{"x-original-topic", "x-attempts", "x-tenant"} <= {header["name"] for header in envelope["headers"]} for envelope in envelopes]
+        assert kept == [True, True]
     assert graveyard.at_home() == [b"a", b"b"]
 
 

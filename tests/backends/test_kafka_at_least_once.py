@@ -1,0 +1,141 @@
+"""What is said of letters that go without transactions, whatever the destination and the group answer: marked is only what is confirmed, and
+each letter has one verdict. Both are scripted here; what real ones do is in `test_kafka_redrive.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from brokercli.backends.contract import Publisher
+from brokercli.backends.dead_letters import State
+from brokercli.backends.kafka.at_least_once import AtLeastOnce
+from brokercli.backends.kafka.convert import to_kafka
+from brokercli.backends.kafka.ledger import Entry, Letter
+from brokercli.model.errors import Failed, Unreachable
+from brokercli.model.message import Message
+from brokercli.model.receipt import Receipts, Verdict
+from tests.operations.test_publishing import GoneWhileAccepting, ScriptedPublisher
+
+C, R, NEVER = Verdict.CONFIRMED, Verdict.REFUSED, None
+
+
+class Group:
+    """Has room for so many marks a time, and says what it was told to mark."""
+
+    def __init__(self, *rooms: int, failing: bool = False, another: bool = False) -> None:
+        self._rooms = list(rooms)
+        self._failing = failing
+        self._another = another
+        self.marked: list[int] = []
+        self.commits = 0
+
+    def changed_by_another(self) -> bool:
+        return self._another
+
+    def entry(self, letters: Sequence[Letter], state: State) -> Entry:
+        assert state is State.REDRIVEN
+        room = self._rooms.pop(0) if self._rooms else len(letters)
+        return Entry(letters[:room], letters[room:], {}, [])
+
+    def passed(self, ends: dict[int, int]) -> Entry:
+        return Entry((), (), {}, [])
+
+    def commit(self, entry: Entry) -> None:
+        self.commits += 1
+        if self._failing:
+            raise Unreachable("the group's coordinator is gone")
+
+    def adopt(self, entry: Entry) -> None:
+        self.marked += [letter.number for letter in entry.letters]
+
+
+class NoTopicIsGone:
+    def gone(self, topics: Sequence[str]) -> list[str]:
+        return []
+
+
+def letters(*topics: str) -> list[Letter]:
+    return [Letter(number, 0, 100 + number, topic, to_kafka(Message(b"%d" % number))) for number, topic in enumerate(topics)]
+
+
+def way(group: Group, publishers: dict[str, Publisher]) -> AtLeastOnce:
+    opened: Callable[[str], Publisher] = publishers.pop
+    destinations: Any = NoTopicIsGone()
+    ledger: Any = group
+    return AtLeastOnce("orders.dlq", ledger, destinations, opened, 30.0, "it was asked for")
+
+
+def verdicts(receipts: Receipts) -> dict[int, tuple[Verdict, str]]:
+    assert len({receipt.index for receipt in receipts.problems}) == len(receipts.problems)
+    return {receipt.index: (receipt.verdict, receipt.reason) for receipt in receipts.problems}
+
+
+def test_what_is_confirmed_is_marked_and_nothing_else_whichever_topic_it_goes_to() -> None:
+    group = Group()
+    run = way(group, {"a": ScriptedPublisher([C, R, NEVER], [1]), "b": ScriptedPublisher([R, C], [2, 0])})
+    for _ in range(2):
+        receipts = run.move(letters("a", "b", "a", "b", "a"), State.REDRIVEN)
+        assert {index: verdict for index, (verdict, _) in verdicts(receipts).items()} == {1: Verdict.REFUSED, 2: Verdict.REFUSED, 4: Verdict.UNKNOWN}
+        assert receipts.confirmed == 2
+    assert group.marked == [0, 3] * 2
+
+
+def test_what_there_is_no_room_to_mark_is_not_published() -> None:
+    group, publisher = Group(2), ScriptedPublisher([C], [9])
+    receipts = way(group, {"a": publisher}).move(letters("a", "a", "a", "a"), State.REDRIVEN)
+    assert (publisher.bodies, group.marked, receipts.confirmed) == ([b"0", b"1"], [0, 1], 2)
+    assert {index: (verdict, "no room" in reason) for index, (verdict, reason) in verdicts(receipts).items()} == {
+        2: (Verdict.REFUSED, True), 3: (Verdict.REFUSED, True)}
+
+
+def test_where_there_is_room_for_none_the_run_says_so() -> None:
+    run = way(Group(0), {})
+    assert run.move(letters("a"), State.REDRIVEN).refused == 1
+    assert isinstance(run.failure, Failed)
+    assert run.move(letters("a"), State.REDRIVEN).refused == 1
+
+
+def test_what_is_stored_and_cannot_be_marked_any_more_is_in_doubt() -> None:
+    group = Group(3, 1)
+    receipts = way(group, {"a": ScriptedPublisher([C], [9])}).move(letters("a", "a", "a"), State.REDRIVEN)
+    assert (group.marked, receipts.confirmed) == ([0], 1)
+    assert {index: (verdict, reason.partition(":")[0]) for index, (verdict, reason) in verdicts(receipts).items()} == dict.fromkeys(
+        (1, 2), (Verdict.UNKNOWN, "stored at its destination, but not marked here"))
+
+
+def test_where_the_group_does_not_take_the_mark_what_was_stored_is_in_doubt_and_nothing_follows() -> None:
+    group = Group(failing=True)
+    run = way(group, {"a": ScriptedPublisher([C, R], [9])})
+    receipts = run.move(letters("a", "a"), State.REDRIVEN)
+    assert {index: verdict for index, (verdict, _) in verdicts(receipts).items()} == {0: Verdict.UNKNOWN, 1: Verdict.REFUSED}
+    assert isinstance(run.failure, Unreachable)
+    again = run.move(letters("a", "a"), State.REDRIVEN)
+    assert (again.refused, again.confirmed, group.marked) == (2, 0, [])
+    run.record_passed({0: 5})
+    assert isinstance(run.failure, Unreachable)
+
+
+def test_what_a_publisher_that_is_gone_had_taken_has_its_verdict_and_the_rest_was_never_sent() -> None:
+    group = Group()
+    run = way(group, {"a": GoneWhileAccepting([C, NEVER], [1]), "b": ScriptedPublisher([C], [9])})
+    receipts = run.move(letters("a", "a", "a", "a", "b"), State.REDRIVEN)
+    assert verdicts(receipts) == {1: (Verdict.UNKNOWN, ""), 2: (Verdict.REFUSED, "gone"), 3: (Verdict.REFUSED, "gone"), 4: (Verdict.REFUSED, "gone")}
+    assert (receipts.confirmed, group.marked) == (1, [0])
+
+
+def test_beside_another_run_nothing_is_published() -> None:
+    run = way(Group(another=True), {})
+    assert run.move(letters("a", "a"), State.REDRIVEN).refused == 2
+    assert "Another redrive" in str(run.failure)
+
+
+@pytest.mark.parametrize(("failing", "tries"), [(False, 2), (True, 1)])
+def test_that_nothing_is_stored_up_to_an_offset_is_entered_as_long_as_the_group_takes_it(failing: bool, tries: int) -> None:
+    group = Group(failing=failing)
+    run = way(group, {})
+    run.record_passed({0: 5})
+    assert isinstance(run.failure, Unreachable) is failing
+    run.record_passed({0: 9})
+    assert group.commits == tries
