@@ -377,10 +377,11 @@ class Broken(Recording):
         raise Failed("the second reason")
 
 
-def test_what_stopped_it_first_is_why_it_stopped_and_what_was_on_its_way_is_in_doubt() -> None:
-    repair = Broken([letter_at(number, Message(b"%d" % number)) for number in range(14)], overlapping=True)
+@pytest.mark.parametrize(("count", "why"), [(14, "the first reason"), (7, "the second reason")])
+def test_what_stopped_it_first_is_why_it_stopped_and_what_was_on_its_way_is_in_doubt(count: int, why: str) -> None:
+    repair = Broken([letter_at(number, Message(b"%d" % number)) for number in range(count)], overlapping=True)
     outcome = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), rate=Rate(1e9)).run()  # type: ignore[arg-type]
-    assert (str(outcome.error), outcome.account) == ("the first reason", Account(read=14, unknown=14))
+    assert (str(outcome.error), outcome.account) == (why, Account(read=count, unknown=count))
 
 
 class Known(Confirming):
@@ -403,30 +404,3 @@ def test_of_what_was_being_settled_only_what_is_known_is_confirmed_and_the_rest_
     outcome = run.abandon()
     assert outcome.stopped
     assert outcome.account == Account(read=5, confirmed=2, unknown=1, skipped=2)
-
-
-class Refusing(Counting):
-    """A program that fails on every second letter and passes over every third."""
-
-    def transform(self, message: Message) -> Transformed:
-        number = int((message.body or b"").split()[-1])
-        if number % 2:
-            return Transformed(None, "it ended with 1")
-        return Transformed(Message(b"changed")) if number % 3 else Transformed(None, "not for this program", meant=False)
-
-
-def test_what_a_program_refused_is_refused_and_told_and_what_it_passed_over_is_skipped() -> None:
-    repair, told = Recording([letter_at(number, Message(b"body %d" % number)) for number in range(12)]), Receipts()
-    run = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), through=Refusing(), on_receipts=told.add)  # type: ignore[arg-type]
-    assert run.run().account == Account(read=12, confirmed=4, refused=6, skipped=2)
-    assert [move.message.body for move in repair.moves] == [b"changed"] * 4
-    refused = [receipt.reason for receipt in told.problems if receipt.verdict is Verdict.REFUSED]
-    assert refused == [f"0:{number}: it ended with 1" for number in (1, 3, 5, 7, 9, 11)]
-    assert (run.plan.letters, run.plan.left) == (12, {"it ended with 1": 6, "not for this program": 2})
-
-
-def test_a_program_sees_nothing_of_what_is_parked() -> None:
-    repair = Recording([letter_at(number, Message(b"body %d" % number)) for number in range(4)])
-    rules = Park(Address("parked", "topic"), unrecognised=True)
-    assert Redriving(repair, Reading(None), rules, LetterFilter(), through=Refusing()).run().account == Account(read=4, confirmed=4)  # type: ignore[arg-type]
-    assert [move.message.body for move in repair.moves] == [b"body %d" % number for number in range(4)]

@@ -1,0 +1,39 @@
+"""A program that runs over the letters of a redrive: what becomes of those that it refuses, passes over, or never sees."""
+
+from __future__ import annotations
+
+from brokercli.model.address import Address
+from brokercli.model.message import Message
+from brokercli.model.receipt import Account, Receipts, Verdict
+from brokercli.operations.decisions import Park, Redrive
+from brokercli.operations.letters import LetterFilter
+from brokercli.operations.redriving import Redriving
+from brokercli.operations.through import Transformed
+from tests.operations.test_redriving import HOME, Counting, Reading, Recording, letter_at
+
+
+class Refusing(Counting):
+    """A program that fails on every second letter and passes over every third."""
+
+    def transform(self, message: Message) -> Transformed:
+        number = int((message.body or b"").split()[-1])
+        if number % 2:
+            return Transformed(None, "it ended with 1")
+        return Transformed(Message(b"changed")) if number % 3 else Transformed(None, "not for this program", meant=False)
+
+
+def test_what_a_program_refused_is_refused_and_told_and_what_it_passed_over_is_skipped() -> None:
+    repair, told = Recording([letter_at(number, Message(b"body %d" % number)) for number in range(12)]), Receipts()
+    run = Redriving(repair, Reading(None), Redrive(HOME), LetterFilter(), through=Refusing(), on_receipts=told.add)  # type: ignore[arg-type]
+    assert run.run().account == Account(read=12, confirmed=4, refused=6, skipped=2)
+    assert [move.message.body for move in repair.moves] == [b"changed"] * 4
+    refused = [receipt.reason for receipt in told.problems if receipt.verdict is Verdict.REFUSED]
+    assert refused == [f"0:{number}: it ended with 1" for number in (1, 3, 5, 7, 9, 11)]
+    assert (run.plan.letters, run.plan.left) == (12, {"it ended with 1": 6, "not for this program": 2})
+
+
+def test_a_program_sees_nothing_of_what_is_parked() -> None:
+    repair = Recording([letter_at(number, Message(b"body %d" % number)) for number in range(4)])
+    rules = Park(Address("parked", "topic"), unrecognised=True)
+    assert Redriving(repair, Reading(None), rules, LetterFilter(), through=Refusing()).run().account == Account(read=4, confirmed=4)  # type: ignore[arg-type]
+    assert [move.message.body for move in repair.moves] == [b"body %d" % number for number in range(4)]
