@@ -28,7 +28,8 @@ class Places:
     def __init__(self, address: str, management: str, virtual_host: str = "/") -> None:
         """Any other virtual host is made, and taken away with everything in it."""
         self.broker = RabbitBroker(address, management)
-        if virtual_host != "/":
+        self._own = virtual_host != "/"
+        if self._own:
             self.broker.api(f"vhosts/{quote(virtual_host, safe='')}", "PUT")
             self.broker.close()
             self.broker = RabbitBroker(f"{address.rstrip('/')}/{quote(virtual_host, safe='')}", management)
@@ -119,6 +120,11 @@ class Places:
         self.wire.delete_queue(name)
         self._queues.remove(name)
 
+    def delete_virtual_host(self) -> None:
+        """Delete the virtual host with everything in it before the end, which ends every connection to it."""
+        self.api(f"vhosts/{self.virtual_host}", "DELETE")
+        self._queues, self._exchanges, self._own = [], [], False
+
     def api(self, path: str, method: str = "GET", **body: Any) -> Any:
         """Ask the management API."""
         return self.broker.api(path, method, **body)
@@ -130,7 +136,7 @@ class Places:
             self.wire.delete_exchange(name)
         for name in self._queues:
             self.wire.delete_queue(name)
-        if self.broker.virtual_host != "/":
+        if self._own:
             self.api(f"vhosts/{self.virtual_host}", "DELETE")
         self.broker.close()
 

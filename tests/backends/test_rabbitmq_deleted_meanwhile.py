@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
+
 import pytest
 
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, RepairPolicy, State
 from brokercli.backends.rabbitmq import holding
 from brokercli.backends.rabbitmq.repair import RabbitMQRepair
-from brokercli.model.errors import NotFound
+from brokercli.backends.rabbitmq.still_there import StillThere
+from brokercli.model.errors import NotFound, Unreachable
 from brokercli.model.message import Record
+from brokercli.model.receipt import Verdict
 from tests.backends.rabbitmq_places import SECONDS, Places, records_of
 from tests.backends.rabbitmq_redrive import LIMITLESS, letters, make, numbered, queue
 from tests.brokers.server import wait_until
@@ -96,3 +101,72 @@ def test_that_letters_given_back_are_not_seen_again_is_said(places: Places, monk
     assert "made anew" in said if anew else f"{dlq} was deleted meanwhile" in said
     if isinstance(taken, LetterReader):
         assert "as they were" not in taken.side_effects
+
+
+@pytest.fixture
+def own_host(rabbitmq_address: str, rabbitmq_management: str) -> Iterator[Places]:
+    """A virtual host that a test may delete."""
+    made = Places(rabbitmq_address, rabbitmq_management, f"v-{uuid.uuid4().hex[:12]}")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_letters_of_a_virtual_host_that_is_deleted_are_not_said_to_be_back(own_host: Places, kind: str) -> None:
+    dlq, home = make(own_host, kind), make(own_host, "classic")
+    own_host.put("", dlq, numbered(100))
+    with own_host.open().repair(queue(dlq), RepairPolicy(batch=20)) as repair:
+        held = letters(repair, 10)
+        own_host.delete_virtual_host()
+        with pytest.raises(NotFound, match=rf"^The virtual host {own_host.broker.virtual_host} was deleted meanwhile"):
+            read_on(repair, held)
+        receipts = repair.settle([Move(record, record.message, queue(home)) for record in held])
+        assert receipts.confirmed == 0
+        assert {receipt.verdict for receipt in receipts.problems} == {Verdict.REFUSED}
+        assert all("was deleted meanwhile, and everything in it" in receipt.reason for receipt in receipts.problems)
+    assert [note for note in repair.notes if f"{dlq} was deleted meanwhile" in note and "gone with it" in note]
+    assert not [note for note in repair.notes if "back" in note]
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_letters_in_hand_of_a_virtual_host_that_is_made_anew_do_not_go_to_the_new_one(own_host: Places, rabbitmq_address: str, rabbitmq_management: str,
+                                                                                      kind: str) -> None:
+    dlq, home = make(own_host, kind), make(own_host, "classic")
+    own_host.put("", dlq, numbered(3))
+    with own_host.open().repair(queue(dlq), RepairPolicy()) as repair:
+        held = letters(repair, 3)
+        own_host.delete_virtual_host()
+        other = Places(rabbitmq_address, rabbitmq_management, own_host.broker.virtual_host)
+        try:
+            make_anew(other, dlq, kind)
+            other.queue(name=home)
+            receipts = repair.settle([Move(record, record.message, queue(home)) for record in held])
+            assert receipts.confirmed == 0
+            assert (other.taken(home), other.taken(dlq)) == ([], [b"new"] * 3)
+        finally:
+            other.close()
+
+
+def test_a_look_at_letters_of_a_virtual_host_that_is_deleted_says_so(own_host: Places) -> None:
+    dlq = make(own_host, "classic")
+    own_host.put("", dlq, numbered(100))
+    with own_host.open().look_letters(queue(dlq)) as look:
+        records_of(look, 1)
+        own_host.delete_virtual_host()
+        with pytest.raises(NotFound, match="was deleted meanwhile"):
+            records_of(look, 100)
+    assert "as they were" not in look.side_effects
+
+
+def test_where_it_is_not_known_whether_the_queue_is_there_letters_are_not_said_to_be_back(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    dlq, home = make(places, "classic"), make(places, "classic")
+    places.put("", dlq, numbered(3))
+    with places.open().repair(queue(dlq), RepairPolicy()) as repair:
+        assert isinstance(repair, RabbitMQRepair)
+        held = letters(repair, 3)
+        monkeypatch.setattr(StillThere, "ask", lambda self: Unreachable("nobody answers"))
+        repair._link.reconnect()
+        wait_until(lambda: repair._holding.cut_off, SECONDS, "the loss of the connection")
+        receipts = repair.settle([Move(record, record.message, queue(home)) for record in held])
+        assert {receipt.reason for receipt in receipts.problems} == {
+            f"the connection that held it broke, and whether {dlq} is there is not known; where it is, the broker puts back what it has stored"}

@@ -17,7 +17,7 @@ from tests.backends.rabbitmq_redrive import fail, letters, numbered, queue, work
 
 @pytest.mark.parametrize(("code", "text", "kind", "words"), [
     (404, "NOT_FOUND - no queue 'orders' in vhost '/'", NoSuch, "There is no queue orders in the virtual host /."),
-    (404, "NOT_FOUND - no exchange '' in vhost 'shop'", NotFound, "The virtual host shop was deleted while reading."),
+    (404, "NOT_FOUND - no exchange '' in vhost 'shop'", NoSuch, "The virtual host shop was deleted meanwhile, and everything in it."),
     (404, "NOT_FOUND - queue 'orders' in vhost '/' is down or inaccessible", NotFound, "Not found while reading: queue 'orders' in vhost '/' is down"),
     (403, "ACCESS_REFUSED - read access to queue 'orders' refused", NotAuthorised, "No permission for reading: read access to queue 'orders' refused."),
     (403, "ACCESS_REFUSED - queue 'orders' in vhost '/' in exclusive use", Failed, "Another consumer has the queue orders for itself"),

@@ -13,6 +13,7 @@ from pika.credentials import ExternalCredentials, PlainCredentials
 
 from brokercli.backends.handshake import asked_in_silence, not_trusted, ours_refused
 from brokercli.backends.rabbitmq.bulk_frames import LARGEST_FRAME
+from brokercli.backends.rabbitmq.failures import NoVirtualHost
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS, Connection, spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
@@ -165,7 +166,7 @@ def explain_login(connection: Connection, where: str, closed_by: tuple[int, str]
         return NotAuthorised(f"{where}: the login as {who} was refused.",
                              hint="check user and password" + ("; guest may only log in from the broker's own machine" if who == DEFAULT_USER else ""))
     if code in (530, 402) and "not found" in text:
-        return NotAuthorised(f"{where}: there is no virtual host {connection.virtual_host}.",
+        return NoVirtualHost(f"{where}: there is no virtual host {connection.virtual_host}.",
                              hint="set vhost in the context; in a URL the default one is %2F or nothing")
     if code == 530 and "refused for user" in text:
         return NotAuthorised(f"{where}: {who or 'this login'} has no permission for the virtual host {connection.virtual_host}.",

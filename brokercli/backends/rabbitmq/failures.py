@@ -25,6 +25,15 @@ class NoSuch(NotFound):
     """The broker says that there is nothing of this name, and not only that it cannot be reached."""
 
 
+class NoVirtualHost(NotAuthorised):
+    """The broker lets nobody into a virtual host that there is not."""
+
+
+def deleted_with_all(virtual_host: str) -> NoSuch:
+    """Return what to raise where the whole virtual host went while something was done in it."""
+    return NoSuch(f"The virtual host {virtual_host} was deleted meanwhile, and everything in it.", hint="rabbitmqctl list_vhosts shows which there are")
+
+
 def gist(text: str) -> str:
     """Leave out the name of the code in front of a reply text."""
     return re.sub(r"^[A-Z_]+ - ", "", text).strip().rstrip(".")
@@ -46,7 +55,7 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 404:
         if (named := _NAMED.search(text)) and not named[2]:
             # the default exchange is missing only while all of it goes
-            return NotFound(f"The virtual host {named[3]} was deleted while {doing}.", hint="rabbitmqctl list_vhosts shows which there are")
+            return deleted_with_all(named[3])
         if named:
             return NoSuch(f"There is no {named[1]} {named[2]} in the virtual host {named[3]}.", hint="brokercli ls shows what there is")
         if _AWAY.search(text):
@@ -73,6 +82,12 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 320:
         return Unreachable(f"The broker closed the connection while {doing}: {gist(text)}.")
     return Failed(f"RabbitMQ refused {doing}: {gist(text)} ({code}).")
+
+
+def says_deleted(problem: BaseException | None) -> bool:
+    """Whether a connection ended because its virtual host was deleted (the words of 4.0 and 4.3)."""
+    return (isinstance(problem, exceptions.ConnectionClosedByBroker) and problem.reply_code == 320
+            and re.search(r"vhost '.*' is deleted", problem.reply_text, re.DOTALL) is not None)
 
 
 def says_absent(answer: object) -> bool:

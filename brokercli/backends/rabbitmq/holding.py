@@ -21,6 +21,7 @@ from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Re
 from brokercli.backends.rabbitmq.counting import Count, counting
 from brokercli.backends.rabbitmq.failures import NoSuch, translate
 from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.still_there import StillThere
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
@@ -68,7 +69,7 @@ class Holding:
         """How many were taken so far. Tags count from 1 and are one channel's, so it is the last tag as well."""
         self.cut_off = False
         """Whether the broker has put everything back because we were cut off."""
-        self._gone: bool | None = None
+        self._there = StillThere(link, queue)
         self._ended_by_broker = False
         """Whether our consumer was cancelled, as for a queue that is deleted."""
         self.back = False
@@ -104,7 +105,13 @@ class Holding:
 
     def take(self, timeout: float) -> list[Delivery] | None:
         """Return the next part; None when none came in time or at the end. Raises what cut us off."""
-        return self._handover.take(timeout)
+        try:
+            return self._handover.take(timeout)
+        except BrokercliError:
+            if self.gone and self._link.failure is not None:
+                # with the virtual host
+                raise self._link.failure from None
+            raise
 
     @property
     def finished(self) -> bool:
@@ -120,14 +127,12 @@ class Holding:
     def gone(self) -> bool:
         """Whether somebody is known to have deleted the queue, also where there is another of its name by now: then what we hold is
         nowhere else."""
-        if self._gone is None and (self.cut_off or self._ended_by_broker):
-            try:
-                self._link.ask(f"looking whether the queue {self._queue} is there", lambda channel, answered: channel.queue_declare(
-                    self._queue, passive=True, callback=answered), timeout=_BACK_SECONDS)
-                self._gone = False
-            except BrokercliError as problem:
-                self._gone = isinstance(problem, NoSuch)
-        return bool(self._gone)
+        return isinstance(self.missing, NoSuch)
+
+    @property
+    def missing(self) -> BrokercliError | None:
+        """After we were cut off: None where the queue is there, NoSuch where it was deleted, and else why that is not known."""
+        return self._there.ask() if self.cut_off or self._ended_by_broker else self._there.learnt
 
     def give_back(self) -> bool:
         """Return everything that is not acknowledged, in order, and let go. May be called twice."""
@@ -142,7 +147,7 @@ class Holding:
             self._link.watchers.remove(self)
         # where it could not be counted before, nothing counted afterwards says that they are back
         self.back = done and (not held or (ready >= 0 and self._is_back(ready, held)))
-        self.unseen = held if done and self.gone else self.unseen
+        self.unseen = held if self.gone else self.unseen
         if self.back or (self.gone and not self._rescue):
             self._all_back()
         return done
@@ -173,8 +178,8 @@ class Holding:
             counts = self._link.ask("putting letters back", *(counting(queue) for queue in (self._queue, self._rescue) if queue), timeout=_BACK_SECONDS,
                                      keep=True)
         except BrokercliError as problem:
-            if isinstance(problem, NoSuch) and not self._rescue:
-                self._gone = True
+            if not self._rescue:
+                self._there.note(problem)
             return -1, 0
         return sum([count.messages for count in counts]) if all(count.certain for count in counts) else -1, counts[0].consumers
 
@@ -278,10 +283,10 @@ class Holding:
 
     def _acknowledge(self, tags: list[int], answer: Future[bool]) -> None:
         live = self._link.live
+        self._settled.update(tags)
         if self._channel is None or not self._channel.is_open or live is None:
             answer.set_result(False)
             return
-        self._settled.update(tags)
         while self._lowest in self._settled:
             self._settled.discard(self._lowest)
             self._lowest += 1
@@ -354,8 +359,7 @@ class Holding:
     def _cut(self, failure: BrokercliError) -> None:
         if self.cut_off:
             return
-        # asked later, another of its name might answer
-        self._gone = isinstance(failure, NoSuch) or None
+        self._there.note(failure)
         self.cut_off = True
         self._channel = None
         answers, self._answers = self._answers, []
@@ -370,8 +374,8 @@ class Holding:
         raise AssertionError("nothing is published here")
 
     def lost(self, reason: str) -> None:
-        self._cut(Unreachable(f"{self._link.where}: {reason} while letters of {self._queue} were held; the broker puts back those that are not handled.",
-                              hint="the same command goes on with what is left"))
+        self._cut(Unreachable(f"{self._link.where}: {reason} while letters of {self._queue} were held; the broker puts back those that it has stored and"
+                              " that are not handled.", hint="the same command goes on with what is left"))
 
     def restored(self) -> None:
         """What was held is back in the queue; whoever wants it begins again."""

@@ -53,7 +53,7 @@ class QueueLetterReader(LetterReader):
         if not taken:
             return "none"
         letters = amount(taken, "letter is", "letters are")
-        if self._holding.unseen:
+        if self._holding.unseen or self._holding.cut_off:
             return f"{letters} marked as redelivered; whether all are there is not known"
         counted = " and has one acquisition more (x-acquired-count)" if taken == 1 else " and have one acquisition more each (x-acquired-count)"
         kept = ("how many there are, their order and their contents are as they were" if not self._conditions.rescue else
@@ -116,6 +116,9 @@ def unseen(holding: Holding, queue: str) -> list[str]:
     if not holding.unseen:
         return []
     one = holding.unseen == 1
+    if holding.gone and holding.cut_off:
+        return [f"{queue} was deleted meanwhile: {amount(holding.unseen, 'letter')} that {'was' if one else 'were'} held, and not known to be stored elsewhere,"
+                f" {'is' if one else 'are'} gone with it"]
     given_back = f"{amount(holding.unseen, 'letter')} that {'was' if one else 'were'} given back"
     if holding.gone:
         return [f"{queue} was deleted meanwhile, and {given_back} to it {'is' if one else 'are'} gone with it"]

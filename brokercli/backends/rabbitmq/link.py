@@ -20,7 +20,7 @@ from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapte
 from brokercli.backends.rabbitmq.bulk_frames import BulkConnection, NotAMQP, Sink
 from brokercli.backends.rabbitmq.connect import address, explain_end_of_tls, explain_login, open_socket, parameters, port_of
 from brokercli.backends.rabbitmq.diagnose import explain_greeting, explain_silence
-from brokercli.backends.rabbitmq.failures import NO_ANSWER, translate
+from brokercli.backends.rabbitmq.failures import NO_ANSWER, NoVirtualHost, deleted_with_all, says_deleted, translate
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, Unreachable
 
@@ -125,7 +125,7 @@ class Link:
         `ended` is called when it ends later, but not when the whole connection is lost."""
         live = self.live
         if live is None or not live.is_open:
-            failed(Unreachable(f"{self.where} is not connected."))
+            failed(self.failure or Unreachable(f"{self.where} is not connected."))
             return
         _Opening(self, live, sink, steps, done, failed, ended)
 
@@ -147,7 +147,7 @@ class Link:
             return
         live = self.live
         if live is None or not live.is_open:
-            failed(Unreachable(f"{self.where} is not connected."))
+            failed(self.failure or Unreachable(f"{self.where} is not connected."))
             return
         asked = _Opening(self, live, None, steps, finished, failed, None)
 
@@ -224,6 +224,10 @@ class Link:
                 reason = _reason_of(self._ended)
                 for watcher in list(self.watchers):
                     self._guard(watcher.lost)(reason)
+                if says_deleted(self._ended):
+                    # one that is made anew under its name is another
+                    self.give_up(deleted_with_all(self.where.virtual_host))
+                    break
                 # a broker that takes us in and ends it at once is not asked without a pause; the first time may be chance
                 short_lives = short_lives + 1 if since - began < _LONGEST_WAIT else 0
                 if short_lives > 1:
@@ -252,7 +256,9 @@ class Link:
 
     def _after_failed_attempt(self, problem: BrokercliError, since: float) -> None:
         limit = float(self.where.options.get("give_up_after", GIVE_UP_SECONDS))
-        if not isinstance(problem, Unreachable):
+        if isinstance(problem, NoVirtualHost):
+            self.give_up(deleted_with_all(self.where.virtual_host))
+        elif not isinstance(problem, Unreachable):
             self.give_up(problem)
         elif monotonic() - since > limit:
             self.give_up(Unreachable(f"{self.where} has been away for {limit:g} s: {problem}", hint=problem.hint))

@@ -205,7 +205,12 @@ class Mover:
         key = destination.kind, destination.name
         known = self._converters.get(key)
         if known is None:
-            known = self._converters[key] = self._make_converter(destination)
+            try:
+                known = self._converters[key] = self._make_converter(destination)
+            except BrokercliError as problem:
+                # whoever is to be asked before anything is sent there does not answer
+                self.failure = self.failure or problem
+                raise CannotCarry(f"not sent: {problem}") from None
         if isinstance(known, str):
             raise CannotCarry(known)
         return known

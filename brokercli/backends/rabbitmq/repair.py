@@ -100,7 +100,7 @@ class RabbitMQRepair(Repair):
         try:
             deliveries = self._holding.take(timeout)
         except BrokercliError:
-            if self._holding.gone:
+            if self._holding.gone and self._link.failure is None:
                 raise NotFound(f"The queue {self._queue} was deleted while its letters were being taken: those that this run had in hand go their way all"
                                " the same, the others are gone with it.") from None
             raise
@@ -212,7 +212,9 @@ class RabbitMQRepair(Repair):
     def _settled_before(self, tag: int) -> str:
         """Note a letter as settled; say why it cannot be, empty where it can."""
         if self._holding.cut_off and not self._holding.gone:
-            return f"{_CUT_OFF}: it is back in {self._queue}"
+            if self._holding.missing is not None:
+                return f"{_CUT_OFF}, and whether {self._queue} is there is not known; where it is, the broker puts back what it has stored"
+            return f"{_CUT_OFF}: the broker puts back in {self._queue} what it has stored"
         if tag not in self._open_tags:
             return "it is settled already"
         self._open_tags.discard(tag)
