@@ -19,6 +19,7 @@ from brokercli.backends.rabbitmq import EXCHANGE, SUPPORT
 from brokercli.backends.rabbitmq.existing import Exchange, Existing
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Management
+from brokercli.backends.rabbitmq.tap_bindings import ask_for_sources
 from brokercli.backends.rabbitmq.tap_reader import Binding, TapReader
 from brokercli.backends.rabbitmq.tap_routes import COPYING, Routes, Way, Ways, in_common, takes_everything
 from brokercli.model.address import Address
@@ -49,13 +50,13 @@ def look_at_exchange(link: Link, management: Management, source: Address, span: 
     """Listen to what is published to an exchange from now on, with the routing key of the address or with any."""
     _require_new(span, EXCHANGE)
     plan = _plan_for_exchange(source, Existing(link, management).exchange(source.name), management)
-    return _open(plan, None, lend)
+    return _open(plan, None, management, lend)
 
 
 def look_at_queue(link: Link, management: Management, queue: str, resource: str, span: Span, lend: Lend) -> Reader:
     """Listen to what reaches a queue through its bindings from now on."""
     _require_new(span, resource)
-    return _open(_plan_for_queue(queue, Existing(link, management), management), queue, lend)
+    return _open(_plan_for_queue(queue, Existing(link, management), management), queue, management, lend)
 
 
 def _require_new(span: Span, resource: str) -> None:
@@ -65,10 +66,10 @@ def _require_new(span: Span, resource: str) -> None:
                           hint="brokercli tail shows what comes from now on")
 
 
-def _open(plan: _Plan, queue: str | None, lend: Lend) -> Reader:
+def _open(plan: _Plan, queue: str | None, management: Management, lend: Lend) -> Reader:
     link, give_back = lend()
     try:
-        return TapReader(link, plan.bindings, queue, plan.notes, give_back)
+        return TapReader(link, plan.bindings, queue, plan.notes, give_back, ask_for_sources(management))
     except BaseException:
         give_back()
         raise

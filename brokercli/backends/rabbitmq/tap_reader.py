@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from time import monotonic
 from typing import Any, NamedTuple
 
 from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient
@@ -13,7 +15,7 @@ from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
 from brokercli.backends.rabbitmq.failures import NO_ANSWER, translate
 from brokercli.backends.rabbitmq.link import Link, Step
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
-from brokercli.model.errors import BrokercliError, Failed, Unreachable
+from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 
 MOST_WAITING = 10_000
 MOST_BYTES_WAITING = 64 * 1024 * 1024
@@ -23,6 +25,8 @@ _LARGEST_BATCH = 5000
 # the connection deletes the tap when it ends; this is for a broker that does not notice
 _UNUSED_MILLISECONDS = 10 * 60 * 1000
 _CHECK_SECONDS = 1.0
+_BINDINGS_SECONDS = 5.0
+"""So often it is asked whether the exchanges are those that were tapped."""
 _GONE_SECONDS = 3.0
 _NO_PERMISSION = 403
 
@@ -40,11 +44,14 @@ class TapReader(Reader):
 
     What is not read waits at the broker, `MOST_WAITING` messages or `MOST_BYTES_WAITING` bytes at most; then the oldest are
     dropped, which shows because they are dead lettered into a second queue that holds one. When the connection was lost the
-    tap is made again, and what was published in between is missed. Both are said in `notes`, as soon as they are known.
+    tap is made again, and what was published in between is missed. Both are said in `notes`, as soon as they are known. Where an
+    exchange is deleted that is said as well, and after the last of them nothing more can come: NotFound.
     """
 
-    def __init__(self, link: Link, bindings: list[Binding], queue: str | None, notes: list[str], give_back: Any) -> None:
-        """Make the tap; raises NotAuthorised, NotFound and Unreachable. `queue` is what its records say they lie in."""
+    def __init__(self, link: Link, bindings: list[Binding], queue: str | None, notes: list[str], give_back: Any,
+                 sources_of: Callable[[str], set[str] | None]) -> None:
+        """Make the tap; raises NotAuthorised, NotFound and Unreachable. `queue` is what its records say they lie in; `sources_of` returns the
+        exchanges from which a queue gets messages, None where that is not known, and is asked now and then while messages are read."""
         self._link = link
         self._bindings = bindings
         self._queue = queue
@@ -56,6 +63,11 @@ class TapReader(Reader):
         self._overflow = ""
         """The queue that dropped messages go to; empty where none could be made."""
         self._counts_drops = True
+        self._sources_of = sources_of
+        self._tap = ""
+        self._tapped = {binding.exchange for binding in bindings}
+        """The exchanges that are not known to be gone."""
+        self._asked = monotonic()
         self._told: set[str] = set()
         self._timer: Any = None
         self._closed = False
@@ -73,6 +85,7 @@ class TapReader(Reader):
     # from the user's thread
 
     def read(self, timeout: float) -> RabbitMQBatch | None:
+        self._look_after_bindings()
         deliveries = self._handover.take(timeout)
         if deliveries is None:
             return None
@@ -86,6 +99,22 @@ class TapReader(Reader):
         except BrokercliError:
             # raised again when what was read before it is used up
             return None
+
+    def _look_after_bindings(self) -> None:
+        if monotonic() < self._asked + _BINDINGS_SECONDS:
+            return
+        tap, sources = self._tap, None if self._channel is None else self._sources_of(self._tap)
+        # an answer may take a while
+        self._asked = monotonic()
+        if sources is None or tap != self._tap or self._closed:
+            return
+        for exchange in sorted(self._tapped - sources):
+            self._tapped.discard(exchange)
+            gone = f"The exchange {exchange} was deleted while it was tapped"
+            if self._tapped:
+                self._tell(f"{gone}: what is published to one that is made anew is not shown")
+            else:
+                self._handover.fail(NotFound(f"{gone}; one that is made anew under its name has not this tap.", hint="the same command taps what is there now"))
 
     @property
     def finished(self) -> bool:
