@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from brokercli.commands.shell_words import Candidate
-from brokercli.model.address import KINDS, Address
+from brokercli.model.address import KINDS, Address, spell_exchange
 from brokercli.model.errors import BrokercliError
 
 CONNECT_TIMEOUT = 0.7
@@ -75,12 +75,14 @@ def _on_broker(incomplete: str, context: str | None) -> list[Candidate]:
     found: list[tuple[str, str, str]] = []
     with open_backend(replace(connection, connect_timeout=CONNECT_TIMEOUT)) as backend:
         for listing in backend.list(wanted):
-            if listing.name.startswith(name):
+            # with its kind an exchange is spelled as in an address
+            spelled = spell_exchange(listing.name) if colon and listing.kind == "exchange" else listing.name
+            if spelled.startswith(name):
                 found.append((listing.kind, listing.name, listing.resource))
                 if len(found) == MOST:
                     break
     names = [name for _, name, _ in found]
-    words = [(f"{kind}:{name}" if colon or names.count(name) > 1 or not _bare(name) else name, resource) for kind, name, resource in found]
+    words = [(str(Address(name, kind)) if colon or names.count(name) > 1 or not _bare(name) else name, resource) for kind, name, resource in found]
     return words + kinds
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from brokercli.model.address import KINDS, Address, check_text, parse_address
+from brokercli.model.address import KINDS, Address, check_text, parse_address, read_exchange, spell_exchange
 from brokercli.model.declaration import Declaration, SettingValue, binding
 from brokercli.model.errors import UsageProblem
 
@@ -23,7 +23,8 @@ def parse_name(kind: str, text: str) -> Address:
     check_text(text)
     if _URL.match(text):
         address = parse_address(text)
-        name = address.name if address.route is None else f"{address.name}/{address.route}"
+        name = spell_exchange(address.name) if kind == "binding" else address.name
+        name = name if address.route is None else f"{name}/{address.route}"
         said = address.kind
     else:
         context, rest = None, text
@@ -33,6 +34,7 @@ def parse_name(kind: str, text: str) -> Address:
                 raise UsageProblem("A name in another context is written @CONTEXT/NAME.", hint=f"for example: @staging/{_EXAMPLES.get(kind, 'orders')}")
         prefix, colon, after = rest.partition(":")
         said, name = (prefix, after) if colon and prefix in (*KINDS, kind) else (None, rest)
+        name = read_exchange(name) if kind == said == "exchange" else name
         address = Address(name, None, None, context)
     if said not in (None, kind, *_ALSO.get(kind, ())):
         raise UsageProblem(f"{said}:{name} is no {kind}.", hint=f"a name that holds a colon needs its kind said: {kind}:{said}:{name}")
@@ -61,4 +63,4 @@ def parse_binding(source: str, destination: str | None, settings: dict[str, Sett
     if twice := [name for name in ("source", "destination", "routing_key" if key else "") if name in settings]:
         raise UsageProblem(f"The {twice[0]} of the binding is said twice.", hint=f"leave --set {twice[0]} out")
     told = settings.get("routing_key", key)
-    return binding(exchange, f"{kind}:{name}", str(told), arguments if isinstance(arguments, dict) else None)
+    return binding(read_exchange(exchange), f"{kind}:{name}", str(told), arguments if isinstance(arguments, dict) else None)

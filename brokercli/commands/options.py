@@ -51,8 +51,8 @@ def parse_connect_timeout(text: str) -> float:
 
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", autocompletion=complete_address, show_default=False,
-                                                help="orders.created, or with its kind: topic: subject: stream: queue: exchange:NAME/KEY; "
-                                                     "@CONTEXT/ADDRESS; a URL.")]
+                                                help="orders.created, or with its kind: topic: subject: stream: queue: exchange:NAME/KEY "
+                                                     "(a / in NAME is %2F); @CONTEXT/ADDRESS; a URL.")]
 ContextOption = Annotated[str | None, typer.Option("--context", "-c", metavar="NAME", autocompletion=complete_context,
                                                    help="The broker to use, by its context's name.", rich_help_panel="Broker")]
 ConnectTimeoutOption = Annotated[float | None, typer.Option("--connect-timeout", metavar="DURATION", parser=parse_connect_timeout, rich_help_panel="Broker",

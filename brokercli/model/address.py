@@ -14,6 +14,7 @@ KINDS = ("topic", "subject", "stream", "queue", "exchange")
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 _KIND = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):(.*)", re.DOTALL)
 _CONTEXT = re.compile(r"@([^/\s]+)/(.*)", re.DOTALL)
+_SLASH, _ESCAPED, _MISLEADING = "%2F", re.compile(r"%(2F|25)", re.IGNORECASE), re.compile(r"%(?=2[Ff]|25)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -35,10 +36,22 @@ class Address:
 
     def __str__(self) -> str:
         """Spell it so that it parses back to itself; the connection is left out, it may hold a password."""
-        text = self.name if self.kind is None else f"{self.kind}:{self.name}"
+        name = spell_exchange(self.name) if self.kind == "exchange" else self.name
+        text = name if self.kind is None else f"{self.kind}:{name}"
         if self.route is not None:
             text += f"/{self.route}"
         return f"@{self.context}/{text}" if self.context else text
+
+
+def spell_exchange(name: str) -> str:
+    """Spell an exchange so that its routing key can follow: a slash in its name is `%2F`, and a percent sign `%25` only where it would be read
+    as part of one of the two."""
+    return _MISLEADING.sub("%25", name).replace("/", _SLASH)
+
+
+def read_exchange(text: str) -> str:
+    """Return the name of an exchange that is spelled so."""
+    return _ESCAPED.sub(lambda match: "%" if match[1] == "25" else "/", text)
 
 
 def parse_address(text: str) -> Address:
@@ -85,8 +98,11 @@ def _split_url(scheme: str, rest: str) -> tuple[str, str]:
     if scheme in WITH_VIRTUAL_HOST:
         vhost, slash, rest_of_path = path.partition("/")
         if slash and not _KIND.match(vhost):
-            return f"{url}/{vhost}", rest_of_path
-    return url, unquote(path) if "%" in path else path
+            url, path = f"{url}/{vhost}", rest_of_path
+    if path.startswith("exchange:"):
+        name, slash, key = path.removeprefix("exchange:").partition("/")
+        return url, f"exchange:{spell_exchange(unquote(name))}{slash}{unquote(key)}"
+    return url, unquote(path)
 
 
 def _parse_plain(text: str, *, context: str | None, url: str | None) -> Address:
@@ -100,6 +116,7 @@ def _parse_plain(text: str, *, context: str | None, url: str | None) -> Address:
     route = None
     if kind == "exchange":
         name, slash, key = name.partition("/")
+        name = read_exchange(name)
         route = key if slash else None
         if not name and route is None:
             raise UsageProblem("The default exchange needs a routing key: exchange:/QUEUE.")

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from brokercli.model.address import spell_exchange
+
 KINDS = ("topic", "stream", "exchange", "queue", "binding", "consumer")
 """Kinds of things that can be declared; a broker has some of them."""
 
@@ -79,10 +81,10 @@ def binding(source: str, destination: str, routing_key: str = "", arguments: Map
 
 
 def binding_name(source: str, destination: str, routing_key: str, arguments: Mapping[str, SettingValue]) -> str:
-    """Return `SOURCE/KEY -> queue:NAME`, with the arguments where there are some: those are part of what a binding is. What could be read
-    as another binding's is quoted, so that no two have the same name."""
+    """Return `SOURCE/KEY -> queue:NAME`, with the arguments where there are some: those are part of what a binding is. The source is spelled
+    as in an address, and what else could be read as another binding's is quoted, so that no two have the same name."""
     told = f" ({', '.join(f'{_clear(name, *_IN_NAMES)}={_told(value)}' for name, value in sorted(arguments.items()))})" if arguments else ""
-    return f"{_clear(source, '/')}/{_clear(routing_key, _ARROW)} -> {_clear(destination, _BRACKET)}{told}"
+    return f"{_clear(spell_exchange(source))}/{_clear(routing_key, _ARROW)} -> {_clear(destination, _BRACKET)}{told}"
 
 
 def _told(value: SettingValue) -> str:

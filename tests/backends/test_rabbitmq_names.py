@@ -15,7 +15,7 @@ from brokercli.backends.contract import Purpose
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.model.address import Address
+from brokercli.model.address import Address, parse_address
 from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import NotAuthorised, NotFound, UsageProblem
 from brokercli.model.position import End, Span, Start
@@ -131,6 +131,16 @@ def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(places: Plac
     with pytest.raises(NotFound) as caught:
         places.open().resolve(Address(name + "s"), "look")
     assert name in str(caught.value.hint)
+
+
+def test_an_exchange_with_a_slash_in_its_name_is_spelled_out_to_whoever_left_it_bare(places: Places) -> None:
+    backend = places.open()
+    exchange = places.exchange(name=f"e-{uuid.uuid4().hex[:12]}/eu")
+    spelled = f"exchange:{exchange.replace('/', '%2F')}"
+    with pytest.raises(NotFound) as raised:
+        backend.resolve(parse_address(f"exchange:{exchange}"), "publish")
+    assert raised.value.hint == f"did you mean {spelled}?"
+    assert backend.resolve(parse_address(spelled), "publish").name == exchange
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "ü" * 128, "a\nb", "a\udcffb"], ids=["long", "long in UTF-8", "line end", "no UTF-8"])

@@ -71,11 +71,12 @@ class RabbitMQBackend(Backend):
     def resolve(self, address: Address, purpose: Purpose) -> Address:
         name, kind = address.name, address.kind
         if kind not in (None, "queue", "stream", "exchange"):
-            raise UsageProblem(f"RabbitMQ has queues, streams and exchanges; there is no {kind} {name} on it.", hint=f"queue:{name} or exchange:{name}")
+            raise UsageProblem(f"RabbitMQ has queues, streams and exchanges; there is no {kind} {name} on it.",
+                               hint=f"queue:{name} or {Address(name, 'exchange')}")
         check_name(name)
         check_short(address.route or "", "routing key")
         if kind == "exchange":
-            self._exchange(name, purpose)
+            self._exchange(name, purpose, address.route)
             return address
         if kind is None:
             return self._resolve_bare(address)
@@ -90,7 +91,7 @@ class RabbitMQBackend(Backend):
         queue, exchange = self._existing.find(address.name)
         if queue is not None and exchange is not None:
             raise UsageProblem(f"{address.name} is a {queue.resource} and an exchange.",
-                               hint=f"say which: {queue.kind}:{address.name} or exchange:{address.name}")
+                               hint=f"say which: {queue.kind}:{address.name} or {Address(address.name, 'exchange')}")
         if queue is not None:
             self._rows[address.name] = queue.resource
             return address.of_kind(queue.kind)
@@ -113,7 +114,7 @@ class RabbitMQBackend(Backend):
         self._rows[name] = _row_of(queue, kind)
         return queue
 
-    def _exchange(self, name: str, purpose: Purpose) -> Exchange | None:
+    def _exchange(self, name: str, purpose: Purpose, route: str | None = None) -> Exchange | None:
         try:
             exchange = self._existing.exchange(name)
         except NotAuthorised:
@@ -122,11 +123,14 @@ class RabbitMQBackend(Backend):
                 return None
             raise
         if exchange is None:
-            raise self._no_such("exchange", name)
+            raise self._no_such("exchange", name, route)
         return exchange
 
-    def _no_such(self, kind: str, name: str) -> NotFound:
-        near = get_close_matches(name, self._existing.names(), 3)
+    def _no_such(self, kind: str, name: str, route: str | None = None) -> NotFound:
+        known = self._existing.names()
+        # the slash may be the name's own
+        whole = f"{name}/{route}"
+        near = [str(Address(whole, "exchange"))] if route and whole in known else get_close_matches(name, known, 3)
         return NotFound(f"There is no {kind} {name} in the virtual host {self._connection.virtual_host}.",
                         hint=f"did you mean {' or '.join(near)}?" if near else "brokercli ls shows what there is")
 

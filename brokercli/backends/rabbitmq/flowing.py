@@ -72,7 +72,7 @@ class _Drawing:
     def _place(self, kind: str, name: str) -> str | None:
         """Enter a queue or an exchange; None where the drawing is full."""
         node, exchange = self._queues.get(name), self._exchanges.get(name)
-        id = f"exchange:{name}" if kind == "exchange" else f"stream:{name}" if node is not None and node.type == "stream" else f"queue:{name}"
+        id = str(Address(name, "exchange")) if kind == "exchange" else f"stream:{name}" if node is not None and node.type == "stream" else f"queue:{name}"
         if id not in self._flow.nodes and len(self._flow.nodes) >= _MOST_NODES:
             self._left_out = True
             return None
@@ -186,7 +186,8 @@ def _alone(address: Address, existing: Existing, problem: Away) -> Flow:
     flow = Flow("")
     if address.kind == "exchange":
         exchange: Exchange | Any = existing.exchange(address.name)
-        flow.start = flow.node(f"exchange:{address.name or '/' + (address.route or '')}", "exchange", *([exchange.type] if exchange and exchange.type else []))
+        named = str(Address(address.name, "exchange", None if address.name else address.route or ""))
+        flow.start = flow.node(named, "exchange", *([exchange.type] if exchange and exchange.type else []))
     else:
         queue = existing.queue(address.name)
         kind = address.kind or "queue" if queue is None else queue.kind

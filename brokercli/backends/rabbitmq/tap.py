@@ -22,7 +22,7 @@ from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.tap_bindings import ask_for_sources
 from brokercli.backends.rabbitmq.tap_reader import Binding, TapReader
 from brokercli.backends.rabbitmq.tap_routes import COPYING, Routes, Way, Ways, in_common, takes_everything
-from brokercli.model.address import Address
+from brokercli.model.address import Address, spell_exchange
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.position import End, Span
@@ -85,7 +85,7 @@ def _plan_for_exchange(source: Address, exchange: Exchange | None, management: M
     if kind not in COPYING:
         raise Unsupported(f"The exchange {name} is of type {kind}, which {_NO_COPIES}.", hint="tap the exchange in front of it")
     if kind == "headers" and route is not None:
-        raise UsageProblem(f"{name} is a headers exchange: it routes by headers, not by a key.", hint=f"exchange:{name}")
+        raise UsageProblem(f"{name} is a headers exchange: it routes by headers, not by a key.", hint=str(Address(name, "exchange")))
     if kind == "topic" and name.startswith(_OF_THE_BROKER):
         return _Plan([Binding(name, "#" if route is None else route, {})], [])
     try:
@@ -98,7 +98,7 @@ def _plan_for_exchange(source: Address, exchange: Exchange | None, management: M
     shown = routes.ways if route is None else _narrowed(name, kind, route, routes.ways)
     if len(shown) > _MOST_BINDINGS:
         raise Failed(f"{len(shown):,} different bindings lead from {name} to queues, and a tap would have to copy each of them: {_MOST_BINDINGS:,} at most.",
-                     hint="tap one of the queues: queue:NAME" if kind == "headers" else f"say which messages: exchange:{name}/KEY")
+                     hint="tap one of the queues: queue:NAME" if kind == "headers" else f"say which messages: {Address(name, 'exchange')}/KEY")
     notes = []
     if not any(takes_everything(kind, way) for way in shown) and [way.key for way in shown] != [route]:
         keys = f": {_few(way.key or repr('') for way in shown)}" if kind != "headers" else ""
@@ -121,9 +121,9 @@ def _nothing_to_see(name: str, routes: Routes) -> Failed:
     """Return what to raise for an exchange that routes nothing to a queue for certain."""
     if not routes.bound:
         return Failed(f"Nothing is bound to the exchange {name}, so that there is nothing to see, and {_WOULD_COUNT}.",
-                      hint=f"bind a queue to it first, which then keeps them: brokercli declare binding {name}/KEY queue:NAME")
+                      hint=f"bind a queue to it first, which then keeps them: brokercli declare binding {spell_exchange(name)}/KEY queue:NAME")
     return Failed(f"What the exchange {name} hands on to {_few(routes.in_part)} may reach no queue from there, and then {_WOULD_COUNT}.",
-                  hint=f"tap what it is handed on to: exchange:{min(routes.in_part)}")
+                  hint=f"tap what it is handed on to: {Address(min(routes.in_part), 'exchange')}")
 
 
 def _narrowed(name: str, kind: str, route: str, found: list[Way]) -> list[Way]:
@@ -134,7 +134,7 @@ def _narrowed(name: str, kind: str, route: str, found: list[Way]) -> list[Way]:
     if not narrowed:
         raise Failed(f"Nothing that is bound to {name} takes {route}, so that there is nothing to see, and {_WOULD_COUNT}.",
                      hint=f"bound now: {_few(way.key or repr('') for way in found)}; or bind a queue first, which then keeps them:"
-                          f" brokercli declare binding {name}/{route} queue:NAME")
+                          f" brokercli declare binding {spell_exchange(name)}/{route} queue:NAME")
     return list({way.key: way for way in narrowed}.values())
 
 

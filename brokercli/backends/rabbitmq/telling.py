@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from brokercli.backends.rabbitmq.keeping import QUORUM, STREAM
 from brokercli.backends.rabbitmq.topology import Node
+from brokercli.model.address import Address
 from brokercli.model.amount import amount
 
 _DEFAULT_LIMIT = 20
@@ -64,5 +65,5 @@ def fate_of_the_dead(exchange: str | None, key: str | None) -> str:
     if exchange is None:
         return "deleted"
     if exchange:
-        return f"dead-lettered to exchange:{exchange}"
+        return f"dead-lettered to {Address(exchange, 'exchange')}"
     return f"dead-lettered to {f'queue:{key}' if key else 'the queue that the routing key names'}"

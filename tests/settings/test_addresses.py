@@ -1,0 +1,49 @@
+"""How addresses are spelled: what is printed can be typed back, whatever is in a name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brokercli.commands.declare_name import parse_binding, parse_name
+from brokercli.model.address import Address, parse_address
+from brokercli.model.declaration import binding
+
+NAMES = st.text(st.sampled_from("a/%25Ff@: é.\"'->"), min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize(("text", "name", "route"), [
+    ("exchange:orders/created", "orders", "created"), ("exchange:orders", "orders", None), ("exchange:orders/a/b", "orders", "a/b"),
+    ("exchange:shop%2Feu/created", "shop/eu", "created"), ("exchange:shop%2feu", "shop/eu", None), ("exchange:shop%252Feu/a%2Fb", "shop%2Feu", "a%2Fb"),
+    ("exchange:50%/a", "50%", "a"), ("exchange:a%20b", "a%20b", None), ("exchange:/q", "", "q"),
+    ("@ctx/exchange:shop%2Feu/k", "shop/eu", "k"),
+    ("amqp://h/v/exchange:shop%2Feu/a", "shop/eu", "a"), ("amqp://h/exchange:shop%2Feu/a%20b", "shop/eu", "a b"),
+    ("amqp://h/v/exchange:a%252Fb", "a%2Fb", None)])
+def test_a_slash_in_the_name_of_an_exchange_is_escaped_and_nothing_else_need_be(text: str, name: str, route: str | None) -> None:
+    address = parse_address(text)
+    assert (address.kind, address.name, address.route) == ("exchange", name, route)
+
+
+@pytest.mark.parametrize(("text", "name"), [
+    ("amqp://h/v/queue:a%2Fb", "a/b"), ("amqp://h/queue:a%2Fb", "a/b"), ("amqp://h/%2F/queue:a%20b", "a b"), ("amqp://h/v/queue:a/b", "a/b"),
+    ("queue:a%2Fb", "a%2Fb"), ("queue:@a/b:c d", "@a/b:c d")])
+def test_the_name_of_a_queue_is_escaped_in_a_url_and_nowhere_else(text: str, name: str) -> None:
+    assert parse_address(text).name == name
+
+
+@given(NAMES, st.sampled_from(["queue", "stream", "exchange", "topic"]), st.none() | NAMES, st.none() | st.just("ctx"))
+def test_what_is_printed_is_read_back(name: str, kind: str, route: str | None, context: str | None) -> None:
+    address = Address(name, kind, route if kind == "exchange" else None, context)
+    assert parse_address(str(address)) == address
+
+
+@given(st.text("a/%25Ff é.", min_size=1, max_size=12), st.text("a/%25F.", max_size=8))
+def test_a_binding_is_declared_as_plans_write_it(source: str, key: str) -> None:
+    declared = binding(source, "queue:q", key)
+    assert parse_binding(declared.name, None, {}) == declared
+
+
+@given(NAMES)
+def test_an_exchange_is_declared_by_its_address_as_well(name: str) -> None:
+    assert parse_name("exchange", str(Address(name, "exchange"))).name == name
