@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle, sent_elsewhere
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
-from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, KafkaReader
+from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, READING_LETTERS, KafkaReader
 from brokercli.backends.kafka.retired import retire
 from brokercli.backends.kafka.span import RETRY_SECONDS, LastOf, Offsets, Range, locate
 from brokercli.backends.kafka.topic_name import check_topic_name
@@ -52,9 +52,9 @@ class KafkaBackend(Backend):
         self._header_bytes: HeaderBytes | None = None
         self._closed = False
 
-    def _open_consumer(self, troubles: Troubles) -> Consumer:
+    def _open_consumer(self, troubles: Troubles, reading: Mapping[str, int] = READING) -> Consumer:
         # options of the user win over what is only for speed, never over what is promised
-        settings = {**READING, **client_configuration(self._connection), **PROMISED, "error_cb": troubles.note}
+        settings = {**reading, **client_configuration(self._connection), **PROMISED, "error_cb": troubles.note}
         consumer: Consumer = open_handle(Consumer, self._connection, settings, troubles)
         return consumer
 
@@ -153,8 +153,11 @@ class KafkaBackend(Backend):
         return self._administrator
 
     def look(self, source: Address, span: Span) -> Reader:
+        return self._look(source, span, self._borrow)
+
+    def _look(self, source: Address, span: Span, borrow: Callable[[], tuple[Consumer, Troubles, Callable[[], None]]]) -> KafkaReader:
         partitions = sorted(self._topic(source.name).partitions)
-        consumer, troubles, give_back = self._borrow()
+        consumer, troubles, give_back = borrow()
         try:
             offsets = Offsets(consumer, source.name, self._connection.connect_timeout)
             last = partial(newest, consumer=consumer, offsets=offsets, troubles=troubles, patience=LOST_SECONDS)
@@ -181,11 +184,14 @@ class KafkaBackend(Backend):
     def _borrow(self) -> tuple[Consumer, Troubles, Callable[[], None]]:
         """Return a consumer to read with: the one that is connected, or a new one while that is reading."""
         if self._lent:
-            troubles = Troubles()
-            consumer = self._open_consumer(troubles)
-            return consumer, troubles, partial(retire, consumer)
+            return self._another(READING)
         self._lent = True
         return self._consumer, self._troubles, self._take_back
+
+    def _another(self, reading: Mapping[str, int]) -> tuple[Consumer, Troubles, Callable[[], None]]:
+        troubles = Troubles()
+        consumer = self._open_consumer(troubles, reading)
+        return consumer, troubles, partial(retire, consumer)
 
     def _take_back(self) -> None:
         # unassigning costs 10 ms; the next look assigns anew, and what is fetched ahead until then is bounded
@@ -221,7 +227,8 @@ class KafkaBackend(Backend):
     def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
         from brokercli.backends.kafka.letters import open_letters
 
-        return open_letters(self.look(source, Span(Start(), End())), source.name, self._admin(), self._consumer, self._connection.connect_timeout)
+        reader = self._look(source, Span(Start(), End()), partial(self._another, READING_LETTERS))
+        return open_letters(reader, source.name, self._admin(), self._consumer, self._connection.connect_timeout)
 
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.kafka.open_repair import Cluster, open_repair

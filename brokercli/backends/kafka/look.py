@@ -21,10 +21,15 @@ from brokercli.model.position import PerPartition, Span
 READING = {
     # a full local queue pauses fetching for this long; at its default of 1000 it decides the speed of a bulk read
     "fetch.queue.backoff.ms": 1, "fetch.wait.max.ms": 10,
-    # of a partition, and of all that a broker has: what comes with one answer is all that waits, because the client asks for more once
-    # nothing does. Its own bounds are no bounds: messages are counted without their size, and bytes without those of headers, of
-    # which a dead letter has a kilobyte, or a megabyte where a stack trace is among them
-    "fetch.message.max.bytes": 2 << 20, "fetch.max.bytes": 8 << 20, "queued.min.messages": 1}
+    # of a partition, and of all that a broker has: two full batches, of which one is read while the other is on its way
+    "fetch.message.max.bytes": 2 << 20, "fetch.max.bytes": 8 << 20,
+    # whichever comes first; the bytes do not count headers
+    "queued.min.messages": 6_000, "queued.max.messages.kbytes": 8192}
+READING_LETTERS = {
+    **READING,
+    # more is asked for once nothing waits, which costs a bulk read a tenth of its speed: a letter has a kilobyte of headers, or a
+    # megabyte where a stack trace is among them, and the client bounds neither
+    "queued.min.messages": 1}
 PROMISED = {
     "group.id": "brokercli-look", "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error",
     "enable.partition.eof": True}

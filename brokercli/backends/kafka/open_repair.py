@@ -19,7 +19,7 @@ from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.exactly_once import ExactlyOnce
 from brokercli.backends.kafka.handled_group import GroupLimits, group_of, limits_of, members_of
 from brokercli.backends.kafka.ledger import Ledger
-from brokercli.backends.kafka.look import PROMISED, READING, KafkaReader
+from brokercli.backends.kafka.look import PROMISED, READING_LETTERS, KafkaReader
 from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
 from brokercli.backends.kafka.span import Offsets
@@ -67,7 +67,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
     with ExitStack() as opened:
         troubles = Troubles()
         consumer: Consumer = open_handle(Consumer, connection, {
-            **READING, **client_configuration(connection), **PROMISED, "fetch.message.max.bytes": 4 << 20,
+            **READING_LETTERS, **client_configuration(connection), **PROMISED, "fetch.message.max.bytes": 4 << 20,
             "group.id": group, "isolation.level": "read_committed",
             "error_cb": troubles.note}, troubles)
         opened.callback(consumer.close)
