@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -26,8 +27,8 @@ NOT_YET = KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
 class NotLedYet:
     """A broker that says so a few times, and then answers."""
 
-    def __init__(self, answers: int, consumer: Consumer | None = None, admin: AdminClient | None = None) -> None:
-        self.answers = answers
+    def __init__(self, answers: int, consumer: Consumer | None = None, admin: AdminClient | None = None, leader: int = 1) -> None:
+        self.answers, self.leader = answers, leader
         self.consumer, self.admin = consumer, admin
 
     def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
@@ -36,6 +37,9 @@ class NotLedYet:
             raise NOT_YET
         assert self.consumer is not None
         return self.consumer.offsets_for_times(asked, timeout=timeout)
+
+    def list_topics(self, name: str, timeout: float) -> Any:
+        return SimpleNamespace(topics={name: SimpleNamespace(partitions={0: SimpleNamespace(leader=self.leader)})})
 
     def list_offsets(self, asked: dict[TopicPartition, Any], **more: Any) -> dict[TopicPartition, Future[Any]]:
         assert self.admin is not None
@@ -62,9 +66,10 @@ def test_its_offsets_are_asked_for_again(topics: Topics) -> None:
         assert offsets.ranges([0, 1]) == {0: Range(0, 0), 1: Range(0, 3)}
 
 
-def test_one_that_stays_without_a_leader_is_a_failure(topics: Topics) -> None:
-    offsets = Offsets(cast("Consumer", NotLedYet(1_000)), "orders", 0.3)
-    with pytest.raises(BrokercliError, match="the offsets of orders"):
+@pytest.mark.parametrize(("leader", "said"), [(1, "the offsets of orders"), (-1, "Partition 0 of orders has no leader")])
+def test_one_that_stays_without_a_leader_is_a_failure(leader: int, said: str) -> None:
+    offsets = Offsets(cast("Consumer", NotLedYet(1_000, leader=leader)), "orders", 0.3)
+    with pytest.raises(BrokercliError, match=said):
         offsets.ranges([0])
 
 

@@ -180,30 +180,6 @@ def test_letters_move_while_programs_still_run_over_those_behind_them(monkeypatc
     assert through.moved == [0, 1, 2, 3]
 
 
-class Choosy:
-    """A program that fails for the bodies it is made with, and is not for those that nobody `meant`."""
-
-    def __init__(self, *failing: bytes, meant: bool = True) -> None:
-        self._failing, self._meant = failing, meant
-        self.ran: list[bytes | None] = []
-
-    def transform(self, message: Message) -> Transformed:
-        self.ran.append(message.body)
-        return Transformed(None, "it failed", meant=self._meant) if message.body in self._failing else Transformed(message)
-
-
-@pytest.mark.parametrize(("meant", "ran", "account"), [(True, 2, (1, 1)), (False, 3, (2, 0))], ids=["failed", "not the one that was edited"])
-@pytest.mark.parametrize("wait", [0.0, 1000.0], ids=["letters go one by one", "letters go together"])
-def test_a_letter_that_a_program_failed_for_counts_towards_the_limit_and_one_it_was_not_for_does_not(
-        wait: float, meant: bool, ran: int, account: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brokercli.operations.redriving.WAIT_SECONDS", wait)
-    through = Choosy(b"body 0", meant=meant)
-    run = Redriving(Confirming(9), Reading(None), Redrive(HOME, 3, None, None), LetterFilter(), through=through, limit=2)  # type: ignore[arg-type]
-    outcome = run.run()
-    assert len(through.ran) == ran
-    assert (outcome.account.confirmed, outcome.account.refused) == account
-
-
 class Flooded(Confirming):
     """As many letters as there are come in pairs, while thousands of new ones arrive."""
 

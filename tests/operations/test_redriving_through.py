@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from brokercli.model.address import Address
 from brokercli.model.message import Message
 from brokercli.model.receipt import Account, Receipts, Verdict
@@ -9,7 +11,7 @@ from brokercli.operations.decisions import Park, Redrive
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.redriving import Redriving
 from brokercli.operations.through import Transformed
-from tests.operations.test_redriving import HOME, Counting, Reading, Recording, letter_at
+from tests.operations.test_redriving import HOME, Confirming, Counting, Reading, Recording, letter_at
 
 
 class Refusing(Counting):
@@ -37,3 +39,27 @@ def test_a_program_sees_nothing_of_what_is_parked() -> None:
     rules = Park(Address("parked", "topic"), unrecognised=True)
     assert Redriving(repair, Reading(None), rules, LetterFilter(), through=Refusing()).run().account == Account(read=4, confirmed=4)  # type: ignore[arg-type]
     assert [move.message.body for move in repair.moves] == [b"body %d" % number for number in range(4)]
+
+
+class Choosy:
+    """A program that fails for the bodies it is made with, and is not for those that nobody `meant`."""
+
+    def __init__(self, *failing: bytes, meant: bool = True) -> None:
+        self._failing, self._meant = failing, meant
+        self.ran: list[bytes | None] = []
+
+    def transform(self, message: Message) -> Transformed:
+        self.ran.append(message.body)
+        return Transformed(None, "it failed", meant=self._meant) if message.body in self._failing else Transformed(message)
+
+
+@pytest.mark.parametrize(("meant", "ran", "account"), [(True, 2, (1, 1)), (False, 3, (2, 0))], ids=["failed", "not the one that was edited"])
+@pytest.mark.parametrize("wait", [0.0, 1000.0], ids=["letters go one by one", "letters go together"])
+def test_a_letter_that_a_program_failed_for_counts_towards_the_limit_and_one_it_was_not_for_does_not(
+        wait: float, meant: bool, ran: int, account: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.operations.redriving.WAIT_SECONDS", wait)
+    through = Choosy(b"body 0", meant=meant)
+    run = Redriving(Confirming(9), Reading(None), Redrive(HOME, 3, None, None), LetterFilter(), through=through, limit=2)  # type: ignore[arg-type]
+    outcome = run.run()
+    assert len(through.ran) == ran
+    assert (outcome.account.confirmed, outcome.account.refused) == account
