@@ -204,6 +204,14 @@ def test_a_message_without_a_receipt_from_one_who_was_killed_may_be_stored() -> 
     assert publishing([*STORED, STORED[1]], *runs) == set()
 
 
+@pytest.mark.parametrize(("unknown", "kinds"), [(1, set()), (0, {Kind.DUPLICATED})], ids=["counted as unknown", "counted as skipped"])
+def test_a_message_without_a_receipt_may_be_stored_only_where_one_more_is_in_doubt_than_receipts_say(unknown: int, kinds: set[Kind]) -> None:
+    code = 4 if unknown else 130
+    stopped = replace(published("skipped", "confirmed", "confirmed", code=code), report=report(code, confirmed=2, unknown=unknown, skipped=1 - unknown))
+    again = replace(published("confirmed"), tried=("m0",))
+    assert publishing([*STORED, STORED[0]], stopped, again) == kinds
+
+
 def test_a_message_that_was_said_to_be_refused_and_is_stored_is_untrue() -> None:
     assert Kind.UNTRUE in publishing(STORED, published("refused", "confirmed", "confirmed", code=3))
 
