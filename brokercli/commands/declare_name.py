@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from brokercli.model.address import KINDS, Address, check_text, parse_address, read_exchange, spell_exchange
+from brokercli.model.address import KINDS, URL, Address, check_text, parse_address, read_exchange, spell_exchange
 from brokercli.model.declaration import Declaration, SettingValue, binding
 from brokercli.model.errors import UsageProblem
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ALSO = {"binding": ("exchange",), "consumer": ("stream",), "retry": ("topic", "subject", "stream", "queue")}
 """Kinds that may stand before the name of a kind beside its own."""
@@ -21,7 +20,7 @@ def parse_name(kind: str, text: str) -> Address:
     Raises UsageProblem for an empty one, one with control characters, and one that says another kind.
     """
     check_text(text)
-    if _URL.match(text):
+    if URL.match(text):
         address = parse_address(text)
         name = spell_exchange(address.name) if kind == "binding" else address.name
         name = name if address.route is None else f"{name}/{address.route}"

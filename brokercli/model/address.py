@@ -11,7 +11,8 @@ from brokercli.model.scheme import WITH_VIRTUAL_HOST
 
 KINDS = ("topic", "subject", "stream", "queue", "exchange")
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
+URL = re.compile(rf"(?!(?:{'|'.join(KINDS)}):)([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
+"""A one-off address. A kind is no scheme: `queue://a` is the queue `//a`."""
 _KIND = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):(.*)", re.DOTALL)
 _CONTEXT = re.compile(r"@([^/\s]+)/(.*)", re.DOTALL)
 _SLASH, _ESCAPED, _MISLEADING = "%2F", re.compile(r"%(2F|25)", re.IGNORECASE), re.compile(r"%(?=2[Ff]|25)")
@@ -69,7 +70,7 @@ def split_broker(text: str) -> tuple[str | None, str | None, str]:
     Raises UsageProblem where there is a broker and no name, and for bytes of a command line that are no text.
     """
     check_text(text)
-    if match := _URL.fullmatch(text):
+    if match := URL.fullmatch(text):
         return (None, *_split_url(match[1], match[2]))
     if not text.startswith("@"):
         return None, None, text

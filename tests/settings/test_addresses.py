@@ -27,7 +27,7 @@ def test_a_slash_in_the_name_of_an_exchange_is_escaped_and_nothing_else_need_be(
 
 @pytest.mark.parametrize(("text", "name"), [
     ("amqp://h/v/queue:a%2Fb", "a/b"), ("amqp://h/queue:a%2Fb", "a/b"), ("amqp://h/%2F/queue:a%20b", "a b"), ("amqp://h/v/queue:a/b", "a/b"),
-    ("queue:a%2Fb", "a%2Fb"), ("queue:@a/b:c d", "@a/b:c d")])
+    ("queue:a%2Fb", "a%2Fb"), ("queue:@a/b:c d", "@a/b:c d"), ("queue://a", "//a"), ("@ctx/queue://a", "//a")])
 def test_the_name_of_a_queue_is_escaped_in_a_url_and_nowhere_else(text: str, name: str) -> None:
     assert parse_address(text).name == name
 
