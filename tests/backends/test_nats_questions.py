@@ -32,7 +32,7 @@ def ask(streams: Streams, leaderless: dict[bytes, int]) -> tuple[list[bytes], Co
         pass
     threading.Thread(target=answer, daemon=True).start()
     questions = Questions(streams.backend()._link)
-    questions.answer_within(0.0)
+    questions.answer_within(9.0)
     try:
         return questions._link.run(questions.ask(subject, list(leaderless))).bodies, asked
     finally:

@@ -95,7 +95,7 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_or_the_doubt_is_co
 
 def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back(cli: CommandLine, killable: tuple[Server, Place]) -> None:
     server, place = killable
-    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "4s")
+    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "8s")
     wait_until_stored(cli, place, 1500)
     server.kill()
     ended = cli.finish(process, timeout=120)
@@ -108,7 +108,7 @@ def test_a_broker_that_stays_away_leaves_an_account_that_is_true_when_it_is_back
 
 def test_a_broker_that_hangs_is_given_up_after_the_delivery_timeout_and_what_never_left_is_refused(cli: CommandLine, killable: tuple[Server, Place]) -> None:
     server, place = killable
-    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "4s")
+    process = publish_some(cli, place, "--rate", "1000/s", "--delivery-timeout", "8s")
     wait_until_stored(cli, place, 1500)
     server.pause()
     ended = cli.finish(process, timeout=120)
