@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from brokercli.backends.nats.failures import NO_MESSAGE, STREAM_NOT_FOUND, api_failure, reason
+from brokercli.backends.nats.failures import NO_MESSAGE, reason
 from brokercli.backends.nats.questions import Answers, Questions, decode
-from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.backends.nats.streams import JetStream, Json, told_in
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised
 
 # fewer are as fast one by one
@@ -107,13 +107,10 @@ class Remover:
 
     async def _gone(self) -> Failed | None:
         """Say so where the stream was deleted, or is another one by now."""
-        answer = decode((await self._questions.ask(self._operation("INFO"), [b""])).bodies[0])
-        error = answer.get("error")
-        if error is not None and error.get("err_code") != STREAM_NOT_FOUND:
-            raise api_failure(error, f"stream {self._stream}")
-        if error is None and answer["created"] == self._created:
+        now = told_in(decode((await self._questions.ask(self._operation("INFO"), [b""])).bodies[0]), self._stream)
+        if now is not None and now["created"] == self._created:
             return None
-        return Failed(f"Stream {self._stream} was deleted{' and made anew' if error is None else ''} meanwhile.")
+        return Failed(f"Stream {self._stream} was deleted{'' if now is None else ' and made anew'} meanwhile.")
 
     async def _purge(self, sequences: Sequence[int], below: int, removed: Removed) -> bool:
         try:

@@ -45,6 +45,16 @@ async def each(things: Iterable[Thing], ask: Callable[[Thing], Awaitable[Found]]
     return list(await asyncio.gather(*map(one, things)))
 
 
+def told_in(answer: Json, stream: str) -> Json | None:
+    """Return what an answer to STREAM.INFO tells of a stream, None where it says that there is none. Raises for any other error in it."""
+    error = answer.get("error")
+    if error is None:
+        return answer
+    if error.get("err_code") == STREAM_NOT_FOUND:
+        return None
+    raise api_failure(error, f"stream {stream}")
+
+
 class JetStream:
     """Questions about streams. Every method raises model.errors: NotAuthorised, TimedOut, Unreachable, Failed."""
 
@@ -96,13 +106,7 @@ class JetStream:
 
     async def info_or_none(self, stream: str, question: Json | None = None) -> Json | None:
         """The same, None where there is no such stream."""
-        answer = await self._ask_about(f"stream {stream}", f"STREAM.INFO.{stream}", question)
-        error = answer.get("error")
-        if error is None:
-            return answer
-        if error.get("err_code") == STREAM_NOT_FOUND:
-            return None
-        raise api_failure(error, f"stream {stream}")
+        return told_in(await self._ask_about(f"stream {stream}", f"STREAM.INFO.{stream}", question), stream)
 
     async def capturing(self, subject: str) -> list[str]:
         """Return the names of the streams whose subjects overlap with this one."""
