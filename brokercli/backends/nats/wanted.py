@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.convert import Refusal
@@ -24,7 +25,6 @@ class WantedPublisher(JetStreamPublisher):
         super().__init__(link, subject, target, policy)
         self._jetstream = jetstream
         self._stream = target.stream
-        self._planned_on: list[Interest | str | None] = []
 
     def _accept(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
         known: dict[bytes, str] = {}
@@ -44,10 +44,11 @@ class WantedPublisher(JetStreamPublisher):
 
     def obstacle(self, subject: str) -> str:
         """As promised; asked once, however many subjects there are."""
-        if not self._planned_on:
-            self._planned_on.append(self._ask())
-        interest = self._planned_on[0]
-        return self._refusal(interest, subject) if isinstance(interest, Interest) else ""
+        return self._refusal(self._planned_on, subject) if isinstance(self._planned_on, Interest) else ""
+
+    @cached_property
+    def _planned_on(self) -> Interest | str | None:
+        return self._ask()
 
     def _ask(self) -> Interest | str | None:
         """Return what is wanted, why that is not known, or None where this login may not ask."""
