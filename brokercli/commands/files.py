@@ -15,13 +15,16 @@ def read_file(streams: Streams, file: str, named: str, hint: str | None = None) 
 
     Raises UsageProblem where it cannot be read; `hint` is what helps where there is no such file.
     """
-    if file == "-":
-        if streams.stdin is None:
-            raise UsageProblem(f"Standard input is closed, and {named} is read from there.")
+    if file != "-":
+        read = Path(file).read_bytes
+    elif streams.stdin is None:
+        raise UsageProblem(f"Standard input is closed, and {named} is read from there.")
+    else:
+        read = streams.stdin.read
         if streams.stdin_is_terminal:
             streams.say(f"reading {named} from the terminal; Ctrl-D ends")
     try:
-        return streams.stdin.read() if file == "-" and streams.stdin is not None else Path(file).read_bytes()
+        return read()
     except OSError as problem:
         raise UsageProblem(f"{named} cannot be read: {problem.strerror}.", hint=hint) from None
 
