@@ -10,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import Message as KafkaMessage
 
+from brokercli.backends.kafka.convert import bytes_of
 from brokercli.model.errors import Failed
 from brokercli.model.message import Header
 
@@ -77,7 +78,7 @@ class OddHeaders:
         if found is None:
             self._met.setdefault(place)
             return 0
-        return sum([len(name) + len(content or b"") for name, content in found])
+        return bytes_of(found)
 
     def _of_one(self, message: Stored) -> Sequence[Header]:
         found = None if place_of(message) in self._met else _asked(message)

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
-from brokercli.backends.kafka.convert import CannotCarry, to_kafka
+from brokercli.backends.kafka.convert import CannotCarry, bytes_of, to_kafka
 from brokercli.backends.kafka.failures import judge, lost_for_good, not_permitted_to_write, translate
 from brokercli.backends.kafka.never_sent import Sent, never_sent
 from brokercli.backends.kafka.topic_settings import TopicSettings
@@ -132,7 +132,7 @@ class KafkaPublisher(Publisher):
                         raise CannotCarry("the topic is compacted and takes no message without a key")
                     produce(topic, value, key, partition, MethodType(report, index), None, timestamp, headers)
                     if headers:
-                        self._header_bytes += sum([len(name) + len(content or b"") for name, content in headers])
+                        self._header_bytes += bytes_of(headers)
                     if 0 < timestamp < self._oldest_kept:
                         self._note_old_times()
                 except BufferError:
