@@ -67,7 +67,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
     with ExitStack() as opened:
         troubles = Troubles()
         consumer: Consumer = open_handle(Consumer, connection, {
-            **READING_LETTERS, **client_configuration(connection), **PROMISED, "fetch.message.max.bytes": 4 << 20,
+            **READING_LETTERS, "fetch.message.max.bytes": 4 << 20, **client_configuration(connection), **PROMISED,
             "group.id": group, "isolation.level": "read_committed",
             "error_cb": troubles.note}, troubles)
         opened.callback(consumer.close)

@@ -42,7 +42,8 @@ def ids_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[
         left = [topic for topic in left if _may_come(found[topic], monotonic() - began, seconds)]
         if left:
             sleep(RETRY_SECONDS)
-            _choose_another(admin, seconds * _SHARE)
+            if not all(isinstance(found[topic], NotFound) for topic in left):
+                _choose_another(admin, seconds * _SHARE)
     return found
 
 
