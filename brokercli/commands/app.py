@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import dropwhile
 from typing import Any
 
 from brokercli.backends.later import put_off
@@ -19,7 +20,7 @@ from typer._click.exceptions import UsageError
 from typer.core import TyperGroup
 
 MESSAGES, DEAD_LETTERS, RESOURCES, SETUP = "Messages", "Dead letters", "Topics, streams, queues", "Setting up"
-# command → (module under commands/ with a `register(app)`, its panel in the help)
+# command → (module under commands/ with a `register(app)`, or a group of such modules; its panel in the help)
 COMMANDS = {
     "publish": ("publish", MESSAGES),
     "tail": ("tail", MESSAGES),
@@ -68,13 +69,21 @@ def _discreet() -> Iterator[None]:
 
 
 def build(words: Sequence[str] = ()) -> typer.Typer:
-    """Return the tree; with `words` (a command line) only the branch they name, where they name one."""
+    """Return the tree; with `words` (a command line) only the branch that they begin with, where they begin with one."""
+    from brokercli.commands.groups import GROUPS, add_group
+
     app = typer.Typer(name="brokercli", add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True,
                       context_settings={"help_option_names": ["-h", "--help"]}, rich_markup_mode="rich")
     app.callback(cls=Tree)(root)
-    named = next((word for word in words if not word.startswith("-")), None)
-    for module in dict.fromkeys(module for name, (module, _) in COMMANDS.items() if named not in COMMANDS or name == named):
-        import_module(f"brokercli.commands.{module}").register(app)
+    # the rest may be asked for help on what comes after them
+    branch = list(dropwhile(("--no-color", "--debug").__contains__, words))
+    for name, (module, panel) in COMMANDS.items():
+        if branch and branch[0] in COMMANDS and branch[0] != name:
+            continue
+        if name in GROUPS:
+            add_group(app, name, branch[1:], panel=panel)
+        else:
+            import_module(f"brokercli.commands.{module}").register(app)
     return app
 
 

@@ -60,7 +60,7 @@ def candidates(words: Sequence[str], incomplete: str) -> Iterable[Candidate | No
         return []
     import typer
 
-    command: Any = typer.main.get_command(build([named or next(iter(COMMANDS))]))
+    command: Any = typer.main.get_command(build(words[words.index(named):] if named else [next(iter(COMMANDS))]))
     position, pending, seen, options_over = 0, None, {}, False
     for word in words:
         if pending is not None:

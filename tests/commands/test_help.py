@@ -16,6 +16,7 @@ from brokercli.backends.rabbitmq import options as rabbitmq
 from brokercli.backends.registry import descriptors
 from brokercli.commands import help_texts
 from brokercli.commands.app import COMMANDS
+from brokercli.commands.groups import GROUPS
 from brokercli.commands.help_texts import TOPICS, page
 from brokercli.model.declaration import KINDS
 from brokercli.model.exit_code import ExitCode
@@ -94,6 +95,12 @@ def test_help_on_a_command_is_its_own_help(cli: CommandLine, command: str) -> No
     if command == "help":
         return
     assert cli("help", command).stdout == cli(command, "--help").stdout
+
+
+@pytest.mark.parametrize("group", [(), *((name,) for name in GROUPS)], ids=lambda words: " ".join(("brokercli", *words)))
+def test_help_that_is_asked_for_before_a_command_names_them_all(cli: CommandLine, group: tuple[str, ...]) -> None:
+    command = GROUPS[group[0]][1][0] if group else "dlq"
+    assert cli(*group, "--help", command).stdout == cli(*group, "--help").stdout
 
 
 def test_a_topic_that_does_not_exist_is_refused_with_the_nearest(cli: CommandLine) -> None:

@@ -32,6 +32,13 @@ def test_building_every_command_loads_nothing_slow() -> None:
     assert loaded_by("from brokercli.commands.app import build\nbuild()") == set()
 
 
+def test_a_command_loads_no_other_command() -> None:
+    program = ("from brokercli.commands.app import build\nbuild(['--no-color', 'dlq', 'redrive', 'orders.dlq'])\n"
+               "commands = [name for name, module in sys.modules.items() if name.startswith('brokercli.commands.') and hasattr(module, 'register')]\n"
+               "assert commands == ['brokercli.commands.dlq_redrive'], commands")
+    assert loaded_by(program) == set()
+
+
 def test_asking_what_each_built_in_broker_can_do_loads_no_client() -> None:
     program = "from brokercli.commands.app import run\nassert run(['brokers', 'kafka', '-o', 'json']) == 0"
     assert loaded_by(program) & {"confluent_kafka", "nats", "pika"} == set()
