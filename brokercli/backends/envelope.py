@@ -30,6 +30,7 @@ MESSAGE_KEYS = ("time", "id", "key", "headers", "properties", "body", "value")
 COMMENT_KEYS = ("v", "broker", "dead_letter", "distance", "original")
 INTEGER_BITS = {"int8": (8, True), "uint8": (8, False), "int16": (16, True), "uint16": (16, False), "int32": (32, True), "uint32": (32, False),
                 "int64": (64, True), "timestamp": (64, False)}
+_DEAD_AT_HOME = "at home"
 # DEL is the one control character that JSON does not escape
 _SEPARATOR, _BETWEEN_STRINGS = b"\x7f", b'"\x7f"'
 _LARGE = 65_536
@@ -174,6 +175,16 @@ def encode_record(record: Record) -> bytes:
 def encode_with_original(record: Record, original: Record) -> bytes:
     """Write a record that only points at its message, and with it the message, as one line."""
     return encode_record(record)[:-1] + b',"original":' + encode_record(original) + b"}"
+
+
+def mark_dead_at_home(line: bytes) -> bytes:
+    """Write into an envelope that its record is dead where it was published, which nothing in the record itself tells."""
+    return line[:-1] + b',"dead_letter":' + orjson.dumps(_DEAD_AT_HOME) + b"}"
+
+
+def is_dead_at_home(line: bytes) -> bool:
+    """Whether `mark_dead_at_home` marked this envelope. `decode_record` has to have taken the line before."""
+    return b'"dead_letter":' in line and orjson.loads(line).get("dead_letter") == _DEAD_AT_HOME
 
 
 def decode_original(line: bytes) -> Record | None:

@@ -19,7 +19,7 @@ import orjson
 
 from brokercli.backends.contract import Backend, Batch, PublishPolicy, withheld_in_words
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
-from brokercli.backends.envelope import decode_original, decode_record
+from brokercli.backends.envelope import decode_original, decode_record, is_dead_at_home
 from brokercli.model.address import Address
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, InputRefused, NotAuthorised, Unreachable, UsageProblem
@@ -45,6 +45,8 @@ class FiledRecord(Record):
     """How many bytes that line has."""
     original: Record | None = None
     """The message that it points at, where the file has it as well."""
+    at_home: bool = False
+    """Whether it was dead where it was published, as its broker alone knew."""
 
 
 class LetterFileContent:
@@ -86,7 +88,8 @@ class LetterFileContent:
             for number, line in enumerate(lines, 1):
                 if line.strip() and number != self.torn and number not in passed_over:
                     record = decode_record(line, number)
-                    yield FiledRecord(record.broker, record.place, record.position, record.time, record.message, number, len(line), decode_original(line))
+                    yield FiledRecord(record.broker, record.place, record.position, record.time, record.message, number, len(line),
+                                      decode_original(line), is_dead_at_home(line))
 
 
 def _is_torn(line: bytes) -> bool:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, State
-from brokercli.backends.envelope import encode_record
+from brokercli.backends.envelope import mark_dead_at_home
 from brokercli.dialects.kinds import Kind, Kinds
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import NotFound
 from brokercli.model.position import NANOSECONDS
+from brokercli.operations.letter_file import letter_line
 from brokercli.operations.letters import LetterFilter, Recogniser, identity, message_id, read_matching
 from brokercli.operations.reading import batches
 
@@ -32,7 +33,8 @@ class Group:
     origin: str
     consumer: str
     sample_name: str
-    """What `dlq show` and `--ids` call the first one met. The letter itself is not kept: there may be many groups, and megabytes in each letter."""
+    """What `dlq show` calls the first one met; empty where nothing names it and it was not counted because of a filter. The letter itself is
+    not kept: there may be many groups, and megabytes in each letter."""
     exception_message: str
     """Of that letter."""
     remarks: tuple[str, ...]
@@ -78,8 +80,9 @@ class Inspection:
         """How many letters are counted in one group because there are too many of them."""
         return self.groups[_VARIOUS].count if _VARIOUS in self.groups else 0
 
-    def group_of(self, kind: Kind, sample: DeadLetter | None) -> Group:
-        """Return the group that letters of a kind are counted in; `sample` is one of them, unless one was counted before."""
+    def group_of(self, kind: Kind, sample: DeadLetter | None, number: int = 0) -> Group:
+        """Return the group that letters of a kind are counted in; `sample` is one of them, unless one was counted before, and the
+        `number`th that was read."""
         found = self.groups.get(kind.group)
         if found is not None:
             return found
@@ -87,7 +90,7 @@ class Inspection:
         found = self.groups.get(key)
         if found is None:
             assert sample is not None
-            found = self.groups[key] = Group(*key, identity(sample), sample.exception_message, sample.remarks)
+            found = self.groups[key] = Group(*key, identity(sample) or (f"#{number}" if number else ""), sample.exception_message, sample.remarks)
         return found
 
     def count_seconds(self, seconds: Iterable[int]) -> None:
@@ -115,8 +118,9 @@ def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterF
         if kinds is not None and _take_by_kind(inspection, reader, kinds, batch):
             on_progress(len(batch))
             continue
-        for letter in read_matching(recogniser, letter_filter, batch):
-            _take(inspection, letter, reader.state(letter.record))
+        before = inspection.read - len(batch)
+        for index, letter in enumerate(read_matching(recogniser, letter_filter, batch)):
+            _take(inspection, letter, reader.state(letter.record), 0 if kinds is None else before + index + 1)
         on_progress(len(batch))
     return inspection
 
@@ -133,9 +137,9 @@ def pending_envelopes(reader: LetterReader, recogniser: Recogniser, letter_filte
             continue
         batch = read if len(pending) == len(read) else read.select(pending)
         if letter_filter.everything:
-            yield batch.envelopes()
+            yield [mark_dead_at_home(line) for line in batch.envelopes()] if batch.at_home else batch.envelopes()
         elif letters := read_matching(recogniser, letter_filter, batch):
-            yield [encode_record(letter.record) for letter in letters]
+            yield [letter_line(letter) for letter in letters]
 
 
 def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, batch: Batch) -> bool:
@@ -144,7 +148,8 @@ def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, ba
     outlines = None if batch.at_home else batch.outlines()
     if outlines is None:
         return False
-    samples: dict[tuple[str, str, str, str, str], DeadLetter] = {}
+    samples: dict[tuple[str, str, str, str, str], tuple[DeadLetter, int]] = {}
+    before = inspection.read - len(batch)
     found: list[Kind] = []
     for index, (headers, key, body, _, name) in enumerate(outlines):
         kind = kinds.find(headers, key, body, name)
@@ -152,12 +157,12 @@ def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, ba
             letter, kind = kinds.learn(batch.select([index]).records()[0])
             if not letter.complete:
                 return False
-            samples.setdefault(kind.group, letter)
+            samples.setdefault(kind.group, (letter, before + index + 1))
         found.append(kind)
     seconds = []
     for kind, (_, _, _, stored, _), state in zip(found, outlines, reader.states(batch), strict=True):
         died = stored if kind.death is None else kind.death
-        inspection.group_of(kind, samples.get(kind.group)).take(died, kind.attempts, state)
+        inspection.group_of(kind, *samples.get(kind.group, (None,))).take(died, kind.attempts, state)
         inspection.states[state] += 1
         inspection.homeless += kind.homeless
         if died is not None:
@@ -167,11 +172,11 @@ def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, ba
     return True
 
 
-def _take(inspection: Inspection, letter: DeadLetter, state: State) -> None:
+def _take(inspection: Inspection, letter: DeadLetter, state: State, number: int) -> None:
     kind = Kind.of(letter)
     inspection.matched += 1
     inspection.states[state] += 1
-    inspection.group_of(kind, letter).take(letter.died, letter.attempts, state)
+    inspection.group_of(kind, letter, number).take(letter.died, letter.attempts, state)
     if letter.died is not None:
         inspection.count_seconds((letter.died // NANOSECONDS,))
     gone = letter.pointer is not None and not letter.fetched

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from brokercli.backends.envelope import encode_record, encode_with_original
+from brokercli.backends.envelope import encode_record, encode_with_original, mark_dead_at_home
+from brokercli.dialects import at_home
 from brokercli.local.on_disk import keep_name, make_private
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import LocalIO
@@ -34,10 +35,8 @@ class LetterFile:
             raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. Nothing was changed.", hint=hint) from None
 
     def write(self, letters: Sequence[DeadLetter]) -> None:
-        """Append letters; one that only points at its message, with the message: that may be taken out as well. Raises LocalIO, with as
-        much as was written left in the file, when the disk is full."""
-        self.write_lines([encode_record(letter.record) if letter.original is None else encode_with_original(letter.record, letter.original)
-                          for letter in letters])
+        """Append letters. Raises LocalIO, with as much as was written left in the file, when the disk is full."""
+        self.write_lines([letter_line(letter) for letter in letters])
 
     def write_lines(self, lines: Sequence[bytes]) -> None:
         """Append envelopes that are encoded already."""
@@ -64,6 +63,15 @@ class LetterFile:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def letter_line(letter: DeadLetter) -> bytes:
+    """Write a letter so that a file is enough to put it back: one that only points at its message, with the message, which may be taken
+    out as well; one that its broker alone knew to be dead, with that."""
+    if letter.original is not None:
+        return encode_with_original(letter.record, letter.original)
+    line = encode_record(letter.record)
+    return mark_dead_at_home(line) if letter.dialect == at_home.NAME else line
 
 
 def _parts(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -42,7 +42,8 @@ class Recogniser:
         """Return a letter for each record, in order. Never raises for what a record holds."""
         if batch.at_home:
             return [died_at_home(record) for record in batch.records()]
-        letters = [recognise(record, extra=self.extra, facts=self.facts) for record in batch.records()]
+        letters = [died_at_home(record) if isinstance(record, FiledRecord) and record.at_home else
+                   recognise(record, extra=self.extra, facts=self.facts) for record in batch.records()]
         if self.fetch_originals:
             self._fetch([letter for letter in letters if not letter.complete])
         return letters

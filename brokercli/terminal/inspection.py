@@ -68,9 +68,12 @@ def print_inspection(streams: Streams, source: str, inspection: Inspected, outpu
         none = "the letter in {} does not match" if inspection.read == 1 else f"none of the {amount(inspection.read, 'letter')} in {{}} match"
         streams.say((none if inspection.read else "no letters in {}").format(source))
         return
+    # where handled letters are still stored, their groups stay, and which of them wait is what one looks for
+    handled = any(state != "pending" for state in inspection.states)
     print_table(streams, [{
-        "messages": group.count, "reason": group.reason or group.dialect, "exception": group.exception, "origin": group.origin or "unknown",
-        "consumer": group.consumer, "attempts": _range(group), "first": _time(group.first), "last": _time(group.last), "sample": group.sample_name,
+        "messages": group.count, **({"pending": group.states.get("pending", 0)} if handled else {}), "reason": group.reason or group.dialect,
+        "exception": group.exception, "origin": group.origin or "unknown", "consumer": group.consumer,
+        "attempts": _range(group), "first": _time(group.first), "last": _time(group.last), "sample": group.sample_name,
     } for group in groups])
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(inspection.states.items()))
     streams.say(f"{amount(inspection.matched, 'letter')} in {source}: {states}")

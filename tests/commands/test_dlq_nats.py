@@ -142,6 +142,22 @@ def test_letters_without_a_record_are_put_back_from_the_work_queue_itself(cli: C
     assert work(nats_address, name, "worker", lambda body: ACK) == [b"0", b"1", b"2"]
 
 
+@pytest.mark.parametrize(("verb", "options"), [(("drop",), ("--yes", "--journal", "kept")), (("export", "kept"), ()), (("export", "kept"), ("--grep", "0"))])
+def test_letters_without_a_record_are_put_back_from_a_file_as_well(
+        verb: tuple[str, ...], options: tuple[str, ...], cli: CommandLine, streams: Streams, nats_address: str) -> None:
+    name = streams.make("workqueue")
+    streams.worker(name, max_deliver=1)
+    streams.fill(f"{name.lower()}.a", [b"0"])
+    fail(nats_address, name)
+    assert cli("context", "add", "here", "--url", nats_address, "--use").code == 0
+    assert cli("dlq", *verb, f"stream:{name}", *options).code == 0
+    before = in_stream(streams, name)
+    back = cli("dlq", "redrive", "--from-file", "kept", "--yes")
+    assert back.code == 0, back.stderr
+    assert in_stream(streams, name) == [*before, b"0"], back.stderr
+    assert cli("publish", f"stream:{name}", "--input", "json", "-f", "kept").code == 0
+
+
 @pytest.mark.parametrize("way", ["another server", "a file"])
 def test_a_letter_is_not_given_to_a_stream_that_drops_what_nobody_wants(cli: CommandLine, streams: Streams, nats_address: str, way: str) -> None:
     parked = streams.make("interest")

@@ -32,10 +32,10 @@ class Lying(LetterReader):
 
     side_effects = "none"
 
-    def __init__(self, count: int, reason: str = "timeout") -> None:
+    def __init__(self, count: int, reason: str = "timeout", name: str = "0:#") -> None:
         def record(number: int) -> Record:
             headers = (("x-dlq-reason", reason.replace("#", str(number)).encode()), ("x-original-topic", b"orders"))
-            return Record("kafka", {"topic": "dlq", "partition": 0, "offset": number}, f"0:{number}", number * SECOND,
+            return Record("kafka", {"topic": "dlq", "partition": 0, "offset": number}, name.replace("#", str(number)), number * SECOND,
                           Message(body=b"{}", headers=headers))
 
         self._batches: Iterator[Batch] = (Outlined([record(number) for number in range(first, first + 10)]) for first in range(0, count, 10))
@@ -80,3 +80,10 @@ def test_seconds_beyond_so_many_are_counted_by_larger_shares_of_time(monkeypatch
     monkeypatch.setattr(inspecting, "_MOST_MOMENTS", 16)
     counted = inspect(Lying(100), RECOGNISER, ALL)
     assert (sum(counted.seconds.values()), len(counted.seconds), min(counted.seconds), max(counted.seconds)) == (100, 13, 0, 96)
+
+
+@pytest.mark.parametrize(("letter_filter", "samples"), [(ALL, ["#1", "#2", "#12"]), (ONE_BY_ONE, ["", "", ""])])
+def test_a_sample_of_each_group_is_named_by_its_number_where_its_broker_numbers_nothing(letter_filter: LetterFilter, samples: list[str]) -> None:
+    counted = inspect(Lying(12, "order # timed out", name=""), RECOGNISER, letter_filter)
+    found = {group.reason: group.sample_name for group in counted.groups.values()}
+    assert [found[f"order {number} timed out"] for number in (0, 1, 11)] == samples

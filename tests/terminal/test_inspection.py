@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from brokercli.backends.dead_letters import State
 from brokercli.operations.inspecting import Group, Inspection
 from brokercli.terminal.inspection import print_inspection
 
@@ -31,3 +32,16 @@ def test_the_histogram_and_what_is_said_of_it_keep_to_the_terminals_width(width:
         f"2026-11-12T12:00:00Z{' ' * (min(width - 4, 100) - 40)}2026-11-13T12:00:00Z", "most in one column: 40,000"]
     assert lines[0].strip() == f"█{' ' * (min(width - 4, 100) - 2)}▁"
     assert max(len(line) for line in lines) <= width
+
+
+@pytest.mark.parametrize(("states", "heads", "numbers"), [
+    ({State.PENDING: 3}, ["MESSAGES", "REASON"], ["3", "timeout"]), ({State.PENDING: 1, State.REDRIVEN: 2}, ["MESSAGES", "PENDING"], ["3", "1"]),
+    ({State.DROPPED: 3}, ["MESSAGES", "PENDING"], ["3", "0"]),
+])
+def test_each_group_says_how_many_of_it_wait_where_handled_letters_are_still_stored(
+        states: dict[State, int], heads: list[str], numbers: list[str], capture: Callable[..., Any]) -> None:
+    captured = capture()
+    inspection = Inspection(read=3, matched=3, states=Counter(states))
+    inspection.groups["generic", "timeout", "", "orders", ""] = Group("generic", "timeout", "", "orders", "", "0:1", "", (), 3, Counter(states))
+    print_inspection(captured.streams, "topic:dlq", inspection)
+    assert [line.split()[:2] for line in captured.out.decode().splitlines()] == [heads, numbers]
