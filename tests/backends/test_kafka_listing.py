@@ -122,6 +122,18 @@ def test_describing_what_is_not_there_is_an_error(topics: Topics) -> None:
         topics.backend().describe(Address(topics.name(), "topic"))
 
 
+def test_where_a_new_topic_is_to_be_published_to_the_command_that_makes_it_is_named(topics: Topics) -> None:
+    name = topics.make().name
+    backend = topics.backend()
+    with pytest.raises(NotFound) as refused:
+        backend.resolve(Address(f"{name}-parked"), "publish")
+    assert str(refused.value.hint).startswith(f"did you mean {name}")
+    assert str(refused.value.hint).endswith(f"? brokercli declare topic {name}-parked makes it")
+    with pytest.raises(NotFound) as refused:
+        backend.resolve(Address(f"{name}-parked"), "look")
+    assert "declare" not in str(refused.value.hint)
+
+
 @pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError._DESTROY_BROKER])
 def test_a_question_whose_connection_breaks_or_whose_broker_is_forgotten_is_asked_again(topics: Topics, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     topic = topics.make(partitions=2)

@@ -14,6 +14,7 @@ from tests.backends.nats_guarded import GuardedNats
 from tests.backends.nats_letters import (
     KEPT_WHILE_WANTED,
     LETTER,
+    capture,
     dlq_of,
     failing,
     fill_dlq,
@@ -50,6 +51,10 @@ def test_letters_that_nobody_recorded_are_found_and_counted(streams: Streams, na
     records = letters_of(backend, name)
     assert bodies(records) == [b"1", b"2", b"4", b"5", b"7", b"8"]
     assert found.oldest == records[0].time
+    capture(streams, name)
+    late = source_of(backend, name)
+    assert late is not None
+    assert (late.pending, late.remarks) == (6, ())
 
 
 @pytest.mark.parametrize("retention", KEPT_WHILE_WANTED)

@@ -133,6 +133,13 @@ def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(places: Plac
     assert name in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(("kind", "made"), [(None, "queue"), ("queue", "queue"), ("stream", "stream"), ("exchange", "exchange")])
+def test_where_a_new_name_is_to_be_published_to_the_command_that_makes_it_is_named(places: Places, kind: str | None, made: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        places.open().resolve(Address("no such", kind), "publish")
+    assert f"brokercli declare {made} 'no such'" in str(caught.value.hint)
+
+
 def test_an_exchange_with_a_slash_in_its_name_is_spelled_out_to_whoever_left_it_bare(places: Places) -> None:
     backend = places.open()
     exchange = places.exchange(name=f"e-{uuid.uuid4().hex[:12]}/eu")

@@ -62,7 +62,7 @@ class KafkaBackend(Backend):
         if address.kind not in (None, "topic"):
             raise UsageProblem(f"Kafka has topics; there is no {address.kind} {address.name} on it.", hint=f"topic:{address.name}")
         check_topic_name(address.name)
-        self._topic(address.name)
+        self._topic(address.name, wanted=purpose == "publish")
         return address.of_kind("topic")
 
     def _metadata(self, name: str | None = None) -> Any:
@@ -88,11 +88,11 @@ class KafkaBackend(Backend):
             self._consumer.poll(0)
         return sent_elsewhere(self._troubles.specific, self._connection)
 
-    def _topic(self, name: str) -> Any:
+    def _topic(self, name: str, *, wanted: bool = False) -> Any:
         topic = self._metadata(name).topics[name]
         if topic.error is not None:
             failure = translate(topic.error, "looking at", name)
-            raise no_such_topic(name, _names_in(self._metadata())) if isinstance(failure, NotFound) else failure
+            raise no_such_topic(name, _names_in(self._metadata()), wanted=wanted) if isinstance(failure, NotFound) else failure
         return topic
 
     def _metadata_with(self, name: str) -> Any:

@@ -124,10 +124,11 @@ def without_leader(topic: str, partitions: list[int]) -> Unreachable:
     return Unreachable(f"{which}{others}.", hint="brokercli doctor says what answers and what does not")
 
 
-def no_such_topic(name: str, names: list[str]) -> NotFound:
-    """Return the error for a topic that does not exist, with the nearest names there are."""
+def no_such_topic(name: str, names: list[str], *, wanted: bool = False) -> NotFound:
+    """Return the error for a topic that does not exist, with the nearest names there are, and how it is made where it is `wanted`."""
     near = get_close_matches(name, names, 3)
-    return NotFound(f"There is no topic {name}.", hint=f"did you mean {' or '.join(near)}?" if near else "brokercli ls shows the topics there are")
+    hint = f"did you mean {' or '.join(near)}?" if near else "brokercli ls shows the topics there are"
+    return NotFound(f"There is no topic {name}.", hint=f"{hint}{'' if near else ';'} brokercli declare topic {name} makes it" if wanted else hint)
 
 
 def lost_for_good(error: KafkaError | None, where: object, seconds: float) -> BrokercliError:

@@ -116,7 +116,7 @@ async def _unrecorded(jetstream: JetStream, stream: str, recorders: Sequence[Jso
     if found is None or recorded >= found.dead:
         return None
     remarks = [_doubt(found)] if found.in_progress else []
-    if recorder is not None:
+    if recorder is not None and recorded:
         remarks.append(f"{amount(recorded, 'death here is', 'deaths here are')} recorded in stream {recorder}: redrive that one first")
     return DeadLetterSource(Address(stream, "stream"), resource_of(consumers.info), _why(found), found.dead, found.dead, found.oldest,
                             (str(Address(stream, "stream")),), tuple(remarks))

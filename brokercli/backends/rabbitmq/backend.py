@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequen
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
+from shlex import quote
 
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
@@ -79,7 +80,7 @@ class RabbitMQBackend(Backend):
             self._exchange(name, purpose, address.route)
             return address
         if kind is None:
-            return self._resolve_bare(address)
+            return self._resolve_bare(address, purpose)
         queue = self._queue(name, kind, purpose)
         if queue is None or queue.type is None:
             return address
@@ -87,7 +88,7 @@ class RabbitMQBackend(Backend):
             raise UsageProblem(f"{name} is a {queue.resource}, not a stream.", hint=f"queue:{name}")
         return address.of_kind(queue.kind)
 
-    def _resolve_bare(self, address: Address) -> Address:
+    def _resolve_bare(self, address: Address, purpose: Purpose) -> Address:
         queue, exchange = self._existing.find(address.name)
         if queue is not None and exchange is not None:
             raise UsageProblem(f"{address.name} is a {queue.resource} and an exchange.",
@@ -96,7 +97,7 @@ class RabbitMQBackend(Backend):
             self._rows[address.name] = queue.resource
             return address.of_kind(queue.kind)
         if exchange is None:
-            raise self._no_such("queue, stream or exchange", address.name)
+            raise self._no_such("queue, stream or exchange", address.name, purpose)
         return address.of_kind("exchange")
 
     def _queue(self, name: str, kind: str, purpose: Purpose) -> Queue | None:
@@ -110,7 +111,7 @@ class RabbitMQBackend(Backend):
                 return None
             raise
         if queue is None:
-            raise self._no_such(kind, name)
+            raise self._no_such(kind, name, purpose)
         self._rows[name] = _row_of(queue, kind)
         return queue
 
@@ -123,16 +124,19 @@ class RabbitMQBackend(Backend):
                 return None
             raise
         if exchange is None:
-            raise self._no_such("exchange", name, route)
+            raise self._no_such("exchange", name, purpose, route)
         return exchange
 
-    def _no_such(self, kind: str, name: str, route: str | None = None) -> NotFound:
+    def _no_such(self, kind: str, name: str, purpose: Purpose, route: str | None = None) -> NotFound:
         known = self._existing.names()
         # the slash may be the name's own
         whole = f"{name}/{route}"
-        near = [str(Address(whole, "exchange"))] if route and whole in known else get_close_matches(name, known, 3)
-        return NotFound(f"There is no {kind} {name} in the virtual host {self._connection.virtual_host}.",
-                        hint=f"did you mean {' or '.join(near)}?" if near else "brokercli ls shows what there is")
+        spelled = route is not None and whole in known
+        near = [str(Address(whole, "exchange"))] if spelled else get_close_matches(name, known, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "brokercli ls shows what there is"
+        if purpose == "publish" and not spelled:
+            hint += f"{'' if near else ';'} brokercli declare {kind.partition(',')[0]} {quote(name)} makes it"
+        return NotFound(f"There is no {kind} {name} in the virtual host {self._connection.virtual_host}.", hint=hint)
 
     def resource(self, address: Address) -> str:
         if address.kind == "exchange":
