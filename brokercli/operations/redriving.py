@@ -53,6 +53,8 @@ class Redriving:
     _moved: int = 0
     _tried: int = 0
     """Letters that count towards the limit: those that go, and those that a program failed for."""
+    _more: bool = False
+    """Whether letters of the batch at hand are still to be decided on or put back."""
     _begun: Callable[[], Receipts] | None = None
     """What finishes settling the letters before."""
 
@@ -116,12 +118,13 @@ class Redriving:
         if found is not None:
             self._forward(batch, found)
             return
-        for decisions in self._decide(batch):
-            self._settle(decisions, settler)
+        for decisions, decided in self._decide(batch):
+            self._settle(decisions, decided, settler)
 
-    def _settle(self, decisions: list[Decision], settler: Settler | None) -> None:
-        """Put back letters that go, as fast as they may."""
+    def _settle(self, decisions: list[Decision], decided: bool, settler: Settler | None) -> None:
+        """Put back letters that go, as fast as they may; they are the last of their batch where all of it is `decided` on."""
         start = 0
+        self._more = not decided or bool(decisions)
         while start < len(decisions) and not self.stopping():
             if settler is not None and settler.failure is not None:
                 raise settler.failure
@@ -132,6 +135,7 @@ class Redriving:
                 continue
             chosen = decisions[start:start + allowed]
             start += allowed
+            self._more = not decided or start < len(decisions)
             if not self._moved:
                 self.on_begin()
             if self.journal is not None:
@@ -182,12 +186,12 @@ class Redriving:
         self.outcome.account.take(receipts)
         self.on_receipts(receipts)
         # once all is done there is nothing to stop
-        if self._coming_back is not None and not (self.repair.finished and self._begun is None):
+        if self._coming_back is not None and (self._more or not self.repair.finished or self._begun is not None):
             self._coming_back.check(self.outcome.account.confirmed)
 
-    def _decide(self, batch: Batch) -> Iterator[list[Decision]]:
-        """Yield the decisions on letters that go: all at once, or, where a program runs over each letter, once a second. Letters that pass
-        the filter and are left are entered, as refused or skipped."""
+    def _decide(self, batch: Batch) -> Iterator[tuple[list[Decision], bool]]:
+        """Yield the decisions on letters that go, and whether they are the last: all at once, or, where a program runs over each letter, once
+        a second. Letters that pass the filter and are left are entered, as refused or skipped."""
         at = self._now()
         made: list[Decision] = []
         failed = Receipts()
@@ -201,11 +205,11 @@ class Redriving:
                 self._tried += not decision.left and (made[-1].refused or not made[-1].left)
                 if self.through is not None and time.monotonic() - began >= WAIT_SECONDS:
                     some, told, made, failed = made, failed, [], Receipts()
-                    yield self._enter(some, told)
+                    yield self._enter(some, told), False
                     began = time.monotonic()
         finally:
             some = self._enter(made, failed)
-        yield some
+        yield some, True
 
     def _enter(self, made: list[Decision], failed: Receipts) -> list[Decision]:
         """Count letters that were decided on, and return the decisions on those that go."""

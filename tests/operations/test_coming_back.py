@@ -16,7 +16,7 @@ from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipts
 from brokercli.operations.decisions import Redrive
 from brokercli.operations.letters import LetterFilter
-from brokercli.operations.publishing import Outcome
+from brokercli.operations.publishing import Outcome, Rate
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.redriving import Redriving
 from tests.dialects.real_letters import read_letter
@@ -163,6 +163,23 @@ def run(repair: Busy, reading: type[Reading] = Reading) -> Outcome:
     return Redriving(repair, reading(None), Redrive(HOME, 3, None, None), LetterFilter()).run()  # type: ignore[arg-type]
 
 
+class All(Busy):
+    """Hands out all letters at once: there is nothing left to be read while they are put back."""
+
+    def read(self, timeout: float) -> Batch | None:
+        return Confirming.read(self, timeout)
+
+
+class Slowly(Rate):
+    """Lets only so many through at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+    def allow(self, wanted: int) -> int:
+        return min(wanted, PART)
+
+
 def another(message: Message) -> Message:
     return Message(b"another " + (message.body or b""), headers=(("x-error", b"boom"),))
 
@@ -197,6 +214,12 @@ def test_letters_that_come_back_stop_the_run_by_what_was_written_on_them_or_by_t
     outcome = run(Busy(new))
     assert str(outcome.error) == f"Stopped: {PART} letters were put back, and {PART} of them came back meanwhile. What killed them still does."
     assert (outcome.account.confirmed, outcome.account.read) == (PART, PART)
+
+
+def test_letters_that_were_all_read_at_once_and_go_back_slowly_stop_the_run_as_well() -> None:
+    outcome = Redriving(All(changed), Reading(None), Redrive(HOME, 3, None, None), LetterFilter(), rate=Slowly()).run()  # type: ignore[arg-type]
+    assert str(outcome.error) == f"Stopped: {PART} letters were put back, and {PART} of them came back meanwhile. What killed them still does."
+    assert (outcome.account.confirmed, outcome.account.skipped, outcome.account.unknown) == (PART, COUNT - PART, 0)
 
 
 def test_the_first_of_them_are_waited_for_until_all_that_came_are_here() -> None:
