@@ -58,13 +58,15 @@ class Tree(TyperGroup):
 
 @contextmanager
 def _discreet() -> Iterator[None]:
-    """What typer says of a command line that cannot be parsed quotes it."""
+    """What typer says of a command line that cannot be parsed quotes it; where other tools have such a word, it says ours."""
     try:
         yield
     except UsageError as problem:
+        from brokercli.commands.other_tools import ours
         from brokercli.terminal.logins import without_logins
 
-        problem.message = without_logins(problem.message)
+        said = ours(problem.ctx.command_path if problem.ctx else "", problem.message)
+        problem.message = without_logins(problem.message if said is None else f"{problem.message.partition(' Did you mean')[0].rstrip('.')}. Here: {said}")
         raise
 
 

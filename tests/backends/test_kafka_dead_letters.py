@@ -79,6 +79,7 @@ def test_why_headers_say_that_a_topic_holds_dead_letters_claims_of_no_header_mor
     assert by_headers([["x-original-topic", "a"], ["x-original-topic"], []]) == "header x-original-topic in 2 of its last 3 records"
     mixed = [["kafka_dlt-exception-fqcn"], ["kafka_dlt-exception-fqcn"], ["topic_poisoned"]]
     assert by_headers(mixed) == "header kafka_dlt-exception-fqcn and the like in 3 of its last 3 records"
+    assert by_headers([["kafka_dlt-original-topic", "kafka_dlt-exception-fqcn"]]) == "header kafka_dlt-exception-fqcn in 1 of its last 1 records"
     assert by_headers([["x-original-topic"], []]) is None
     assert by_headers([]) is None
 

@@ -60,7 +60,8 @@ def by_headers(samples: Sequence[Collection[str]]) -> str | None:
 
 
 def _sign(headers: Collection[str]) -> str | None:
-    for name in headers:
+    # in whatever order they come, the same is said of the same records
+    for name in sorted(headers):
         lower = name.lower()
         if lower in _HEADERS or lower.startswith(_PREFIXES):
             return name
