@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 import typer
 
 from brokercli.commands import options as shared
@@ -33,5 +35,6 @@ def plan(
 
     Exits with 8 where something would change, with 0 where nothing would, and with 1 where something cannot be as declared.
     """
+    named = " ".join(("topology apply", *(["--prune"] if prune else []), *(f"--prune-name {quote(name)}" for name in prune_name or ()), "--yes"))
     raise typer.Exit(topology.carry_out(context, file, prune=prune, prune_names=prune_name, yes=False, dry_run=True, output=output, quiet=quiet,
-                                        context_name=context_name, connect_timeout=connect_timeout, doer="topology apply --yes"))
+                                        context_name=context_name, connect_timeout=connect_timeout, doer=named))

@@ -196,7 +196,7 @@ def test_what_a_worker_has_to_do_is_not_said_again_where_things_are_only_pruned(
     assert cli("declare", "topic", f"{name}.old").code == 0
     planned = cli("topology", "plan", str(file), "--prune-name", f"{name}.*")
     assert planned.code == 8
-    assert planned.stderr == "1 to delete, 3 unchanged\nnothing was changed; topology apply --yes does it\n"
+    assert planned.stderr == f"1 to delete, 3 unchanged\nnothing was changed; topology apply --prune-name '{name}.*' --yes does it\n"
     file.write_text("")
     assert cli("topology", "apply", str(file), "--yes", "--prune-name", f"{name}*").code == 0
 
