@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from brokercli.commands.session import Session, open_address, streams_of
+from brokercli.model.amount import amount
 from brokercli.model.capability import Capability
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
@@ -60,6 +61,9 @@ class Printing:
             notes.say_new()
         if self.narrowing is not None and self.narrowing.note:
             streams.say(self.narrowing.note)
+        if reading.ended is Ended.OUT_OF_TIME and not self.quiet:
+            # in the log of a job that waited for one message, the exit code alone does not say what it waited for
+            streams.say(f"--timeout is over: {amount(reading.matched, 'record')} of {session.address} printed, {reading.read:,} read")
         return code_of(reading, interrupt.exit_code, self.fail_if_empty)
 
 

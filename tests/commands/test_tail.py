@@ -59,7 +59,10 @@ def test_a_filter_that_cannot_be_read_is_said_before_anything_is_read(cli: Comma
 
 def test_idle_timeout_ends_with_0_and_timeout_with_124(cli: CommandLine, place: Place) -> None:
     assert cli("tail", place.url, "--idle-timeout", "300ms").code == 0
-    assert cli("tail", place.url, "--timeout", "300ms").code == 124
+    late = cli("tail", place.url, "--timeout", "300ms")
+    assert late.code == 124
+    assert "--timeout is over: 0 records of " in late.stderr
+    assert cli("tail", place.url, "--timeout", "300ms", "-q").stderr == ""
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
