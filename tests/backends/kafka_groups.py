@@ -11,6 +11,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.kafka.failures import while_coming_back
 from brokercli.backends.kafka.groups import Coordinators
+from brokercli.backends.kafka.patience import Patience
 from brokercli.model.address import Address
 from tests.backends.kafka_topics import Topics
 from tests.brokers.server import wait_until
@@ -56,7 +57,7 @@ class Groups:
             # what comes may also be an error that is over in a moment
             wait_until(lambda: (member.poll(0.1), bool(member.assignment()))[1], 60, f"partitions of {group}")
         else:
-            wait_until(lambda: (member.poll(0.1), group in Coordinators(self.topics.admin, 10).foreign(()))[1], 60, group)
+            wait_until(lambda: (member.poll(0.1), group in Coordinators(self.topics.admin, Patience(10)).foreign(()))[1], 60, group)
         return member
 
     def _consumer(self, group: str, kind: type[Any] = Consumer, **settings: Any) -> Any:

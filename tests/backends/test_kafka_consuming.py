@@ -14,6 +14,7 @@ from confluent_kafka.admin import AclOperation, AdminClient, ResourceType
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.groups import Coordinators, without_coordinator
 from brokercli.backends.kafka.handled_group import group_of
+from brokercli.backends.kafka.patience import Patience
 from brokercli.model.consumption import Consumption, Lag
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, Unsupported
 from brokercli.model.position import End, Start
@@ -259,15 +260,15 @@ class StillLoading:
 
 
 def test_groups_that_a_broker_still_loads_are_waited_for() -> None:
-    groups = Coordinators(cast("AdminClient", StillLoading(2)), 20)
+    groups = Coordinators(cast("AdminClient", StillLoading(2)), Patience(20))
     assert groups.listed() == {"billing": "classic group"}
-    groups = Coordinators(cast("AdminClient", StillLoading(2)), 20)
+    groups = Coordinators(cast("AdminClient", StillLoading(2)), Patience(20))
     assert groups.foreign(()) == {}
     assert groups.notes == []
 
 
 def test_groups_that_a_broker_does_not_come_to_load_are_a_failure_and_not_none() -> None:
-    groups = Coordinators(cast("AdminClient", StillLoading(1_000)), 0.3)
+    groups = Coordinators(cast("AdminClient", StillLoading(1_000)), Patience(0.3))
     with pytest.raises(BrokercliError, match="load in progress"):
         groups.listed()
     assert groups.foreign(()) == {}

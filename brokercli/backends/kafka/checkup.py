@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.connect import ADVERTISED
 from brokercli.backends.kafka.groups import Coordinators
+from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.reaching import obstacles
 from brokercli.model.amount import amount
 from brokercli.model.checkup import Check, Health
@@ -61,7 +62,7 @@ def _partitions(metadata: Any) -> Check:
 
 
 def _groups(admin: AdminClient, timeout: float) -> Check:
-    coordinators = Coordinators(admin, timeout)
+    coordinators = Coordinators(admin, Patience(timeout))
     try:
         found = coordinators.listed()
     except BrokercliError as error:

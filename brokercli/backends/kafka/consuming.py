@@ -15,6 +15,7 @@ from brokercli.backends.kafka.failures import NO_SUCH_GROUP, no_answer, translat
 from brokercli.backends.kafka.group_settings import dead_letters_in_words, gives_up, group_settings, that_apply
 from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, SHARE, Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
+from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import HANDLED, handled_topic, lags_of, total
 from brokercli.backends.kafka.seeking import Seeker
 from brokercli.model.address import Address
@@ -42,7 +43,8 @@ class KafkaConsumers(Consumers):
         self.notes: list[str] = []
 
     def find(self, patterns: Sequence[str] = ()) -> Iterator[Consumption]:
-        coordinators = Coordinators(self._admin, self._seconds)
+        patience = Patience(self._seconds)
+        coordinators = Coordinators(self._admin, patience)
         known = coordinators.listed()
         foreign = {name: kind for name, kind in coordinators.foreign(known).items() if _matches(name, patterns)}
         metadata = self._metadata()
@@ -52,7 +54,7 @@ class KafkaConsumers(Consumers):
         for first in range(0, len(names), GROUPS_AT_A_TIME):
             some = names[first:first + GROUPS_AT_A_TIME]
             groups = {group.name: group for group in coordinators.groups({name: wanted[name] for name in some if name in wanted})}
-            lags = lags_of(groups.values(), metadata, self._admin, self._seconds) if groups else {}
+            lags = lags_of(groups.values(), metadata, self._admin, patience) if groups else {}
             for name in some:
                 yield self._found(groups[name], lags[name]) if name in groups else Consumption(name, foreign[name], facts={"remark": _FOREIGN})
 
@@ -69,7 +71,7 @@ class KafkaConsumers(Consumers):
         return Consumption(group.name, kind, group.state, len(group.members), total(lags), reads=reads, facts=facts)
 
     def names(self) -> list[str]:
-        coordinators = Coordinators(self._admin, self._seconds)
+        coordinators = Coordinators(self._admin, Patience(self._seconds))
         names = list(coordinators.listed())
         self.notes = [*coordinators.notes, *without_coordinator(self._metadata())]
         return names
@@ -77,7 +79,7 @@ class KafkaConsumers(Consumers):
     def describe(self, name: str) -> Description:
         group = self._group(name)
         metadata = self._metadata()
-        lags = lags_of([group], metadata, self._admin, self._seconds)[name]
+        lags = lags_of([group], metadata, self._admin, Patience(self._seconds))[name]
         kind = HANDLED if topic_of(name) is not None else group.kind
         description = Description("consumer", name, kind)
         facts = description.facts
@@ -114,7 +116,7 @@ class KafkaConsumers(Consumers):
         group = self._group(name)
         if group.foreign:
             raise Unsupported(f"{name} is a {group.kind}: {SUPPORT['topic'][Capability.CONSUMERS].note}.")
-        return lags_of([group], self._metadata(), self._admin, self._seconds)[name]
+        return lags_of([group], self._metadata(), self._admin, Patience(self._seconds))[name]
 
     def plan_seek(self, name: str, position: Position, source: Address | None = None) -> Seek:
         group = self._group(name)
@@ -154,13 +156,13 @@ class KafkaConsumers(Consumers):
 
     def _not_removed(self, group: Group, error: KafkaError) -> BrokercliError:
         if error.code() == KafkaError.NON_EMPTY_GROUP:
-            return _at_work(Coordinators(self._admin, self._seconds).find(group.name) or group)
+            return _at_work(Coordinators(self._admin, Patience(self._seconds)).find(group.name) or group)
         if error.code() in NO_SUCH_GROUP:
             return _no_such_group(group.name)
         return translate(error, "removing the group", group.name)
 
     def _group(self, name: str) -> Group:
-        group = Coordinators(self._admin, self._seconds).find(name)
+        group = Coordinators(self._admin, Patience(self._seconds)).find(name)
         if group is None:
             raise _no_such_group(name)
         return group

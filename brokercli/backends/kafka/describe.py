@@ -16,6 +16,7 @@ from brokercli.backends.kafka.family import Family, delay_of, family_of
 from brokercli.backends.kafka.groups import Place
 from brokercli.backends.kafka.handled_group import limits_of
 from brokercli.backends.kafka.listing import is_internal
+from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import total
 from brokercli.backends.kafka.readers import Readers, kind_of, readers_of
 from brokercli.backends.kafka.risks import risks_of
@@ -38,17 +39,20 @@ def describe_topic(name: str, metadata: Any, admin: AdminClient, seconds: float)
     topic = metadata.topics[name]
     configuration = request_settings(admin, name, seconds)
     family = family_of(name, [other for other, about in metadata.topics.items() if about.error is None and not is_internal(other)])
-    ranges = held(admin, led(metadata, (name, *family.retries, *family.dead_letters)), seconds)
+    places = led(metadata, (name, *family.retries, *family.dead_letters))
+    patience = Patience(seconds)
+    ranges = patience.ask(lambda seconds: held(admin, places, seconds))
     description = Description("topic", name, "topic")
     _partitions(description, topic, {number: there for (of, number), there in ranges.items() if of == name})
     settings = _settings(description, configuration, seconds)
-    readers = readers_of([name], metadata, admin, seconds)
+    readers = readers_of([name], metadata, admin, patience)
     _groups(description, name, readers)
     _relations(description, name, family, metadata, ranges, bool(readers.foreign))
     is_dead_letters = name in family.dead_letters or by_name(name, ()) is not None
     risks = list(risks_of(topic.partitions, settings, dead_letters=is_dead_letters, readers=readers.of(name)))
     if is_dead_letters:
-        risks += _forgotten(settings, limits_of(admin, min(metadata.brokers, default=None), seconds).retention_minutes * 60_000)
+        limits = patience.ask(lambda seconds: limits_of(admin, min(metadata.brokers, default=None), seconds))
+        risks += _forgotten(settings, limits.retention_minutes * 60_000)
     if risks:
         description.sections.insert(0, Section("risks", [{"risk": risk} for risk in risks]))
     description.missing += readers.missing

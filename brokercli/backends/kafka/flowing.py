@@ -13,6 +13,7 @@ from brokercli.backends.kafka.family import Family, delay_of, family_of
 from brokercli.backends.kafka.group_settings import gives_up, group_settings, letters_go_to
 from brokercli.backends.kafka.groups import Group, Place
 from brokercli.backends.kafka.listing import is_internal
+from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import HANDLED, total
 from brokercli.backends.kafka.readers import kind_of, readers_of
 from brokercli.backends.kafka.span import Range
@@ -27,25 +28,26 @@ def flow_of(name: str, metadata: Any, admin: AdminClient, seconds: float) -> Flo
     names = [other for other, about in metadata.topics.items() if about.error is None and not is_internal(other)]
     family = family_of(name, names)
     members = (family.root, *family.retries, *family.dead_letters)
-    ranges = held(admin, led(metadata, members), seconds)
+    patience = Patience(seconds)
+    ranges = patience.ask(lambda seconds: held(admin, led(metadata, members), seconds))
     flow = Flow(_id(name))
     for topic, kind in _kinds(family):
         flow.node(_id(topic), kind, *_notes(topic, metadata, ranges))
     _ways(flow, family)
-    readers = readers_of(members, metadata, admin, seconds)
+    readers = readers_of(members, metadata, admin, patience)
     for topic in members:
         for group, lags in readers.of(topic):
             _reader(flow, topic, group, lags)
             if kind_of(group) == HANDLED and topic in family.dead_letters:
                 flow.edge(f"consumer {group.name}", _id(family.root), "put back")
-    _share_groups(flow, members, readers.foreign, admin, seconds)
+    _share_groups(flow, members, readers.foreign, admin, patience)
     flow.missing += readers.missing
     return flow
 
 
-def _share_groups(flow: Flow, members: Sequence[str], foreign: Mapping[str, str], admin: AdminClient, seconds: float) -> None:
+def _share_groups(flow: Flow, members: Sequence[str], foreign: Mapping[str, str], admin: AdminClient, patience: Patience) -> None:
     """Enter the share groups whose dead letters go to one of the topics; what they read is not told to this client."""
-    for name, settings in group_settings(admin, foreign, seconds).items():
+    for name, settings in patience.ask(lambda seconds: group_settings(admin, foreign, seconds)).items():
         topic = letters_go_to(settings)
         if topic in members:
             flow.edge(flow.node(f"consumer {name}", foreign[name]), _id(topic), f"given up {gives_up(settings)}".strip())

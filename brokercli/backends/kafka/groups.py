@@ -13,6 +13,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType, Kaf
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, no_answer, translate, while_coming_back
+from brokercli.backends.kafka.patience import Patience
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError
 
@@ -95,17 +96,17 @@ def is_utf8(name: str) -> bool:
 class Coordinators:
     """Asks the coordinators of groups, again while one is moving or has just started."""
 
-    def __init__(self, admin: AdminClient, seconds: float) -> None:
+    def __init__(self, admin: AdminClient, patience: Patience) -> None:
         self._admin = admin
-        self._seconds = seconds
+        self._patience = patience
         self.notes: list[str] = []
         """What could not be seen."""
 
     def listed(self) -> dict[str, str]:
         """Return the kind of each classic and consumer group, by name."""
-        deadline = monotonic() + self._seconds
+        deadline = monotonic() + self._patience.seconds
         while True:
-            found = self._patiently(lambda: self._admin.list_consumer_groups(request_timeout=self._seconds), "listing", "the consumer groups")
+            found = self._patiently(lambda: self._admin.list_consumer_groups(request_timeout=self._patience.seconds), "listing", "the consumer groups")
             errors = [problem.args[0] if isinstance(problem, KafkaException) else problem for problem in found.errors]
             # a broker that still loads the offsets of its groups answers, with this error instead of them (4.4)
             if not any(map(is_coming_back, errors)) or monotonic() >= deadline:
@@ -125,10 +126,10 @@ class Coordinators:
             with warnings.catch_warnings():
                 # there is no other request in this client that names groups of every kind
                 warnings.simplefilter("ignore", DeprecationWarning)
-                return list(self._admin.list_groups(timeout=self._seconds))
+                return list(self._admin.list_groups(timeout=self._patience.seconds))
 
         try:
-            everything = while_coming_back(ask, self._seconds)
+            everything = self._patience.ask(lambda seconds: while_coming_back(ask, seconds))
         except KafkaException as problem:
             self.notes.append(f"share groups are missing: {problem.args[0].str()}")
             return {}
@@ -157,7 +158,7 @@ class Coordinators:
         every = list(names)
         for first in range(0, len(every), GROUPS_AT_A_TIME):
             some = every[first:first + GROUPS_AT_A_TIME]
-            described = self._admin.describe_consumer_groups(some, request_timeout=self._seconds)
+            described = self._admin.describe_consumer_groups(some, request_timeout=self._patience.seconds)
             offsets = {name: self._offsets(name) for name in some}
             for name in some:
                 yield self._group(name, names[name], described[name], offsets[name])
@@ -192,7 +193,7 @@ class Coordinators:
         return found
 
     def _offsets(self, name: str) -> Future[Any]:
-        future: Future[Any] = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=self._seconds)[name]
+        future: Future[Any] = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=self._patience.seconds)[name]
         return future
 
     def _places(self, name: str, future: Future[Any] | None) -> dict[Place, TopicPartition]:
@@ -201,27 +202,29 @@ class Coordinators:
 
     def _described(self, name: str, future: Future[Any] | None) -> Any:
         def ask() -> Future[Any]:
-            asked: Future[Any] = self._admin.describe_consumer_groups([name], request_timeout=self._seconds)[name]
+            asked: Future[Any] = self._admin.describe_consumer_groups([name], request_timeout=self._patience.seconds)[name]
             return asked
 
         return self._patiently(ask, "describing the group", name, future, missing=NO_SUCH_GROUP)
 
     def _patiently(self, ask: Callable[[], Future[Any]], doing: str, where: str, asked: Future[Any] | None = None, missing: Sequence[int] = ()) -> Any:
         """Wait for an answer; None where the broker says one of `missing`. `asked` is waited for first, where it was asked before."""
+        seconds = self._patience.seconds
+
         def wait() -> Any:
             nonlocal asked
             answer, asked = asked or ask(), None
-            return answer.result(self._seconds + 1)
+            return answer.result(seconds + 1)
 
         try:
-            return while_coming_back(wait, self._seconds)
+            return self._patience.ask(lambda seconds: while_coming_back(wait, seconds))
         except KafkaException as problem:
             error = problem.args[0]
             if error.code() in missing:
                 return None
             raise translate(error, doing, where) from None
         except TimeoutError:
-            raise no_answer(doing, where, self._seconds) from None
+            raise no_answer(doing, where, seconds) from None
 
 
 def _member(member: Any) -> Member:

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.groups import Group, Place
 from brokercli.backends.kafka.handled_group import HandledLetters, topic_of, understand
+from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.span import Range
 from brokercli.backends.kafka.topic_ids import tags_of
 from brokercli.model.address import Address
@@ -21,11 +22,12 @@ HANDLED = "handled letters"
 """Kind of the groups in which brokercli keeps which dead letters were handled; nobody is a member of them."""
 
 
-def lags_of(groups: Collection[Group], metadata: Any, admin: AdminClient, seconds: float) -> dict[str, list[Lag]]:
+def lags_of(groups: Collection[Group], metadata: Any, admin: AdminClient, patience: Patience) -> dict[str, list[Lag]]:
     """Return how far each group is in every partition of the topics that it reads: two requests for all."""
     topics = sorted({topic for group in groups for topic in group.topics})
-    ranges = held(admin, led(metadata, topics), seconds)
-    tags = tags_of(admin, {topic for group in groups if (topic := handled_topic(group, metadata)) is not None}, seconds)
+    ranges = patience.ask(lambda seconds: held(admin, led(metadata, topics), seconds))
+    ours = {topic for group in groups if (topic := handled_topic(group, metadata)) is not None}
+    tags = patience.ask(lambda seconds: tags_of(admin, ours, seconds))
     return {group.name: _lags(group, metadata, ranges, tags) for group in groups}
 
 
@@ -75,6 +77,8 @@ def letters_of(group: Group, topic: str, ranges: Mapping[Place, Range], tag: int
 
 
 def total(lags: Sequence[Lag]) -> int | None:
-    """Return the lag over all partitions that say; None where none does."""
+    """Return the lag over all partitions that were begun; None where none was, or where one of them does not say."""
+    if any(lag.position is not None and lag.end is None for lag in lags):
+        return None
     known = [lag.lag for lag in lags if lag.lag is not None]
     return sum(known) if known else None

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.groups import Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
+from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import HANDLED, lags_of
 from brokercli.model.address import Address
 from brokercli.model.consumption import Lag
@@ -47,10 +48,10 @@ def kind_of(group: Group) -> str:
     return HANDLED if topic_of(group.name) is not None else group.kind
 
 
-def readers_of(topics: Collection[str], metadata: Any, admin: AdminClient, seconds: float) -> Readers:
-    """Ask every group. What may not be asked, or does not answer within `seconds`, is in `missing`."""
+def readers_of(topics: Collection[str], metadata: Any, admin: AdminClient, patience: Patience) -> Readers:
+    """Ask every group. What may not be asked, or does not answer in time, is in `missing`."""
     found = Readers()
-    coordinators = Coordinators(admin, seconds)
+    coordinators = Coordinators(admin, patience)
     try:
         listed = coordinators.listed()
         found.foreign = coordinators.foreign(listed)
@@ -63,7 +64,7 @@ def readers_of(topics: Collection[str], metadata: Any, admin: AdminClient, secon
             found.missing.append(f"offsets of consumer groups: {some_of(refused, 5)}")
         wanted = set(topics)
         groups = {group.name: group for group in every if not wanted.isdisjoint(group.topics)}
-        for name, lags in lags_of(groups.values(), metadata, admin, seconds).items():
+        for name, lags in lags_of(groups.values(), metadata, admin, patience).items():
             found.enter(groups[name], lags)
     except BrokercliError as problem:
         found.missing.append(f"consumer groups: {problem}")

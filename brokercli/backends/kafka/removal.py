@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.ends import held, led, offsets_in
 from brokercli.backends.kafka.groups import Group, Place
+from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import HANDLED, total
 from brokercli.backends.kafka.readers import kind_of, readers_of
 from brokercli.backends.kafka.span import Range
@@ -20,8 +21,9 @@ def goes_with(topics: Sequence[str], metadata: Any, admin: AdminClient, seconds:
     """Return remarks about each topic: the messages it holds, the groups that read it. Asks every group once for all."""
     if not topics:
         return {}
-    ranges = held(admin, led(metadata, topics), seconds)
-    readers = readers_of(topics, metadata, admin, seconds)
+    patience = Patience(seconds)
+    ranges = patience.ask(lambda seconds: held(admin, led(metadata, topics), seconds))
+    readers = readers_of(topics, metadata, admin, patience)
     unknown = [f"not known: {missing}" for missing in readers.missing]
     return {topic: (*_messages(topic, metadata, ranges), *(_reader(group, lags) for group, lags in readers.of(topic)), *unknown) for topic in topics}
 

@@ -10,6 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.failures import AUTHORISATION, no_answer, translate, while_coming_back
 from brokercli.backends.kafka.groups import Coordinators, Group, Member, Place
+from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.span import LastOf, Offsets, Range, check_stored, offsets_of
 from brokercli.model.address import Address
 from brokercli.model.consumption import Seek, SeekStep
@@ -68,7 +69,7 @@ class Seeker:
         The broker refuses by itself when a member comes in between. Raises Failed or NotAuthorised, after which the group is
         where it was.
         """
-        coordinators = Coordinators(self._admin, self._seconds)
+        coordinators = Coordinators(self._admin, Patience(self._seconds))
         group = coordinators.find(planned.name)
         if group is None:
             raise Failed(f"{planned.name} is gone. Nothing was moved.", hint="brokercli consumers ls")
@@ -92,7 +93,7 @@ class Seeker:
         place, error = next(iter(refused.items()))
         left = f" It has an offset now in {', '.join(f'{topic} {partition}' for topic, partition in stuck)}." if stuck else " Nothing was moved."
         if error.code() == KafkaError.UNKNOWN_MEMBER_ID:
-            return _at_work(name, Coordinators(self._admin, self._seconds).members(name))
+            return _at_work(name, Coordinators(self._admin, Patience(self._seconds)).members(name))
         if error.code() in AUTHORISATION:
             return NotAuthorised(f"No permission to move {name} in {place[0]}: {error.str()}.{left}", hint="READ on the group and on the topic would do")
         return Failed(f"Kafka refuses to move {name} in {place[0]}: {error.str()} ({error.name()}).{left}")
