@@ -117,7 +117,8 @@ class RepairRun:
         began = time.monotonic()
         run: Redriving | None = None
         try:
-            with (letters.lift_to_repair() as lift, letters.repair(RepairPolicy(self.delivery_timeout)) as repair,
+            policy = RepairPolicy(self.delivery_timeout, waiting=(lambda what: None) if self.quiet else streams.say)
+            with (letters.lift_to_repair() as lift, letters.repair(policy) as repair,
                   nullcontext() if letters.journal is None else LetterFile(letters.journal) as kept,
                   Progress(streams, DONE[self.verb], repair.expected) as progress):
                 notes, problems = Notes(repair, progress.note, quiet=self.quiet), Problems(progress)
@@ -128,7 +129,6 @@ class RepairRun:
                         progress.note(note)
                     before.clear()
                     notes.say_new()
-
                 run = Redriving(repair, letters.recogniser, rules, self.letter_filter, kept, self.through, self.rate, self.limit,
                                 stopping=lambda: interrupt.requested, elsewhere=elsewhere is not None, on_begin=begin,
                                 on_receipts=problems.take)

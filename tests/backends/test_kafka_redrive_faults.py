@@ -98,12 +98,12 @@ def test_without_permission_for_the_group_one_can_look_and_not_redrive(guarded_k
         assert any("cannot be told" in remark for remark in source.remarks)
 
 
-def hasty(topics: Topics, dlq: Address) -> KafkaRepair:
+def hasty(topics: Topics, dlq: Address, waiting: Callable[[str], None] = lambda what: None) -> KafkaRepair:
     """Open a run that gives a frozen broker a few seconds; whatever is asked of it otherwise takes the time it takes."""
     patient = topics.connection
     topics.connection = replace(patient, connect_timeout=HASTE)
     try:
-        return repair(topics, dlq, delivery_timeout=HASTE)
+        return repair(topics, dlq, delivery_timeout=HASTE, waiting=waiting)
     finally:
         topics.connection = patient
 
@@ -126,11 +126,15 @@ def test_frozen_before_the_commit_letters_stay_pending_or_in_doubt_and_none_is_h
         private_kafka: Kafka, private_topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     dlq, home = private_topics.make(), private_topics.make()
     private_topics.fill(dlq, numbered(20))
-    run = hasty(private_topics, dlq)
+    waited: list[str] = []
+    run = hasty(private_topics, dlq, waited.append)
     found = letters(run)
     assert run.settle(to(home, found[:5])).confirmed == 5
     at_commit(monkeypatch, private_kafka.pause)
     receipts = run.settle(to(home, found[5:15]))
+    # what is waited for, and for how long, is said once
+    for what in ("waiting for the broker that coordinates the transactions", "the answer to a commit did not come"):
+        assert ["5 s at most" in said for said in waited if said.startswith(what)] == [True], waited
     # the commit may be on its way, and nobody answers
     assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 0, 10)
     with pytest.raises(Unreachable):

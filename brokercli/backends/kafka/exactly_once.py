@@ -39,13 +39,14 @@ class ExactlyOnce(Way):
                  "committed records only (isolation.level=read_committed) never see one twice")
 
     def __init__(self, topic: str, ledger: Ledger, destinations: Destinations, open_transactions: Callable[[int], Transactions],
-                 patience: float) -> None:
+                 patience: float, waiting: Callable[[str], None]) -> None:
         """`open_transactions` makes a producer for batches of so many bytes; that fences whoever else works here. `patience` is for how
-        many seconds a broker that is coming back is asked again."""
+        many seconds a broker that is coming back is asked again; `waiting` is told of it."""
         self._topic = topic
         self._ledger = ledger
         self._destinations = destinations
         self._patience = patience
+        self._waiting = waiting
         self._least = self._still = min(_LEAST_PATIENCE, patience / 3)
         self._open = open_transactions
         self._batch_bytes = destinations.batch_bytes
@@ -188,6 +189,7 @@ class ExactlyOnce(Way):
 
     def _find_out(self, entry: Entry, state: State, ending: Ending, receipts: Receipts) -> bool:
         """Learn what became of a commit that was not answered, by what the broker has now; False when nothing was committed."""
+        self._waiting(f"the answer to a commit did not come: asking the broker what became of it, for {self._patience:g} s at most")
         try:
             if not ending.taken_over:
                 # waits until the broker has ended the transaction, one way or the other

@@ -101,16 +101,28 @@ def _wish(options: dict[str, str]) -> str:
 
 
 def _way(cluster: Cluster, topic: str, policy: RepairPolicy, ledger: Ledger, destinations: Destinations, wish: str) -> Way:
-    why = "as asked"
+    why, waiting = "as asked", once_each(policy.waiting)
     if wish == _GUARANTEES[0]:
         try:
             return ExactlyOnce(topic, ledger, destinations,
-                               lambda batch_bytes: Transactions(cluster.connection, group_of(topic), policy.delivery_timeout, batch_bytes),
-                               policy.delivery_timeout)
+                               lambda batch_bytes: Transactions(cluster.connection, group_of(topic), policy.delivery_timeout, batch_bytes, waiting),
+                               policy.delivery_timeout, waiting)
         except NoTransactions as problem:
             why = f"transactions are not permitted here ({problem})"
     publish_policy = PublishPolicy(delivery_timeout=policy.delivery_timeout)
     return AtLeastOnce(topic, ledger, destinations, lambda name: cluster.publisher(Address(name, "topic"), publish_policy), policy.delivery_timeout, why)
+
+
+def once_each(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what says each thing once."""
+    said: set[str] = set()
+
+    def say_once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return say_once
 
 
 def forgetting(limits: GroupLimits, settings: TopicSettings) -> list[str]:

@@ -13,8 +13,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
 from brokercli.backends.kafka.convert import Native
-from brokercli.backends.kafka.failures import judge, translate
+from brokercli.backends.kafka.failures import judge, no_answer, translate
 from brokercli.backends.kafka.publish import LARGEST_MESSAGE, ONE_AT_A_TIME
+from brokercli.model.amount import amount
 from brokercli.model.connection import Connection
 
 LONGEST_TIMEOUT = 890.0
@@ -22,6 +23,7 @@ LONGEST_TIMEOUT = 890.0
 _SPARE_SECONDS = 15.0
 _GRACE_SECONDS = 0.5
 _COORDINATOR_SECONDS = 10.0
+_USUAL_SECONDS = 2.0
 # librdkafka looks once a second for messages whose time is over
 _SCAN_SECONDS = 2.0
 _SERVE_EVERY = 1024
@@ -67,12 +69,16 @@ class Ending:
 class Transactions:
     """A transactional producer. Making one ends whatever a producer with the same id has left open, and fences that one."""
 
-    def __init__(self, connection: Connection, identity: str, delivery_timeout: float, batch_bytes: int) -> None:
-        """Raises NoTransactions, Unreachable or NotAuthorised. Waits until the transaction of a producer before us is over."""
+    def __init__(self, connection: Connection, identity: str, delivery_timeout: float, batch_bytes: int, waiting: Callable[[str], None]) -> None:
+        """Raises NoTransactions, Unreachable or NotAuthorised. Waits until the transaction of a producer before us is over. `waiting` is
+        told of whom an answer is waited for where it takes long."""
         self._timeout = min(delivery_timeout, LONGEST_TIMEOUT - _SPARE_SECONDS)
+        self._longest = max(self._timeout, connection.connect_timeout)
         self._errors: dict[int, KafkaError] = {}
         self._spent = False
         self._stuck = False
+        self._waiting = waiting
+        self._identity = identity
         self._all_given = False
         self._patience = LONGEST_TIMEOUT
         self._troubles = Troubles()
@@ -84,14 +90,15 @@ class Transactions:
             "transactional.id": identity, "max.in.flight": ONE_AT_A_TIME, "message.timeout.ms": milliseconds,
             "transaction.timeout.ms": milliseconds + int(_SPARE_SECONDS * 1000),
             "delivery.report.only.error": True, "message.max.bytes": LARGEST_MESSAGE, "error_cb": self._troubles.note}, self._troubles)
-        deadline = monotonic() + max(self._timeout, connection.connect_timeout)
         try:
-            self._until(deadline, lambda seconds: self._producer.init_transactions(seconds))
+            self._until(monotonic() + self._longest, lambda seconds: self._producer.init_transactions(seconds))
         except KafkaException as problem:
             error = problem.args[0]
             self.close()
             if error.code() in _NO_TRANSACTIONS:
                 raise NoTransactions(error.str()) from None
+            if error.code() == KafkaError._TIMED_OUT:
+                raise no_answer("starting transactions for", identity, self._longest) from None
             raise translate(error, "starting transactions for", identity) from None
 
     @property
@@ -148,6 +155,8 @@ class Transactions:
                 left, since = len(self._producer), monotonic()
             elif monotonic() - since > self._patience:
                 self._give_up("nothing was stored")
+            elif monotonic() - since > _USUAL_SECONDS:
+                self._waiting(f"waiting for the leaders that {amount(left, 'copy goes', 'copies go')} to, {self._timeout:g} s at most")
 
     def _give(self, copies: Sequence[Copy], deadline: float) -> None:
         """Give the client all messages, or as many as it takes before it says that the transaction has failed; why it has is not said here."""
@@ -229,7 +238,10 @@ class Transactions:
 
         thread = Thread(target=work, name="brokercli transaction", daemon=True)
         thread.start()
-        thread.join(seconds + _GRACE_SECONDS)
+        thread.join(min(_USUAL_SECONDS, seconds))
+        if thread.is_alive():
+            self._waiting(f"waiting for the broker that coordinates the transactions of {self._identity}, {self._longest:g} s at most")
+            thread.join(max(0.0, seconds - _USUAL_SECONDS) + _GRACE_SECONDS)
         if thread.is_alive():
             self._give_up("the client lost the transaction's coordinator")
         # anything else that was raised there is a bug, and shows as one here
