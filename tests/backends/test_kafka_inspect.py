@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from brokercli.backends.dead_letters import State
+from brokercli.backends.dead_letters import RepairPolicy, State
 from brokercli.dialects import Facts, recognise
+from brokercli.model.address import Address
 from brokercli.operations.inspecting import Inspection, inspect
 from brokercli.operations.letters import LetterFilter, Recogniser
 from tests.backends.kafka_redrive import letters, repair
@@ -42,3 +43,21 @@ def test_real_letters_are_counted_alike_with_and_without_reading_each(groups: To
         other = one_by_one.groups[group.dialect, group.reason, group.exception, group.origin, group.consumer]
         group.sample_name, group.exception_message, group.remarks = other.sample_name, other.exception_message, other.remarks
     assert by_kind == one_by_one
+
+
+def test_where_a_redrive_may_be_forgotten_that_is_said_before_letters_are_put_back_again(groups: Topics) -> None:
+    def told(dlq: Address) -> list[str]:
+        with groups.backend().look_letters(dlq) as look, groups.backend().repair(dlq, RepairPolicy()) as run:
+            return [note for notes in (look.notes, run.notes) for note in notes if "knows of no redrive" in note]
+
+    old, new = groups.make(retention_ms="-1"), groups.make(retention_ms="-1")
+    producer = groups.producer()
+    producer.produce(old.name, b"from 2023", timestamp=1_700_000_000_000)
+    producer.produce(new.name, b"from now")
+    assert producer.flush(60) == 0
+    assert [note.partition(",")[0] for note in told(old)] == ["the broker knows of no redrive of these letters"] * 2
+    assert told(new) == []
+    run = repair(groups, old)
+    assert run.mark(letters(run), State.DROPPED).confirmed == 1
+    run.close()
+    assert told(old) == []

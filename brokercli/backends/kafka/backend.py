@@ -228,16 +228,20 @@ class KafkaBackend(Backend):
         from brokercli.backends.kafka.letters import open_letters
 
         reader = self._look(source, Span(Start(), End()), partial(self._another, READING_LETTERS))
-        return open_letters(reader, source.name, self._admin(), self._consumer, self._connection.connect_timeout)
+        return open_letters(reader, source.name, self._admin(), self._consumer, partial(self._any_node, source.name), self._connection.connect_timeout)
 
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.kafka.open_repair import Cluster, open_repair
 
-        cluster = Cluster(self._connection, self._admin(), self._named_topic, lambda: min(self._metadata().brokers, default=None), self._read_anew,
-                          self.publisher, self.look)
+        cluster = Cluster(self._connection, self._admin(), self._named_topic, partial(self._any_node, source.name), self._read_anew, self.publisher,
+                          self.look)
         repair = open_repair(cluster, source.name, policy)
         repair.notes += self.notes
         return repair
+
+    def _any_node(self, topic: str) -> int | None:
+        """Return the number of a broker; None while the metadata of the topic name none."""
+        return min(self._metadata(topic).brokers, default=None)
 
     def _named_topic(self, name: str) -> Any:
         """Return the metadata of a topic by a name that anybody may have written."""

@@ -53,6 +53,8 @@ class HandledLetters:
     tags: dict[int, int] = field(default_factory=dict)
     """The topic's number in each partition's state, where one was written."""
     notes: list[str] = field(default_factory=list)
+    known: bool = False
+    """Whether the broker keeps anything at all about them."""
 
     def pending(self, ranges: dict[int, Range]) -> int:
         """Count the offsets that are stored and not handled."""
@@ -81,6 +83,7 @@ def understand(topic: str, topic_tag: int, committed: Iterable[TopicPartition], 
     for place in committed:
         held = ranges.get(place.partition)
         if held is not None and place.offset >= 0:
+            found.known = True
             found.sets[place.partition] = _understand(found, place, held).from_offset(held.low)
     for partition, held in ranges.items():
         found.sets.setdefault(partition, HandledSet(held.low))

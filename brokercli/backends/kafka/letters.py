@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterLook, State
-from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, understand
+from brokercli.backends.kafka.forgotten import forgotten
+from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, limits_of, understand
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.topic_ids import tag_of
@@ -45,7 +46,8 @@ class KafkaLetterReader(LetterLook):
         return [sets[partition].state(offset) for partition, offset, _ in batch.stamps()]
 
 
-def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consumer, timeout: float) -> KafkaLetterReader:
+def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consumer, any_node: Callable[[], int | None],
+                 timeout: float) -> KafkaLetterReader:
     """Return a look at letters on top of a look at everything the topic holds. Without the permission to ask what was
     handled, all letters count as pending, and a note says so."""
     try:
@@ -53,7 +55,8 @@ def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consu
         partitions = [partition for partition, _ in ends.offsets] if isinstance(ends, PerPartition) else []
         asked = CommittedOffsets(admin, topic, partitions, timeout)
         tag = tag_of(admin, topic, timeout)
-        ranges = Offsets(consumer, topic, timeout).ranges(partitions)
+        offsets = Offsets(consumer, topic, timeout)
+        ranges = offsets.ranges(partitions)
         try:
             committed, notes = asked.read()
         except NotAuthorised as problem:
@@ -62,6 +65,8 @@ def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consu
         else:
             handled = understand(topic, tag, committed, ranges)
             handled.notes += notes
+            if not handled.known:
+                handled.notes += forgotten(handled, offsets, ranges, limits_of(admin, any_node(), timeout))
         return KafkaLetterReader(reader, handled)
     except BaseException:
         reader.close()

@@ -17,14 +17,15 @@ from brokercli.backends.kafka.at_least_once import AtLeastOnce
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
 from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.exactly_once import ExactlyOnce
-from brokercli.backends.kafka.handled_group import GroupLimits, group_of, limits_of, members_of
+from brokercli.backends.kafka.forgotten import forgetting, forgotten
+from brokercli.backends.kafka.handled_group import group_of, limits_of, members_of
 from brokercli.backends.kafka.ledger import Ledger
 from brokercli.backends.kafka.look import PROMISED, READING_LETTERS, KafkaReader
 from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.topic_ids import tag_of
-from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
+from brokercli.backends.kafka.topic_settings import read_settings, request_settings
 from brokercli.backends.kafka.transaction import NoTransactions, Transactions
 from brokercli.backends.kafka.way import Way
 from brokercli.model.address import Address
@@ -34,7 +35,6 @@ from brokercli.model.position import Span
 
 GUARANTEE = "guarantee"
 _GUARANTEES = ("exactly-once", "at-least-once")
-_MINUTE = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         reader = KafkaReader(consumer, offsets, starts, ends, troubles, lambda: None, cluster.read_anew, LARGEST_BATCH - 1)
         repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close,
                              partial(cluster.look, Address(topic, "topic")))
-        repair.notes += forgetting(limits, read_settings(settings, timeout))
+        repair.notes += forgotten(ledger.handled, offsets, ranges, limits) or forgetting(limits, read_settings(settings, timeout))
         opened.pop_all()
         return repair
 
@@ -123,16 +123,3 @@ def once_each(say: Callable[[str], None]) -> Callable[[str], None]:
             say(text)
 
     return say_once
-
-
-def forgetting(limits: GroupLimits, settings: TopicSettings) -> list[str]:
-    """Say so where the broker may forget what was handled while the letters are still stored.
-
-    A letter is deleted with its segment, which may be as old as the topic's retention when its last record is written.
-    """
-    retention = settings.retention_milliseconds
-    if settings.known and retention is not None and 2 * retention <= limits.retention_minutes * _MINUTE:
-        return []
-    days = limits.retention_minutes / 1440
-    return [f"{days:g} days after the last redrive of this topic the broker forgets which letters were handled (its offsets.retention.minutes); "
-            "those it still stores then count as pending again"]

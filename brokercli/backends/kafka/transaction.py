@@ -15,7 +15,6 @@ from brokercli.backends.kafka.connect import Troubles, client_configuration, ope
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.failures import judge, no_answer, translate
 from brokercli.backends.kafka.publish import LARGEST_MESSAGE, ONE_AT_A_TIME
-from brokercli.model.amount import amount
 from brokercli.model.connection import Connection
 
 LONGEST_TIMEOUT = 890.0
@@ -156,7 +155,7 @@ class Transactions:
             elif monotonic() - since > self._patience:
                 self._give_up("nothing was stored")
             elif monotonic() - since > _USUAL_SECONDS:
-                self._waiting(f"waiting for the leaders that {amount(left, 'copy goes', 'copies go')} to, {self._timeout:g} s at most")
+                self._waiting(f"waiting for the leaders of the topics that letters go to, {self._timeout:g} s at most")
 
     def _give(self, copies: Sequence[Copy], deadline: float) -> None:
         """Give the client all messages, or as many as it takes before it says that the transaction has failed; why it has is not said here."""
