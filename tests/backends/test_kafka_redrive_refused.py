@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from confluent_kafka.admin import AclOperation, ResourceType
 
 from brokercli.backends.dead_letters import Move, RepairPolicy, State
 from brokercli.backends.kafka import transaction
+from brokercli.backends.kafka.convert import Native
+from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.address import Address
 from brokercli.model.errors import NotAuthorised
@@ -21,7 +24,7 @@ from brokercli.model.receipt import Verdict
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_permissions import allow, as_reader, withdraw
 from tests.backends.kafka_redrive import letters, numbered, repair, states, stored
-from tests.backends.kafka_topics import Topics, bodies
+from tests.backends.kafka_topics import PATIENCE, Topics, bodies
 
 pytestmark = pytest.mark.kafka
 
@@ -38,6 +41,18 @@ def let_redrive(topics: Topics, dlq: Address, *homes: Address) -> None:
 def by_turns(records: Sequence[Record], *homes: Address) -> list[Move]:
     """Put the letters back into these topics in turn."""
     return [Move(record, Message(record.message.body), homes[number % len(homes)]) for number, record in enumerate(records)]
+
+
+@pytest.mark.parametrize(("in_sync", "refused"), [([[1], [1]], {-1, 0, 1}), ([[1], [1, 2]], {0}), ([[1, 2], [2, 3]], set())])
+def test_letters_that_too_few_replicas_would_take_are_refused_before_a_transaction_is_stuck_with_them(
+        topics: Topics, in_sync: list[list[int]], refused: set[int]) -> None:
+    # the tests' cluster is one broker
+    partitions = {number: SimpleNamespace(replicas=[1, 2, 3], isrs=isrs) for number, isrs in enumerate(in_sync)}
+    home = topics.make(min_insync_replicas="2")
+    known = Destinations(lambda name: partitions, topics.admin, "dlq", PATIENCE, compressed=False)
+    told = {partition: known.refusal(home, Native(b"", None, None, partition, 0), 100) for partition in (-1, 0, 1)}
+    assert {partition for partition, why in told.items() if "too few replicas are in sync" in why} == refused
+    assert all(not why for partition, why in told.items() if partition not in refused)
 
 
 def test_a_refusal_that_comes_while_letters_are_still_being_given_is_no_timeout(

@@ -15,6 +15,7 @@ from brokercli.backends.kafka.connect import Troubles, client_configuration, cre
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, READING_LETTERS, KafkaReader
+from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.backends.kafka.retired import retire
 from brokercli.backends.kafka.span import RETRY_SECONDS, LastOf, Offsets, Range, locate
 from brokercli.backends.kafka.topic_name import check_topic_name
@@ -137,13 +138,12 @@ class KafkaBackend(Backend):
             raise failure
 
     def _check_replicas(self, name: str, partitions: dict[int, Any], settings: TopicSettings) -> list[str]:
-        # no more replicas are wanted than there are: since Kafka 3.7 (KAFKA-15583); a broker before it refuses each message itself
-        short = [number for number, partition in partitions.items() if len(partition.isrs) < min(settings.minimum_in_sync, len(partition.replicas))]
+        short = short_of_replicas(partitions, settings.minimum_in_sync)
         if short and len(short) == len(partitions):
             in_sync = max(len(partitions[number].isrs) for number in short)
             raise Failed(f"{name} takes no confirmed message: {in_sync} of its replicas are in sync and min.insync.replicas wants {settings.minimum_in_sync}.",
                          hint=f"brokercli describe topic:{name}")
-        return [f"too few replicas of partition {', '.join(map(str, sorted(short)))} are in sync; messages for them will not be confirmed"] if short else []
+        return [f"too few replicas of partition {', '.join(map(str, short))} are in sync; messages for them will not be confirmed"] if short else []
 
     def _admin(self) -> AdminClient:
         if self._administrator is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.failures import REFUSED, not_permitted_to_write
 from brokercli.backends.kafka.publish import BATCH_BYTES, BATCH_OVERHEAD
+from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound, UsageProblem
@@ -21,22 +23,26 @@ _LEAST_OVERHEAD = 61
 _FRAMING = 512
 GONE = "the topic does not exist any more"
 DENIED = REFUSED[KafkaError.TOPIC_AUTHORIZATION_FAILED]
+SHORT = REFUSED[KafkaError.NOT_ENOUGH_REPLICAS]
 
 
 @dataclass(slots=True)
 class Destination:
     """One topic; `refusal` is why it takes nothing."""
 
-    partitions: int = 0
+    partitions: Mapping[int, Any] = field(default_factory=dict)
     settings: TopicSettings = field(default_factory=TopicSettings)
+    short: Collection[int] = ()
+    """Partitions with too few replicas in sync. A transaction that touched one cannot even be given up: the broker writes the mark that
+    ends it under the same rule, and until then there is no other (seen on 4.4)."""
     refusal: str = ""
 
 
 class Destinations:
     """Asks about each topic once."""
 
-    def __init__(self, partitions_of: Callable[[str], int], admin: AdminClient, source: str, timeout: float, *, compressed: bool) -> None:
-        """`partitions_of` counts them; raises NotFound, and UsageProblem for what cannot be a topic's name.
+    def __init__(self, partitions_of: Callable[[str], Mapping[int, Any]], admin: AdminClient, source: str, timeout: float, *, compressed: bool) -> None:
+        """`partitions_of` returns their metadata; raises NotFound, and UsageProblem for what cannot be a topic's name.
         `compressed`: messages shrink on their way, so their size is the broker's to judge."""
         self._partitions_of = partitions_of
         self._admin = admin
@@ -56,8 +62,10 @@ class Destinations:
             return destination.refusal
         if address.kind not in (None, "topic"):
             return f"Kafka has topics; there is no {address.kind}"
-        if native.partition >= destination.partitions:
-            return f"the topic {address.name} has no partition {native.partition}; it has {destination.partitions}"
+        if native.partition >= len(destination.partitions):
+            return f"the topic {address.name} has no partition {native.partition}; it has {len(destination.partitions)}"
+        if native.partition in destination.short:
+            return SHORT
         settings = destination.settings
         if native.key is None and settings.needs_key:
             return f"the topic {address.name} is compacted and takes no message without a key"
@@ -98,6 +106,9 @@ class Destinations:
             destination.refusal = str(problem).rstrip(".")
             return destination
         destination.settings = read_settings(answer, self._timeout)
+        destination.short = short_of_replicas(destination.partitions, destination.settings.minimum_in_sync)
+        if len(destination.short) == len(destination.partitions):
+            destination.refusal = SHORT
         self.batch_bytes = max(1, min(self.batch_bytes, destination.settings.maximum_batch_bytes - BATCH_OVERHEAD))
         return destination
 

@@ -73,7 +73,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         opened.callback(consumer.close)
         offsets = Offsets(consumer, topic, timeout)
         ledger = Ledger(consumer, offsets, tag, limits, timeout)
-        destinations = Destinations(lambda name: len(cluster.topic(name).partitions), admin, topic, timeout,
+        destinations = Destinations(lambda name: cluster.topic(name).partitions, admin, topic, timeout,
                                     compressed=any(name.startswith("compression.") for name in connection.options))
         way = _way(cluster, topic, policy, ledger, destinations, wish)
         opened.callback(way.close)

@@ -7,6 +7,7 @@ from typing import Any
 
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.groups import Group
+from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.model.amount import amount
 from brokercli.model.consumption import Lag
 
@@ -17,9 +18,7 @@ def risks_of(partitions: Mapping[int, Any], settings: Mapping[str, str], *, dead
     replicas = max((len(partition.replicas) for partition in partitions.values()), default=0)
     minimum = int(settings.get("min.insync.replicas") or 0)
     leaderless = [number for number, partition in partitions.items() if partition.leader < 0]
-    # no more replicas are wanted than there are, since Kafka 3.7 (KAFKA-15583)
-    short = [number for number, partition in partitions.items()
-             if len(partition.isrs) < min(minimum, len(partition.replicas)) and number not in leaderless]
+    short = [number for number in short_of_replicas(partitions, minimum) if number not in leaderless]
     behind = [number for number, partition in partitions.items()
               if len(partition.isrs) < len(partition.replicas) and number not in (*short, *leaderless)]
     if leaderless:

@@ -16,6 +16,7 @@ from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.failures import judge, no_answer, translate
 from brokercli.backends.kafka.publish import LARGEST_MESSAGE, ONE_AT_A_TIME
 from brokercli.model.connection import Connection
+from brokercli.model.errors import Failed
 
 LONGEST_TIMEOUT = 890.0
 """Seconds; a broker with its default transaction.max.timeout.ms takes 900 at most."""
@@ -96,6 +97,9 @@ class Transactions:
             self.close()
             if error.code() in _NO_TRANSACTIONS:
                 raise NoTransactions(error.str()) from None
+            if error.code() == KafkaError.CONCURRENT_TRANSACTIONS:
+                raise Failed(f"The transaction before this one of {identity} is not over: a partition that it wrote to has no leader, or too few replicas in "
+                             "sync.", hint="brokercli doctor names the partitions; when they are back, the same command goes on") from None
             if error.code() == KafkaError._TIMED_OUT:
                 raise no_answer("starting transactions for", identity, self._longest) from None
             raise translate(error, "starting transactions for", identity) from None
@@ -242,7 +246,7 @@ class Transactions:
             self._waiting(f"waiting for the broker that coordinates the transactions of {self._identity}, {self._longest:g} s at most")
             thread.join(max(0.0, seconds - _USUAL_SECONDS) + _GRACE_SECONDS)
         if thread.is_alive():
-            self._give_up("the client lost the transaction's coordinator")
+            self._give_up("the transaction's coordinator did not answer in time")
         # anything else that was raised there is a bug, and shows as one here
         (problem,) = ends
         if problem is not None:
