@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,7 @@ def test_each_offset_has_the_state_it_was_given_and_the_floor_is_the_first_pendi
     assert handled.floor == next(number for number in range(base, 400) if number not in account)
     assert (handled.redriven, handled.dropped) == tuple(list(account.values()).count(state) for state in HANDLED)
     assert handled.handled_between(base, 310) == len(account)
+    assert handled.handled_between(base + 5, 310) == len([number for number in account if number >= base + 5])
     assert all(handled.state(number) is State.HANDLED for number in range(base))
 
 
@@ -100,6 +103,16 @@ def test_a_gap_in_front_of_a_letter_is_handled_with_it_so_the_floor_passes() -> 
     # 3 is a transaction's marker, nobody ever reads it
     handled = HandledSet(0).handled([(0, 3)], State.REDRIVEN, 3).handled([(3, 5)], State.REDRIVEN, 1)
     assert (handled.floor, handled.redriven) == (5, 4)
+
+
+@pytest.mark.parametrize("stretch", [(6, 31), (12, 15), (15, 21), (10, 12), (15, 30), (21, 25), (22, 40), (2, 10), (2, 5)])
+@pytest.mark.parametrize("state", HANDLED)
+def test_a_gap_that_reaches_over_what_was_handled_before_takes_nothing_out(stretch: tuple[int, int], state: State) -> None:
+    # compaction takes handled letters away, and the gap before the next letter then spans them
+    handled = HandledSet(2).handled([(10, 21), (25, 27)], State.REDRIVEN, 13).handled([stretch], state, 1)
+    assert {number for number in range(2, 50) if handled.state(number) is not State.PENDING} == {*range(10, 21), 25, 26, *range(*stretch)}
+    assert all(run.start < run.stop for run in handled.runs)
+    assert all(one.stop < other.start or one.dropped != other.dropped for one, other in pairwise(handled.runs))
 
 
 @pytest.mark.parametrize(("share", "least"), [(2, 25_000), (10, 9_000), (100, 6_000), (1000, 4_500)])

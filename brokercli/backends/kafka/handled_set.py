@@ -99,7 +99,7 @@ class HandledSet:
         """Return the set without what lies below `low`, where nothing is stored any more."""
         if low <= self.base:
             return self
-        return HandledSet(low, _joined(Run(max(run[0], low), run[1], run[2]) for run in self.runs if run[1] > low), 0, self.redriven, self.dropped)
+        return HandledSet(low, [Run(max(run[0], low), run[1], run[2]) for run in self.runs if run[1] > low], 0, self.redriven, self.dropped)
 
     def up_to(self, high: int) -> HandledSet:
         """Return the set without what lies at `high` and above, which is not stored."""
@@ -121,14 +121,11 @@ def _joined(runs: Iterable[Run]) -> list[Run]:
     """Put neighbours of the same fate together; of two that overlap the first keeps what is shared."""
     joined: list[Run] = []
     for run in runs:
-        if not joined:
-            joined.append(run)
-            continue
-        start, stop, dropped = joined[-1]
-        if run[1] <= stop:
-            continue
+        start, stop, dropped = joined[-1] if joined else (-1, -1, False)
         if run[0] > stop:
             joined.append(run)
+        elif run[1] <= stop:
+            continue
         elif run[2] == dropped:
             joined[-1] = Run(start, run[1], dropped)
         else:
