@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.kafka import open_repair
 from brokercli.backends.kafka.convert import to_kafka
 from brokercli.backends.kafka.destinations import size_alone
 from brokercli.backends.kafka.handled_group import group_of
@@ -177,6 +178,21 @@ def test_letters_that_an_open_transaction_holds_back_are_said_after_what_was_sai
         assert redrive(run, home).confirmed == 3
     producer.abort_transaction(60)
     assert run.notes == [*before, "partition 0: a transaction that is still open holds back 2 offsets from 3 on"]
+
+
+def test_a_run_that_ends_early_marks_nothing_that_it_has_not_read(groups: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_repair, "LARGEST_BATCH", 10)
+    dlq = groups.make()
+    groups.fill(dlq, numbered(30))
+    run = repair(groups, dlq)
+    read = None
+    while read is None:
+        read = run.read(20)
+    assert len(read) < 30
+    # everything that was read is handled, as far as there is no gap: only what was not read is pending
+    assert run.mark(read.records(), State.DROPPED).confirmed == len(read)
+    run.close()
+    assert [*states(groups, dlq).values()] == [State.DROPPED] * len(read) + [State.PENDING] * (30 - len(read))
 
 
 def test_a_message_too_large_is_refused_alone_and_its_neighbours_go_home(groups: Topics) -> None:

@@ -1,0 +1,76 @@
+"""A plan counts the letters that wait, whichever way it reads them, and not those that were handled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import pytest
+
+from brokercli.backends.contract import Batch
+from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.model.message import Message, Record
+from brokercli.operations.decisions import Decision, Redrive
+from brokercli.operations.letters import LetterFilter
+from brokercli.operations.planning import Plan, plan
+from tests.operations.test_sorting import DLQ, KAFKA, laid, recogniser
+
+
+class Looked(LetterReader):
+    """A look that hands out letters in batches of ten; those at some positions were handled."""
+
+    side_effects = "none"
+
+    def __init__(self, records: Sequence[Record], handled: Collection[str] = ()) -> None:
+        self._left = [laid(records).select(range(first, min(first + 10, len(records)))) for first in range(0, len(records), 10)]
+        self._handled = handled
+        self.read_batches = 0
+
+    def read(self, timeout: float) -> Batch | None:
+        self.read_batches += 1
+        return self._left.pop(0) if self._left else None
+
+    @property
+    def finished(self) -> bool:
+        return not self._left
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+    def state(self, record: Record) -> State:
+        return State.REDRIVEN if record.position in self._handled else State.PENDING
+
+    def states(self, batch: Batch) -> Sequence[State]:
+        return [self.state(record) for record in batch.records()]
+
+
+def planned(reader: LetterReader, *, singly: bool, limit: int | None = None) -> tuple[Plan, list[Decision]]:
+    decisions: list[Decision] = []
+    counted = plan(reader, recogniser(), Redrive(source=DLQ), LetterFilter(), limit=limit, on_decision=decisions.append if singly else None,
+                   withholds=lambda message: ["reply_to"] if message.key == b"asks" else [])
+    return counted, decisions
+
+
+GOING = next(letter for letter in KAFKA if not planned(Looked([letter]), singly=True)[0].left)
+HOMELESS = replace(GOING, message=Message(b"nobody wrote down where it came from"))
+ASKING = replace(GOING, message=replace(GOING.message, key=b"asks"))
+LETTERS = [GOING, HOMELESS, GOING, ASKING, *[GOING] * 8, HOMELESS, ASKING, GOING]
+
+
+@pytest.mark.parametrize("singly", [False, True])
+def test_what_was_handled_is_not_counted_and_what_waits_is_counted_once(singly: bool) -> None:
+    reader = Looked(LETTERS, {"0:2", "0:3", "0:12"})
+    counted, decisions = planned(reader, singly=singly)
+    assert (counted.letters, counted.destinations.total(), counted.left.total(), counted.refused) == (12, 11, 1, 0)
+    assert counted.derived.total() == 11
+    assert dict(counted.withheld) == {"reply_to": 1}
+    assert len(decisions) == (12 if singly else 0)
+
+
+@pytest.mark.parametrize(("limit", "letters", "reads"), [(0, 0, 0), (1, 1, 1), (2, 3, 1), (12, 14, 2), (100, 15, 3)])
+def test_a_limit_counts_those_that_go_and_ends_the_plan(limit: int, letters: int, reads: int) -> None:
+    reader = Looked(LETTERS)
+    counted, decisions = planned(reader, singly=True, limit=limit)
+    assert (counted.destinations.total(), counted.letters, len(decisions)) == (min(limit, 13), letters, letters)
+    # what is not needed for it is not read
+    assert reader.read_batches == reads
