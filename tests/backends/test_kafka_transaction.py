@@ -1,0 +1,96 @@
+"""How a transaction ended, by what the client says of each of its steps: aborted only where nothing of it can ever be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from brokercli.backends.kafka import transaction
+from brokercli.backends.kafka.convert import to_kafka
+from brokercli.backends.kafka.transaction import Copy, Transactions
+from brokercli.model.connection import Connection
+from brokercli.model.message import Message
+
+DOUBT = KafkaError(KafkaError._TIMED_OUT)
+MUST_ABORT = KafkaError(KafkaError.INVALID_TXN_STATE, txn_requires_abort=True)
+TOO_LARGE, PURGED, GONE = (KafkaError(code) for code in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._PURGE_QUEUE, KafkaError._FATAL))
+FATAL = KafkaError(KafkaError._FENCED, fatal=True)
+
+
+class Client:
+    """A producer that takes every message, reports on some of them, and fails at some steps."""
+
+    def __init__(self, reports: Sequence[KafkaError | None] = (None, None), stuck: int = 0, **failing: KafkaError) -> None:
+        self._reports = [*reports]
+        self.stuck = stuck
+        self._failing = failing
+        self._waiting: list[Callable[..., None]] = []
+
+    def _step(self, name: str) -> None:
+        if name in self._failing:
+            raise KafkaException(self._failing[name])
+
+    def produce(self, topic: str, value: bytes, key: None, partition: int, report: Callable[..., None], *others: object) -> None:
+        self._waiting.append(report)
+
+    def flush(self, seconds: float) -> None:
+        for report, error in zip(self._waiting, self._reports, strict=True):
+            if error is not None:
+                report(error, None)
+        self._waiting = self._waiting[:self.stuck]
+        self._reports = self._reports[:self.stuck]
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def poll(self, seconds: float) -> None:
+        """Reports come when it is flushed."""
+
+    def purge(self) -> None:
+        """Nothing is open."""
+
+    def init_transactions(self, seconds: float) -> None:
+        """Nobody was here before."""
+
+    def begin_transaction(self) -> None:
+        self._step("begin")
+
+    def send_offsets_to_transaction(self, offsets: object, group: object, seconds: float) -> None:
+        self._step("offsets")
+
+    def commit_transaction(self, seconds: float) -> None:
+        self._step("commit")
+
+    def abort_transaction(self, seconds: float) -> None:
+        self._step("abort")
+
+
+@pytest.mark.parametrize(("client", "outcome", "usable", "culprits"), [
+    (Client(), "committed", True, set()),
+    (Client(commit=DOUBT), "in doubt", False, set()),
+    (Client(commit=MUST_ABORT), "aborted", True, set()),
+    # whether the commit was done before is not known then
+    (Client(commit=MUST_ABORT, abort=DOUBT), "in doubt", False, set()),
+    (Client(offsets=DOUBT), "aborted", True, set()),
+    (Client(offsets=DOUBT, abort=DOUBT), "aborted", False, set()),
+    (Client(begin=FATAL), "aborted", False, set()),
+    (Client([TOO_LARGE, PURGED]), "aborted", True, {0}),
+    (Client([PURGED, TOO_LARGE], offsets=MUST_ABORT), "aborted", True, {1}),
+    # who was only given up with the transaction hides nothing: it is not committed
+    (Client([PURGED, None]), "aborted", True, set()),
+    (Client([FATAL, None]), "aborted", False, set()),
+    (Client(stuck=1), "aborted", False, set())])
+def test_a_transaction_is_over_only_where_the_client_knows_it(monkeypatch: pytest.MonkeyPatch, client: Client, outcome: str, usable: bool,
+                                                               culprits: set[int]) -> None:
+    def opened(*others: Any) -> Client:
+        return client
+
+    monkeypatch.setattr(transaction, "open_handle", opened)
+    monkeypatch.setattr(transaction, "_SCAN_SECONDS", 0.0)
+    run = Transactions(Connection("kafka", (("127.0.0.1", 1),)), "orders.dlq", 0.05 if client.stuck else 60.0, 1_000_000, lambda what: None)
+    ending = run.run([Copy("orders", to_kafka(Message(b"%d" % number))) for number in range(2)], [], None)
+    assert (ending.outcome, run.usable, set(ending.culprits)) == (outcome, usable, culprits)
+    run.close()
