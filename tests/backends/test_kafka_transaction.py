@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import Any
 
 import pytest
@@ -93,4 +94,24 @@ def test_a_transaction_is_over_only_where_the_client_knows_it(monkeypatch: pytes
     run = Transactions(Connection("kafka", (("127.0.0.1", 1),)), "orders.dlq", 0.05 if client.stuck else 60.0, 1_000_000, lambda what: None)
     ending = run.run([Copy("orders", to_kafka(Message(b"%d" % number))) for number in range(2)], [], None)
     assert (ending.outcome, run.usable, set(ending.culprits)) == (outcome, usable, culprits)
+    run.close()
+
+
+def test_who_is_waited_for_longer_than_usual_is_said_while_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    told = Event()
+
+    class Slow(Client):
+        def commit_transaction(self, seconds: float) -> None:
+            assert told.wait(60), "nothing was said"
+
+    def tell(what: str) -> None:
+        said.append(what)
+        told.set()
+
+    monkeypatch.setattr(transaction, "open_handle", lambda *others: Slow())
+    run = Transactions(Connection("kafka", (("127.0.0.1", 1),)), "orders.dlq", 60.0, 1_000_000, tell)
+    monkeypatch.setattr(transaction, "_USUAL_SECONDS", 0.0)
+    assert run.run([Copy("orders", to_kafka(Message(b"%d" % number))) for number in range(2)], [], None).outcome == "committed"
+    assert said[-1] == "waiting for the broker that coordinates the transactions of orders.dlq, 60 s at most"
     run.close()
