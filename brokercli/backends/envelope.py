@@ -160,16 +160,21 @@ def _number_of(number: float, code: str, bits: int | None = None) -> Any:
 
 def encode_record(record: Record) -> bytes:
     """Write one record as one line, without its line end."""
+    head, body = encode_head(record) if record.position else _known_head(record), record.message.body
+    try:
+        return head + orjson.dumps(body.decode() if body is not None else None) + b"}"
+    except UnicodeDecodeError:
+        return head + orjson.dumps(text_or_base64(body)) + b"}"
+
+
+def _known_head(record: Record) -> bytes:
+    """Return what `encode_head` does for a record that its broker does not number, once for all that differ in their bodies only."""
     message = record.message
     said = record.broker, record.place, record.time, message.key, message.properties
     known = _HEADS.get(message.headers)
     if known is None or known[0] != said:
         known = _HEADS.put(message.headers, (said, encode_head(record)))
-    body = message.body
-    try:
-        return known[1] + orjson.dumps(body.decode() if body is not None else None) + b"}"
-    except UnicodeDecodeError:
-        return known[1] + orjson.dumps(text_or_base64(body)) + b"}"
+    return known[1]
 
 
 def encode_with_original(record: Record, original: Record) -> bytes:

@@ -15,10 +15,11 @@ from typing import Any
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.reading import Reading, lies_in
 from brokercli.model.dead_letter import DeadLetter
-from brokercli.model.message import Header, HeaderValue, Record
+from brokercli.model.message import Header, HeaderValue, Record, bytes_in
+from brokercli.model.remembered import Room
 
-_KINDS_REMEMBERED = 4096
-_NAMES_REMEMBERED = 512
+_KINDS_REMEMBERED, _KINDS_BYTES = 4096, 2 << 20
+_NAMES_REMEMBERED, _NAMES_BYTES = 512, 1 << 20
 _TRIALS = 1000
 """So many letters with headers of the same names are looked up before it is judged whether that pays."""
 
@@ -97,6 +98,8 @@ class Kinds:
         self._read = read
         self._deciding = deciding
         self._names: dict[tuple[str, ...], _Names] = {}
+        self._room_for_names = Room(_NAMES_REMEMBERED, _NAMES_BYTES)
+        self._room = Room(_KINDS_REMEMBERED, _KINDS_BYTES)
 
     def find(self, headers: Sequence[Header], key: bytes | None, body: bytes | None, lies_in: str) -> Kind | None:
         """Return the kind of a record with these headers, key and body, under this name; None where it has to be read."""
@@ -132,9 +135,7 @@ class Kinds:
         letter = self._read(record, watched, tried)
         kind = Kind.of(letter)
         headers = record.message.headers
-        if len(self._names) >= _NAMES_REMEMBERED:
-            self._names.clear()
-        known = self._names.setdefault((lies_in(record), *[name for name, _ in headers]), _Names())
+        known = self._known((lies_in(record), *[name for name, _ in headers]))
         body = record.message.body or b""
         by_more = any(reading.asked_beyond for reading in readings) or any(dialect.body_sign and dialect.body_sign in body for dialect in tried)
         if by_more or not letter.complete or letter.unwrapped is not None:
@@ -146,9 +147,17 @@ class Kinds:
             self._remember(known, headers, self._deciding.union(*[reading.asked for reading in readings]), tried, kind)
         return letter, kind
 
-    @staticmethod
-    def _remember(known: _Names, headers: Sequence[Header], asked: frozenset[str], tried: Sequence[Dialect], kind: Kind) -> None:
-        if not asked <= known.asked or len(known.kinds) >= _KINDS_REMEMBERED:
+    def _known(self, names: tuple[str, ...]) -> _Names:
+        """Return what is known of records under the same name, with headers of the same names, from here on."""
+        known = self._names.get(names)
+        if known is None:
+            if not self._room_for_names.take(sum(map(len, names))):
+                self._names.clear()
+            known = self._names[names] = _Names()
+        return known
+
+    def _remember(self, known: _Names, headers: Sequence[Header], asked: frozenset[str], tried: Sequence[Dialect], kind: Kind) -> None:
+        if not asked <= known.asked:
             # kinds are told apart by everything that any of them was asked for
             known.kinds.clear()
             known.asked |= asked
@@ -156,4 +165,8 @@ class Kinds:
             known.pick = itemgetter(*places) if places else lambda headers: ()
         known.by_body = tuple({*known.by_body, *(dialect.body_sign for dialect in tried if dialect.body_sign)})
         known.by_content = tuple({*known.by_content, *(dialect.may_hold for dialect in tried if dialect.may_hold is not None)})
+        # a kind's words come out of the headers that decide
+        if not self._room.take(bytes_in([header for header in headers if header[0] in known.asked])):
+            for names in self._names.values():
+                names.kinds.clear()
         known.kinds[known.pick(headers)] = kind

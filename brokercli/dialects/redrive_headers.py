@@ -37,8 +37,9 @@ def stamp(message: Message, letter: DeadLetter, at: int) -> Message:
     said = (_where(letter.record), at, (letter.redrives or 0) + 1)
     known = _STAMPED.get(message.headers)
     if known is None or known[0] != said:
-        own = stamps(*said)
-        known = _STAMPED.put(message.headers, (said, tuple([header for header in message.headers if header[0] not in OWN]) + own))
+        stamped = tuple([header for header in message.headers if header[0] not in OWN]) + stamps(*said)
+        # where letters are numbered, no two lie at the same place
+        known = (said, stamped) if letter.record.position else _STAMPED.put(message.headers, (said, stamped))
     return Message(message.body, message.key, known[1], message.id, message.time, message.partition, message.route, message.properties, message.origin)
 
 

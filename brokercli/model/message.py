@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +26,19 @@ AMQP's boolean, signed 64-bit integer and double; everything else AMQP knows is 
 
 Header = tuple[str, HeaderValue]
 """A name and a value. A name that is not UTF-8 is carried with `surrogateescape`."""
+
+
+def bytes_in(headers: Sequence[Header]) -> int:
+    """Return about how many bytes headers hold."""
+    return sum([len(name) + (len(value) if type(value) is bytes else _bytes_in(value)) for name, value in headers])
+
+
+def _bytes_in(value: object) -> int:
+    if isinstance(value, (bytes, str)):
+        return len(value)
+    # a table, an array, or what has a type of its own: each of them is a tuple
+    return sum(map(_bytes_in, value)) if isinstance(value, tuple) else 8
+
 
 Place = dict[str, str | int | bool | None]
 """Where a record lies, in its broker's own words and the envelope's order: topic, partition, offset / subject, stream,

@@ -4,30 +4,54 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from brokercli.model.message import Header, bytes_in
+
 Value = TypeVar("Value")
 
 
+class Room:
+    """What bounds a memory: how many things are in it, and about how many bytes they hold. Without the bytes, a few hundred letters with
+    stack traces of a megabyte are half a gigabyte."""
+
+    __slots__ = ("_bytes", "_count", "_most", "_most_bytes")
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._count = self._bytes = 0
+
+    def take(self, size: int) -> bool:
+        """Count one more thing that holds `size` bytes. False where it does not go in with the others: they are to be forgotten, and it is
+        the first of those that are counted from here on."""
+        self._count += 1
+        self._bytes += size
+        if self._count <= self._most and self._bytes <= self._most_bytes:
+            return True
+        self._count, self._bytes = 1, size
+        return False
+
+
 class Remembered(Generic[Value]):
-    """Values by the identity of what they were worked out for, which is kept alive meanwhile and must not change.
+    """Values by the identity of the headers that they were worked out for, which are kept alive meanwhile and must not change.
 
     Identity and not equality: to Python True, 1 and 1.0 are equal, and header values of different types are not. Where there are
-    more than `most` objects it begins again, so that what is kept is bounded.
+    more than `most` headers, or about a megabyte of them, it begins again, so that what is kept is bounded.
     """
 
-    __slots__ = ("_entries", "_most")
+    __slots__ = ("_entries", "_room")
 
     def __init__(self, most: int = 256) -> None:
         self._entries: dict[int, tuple[object, Value]] = {}
-        self._most = most
+        self._room = Room(most, 1 << 20)
 
-    def get(self, of: object) -> Value | None:
-        """Return what was put for this very object; None where nothing was."""
+    def get(self, of: tuple[Header, ...]) -> Value | None:
+        """Return what was put for these very headers; None where nothing was."""
         entry = self._entries.get(id(of))
         return entry[1] if entry is not None and entry[0] is of else None
 
-    def put(self, of: object, value: Value) -> Value:
-        """Remember a value, and return it."""
-        if len(self._entries) >= self._most:
+    def put(self, of: tuple[Header, ...], value: Value) -> Value:
+        """Remember a value that holds about as much as the headers, and return it."""
+        if not self._room.take(bytes_in(of)):
             self._entries.clear()
         self._entries[id(of)] = (of, value)
         return value

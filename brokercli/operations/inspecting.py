@@ -17,8 +17,8 @@ from brokercli.operations.letter_file import letter_line
 from brokercli.operations.letters import LetterFilter, Recogniser, identity, message_id, read_matching
 from brokercli.operations.reading import batches
 
-MOST_GROUPS = 10_000
-"""So many are told apart: where the text of a reason holds an id, every letter has a group of its own."""
+MOST_GROUPS, MOST_BYTES = 10_000, 4 << 20
+"""So many are told apart, and fewer where their words are long: where the text of a reason holds an id, every letter has a group of its own."""
 _VARIOUS = ("various", "various", "", "various", "")
 _MOST_MOMENTS = 20_000
 
@@ -74,6 +74,8 @@ class Inspection:
     """Pointers whose original is no longer stored."""
     _share: int = 1
     """How many seconds are counted as one."""
+    _bytes: int = 0
+    """How long the words of the groups are."""
 
     @property
     def together(self) -> int:
@@ -86,11 +88,12 @@ class Inspection:
         found = self.groups.get(kind.group)
         if found is not None:
             return found
-        key = kind.group if len(self.groups) < MOST_GROUPS else _VARIOUS
+        key = kind.group if len(self.groups) < MOST_GROUPS and self._bytes < MOST_BYTES else _VARIOUS
         found = self.groups.get(key)
         if found is None:
             assert sample is not None
             found = self.groups[key] = Group(*key, identity(sample) or (f"#{number}" if number else ""), sample.exception_message, sample.remarks)
+            self._bytes += sum(map(len, (*key, sample.exception_message, *sample.remarks)))
         return found
 
     def count_seconds(self, seconds: Iterable[int]) -> None:

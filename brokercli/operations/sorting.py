@@ -11,13 +11,15 @@ from brokercli.backends.dead_letters import Goal
 from brokercli.dialects.kinds import Kind
 from brokercli.dialects.reading import lies_in
 from brokercli.dialects.redrive_headers import COUNT, FROM, stamps
-from brokercli.model.message import Header
+from brokercli.model.message import Header, Record, bytes_in
+from brokercli.model.remembered import Room
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import Recogniser
 
 _TRIALS = 1000
 """So many letters are sorted before it is judged whether that pays."""
-_WAYS_REMEMBERED = 10_000
+_WAYS_REMEMBERED, _WAYS_BYTES = 10_000, 8 << 20
+"""The first letter of a kind is remembered with it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -105,6 +107,7 @@ class Sorter:
         self._kinds = recogniser.kinds(frozenset({COUNT}))
         self._ways: dict[int, tuple[Kind, Way | None]] = {}
         self._wrapped: dict[bytes, _Wrapped] = {}
+        self._room = Room(_WAYS_REMEMBERED, _WAYS_BYTES)
         self._sorted = 0
         self._learned = 0
 
@@ -176,19 +179,24 @@ class Sorter:
         # one that goes on as it is has its own routing key, which is not in the wrapping
         if way is None or by_more or record.position or way.decision.message is message:
             return None
-        if len(self._wrapped) >= _WAYS_REMEMBERED:
-            self._wrapped.clear()
+        self._make_room(record, len(wrapping))
         known = self._wrapped[wrapping] = way, message.headers, self._kinds.signs(message.headers, name)
         return known
 
     def _learn(self, batch: Batch, index: int, at: int) -> Way | None:
         self._learned += 1
-        letter, kind = self._kinds.learn(batch.select([index]).records()[0])
+        record = batch.select([index]).records()[0]
+        letter, kind = self._kinds.learn(record)
         way = Way.of(self._rules.decide(letter, at), at)
-        if len(self._ways) >= _WAYS_REMEMBERED:
-            self._ways.clear()
+        self._make_room(record)
         self._ways[id(kind)] = kind, way
         return way
+
+    def _make_room(self, record: Record, more: int = 0) -> None:
+        message = record.message
+        if not self._room.take(len(message.body or b"") + len(message.key or b"") + bytes_in(message.headers) + more):
+            self._ways.clear()
+            self._wrapped.clear()
 
 
 def _picking(places: Sequence[int]) -> Callable[[Sequence[Header]], tuple[Header, ...]]:

@@ -142,8 +142,3 @@ def write_value(value: HeaderValue) -> bytes:
             return str(number).encode()
     (inner,) = (encode_value(value) or {None: None}).values()
     return inner.encode() if isinstance(inner, str) else orjson.dumps(inner)
-
-
-def bytes_of(headers: Sequence[tuple[str, bytes | None]]) -> int:
-    """Return how much headers of the client hold, which its own bounds leave out."""
-    return sum([len(name) + len(content or b"") for name, content in headers])

@@ -10,9 +10,8 @@ from typing import Any
 
 from confluent_kafka import Message as KafkaMessage
 
-from brokercli.backends.kafka.convert import bytes_of
 from brokercli.model.errors import Failed
-from brokercli.model.message import Header
+from brokercli.model.message import Header, bytes_in
 
 Stored = Any
 """A `confluent_kafka.Message` of a consumer; its type says of every part that it may be missing, which is not so here."""
@@ -78,7 +77,7 @@ class OddHeaders:
         if found is None:
             self._met.setdefault(place)
             return 0
-        return bytes_of(found)
+        return bytes_in(found)
 
     def _of_one(self, message: Stored) -> Sequence[Header]:
         found = None if place_of(message) in self._met else _asked(message)

@@ -12,13 +12,13 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
-from brokercli.backends.kafka.convert import CannotCarry, bytes_of, to_kafka
+from brokercli.backends.kafka.convert import CannotCarry, to_kafka
 from brokercli.backends.kafka.failures import judge, lost_for_good, not_permitted_to_write, translate
 from brokercli.backends.kafka.never_sent import Sent, never_sent
 from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, NotFound, UsageProblem
-from brokercli.model.message import Message
+from brokercli.model.message import Message, bytes_in
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 LINGER_MILLISECONDS = 5
@@ -132,7 +132,7 @@ class KafkaPublisher(Publisher):
                         raise CannotCarry("the topic is compacted and takes no message without a key")
                     produce(topic, value, key, partition, MethodType(report, index), None, timestamp, headers)
                     if headers:
-                        self._header_bytes += bytes_of(headers)
+                        self._header_bytes += bytes_in(headers)
                     if 0 < timestamp < self._oldest_kept:
                         self._note_old_times()
                 except BufferError:
