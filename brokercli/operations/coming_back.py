@@ -91,7 +91,7 @@ class ComingBack:
                 if batch is None:
                     break
                 self._came += len(batch)
-                self._back += sum(map(self._is_back, self._recogniser.read(batch)))
+                self._back += sum(self._is_back(letter) for letters in self._recogniser.read(batch) for letter in letters)
         except BrokercliError:
             # what is wrong with it shows where letters are moved
             self._look = None

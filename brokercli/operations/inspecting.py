@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, State
@@ -121,9 +122,10 @@ def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterF
         if kinds is not None and _take_by_kind(inspection, reader, kinds, batch):
             on_progress(len(batch))
             continue
-        before = inspection.read - len(batch)
-        for index, letter in enumerate(read_matching(recogniser, letter_filter, batch)):
-            _take(inspection, letter, reader.state(letter.record), 0 if kinds is None else before + index + 1)
+        number = inspection.read - len(batch)
+        for letter in chain.from_iterable(read_matching(recogniser, letter_filter, batch)):
+            number += 1
+            _take(inspection, letter, reader.state(letter.record), 0 if kinds is None else number)
         on_progress(len(batch))
     return inspection
 
@@ -141,8 +143,10 @@ def pending_envelopes(reader: LetterReader, recogniser: Recogniser, letter_filte
         batch = read if len(pending) == len(read) else read.select(pending)
         if letter_filter.everything:
             yield [mark_dead_at_home(line) for line in batch.envelopes()] if batch.at_home else batch.envelopes()
-        elif letters := read_matching(recogniser, letter_filter, batch):
-            yield [letter_line(letter) for letter in letters]
+            continue
+        for letters in read_matching(recogniser, letter_filter, batch):
+            if letters:
+                yield [letter_line(letter) for letter in letters]
 
 
 def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, batch: Batch) -> bool:
@@ -198,5 +202,6 @@ def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, st
             else:
                 found = wanted in (record.position, message_id(record))
             if found:
-                return recogniser.read(batch.select([index]))[0], reader.state(record)
+                ((letter,),) = recogniser.read(batch.select([index]))
+                return letter, reader.state(record)
     raise NotFound(f"There is no letter {wanted}.", hint="brokercli dlq inspect shows one position of each kind; #1 is the oldest pending one")

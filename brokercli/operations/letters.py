@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from brokercli.backends.contract import Backend, Batch
 from brokercli.backends.dead_letters import some_of
-from brokercli.dialects import Facts, UserDialect, attach_original, died_at_home, holds_another, original_is_gone, recognise
+from brokercli.dialects import Facts, UserDialect, died_at_home, holds_another, recognise
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.facts import NO_FACTS
 from brokercli.dialects.kinds import Kinds
 from brokercli.dialects.reading import Reading
 from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
-from brokercli.model.errors import Failed, UsageProblem
+from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Record
 from brokercli.operations.filed_letters import FiledRecord
 from brokercli.operations.filter import Filter
+from brokercli.operations.originals import Originals
 from brokercli.operations.record_list import RecordList
 
 
@@ -30,6 +32,10 @@ class Recogniser:
     extra: Sequence[UserDialect] = ()
     facts: Facts = NO_FACTS
     fetch_originals: bool = True
+    _originals: Originals = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_originals", Originals(self.backend))
 
     def kinds(self, deciding: frozenset[str] = frozenset()) -> Kinds:
         """Return what finds out the kinds of letters of one destination; headers of the names in `deciding` tell kinds apart too."""
@@ -38,34 +44,23 @@ class Recogniser:
 
         return Kinds(read, deciding)
 
-    def read(self, batch: Batch) -> list[DeadLetter]:
-        """Return a letter for each record, in order. Never raises for what a record holds."""
+    def read(self, batch: Batch) -> Iterator[list[DeadLetter]]:
+        """Yield a letter for each record, in order: all of them together, and where they point at their messages, as many as there is memory
+        for. Whoever reads on is done with those before. Never raises for what a record holds."""
         if batch.at_home:
-            return [died_at_home(record) for record in batch.records()]
+            yield [died_at_home(record) for record in batch.records()]
+            return
         letters = [died_at_home(record) if isinstance(record, FiledRecord) and record.at_home else
                    recognise(record, extra=self.extra, facts=self.facts) for record in batch.records()]
-        if self.fetch_originals:
-            self._fetch([letter for letter in letters if not letter.complete])
-        return letters
-
-    def _fetch(self, pointers: list[DeadLetter]) -> None:
-        if not pointers:
-            return
-        originals = self.backend.fetch([letter.pointer or {} for letter in pointers])
-        for letter, original in zip(pointers, originals, strict=True):
-            filed = letter.record.original if isinstance(letter.record, FiledRecord) else None
-            if not any(_attached(letter, found) for found in (original, filed) if found is not None):
-                original_is_gone(letter)
-
-
-def _attached(letter: DeadLetter, original: Record) -> bool:
-    """Complete a letter with its original; where what was fetched is none, say so in the letter and return False."""
-    try:
-        attach_original(letter, original)
-    except Failed as problem:
-        letter.remarks += (str(problem),)
-        return False
-    return True
+        while letters:
+            pointers = [number for number, letter in enumerate(letters) if not letter.complete] if self.fetch_originals else []
+            now = pointers[:self._originals.at_once]
+            if now:
+                self._originals.attach([letters[number] for number in now])
+            end = pointers[len(now)] if len(now) < len(pointers) else len(letters)
+            some, letters = letters[:end], letters[end:]
+            yield some
+            del some
 
 
 def identity(letter: DeadLetter) -> str:
@@ -145,22 +140,24 @@ class LetterFilter:
         return notes
 
 
-def read_matching(recogniser: Recogniser, letter_filter: LetterFilter, batch: Batch) -> list[DeadLetter]:
-    """Return the letters of a batch that pass the filter, in order. Raises what the filter raises."""
+def read_matching(recogniser: Recogniser, letter_filter: LetterFilter, batch: Batch) -> Iterator[list[DeadLetter]]:
+    """Yield the letters of a batch that pass the filter, in order and in parts as `Recogniser.read`. Raises what the filter raises."""
     asked = letter_filter.records
-    letters = recogniser.read(batch) if asked is None else _asked(recogniser, asked, batch)
-    return [letter for letter in letters if letter_filter.passes(letter)]
+    for letters in recogniser.read(batch) if asked is None else _asked(recogniser, asked, batch):
+        yield [letter for letter in letters if letter_filter.passes(letter)]
 
 
-def _asked(recogniser: Recogniser, asked: Filter, batch: Batch) -> list[DeadLetter]:
+def _asked(recogniser: Recogniser, asked: Filter, batch: Batch) -> Iterator[list[DeadLetter]]:
     kept = set(asked.indices(batch))
     holding = set() if batch.at_home else {index for index, record in enumerate(batch.records()) if holds_another(record)}
     wanted = sorted(kept | holding)
-    letters = recogniser.read(batch.select(wanted))
-    inner = [replace(letter.record, message=letter.unwrapped) for letter in letters if letter.unwrapped is not None]
-    passing = set(asked.indices(RecordList(inner)))
-    passes = iter(range(len(inner)))
-    return [letter for index, letter in zip(wanted, letters, strict=True) if (index in kept if letter.unwrapped is None else next(passes) in passing)]
+    indices = iter(wanted)
+    for letters in recogniser.read(batch.select(wanted)):
+        inner = [replace(letter.record, message=letter.unwrapped) for letter in letters if letter.unwrapped is not None]
+        passing = set(asked.indices(RecordList(inner)))
+        passes = iter(range(len(inner)))
+        yield [letter for index, letter in zip(islice(indices, len(letters)), letters, strict=True)
+               if (index in kept if letter.unwrapped is None else next(passes) in passing)]
 
 
 def read_ids(content: bytes, source: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, State
@@ -88,7 +89,7 @@ def plan(reader: LetterReader, recogniser: Recogniser, rules: Rules, letter_filt
     sorter = Sorter(recogniser, rules) if letter_filter.everything and limit is None and on_decision is None else None
     for batch in batches(reader, lambda: stopping() or (limit is not None and going >= limit)):
         if sorter is None or not _plan_together(take, reader, sorter, batch):
-            for letter in read_matching(recogniser, letter_filter, batch):
+            for letter in chain.from_iterable(read_matching(recogniser, letter_filter, batch)):
                 if reader.state(letter.record) is State.PENDING and (limit is None or going < limit):
                     decision = rules.decide(letter, 0)
                     take(decision)

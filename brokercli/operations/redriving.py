@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Move, Repair
+from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import BrokercliError
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.coming_back import ComingBack
@@ -122,7 +123,7 @@ class Redriving:
             self._settle(decisions, decided, settler)
 
     def _settle(self, decisions: list[Decision], decided: bool, settler: Settler | None) -> None:
-        """Put back letters that go, as fast as they may; they are the last of their batch where all of it is `decided` on."""
+        """Put back letters that go, as fast as they may; they are the last of their part where all of it is `decided` on."""
         start = 0
         self._more = not decided or bool(decisions)
         while start < len(decisions) and not self.stopping():
@@ -190,14 +191,22 @@ class Redriving:
             self._coming_back.check(self.outcome.account.confirmed)
 
     def _decide(self, batch: Batch) -> Iterator[tuple[list[Decision], bool]]:
-        """Yield the decisions on letters that go, and whether they are the last: all at once, or, where a program runs over each letter, once
-        a second. Letters that pass the filter and are left are entered, as refused or skipped."""
+        """Yield the decisions on letters that go, and whether they are the last of what is in memory together: all at once, or, where they point
+        at their messages, as many as there is memory for, and where a program runs over each letter, once a second. Letters that pass the filter
+        and are left are entered, as refused or skipped."""
         at = self._now()
+        for letters in read_matching(self.recogniser, self.letter_filter, batch):
+            yield from self._decide_on(letters, at)
+            # before more originals are fetched
+            if self._enough():
+                return
+
+    def _decide_on(self, letters: Sequence[DeadLetter], at: int) -> Iterator[tuple[list[Decision], bool]]:
         made: list[Decision] = []
         failed = Receipts()
         began = time.monotonic()
         try:
-            for letter in read_matching(self.recogniser, self.letter_filter, batch):
+            for letter in letters:
                 if self._enough():
                     break
                 decision = self.rules.decide(letter, at)

@@ -54,7 +54,7 @@ def test_a_worker_that_always_fails_gets_a_message_after_every_delay_and_then_it
     with backend.look_letters(stream(recorder)) as reader:
         batch = reader.read(20)
         assert batch is not None
-        letter, = Recogniser(backend).read(batch)
+        ((letter,),) = Recogniser(backend).read(batch)
     assert (letter.dialect, letter.reason, letter.attempts, letter.consumer) == ("jetstream advisory", "max deliveries", 3, "worker")
     assert letter.home is not None
     assert letter.home.address.name == f"{name.lower()}.created"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -133,22 +133,22 @@ class Far(Busy):
 class Pointing(Reading):
     """Takes each record for a letter that points at a message which is gone."""
 
-    def read(self, batch: Batch) -> list[DeadLetter]:
-        letters = super().read(batch)
+    def read(self, batch: Batch) -> Iterator[list[DeadLetter]]:
+        (letters,) = super().read(batch)
         for letter in letters:
             letter.pointer = {"topic": "home", "partition": 0, "offset": 1} if int(letter.record.position[2:]) >= COUNT else None
-        return letters
+        yield letters
 
 
 class Wrapping(Reading):
     """Takes each new record for a letter that wraps the message it is about."""
 
-    def read(self, batch: Batch) -> list[DeadLetter]:
-        letters = super().read(batch)
+    def read(self, batch: Batch) -> Iterator[list[DeadLetter]]:
+        (letters,) = super().read(batch)
         for letter in letters:
             if int(letter.record.position[2:]) >= COUNT:
                 letter.unwrapped = Message((letter.record.message.body or b"").removeprefix(b"wrapped "))
-        return letters
+        yield letters
 
 
 class Tombstones(Busy):

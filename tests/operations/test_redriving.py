@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,8 +83,8 @@ class Stopped(Account):
 class Reading(Recogniser):
     """Takes each record for a letter."""
 
-    def read(self, batch: Batch) -> list[DeadLetter]:
-        return [DeadLetter(record, "convention") for record in batch.records()]
+    def read(self, batch: Batch) -> Iterator[list[DeadLetter]]:
+        yield [DeadLetter(record, "convention") for record in batch.records()]
 
 
 @pytest.mark.parametrize("entered", [False, True])
@@ -102,8 +102,9 @@ def test_a_signal_between_a_verdict_and_the_account_of_it_leaves_nothing_untrue(
 class Doubtful(Reading):
     """Takes every second record for a letter."""
 
-    def read(self, batch: Batch) -> list[DeadLetter]:
-        return [letter if int(letter.record.position[2:]) % 2 else DeadLetter(letter.record) for letter in super().read(batch)]
+    def read(self, batch: Batch) -> Iterator[list[DeadLetter]]:
+        (letters,) = super().read(batch)
+        yield [letter if int(letter.record.position[2:]) % 2 else DeadLetter(letter.record) for letter in letters]
 
 
 class AtOnce(Rate):

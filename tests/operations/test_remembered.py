@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import pytest
 
 from brokercli.backends.envelope import encode_record
-from brokercli.dialects import recognise, stamp, to_message
+from brokercli.dialects import kinds, recognise, stamp, to_message
 from brokercli.model.message import Message, Record, Typed
 from brokercli.model.remembered import Remembered
+from brokercli.operations import inspecting, sorting
 from brokercli.operations.decisions import Redrive
 from brokercli.operations.inspecting import Inspection, inspect
 from brokercli.operations.letters import LetterFilter, Recogniser
@@ -21,10 +22,16 @@ from tests.operations.test_inspecting import Lying
 from tests.operations.test_sorting import Outlined, Wrapped
 
 RECOGNISER = Recogniser(None, fetch_originals=False)  # type: ignore[arg-type]
-LONG = 80_000
-MANY = 250
-MOST = 14 << 20
-"""They have 20 MB in all, most of them twice."""
+LONG = 60_000
+MANY = 80
+MOST = 3_500_000
+"""They have 5 MB in all, most of them twice."""
+
+
+@pytest.fixture(autouse=True)
+def a_quarter_or_less_of_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, most in ((kinds, "_KINDS_BYTES", 1 << 18), (sorting, "_WAYS_BYTES", 1 << 20), (inspecting, "MOST_BYTES", 1 << 19)):
+        monkeypatch.setattr(module, name, most)
 
 
 @contextmanager
