@@ -14,7 +14,7 @@ from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle, sent_elsewhere
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
-from brokercli.backends.kafka.look import LOST_SECONDS, PROMISED, READING, READING_LETTERS, KafkaReader
+from brokercli.backends.kafka.look import LOST_SECONDS, NOTHING_AHEAD, PROMISED, READING, KafkaReader, Lent
 from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.backends.kafka.retired import retire
 from brokercli.backends.kafka.span import RETRY_SECONDS, LastOf, Offsets, Range, locate
@@ -153,20 +153,20 @@ class KafkaBackend(Backend):
         return self._administrator
 
     def look(self, source: Address, span: Span) -> Reader:
-        return self._look(source, span, self._borrow)
+        return self._look(source, span, self._borrow, self._with_nothing_ahead)
 
-    def _look(self, source: Address, span: Span, borrow: Callable[[], tuple[Consumer, Troubles, Callable[[], None]]]) -> KafkaReader:
+    def _look(self, source: Address, span: Span, borrow: Callable[[], Lent], nothing_ahead: Callable[[], Lent] | None) -> KafkaReader:
         partitions = sorted(self._topic(source.name).partitions)
-        consumer, troubles, give_back = borrow()
+        lent = borrow()
         try:
-            offsets = Offsets(consumer, source.name, self._connection.connect_timeout)
-            last = partial(newest, consumer=consumer, offsets=offsets, troubles=troubles, patience=LOST_SECONDS)
+            offsets = Offsets(lent[0], source.name, self._connection.connect_timeout)
+            last = partial(newest, lent=lent, offsets=offsets, nothing_ahead=nothing_ahead, patience=LOST_SECONDS)
             starts, ends = locate(span, partitions, offsets, last)
-            reader = KafkaReader(consumer, offsets, starts, ends, troubles, give_back, self._read_anew)
+            reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead)
             reader.notes += self.notes
             return reader
         except BaseException:
-            give_back()
+            lent[2]()
             raise
 
     def _read_anew(self, place: tuple[str, int, int]) -> tuple[Header, ...]:
@@ -181,17 +181,20 @@ class KafkaBackend(Backend):
 
         return id_of(self._admin(), source.name, self._connection.connect_timeout)
 
-    def _borrow(self) -> tuple[Consumer, Troubles, Callable[[], None]]:
+    def _borrow(self) -> Lent:
         """Return a consumer to read with: the one that is connected, or a new one while that is reading."""
         if self._lent:
             return self._another(READING)
         self._lent = True
         return self._consumer, self._troubles, self._take_back
 
-    def _another(self, reading: Mapping[str, int]) -> tuple[Consumer, Troubles, Callable[[], None]]:
+    def _another(self, reading: Mapping[str, int]) -> Lent:
         troubles = Troubles()
         consumer = self._open_consumer(troubles, reading)
         return consumer, troubles, partial(retire, consumer)
+
+    def _with_nothing_ahead(self) -> Lent:
+        return self._another(NOTHING_AHEAD)
 
     def _take_back(self) -> None:
         # unassigning costs 10 ms; the next look assigns anew, and what is fetched ahead until then is bounded
@@ -227,7 +230,7 @@ class KafkaBackend(Backend):
     def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
         from brokercli.backends.kafka.letters import open_letters
 
-        reader = self._look(source, Span(Start(), End()), partial(self._another, READING_LETTERS))
+        reader = self._look(source, Span(Start(), End()), self._with_nothing_ahead, None)
         return open_letters(reader, source.name, self._admin(), self._consumer, partial(self._any_node, source.name), self._connection.connect_timeout)
 
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
@@ -250,11 +253,12 @@ class KafkaBackend(Backend):
     def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
         from brokercli.backends.kafka.fetch import fetch
 
-        consumer, troubles, give_back = self._borrow()
+        lent = self._borrow()
         try:
-            return fetch(places, lambda name: self._named_topic(name).partitions, consumer, troubles, self._connection.connect_timeout, self._read_anew)
+            return fetch(places, lambda name: self._named_topic(name).partitions, lent, self._with_nothing_ahead, self._connection.connect_timeout,
+                         self._read_anew)
         finally:
-            give_back()
+            lent[2]()
 
     def declarer(self) -> Declarer:
         from brokercli.backends.kafka.declaring import KafkaDeclarer
@@ -273,11 +277,11 @@ class KafkaBackend(Backend):
         offsets = Offsets(self._consumer, name, self._connection.connect_timeout)
 
         def last(count: int, ranges: dict[int, Range]) -> dict[int, int]:
-            consumer, troubles, give_back = self._borrow()
+            lent = self._borrow()
             try:
-                return newest(count, ranges, consumer, offsets, troubles, LOST_SECONDS)
+                return newest(count, ranges, lent, offsets, self._with_nothing_ahead, LOST_SECONDS)
             finally:
-                give_back()
+                lent[2]()
 
         return sorted(self._topic(name).partitions), offsets, last
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from confluent_kafka import Consumer
-
-from brokercli.backends.kafka.connect import Troubles
-from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader
+from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader, Lent
 from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.span import Offsets
 from brokercli.model.errors import NotFound, OutOfRange, Unreachable, UsageProblem
@@ -21,7 +18,7 @@ Wanted = dict[int, list[int]]
 """Partition → ascending offsets."""
 
 
-def fetch(places: Sequence[Place], partitions_of: Callable[[str], Iterable[int]], consumer: Consumer, troubles: Troubles,
+def fetch(places: Sequence[Place], partitions_of: Callable[[str], Iterable[int]], lent: Lent, nothing_ahead: Callable[[], Lent],
           timeout: float, read_anew: ReadAnew) -> list[Record | None]:
     """Return the record at each place; None where it is not stored (any more), and for what is no place of a record."""
     wanted: dict[str, set[tuple[int, int]]] = defaultdict(set)
@@ -34,8 +31,8 @@ def fetch(places: Sequence[Place], partitions_of: Callable[[str], Iterable[int]]
             partitions = set(partitions_of(topic))
         except (NotFound, UsageProblem):
             continue
-        offsets = Offsets(consumer, topic, timeout)
-        for partition, offset, record in _fetch(offsets, _stored(spots, partitions, offsets), consumer, troubles, read_anew):
+        offsets = Offsets(lent[0], topic, timeout)
+        for partition, offset, record in _fetch(offsets, _stored(spots, partitions, offsets), lent, nothing_ahead, read_anew):
             records[topic, partition, offset] = record
     return [None if (found := _parse(place)) is None else records.get(found) for place in places]
 
@@ -58,16 +55,16 @@ def _stored(spots: Iterable[tuple[int, int]], partitions: set[int], offsets: Off
     return {partition: found for partition, found in held.items() if found}
 
 
-def _fetch(offsets: Offsets, wanted: Wanted, consumer: Consumer, troubles: Troubles,
-           read_anew: ReadAnew) -> Iterable[tuple[int, int, Record]]:
+def _fetch(offsets: Offsets, wanted: Wanted, lent: Lent, nothing_ahead: Callable[[], Lent], read_anew: ReadAnew) -> Iterable[tuple[int, int, Record]]:
+    consumer, troubles, _ = lent
     stretches = {partition: _stretches(found) for partition, found in wanted.items()}
     while stretches:
         # one stretch of each partition at a time, all partitions at once
         now = {partition: waiting.pop(0) for partition, waiting in stretches.items()}
         stretches = {partition: waiting for partition, waiting in stretches.items() if waiting}
         sought = {(partition, offset) for partition, stretch in now.items() for offset in stretch}
-        reader = KafkaReader(consumer, offsets, {partition: stretch[0] for partition, stretch in now.items()},
-                             {partition: stretch[-1] + 1 for partition, stretch in now.items()}, troubles, consumer.unassign, read_anew)
+        reader = KafkaReader((consumer, troubles, consumer.unassign), offsets, {partition: stretch[0] for partition, stretch in now.items()},
+                             {partition: stretch[-1] + 1 for partition, stretch in now.items()}, read_anew, nothing_ahead=nothing_ahead)
         with reader:
             while not reader.finished:
                 try:
@@ -76,7 +73,7 @@ def _fetch(offsets: Offsets, wanted: Wanted, consumer: Consumer, troubles: Troub
                     # deleted since they were asked for; those of the other partitions are tried alone
                     if len(now) > 1:
                         for partition, stretch in now.items():
-                            yield from _fetch(offsets, {partition: stretch}, consumer, troubles, read_anew)
+                            yield from _fetch(offsets, {partition: stretch}, lent, nothing_ahead, read_anew)
                     break
                 if batch is None:
                     if reader.finished:

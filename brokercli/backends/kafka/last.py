@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
-from confluent_kafka import Consumer
-
-from brokercli.backends.kafka.connect import Troubles
-from brokercli.backends.kafka.look import KafkaReader
+from brokercli.backends.kafka.look import KafkaReader, Lent
 from brokercli.backends.kafka.span import Offsets, Range
 from brokercli.model.errors import Unreachable
 
@@ -24,18 +22,19 @@ class _Tail:
         self.offsets = array("q")
 
 
-def newest(count: int, ranges: dict[int, Range], consumer: Consumer, offsets: Offsets, troubles: Troubles, patience: float) -> dict[int, int]:
+def newest(count: int, ranges: dict[int, Range], lent: Lent, offsets: Offsets, nothing_ahead: Callable[[], Lent] | None, patience: float) -> dict[int, int]:
     """Return, for each partition, where the newest `count` records of all of them start.
 
     Counted are records, not offsets: what transactions and compaction leave behind is no record. Taken are, one by one,
     the records with the latest time among the partitions' last ones; of equal times the one of the higher partition.
-    Reads the records once to find out. Raises Unreachable when nothing comes for `patience` seconds.
+    Reads the records once to find out, from then on with another consumer where `KafkaReader` wants one. Raises Unreachable when nothing
+    comes for `patience` seconds.
     """
     step = -(-count // max(1, len(ranges))) + (_SPARE if len(ranges) > 1 else 0)
     tails = {partition: _Tail(max(held.low, held.high - step)) for partition, held in ranges.items()}
     unread = {partition: held.high for partition, held in ranges.items()}
     while True:
-        _extend({partition: tails[partition] for partition in unread}, unread, consumer, offsets, troubles, patience)
+        _extend({partition: tails[partition] for partition in unread}, unread, lent, offsets, nothing_ahead, patience)
         starts, short = _choose(count, tails, ranges)
         if not short:
             return starts
@@ -46,19 +45,23 @@ def newest(count: int, ranges: dict[int, Range], consumer: Consumer, offsets: Of
             tail.start = max(ranges[partition].low, tail.start - max(step, 2 * (ranges[partition].high - tail.start)))
 
 
-def _extend(tails: dict[int, _Tail], ends: dict[int, int], consumer: Consumer, offsets: Offsets, troubles: Troubles, patience: float) -> None:
+def _extend(tails: dict[int, _Tail], ends: dict[int, int], lent: Lent, offsets: Offsets, nothing_ahead: Callable[[], Lent] | None,
+            patience: float) -> None:
     """Read each tail from its start to where it was read from before."""
     found = {partition: (array("q"), array("q")) for partition in tails}
-    reader = KafkaReader(consumer, offsets, {partition: tail.start for partition, tail in tails.items()}, ends, troubles, lambda: None, None)
-    while not reader.finished:
-        batch = reader.read(patience)
-        if batch is None:
-            if reader.finished:
-                break
-            raise Unreachable(f"Kafka sent nothing of {offsets.topic} for {patience:g} s.", hint="brokercli doctor says what answers and what does not")
-        for partition, offset, time in batch.stamps():
-            found[partition][0].append(time)
-            found[partition][1].append(offset)
+    consumer, troubles, _ = lent
+    starts = {partition: tail.start for partition, tail in tails.items()}
+    # whoever lent the consumer goes on with it; of the headers only their size is asked for
+    with KafkaReader((consumer, troubles, lambda: None), offsets, starts, ends, lambda place: (), nothing_ahead=nothing_ahead) as reader:
+        while not reader.finished:
+            batch = reader.read(patience)
+            if batch is None:
+                if reader.finished:
+                    break
+                raise Unreachable(f"Kafka sent nothing of {offsets.topic} for {patience:g} s.", hint="brokercli doctor says what answers and what does not")
+            for partition, offset, time in batch.stamps():
+                found[partition][0].append(time)
+                found[partition][1].append(offset)
     for partition, (times, numbers) in found.items():
         tail = tails[partition]
         tail.times, tail.offsets = times + tail.times, numbers + tail.offsets

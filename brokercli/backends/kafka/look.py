@@ -25,11 +25,13 @@ READING = {
     "fetch.message.max.bytes": 2 << 20, "fetch.max.bytes": 8 << 20,
     # whichever comes first; the bytes do not count headers
     "queued.min.messages": 6_000, "queued.max.messages.kbytes": 8192}
-READING_LETTERS = {
+NOTHING_AHEAD = {
     **READING,
     # more is asked for once nothing waits, which costs a bulk read a tenth of its speed: a letter has a kilobyte of headers, or a
     # megabyte where a stack trace is among them, and the client bounds neither
     "queued.min.messages": 1}
+LARGE_HEADERS = 8192
+"""Bytes of one record's headers from which nothing is read ahead: 6,000 times that is what memory there is for."""
 PROMISED = {
     "group.id": "brokercli-look", "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error",
     "enable.partition.eof": True}
@@ -43,6 +45,9 @@ _NOT_OURS = (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.COORDINATOR_NOT_A
              KafkaError._ALL_BROKERS_DOWN)
 _error_of = KafkaMessage.error
 
+Lent = tuple[Consumer, Troubles, Callable[[], None]]
+"""A consumer to read with, what it reports, and what gives it back."""
+
 
 class KafkaReader(Reader):
     """The records of some partitions: in order within each partition, as the brokers answer between them.
@@ -53,18 +58,20 @@ class KafkaReader(Reader):
     the topic are read from their start.
     """
 
-    def __init__(self, consumer: Consumer, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, troubles: Troubles,
-                 give_back: Callable[[], None], read_anew: ReadAnew | None, batch: int = _BATCH) -> None:
+    def __init__(self, lent: Lent, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, read_anew: ReadAnew,
+                 batch: int = _BATCH, nothing_ahead: Callable[[], Lent] | None = None) -> None:
         """`read_anew` reads headers that the client cannot read, once somebody asks for them. A read returns at most `batch` records and
-        one more, fewer where they are large."""
+        one more, fewer where they are large. `nothing_ahead` makes a consumer that goes on where headers turn out to be large; None where
+        this is one."""
         self._read_anew = read_anew
         self._batch = batch
-        self._consumer = consumer
+        self._nothing_ahead = nothing_ahead
+        self._consumer, self._troubles, give_back = lent
+        self._give_back = [give_back]
         self._offsets = offsets
         self._topic = offsets.topic
         self._ends = ends
-        self._troubles = troubles
-        self._give_back = give_back
+        self._starts = dict(starts)
         self._closed = False
         self._failure: BrokercliError | None = None
         self.notes: list[str] = []
@@ -77,31 +84,48 @@ class KafkaReader(Reader):
         self._open = {partition for partition in starts if ends is None or starts[partition] < ends[partition]}
         self.expected = None if ends is None else sum(ends[partition] - starts[partition] for partition in self._open)
         self.bounds = None if ends is None else Span(PerPartition(tuple(sorted(starts.items()))), PerPartition(tuple(sorted(ends.items()))))
-        consumer.assign([TopicPartition(self._topic, partition, starts[partition]) for partition in sorted(self._open)])
+        self._consumer.assign([TopicPartition(self._topic, partition, starts[partition]) for partition in sorted(self._open)])
 
     def read(self, timeout: float) -> KafkaBatch | None:
         deadline = monotonic() + timeout
-        consumer = self._consumer
         while self._failure is None and not self.finished:
             # in pieces, so that a lost connection and new partitions show while nothing comes
-            first = consumer.poll(min(1.0, max(0.0, deadline - monotonic())))
+            first = self._consumer.poll(min(1.0, max(0.0, deadline - monotonic())))
             if first is None:
                 self._while_idle()
                 if monotonic() >= deadline:
                     return None
                 continue
-            odd = None if self._read_anew is None else OddHeaders(self._read_anew)
-            messages = take(consumer, first, self._batch, odd)
+            odd = OddHeaders(self._read_anew)
+            messages = take(self._consumer, first, self._batch, odd)
             if any(map(_error_of, messages)):
                 messages = self._without_events(messages)
             if self._ends is not None:
                 messages = self._up_to_the_end(messages, self._ends)
+            if odd.largest > LARGE_HEADERS and self._nothing_ahead is not None and self._open:
+                self._go_on_with_nothing_ahead(self._nothing_ahead)
             if messages:
                 self._troubles.down_since = None
                 return KafkaBatch(messages, odd)
         if self._failure is not None:
             raise self._failure
         return None
+
+    def _go_on_with_nothing_ahead(self, another: Callable[[], Lent]) -> None:
+        """Let go of what the client has read ahead, whose own bounds leave headers out, and read that once more with one that does not."""
+        self._nothing_ahead = None
+        try:
+            consumer, troubles, give_back = another()
+        except BrokercliError:
+            return  # a broker that lets nobody else in; this client is still connected
+        following = self._starts | {place.partition: place.offset for place in self._consumer.position(self._places()) if place.offset >= 0}
+        self._consumer.unassign()
+        self._consumer, self._troubles = consumer, troubles
+        self._give_back.append(give_back)
+        consumer.assign([TopicPartition(self._topic, partition, following[partition]) for partition in sorted(self._open)])
+
+    def _places(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in sorted(self._open)]
 
     def _without_events(self, messages: list[Stored]) -> list[Stored]:
         records: list[Stored] = []
@@ -134,8 +158,7 @@ class KafkaReader(Reader):
         if not self._passed and messages and len(self._open) == 1 and messages[-1].offset() + 1 < ends[messages[-1].partition()]:
             return messages  # of the one partition that is left, and not its last
         done, self._passed = self._passed & self._open, set()
-        done.update(place.partition for place in self._consumer.position([TopicPartition(self._topic, partition) for partition in self._open])
-                    if place.offset >= ends[place.partition])
+        done.update(place.partition for place in self._consumer.position(self._places()) if place.offset >= ends[place.partition])
         if not done:
             return messages
         self._open -= done
@@ -190,6 +213,7 @@ class KafkaReader(Reader):
             self._known.update(new)
             self._open.update(new)
             lows = self._offsets.starts(new)
+            self._starts.update(lows)
             self._consumer.incremental_assign([TopicPartition(self._topic, partition, lows[partition]) for partition in new])
 
     @property
@@ -199,4 +223,5 @@ class KafkaReader(Reader):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._give_back()
+            for give_back in self._give_back:
+                give_back()

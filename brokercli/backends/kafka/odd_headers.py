@@ -53,6 +53,8 @@ class OddHeaders:
 
     def __init__(self, read_anew: ReadAnew) -> None:
         self._read_anew = read_anew
+        self.largest = 0
+        """Bytes of the largest headers that were weighed."""
         self._met: dict[Place, tuple[Header, ...] | Failed | None] = {}
         """What became of those that were met, None until it is known. Nobody may ask the client for their headers again: it returns a broken
         tuple."""
@@ -77,7 +79,9 @@ class OddHeaders:
         if found is None:
             self._met.setdefault(place)
             return 0
-        return bytes_in(found)
+        size = bytes_in(found)
+        self.largest = max(self.largest, size)
+        return size
 
     def _of_one(self, message: Stored) -> Sequence[Header]:
         found = None if place_of(message) in self._met else _asked(message)

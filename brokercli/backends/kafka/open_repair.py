@@ -20,7 +20,7 @@ from brokercli.backends.kafka.exactly_once import ExactlyOnce
 from brokercli.backends.kafka.forgotten import forgetting, forgotten
 from brokercli.backends.kafka.handled_group import group_of, limits_of, members_of
 from brokercli.backends.kafka.ledger import Ledger
-from brokercli.backends.kafka.look import PROMISED, READING_LETTERS, KafkaReader
+from brokercli.backends.kafka.look import NOTHING_AHEAD, PROMISED, KafkaReader
 from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
 from brokercli.backends.kafka.span import Offsets
@@ -67,7 +67,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
     with ExitStack() as opened:
         troubles = Troubles()
         consumer: Consumer = open_handle(Consumer, connection, {
-            **READING_LETTERS, "fetch.message.max.bytes": 4 << 20, **client_configuration(connection), **PROMISED,
+            **NOTHING_AHEAD, "fetch.message.max.bytes": 4 << 20, **client_configuration(connection), **PROMISED,
             "group.id": group, "isolation.level": "read_committed",
             "error_cb": troubles.note}, troubles)
         opened.callback(consumer.close)
@@ -82,7 +82,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         ranges = offsets.ranges(partitions)
         ends = {partition: held.high for partition, held in ranges.items()}
         starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
-        reader = KafkaReader(consumer, offsets, starts, ends, troubles, lambda: None, cluster.read_anew, LARGEST_BATCH - 1)
+        reader = KafkaReader((consumer, troubles, lambda: None), offsets, starts, ends, cluster.read_anew, LARGEST_BATCH - 1)
         repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close,
                              partial(cluster.look, Address(topic, "topic")))
         repair.notes += forgotten(ledger.handled, offsets, ranges, limits) or forgetting(limits, read_settings(settings, timeout))

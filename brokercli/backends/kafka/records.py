@@ -50,8 +50,8 @@ class KafkaBatch(Batch):
 
     __slots__ = ("_headers", "_messages", "_odd")
 
-    def __init__(self, messages: list[Stored], odd: OddHeaders | None) -> None:
-        """`odd` reads headers that the client cannot read; None where nobody will ask for headers."""
+    def __init__(self, messages: list[Stored], odd: OddHeaders) -> None:
+        """`odd` reads headers that the client cannot read."""
         self._messages = messages
         self._odd = odd
         self._headers: list[Sequence[Header]] | None = None
@@ -109,7 +109,6 @@ class KafkaBatch(Batch):
     def _header_lists(self) -> list[Sequence[Header]]:
         if self._headers is not None:
             return self._headers
-        assert self._odd is not None
         self._headers = self._odd.of(self._messages)
         return self._headers
 
