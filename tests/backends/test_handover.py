@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,3 +46,21 @@ def test_whoever_is_told_to_stop_is_resumed_once_everything_is_taken(steps: list
         taken.append(item)
     assert taken == list(range(offered))
     assert not stopped
+
+
+def test_what_waits_is_taken_together_and_what_comes_by_it_is_left_for_the_next_time() -> None:
+    def resume() -> None:
+        handover.offer([b"g"] * 3, 4)
+        handover.fail(ValueError("gone"))
+
+    handover: Handover[list[bytes] | tuple[bytes, ...]] = Handover(10, resume)
+    for item in ([b"a"], [b"b", b"c"], (b"another type",), [b"d"], [b"e"], [b"f"]):
+        handover.offer(item, 2)
+    assert handover.take_together(0, 1) == [[b"a"]]
+    assert handover.take_together(0, 10) == [[b"b", b"c"]]
+    assert handover.take_together(0, 10) == [(b"another type",)]
+    assert handover.take_together(0, 10) == [[b"d"], [b"e"]]
+    assert handover.take_together(0, 1) == [[b"f"]]
+    assert handover.take_together(0, 10) == [[b"g"] * 3]
+    with pytest.raises(ValueError, match="gone"):
+        handover.take_together(0, 1)

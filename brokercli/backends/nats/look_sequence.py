@@ -25,7 +25,7 @@ PIPELINE = 128
 """Questions under way where each message must be asked for by itself. They begin with few and become more, as far as what is answered
 is small: all answers of one round are held in memory."""
 FIRST_PIPELINE = 8
-PIPELINE_BYTES = 16 << 20
+PIPELINE_BYTES = 4 << 20
 ANSWER_SECONDS = 10.0
 FOLLOW_SECONDS = 0.1
 NOTE = "read by sequence number: a message that its consumers have finished with before we come to it is gone, and not shown"

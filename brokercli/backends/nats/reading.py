@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sized
+from functools import reduce
+from operator import add
 from typing import Any, Generic, Protocol, TypeVar
 
 from brokercli.backends.contract import Batch, Reader
@@ -35,8 +37,6 @@ class BufferedReader(Reader, Generic[Some]):
         self.notes: list[str] = []
         self._closed = False
         self._handover: Handover[Some] = Handover(BUFFER_BYTES, self._resume)
-        self._kept: Some | None = None
-        """Taken from the hand-over, and still to be handed out."""
 
     @abstractmethod
     def batch(self, items: Some) -> Batch:
@@ -51,26 +51,13 @@ class BufferedReader(Reader, Generic[Some]):
         """Take back what the broker was asked for; on the connection's thread."""
 
     def read(self, timeout: float) -> Batch | None:
-        items, self._kept = self._kept or self._handover.take(timeout), None
-        if items is None:
-            return None
         # bigger batches cost the operations less; nothing is waited for
-        while len(items) < LARGEST_BATCH:
-            try:
-                further = self._handover.take(0)
-            except BrokercliError:
-                break  # what came before the failure is handed out first; it stays there for the next call
-            if further is None:
-                break
-            if type(further) is not type(items):
-                self._kept = further
-                break
-            items = items + further
-        return self.batch(items)
+        waiting = self._handover.take_together(timeout, LARGEST_BATCH)
+        return self.batch(reduce(add, waiting)) if waiting else None
 
     @property
     def finished(self) -> bool:
-        return self._kept is None and self._handover.drained
+        return self._handover.drained
 
     def close(self) -> None:
         if self._closed:

@@ -78,16 +78,17 @@ class NatsBatch(Batch):
         blocks = list({row[3] for row in rows})
         written = dict(zip(blocks, write_header_lists([read_headers(block) for block in blocks]), strict=True))
         subjects: dict[bytes, bytes] = {}
-        lines: list[bytes] = []
-        for (subject, sequence, nanoseconds, block, _), text in zip(rows, write_strings([row[4] for row in rows]), strict=True):
+        lines = write_strings([row[4] for row in rows])
+        # each in the place of its body as it was written: large ones are not held twice
+        for index, ((subject, sequence, nanoseconds, block, _), text) in enumerate(zip(rows, lines, strict=True)):
             name = subjects.get(subject)
             if name is None:
                 name = subjects[subject] = self._start(subject)
             headers = written[block]
             if sequence is not None and nanoseconds is not None:
-                lines.append(b'%b%d,"time":"%b","key":null,"headers":%b,"body":%b}' % (name, sequence, times.write(nanoseconds), headers, text))
+                lines[index] = b'%b%d,"time":"%b","key":null,"headers":%b,"body":%b}' % (name, sequence, times.write(nanoseconds), headers, text)
             else:
-                lines.append(b'%b,"time":null,"key":null,"headers":%b,"body":%b}' % (name, headers, text))
+                lines[index] = b'%b,"time":null,"key":null,"headers":%b,"body":%b}' % (name, headers, text)
         return lines
 
     def _start(self, subject: bytes) -> bytes:
@@ -123,12 +124,15 @@ class Delivered(NatsBatch):
     def __init__(self, messages: list[Delivery], stream: str | None) -> None:
         self._messages = messages
         self._rows: list[Row] | None = None
+        """Once somebody asked for them; then nothing is left of the deliveries, whose bodies those with headers have as their own."""
         self.stream = stream
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self._messages if self._rows is None else self._rows)
 
     def bodies(self) -> list[bytes]:
+        if self._rows is not None:
+            return [row.body for row in self._rows]
         return [payload if len(parts[0]) == 3 else payload[int(parts[-2]):] for parts, payload in self._messages]
 
     def rows(self) -> list[Row]:
@@ -150,14 +154,14 @@ class Delivered(NatsBatch):
                 tokens = parts[3].split(b".")
                 first = 5 if len(tokens) < 11 else 7
                 rows.append(new(Row, (parts[1], int(tokens[first]), int(tokens[first + 2]), block, body)))
-            self._rows = rows
+            self._rows, self._messages = rows, []
         return self._rows
 
-    def select(self, indices: Sequence[int]) -> Delivered:
+    def select(self, indices: Sequence[int]) -> NatsBatch:
         messages, rows = self._messages, self._rows
-        chosen = Delivered([messages[index] for index in indices], self.stream)
-        chosen._rows = None if rows is None else [rows[index] for index in indices]
-        return chosen
+        if rows is not None:
+            return Fetched([rows[index] for index in indices], self.stream, at_home=self.at_home)
+        return Delivered([messages[index] for index in indices], self.stream)
 
 
 class DeliveredRun(NatsBatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from time import monotonic, sleep
 from typing import Any
 
@@ -58,21 +59,12 @@ class StreamReader(Reader):
     # from the user's thread
 
     def read(self, timeout: float) -> RabbitMQBatch | None:
-        deliveries = self._handover.take(timeout)
-        if deliveries is None:
+        waiting = self._handover.take_together(timeout, _LARGEST_BATCH)
+        if not waiting:
             self._look_for_the_end()
             return None
-        while len(deliveries) < _LARGEST_BATCH and (more := self._next_at_once()):
-            deliveries = deliveries + more
         self._last_came = monotonic()
-        return RabbitMQBatch(deliveries, self._stream, numbered=True)
-
-    def _next_at_once(self) -> list[Delivery] | None:
-        try:
-            return self._handover.take(0)
-        except BrokercliError:
-            # raised again when what was read before it is used up
-            return None
+        return RabbitMQBatch(list(chain.from_iterable(waiting)), self._stream, numbered=True)
 
     def _look_for_the_end(self) -> None:
         """End where the records between here and the end were deleted meanwhile."""

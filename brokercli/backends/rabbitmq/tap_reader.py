@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import chain
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -86,19 +87,8 @@ class TapReader(Reader):
 
     def read(self, timeout: float) -> RabbitMQBatch | None:
         self._look_after_bindings()
-        deliveries = self._handover.take(timeout)
-        if deliveries is None:
-            return None
-        while len(deliveries) < _LARGEST_BATCH and (more := self._next_at_once()):
-            deliveries = deliveries + more
-        return RabbitMQBatch(deliveries, self._queue, numbered=False)
-
-    def _next_at_once(self) -> list[Delivery] | None:
-        try:
-            return self._handover.take(0)
-        except BrokercliError:
-            # raised again when what was read before it is used up
-            return None
+        waiting = self._handover.take_together(timeout, _LARGEST_BATCH)
+        return RabbitMQBatch(list(chain.from_iterable(waiting)), self._queue, numbered=False) if waiting else None
 
     def _look_after_bindings(self) -> None:
         if monotonic() < self._asked + _BINDINGS_SECONDS:
