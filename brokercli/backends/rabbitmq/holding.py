@@ -26,9 +26,8 @@ from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 
-PART_BYTES = 16 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
 _FIRST_PART = 16
-_FEWEST = 4
 _GROWTH = 16
 _TICK_SECONDS = 0.1
 _EMPTY_ANSWERS = 3
@@ -237,7 +236,7 @@ class Holding:
             self._ends.append(self.taken)
             if waiting:
                 largest = max([len(delivery.body) + len(delivery.properties) for delivery in waiting])
-                self._limit = max(min(_FEWEST, self._part), min(self._part, self._limit * _GROWTH, PART_BYTES // max(1, largest)))
+                self._limit = max(1, min(self._part, self._limit * _GROWTH, PART_BYTES // max(1, largest)))
                 self._handover.offer(waiting, 1)
             if end or self.taken >= self._wanted:
                 self.short = max(0, self._wanted - self.taken)

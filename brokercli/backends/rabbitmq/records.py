@@ -59,15 +59,16 @@ class RabbitMQBatch(Batch):
         if self._numbered:
             return self._numbered_envelopes()
         heads: dict[tuple[bytes, bytes, bool, bytes], bytes] = {}
-        lines: list[bytes] = []
-        for delivery, body in zip(self._deliveries, write_strings(self.bodies()), strict=True):
+        lines = write_strings(self.bodies())
+        for index, delivery in enumerate(self._deliveries):
             _, redelivered, exchange, routing_key, encoded, _ = delivery
             head = heads.get(about := (exchange, routing_key, redelivered, encoded))
             if head is None:
                 if len(heads) > _REMEMBERED:
                     heads.clear()
                 head = heads[about] = encode_head(self._record(delivery))
-            lines.append(b"%b%b}" % (head, body))
+            # in the place of the body as it was written: large ones are not held twice
+            lines[index] = b"%b%b}" % (head, lines[index])
         return lines
 
     def _numbered_envelopes(self) -> list[bytes]:
