@@ -10,13 +10,14 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError as ThreadCancelled
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from brokercli.backends.nats.bulk_parser import BulkParser, Delivery, Sink, split_headers, status_of
 from brokercli.backends.nats.connect import as_failure, connect
 from brokercli.backends.nats.failures import inbox_prefix, not_permitted
 from brokercli.backends.nats.refusals import Refusals
 from brokercli.backends.nats.transport import CheckedTransport
+from brokercli.backends.nats.watcher import Watcher
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable
 
@@ -38,22 +39,6 @@ class Answer:
     body: bytes
 
 
-class Watcher(Protocol):
-    """Who wants to know about the connection; called on its thread."""
-
-    def lost(self) -> None:
-        """It is gone; what was written lately may or may not have arrived."""
-
-    async def restored(self) -> None:
-        """It is there again, subscriptions included."""
-
-    def given_up(self, failure: BrokercliError) -> None:
-        """It will not come back."""
-
-    def refused(self, kind: str, subject: str) -> None:
-        """The server did not permit to publish to (`publish`) or subscribe to (`subscription`) a subject."""
-
-
 class Link:
     """Connects when made. `run` and `post` are for other threads, everything async for the connection's own."""
 
@@ -62,8 +47,6 @@ class Link:
         self.connected = False
         self.failure: BrokercliError | None = None
         self.watchers: list[Watcher] = []
-        self.largest_sent: list[Callable[[], int]] = []
-        """Who sends messages says with these how large the largest is of which it knows no verdict."""
         self.too_large: int | None = None
         """Of messages this large, headers included, it is known that the server takes none from this account."""
         self._loop = asyncio.new_event_loop()
@@ -331,7 +314,7 @@ class Link:
                 watcher.refused(kind.lower(), subject)
         elif lowered.startswith("maximum payload violation"):
             # it reads in order and hangs up at one that its account may not send, of which INFO says nothing (seen on 2.15.1): none larger is taken either
-            self.too_large = max([size() for size in self.largest_sent], default=0) or self.too_large
+            self.too_large = max([watcher.largest_sent() for watcher in self.watchers], default=0) or self.too_large
         elif "authorization" in lowered or "authentication" in lowered:
             self._give_up(NotAuthorised(f"{self.connection} ended the session: {text}.", hint="the login has expired or was revoked"))
 

@@ -15,6 +15,7 @@ from brokercli.backends.nats.in_flight import LEADERLESS, Sent, plain_acknowledg
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.recovery import Outcome, Recovery, Target
 from brokercli.backends.nats.silence import Silence
+from brokercli.backends.nats.watcher import Watcher
 from brokercli.model.errors import BrokercliError
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -22,7 +23,7 @@ _TOO_LARGE = "with its headers it is larger than what the server takes from this
 _NEVER_LEFT = "the connection was lost, and it never left"
 
 
-class Outbox:
+class Outbox(Watcher):
     """The messages on their way to one stream, by their numbers.
 
     After a lost connection `recovery.py` finds out about them: what can be repeated without a second copy is repeated, what is
@@ -142,13 +143,11 @@ class Outbox:
             run = re.compile(b"(?:" + without_groups(one) + b")+")
         self._sid = await self._link.subscribe(f"{self._inbox.decode()}.*", Sink(self._link.guard(self._answered), run, self._acknowledged))
         self._link.watchers.append(self)
-        self._link.largest_sent.append(self._largest_sent)
 
     async def close(self) -> None:
         """Listen no longer."""
         if self in self._link.watchers:
             self._link.watchers.remove(self)
-            self._link.largest_sent.remove(self._largest_sent)
         await self._link.unsubscribe(self._sid)
 
     def _write_unsent(self) -> None:
@@ -235,7 +234,8 @@ class Outbox:
         if await recovery.led_by_another():
             self._interrupt()
 
-    def _largest_sent(self) -> int:
+    def largest_sent(self) -> int:
+        """As promised."""
         with self.changed:
             return max([sent.payload for sent in self._pending.values() if sent.first_sent], default=0)
 

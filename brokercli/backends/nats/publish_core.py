@@ -11,6 +11,7 @@ from brokercli.backends.nats.convert import Converter, Refusal, check_size
 from brokercli.backends.nats.failures import not_permitted
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.silence import Silence
+from brokercli.backends.nats.watcher import Watcher
 from brokercli.model.errors import BrokercliError, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -21,7 +22,7 @@ CHUNK = 1000
 CHUNK_BYTES = 1 << 20
 
 
-class CorePublisher(Publisher):
+class CorePublisher(Publisher, Watcher):
     """Sends in chunks, each followed by PING; its PONG is the verdict on all of it. Nothing is ever sent twice."""
 
     def __init__(self, link: Link, subject: str, policy: PublishPolicy) -> None:
@@ -155,12 +156,6 @@ class CorePublisher(Publisher):
     def _forget(self) -> None:
         if self in self._link.watchers:
             self._link.watchers.remove(self)
-
-    def lost(self) -> None:
-        """Nothing to do: the barrier sees it."""
-
-    async def restored(self) -> None:
-        """Nothing to do: nothing is sent twice."""
 
     def given_up(self, failure: BrokercliError) -> None:
         """Wake whoever waits."""

@@ -12,6 +12,7 @@ import orjson
 from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
 from brokercli.backends.nats.failures import NOT_AVAILABLE, not_permitted, without_jetstream
 from brokercli.backends.nats.link import NO_RESPONDERS, Link
+from brokercli.backends.nats.watcher import Watcher
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
 
@@ -35,8 +36,8 @@ class Answers(NamedTuple):
     """Whether some question had to be asked again: what it asked for may have been done by the first, unheard."""
 
 
-class Questions:
-    """Asks one operation about many things. A Watcher of its link."""
+class Questions(Watcher):
+    """Asks one operation about many things."""
 
     def __init__(self, link: Link) -> None:
         self.silence = SILENCE_SECONDS
@@ -136,9 +137,6 @@ class Questions:
     def lost(self) -> None:
         """Wake whoever waits: what has no answer is asked again."""
         self._heard.set()
-
-    async def restored(self) -> None:
-        """Nothing: the loop sees it."""
 
     def given_up(self, failure: BrokercliError) -> None:
         """Wake whoever waits."""

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.watcher import Watcher
 from brokercli.model.errors import BrokercliError
 
 
@@ -29,8 +30,8 @@ OVERHEAD = 430
 LARGEST_BATCH = 4096
 
 
-class BufferedReader(Reader, Generic[Some]):
-    """Takes items in from the connection's thread; a Watcher of it."""
+class BufferedReader(Reader, Watcher, Generic[Some]):
+    """Takes items in from the connection's thread."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -74,15 +75,6 @@ class BufferedReader(Reader, Generic[Some]):
         if not self._closed:
             self.link.start(self.more())
 
-    def lost(self) -> None:
-        """Nothing, until it is back."""
-
-    async def restored(self) -> None:
-        """Nothing."""
-
     def given_up(self, failure: BrokercliError) -> None:
         """Say it to the reader, behind what has arrived."""
         self._handover.fail(failure)
-
-    def refused(self, kind: str, subject: str) -> None:
-        """Nothing; what was asked for fails by itself."""

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from brokercli.model.errors import BrokercliError
+from brokercli.backends.nats.watcher import Watcher
 
 
-class Refusals:
+class Refusals(Watcher):
     """A watcher for the short while a subscription is made."""
 
     def __init__(self, subject: str, refusals: list[str]) -> None:
         self._subject = subject
         self._refusals = refusals
-
-    def lost(self) -> None:
-        """Nothing to do: the barrier sees it."""
-
-    async def restored(self) -> None:
-        """Nothing to do."""
-
-    def given_up(self, failure: BrokercliError) -> None:
-        """Nothing to do."""
 
     def refused(self, kind: str, subject: str) -> None:
         """Note it where it is ours."""
