@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from brokercli.backends.contract import PublishPolicy
-from brokercli.backends.nats import look_consumer
+from brokercli.backends.nats import look_consumer, recovery
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.model.connection import Connection, Secret
-from brokercli.model.errors import Failed, NotFound
+from brokercli.model.errors import Failed
 from brokercli.model.message import Message
 from brokercli.model.position import End, Span, Start
 from tests.backends.nats_streams import Streams, bodies, everything, publish, some, stream, subject
@@ -37,7 +37,7 @@ def test_a_jetstream_domain_and_another_api_prefix_are_used(servers: Callable[..
     with NatsBackend(made.connection) as backend, pytest.raises(Failed, match=r"^No stream in the JetStream domain hub listens on x\.y\.$") as nobody:
         backend.publisher(subject("x.y"), PublishPolicy())
     assert "option domain" in str(nobody.value.hint)
-    with NatsBackend(replace(made.connection, options={"domain": "nowhere"})) as backend, pytest.raises((Failed, NotFound)):
+    with NatsBackend(replace(made.connection, options={"domain": "nowhere"})) as backend, pytest.raises(Failed, match=r"under \$JS\.nowhere\.API"):
         backend.resolve(stream(name), "look")
     made.close()
 
@@ -51,7 +51,9 @@ def two_accounts(servers: Callable[..., Nats], response: str) -> Nats:
                                                                  {{service: {{account: A, subject: "orders.>"}}, to: "a.orders.>"}}]}}}}"""})
 
 
-def test_streams_of_another_account_are_reached_by_the_prefix_its_api_is_imported_under(servers: Callable[..., Nats]) -> None:
+def test_streams_of_another_account_are_reached_by_the_prefix_its_api_is_imported_under(
+        servers: Callable[..., Nats], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "OUT_OF_REACH_SECONDS", 0.2)
     server = two_accounts(servers, "stream")
     made = Streams(server.address, {"user": "all", "pass": PASSWORD})
     name = made.make(subjects=["orders.>"])
@@ -60,6 +62,8 @@ def test_streams_of_another_account_are_reached_by_the_prefix_its_api_is_importe
         assert "the account that it belongs to may call it otherwise" in publisher.notes[0]
         assert publish(publisher, [Message(b"x")] * 3).confirmed == 3
         assert publish(backend.publisher(subject("nobody.new"), PublishPolicy()), [Message(b"x")]).problems[0].reason == "no stream listens on its subject"
+        out_of_reach = publish(backend.publisher(subject("orders.new"), PublishPolicy()), [Message(b"x")]).problems[0]
+        assert out_of_reach.reason.startswith(f"nobody heard it: stream {name} listens on its subject, but what this login publishes there does not reach it")
         records = everything(backend.look(stream(name), Span(Start(), End())))
         assert [(record.place["subject"], record.message.body) for record in records] == [("orders.new", b"x")] * 3
     made.close()

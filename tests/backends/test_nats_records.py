@@ -226,16 +226,17 @@ def test_messages_taken_in_runs_are_those_taken_one_by_one_and_in_their_order(se
         assert runs or len(pieces) > 1
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**9)), min_size=1, max_size=30), st.integers(1, 50))
-def test_acknowledgements_counted_in_runs_are_those_taken_one_by_one(acknowledged: list[tuple[int, int]], cut: int) -> None:
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**9)), min_size=1, max_size=30), st.integers(1, 50), st.sampled_from(["", "hub"]))
+def test_acknowledgements_counted_in_runs_are_those_taken_one_by_one(acknowledged: list[tuple[int, int]], cut: int, domain: str) -> None:
     import re
 
     from brokercli.backends.nats.in_flight import plain_acknowledgement, without_groups
 
-    one = plain_acknowledgement(b"_INBOX.x", "ORDERS")
-    frames = b""
+    one = plain_acknowledgement(b"_INBOX.x", "ORDERS", domain)
+    frames, said = b"", b'"domain":"hub",' if domain else b""
     for index, (number, sequence) in enumerate(acknowledged):
-        answer = b'{"stream":"%b","seq":%d%b}' % (b"OTHER" if index % 7 == 3 else b"ORDERS", sequence, b',"duplicate": true' if index % 5 == 4 else b"")
+        other = b"OTHER" if index % 7 == 3 else b"ORDERS"
+        answer = b'{"stream":"%b",%b"seq":%d%b}' % (other, said, sequence, b',"duplicate": true' if index % 5 == 4 else b"")
         frames += b"MSG _INBOX.x.%d 7 %d\r\n%b\r\n" % (number, len(answer), answer)
     runs: list[bytes] = []
     others: list[Delivery] = []

@@ -1,4 +1,4 @@
-"""A message that the server says nobody heard: it is not stored, unless it was sent before."""
+"""Answers to a message that say nothing of its stream: that nobody heard it, or that another stream has it."""
 
 from __future__ import annotations
 
@@ -20,3 +20,17 @@ def test_what_nobody_hears_when_it_is_sent_once_more_may_be_stored_since_the_fir
         proxy.heal()
         receipts = publisher.finish(30)
     assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 0, 1), receipts.problems
+
+
+def test_what_a_stream_of_another_domain_says_is_no_acknowledgement_though_it_is_called_the_same(streams: Streams) -> None:
+    name = streams.make()
+    publisher = streams.publisher(subject(f"{name.lower()}.a"), positions=True)
+    streams.wire.send(f"SUB {name.lower()}.a 7\r\n".encode())
+    config = streams.api(f"STREAM.INFO.{name}")["config"]
+    streams.api(f"STREAM.UPDATE.{name}", **config | {"subjects": [f"{name.lower()}.b"]})
+    publisher.send([Message(b"0")])
+    _, reply, _, _ = streams.wire._next()
+    # the second is written so that it, too, is read by itself, and in its turn
+    for answer in (b'{"stream":"%b","domain":"leaf","seq":7}', b'{"seq":1,"stream":"%b"}'):
+        streams.wire.publish(reply, answer % name.encode())
+    assert [receipt.position for receipt in publisher.finish(30).confirmations] == ["1"]

@@ -81,7 +81,15 @@ def silent(what: str) -> Unreachable:
 def without_jetstream(words: str = "nobody answers its API") -> Failed:
     """Return the failure of a server or account that has no JetStream."""
     return Failed(f"There is no JetStream on this server or in this account ({words}).",
-                  hint="nats-server -js enables it; publish --core and tail work without it")
+                  hint="nats-server -js enables it; behind a leaf node the context's option domain reaches it; publish --core and tail work without it")
+
+
+def nobody_answers(prefix: str) -> Failed:
+    """Return the failure of an API that nobody answers under its prefix."""
+    if prefix == "$JS.API":
+        return without_jetstream()
+    return Failed(f"Nobody answers JetStream's API under {prefix}.", hint="the context's option domain, or js_api_prefix, is mistaken, or the leaf node or "
+                  "the import that leads there is missing")
 
 
 def inbox_prefix(connection: Connection) -> str:

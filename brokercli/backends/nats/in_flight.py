@@ -14,6 +14,8 @@ from brokercli.model.receipt import Receipt, Verdict
 
 UNHEARD = "no stream listens on its subject"
 LEADERLESS = "nobody took it: its stream has no leader"
+OUT_OF_REACH = ("nobody heard it: stream {} listens on its subject, but what this login publishes there does not reach it (an import, or what a leaf node "
+                "lets through)")
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class Sent:
     """It was sent again without knowing what became of it before."""
     unheard: bool = False
     """The server said that nobody listens on its subject: it never reached anybody."""
+    elsewhere: str = ""
+    """Which stream of another JetStream domain stored it as well; empty for none."""
 
     @property
     def payload(self) -> int:
@@ -59,10 +63,13 @@ class Acknowledgement:
     """Where it is stored; 0 where it is not."""
     unheard: bool = False
     """Nobody listens on its subject, for now at least: a stream that is choosing a leader does not."""
+    elsewhere: str = ""
+    """Which stream of another JetStream domain stored it: that says nothing of the one it is for, which answers as well."""
 
 
-def read_acknowledgement(number: int, delivery: Delivery, sent: Sent, stream: str | None) -> Acknowledgement:
-    """Read whatever answered a message; `stream` is where it should be, None where that is not known."""
+def read_acknowledgement(number: int, delivery: Delivery, sent: Sent, stream: str | None, domain: str = "") -> Acknowledgement:
+    """Read whatever answered a message; `stream` is where it should be, None where that is not known, and `domain` the JetStream domain
+    of that. Behind a leaf node a subject may be captured in both domains, and both answer, with streams of the same name too (seen on 2.15.1)."""
     block, body = split_headers(delivery)
     if status_of(block)[0] == NO_RESPONDERS:
         return Acknowledgement(Receipt(number, Verdict.REFUSED, reason=UNHEARD), unheard=True)
@@ -77,6 +84,9 @@ def read_acknowledgement(number: int, delivery: Delivery, sent: Sent, stream: st
         return _refused(number, reason(error))
     if type(sequence) is not int or sequence <= 0 or not name:
         return _unknown(number, f"its acknowledgement names no place: {str(answer)[:200]}")
+    if stream is not None and (of := answer.get("domain") or "") != domain:
+        said = f"stream {name} of {f'the JetStream domain {of}' if of else 'no JetStream domain'} stored it"
+        return Acknowledgement(Receipt(number, Verdict.UNKNOWN, reason=said), elsewhere=said)
     if stream is not None and name != stream:
         return _unknown(number, f"stream {name} acknowledged it, not {stream}")
     # a repeat of ours that the first attempt had stored is no duplicate
@@ -85,9 +95,11 @@ def read_acknowledgement(number: int, delivery: Delivery, sent: Sent, stream: st
     return Acknowledgement(Receipt(number, Verdict.CONFIRMED, str(sequence), why, duplicate), 0 if repeat else sequence)
 
 
-def plain_acknowledgement(inbox: bytes, stream: str) -> bytes:
-    """Return the pattern of a whole MSG that says no more than that a message is stored: groups for its number and sequence."""
-    return rb'MSG %b\.(\d+) \d+ \d+\r\n\{"stream":%b, ?"seq":([1-9]\d*)(?:, ?"domain":"[^"]*")?\}\r\n' % (re.escape(inbox), re.escape(orjson.dumps(stream)))
+def plain_acknowledgement(inbox: bytes, stream: str, domain: str = "") -> bytes:
+    """Return the pattern of a whole MSG that says no more than that a stream of a JetStream domain stored a message: groups for its number
+    and sequence. The domain comes before the sequence (seen on 2.15.1)."""
+    place = re.escape(orjson.dumps(stream)) + (rb', ?"domain":' + re.escape(orjson.dumps(domain)) if domain else b"")
+    return rb'MSG %b\.(\d+) \d+ \d+\r\n\{"stream":%b, ?"seq":([1-9]\d*)\}\r\n' % (re.escape(inbox), place)
 
 
 def without_groups(pattern: bytes) -> bytes:

@@ -119,7 +119,7 @@ class Outbox(Watcher):
     def _give_up(self, number: int, why: str, nobody: str = LEADERLESS) -> None:
         sent = self._pending[number]
         if sent.first_sent and not sent.unheard:
-            self._settle(Receipt(number, Verdict.UNKNOWN, reason=why))
+            self._settle(Receipt(number, Verdict.UNKNOWN, reason=f"{why} from its stream; {sent.elsewhere}" if sent.elsewhere else why))
         else:
             self._settle(Receipt(number, Verdict.REFUSED, reason=nobody if sent.unheard else _NEVER_LEFT))
 
@@ -138,7 +138,7 @@ class Outbox(Watcher):
         """Listen for acknowledgements; everything else comes after that."""
         run = None
         if self._target is not None:
-            one = plain_acknowledgement(self._inbox, self._target.stream)
+            one = plain_acknowledgement(self._inbox, self._target.stream, self._target.domain)
             self._plain = re.compile(one)
             run = re.compile(b"(?:" + without_groups(one) + b")+")
         self._sid = await self._link.subscribe(f"{self._inbox.decode()}.*", Sink(self._link.guard(self._answered), run, self._acknowledged))
@@ -196,13 +196,17 @@ class Outbox(Watcher):
 
     def _answered(self, messages: list[Delivery]) -> None:
         """Take whatever else came: duplicates, refusals, no responders, and all of it where the stream is not known."""
+        stream, domain = (self._target.stream, self._target.domain) if self._target is not None else (None, "")
         with self.changed:
             for delivery in messages:
                 digits = delivery[0][1].rpartition(b".")[2]
                 sent = self._pending.get(int(digits)) if digits.isdigit() else None
                 if sent is None:
                     continue
-                answer = read_acknowledgement(int(digits), delivery, sent, self._target.stream if self._target is not None else None)
+                answer = read_acknowledgement(int(digits), delivery, sent, stream, domain)
+                if answer.elsewhere:
+                    sent.elsewhere = answer.elsewhere
+                    continue
                 if answer.unheard and self._recovery is not None:
                     sent.unheard = not sent.in_doubt
                     self._interrupt()
@@ -275,7 +279,8 @@ class Outbox(Watcher):
                     sent.first_sent = 0.0
                     again.append(number)
                 else:
-                    self._give_up(number, f"{lost} was lost before its acknowledgement came, and {outcome.why}", outcome.nobody)
+                    nobody = outcome.out_of_reach.get(number, outcome.nobody)
+                    self._give_up(number, f"{lost} was lost before its acknowledgement came, and {outcome.why}", nobody)
             if outcome.stored:
                 self.silence.heard()
             self._last_sequence = max(self._last_sequence, outcome.last_sequence)

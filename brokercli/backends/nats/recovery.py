@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from brokercli.backends.nats.convert import Refusal, sent_id
 from brokercli.backends.nats.fetch import fetch_message
-from brokercli.backends.nats.in_flight import LEADERLESS, UNHEARD, Sent
+from brokercli.backends.nats.in_flight import LEADERLESS, OUT_OF_REACH, UNHEARD, Sent
 from brokercli.backends.nats.records import Row
 from brokercli.backends.nats.streams import JetStream
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SECOND = 1_000_000_000
 # how long messages that a living server may still be storing are waited for
 PATIENCE_SECONDS = 3.0
+# how long after its stream's leader was heard a message may be unheard: until every server knows what the new leader listens on
+OUT_OF_REACH_SECONDS = 5.0
 # questions under way while the stream is read
 TOGETHER = 64
 # repeats are not sent in the last moments of a duplicate window: they travel, too
@@ -59,6 +61,8 @@ class Target:
     server_id: str
     leader: Leader = None
     """Who keeps the stream, as last heard."""
+    domain: str = ""
+    """The JetStream domain it lies in; empty where there are none."""
 
     def captures(self, subject: str) -> bool:
         """Whether the stream takes messages on a subject."""
@@ -89,6 +93,8 @@ class Outcome:
     """Why the others are unknown."""
     nobody: str = UNHEARD
     """Why those that nobody heard are not stored, where they may not be sent again."""
+    out_of_reach: dict[int, str] = field(default_factory=dict)
+    """Number → why nobody heard it though its stream is there and listens."""
 
 
 def target_of(info: dict[str, Any], server: Mapping[str, Any]) -> Target:
@@ -97,7 +103,7 @@ def target_of(info: dict[str, Any], server: Mapping[str, Any]) -> Target:
     leader = _leader(info)
     alone = "cluster" not in server and int(config.get("num_replicas") or 1) == 1 and (leader is None or leader[0] == server.get("server_name"))
     return Target(str(config["name"]), tuple(config.get("subjects") or ()), int(config.get("duplicate_window") or 0) / SECOND,
-                  int(info["state"]["last_seq"]), alone, str(server.get("server_id", "")), leader)
+                  int(info["state"]["last_seq"]), alone, str(server.get("server_id", "")), leader, str(info.get("domain") or ""))
 
 
 def _leader(info: dict[str, Any]) -> Leader:
@@ -112,6 +118,8 @@ class Recovery:
         self._link = link
         self._target = target
         self._jetstream = JetStream(link)
+        self._unheard: dict[int, tuple[Leader, float]] = {}
+        """Number of a message that nobody heard → the leader that answered all the same, and since when it does."""
 
     async def find_out(self, on_their_way: Callable[[], tuple[Mapping[int, Sent], int | None]], seconds: float, *, starting: bool) -> Outcome:
         """Wait for the stream's leader, for so many seconds at most; then find out about the messages that are on their way, in the order they
@@ -170,6 +178,9 @@ class Recovery:
         unheard = {number: sent.subject.decode(errors="surrogateescape") for number, sent in waiting.items() if sent.unheard}
         heard = {number: sent for number, sent in waiting.items() if number not in unheard}
         outcome = Outcome(repeat={number for number, subject in unheard.items() if self._target.captures(subject)})
+        lasting = outcome.repeat & self._unheard_for(min(OUT_OF_REACH_SECONDS, delivery_timeout / 2), unheard)
+        outcome.out_of_reach = dict.fromkeys(lasting, OUT_OF_REACH.format(self._target.stream))
+        outcome.repeat -= lasting
         limit = time.monotonic() - self._target.duplicate_window + MARGIN_SECONDS
         recognised = {number for number, sent in heard.items() if sent.first_sent > limit and sent_id(sent.block) is not None}
         if floor is None:
@@ -183,6 +194,13 @@ class Recovery:
         outcome.repeat |= recognised - outcome.stored.keys()
         self._target.server_id = str(server.get("server_id", ""))
         return outcome
+
+    def _unheard_for(self, seconds: float, unheard: Iterable[int]) -> set[int]:
+        """Return the numbers of messages that nobody heard in so many seconds in which one leader answered."""
+        leader, now = self._target.leader, time.monotonic()
+        before = {number: since for number, since in self._unheard.items() if since[0] == leader}
+        self._unheard = {number: before.get(number, (leader, now)) for number in unheard}
+        return {number for number, (_, since) in self._unheard.items() if now - since >= seconds}
 
     async def _look_up(self, waiting: Mapping[int, Sent], floor: int, reborn: bool, delivery_timeout: float, outcome: Outcome) -> None:
         deadline = time.monotonic() + min(PATIENCE_SECONDS, delivery_timeout)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import orjson
 
 from brokercli.backends.nats import INTEREST_STREAM, LIMITS_STREAM, WORK_QUEUE_STREAM
-from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure, silent, without_jetstream
+from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure, nobody_answers, silent
 from brokercli.backends.nats.link import NO_RESPONDERS, Link
 from brokercli.model.errors import Failed, TimedOut, Unreachable
 
@@ -93,7 +93,7 @@ class JetStream:
         patience = max(ANSWER_SECONDS, self.link.connection.connect_timeout) if timeout is None else timeout
         answer = await self.link.ask(f"{self.prefix}.{operation}", orjson.dumps(question) if question is not None else b"", patience, repeat=repeat)
         if answer.status == NO_RESPONDERS:
-            raise without_jetstream()
+            raise nobody_answers(self.prefix)
         try:
             decoded = orjson.loads(answer.body)
         except orjson.JSONDecodeError:
