@@ -9,6 +9,7 @@ import pytest
 
 from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.model.errors import Unreachable
 from brokercli.model.message import Message
 from tests.backends.nats_letters import RETENTIONS, capture, dlq_of, failing, fill_dlq, in_stream, numbers, redrive, wait_for
 from tests.backends.nats_streams import Streams, everything, stream, subject
@@ -28,6 +29,26 @@ def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> 
     assert (outcome.account.confirmed, outcome.account.refused) == (0, 1)
     assert "where the letter lies now" in receipts.problems[0].reason
     assert streams.state(name)["messages"] == 1
+
+
+def test_a_home_that_was_not_to_be_asked_about_for_a_moment_is_asked_about_for_the_next_letter(
+        streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = streams.make()
+    name, there, away = dlq_of(streams, home), subject(f"{home.lower()}.a"), [True]
+    fill_dlq(streams, home, 2)
+    capturing = JetStream.capturing
+
+    async def interrupted(jetstream: JetStream, asked: str) -> list[str]:
+        if away:
+            away.pop()
+            raise Unreachable("The connection was lost.")
+        return await capturing(jetstream, asked)
+
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        monkeypatch.setattr(JetStream, "capturing", interrupted)
+        receipts = repair.settle([Move(record, record.message, there) for record in everything(repair)])
+    assert [(receipt.index, receipt.reason) for receipt in receipts.problems] == [(0, "The connection was lost")]
+    assert in_stream(streams, home) == numbers(2)[1:]
 
 
 @pytest.mark.parametrize("filters", [[], ["a"], [">"]], ids=["nobody", "one", "all"])

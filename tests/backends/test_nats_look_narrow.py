@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -11,7 +13,9 @@ from brokercli.model.position import Last, Number
 from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, letters_of, redrive
 from tests.backends.nats_letters import numbers as bodies_of
 from tests.backends.nats_streams import Streams, bodies, everything, some, stream, subject
+from tests.brokers.nats import Nats
 from tests.faults.proxy import Proxy
+from tests.native.nats import Wire
 
 SECOND = 1_000_000_000
 WITHOUT_CONSUMER = "read by sequence number"
@@ -104,6 +108,20 @@ def test_a_look_goes_on_after_a_lost_connection_where_its_lost_consumer_was_the_
         assert len(streams.consumers(name)) == 1
         reader.close()
         assert streams.consumers(name) == []
+
+
+@pytest.mark.parametrize("retention", ["limits", "workqueue"])
+def test_of_a_server_that_hangs_up_where_too_much_waits_for_us_less_is_asked_for_at_a_time(servers: Callable[..., Nats], retention: str) -> None:
+    large = b"x" * 30_000
+    server = servers(Nats, settings={"max_pending": "150000", "max_payload": "50000"})
+    streams = Streams(server.address)
+    name = streams.make(retention)
+    for _ in range(100):
+        streams.fill(f"{name.lower()}.a", [large])
+    assert bodies(everything(streams.look(stream(name)))) == [large] * 100
+    with closing(Wire(streams.host, streams.port)) as last:
+        assert last.info["client_id"] < 120
+    streams.close()
 
 
 def test_a_look_that_could_have_no_consumer_makes_none_later_either(streams: Streams) -> None:

@@ -12,7 +12,7 @@ from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards
 from brokercli.model.address import Address
-from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut
+from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class Homes:
         if home is None:
             try:
                 home = self._open(destination)
+            except Unreachable as problem:
+                # not for the next letter as well: the connection may be there again
+                return str(problem).rstrip(".")
             except BrokercliError as problem:
                 home = str(problem).rstrip(".")
             self._known[key] = home

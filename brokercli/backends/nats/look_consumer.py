@@ -29,6 +29,7 @@ FIRST_BATCH = 500
 """The first pulls are small, so that a look at a few messages fetches few; they grow while messages come."""
 BATCH_BYTES = 4 << 20
 LARGEST_PULL = 256 << 20
+SMALLEST_PULL = 16 << 10
 EXPIRES_SECONDS = 20
 # longer than the server needs to say that a pull has expired
 SILENCE_SECONDS = 30.0
@@ -57,6 +58,8 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._sid = 0
         self._inbox = ""
         self._batch_bytes = BATCH_BYTES
+        self._served = False
+        """Whether a pull came to its end on this connection."""
         self._grown_at = 0
         """The pull after which they asked for more bytes."""
         self._paused = False
@@ -189,6 +192,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         if status == NO_RESPONDERS or (status == 409 and ("deleted" in words or "shutdown" in words)):
             self._replace()
             return
+        self._served = True
         self._credit = max(0, self._credit - _left_of_pull(block))
         if status == 409 and "maxbytes" in words and not self._since_word and int(delivery[0][1].rpartition(b".")[2]) > self._grown_at:
             # the next message alone is larger than this pull might bring; no more is asked for than such messages need: all of it is held in memory
@@ -279,7 +283,10 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._watch = loop.call_later(min(5.0, SILENCE_SECONDS), self._watch_silence)
 
     async def restored(self) -> None:
-        self._replacing = False
+        if not self._served:
+            # a server hangs up without a word where more waits for us than it lets (max_pending), and would do so each time
+            self._batch_bytes = max(SMALLEST_PULL, self._batch_bytes // 2)
+        self._served = self._replacing = False
         self._replace()
 
     def batch(self, items: list[Delivery] | Run) -> Batch:

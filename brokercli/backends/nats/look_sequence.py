@@ -21,6 +21,7 @@ from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
 
 BATCH = 2500
 BATCH_BYTES = 2 << 20
+SMALLEST_BATCH = 16 << 10
 PIPELINE = 128
 """Questions under way where each message must be asked for by itself. They begin with few and become more, as far as what is answered
 is small: all answers of one round are held in memory."""
@@ -54,6 +55,7 @@ class SequenceReader(BufferedReader[list[Row]]):
         self._ended = False
         self._heard = asyncio.Event()
         self._direct = bool(source.info["config"].get("allow_direct")) and int(self.link.server.get("api_lvl", 0)) >= 1
+        self._batch_bytes = BATCH_BYTES
         self._pipeline = FIRST_PIPELINE
         self._task: asyncio.Task[None] | None = None
         if note or end is None:
@@ -141,7 +143,7 @@ class SequenceReader(BufferedReader[list[Row]]):
         if not self._sid:
             self._inbox = self.link.new_inbox()
             self._sid = await self.link.subscribe(f"{self._inbox}.*", Sink(self.link.guard(self._arrived)))
-        question: Json = {"seq": self._next, "batch": BATCH, "max_bytes": BATCH_BYTES}
+        question: Json = {"seq": self._next, "batch": BATCH, "max_bytes": self._batch_bytes}
         if self._source.subject is not None:
             question["next_by_subj"] = self._source.subject
         payload = orjson.dumps(question)
@@ -159,6 +161,8 @@ class SequenceReader(BufferedReader[list[Row]]):
                 self._direct = False  # one answer to one question comes through where several may not (an import of another account's API)
                 raise TimedOut(f"Stream {self._source.stream} did not answer in time.") from None
             if not self.link.connected:
+                # a server hangs up without a word where more waits for us than it lets (max_pending), and would do so each time
+                self._batch_bytes = max(SMALLEST_BATCH, self._batch_bytes // 2)
                 raise Unreachable("The connection was lost.")
         if self._answers and answer_status(self._answers[-1]):
             # allow_direct may have been taken back meanwhile
