@@ -243,12 +243,13 @@ def test_properties_that_are_given_for_every_message_go_with_bare_bodies_too(str
 
 def test_control_headers_of_stored_messages_are_withheld_and_counted(streams: Streams) -> None:
     name = streams.make(allow_rollup_hdrs=True)
-    control = (("Nats-Rollup", b"all"), ("x", b"1"), ("nats-msg-id", b"old"), ("Nats-Expected-Stream", b"OTHER"), ("Nats-TTL", b"5s"), ("Nats-Rollup", b"sub"))
+    control = (("Nats-Rollup", b"all"), ("x", b"1"), ("nats-msg-id", b"old"), ("Nats-Expected-Stream", b"OTHER"), ("Nats-TTL", b"5s"), ("Nats-Rollup", b"sub"),
+               ("Nats-Original-Subject", b"a"))
     publisher = streams.publisher(subject(f"{name.lower()}.a"))
     copies = [Message(b"copy", headers=control, origin=origin) for origin in ("nats", "kafka")]
     assert publish(publisher, [Message(b"first"), *copies]).confirmed == 3
     assert publisher.withheld == {"Nats-Rollup": 2, "nats-msg-id": 2, "Nats-Expected-Stream": 2, "Nats-TTL": 2}
-    assert [stored[1:] for stored in streams.stored(name)] == [(b"", b"first")] + [(b"NATS/1.0\r\nx: 1\r\n\r\n", b"copy")] * 2
+    assert [stored[1:] for stored in streams.stored(name)] == [(b"", b"first")] + [(b"NATS/1.0\r\nx: 1\r\nNats-Original-Subject: a\r\n\r\n", b"copy")] * 2
 
 
 def test_control_headers_go_on_by_hand_and_when_kept(streams: Streams) -> None:

@@ -184,7 +184,7 @@ def test_a_letter_that_somebody_else_takes_out_meanwhile_is_dropped_as_one_that_
         assert other.settle(moves[:count // 2]).duplicates == 0
         receipts = dropping.mark(records, State.DROPPED)
         assert (receipts.confirmed, receipts.duplicates, receipts.unknown) == (count, count // 2, 0)
-        assert {receipt.reason for receipt in receipts.problems} == {"somebody else had taken the letter out meanwhile"}
+        assert {receipt.reason for receipt in receipts.problems} == {"the letter was gone by then: somebody else had taken it out, or it had expired"}
         assert sorted(receipt.index for receipt in receipts.problems) == list(range(count // 2))
         receipts = other.settle(moves[count // 2:])
         assert (receipts.confirmed, receipts.duplicates) == (count - count // 2, count - count // 2)

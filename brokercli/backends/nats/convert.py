@@ -13,12 +13,14 @@
 
 What a header line cannot carry (CR or LF in a name or value, a colon in a name) refuses its message: nothing is altered
 silently. Every `Nats-` header either steers the server (Rollup purges, Msg-Id swallows, Expected refuses, Batch stores
-nothing: seen on 2.15.1) or was written by it, so all of them are withheld from copies.
+nothing: seen on 2.15.1) or was written by it, so all of them are withheld from copies, but for what workers write on their
+letters by convention (`Nats-Original-…`, `Nats-Failure-…`, `Nats-Num-Delivered`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import orjson
 
@@ -30,6 +32,8 @@ from brokercli.model.errors import Failed
 from brokercli.model.message import HeaderValue, Message, Typed
 
 STATUS_LINE = b"NATS/1.0\r\n"
+# what workers write by convention on letters of their own: the server neither reads nor writes it
+_OF_WORKERS = ("nats-original-", "nats-failure-", "nats-num-delivered")
 _PROPERTIES = {"content_type": "content-type", "correlation_id": "x-correlation-id"}
 
 
@@ -37,9 +41,10 @@ class Refusal(Exception):
     """NATS cannot carry this message; the text is the reason for its receipt."""
 
 
+@lru_cache(maxsize=1024)
 def is_control(name: str) -> bool:
     """Whether a header steers the server or was written by it."""
-    return name.strip()[:5].lower() == "nats-"
+    return name.strip()[:5].lower() == "nats-" and not name.strip().lower().startswith(_OF_WORKERS)
 
 
 def check_carried(message: Message) -> None:

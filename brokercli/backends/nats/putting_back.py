@@ -11,9 +11,6 @@ from brokercli.backends.nats.streams import Json
 from brokercli.model.message import Header, Message
 from brokercli.model.position import parse_time
 
-# what workers write by convention on letters of their own; every other Nats- header steers the server, or was written by it
-_HARMLESS = ("nats-original-", "nats-failure-", "nats-num-delivered")
-
 
 def as_copy(message: Message, identity: str, subject: str | None, left_off: Counter[str]) -> Message:
     """Return the message to publish. Its own `Nats-Msg-Id` would be taken for a duplicate of the first one and swallowed,
@@ -22,9 +19,9 @@ def as_copy(message: Message, identity: str, subject: str | None, left_off: Coun
     headers = message.headers
     if message.origin in (None, "nats"):
         for name, _ in headers:
-            if _steers(name):
+            if is_control(name):
                 left_off.update(held_back(message))
-                headers = tuple([header for header in headers if not _steers(header[0])])
+                headers = tuple([header for header in headers if not is_control(header[0])])
                 break
     return Message(message.body, message.key, headers, identity, message.time, message.partition, message.route if subject is None else subject,
                    message.properties, message.origin)
@@ -32,7 +29,7 @@ def as_copy(message: Message, identity: str, subject: str | None, left_off: Coun
 
 def held_back(message: Message) -> list[str]:
     """Return the names of headers that do not go along when a message is put back, each once."""
-    return list(dict.fromkeys(name for name, _ in message.headers if _steers(name))) if message.origin in (None, "nats") else []
+    return list(dict.fromkeys(name for name, _ in message.headers if is_control(name))) if message.origin in (None, "nats") else []
 
 
 class CopyBlocks:
@@ -74,12 +71,7 @@ def _line(header: Header) -> bytes:
 @lru_cache(maxsize=1024)
 def _start_of(name: str) -> bytes:
     """Return how a header's line begins; empty for one that does not go along. Raises Refusal as `line_of_nats`."""
-    return b"" if _steers(name) else line_of_nats(name, b"").removesuffix(b"\r\n")
-
-
-@lru_cache(maxsize=1024)
-def _steers(name: str) -> bool:
-    return is_control(name) and not name.strip().lower().startswith(_HARMLESS)
+    return b"" if is_control(name) else line_of_nats(name, b"").removesuffix(b"\r\n")
 
 
 def identity_prefix(info: Json) -> str:

@@ -28,7 +28,7 @@ from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 BEFORE = "it had been put back before, and was only taken out now"
 TWICE = "another letter for the same message was put back in this run, and this one was only taken out"
-_ELSEWHERE = "somebody else had taken the letter out meanwhile"
+_ELSEWHERE = "the letter was gone by then: somebody else had taken it out, or it had expired"
 _STAYS = "stored at its destination, but its letter could not be taken out of {}: {}"
 
 
