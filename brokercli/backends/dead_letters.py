@@ -172,12 +172,16 @@ class Repair(ABC):
     expected: int | None = None
     failure: BrokercliError | None = None
     """What keeps letters from going that is no fault of theirs (a connection that is gone, a permission that is missing), where that came to
-    be known together with verdicts. Where nothing can be settled any more for it, what is read next raises it."""
+    be known together with verdicts. Where nothing can be settled any more for it, `check` raises it."""
 
     @abstractmethod
     def read(self, timeout: float) -> Batch | None:
         """Return the next pending letters, or None when none came within `timeout` seconds or the end was reached.
-        At most `RepairPolicy.batch` letters are read ahead of what has been settled."""
+        At most `RepairPolicy.batch` letters are read ahead of what has been settled. Raises what `check` does."""
+
+    def check(self) -> None:  # noqa: B027  where it shows only in settling there is nothing to say
+        """Raise why nothing that was read can be settled any more, where that is known by now: asked before letters are given time, a program's
+        or a rate's, that would be for nothing."""
 
     @property
     @abstractmethod

@@ -127,6 +127,7 @@ class Redriving:
         start = 0
         self._more = not decided or bool(decisions)
         while start < len(decisions) and not self.stopping():
+            self.repair.check()
             if settler is not None and settler.failure is not None:
                 raise settler.failure
             allowed = self.rate.allow(len(decisions) - start)
@@ -144,7 +145,7 @@ class Redriving:
             if self._coming_back is not None:
                 self._coming_back.note(decision.message.body or b"" for decision in chosen if decision.message is not None)
             self._moved += len(chosen)
-            if settler is None and self.repair.overlapping:
+            if settler is None and self.through is None and self.repair.overlapping:
                 self._overlap(self.repair.begin(_moves(chosen)))
             else:
                 self._take(self.repair.settle(_moves(chosen)) if settler is None else settler.settle(chosen))
@@ -209,6 +210,8 @@ class Redriving:
             for letter in letters:
                 if self._enough():
                     break
+                if self.through is not None:
+                    self.repair.check()
                 decision = self.rules.decide(letter, at)
                 made.append(self._transformed(decision, failed))
                 self._tried += not decision.left and (made[-1].refused or not made[-1].left)

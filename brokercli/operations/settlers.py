@@ -20,7 +20,7 @@ class Settler(Protocol):
 
     @property
     def failure(self) -> BrokercliError | None:
-        """Why no more letters are to be given to it, where that came to be known together with verdicts."""
+        """Why no more letters are to be given to it, beside what the repair's own `check` says."""
 
     def settle(self, decisions: list[Decision], /) -> Receipts:
         """Settle them, and wait for every verdict."""
@@ -31,11 +31,7 @@ class Dropping:
     """Marks letters as dropped."""
 
     repair: Repair
-
-    @property
-    def failure(self) -> BrokercliError | None:
-        """As of the repair."""
-        return self.repair.failure
+    failure: None = None
 
     def settle(self, decisions: list[Decision], /) -> Receipts:
         """Mark them."""
@@ -49,12 +45,7 @@ class PuttingElsewhere:
 
     settling: Settling
     repair: Repair
-    _unmarked: BrokercliError | None = None
-
-    @property
-    def failure(self) -> BrokercliError | None:
-        """Why no more can be marked."""
-        return self.repair.failure or self._unmarked
+    failure: BrokercliError | None = None
 
     def settle(self, decisions: list[Decision], /) -> Receipts:
         """Publish each message there and mark here what was confirmed; confirmed means both."""
@@ -75,6 +66,6 @@ class PuttingElsewhere:
             else:
                 whole.count(Receipt(confirmed[receipt.index], Verdict.UNKNOWN, reason=f"stored at its destination, but not marked here: {receipt.reason}"))
         if unmarked := marked.refused + marked.unknown:
-            self._unmarked = Failed(f"Stopped: {amount(unmarked, 'letter is', 'letters are')} stored there and could not be marked here.",
+            self.failure = Failed(f"Stopped: {amount(unmarked, 'letter is', 'letters are')} stored there and could not be marked here.",
                                     hint="as long as they are pending, the same command puts them there a second time")
         return whole

@@ -78,6 +78,7 @@ def test_letters_in_hand_go_home_as_well_where_there_is_another_queue_of_that_na
         make_anew(places, dlq, kind)
         with pytest.raises(NotFound, match=r"was deleted while its letters were being taken"):
             read_on(repair, held)
+        repair.check()
         receipts = repair.settle([Move(record, record.message, queue(home)) for record in held])
         assert (receipts.confirmed, receipts.problems) == (len(held), [])
     assert (places.taken(home), places.taken(dlq)) == (numbered(len(held)), [b"new"] * 3)

@@ -278,6 +278,8 @@ def test_a_connection_that_breaks_while_letters_are_held_ends_the_run_and_loses_
         proxy.reset()
         with pytest.raises(Unreachable, match=r"while letters of .* were held"):
             letters(repair)
+        with pytest.raises(Unreachable, match=r"while letters of .* were held"):
+            repair.check()
         receipts = repair.settle([Move(record, record.message, queue(home)) for record in held])
         assert set(reasons(receipts, Verdict.REFUSED)) == {f"the connection that held it broke: the broker puts back in {dlq} what it has stored"}
         wait_until(lambda: count(places, dlq) == 100, PATIENCE, "all letters back in the queue")

@@ -60,6 +60,10 @@ class Confirming(Repair):
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
         return Receipts(confirmed=len(records))
 
+    def check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
     def arrived(self) -> int | None:
         return None
 
@@ -170,15 +174,6 @@ class Counting:
         assert self.run is not None
         self.moved.append(self.run.outcome.account.confirmed)
         return Transformed(message)
-
-
-def test_letters_move_while_programs_still_run_over_those_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brokercli.operations.redriving.WAIT_SECONDS", 0.0)
-    through = Counting()
-    run = through.run = Redriving(Confirming(4), Reading(None), Redrive(HOME, 3, None, None), LetterFilter(),  # type: ignore[arg-type]
-                                  through=through)
-    assert run.run().account.confirmed == 4
-    assert through.moved == [0, 1, 2, 3]
 
 
 class Flooded(Confirming):
@@ -340,6 +335,16 @@ def test_whoever_stops_it_waits_for_no_program_over_the_letters_behind() -> None
                                   stopping=lambda: len(through.moved) > 1)
     assert run.run().account == Account(read=2, skipped=2)
     assert len(through.moved) == 2
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_letters_have_moved_before_programs_run_over_those_behind_them(monkeypatch: pytest.MonkeyPatch, overlapping: bool) -> None:
+    monkeypatch.setattr("brokercli.operations.redriving.WAIT_SECONDS", 0.0)
+    through = Counting()
+    repair = Recording([letter_at(number, Message(b"%d" % number)) for number in range(4)], overlapping)
+    run = through.run = Redriving(repair, Reading(None), Redrive(HOME, 3, None, None), LetterFilter(), through=through)  # type: ignore[arg-type]
+    assert run.run().account.confirmed == 4
+    assert through.moved == [0, 1, 2, 3]
 
 
 class Broken(Recording):

@@ -58,7 +58,7 @@ class KafkaRepair(Repair):
         self.notes += [*ledger.handled.notes, *ledger.scarcity()]
 
     def read(self, timeout: float) -> KafkaBatch | None:
-        self._check()
+        self.check()
         batch = self._rest
         self._rest = None
         while batch is None:
@@ -90,7 +90,7 @@ class KafkaRepair(Repair):
         return self._rest is None and self._reader.finished
 
     def settle(self, moves: Sequence[Move]) -> Receipts:
-        self._check()
+        self.check()
         receipts = Receipts()
         seen: set[tuple[int, int]] = set()
         letters: list[Letter] = []
@@ -110,7 +110,7 @@ class KafkaRepair(Repair):
     def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
         if not isinstance(batch, KafkaBatch):
             return super().forward(batch, goals, headers)
-        self._check()
+        self.check()
         receipts = Receipts()
         seen: set[tuple[int, int]] = set()
         letters: list[Letter] = []
@@ -141,7 +141,7 @@ class KafkaRepair(Repair):
         return self._entered(receipts)
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
-        self._check()
+        self.check()
         receipts = Receipts()
         seen: set[tuple[int, int]] = set()
         letters: list[Letter] = []
@@ -204,7 +204,7 @@ class KafkaRepair(Repair):
             self._newcomers = self._look(Span(PerPartition(tuple(sorted(self._ends.items())))))
         return self._newcomers
 
-    def _check(self) -> None:
+    def check(self) -> None:
         if self._way.failure is not None:
             raise self._way.failure
 

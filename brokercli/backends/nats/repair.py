@@ -105,7 +105,7 @@ class NatsRepair(Repair):
     # reading
 
     def read(self, timeout: float) -> Batch | None:
-        self._check()
+        self.check()
         batch, self._rest = self._rest, None
         if batch is None:
             batch = self._reader.read(timeout)
@@ -124,7 +124,7 @@ class NatsRepair(Repair):
     # putting back
 
     def settle(self, moves: Sequence[Move]) -> Receipts:
-        self._check()
+        self.check()
         receipts = Receipts()
         try:
             self._originals.prepare([move.original for move in moves if move.original is not None])
@@ -164,7 +164,7 @@ class NatsRepair(Repair):
     def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
         if not isinstance(batch, NatsBatch) or batch.stream != self._stream or self._originals.within:
             return super().forward(batch, goals, headers)
-        self._check()
+        self.check()
         if self._begun is not None:
             self._begun.go_on()
         receipts = Receipts()
@@ -275,7 +275,7 @@ class NatsRepair(Repair):
         return finish
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
-        self._check()
+        self.check()
         receipts = Receipts()
         seen: set[int] = set()
         places: dict[int, int] = {}
@@ -307,7 +307,7 @@ class NatsRepair(Repair):
         """As promised."""
         return self._failure or self._link.failure or self._denial
 
-    def _check(self) -> None:
+    def check(self) -> None:
         failure = self._failure or self._link.failure
         if failure is not None:
             raise failure

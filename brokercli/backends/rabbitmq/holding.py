@@ -66,8 +66,7 @@ class Holding:
         self._handover: Handover[list[Delivery]] = Handover(1, lambda: link.post(self._next))
         self.taken = 0
         """How many were taken so far. Tags count from 1 and are one channel's, so it is the last tag as well."""
-        self.cut_off = False
-        """Whether the broker has put everything back because we were cut off."""
+        self._cut_by: BrokercliError | None = None
         self._there = StillThere(link, queue)
         self._ended_by_broker = False
         """Whether our consumer was cancelled, as for a queue that is deleted."""
@@ -121,6 +120,16 @@ class Holding:
         """Take messages out of the queue for good; `tags` ascend. False where we were cut off before the broker had heard all
         of it: then they may be back in the queue, or gone. Out of one that was deleted they are taken."""
         return (self._ask(lambda answer: self._acknowledge(tags, answer)) if tags else not self.cut_off) or self.gone
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the broker has put everything back because we were cut off."""
+        return self._cut_by is not None
+
+    @property
+    def taken_back(self) -> BrokercliError | None:
+        """What cut us off; None where nothing did, and where the queue is gone: then what we hold is nowhere else."""
+        return None if self._cut_by is None or self.gone else self._cut_by
 
     @property
     def gone(self) -> bool:
@@ -359,7 +368,7 @@ class Holding:
         if self.cut_off:
             return
         self._there.note(failure)
-        self.cut_off = True
+        self._cut_by = failure
         self._channel = None
         answers, self._answers = self._answers, []
         for answer in answers:

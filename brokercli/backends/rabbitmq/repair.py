@@ -84,7 +84,6 @@ class RabbitMQRepair(Repair):
         self._passed_over = 0
         self._closed = False
         self._open_tags: set[int] = set()
-        self._rest: list[Delivery] = []
         self.failure: BrokercliError | None = None
         self.expected = count_ready(conditions)
         self.notes: list[str] = mover.notes
@@ -96,7 +95,7 @@ class RabbitMQRepair(Repair):
                                 lasting=conditions.lasting, taking=taking)
 
     def read(self, timeout: float) -> HeldBatch | None:
-        self._check()
+        self.check()
         try:
             deliveries = self._holding.take(timeout)
         except BrokercliError:
@@ -191,7 +190,6 @@ class RabbitMQRepair(Repair):
         return receipts
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
-        self._check()
         receipts = Receipts()
         done: list[tuple[int, int]] = []
         for index, record in enumerate(records):
@@ -211,7 +209,7 @@ class RabbitMQRepair(Repair):
 
     def _settled_before(self, tag: int) -> str:
         """Note a letter as settled; say why it cannot be, empty where it can."""
-        if self._holding.cut_off and not self._holding.gone:
+        if self._holding.taken_back is not None:
             if self._holding.missing is not None:
                 return f"{_CUT_OFF}, and whether {self._queue} is there is not known; where it is, the broker puts back what it has stored"
             return f"{_CUT_OFF}: the broker puts back in {self._queue} what it has stored"
@@ -230,9 +228,10 @@ class RabbitMQRepair(Repair):
         for index, _ in done:
             receipts.count(Receipt(index, Verdict.UNKNOWN, reason=reason))
 
-    def _check(self) -> None:
-        if self.failure is not None:
-            raise self.failure
+    def check(self) -> None:
+        failure = self.failure or self._holding.taken_back
+        if failure is not None:
+            raise failure
 
     def arrived(self) -> int | None:
         """As promised. Letters that others took meanwhile make it too small."""
