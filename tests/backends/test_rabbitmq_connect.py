@@ -16,7 +16,7 @@ from brokercli.backends.rabbitmq.connect import explain_login
 from brokercli.backends.rabbitmq.failures import NoVirtualHost
 from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
-from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
 from brokercli.model.message import Message
 from tests.backends.rabbitmq_guarded import LARGEST_MESSAGE, GuardedRabbitMQ
 from tests.backends.rabbitmq_places import Places
@@ -173,6 +173,28 @@ def test_the_brokers_own_limit_for_messages_is_learnt_from_its_first_refusal(gua
 
 def test_an_option_that_the_connection_does_not_have_is_a_mistake(places: Places) -> None:
     assert isinstance(refusal(replace(places.connection, options={"prefetch": "1"})), UsageProblem)
+
+
+@pytest.mark.parametrize("text", ["NOT_ALLOWED - access to vhost 'shop' refused for user 'me': connection limit (2) is reached",
+                                  "NOT_ALLOWED - connection refused for user 'me': user connection limit (2) is reached"])
+def test_a_limit_of_connections_is_no_missing_permission_and_may_pass(text: str) -> None:
+    refusal = explain_login(Connection("amqp", ((HOST, 5672),)), f"amqp://{HOST}:5672", (530, text), None)
+    assert type(refusal) is Unreachable
+    assert f"takes no more connections: {text.removeprefix('NOT_ALLOWED - ')}." in str(refusal)
+
+
+def test_more_channels_than_a_login_may_have_are_said_at_once(places: Places, unique: Callable[[str], str]) -> None:
+    user = unique("user")
+    places.api(f"users/{user}", "PUT", password=PASSWORD, tags="")
+    try:
+        places.api(f"permissions/%2F/{user}", "PUT", configure="", write="", read="")
+        places.api(f"user-limits/{user}/max-channels", "PUT", value=0)
+        with (RabbitMQBackend(replace(places.connection, user=user, password=Secret(PASSWORD))) as backend,
+              pytest.raises(Failed, match=f"number of channels opened for user '{user}' has reached the maximum allowed") as refused):
+            backend.resolve(Address("orders"), "look")
+    finally:
+        places.api(f"users/{user}", "DELETE")
+    assert "max-channels" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize(("frame", "said"), [("4096", "no frame_max below 8192"), ("8192", "the broker's log says why")])

@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy
-from brokercli.backends.rabbitmq.failures import NoSuch, from_reply
+from brokercli.backends.rabbitmq.failures import NoSuch, from_reply, translate
 from brokercli.model.declaration import Declaration
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, UsageProblem
 from tests.backends.rabbitmq_places import Places
@@ -34,6 +34,11 @@ def test_each_reply_is_an_error_of_its_kind_that_says_what_was_being_done(code: 
 
 def test_a_broker_that_fails_itself_is_not_said_to_refuse_and_the_usual_cause_is_named() -> None:
     assert "deleted at this moment" in (from_reply(541, "INTERNAL_ERROR", "reading the stream orders").hint or "")
+
+
+def test_too_few_channels_are_no_broken_connection() -> None:
+    problem = translate(pika.exceptions.NoFreeChannels(), "reading", "amqp://host")
+    assert (type(problem), str(problem)) == (Failed, "The broker lets a connection have too few channels (channel_max): reading needs one more.")
 
 
 def test_letters_that_another_consumer_has_for_itself_are_no_matter_of_permissions(places: Places) -> None:

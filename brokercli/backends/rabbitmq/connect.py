@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import ssl
 from time import monotonic
@@ -13,7 +14,7 @@ from pika.credentials import ExternalCredentials, PlainCredentials
 
 from brokercli.backends.handshake import asked_in_silence, not_trusted, ours_refused
 from brokercli.backends.rabbitmq.bulk_frames import LARGEST_FRAME
-from brokercli.backends.rabbitmq.failures import NoVirtualHost
+from brokercli.backends.rabbitmq.failures import NoVirtualHost, gist
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS, Connection, spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
@@ -23,6 +24,7 @@ DEFAULT_PORT, DEFAULT_TLS_PORT = 5672, 5671
 HEARTBEAT_SECONDS = 30
 DEFAULT_USER = "guest"
 _SMALLEST_FRAME = 8192
+_OVER_A_LIMIT = re.compile(r"limit \(\d+\) is reached$")
 _AMQP = b"AMQP\0\0\x09\x01"
 _SILENCE = 100
 _OPTIONS = ("heartbeat", "frame_max", "locale", "give_up_after")
@@ -168,6 +170,10 @@ def explain_login(connection: Connection, where: str, closed_by: tuple[int, str]
     if code in (530, 402) and "not found" in text:
         return NoVirtualHost(f"{where}: there is no virtual host {connection.virtual_host}.",
                              hint="set vhost in the context; in a URL the default one is %2F or nothing")
+    if code == 530 and _OVER_A_LIMIT.search(text):
+        # one that counts for us still may be our own that broke: so it is tried again
+        return Unreachable(f"{where}: the broker takes no more connections: {gist(text)}.",
+                           hint="close others, or have the limit raised: rabbitmqctl list_user_limits, list_vhost_limits; connection_max in rabbitmq.conf")
     if code == 530 and "refused for user" in text:
         return NotAuthorised(f"{where}: {who or 'this login'} has no permission for the virtual host {connection.virtual_host}.",
                              hint=f"rabbitmqctl set_permissions -p {connection.virtual_host} {who or 'USER'} '' '.*' '.*' allows to write and read")

@@ -18,6 +18,8 @@ NO_ANSWER = ("the node that keeps what was asked about may be away, which broker
              "alarm")
 """What there is to say of a question that was not answered."""
 
+_CHANNELS = "brokercli takes several channels at a time: 16 are enough (channel_max; rabbitmqctl set_user_limits for max-channels)"
+
 _EXCLUSIVE = re.compile(r"queue '(.*)' in vhost '.*' in exclusive use", re.DOTALL)
 
 
@@ -45,6 +47,8 @@ def translate(problem: BaseException, doing: str, where: Any) -> BrokercliError:
         return problem
     if isinstance(problem, (exceptions.ChannelClosedByBroker, exceptions.ConnectionClosedByBroker)):
         return from_reply(problem.reply_code, problem.reply_text, doing)
+    if isinstance(problem, exceptions.NoFreeChannels):
+        return Failed(f"The broker lets a connection have too few channels (channel_max): {doing} needs one more.", hint=_CHANNELS)
     if isinstance(problem, (exceptions.AMQPConnectionError, exceptions.ChannelClosed, exceptions.ConnectionWrongStateError, exceptions.ChannelWrongStateError)):
         return Unreachable(f"The connection to {where} broke while {doing}.", hint="brokercli doctor says what answers and what does not")
     return BrokercliError(f"A bug in the RabbitMQ backend while {doing}: {type(problem).__name__}: {problem}")
@@ -81,13 +85,22 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
                       hint="it may have been deleted at this moment: brokercli ls shows what there is; else the broker's log says why")
     if code == 320:
         return Unreachable(f"The broker closed the connection while {doing}: {gist(text)}.")
+    if code == 530:
+        return Failed(f"The broker closed the connection while {doing}: {gist(text)} (530).", hint=_CHANNELS)
     return Failed(f"RabbitMQ refused {doing}: {gist(text)} ({code}).")
 
 
-def says_deleted(problem: BaseException | None) -> bool:
-    """Whether a connection ended because its virtual host was deleted (the words of 4.0 and 4.3)."""
-    return (isinstance(problem, exceptions.ConnectionClosedByBroker) and problem.reply_code == 320
-            and re.search(r"vhost '.*' is deleted", problem.reply_text, re.DOTALL) is not None)
+def ended_for_good(problem: BaseException | None, virtual_host: str) -> BrokercliError | None:
+    """Return what to raise where a connection ended for a reason that another one would end for as well: its virtual host was deleted (the words of
+    4.0 and 4.3), or more was asked of it than is allowed, as channels."""
+    if not isinstance(problem, exceptions.ConnectionClosedByBroker):
+        return None
+    if problem.reply_code == 320 and re.search(r"vhost '.*' is deleted", problem.reply_text, re.DOTALL):
+        # one that is made anew under its name is another
+        return deleted_with_all(virtual_host)
+    if problem.reply_code == 530:
+        return from_reply(530, problem.reply_text, "it was in use")
+    return None
 
 
 def says_absent(answer: object) -> bool:

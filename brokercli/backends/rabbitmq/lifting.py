@@ -155,8 +155,12 @@ class LimitLift(Lift):
             raise self._cannot(f"{str(problem).rstrip('.')}; {problem.hint}") from None
         try:
             self._prepare()
+        except BrokercliError as problem:
+            if not self._taken_back():
+                problem.hint = f"{problem.hint}; the policy {self._name} may have stayed, and the next run takes it away"
+            raise
         except BaseException:
-            self._take_back()
+            self._taken_back()
             raise
 
     def _prepare(self) -> None:
@@ -181,11 +185,16 @@ class LimitLift(Lift):
     def _kept_at(self, limit: int) -> str:
         return f"an operator's policy keeps it at {limit}"
 
-    def _take_back(self) -> None:
+    def _taken_back(self) -> bool:
+        """Take the policy away again; False where it may be there still: it lifts a limit that is not needed, and the next run does it."""
         try:
-            self._management.delete_policy(self._name)
+            self._take_back()
         except (Away, BrokercliError):
-            return  # it lifts a limit that is not needed, and the next run takes it away
+            return False
+        return True
+
+    def _take_back(self) -> None:
+        self._management.delete_policy(self._name)
 
     @property
     def _pattern(self) -> str:

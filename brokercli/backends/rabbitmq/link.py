@@ -20,7 +20,7 @@ from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapte
 from brokercli.backends.rabbitmq.bulk_frames import BulkConnection, NotAMQP, Sink
 from brokercli.backends.rabbitmq.connect import address, explain_end_of_tls, explain_login, open_socket, parameters, port_of
 from brokercli.backends.rabbitmq.diagnose import explain_greeting, explain_silence
-from brokercli.backends.rabbitmq.failures import NO_ANSWER, NoVirtualHost, deleted_with_all, says_deleted, translate
+from brokercli.backends.rabbitmq.failures import NO_ANSWER, NoVirtualHost, deleted_with_all, ended_for_good, translate
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, Unreachable
 
@@ -224,9 +224,8 @@ class Link:
                 reason = _reason_of(self._ended)
                 for watcher in list(self.watchers):
                     self._guard(watcher.lost)(reason)
-                if says_deleted(self._ended):
-                    # one that is made anew under its name is another
-                    self.give_up(deleted_with_all(self.where.virtual_host))
+                if (final := ended_for_good(self._ended, self.where.virtual_host)) is not None:
+                    self.give_up(final)
                     break
                 # a broker that takes us in and ends it at once is not asked without a pause; the first time may be chance
                 short_lives = short_lives + 1 if since - began < _LONGEST_WAIT else 0

@@ -120,10 +120,7 @@ class RescuingLift(LimitLift):
         self._management.delete_policy(policy)
 
     def _take_back(self) -> None:
-        try:
-            self._remove(self._rescue, self._name)
-        except (Away, BrokercliError):
-            return  # the next run puts back what is there, and takes it away
+        self._remove(self._rescue, self._name)
 
     def _await_none_on_the_way(self) -> None:
         """Wait until the queue of letters holds none that it has yet to hand over: they would be deleted with the policy. Of ours that
