@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brokercli.model.amount import amount
-from brokercli.model.errors import NotFound, Unreachable
+from brokercli.model.errors import NotFound
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Receipts, Verdict
 from brokercli.operations.planning import Plan
@@ -62,8 +62,7 @@ class End:
         # of what was deleted meanwhile nothing is left there
         if (outcome.stopped or self.code in (ExitCode.PARTLY, ExitCode.IN_DOUBT)) and not isinstance(outcome.error, NotFound) and not quiet:
             command = "the same command" if begun is None or self.journal is None else "the same command, with another --journal,"
-            streams.say(f"{command} goes on with what is left in {self.source}" if isinstance(outcome.error, Unreachable) else
-                        f"what is left is still in {self.source}; {command} goes on with it")
+            streams.say(f"{command} goes on with what is left in {self.source}")
         facts = {"left": dict(self.plan.left), "destinations": dict(self.plan.destinations), "journal": self.journal}
         return self.code if report is None else report_end(streams, report, self.verb, outcome.account, self.code, self.seconds, facts)
 
@@ -71,7 +70,7 @@ class End:
         letters = amount(unknown, "letter")
         if self.verb == "dropped":
             return f"{letters} may be gone from {self.source}, or not: the answer never came."
-        return f"{letters} may be stored where {'it was' if unknown == 1 else 'they were'} to go, or not: the verdict never came."
+        return f"{letters} may be stored where {'it was' if unknown == 1 else 'they were'} to go, be pending in {self.source}, or both."
 
 
 class Problems:

@@ -62,8 +62,8 @@ def test_reasons_that_are_all_different_do_not_fill_the_screen() -> None:
 
 
 @pytest.mark.parametrize(("verb", "unknown", "words"), [
-    ("redriven", 1, "1 letter may be stored where it was to go, or not: the verdict never came."),
-    ("parked", 2000, "2,000 letters may be stored where they were to go, or not: the verdict never came."),
+    ("redriven", 1, "1 letter may be stored where it was to go, be pending in topic:dlq, or both."),
+    ("parked", 2000, "2,000 letters may be stored where they were to go, be pending in topic:dlq, or both."),
     ("dropped", 2, "2 letters may be gone from topic:dlq, or not: the answer never came."),
 ])
 def test_what_is_in_doubt_is_said_of_letters_even_when_quiet(capfd: pytest.CaptureFixture[str], verb: str, unknown: int, words: str) -> None:
@@ -73,11 +73,10 @@ def test_what_is_in_doubt_is_said_of_letters_even_when_quiet(capfd: pytest.Captu
     assert capfd.readouterr().err == f"{words}\n"
 
 
-@pytest.mark.parametrize(("begun", "words"), [(None, "the same command goes on with it"),
-                                              ("kept", "the same command, with another --journal, goes on with it")])
+@pytest.mark.parametrize(("begun", "words"), [(None, "the same command"), ("kept", "the same command, with another --journal,")])
 @pytest.mark.parametrize(("code", "stopped"), [(3, False), (129, True), (130, True), (143, True)])
 def test_what_to_type_next_is_said_where_letters_are_left(capfd: pytest.CaptureFixture[str], begun: str | None, words: str, code: int,
                                                          stopped: bool) -> None:
     outcome = Outcome(Account(read=2, confirmed=1, skipped=1), stopped=stopped)
     assert End(Streams.system(), "redriven", "topic:dlq", Plan(), outcome, code, 1.0, (), "kept").say(False, None, begun) == code
-    assert f"what is left is still in topic:dlq; {words}\n" in capfd.readouterr().err
+    assert f"{words} goes on with what is left in topic:dlq\n" in capfd.readouterr().err
