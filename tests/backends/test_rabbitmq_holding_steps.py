@@ -1,0 +1,270 @@
+"""What is held, step by step, on a connection that does what it is told: what is said to the broker, and what of it is believed."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from brokercli.backends.rabbitmq import holding
+from brokercli.backends.rabbitmq.bulk_frames import Delivery
+from brokercli.backends.rabbitmq.counting import Count
+from brokercli.backends.rabbitmq.failures import NoSuch
+from brokercli.backends.rabbitmq.holding import Holding
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.model.errors import BrokercliError, Failed, Unreachable
+
+_SETTLE = struct.Struct(">BHI4sQBB")
+ACK, NACK = b"\0\x3c\0\x50", b"\0\x3c\0\x78"
+MULTIPLE, REQUEUE = 1, 2
+GONE = NoSuch("There is no queue orders.dlq.")
+
+
+class Channel:
+    """One that answers at once, unless it is mute."""
+
+    channel_number = 7
+    is_open = True
+
+    def __init__(self) -> None:
+        self.mute = False
+        self.prefetches: list[int] = []
+        self.consumers: list[str] = []
+
+    def basic_qos(self, *, prefetch_count: int, callback: Callable[[Any], None] | None = None) -> None:
+        self.prefetches.append(prefetch_count)
+        if callback is not None and not self.mute:
+            callback(None)
+
+    def basic_consume(self, queue: str, ignore: Any, *, consumer_tag: str, arguments: Any) -> None:
+        self.consumers.append(consumer_tag)
+
+    def basic_cancel(self, consumer: str, *, callback: Callable[[Any], None]) -> None:
+        callback(None)
+
+    def add_on_cancel_callback(self, callback: Callable[[Any], None]) -> None:
+        self.cancel = callback
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class Broker:
+    """A connection to a queue that says of itself what it is told to say."""
+
+    where = "amqp://host"
+    failure: BrokercliError | None = None
+
+    def __init__(self, *counts: Count | BrokercliError) -> None:
+        self.live = self
+        self.watchers: list[Any] = []
+        self.channel = Channel()
+        self.said: list[tuple[bytes, int, int]] = []
+        self.counts = list(counts)
+        """What it says one after the other; the last again and again."""
+        self.gone = False
+        self.ticks: list[Callable[[], None]] = []
+        self._opening: list[Callable[[], None]] = []
+
+    def post(self, callback: Callable[[], None]) -> None:
+        callback()
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> None:
+        if seconds < holding._TICK_SECONDS:
+            callback()
+        else:
+            self.ticks.append(callback)
+
+    def open_channel(self, sink: Any, steps: Any, done: Any, failed: Any, ended: Any = None) -> None:
+        if sink is None:
+            done(Channel(), [self._count()])
+        else:
+            self._opening.append(lambda: done(self.channel, []))
+
+    def open(self) -> None:
+        self._opening.pop()()
+
+    def tick(self) -> None:
+        self.ticks.pop()()
+
+    def ask(self, doing: str, *steps: Any, timeout: float = 0, keep: bool = False) -> list[Any]:
+        if self.gone:
+            raise GONE
+        return [self._count() for _ in steps] if doing == "putting letters back" else []
+
+    def _count(self) -> Count:
+        count = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
+        if isinstance(count, BrokercliError):
+            raise count
+        return count
+
+    def emit(self, frames: bytes) -> None:
+        for start in range(0, len(frames), _SETTLE.size):
+            kind, channel, _, method, tag, bits, _ = _SETTLE.unpack_from(frames, start)
+            assert (kind, channel) == (1, 7)
+            self.said.append((method, tag, bits))
+
+
+class Held:
+    """Letters that are held, and how often all were said to be back."""
+
+    def __init__(self, broker: Broker, wanted: int, *, part: int = 16, others: int = 0, rescue: str = "") -> None:
+        self.broker = broker
+        self.back = 0
+        self.holding = Holding(cast("Link", broker), "orders.dlq", wanted, part=part, others=others, rescue=rescue, taking=lambda: self._all_back)
+
+    def _all_back(self) -> None:
+        self.back += 1
+
+    def deliver(self, *tags: int, size: int = 10) -> None:
+        self.holding.delivered([Delivery(tag, False, b"", b"orders.dlq", b"\0\0", b"." * size) for tag in tags])
+
+    def taken(self, *parts: Sequence[int]) -> Held:
+        self.broker.open()
+        for part in parts:
+            self.deliver(*part)
+            assert [delivery.tag for delivery in self.holding.take(0) or ()] == list(part)
+        return self
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_PATIENCE", "_BACK_SECONDS", "_BACK_AMONG_OTHERS_SECONDS"):
+        monkeypatch.setattr(holding, name, 0.02)
+
+
+def test_only_what_was_handled_is_taken_out_and_the_rest_goes_back_part_by_part() -> None:
+    held = Held(Broker(Count(0, 0)), 9, part=4).taken((1, 2, 3, 4), (5, 6, 7, 8), (9,))
+    assert held.holding.acknowledge([1, 2, 4, 8])
+    assert held.broker.said == [(ACK, 2, MULTIPLE), (ACK, 4, 0), (ACK, 8, 0)]
+    held.broker.said.clear()
+    assert held.holding.acknowledge([3, 7])
+    # all below five are handled now
+    assert held.broker.said == [(ACK, 3, MULTIPLE), (ACK, 7, 0)]
+    held.broker.said.clear()
+    held.holding.give_back()
+    assert held.broker.said == [(NACK, 6, MULTIPLE | REQUEUE), (NACK, 9, MULTIPLE | REQUEUE)]
+    assert not held.broker.channel.is_open
+    assert held.holding.give_back()
+    assert len(held.broker.said) == 2
+
+
+def test_what_was_handled_to_the_last_is_not_given_back() -> None:
+    held = Held(Broker(Count(0, 0)), 4).taken((1, 2, 3, 4))
+    assert held.holding.acknowledge([1, 2, 3, 4])
+    held.broker.said.clear()
+    assert held.holding.give_back()
+    assert (held.broker.said, held.holding.back, held.back) == ([], True, 1)
+
+
+READY = Count(2, 1)
+
+
+@pytest.mark.parametrize(("before", "after", "others", "back", "unseen"), [
+    (READY, Count(5, 1), 1, True, 0),
+    (READY, Count(6, 0), 0, True, 0),
+    (READY, Count(4, 0), 0, False, 3),
+    # somebody is there who may have taken one
+    (READY, Count(4, 1), 1, False, 0),
+    (READY, Count(5, 2), 1, False, 0),
+    (Count(0, 0, certain=False), Count(9, 0), 0, False, 0),
+    (READY, Count(0, 0, certain=False), 0, False, 0),
+    (READY, Unreachable("nobody answers"), 0, False, 0),
+], ids=["as many", "more", "fewer", "fewer, among others", "another consumer", "unknown before", "uncertain after", "unknown after"])
+def test_letters_are_back_only_where_the_queue_shows_them(before: Count, after: Count | BrokercliError, others: int, back: bool, unseen: int) -> None:
+    held = Held(Broker(before, after), 3, others=others).taken((1, 2, 3))
+    assert held.holding.give_back()
+    assert (held.holding.back, held.holding.unseen, held.back) == (back, unseen, int(back))
+
+
+def test_letters_whose_return_the_broker_does_not_answer_are_not_said_to_be_back() -> None:
+    held = Held(Broker(Count(0, 0), Count(3, 0)), 3).taken((1, 2, 3))
+    held.broker.channel.mute = True
+    assert not held.holding.give_back()
+    assert (held.holding.back, held.back) == (False, 0)
+
+
+@pytest.mark.parametrize("rescue", ["", "brokercli-lift-1-over"])
+def test_a_limit_may_hold_again_where_the_queue_is_gone_but_not_where_its_letters_may_be_elsewhere(rescue: str) -> None:
+    held = Held(Broker(Count(0, 0)), 3, rescue=rescue).taken((1, 2, 3))
+    held.broker.gone = True
+    held.holding.lost("the connection broke")
+    assert held.holding.gone
+    held.holding.give_back()
+    assert (held.holding.back, held.holding.unseen, held.back) == (False, 3, 0 if rescue else 1)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_once_it_is_cut_off_nothing_that_was_taken_counts_as_given_back(taken: bool) -> None:
+    held = Held(Broker(Count(0, 0), Count(3, 0)), 3).taken(*([(1, 2, 3)] if taken else []))
+    held.holding.lost("the connection broke")
+    assert not held.holding.acknowledge([1])
+    assert not held.holding.acknowledge([])
+    assert held.holding.give_back() is not taken
+    assert (held.holding.back, held.back) == (not taken, int(not taken))
+
+
+def test_it_ends_where_the_queue_says_three_times_running_that_there_is_nothing_more() -> None:
+    nothing, some, silent = Count(0, 1), Count(4, 1), Count(0, 0, certain=False)
+    held = Held(Broker(nothing, nothing, some, nothing, nothing, silent, nothing), 10).taken()
+    held.deliver(1, 2)
+    for _ in range(7):
+        held.broker.tick()
+        assert held.holding.take(0) is None
+    # the first tick only sees that something came
+    held.broker.tick()
+    assert [delivery.tag for delivery in held.holding.take(0) or ()] == [1, 2]
+    assert (held.holding.finished, held.holding.short) == (True, 8)
+
+
+def test_a_queue_that_gives_nothing_of_what_it_has_and_one_that_is_silent_end_it_with_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "_STALLED_TICKS", 2)
+    stalled = Held(Broker(Count(4, 2)), 10).taken()
+    stalled.broker.tick()
+    assert stalled.holding.take(0) is None
+    stalled.broker.tick()
+    with pytest.raises(Failed, match="has 4 letters ready, and has given none"):
+        stalled.holding.take(0)
+    silent = Held(Broker(Count(0, 0, certain=False)), 10).taken()
+    silent.holding._heard -= 1
+    silent.broker.tick()
+    with pytest.raises(Unreachable, match="its leader has been silent"):
+        silent.holding.take(0)
+
+
+def test_no_more_are_taken_at_once_than_a_part_or_than_its_bytes_allow_and_never_more_than_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "PART_BYTES", 1000)
+    held = Held(Broker(Count(0, 0)), 70, part=64)
+    held.broker.open()
+    first = 1
+    for size in (48, 498, 10):
+        asked = held.broker.channel.prefetches[-1]
+        held.deliver(*range(first, first + asked), size=size)
+        held.holding.take(0)
+        first += asked
+    # the first part, as many as its bytes allow, four however large they are, and as many as are left
+    assert held.broker.channel.prefetches == [16, 20, 4, 30]
+
+
+def test_nothing_is_taken_once_it_is_let_go_of() -> None:
+    held = Held(Broker(Count(0, 0)), 3)
+    assert held.holding.give_back()
+    held.broker.open()
+    assert (held.broker.channel.consumers, held.broker.channel.is_open) == ([], False)
+
+
+def test_what_is_held_of_a_queue_that_is_deleted_is_ours_and_nothing_more_is_taken() -> None:
+    held = Held(Broker(Count(0, 0)), 9, part=2).taken((1, 2))
+    held.deliver(3)
+    held.broker.gone = True
+    held.broker.channel.cancel(None)
+    with pytest.raises(BrokercliError, match="was deleted, or lost its leader"):
+        held.holding.take(0)
+    assert held.holding.gone
+    assert held.holding.taken_back is None
+    assert held.holding.acknowledge([1])
+    held.holding.give_back()
+    assert held.broker.said == [(ACK, 1, MULTIPLE), (NACK, 2, MULTIPLE | REQUEUE), (NACK, 3, MULTIPLE | REQUEUE)]
+    assert len(held.broker.channel.consumers) == 2
