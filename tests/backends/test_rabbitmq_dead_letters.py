@@ -11,6 +11,7 @@ import pika
 import pytest
 
 from brokercli.backends.dead_letters import DeadLetterSource, RepairPolicy, State
+from brokercli.backends.rabbitmq.management import Management
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, Unsupported
 from tests.backends.rabbitmq_places import Places, bodies_of, records_of
@@ -262,3 +263,18 @@ def test_letters_of_a_stream_are_read_and_nothing_changes(places: Places) -> Non
 def test_an_exchange_holds_no_letters(places: Places) -> None:
     with pytest.raises(Unsupported, match="an exchange keeps nothing"):
         places.open().look_letters(Address(places.exchange(), "exchange"))
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_look_at_letters_asks_for_its_queue_once(places: Places, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dlq = make(places, kind)
+    places.put("", dlq, [b"letter"])
+    asked: list[str] = []
+    exchange = Management._exchange
+    monkeypatch.setattr(Management, "_exchange", lambda self, method, path, body=None: asked.append(path) or exchange(self, method, path, body))
+    backend = places.open()
+    assert backend.resource(queue(dlq)) == f"{kind} queue"
+    asked.clear()
+    with backend.look_letters(queue(dlq)) as reader:
+        assert bodies_of(reader) == [b"letter"]
+    assert [path.partition("?")[0] for path in asked] == [f"queues/{places.virtual_host}/{dlq}"]

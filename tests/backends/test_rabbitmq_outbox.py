@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+from pika.exceptions import NoFreeChannels
+
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.outbox import Outbox, Target
 
@@ -15,6 +17,7 @@ class Opening:
 
     def __init__(self) -> None:
         self.live = SimpleNamespace(is_open=True)
+        self.where = "amqp://host"
         self.asked: list[tuple[Callable[[Any, list[Any]], None], Callable[[BaseException], None]]] = []
 
     def open_channel(self, sink: Any, steps: Any, done: Callable[[Any, list[Any]], None], failed: Callable[[BaseException], None], ended: Any) -> None:
@@ -68,4 +71,26 @@ def test_a_channel_that_comes_when_nobody_wants_it_any_more_is_closed() -> None:
     outbox.close()
     channel = Channel()
     link.asked[0][0](channel, [])
+    assert not channel.is_open
+
+
+def test_a_channel_that_is_not_to_be_had_on_a_connection_that_is_there_ends_it() -> None:
+    link, outbox = made()
+    outbox.open_channel()
+    link.asked[0][1](NoFreeChannels())
+    assert "too few channels" in str(outbox.failure)
+
+
+def test_a_channel_that_comes_once_it_is_closed_is_closed_as_well() -> None:
+    link, outbox = made()
+    outbox.open_channel()
+    outbox.close()
+    channel = Channel()
+    link.asked[0][0](channel, [])
+    assert not channel.is_open
+    link, outbox = made()
+    outbox.open_channel()
+    channel = Channel()
+    link.asked[0][0](channel, [])
+    outbox.close()
     assert not channel.is_open

@@ -272,7 +272,7 @@ class RabbitMQBackend(Backend):
                          hint="let dead letters go to a queue that is declared without exclusive")
         require_letters(queue, self._management)
         lift = self._lifts.get(source.name)
-        found = read_conditions(queue, self._management, version_of(self._link.server_properties), self._connection.virtual_host,
+        found = read_conditions(queue, self._management, version_of(self._link.server_properties), self._connection.virtual_host, said=queue.said,
                                 lifted=lift is not None and lift.open)
         return found if found.auto_delete is not None else replace(found, auto_delete=self._existing.goes_with_its_last_consumer(queue))
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
@@ -55,6 +55,8 @@ class Queue:
     """Whether it is deleted with its last consumer; None where the question for its type did not say it."""
     exclusive: bool = False
     """Whether another connection has it for itself; it tells nobody else how much lies in it."""
+    said: Facts | None = field(default=None, compare=False, repr=False)
+    """What the management API said of it just now (`queue_now`), where it was asked."""
 
     @property
     def resource(self) -> str:
@@ -124,10 +126,11 @@ class Existing:
             if facts is None:
                 raise translate(answer, doing, self._link.where)
             return Queue(name, facts.get("type"), facts.get("messages"), facts.get("consumers"), facts.get("auto_delete"))
-        kind, goes = self._type_of_queue(name)
+        kind, goes, said = self._type_of_queue(name)
         if kind is None and self._gone(self._look(counting(name)), doing):
             return None
-        return Queue(name, kind, answer.messages, answer.consumers, goes) if answer.certain else Queue(name, kind, auto_delete=goes)
+        messages, consumers = (answer.messages, answer.consumers) if answer.certain else (None, None)
+        return Queue(name, kind, messages, consumers, goes, said=said)
 
     def _exchange(self, name: str, asked: Future[Any]) -> Exchange | None:
         doing = f"looking at the exchange {name}"
@@ -159,27 +162,27 @@ class Existing:
         return self._answer(self._ask(lambda channel, done: channel.queue_declare(
             name, durable=durable, arguments={"x-queue-type": _NO_SUCH_TYPE}, callback=done)), f"looking at the queue {name}")
 
-    def _type_of_queue(self, name: str) -> tuple[str | None, bool | None]:
-        """Return its type, and whether it goes with its last consumer where the same answer tells."""
-        if self._management.preferred and (facts := self._facts(self._management.queue, name)):
-            return facts.get("type"), facts.get("auto_delete")
+    def _type_of_queue(self, name: str) -> tuple[str | None, bool | None, Facts | None]:
+        """Return its type, whether it goes with its last consumer where the same answer tells, and that answer where it is the management API's."""
+        if self._management.preferred and (facts := self._facts(self._management.queue_now, name)):
+            return facts.get("type"), facts.get("auto_delete"), facts
         doing = f"looking at the queue {name}"
         found = _contradiction(self._ask_type(name, durable=True))
         goes = _goes(found)
         if found is not None and found[0] == "x-queue-type":
-            return found[1], goes
+            return found[1], goes, None
         if found is not None and found[0] in _CLASSIC_ONLY:
-            return "classic", goes
+            return "classic", goes, None
         # otherwise it has an argument that is compared before the type (x-max-length-bytes, x-dead-letter-exchange, …)
         if self._version() >= _REFUSES_CONSUMERS:
             answer = self._answer(self._ask(lambda channel, done: channel.basic_consume(
                 name, _never, arguments={"x-stream-offset": "next"}, callback=done)), doing)
             if not isinstance(answer, ChannelClosedByBroker) or _NO_PREFETCH in answer.reply_text:
-                return "stream", goes
+                return "stream", goes, None
             if match := _OF_TYPE.search(answer.reply_text):
-                return match[1], goes
-        facts = self._facts(self._management.queue, name)
-        return (None, goes) if facts is None else (facts.get("type"), facts.get("auto_delete"))
+                return match[1], goes, None
+        facts = self._facts(self._management.queue_now, name)
+        return (None, goes, None) if facts is None else (facts.get("type"), facts.get("auto_delete"), facts)
 
     def _type_of_exchange(self, name: str) -> str | None:
         if name in _BUILT_IN:

@@ -94,10 +94,14 @@ class Conditions:
         return self.queue.type == "quorum" and self.version >= _CONSUMERS_SAY_TIMEOUTS
 
 
-def read_conditions(queue: Queue, management: Management, version: tuple[int, ...], virtual_host: str, *, lifted: bool = False) -> Conditions:
-    """Find out what there is to know; asks the management API, and changes nothing. `lifted`: a policy of this run lifts the limit."""
+def read_conditions(queue: Queue, management: Management, version: tuple[int, ...], virtual_host: str, *, said: Facts | None = None,
+                    lifted: bool = False) -> Conditions:
+    """Find out what there is to know; asks the management API for what it has not `said` just now, and changes nothing. `lifted`: a policy of
+    this run lifts the limit."""
     try:
-        facts = management.queue_now(queue.name) if version >= _SAYS_POLICIES_AT_ONCE or queue.type != "quorum" else _as_policies_say(queue.name, management)
+        facts = said or management.queue_now(queue.name)
+        if facts is not None and version < _SAYS_POLICIES_AT_ONCE and queue.type == "quorum":
+            facts = _as_policies_say(queue.name, facts, management)
     except Away as problem:
         return Conditions(queue, version, virtual_host, unknown=f"{problem}; {problem.hint}", auto_delete=queue.auto_delete)
     if facts is None:
@@ -121,12 +125,9 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
         rescue=rescue_of(facts) if lifted else "")
 
 
-def _as_policies_say(name: str, management: Management) -> Facts | None:
+def _as_policies_say(name: str, facts: Facts, management: Management) -> Facts:
     """Return the facts of a broker before 4.2.5, which says what its policies come to only in its statistics, and those are seconds
     old: so this is what its policies say at this moment, and what any operator's policy that may hold as well says."""
-    facts = management.queue_now(name)
-    if facts is None:
-        return None
     held = management.policy(facts["policy"]) if facts.get("policy") else {}
     if held is None:
         return facts
