@@ -32,6 +32,7 @@ class Channel:
         self.mute = False
         self.prefetches: list[int] = []
         self.consumers: list[str] = []
+        self.arguments: Any = None
 
     def basic_qos(self, *, prefetch_count: int, callback: Callable[[Any], None] | None = None) -> None:
         self.prefetches.append(prefetch_count)
@@ -40,6 +41,7 @@ class Channel:
 
     def basic_consume(self, queue: str, ignore: Any, *, consumer_tag: str, arguments: Any) -> None:
         self.consumers.append(consumer_tag)
+        self.arguments = arguments
 
     def basic_cancel(self, consumer: str, *, callback: Callable[[Any], None]) -> None:
         callback(None)
@@ -83,6 +85,10 @@ class Broker:
         else:
             self._opening.append(lambda: done(self.channel, []))
 
+    @property
+    def asked(self) -> int:
+        return len(self._opening)
+
     def open(self) -> None:
         self._opening.pop()()
 
@@ -110,10 +116,11 @@ class Broker:
 class Held:
     """Letters that are held, and how often all were said to be back."""
 
-    def __init__(self, broker: Broker, wanted: int, *, part: int = 16, others: int = 0, rescue: str = "") -> None:
+    def __init__(self, broker: Broker, wanted: int, *, part: int = 16, others: int = 0, rescue: str = "", lasting: bool = False) -> None:
         self.broker = broker
         self.back = 0
-        self.holding = Holding(cast("Link", broker), "orders.dlq", wanted, part=part, others=others, rescue=rescue, taking=lambda: self._all_back)
+        self.holding = Holding(cast("Link", broker), "orders.dlq", wanted, part=part, others=others, rescue=rescue, lasting=lasting,
+                               taking=lambda: self._all_back)
 
     def _all_back(self) -> None:
         self.back += 1
@@ -192,8 +199,10 @@ def test_a_limit_may_hold_again_where_the_queue_is_gone_but_not_where_its_letter
     held.broker.gone = True
     held.holding.lost("the connection broke")
     assert held.holding.gone
+    # what is held is nowhere else, and taken
+    assert (held.holding.taken_back, held.holding.acknowledge([1]), held.holding.acknowledge([])) == (None, True, True)
     held.holding.give_back()
-    assert (held.holding.back, held.holding.unseen, held.back) == (False, 3, 0 if rescue else 1)
+    assert (held.holding.back, held.holding.unseen, held.back) == (False, 2, 0 if rescue else 1)
 
 
 @pytest.mark.parametrize("taken", [True, False])
@@ -202,6 +211,7 @@ def test_once_it_is_cut_off_nothing_that_was_taken_counts_as_given_back(taken: b
     held.holding.lost("the connection broke")
     assert not held.holding.acknowledge([1])
     assert not held.holding.acknowledge([])
+    assert "the connection broke while letters of orders.dlq were held" in str(held.holding.taken_back)
     assert held.holding.give_back() is not taken
     assert (held.holding.back, held.back) == (not taken, int(not taken))
 
@@ -268,3 +278,27 @@ def test_what_is_held_of_a_queue_that_is_deleted_is_ours_and_nothing_more_is_tak
     held.holding.give_back()
     assert held.broker.said == [(ACK, 1, MULTIPLE), (NACK, 2, MULTIPLE | REQUEUE), (NACK, 3, MULTIPLE | REQUEUE)]
     assert len(held.broker.channel.consumers) == 2
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_the_broker_is_asked_to_let_letters_be_held_for_a_week_where_it_knows_how(lasting: bool) -> None:
+    held = Held(Broker(Count(0, 0)), 3, lasting=lasting).taken()
+    assert held.broker.channel.arguments == ({"x-consumer-timeout": 604_800_000} if lasting else None)
+
+
+def test_where_nothing_is_wanted_nothing_is_asked_and_a_connection_that_ends_is_heard_of_until_it_is_let_go_of() -> None:
+    held = Held(Broker(Count(0, 0)), 0)
+    assert (held.holding.finished, held.holding.take(0), held.broker.asked) == (True, None, 0)
+    assert held.broker.watchers == [held.holding]
+    assert held.holding.give_back()
+    assert (held.broker.watchers, held.holding.back, held.back) == ([], True, 1)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_where_all_went_with_its_virtual_host_that_is_why_nothing_comes(gone: bool) -> None:
+    held = Held(Broker(Count(0, 0)), 3).taken()
+    held.broker.gone = gone
+    held.broker.failure = Failed("The virtual host was deleted meanwhile.")
+    held.holding.lost("the connection broke")
+    with pytest.raises(BrokercliError, match="virtual host was deleted" if gone else "the connection broke"):
+        held.holding.take(0)

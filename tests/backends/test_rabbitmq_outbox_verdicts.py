@@ -33,6 +33,7 @@ class Wire:
         self.live = self
         self.written = b""
         self.reconnected = 0
+        self.watchers: list[Any] = []
         self.timers: list[Callable[[], None]] = []
         self._posted: list[Callable[[], None]] = []
         self._asked: list[Any] = []

@@ -1,0 +1,144 @@
+"""Letters on their way, without a broker: each has a verdict when its window is finished, and none is taken for confirmed that has none."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from brokercli.backends.dead_letters import Goal
+from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
+from brokercli.backends.rabbitmq.existing import Exchange, Queue
+from brokercli.backends.rabbitmq.moving import Mover, Window
+from brokercli.model.address import Address
+from brokercli.model.errors import BrokercliError, Unreachable
+from brokercli.model.message import Header, Message
+from brokercli.model.receipt import Verdict
+from tests.backends.test_rabbitmq_outbox_verdicts import Wire
+
+HOME = Address("orders", "queue")
+
+
+class There:
+    """Every queue and every exchange, but for one exchange and one queue that nobody tells of."""
+
+    def exchange(self, name: str) -> Exchange | None:
+        return None if name == "missing" else Exchange(name, "direct")
+
+    def queue(self, name: str) -> Queue | None:
+        if name == "silent":
+            raise Unreachable("nobody answers")
+        return Queue(name, "classic")
+
+
+class Moving:
+    """A mover on a connection that does what it is told."""
+
+    def __init__(self, timeout: float = 3600.0) -> None:
+        self.wire = Wire()
+        self.mover = Mover(cast("Any", self.wire), cast("Any", There()), "guest", timeout, lambda: None, lambda queue: None, 10)
+
+    def begin(self, *bodies: bytes, to: Address = HOME, headers: tuple[Header, ...] = ()) -> Window:
+        window = self.mover.begin([(Message(body, None, headers, origin="rabbitmq"), to) for body in bodies])
+        self.wire.serve()
+        return window
+
+    def opened(self) -> None:
+        self.wire.opened()
+
+    def settled(self, tag: int, *, exchange: str = "") -> None:
+        self.mover._outboxes[exchange].settled(tag, multiple=True, confirmed=True)
+
+    def finish(self, window: Window) -> list[tuple[int, Verdict, str]]:
+        return [(index, receipt.verdict, receipt.reason) for index, receipt in sorted(self.mover.finish(window).items())]
+
+
+def test_what_has_no_verdict_when_the_time_is_over_is_not_confirmed() -> None:
+    moving = Moving(0.02)
+    window = moving.begin(b"one", b"two", b"three")
+    moving.opened()
+    assert [verdict for _, verdict, _ in moving.finish(window)] == [Verdict.UNKNOWN, Verdict.REFUSED, Verdict.REFUSED]
+
+
+def test_a_connection_that_is_lost_for_good_is_not_waited_for_and_is_why() -> None:
+    moving = Moving()
+    window = moving.begin(b"one", b"two")
+    moving.mover._outboxes[""].given_up(Unreachable("it is gone"))
+    assert moving.finish(window) == [(number, Verdict.REFUSED, "not sent: given up (it is gone)") for number in (0, 1)]
+    assert str(moving.mover.failure) == "it is gone"
+
+
+def test_each_window_has_the_verdicts_on_its_own() -> None:
+    moving = Moving()
+    first, second = moving.begin(b"one", b"two"), moving.begin(b"three", b"four")
+    moving.opened()
+    moving.settled(1)
+    moving.mover._outboxes[""].returned(Returned(312, b"NO_ROUTE", b"", b"orders", b"\x10\x00\x02", b"three"))
+    moving.mover._outboxes[""].settled(2, multiple=False, confirmed=False)
+    moving.settled(4)
+    assert [index for index, _, _ in moving.finish(first)] == [1]
+    assert moving.finish(second) == [(0, Verdict.REFUSED, "there is no queue orders")]
+
+
+@pytest.mark.parametrize(("to", "headers", "why"), [
+    (Address("missing", "exchange", "key"), (), "there is no exchange missing"),
+    (Address("o" * 256, "queue"), (), "a queue's name has 255 bytes at most"),
+    (HOME, (("note", b"x" * 140_000),), "its headers and properties are 1"),
+    (Address("silent", "queue"), (), "not sent: nobody answers")])
+def test_what_cannot_go_is_refused_before_anything_is_sent_and_its_neighbours_go(to: Address, headers: tuple[Header, ...], why: str) -> None:
+    moving = Moving()
+    window = moving.begin(b"one", to=to, headers=headers)
+    ((_, verdict, reason),) = moving.finish(window)
+    assert (verdict, reason.startswith(why)) == (Verdict.REFUSED, True)
+    assert (str(moving.mover.failure) == "nobody answers") is (to.name == "silent")
+    window = moving.begin(b"two")
+    moving.opened()
+    moving.settled(1)
+    assert moving.finish(window) == []
+
+
+def test_one_that_is_larger_than_the_broker_takes_is_not_sent_once_that_is_known() -> None:
+    moving = Moving()
+    window = moving.begin(b"one")
+    moving.opened()
+    moving.settled(1)
+    assert moving.finish(window) == []
+    moving.mover._outboxes[""].size_limit = 10
+    window = moving.begin(b"x" * 10, b"x" * 11)
+    moving.settled(2)
+    assert moving.finish(window) == [(1, Verdict.REFUSED, "it is 11 bytes; the broker takes 10 (max_message_size)")]
+
+
+@pytest.mark.parametrize(("to", "key"), [(Address("events", "exchange"), b"own"), (Address("events", "exchange", "said"), b"said"), (HOME, b"orders")])
+def test_the_address_says_the_way_and_else_the_letter(to: Address, key: bytes) -> None:
+    moving = Moving()
+    moving.mover.begin([(Message(b"one", None, (), route="own", origin="rabbitmq"), to)])
+    moving.wire.serve()
+    moving.opened()
+    assert [name for name in (b"own", b"said", b"orders") if name in moving.wire.written] == [key]
+
+
+def test_letters_that_differ_in_anything_but_their_bodies_have_envelopes_of_their_own() -> None:
+    moving = Moving()
+    plain, other = b"\0\0", b"\x10\0\x01"
+    goal, elsewhere = Goal(HOME), Goal(Address("bills", "queue"))
+    some, none = (("note", b"x"),), cast("tuple[Header, ...]", ())
+    letters = [(Delivery(1, False, b"", b"dlq", properties, b"."), to, headers)
+               for properties, to, headers in ((plain, goal, none), (plain, elsewhere, none), (plain, goal, some), (other, goal, none), (plain, goal, none))]
+    made: list[tuple[bytes, Goal, tuple[Header, ...]]] = []
+
+    def message_of(delivery: Delivery, to: Goal, headers: tuple[Header, ...]) -> Message:
+        made.append((delivery.properties, to, headers))
+        return Message(delivery.body, None, headers, origin="rabbitmq")
+
+    window = moving.mover.forward(letters, message_of)
+    assert made == [(delivery.properties, to, headers) for delivery, to, headers in letters[:4]]
+    assert [entry.routing_key for entry in moving.mover._outboxes[""]._backlog] == [b"orders", b"bills", b"orders", b"orders", b"orders"]
+    assert window.count == 5
+
+
+def test_whoever_cannot_be_asked_is_why_nothing_more_goes_there() -> None:
+    moving = Moving()
+    for _ in range(2):
+        moving.finish(moving.begin(b"one", to=Address("silent", "queue")))
+    assert isinstance(moving.mover.failure, BrokercliError)
