@@ -32,6 +32,7 @@ class Channel:
         self.mute = False
         self.prefetches: list[int] = []
         self.consumers: list[str] = []
+        self.cancelled: list[str] = []
         self.arguments: Any = None
 
     def basic_qos(self, *, prefetch_count: int, callback: Callable[[Any], None] | None = None) -> None:
@@ -44,6 +45,7 @@ class Channel:
         self.arguments = arguments
 
     def basic_cancel(self, consumer: str, *, callback: Callable[[Any], None]) -> None:
+        self.cancelled.append(consumer)
         callback(None)
 
     def add_on_cancel_callback(self, callback: Callable[[Any], None]) -> None:
@@ -110,6 +112,7 @@ class Broker:
         for start in range(0, len(frames), _SETTLE.size):
             kind, channel, _, method, tag, bits, _ = _SETTLE.unpack_from(frames, start)
             assert (kind, channel) == (1, 7)
+            assert method == ACK or self.channel.cancelled == self.channel.consumers, "what goes back would come again"
             self.said.append((method, tag, bits))
 
 
@@ -253,6 +256,7 @@ def test_no_more_are_taken_at_once_than_a_part_or_than_its_bytes_allow_and_never
         asked = held.broker.channel.prefetches[-1]
         held.deliver(*range(first, first + asked), size=size)
         held.holding.take(0)
+        assert not held.holding.finished
         first += asked
     # the first part, as many as its bytes allow, four however large they are, and as many as are left
     assert held.broker.channel.prefetches == [16, 20, 4, 30]
@@ -269,6 +273,7 @@ def test_what_is_held_of_a_queue_that_is_deleted_is_ours_and_nothing_more_is_tak
     held = Held(Broker(Count(0, 0)), 9, part=2).taken((1, 2))
     held.deliver(3)
     held.broker.gone = True
+    held.broker.channel.cancelled.append(held.broker.channel.consumers[-1])
     held.broker.channel.cancel(None)
     with pytest.raises(BrokercliError, match="was deleted, or lost its leader"):
         held.holding.take(0)
@@ -302,3 +307,21 @@ def test_where_all_went_with_its_virtual_host_that_is_why_nothing_comes(gone: bo
     held.holding.lost("the connection broke")
     with pytest.raises(BrokercliError, match="virtual host was deleted" if gone else "the connection broke"):
         held.holding.take(0)
+
+
+def test_a_part_that_is_on_its_way_is_let_go_of_before_it_goes_back_and_no_other_is_begun_beside_it() -> None:
+    held = Held(Broker(Count(0, 0), Count(2, 0)), 9).taken()
+    held.deliver(1, 2)
+    held.holding._next()
+    assert len(held.broker.channel.consumers) == 1
+    assert held.holding.give_back()
+    assert (held.broker.said, held.back) == ([(NACK, 2, MULTIPLE | REQUEUE)], 1)
+    held.holding._next()
+    assert len(held.broker.channel.consumers) == 1
+
+
+@pytest.mark.parametrize("rescue", ["", "brokercli-lift-1-over"])
+def test_which_of_two_queues_is_gone_is_not_known_where_both_were_asked_about(rescue: str) -> None:
+    held = Held(Broker(Count(0, 0), GONE), 3, rescue=rescue).taken((1, 2, 3))
+    assert held.holding.give_back()
+    assert (held.holding.gone, held.holding.back, held.back) == (not rescue, False, 0 if rescue else 1)
