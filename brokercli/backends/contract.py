@@ -192,7 +192,8 @@ def withheld_in_words(withheld: Mapping[str, int]) -> str:
     return f"headers that steer the broker were withheld: {names}" if names else ""
 
 
-Purpose = Literal["publish", "look", "describe"]
+Purpose = Literal["publish", "look", "letters", "describe"]
+"""What is to be done at an address; `letters`: whatever is done about the dead letters there, so that what keeps nothing is not meant."""
 
 
 class Backend(ABC):

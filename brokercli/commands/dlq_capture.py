@@ -34,7 +34,7 @@ def capture(
     from brokercli.terminal.confirm import confirm
 
     streams = streams_of(context)
-    with open_address(stream, context_name, "look", connect_timeout=connect_timeout) as session:
+    with open_address(stream, context_name, "letters", connect_timeout=connect_timeout) as session:
         planned = session.backend.plan_capture(session.address, name)
         streams.say(planned.words)
         if not planned.changes:

@@ -42,13 +42,13 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
     """
     elsewhere = parse_broker(text)
     if text is not None and elsewhere is None:
-        with open_address(text, context_name, "look", connect_timeout=connect_timeout) as session:
+        with open_address(text, context_name, "letters", connect_timeout=connect_timeout) as session:
             session.require(Capability.LOOK_LETTERS, hint=_ELSEWHERE)
             yield session
         return
     with open_broker(elsewhere, context_name, connect_timeout=connect_timeout) as broker:
         if broker.context.dlq is not None:
-            with open_address(broker.context.dlq, context_name or broker.context.name, "look", connect_timeout=connect_timeout) as session:
+            with open_address(broker.context.dlq, context_name or broker.context.name, "letters", connect_timeout=connect_timeout) as session:
                 session.require(Capability.LOOK_LETTERS, hint=_ELSEWHERE)
                 yield session
             return
@@ -66,7 +66,7 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
             raise UsageProblem(f"There are {len(found)} destinations of dead letters; say which.",
                                hint=f"for example: brokercli dlq {verb} {found[0].address}")
         streams.say(f"dead letters in {found[0].address}")
-        yield Session(broker.backend, broker.backend.resolve(found[0].address, "look"), broker.context, broker.descriptor)
+        yield Session(broker.backend, broker.backend.resolve(found[0].address, "letters"), broker.context, broker.descriptor)
 
 
 def _nothing_found(where: str, destinations: int, *, complete: bool, hint: str) -> NotFound:

@@ -41,6 +41,8 @@ class NatsBackend(Backend):
     def resolve(self, address: Address, purpose: Purpose) -> Address:
         if address.kind not in (None, *descriptor.kinds):
             raise UsageProblem(f"NATS has no {address.kind}s.", hint=f"subject:{address.name} or stream:{address.name}")
+        if address.kind is None and purpose == "letters" and "." not in address.name:
+            address = address.of_kind("stream")
         if address.kind == "stream":
             check_stream_name(address.name)
             self._link.run(self._jetstream.info(address.name))
