@@ -12,7 +12,7 @@ import typer
 from brokercli.backends.contract import PublishPolicy
 from brokercli.commands.printing import code_of, require_for
 from brokercli.commands.publish_output import Decided, Delivery
-from brokercli.commands.session import Session, open_address, streams_of
+from brokercli.commands.session import Session, open_address, open_destination, streams_of
 from brokercli.model.amount import amount
 from brokercli.model.capability import Capability
 from brokercli.model.errors import UsageProblem
@@ -118,7 +118,7 @@ class CopyRun:
     @contextmanager
     def _opened(self) -> Iterator[tuple[Session, Session]]:
         with (open_address(self.source, self.context_name, "look", connect_timeout=self.connect_timeout) as source,
-              open_address(self.destination, self.context_name, "publish", connect_timeout=self.connect_timeout) as destination):
+              open_destination(self.destination, self.context_name, connect_timeout=self.connect_timeout) as destination):
             require_for(source, self.span)
             kept = {Capability.MESSAGE_TIME: self.keep_time, Capability.PARTITION: self.keep_partition}
             destination.require(Capability.PUBLISH, *(capability for capability, is_kept in kept.items() if is_kept))

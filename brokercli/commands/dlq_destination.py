@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from brokercli.backends.contract import PublishPolicy, withheld_in_words
 from brokercli.backends.dead_letters import Repair
-from brokercli.commands.session import Session, open_address
+from brokercli.commands.session import Session, open_destination
 from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import BrokercliError, UsageProblem
@@ -36,36 +36,36 @@ class Elsewhere:
 
 
 @contextmanager
-def open_elsewhere(session: Session, text: str | None, park: str | None, context_name: str | None, delivery_timeout: float,
+def open_elsewhere(session: Session, text: str | None, park: str | None, delivery_timeout: float,
                    connect_timeout: float | None) -> Iterator[Elsewhere | None]:
     """Open a destination and close it at the end; None where there is none, or it is on the broker the letters lie on.
 
     Raises UsageProblem where some letters would be parked: all go to one place.
     """
-    if text is None or not is_elsewhere(session, text, context_name):
+    if text is None or not is_elsewhere(session, text):
         yield None
         return
     if park is not None:
         raise UsageProblem("--park does not go with a --to on another broker: everything is put there.", hint="dlq park moves letters away first")
-    with open_address(text, context_name, "publish", connect_timeout=connect_timeout) as there:
+    with open_destination(text, None, connect_timeout=connect_timeout) as there:
         there.require(Capability.PUBLISH)
         with there.backend.publisher(there.address, PublishPolicy(delivery_timeout=delivery_timeout, only_wanted=True)) as publisher:
             yield Elsewhere(Settling(publisher, delivery_timeout), there.address, there.backend.withholds)
 
 
-def is_elsewhere(session: Session, text: str, context_name: str | None) -> bool:
+def is_elsewhere(session: Session, text: str) -> bool:
     """Whether an address names another broker than the one the letters lie on."""
     address = parse_address(text)
     if address.context is None and address.url is None:
         return False
-    return resolve_connection(address, context_name).connection != session.context.connection
+    return resolve_connection(address, None).connection != session.context.connection
 
 
-def resolve_here(session: Session, option: str, text: str, context_name: str | None) -> Address:
+def resolve_here(session: Session, option: str, text: str) -> Address:
     """Resolve an address on the broker of the letters. Raises UsageProblem for one elsewhere, and for where they lie now."""
-    if is_elsewhere(session, text, context_name):
-        raise UsageProblem(f"{option} {text} is on another broker; it has to be on the one the letters lie on.",
-                           hint="dlq redrive --to @CONTEXT/ADDRESS goes to another broker")
+    if is_elsewhere(session, text):
+        raise UsageProblem(f"{option} {text} is on another broker, and letters are parked on the one that they lie on.",
+                           hint=f"brokercli dlq redrive --to {text} puts them there, without what says that they died")
     parsed = parse_address(text)
     address = session.backend.resolve(Address(parsed.name, parsed.kind, parsed.route), "publish")
     if address.name == session.address.name and address.kind == session.address.kind:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 
 import typer
 
@@ -74,8 +73,7 @@ class RepairRun:
             if yes and not dry_run:
                 check_may_change(session.context)
             prepare_for_bulk()
-            with open_elsewhere(session, self.to if self.verb == "redrive" else None, self.park, self.context_name, self.delivery_timeout,
-                                self.connect_timeout) as elsewhere:
+            with open_elsewhere(session, self.to if self.verb == "redrive" else None, self.park, self.delivery_timeout, self.connect_timeout) as elsewhere:
                 rules = self._rules(session, elsewhere)
                 if self.edit or not yes or dry_run:
                     planned = show_plan(streams, letters, self.verb, rules, self.letter_filter, self.limit, interrupt, self._chosen if self.edit else None,
@@ -107,11 +105,10 @@ class RepairRun:
     def _rules(self, session: Session, elsewhere: Elsewhere | None) -> Rules:
         if self.verb == "drop":
             return Drop(self.unrecognised)
-        here = partial(resolve_here, session, context_name=self.context_name)
-        to = None if self.to is None else elsewhere.address if elsewhere is not None else here("--to", self.to)
+        to = None if self.to is None else elsewhere.address if elsewhere is not None else resolve_here(session, "--to", self.to)
         if self.verb == "park" and to is not None:
             return Park(to, self.unrecognised)
-        return Redrive(to, self.max_redrives, None if self.park is None else here("--park", self.park), None if elsewhere else session.address)
+        return Redrive(to, self.max_redrives, None if self.park is None else resolve_here(session, "--park", self.park), None if elsewhere else session.address)
 
     def _do(self, streams: Streams, letters: LetterSource, rules: Rules, elsewhere: Elsewhere | None, interrupt: Interrupt, decided: Decided) -> int:
         began = time.monotonic()

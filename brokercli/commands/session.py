@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import typer
@@ -11,7 +11,7 @@ import typer
 from brokercli.backends.contract import Backend, Purpose
 from brokercli.backends.registry import Descriptor, find, open_backend
 from brokercli.commands.may_change import check_may_change
-from brokercli.model.address import Address, parse_address
+from brokercli.model.address import Address, parse_address, split_broker
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Unsupported, UsageProblem
 from brokercli.settings.resolve import ResolvedContext, resolve_connection
@@ -80,3 +80,10 @@ def open_address(text: str, context_option: str | None, purpose: Purpose, *, con
     connection = resolved.within(connect_timeout)
     with open_backend(connection) as backend:
         yield Session(backend, backend.resolve(address, purpose), resolved, descriptor)
+
+
+def open_destination(text: str, context_option: str | None, *, connect_timeout: float | None = None) -> AbstractContextManager[Session]:
+    """Open where messages of another address go. `context_option` says the broker of a destination that names none itself: of one that
+    does, it is about where the messages come from."""
+    context, url, _ = split_broker(text)
+    return open_address(text, context_option if context is None and url is None else None, "publish", connect_timeout=connect_timeout)

@@ -155,7 +155,7 @@ def test_without_a_name_the_only_destination_is_meant(cli: CommandLine, lonely: 
     assert "no letters in stream:first-DLQ" in cli("dlq", "inspect").stderr
     first.bury("a")
     assert cli("dlq", "redrive").code == 8
-    for no_name, words in (("", "An address cannot be empty"), ("firs*", "on a subject"), ("stream:", "An address cannot be empty"),
+    for no_name, words in (("", "An address cannot be empty"), ("firs*", "no stream name"), ("stream:", "An address cannot be empty"),
                            ("@lonely/stream:firs*", "firs*")):
         refused = cli("dlq", "redrive", no_name, "--yes")
         assert refused.code != 0, no_name
@@ -193,6 +193,23 @@ def test_a_stream_of_work_is_not_taken_for_dead_letters(cli: CommandLine, lonely
         assert "confirmed" not in ended.stderr or "confirmed 0" in ended.stderr
     assert cli("replay", place.url).lines == [b"a"]
     unmake(place)
+
+
+@pytest.mark.kafka
+@pytest.mark.nats
+def test_the_context_is_that_of_the_letters_where_the_destination_names_its_own(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    source, target = make_place("kafka"), make_place("nats")
+    assert cli("context", "add", "far", "--url", target.server).code == 0
+    assert cli("context", "add", "near", "--url", source.server, "--use", "--protected").code == 0
+    assert cli("publish", source.url, "a").code == 0
+    to = ("--to", f"@far/{target.name}")
+    unnamed = cli("dlq", "redrive", source.name, *to, "--yes")
+    assert (unnamed.code, "--context near" in unnamed.stderr) == (2, True)
+    for command in (("dlq", "redrive"), ("replay",)):
+        done = cli(*command, source.name, *to, "--context", "near", *(["--yes"] if command[0] == "dlq" else []))
+        assert (done.code, "confirmed 1" in done.stderr) == (0, True), done.stderr
+    parked = cli("dlq", "park", source.name, *to, "--context", "near", "--yes")
+    assert (parked.code, f"dlq redrive --to @far/{target.name} puts them there" in parked.stderr) == (2, True), parked.stderr
 
 
 @pytest.mark.kafka
