@@ -13,6 +13,7 @@ from brokercli.model.errors import BrokercliError, InputRefused, LocalIO, Reader
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.message import Message
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
+from brokercli.operations.named_verdicts import NamedVerdicts
 from brokercli.operations.reading import SLICE
 
 
@@ -117,6 +118,7 @@ class Publishing:
     """Where it is a set: the numbers of messages whose verdict came and is no confirmation, and -1 for one of which that is not known."""
     closing: bool = False
     """Whether the verdicts told now are no broker's: of messages that whatever stopped it left without one. The outcome says what that was."""
+    _named: NamedVerdicts = field(default_factory=NamedVerdicts)
     _offered: int = 0
     """How many it may have accepted: more than it says where a second Ctrl-C came while it was accepting."""
     _elsewhere: int = 0
@@ -178,7 +180,10 @@ class Publishing:
         lost = self._offered - (account.confirmed + account.refused + account.unknown - self._elsewhere)
         if lost > 0:
             # a second Ctrl-C took their verdicts from under their reader
-            self._take(Receipts(unknown=lost, problems=[Receipt(-1, Verdict.UNKNOWN, reason="sent, and stopped before its verdict was read")] * lost))
+            missing = self._named.missing(self._offered)
+            numbers = missing if len(missing) == lost else [-1] * lost
+            why = "sent, and stopped before its verdict was read"
+            self._take(Receipts(unknown=lost, problems=[Receipt(number, Verdict.UNKNOWN, reason=why) for number in numbers]))
         if account.refused and self.outcome.error is None and not self.publisher.in_flight:
             self.outcome.blame(failure_of(self.publisher))
         if self.outcome.error is None:
@@ -229,6 +234,7 @@ class Publishing:
 
     def _take(self, receipts: Receipts) -> None:
         if len(receipts):
+            self._named.take(receipts)
             if self.unconfirmed is not None:
                 self.unconfirmed.update(receipt.index for receipt in receipts.problems if receipt.verdict is not Verdict.CONFIRMED)
             self.outcome.account.take(receipts)

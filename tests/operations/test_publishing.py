@@ -185,6 +185,41 @@ def test_what_a_publisher_may_have_accepted_when_it_was_cut_off_is_never_said_to
     check_receipts(told, outcome.account)
 
 
+class CutOffWithVerdicts(ScriptedPublisher):
+    """Is interrupted a second time when its third verdict was just taken from it; says where messages are stored where that is asked."""
+
+    positions = False
+
+    def collect(self, timeout: float) -> Receipts:
+        taken = self.waiting[:1]
+        receipts = self._judge(taken)
+        if taken == [2]:
+            raise Interrupted
+        return receipts
+
+    def _judge(self, indices: list[int]) -> Receipts:
+        receipts = super()._judge(list(indices))
+        if self.positions:
+            named = {receipt.index for receipt in receipts.problems}
+            receipts.confirmations = [Receipt(index, Verdict.CONFIRMED, "87") for index in indices if index not in named]
+        return receipts
+
+
+@pytest.mark.parametrize(("verdicts", "positions", "told"), [
+    ([Verdict.CONFIRMED], True, [2]), ([Verdict.CONFIRMED, Verdict.REFUSED], True, [1, 3, 2]), ([Verdict.REFUSED], False, [0, 1, 3, 4, 2]),
+    # who is told only how many are confirmed cannot tell which
+    ([Verdict.CONFIRMED], False, [-1])])
+def test_the_message_whose_verdict_was_lost_is_named_where_all_others_are(verdicts: list[Verdict | None], positions: bool, told: list[int]) -> None:
+    receipts, publisher = Receipts(), CutOffWithVerdicts(verdicts, [3])
+    publisher.positions = positions
+    publishing = Publishing(publisher, receipts.add, delivery_timeout=0.0)
+    with pytest.raises(Interrupted):
+        publishing.run(ScriptedSource([[b"1", b"2", b"3"], [b"4"], [b"5"], [b"6"]]))
+    outcome = publishing.abandon()
+    assert (outcome.account.unknown, outcome.account.open) == (1, 0)
+    assert [receipt.index for receipt in receipts.problems] == told
+
+
 class GoneWhileAccepting(ScriptedPublisher):
     """Accepts one message at a time; the third it does not take any more."""
 
