@@ -28,6 +28,7 @@ PLACE_KEYS = ("topic", "partition", "offset", "subject", "stream", "sequence", "
 MESSAGE_KEYS = ("time", "id", "key", "headers", "properties", "body", "value")
 # what brokercli adds to an envelope for the reader, and publishing passes over
 COMMENT_KEYS = ("v", "broker", "dead_letter", "distance", "original")
+_KEYS = {*MESSAGE_KEYS, *PLACE_KEYS, *COMMENT_KEYS}
 INTEGER_BITS = {"int8": (8, True), "uint8": (8, False), "int16": (16, True), "uint16": (16, False), "int32": (32, True), "uint32": (32, False),
                 "int64": (64, True), "timestamp": (64, False)}
 _DEAD_AT_HOME = "at home"
@@ -237,10 +238,10 @@ def _decode(line: bytes, number: int, read: Callable[[Mapping[str, Any]], _Read]
     if not isinstance(envelope, dict):
         raise InputRefused(f"line {number} is JSON, but not an object", number)
     _check_names(envelope, line, number)
-    for name in envelope:
-        if name not in MESSAGE_KEYS and name not in PLACE_KEYS and name not in COMMENT_KEYS:
-            near = get_close_matches(name, MESSAGE_KEYS + PLACE_KEYS, 1)
-            raise InputRefused(f"line {number} has the key {name[:80]!r}, which no envelope has" + (f"; did you mean {near[0]!r}?" if near else ""), number)
+    if strange := envelope.keys() - _KEYS:
+        name = next(name for name in envelope if name in strange)
+        near = get_close_matches(name, MESSAGE_KEYS + PLACE_KEYS, 1)
+        raise InputRefused(f"line {number} has the key {name[:80]!r}, which no envelope has" + (f"; did you mean {near[0]!r}?" if near else ""), number)
     if envelope.get("v", VERSION) != VERSION:
         raise InputRefused(f"line {number} is an envelope of version {envelope['v']!r}; this brokercli reads version {VERSION}", number)
     if "body" not in envelope and "value" not in envelope:
@@ -316,11 +317,11 @@ def _record_of(envelope: Mapping[str, Any]) -> Record:
 
 def bytes_of(value: Any, what: str) -> bytes | None:
     """Read a string, `{"base64":…}` or null."""
+    if isinstance(value, str):
+        return value.encode()
     match value:
         case None:
             return None
-        case str():
-            return value.encode()
         case {"base64": str(text), **rest} if not rest:
             return b64decode(text, validate=True)
     raise ValueError(f'{what} is neither a string nor {{"base64":…}} nor null')
@@ -334,12 +335,16 @@ def decode_headers(headers: Any) -> tuple[Header, ...]:
         raise ValueError("headers is a list of {\"name\":…,\"value\":…}")
     decoded: list[Header] = []
     for header in headers:
-        if not isinstance(header, dict) or set(header) - {"name", "value"} or "name" not in header:
+        if not isinstance(header, dict) or "name" not in header or len(header) - 1 != ("value" in header):
             raise ValueError("each header is {\"name\":…,\"value\":…}")
-        name = bytes_of(header["name"], "a header's name")
-        if name is None:
-            raise ValueError("a header's name is null")
-        decoded.append((name.decode(errors="surrogateescape"), decode_value(header.get("value"))))
+        name, value = header["name"], header.get("value")
+        if not isinstance(name, str):
+            written = bytes_of(name, "a header's name")
+            if written is None:
+                raise ValueError("a header's name is null")
+            name = written.decode(errors="surrogateescape")
+        # text nearly always, and here most of the time goes
+        decoded.append((name, value.encode() if isinstance(value, str) else decode_value(value)))
     return tuple(decoded)
 
 

@@ -96,7 +96,7 @@ class RepairRun:
 
     def _letters(self, streams: Streams) -> AbstractContextManager[LetterSource]:
         if self.from_file is not None:
-            return in_file(self.from_file, self.context_name, self.resume, self.connect_timeout)
+            return in_file(streams, self.from_file, self.context_name, self.resume, self.connect_timeout)
         return on_broker(streams, self.source, self.context_name, self.verb, self.journal, self.connect_timeout, self.lift_limit)
 
     def _nothing(self) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brokercli.backends.dead_letters import LetterReader, Lift, Repair, RepairPolicy
 from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
@@ -19,7 +21,12 @@ from brokercli.model.errors import LocalIO, UsageProblem
 from brokercli.model.message import Message
 from brokercli.operations.letters import Recogniser
 from brokercli.settings.dead_letters import dead_letter_patterns
+from brokercli.terminal.interrupt import StopNow
+from brokercli.terminal.progress import Progress
 from brokercli.terminal.streams import Streams
+
+if TYPE_CHECKING:
+    from brokercli.operations.filed_letters import LetterFileContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +70,31 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
 
 
 @contextmanager
-def in_file(path: str, context_name: str | None, resume: str | None, connect_timeout: float | None) -> Iterator[LetterSource]:
+def in_file(streams: Streams, path: str, context_name: str | None, resume: str | None, connect_timeout: float | None) -> Iterator[LetterSource]:
     """Open a file of letters, to be put back on the context's broker; what was put back there is remembered in `resume`."""
-    from brokercli.operations.filed_letters import FiledReader, FiledRepair, LetterFileContent
+    from brokercli.operations.filed_letters import FiledReader, FiledRepair
     from brokercli.operations.journal import Journal
 
     with open_broker(None, context_name, connect_timeout=connect_timeout) as broker:
-        content = LetterFileContent(path, broker.descriptor.name)
+        content = checked_file(streams, path, broker.descriptor.name)
         identity = {"letters": content.digest, "to": broker.context.connection.whereabouts}
         session = Session(broker.backend, Address(path, "file"), broker.context, broker.descriptor)
         with Journal(resume or _remembered(identity), identity) as journal:
             yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, journal),
                                lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), Lift, Lift,
                                lambda reader: None, broker.backend.withholds, None)
+
+
+def checked_file(streams: Streams, path: str, broker: str) -> LetterFileContent:
+    """Read a file of letters through, which for a large one takes a while; a signal ends it at once, and it is said that nothing was done."""
+    from brokercli.operations.filed_letters import LetterFileContent
+
+    try:
+        with Progress(streams, "bytes checked", Path(path).stat().st_size) as progress:
+            return LetterFileContent(path, broker, progress.advance)
+    except StopNow:
+        streams.say(f"stopped while {path} was checked: nothing was sent")
+        raise
 
 
 def _remembered(identity: dict[str, str]) -> str:

@@ -13,6 +13,8 @@ NANOSECONDS = 1_000_000_000
 _UNITS = {"ms": 10**6, "s": NANOSECONDS, "m": 60 * NANOSECONDS, "h": 3600 * NANOSECONDS, "d": 86_400 * NANOSECONDS, "w": 604_800 * NANOSECONDS}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?)?(Z|z|[+-]\d\d:?\d\d)?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GRAMMAR = "positions: start, end, 1200, -20 (the last 20), 3:1200 (partition:offset), @2026-11-23T10:00Z, @-1h, @now"
 LARGEST_NUMBER = 2**63 - 1
 # digits of a time since 1970 and what makes it nanoseconds: seconds, milli-, micro-, nanoseconds
@@ -152,7 +154,7 @@ def _parse_moment(text: str, now: int | None) -> int:
 
 def parse_time(text: str) -> int:
     """Read RFC 3339, or a date or date and time without a zone (taken as UTC), into nanoseconds since 1970."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?)?(Z|z|[+-]\d\d:?\d\d)?", text, re.ASCII)
+    match = _TIME.fullmatch(text)
     if match is None:
         raise UsageProblem(f"{text!r} is no time.", hint="times: 2026-11-23T10:00Z, 2026-11-23T10:00:00.5+01:00, 2026-11-23, 1763892000, -1h, now")
     day, clock, seconds, fraction, zone = match.groups()
@@ -160,7 +162,7 @@ def parse_time(text: str) -> int:
         moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}{seconds or ':00'}{'+00:00' if zone in (None, 'Z', 'z') else zone}")
     except ValueError as problem:
         raise UsageProblem(f"{text!r} is no time: {problem}.") from None
-    whole = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    whole = moment - _EPOCH
     return (whole.days * 86400 + whole.seconds) * NANOSECONDS + int((fraction or "").ljust(9, "0"))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -52,8 +52,11 @@ class FiledRecord(Record):
 class LetterFileContent:
     """A file of letters that was checked as a whole: every line an envelope of one broker. Reading it changes nothing."""
 
-    def __init__(self, path: str, broker: str) -> None:
-        """Check the file. Raises UsageProblem where it cannot be read, or holds something else or letters of another broker."""
+    def __init__(self, path: str, broker: str, on_read: Callable[[int], None] = lambda size: None) -> None:
+        """Check the file; `on_read` is told the size of each line that is done.
+
+        Raises UsageProblem where it cannot be read, or holds something else or letters of another broker.
+        """
         self.path = path
         digest = hashlib.sha256()
         self.count = 0
@@ -70,6 +73,7 @@ class LetterFileContent:
                         self.count += 1
                         self._check(decode_record(line, number), number, broker)
                     decode_original(line)
+                    on_read(len(line))
         except OSError as problem:
             raise UsageProblem(f"{path} cannot be read: {problem.strerror}. Nothing was sent.") from None
         except InputRefused as problem:

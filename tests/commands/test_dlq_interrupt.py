@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brokercli.backends.envelope import decode_record
+from brokercli.commands.dlq_source import checked_file
+from brokercli.model.message import Record
+from brokercli.operations import filed_letters
+from brokercli.terminal import progress
+from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.streams import Streams
 from tests.commandline import CommandLine, environment
 from tests.commands.dead_letters import Graveyard
 
@@ -117,3 +127,27 @@ def test_what_was_confirmed_out_of_a_file_when_the_second_interrupt_came_is_writ
     home = graveyard.at_home()
     # the one in doubt had been stored; within its window JetStream keeps one of them
     assert (home.count(b"a"), home.count(b"b"), set(home)) == (1, 1, {b"a", b"b", b"c"})
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_a_signal_while_a_file_is_checked_ends_it_at_once_and_it_is_said_that_nothing_was_sent(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], moving: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, line = Path("letters"), b'{"v":1,"broker":"kafka","topic":"dlq","partition":0,"offset":1,"body":"a"}\n'
+    path.write_bytes(line * 3)
+
+    def interrupted(text: bytes, number: int) -> Record:
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return decode_record(text, number)
+
+    monkeypatch.setattr(filed_letters, "decode_record", interrupted)
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    streams = Streams(None, 1, stdin_is_terminal=False, stdout_is_terminal=False, stderr_is_terminal=moving, colour=False, width=80, moving=moving)
+    with pytest.raises(StopNow) as stopped, Interrupt(streams, connecting=True):
+        checked_file(streams, str(path), "kafka")
+    assert stopped.value.exit_code == 130
+    shown = capfd.readouterr().err
+    assert (f"bytes checked {len(line)} of {len(line) * 3} (33%)" in shown) is moving
+    assert shown.endswith(f"stopped while {path} was checked: nothing was sent\n")
+    assert moving or shown.count("\n") == 1
