@@ -142,13 +142,16 @@ def _ask_keyring(name: str, where: str) -> str:
     from importlib import import_module
 
     try:
-        keyring, errors = import_module("keyring"), import_module("keyring.errors")
-    except ModuleNotFoundError:
-        raise UsageProblem(f"{where}: the Python package keyring is not installed.", hint="pip install keyring") from None
-    try:
+        keyring = import_module("keyring")
         value: str | None = keyring.get_password(service, user)
-    except errors.KeyringError:
-        raise UsageProblem(f"{where}: the system's keyring did not answer.", hint=f"try: keyring get {service} {user}") from None
+        asked = keyring.get_keyring()
+    except Exception as problem:  # noqa: BLE001  backends are anybody's, and raise what they like where they are locked, absent or broken
+        if isinstance(problem, ModuleNotFoundError) and problem.name == "keyring":
+            raise UsageProblem(f"{where}: the Python package keyring is not installed.", hint="pip install keyring") from None
+        why = ": ".join([type(problem).__name__, *str(problem).splitlines()[:1]])
+        raise UsageProblem(f"{where}: the keyring did not answer: {why.rstrip('.')}.", hint=f"try: keyring get {service} {user} > /dev/null") from None
     if not value:
-        raise UsageProblem(f"{where}: the keyring has no entry {service}/{user}.", hint=f"keyring set {service} {user}")
+        off = type(asked).__module__ == "keyring.backends.null"
+        raise UsageProblem(f"{where}: the keyring has no entry {service}/{user}; {asked.name} was asked.",
+                           hint="keyring is switched off (keyring --disable, or PYTHON_KEYRING_BACKEND)" if off else f"keyring set {service} {user}")
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -100,3 +101,32 @@ def test_a_keyring_that_is_not_installed_says_what_to_install(tmp_path: Path, mo
     assert refused.value.hint == "pip install keyring"
     with pytest.raises(UsageProblem, match="keyring:SERVICE/USER"):
         resolve_secret("keyring:prod", "password", tmp_path)
+
+
+class Locked(Exception): ...
+
+
+class NullKeyring:
+    name = "null Keyring"
+
+
+NullKeyring.__module__ = "keyring.backends.null"
+
+
+@pytest.mark.parametrize(("answer", "words", "hint"), [
+    (Locked("Failed to unlock the collection!\nat a place"), "the keyring did not answer: Locked: Failed to unlock the collection!.", "> /dev/null"),
+    (RuntimeError(), "the keyring did not answer: RuntimeError.", "> /dev/null"),
+    (ModuleNotFoundError("No module named 'nonsense'", name="nonsense"), "did not answer: ModuleNotFoundError: No module named 'nonsense'.", "> /dev/null"),
+    (None, "password: the keyring has no entry prod/app; null Keyring was asked.", "keyring is switched off")])
+def test_a_keyring_that_fails_is_locked_or_keeps_nothing_is_said_to(
+        answer: Exception | None, words: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_password(service: str, user: str) -> None:
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setitem(sys.modules, "keyring", SimpleNamespace(get_password=get_password, get_keyring=NullKeyring))  # type: ignore[arg-type]
+    with pytest.raises(UsageProblem) as refused:
+        resolve_secret("keyring:prod/app", "password", tmp_path)
+    assert str(refused.value).endswith(words)
+    assert refused.value.hint is not None
+    assert hint in refused.value.hint
