@@ -12,6 +12,7 @@ from itertools import dropwhile
 from typing import Any
 
 from brokercli.backends.later import put_off
+from brokercli.model.errors import BrokercliError
 
 # of these it needs nothing to read a command line
 with put_off("subprocess"), put_off("ipaddress"):
@@ -122,14 +123,29 @@ def run(arguments: Sequence[str]) -> int:
         build(arguments)(args=list(arguments), prog_name="brokercli")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-        # typer makes 1 of a reader that left while it printed a help page, which is the only thing it prints there
-        return 141 if code == 1 and any(word in ("-h", "--help") for word in arguments) else code
+        return _end_of_help(code) if code in (0, 1) and any(word in ("-h", "--help") for word in arguments) else code
     except BaseException as error:  # noqa: BLE001  every error ends here, and is turned into words in one place
         from brokercli.terminal.failure import present
         from brokercli.terminal.streams import Streams
 
         return present(error, Streams.system(no_color="--no-color" in arguments), debug="--debug" in arguments, output_json=_asks_for_json(arguments))
     return 0
+
+
+def _end_of_help(code: int) -> int:
+    """Return the exit code of a help page. Of a reader that left typer makes 1; where nothing can be printed, it says that all is well."""
+    if code == 1:
+        return 141
+    if sys.stdout is None:
+        from brokercli.terminal.failure import present
+        from brokercli.terminal.streams import Streams
+
+        streams = Streams.system()
+        try:
+            streams.write(b"")
+        except BrokercliError as problem:
+            return present(problem, streams)
+    return code
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import typer
 
@@ -13,6 +12,7 @@ from brokercli.commands.session import streams_of
 from brokercli.model.errors import UsageProblem
 from brokercli.settings.broker_url import parse_broker_url
 from brokercli.settings.contexts import SECRETS, Context
+from brokercli.settings.places import whole_path
 from brokercli.settings.schema import Setting
 from brokercli.settings.secrets import is_literal, spell_literal
 from brokercli.terminal.streams import Streams
@@ -64,7 +64,7 @@ def settings_of(given: Given, streams: Streams) -> dict[str, Setting]:
         settings["user"] = str(user)
     file, variable, command = values["password.file"], values["password.env"], values["password_command"]
     secrets = {
-        "password": [url.password and spell_literal(url.password.reveal()), values["password.stdin"], file and f"file:{_absolute(file)}",
+        "password": [url.password and spell_literal(url.password.reveal()), values["password.stdin"], file and f"file:{_absolute(file, 'password-file')}",
                      variable and f"env:{variable}", command],
         "token": [url.token and spell_literal(url.token.reveal()), values["token.stdin"]],
     }
@@ -78,7 +78,7 @@ def settings_of(given: Given, streams: Streams) -> dict[str, Setting]:
             settings[key] = spell_literal(_read_secret(streams, key)) if said[0] is True else str(said[0])
     for key, value in values.items():
         if key in ("credentials", "tls.ca", "tls.certificate", "tls.key") and value:
-            settings[key] = _absolute(value)
+            settings[key] = _absolute(value, key)
         elif key not in settings and "." not in key.removeprefix("tls.") and value and key != "password_command":
             settings[key] = value
     for option in given.options:
@@ -104,8 +104,8 @@ def _read_secret(streams: Streams, key: str) -> str:
     return secret
 
 
-def _absolute(path: object) -> str:
-    return str(Path(str(path)).expanduser().absolute())
+def _absolute(path: object, key: str) -> str:
+    return str(whole_path(str(path), f"--{key.removeprefix('tls.')}"))
 
 
 def _words(command: str) -> list[str]:

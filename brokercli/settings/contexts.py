@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from brokercli.model.errors import UsageProblem
 from brokercli.settings.file import ConfigurationFile, read_configuration
-from brokercli.settings.places import project_file, user_file
+from brokercli.settings.places import project_file, user_file, whole_path
 from brokercli.settings.schema import Setting
 from brokercli.settings.secrets import REFERENCES
 
@@ -99,7 +99,7 @@ def read_contexts(environment: Mapping[str, str] = os.environ) -> Contexts:
 
 
 def _is_trusted(path: Path, user: ConfigurationFile | None) -> bool:
-    directories = [Path(directory).expanduser().resolve() for directory in user.document.trusted] if user else []
+    directories = [whole_path(directory, f"A directory in trusted of {user.path}").resolve() for directory in user.document.trusted] if user else []
     return path.resolve().parent in directories
 
 

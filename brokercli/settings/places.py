@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brokercli.model.errors import LocalIO
+from brokercli.model.errors import LocalIO, UsageProblem
 
 if TYPE_CHECKING:
     from brokercli.local.state import Files
@@ -18,13 +18,29 @@ USER_FILE = "config.toml"
 _ROOTS = (".git", ".hg", ".jj", ".svn")
 
 
+def whole_path(text: str, what: str, base: Path | None = None) -> Path:
+    """Return a path from the top, with ~ filled in; a relative one lies below `base`, the working directory without it.
+
+    Raises UsageProblem, which calls the path `what`, where there is no such home or no working directory any more.
+    """
+    try:
+        path = Path(text).expanduser()
+        return path if path.is_absolute() else (base or Path.cwd()) / path
+    except RuntimeError:
+        raise UsageProblem(f"{what} begins with a home directory that is not known: {text}.",
+                           hint="~ is your own home, ~NAME that of a user of this machine") from None
+    except OSError as problem:
+        raise UsageProblem(f"{what} is the relative path {text}, and the working directory is gone: {problem.strerror}.",
+                           hint="give the whole path, or cd to a directory that is there") from None
+
+
 def configuration_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Return the user's configuration directory, whether or not it exists; None when there is no home either.
 
     The same on Linux and macOS: $BROKERCLI_CONFIG_DIR, $XDG_CONFIG_HOME/brokercli, ~/.config/brokercli.
     """
     if said := environment.get("BROKERCLI_CONFIG_DIR"):
-        return Path(said).expanduser().absolute()
+        return whole_path(said, "BROKERCLI_CONFIG_DIR")
     return _below("XDG_CONFIG_HOME", ".config", environment)
 
 
@@ -34,7 +50,7 @@ def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
     Raises LocalIO when there is no home directory.
     """
     if said := environment.get("BROKERCLI_STATE_DIR"):
-        return Path(said).expanduser().absolute()
+        return whole_path(said, "BROKERCLI_STATE_DIR")
     directory = _below("XDG_STATE_HOME", ".local/state", environment)
     if directory is None:
         raise LocalIO("There is no home directory to keep state in.", hint="set BROKERCLI_STATE_DIR to a directory you can write to")

@@ -15,7 +15,7 @@ from brokercli.model.errors import Unreachable, UsageProblem
 from brokercli.model.scheme import TLS_ALWAYS
 from brokercli.settings.broker_url import BrokerURL, parse_broker_url
 from brokercli.settings.contexts import LOCAL, SECRETS, Context, Contexts, read_contexts
-from brokercli.settings.places import local_files
+from brokercli.settings.places import local_files, whole_path
 from brokercli.settings.secrets import (
     BACKGROUND_TIMEOUT,
     COMMAND_TIMEOUT,
@@ -226,13 +226,13 @@ def _local_connection(background: bool) -> Connection:
     return running_connection(place) if background else connection(place)
 
 
-def _base(context: Context) -> Path:
-    return context.file.path.parent if context.file else Path.cwd()
+def _base(context: Context) -> Path | None:
+    return context.file.path.parent if context.file else None
 
 
 def _path(context: Context, key: str) -> str | None:
     text = _text(context.settings, key)
-    return str(_base(context) / Path(text).expanduser()) if text else None
+    return str(whole_path(text, context.where(key), _base(context))) if text else None
 
 
 def _text(settings: Mapping[str, object], key: str) -> str | None:

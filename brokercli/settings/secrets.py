@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from brokercli.model.connection import Secret
 from brokercli.model.errors import UsageProblem
+from brokercli.settings.places import whole_path
 
 if TYPE_CHECKING:
     import subprocess
@@ -35,15 +36,15 @@ def spell_literal(value: str) -> str:
     return LITERAL + value if value.startswith((*REFERENCES, LITERAL)) else value
 
 
-def resolve_secret(setting: str, where: str, base: Path, environment: Mapping[str, str] = os.environ) -> Secret:
-    """Fetch a secret. Relative paths lie below `base`; `where` names the setting in errors, which quote no secret."""
+def resolve_secret(setting: str, where: str, base: Path | None, environment: Mapping[str, str] = os.environ) -> Secret:
+    """Fetch a secret. Relative paths lie below `base`, or the working directory; `where` names the setting in errors, which quote no secret."""
     if setting.startswith("env:"):
         value = environment.get(setting[4:])
         if not value:
             raise UsageProblem(f"{where} is to come from the environment variable {setting[4:]}, which is not set.")
         return Secret(value)
     if setting.startswith("file:"):
-        return Secret(_read_secret_file(base / Path(setting[5:]).expanduser(), where))
+        return Secret(_read_secret_file(whole_path(setting[5:], where, base), where))
     if setting.startswith("keyring:"):
         return Secret(_ask_keyring(setting[8:], where))
     return Secret(setting.removeprefix(LITERAL))
@@ -153,5 +154,5 @@ def _ask_keyring(name: str, where: str) -> str:
     if not value:
         off = type(asked).__module__ == "keyring.backends.null"
         raise UsageProblem(f"{where}: the keyring has no entry {service}/{user}; {asked.name} was asked.",
-                           hint="keyring is switched off (keyring --disable, or PYTHON_KEYRING_BACKEND)" if off else f"keyring set {service} {user}")
+                           hint="keyring is switched off: by its keyringrc.cfg, or PYTHON_KEYRING_BACKEND" if off else f"keyring set {service} {user}")
     return value

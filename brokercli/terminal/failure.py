@@ -52,6 +52,9 @@ def present(error: BaseException, streams: Streams, *, debug: bool = False, outp
         case OSError(errno=number) if number in _NO_ROOM:
             _say(streams, f"cannot write {error.filename or 'output'}: {error.strerror}", None, int(ExitCode.LOCAL_IO), output_json)
             return int(ExitCode.LOCAL_IO)
+        case OSError(errno=number) if number in (errno.EMFILE, errno.ENFILE):
+            _say(streams, "too many files are open", "ulimit -n says how many this process may have", int(ExitCode.LOCAL_IO), output_json)
+            return int(ExitCode.LOCAL_IO)
     _say(streams, f"this is a bug: {_one_line(error)}", _keep(error, os.environ), int(ExitCode.FAILED), output_json)
     return int(ExitCode.FAILED)
 
@@ -104,7 +107,10 @@ def _traceback(error: BaseException) -> str:
 def _state_directory(environment: Mapping[str, str]) -> Path | None:
     # as settings/places.py says it; a crash must find its way without the rest of the program
     if said := environment.get("BROKERCLI_STATE_DIR"):
-        return Path(said).expanduser().absolute() / "crashes"
+        try:
+            return Path(said).expanduser().absolute() / "crashes"
+        except (RuntimeError, OSError):
+            return None  # no such home, or the working directory is gone
     if (base := environment.get("XDG_STATE_HOME", "")).startswith("/"):
         return Path(base) / "brokercli" / "crashes"
     home = environment.get("HOME", "")

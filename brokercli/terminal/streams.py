@@ -212,10 +212,15 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _fill_holes() -> None:
-    descriptor = os.open(os.devnull, os.O_RDWR)
-    while descriptor <= 2:
-        os.set_inheritable(descriptor, True)
+    try:
         descriptor = os.open(os.devnull, os.O_RDWR)
+        while descriptor <= 2:
+            os.set_inheritable(descriptor, True)
+            descriptor = os.open(os.devnull, os.O_RDWR)
+    except OSError as problem:
+        if problem.errno != errno.EMFILE:
+            raise
+        return  # every number that there may be is taken, these three among them
     os.close(descriptor)
 
 

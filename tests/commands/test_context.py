@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.commandline import CommandLine
+from tests.commandline import CommandLine, command, environment
 
 
 @pytest.fixture
@@ -199,6 +200,15 @@ def test_a_home_that_cannot_be_written_says_what_to_set(cli: CommandLine) -> Non
     assert "BROKERCLI_CONFIG_DIR" in ended.stderr
     ended = cli("context", "ls")
     assert (ended.code, b"local" in ended.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(("name", "words"), [("~no-such-user/x", "begins with a home directory that is not known"), ("x", "the working directory is gone")])
+def test_a_path_that_leads_nowhere_is_a_mistake_and_no_bug_of_ours(cli: CommandLine, name: str, words: str) -> None:
+    gone = ["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$0" "$@"']
+    for extra, arguments in (({"BROKERCLI_CONFIG_DIR": name}, ("context", "ls")), ({"BROKERCLI_STATE_DIR": name}, ("local", "status")),
+                             ({}, ("context", "add", "a", "--url", "nats://x", "--ca", name))):
+        ended = subprocess.run([*gone, *command(arguments)], env=environment(cli.home, extra), cwd=cli.home, capture_output=True, text=True, check=False)
+        assert (ended.returncode, words in ended.stderr) == (2, True), ended.stderr
 
 
 def test_without_a_home_nothing_is_written_anywhere(cli: CommandLine) -> None:

@@ -285,8 +285,9 @@ def test_a_stream_that_is_closed_from_the_start_changes_nothing_where_nothing_is
                                env=environment(cli.home), cwd=cli.home, check=False)
         assert (ended.returncode, b"Standard input is closed" in ended.stderr) == (2, True)
     assert [envelope["body"] for envelope in envelopes(cli, place)] == ["one", "two"]
-    code, said = closed("1", "replay", place.url)
-    assert (code, "standard output is closed" in said) == (10, True)
+    for printing in (("replay", place.url), ("replay", "--help")):
+        code, said = closed("1", *printing)
+        assert (code, "standard output is closed" in said) == (10, True)
 
 
 _INTERRUPTED_WHILE_CLOSING = """

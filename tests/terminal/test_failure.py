@@ -87,10 +87,11 @@ def test_for_a_program_an_error_is_one_json_object(capture: Callable[..., Any]) 
     [
         (OSError(errno.ENOSPC, "No space left on device"), 10, "brokercli: cannot write output: No space left on device\n"),
         (OSError(errno.ENOSPC, "No space left on device", "journal"), 10, "brokercli: cannot write journal: No space left on device\n"),
+        (OSError(errno.EMFILE, "Too many open files"), 10, "brokercli: too many files are open\n  → ulimit -n says how many this process may have\n"),
         (BrokenPipeError(), 141, ""),
     ],
 )
-def test_a_disk_that_is_full_is_no_bug_wherever_it_shows(capture: Callable[..., Any], error: OSError, code: int, said: str) -> None:
+def test_a_disk_or_a_limit_that_is_full_is_no_bug_wherever_it_shows(capture: Callable[..., Any], error: OSError, code: int, said: str) -> None:
     captured = capture()
     assert present(error, captured.streams) == code
     assert captured.err == said

@@ -56,6 +56,23 @@ def test_closed_standard_output_refuses_data_instead_of_losing_it() -> None:
     assert "LocalIO: cannot write output: standard output is closed" in ended.stderr.decode()
 
 
+TAKES_ALL = """
+import os, resource
+from contextlib import suppress
+from brokercli.terminal.streams import Streams
+resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+with suppress(OSError):
+    while True:
+        os.dup(2)
+Streams.system().write(b"data")
+"""
+
+
+def test_where_no_file_can_be_opened_any_more_no_stream_is_missing() -> None:
+    ended = run_in_shell("", TAKES_ALL)
+    assert (ended.stdout, ended.returncode) == (b"data", 0), ended.stderr
+
+
 CONNECTS = """
 import os, socket
 from brokercli.terminal.streams import Streams

@@ -9,6 +9,7 @@ its way any more.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from time import sleep
 from typing import Any
 
@@ -20,7 +21,8 @@ def retire(consumer: Any) -> None:
     """Take over a consumer that nobody uses any more: it stops fetching, and is closed soon, on a thread of its own. Waits for nothing. A
     process that ends before leaves its sockets to the system, which costs a consumer without a group nothing."""
     consumer.pause(consumer.assignment())
-    threading.Thread(target=_close, args=(consumer,), name="retired consumer", daemon=True).start()
+    with suppress(RuntimeError):  # no memory for another thread: what the run itself has to tell must not be lost for this
+        threading.Thread(target=_close, args=(consumer,), name="retired consumer", daemon=True).start()
 
 
 def _close(consumer: Any) -> None:
