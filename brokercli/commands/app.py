@@ -124,12 +124,20 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         return _end_of_help(code) if code in (0, 1) and any(word in ("-h", "--help") for word in arguments) else code
+    except OSError as error:
+        if isinstance(error.__context__, UsageError):  # standard error takes nothing: it was used wrongly all the same
+            return error.__context__.exit_code
+        return _present(error, arguments)
     except BaseException as error:  # noqa: BLE001  every error ends here, and is turned into words in one place
-        from brokercli.terminal.failure import present
-        from brokercli.terminal.streams import Streams
-
-        return present(error, Streams.system(no_color="--no-color" in arguments), debug="--debug" in arguments, output_json=_asks_for_json(arguments))
+        return _present(error, arguments)
     return 0
+
+
+def _present(error: BaseException, arguments: Sequence[str]) -> int:
+    from brokercli.terminal.failure import present
+    from brokercli.terminal.streams import Streams
+
+    return present(error, Streams.system(no_color="--no-color" in arguments), debug="--debug" in arguments, output_json=_asks_for_json(arguments))
 
 
 def _end_of_help(code: int) -> int:
@@ -137,14 +145,12 @@ def _end_of_help(code: int) -> int:
     if code == 1:
         return 141
     if sys.stdout is None:
-        from brokercli.terminal.failure import present
         from brokercli.terminal.streams import Streams
 
-        streams = Streams.system()
         try:
-            streams.write(b"")
+            Streams.system().write(b"")
         except BrokercliError as problem:
-            return present(problem, streams)
+            return _present(problem, ())
     return code
 
 

@@ -138,6 +138,13 @@ def test_the_help_of_a_command_is_printed_in_a_locale_that_lacks_some_of_its_cha
     assert b"content_type=?," in ended.stdout
 
 
+@pytest.mark.parametrize("words", [["tail"], ["nosuch"], ["tail", "x", "--nosuch"]])
+def test_a_complaint_about_a_command_line_that_cannot_be_printed_is_2_all_the_same(cli: CommandLine, words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(process(words), stderr=full, env=environment(cli.home), check=False)
+    assert ended.returncode == 2
+
+
 @pytest.mark.parametrize("words", [["ls", "--help"], ["--help"], ["tail"]])
 def test_help_and_complaints_about_a_command_line_have_no_colours_with_no_color(terminal: Callable[..., Any], words: list[str]) -> None:
     shown = terminal("--no-color", *words)
