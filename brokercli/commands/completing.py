@@ -26,7 +26,7 @@ def answer(arguments: Sequence[str]) -> int:
     shell, line, *replaced = (*arguments, "", "")[:3]
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)  # clients log there
-    words, incomplete, quote = split_line(line)
+    words, incomplete, quote = split_line(line, shell)
     # `sudo brokercli`, `TZ=UTC brokercli`; an alias stands first
     ours = next((place for place, word in enumerate(words) if word.rpartition("/")[2] == "brokercli"), 0)
     found: list[Candidate] = []

@@ -11,19 +11,23 @@ Candidate = tuple[str, str]
 """A word, and what it is."""
 
 
-def split_line(line: str) -> tuple[list[str], str, str]:
+def split_line(line: str, shell: str = "bash") -> tuple[list[str], str, str]:
     """Split a command line up to the cursor into whole words and the one being typed, the quotes of a shell removed, and
-    the quote that is open at the end."""
+    the quote that is open at the end. PowerShell escapes with a backtick, and a quote inside its like by writing it twice."""
+    escape, doubled = ("`", True) if shell == "powershell" else ("\\", False)
     words: list[str] = []
     word, quote, begun, escaped = "", "", False, False
-    for character in line:
+    for place, character in enumerate(line):
         if escaped:
             word, escaped = word + character, False
-        elif character == "\\" and quote != "'":
+        elif character == escape and quote != "'":
             begun = escaped = True
         elif quote:
             if character == quote:
-                quote = ""
+                if doubled and line[place + 1:place + 2] == quote:
+                    escaped = True
+                else:
+                    quote = ""
             else:
                 word += character
         elif character in "'\"":

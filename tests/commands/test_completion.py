@@ -159,6 +159,13 @@ def test_a_line_is_split_as_a_shell_would(parts: list[str]) -> None:
     assert split_line(f"{quoted} x") == (parts, "x", "")
 
 
+@pytest.mark.parametrize(("line", "words", "word", "quote"), [
+    ("tail '@staging/it''s' x", ["tail", "@staging/it's"], "x", ""), ("tail `@staging/or", ["tail"], "@staging/or", ""),
+    ('tail "say ""x""', ["tail"], 'say "x"', '"'), ("tail a\\b c` d 'e`f", ["tail", "a\\b", "c d"], "e`f", "'")])
+def test_a_line_of_powershell_is_split_by_its_own_rules(line: str, words: list[str], word: str, quote: str) -> None:
+    assert split_line(line, "powershell") == (words, word, quote)
+
+
 @pytest.mark.parametrize("name", [
     "$(touch owned)", "`touch owned`", "a b", "a;touch owned", "a*", "~root", "it's", 'say "x"', "a\\b", "a&b|c", "#x", "a!b", "{a,b}", "é"])
 @pytest.mark.parametrize("quote", ["", "'", '"'])
