@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from threading import Thread
+from types import SimpleNamespace
+
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
@@ -62,3 +65,11 @@ def test_it_fetches_no_more_before_that(topics: Topics) -> None:
     retire(Watched(consumer))
     assert [(place.topic, place.partition) for place in paused[0]] == [(topic.name, 0)]
     wait_until(lambda: is_closed(consumer), 20, "its end")
+
+
+def test_where_there_is_no_room_for_another_thread_one_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    retire(SimpleNamespace(assignment=list, pause=lambda partitions: None))
