@@ -28,7 +28,7 @@ class BrokerURL(NamedTuple):
     def __str__(self) -> str:
         """Spell it without secrets."""
         hosts = ",".join(spell_place(host, port) for host, port in self.hosts)
-        login = "****@" if self.token else f"{self.user}:****@" if self.password else f"{self.user}@" if self.user else ""
+        login = "****@" if self.token else f"{self.user or ''}:****@" if self.password else f"{self.user}@" if self.user else ""
         path = f"/{self.virtual_host.replace('/', '%2F')}" if self.virtual_host not in (None, "/") else ""
         return f"{self.scheme}://{login}{hosts}{path}"
 
@@ -37,7 +37,7 @@ class BrokerURL(NamedTuple):
         from urllib.parse import quote
 
         hosts = ",".join(spell_place(host, port) for host, port in self.hosts)
-        path = f"/{quote(self.virtual_host, safe='')}" if self.virtual_host not in (None, "/") and self.virtual_host else ""
+        path = f"/{quote(self.virtual_host, safe='')}" if self.virtual_host and self.virtual_host != "/" else ""
         return f"{self.scheme}://{hosts}{path}"
 
 

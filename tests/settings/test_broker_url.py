@@ -53,27 +53,34 @@ def test_a_rabbitmq_url_names_its_virtual_host(text: str, virtual_host: str | No
     assert parse_broker_url(text, "the URL").virtual_host == virtual_host
 
 
-@pytest.mark.parametrize("text", [
-    f"amqp://app:{SECRET}@host",
-    f"amqp://app:{SECRET}@host:x",
-    "nats://app:hunter2",
-    "nats://app:hunter2@",
-    "nats://app:hunter2@:4222",
-    "kafka://app:hunter2@a,,b",
-    "kafka://app:hunter2@host:99999",
-    "kafka://app:hunter2@host:9092/orders",
-    "kafka://app:hunter2@host?timeout=hunter2",
-    "amqp://app:hunter2@host/a/hunter2",
-    "amqp://app:hunter2%FF@host",
-    "nats://app:hun/ter2@host:4222",
-    "nats://app:12/hunter2@host:4222",
-    "app:hunter2@host",
-    "NATS//app:hunter2@host",
-    "amqp://app:hunter2@[::1",
-    "amqp://app:hunter2@ho st",
+@pytest.mark.parametrize(("text", "why"), [
+    (f"amqp://app:{SECRET}@host", "a query or a fragment"),
+    (f"amqp://app:{SECRET}@host:x", "a query or a fragment"),
+    ("nats://app:hunter2", "a port that is no number"),
+    ("nats://app:hunter2@", "no usable host"),
+    ("nats://app:hunter2@:4222", "no usable host"),
+    ("kafka://app:hunter2@a,,b", "no usable host"),
+    ("kafka://app:hunter2@host:99999", "a port that is no number"),
+    ("kafka://app:hunter2@host:65536", "a port that is no number"),
+    ("kafka://app:hunter2@host:0", "a port that is no number"),
+    ("kafka://app:hunter2@host:9092/orders", "names more than a broker"),
+    ("kafka://app:hunter2@host?timeout=hunter2", "a query or a fragment"),
+    ("amqp://app:hunter2@host/shop?timeout=hunter2", "a query or a fragment"),
+    ("amqp://app:hunter2@host/shop#hunter2", "a query or a fragment"),
+    ("amqp://app:hunter2@host/a/hunter2", "more than a broker and its virtual host"),
+    ("amqp://app:hunter2%FF@host", "not UTF-8"),
+    ("nats://app:hun/ter2@host:4222", "ends the host part before the @"),
+    # or else a virtual host of the host `app` would be named by the password
+    ("amqp://app:12/hunter2@host", "ends the host part before the @"),
+    ("app:hunter2@host", "is no URL"),
+    ("hunter2", "is no URL"),
+    ("NATS//app:hunter2@host", "is no URL"),
+    ("NATS://app:hunter2@host", "is no URL"),
+    ("amqp://app:hunter2@[::1", "no usable host"),
+    ("amqp://app:hunter2@ho st", "no usable host"),
 ])
-def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(text: str) -> None:
-    with pytest.raises(UsageProblem) as refused:
+def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it(text: str, why: str) -> None:
+    with pytest.raises(UsageProblem, match=why) as refused:
         parse_broker_url(text, "The URL in the address")
     told = f"{refused.value} {refused.value.hint}"
     assert "The URL in the address" in told
@@ -87,3 +94,12 @@ def test_a_url_spells_itself_without_its_secrets() -> None:
     assert str(url) == "amqp://app:****@a:1,b/shop%2Feu"
     assert url.without_secrets() == "amqp://a:1,b/shop%2Feu"
     assert "hunter2" not in repr(url)
+
+
+@pytest.mark.parametrize(("text", "shown", "bare"), [
+    ("nats://hunter2@a", "nats://****@a", "nats://a"), ("amqp://app@a/", "amqp://app@a", "amqp://a"), ("amqp://a/%2F", "amqp://a", "amqp://a"),
+    ("kafka://a", "kafka://a", "kafka://a"), ("amqp://:hunter2@a", "amqp://:****@a", "amqp://a")])
+def test_what_a_url_does_not_have_is_not_spelled(text: str, shown: str, bare: str) -> None:
+    url = parse_broker_url(text, "the URL")
+    assert (str(url), url.without_secrets()) == (shown, bare)
+    assert url.user != ""

@@ -9,7 +9,7 @@ import pytest
 from brokercli.model.address import Address, parse_address
 from brokercli.model.connection import TLS, Secret
 from brokercli.model.errors import Unreachable, UsageProblem
-from brokercli.settings.resolve import choose, resolve_connection
+from brokercli.settings.resolve import Choice, choose, resolve_connection
 
 CONTEXTS = """
 current = "user"
@@ -56,9 +56,32 @@ def test_a_url_in_the_environment_chooses_and_is_never_quoted(home: Path, monkey
     resolved = resolve_connection(ORDERS, None)
     assert (resolved.name, resolved.connection.password) == ("nats://app:****@host:1", Secret("hunter2"))
     monkeypatch.setenv("BROKERCLI_URL", "nats://app:hunter2@host:x")
-    with pytest.raises(UsageProblem, match="BROKERCLI_URL has a port") as refused:
+    with pytest.raises(UsageProblem, match="^BROKERCLI_URL has a port") as refused:
         resolve_connection(ORDERS, None)
     assert "hunter2" not in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize(("address", "option", "variables", "choice"), [
+    ("orders", "a", {"BROKERCLI_CONTEXT": "b"}, Choice("a", None, "--context", True)),
+    ("orders", "nats://h", {}, Choice(None, "nats://h", "--context", True)),
+    ("@a/orders", None, {"BROKERCLI_URL": "nats://h"}, Choice("a", None, "the address", True)),
+    ("@a/orders", "a", {}, Choice("a", None, "--context", True)),
+    ("nats://h/orders", None, {"BROKERCLI_CONTEXT": "b"}, Choice(None, "nats://h", "the address", True)),
+    ("orders", None, {"BROKERCLI_CONTEXT": "b"}, Choice("b", None, "BROKERCLI_CONTEXT", False)),
+    ("orders", None, {"BROKERCLI_URL": "nats://h"}, Choice(None, "nats://h", "BROKERCLI_URL", False)),
+    ("orders", None, {}, Choice("user", None, "FILE:2", False))])
+def test_who_chose_the_broker_is_known_and_whether_this_command_said_it(user_configuration: Path, address: str, option: str | None,
+                                                                       variables: dict[str, str], choice: Choice) -> None:
+    user_configuration.write_text(CONTEXTS)
+    chosen = choose(parse_address(address), option, {"HOME": str(user_configuration.parents[2]), **variables})
+    assert chosen._replace(source=chosen.source.replace(str(user_configuration), "FILE")) == choice
+
+
+@pytest.mark.parametrize("option", ["", " "])
+def test_an_empty_context_is_not_the_one_that_is_current(user_configuration: Path, option: str) -> None:
+    user_configuration.write_text(CONTEXTS)
+    with pytest.raises(UsageProblem, match="--context is empty"):
+        choose(ORDERS, option)
 
 
 @pytest.mark.parametrize(("address", "option", "variables", "words"), [
