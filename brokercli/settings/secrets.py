@@ -137,8 +137,8 @@ def _one_line(data: bytes, source: str) -> str:
 
 
 def _ask_keyring(name: str, where: str) -> str:
-    service, slash, user = name.rpartition("/")
-    if not slash or not service or not user:
+    service, _, user = name.rpartition("/")
+    if not service or not user:
         raise UsageProblem(f"{where}: a keyring entry is written keyring:SERVICE/USER.")
     from importlib import import_module
 

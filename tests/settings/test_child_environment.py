@@ -17,3 +17,10 @@ def test_variables_that_hold_secrets_are_not_passed_on(user_configuration: Path,
 def test_a_url_without_a_login_is_passed_on(home: Path) -> None:
     given = {"HOME": str(home), "BROKERCLI_URL": "nats://h"}
     assert environment_for_children(given) == given
+
+
+def test_a_broken_file_is_none_and_the_other_one_counts(user_configuration: Path, project_configuration: Path) -> None:
+    user_configuration.write_text("][")
+    project_configuration.write_text('[contexts.c]\nurl = "nats://h"\ntoken = "env:C"\n')
+    given = {"HOME": str(user_configuration.parents[2]), "C": "3", "D": "4"}
+    assert environment_for_children(given) == {"HOME": given["HOME"], "D": "4"}

@@ -9,7 +9,9 @@ import pytest
 from brokercli.model.address import Address, parse_address
 from brokercli.model.connection import TLS, Secret
 from brokercli.model.errors import Unreachable, UsageProblem
-from brokercli.settings.resolve import Choice, choose, resolve_connection
+from brokercli.settings.contexts import Context
+from brokercli.settings.resolve import Choice, check, choose, connection_of, resolve_connection
+from brokercli.settings.schema import Setting
 
 CONTEXTS = """
 current = "user"
@@ -56,7 +58,7 @@ def test_a_url_in_the_environment_chooses_and_is_never_quoted(home: Path, monkey
     resolved = resolve_connection(ORDERS, None)
     assert (resolved.name, resolved.connection.password) == ("nats://app:****@host:1", Secret("hunter2"))
     monkeypatch.setenv("BROKERCLI_URL", "nats://app:hunter2@host:x")
-    with pytest.raises(UsageProblem, match="^BROKERCLI_URL has a port") as refused:
+    with pytest.raises(UsageProblem, match=r"^BROKERCLI_URL has a port") as refused:
         resolve_connection(ORDERS, None)
     assert "hunter2" not in f"{refused.value} {refused.value.hint}"
 
@@ -80,7 +82,7 @@ def test_who_chose_the_broker_is_known_and_whether_this_command_said_it(user_con
 @pytest.mark.parametrize("option", ["", " "])
 def test_an_empty_context_is_not_the_one_that_is_current(user_configuration: Path, option: str) -> None:
     user_configuration.write_text(CONTEXTS)
-    with pytest.raises(UsageProblem, match="--context is empty"):
+    with pytest.raises(UsageProblem, match=r"^--context is empty"):
         choose(ORDERS, option)
 
 
@@ -138,16 +140,49 @@ options = { heartbeat = 10, locale = "de_DE" }
     assert connection.tls == TLS(str(here / "ca.pem"), "/c.pem", str(here / "key.pem"), Secret("k"), "r", True)
 
 
+@pytest.mark.parametrize(("settings", "why"), [
+    ({"dlq": "nats://u:hunter2@other/orders.dlq"}, "dlq of context a names a broker"), ({"dlq": "@other/orders.dlq"}, "dlq of context a names a broker"),
+    ({"dlq": "stream:ORDERS-DLQ"}, None), ({"dlq": "@a/orders.dlq"}, None), ({}, None), ({"management": "http://h:15672"}, None),
+    ({"management": "http://u:hunter2@h:15672"}, "management of context a holds a login")])
+def test_a_context_names_one_broker_and_one_login(settings: dict[str, str], why: str | None) -> None:
+    context = Context("a", {"url": "nats://h", **settings})
+    if why is None:
+        check(context)
+        return
+    with pytest.raises(UsageProblem, match=why) as refused:
+        check(context)
+    assert "hunter2" not in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize(("settings", "connection"), [
+    ({"url": "amqp://h"}, {"virtual_host": "/", "user": None}), ({"url": "amqp://h/shop"}, {"virtual_host": "shop"}),
+    ({"url": "amqp://h", "vhost": "shop"}, {"virtual_host": "shop"}), ({"url": "amqp://h/shop", "vhost": "shop"}, {"virtual_host": "shop"}),
+    ({"url": "amqp://app:p@h"}, {"user": "app", "password": Secret("p")}),
+    ({"url": "amqp://app:p@h", "user": "other", "password": "q"}, {"user": "other", "password": Secret("q")}),
+    ({"url": "nats://h", "tls.insecure": True}, {"tls": TLS(insecure=True)}),
+    ({"url": "nats://t@h"}, {"token": Secret("t")}), ({"url": "nats://t@h", "token": "u"}, {"token": Secret("u")})], ids=str)
+def test_what_a_context_says_comes_before_what_its_url_says(settings: dict[str, Setting], connection: dict[str, object]) -> None:
+    made = connection_of(Context("a", settings))
+    assert {name: getattr(made, name) for name in connection} == connection
+
+
+def test_two_virtual_hosts_in_one_context_are_refused() -> None:
+    with pytest.raises(UsageProblem, match="vhost of context a and its url name two different virtual hosts"):
+        connection_of(Context("a", {"url": "amqp://h/shop", "vhost": "eu"}))
+
+
 @pytest.mark.parametrize("url", ["kafkas://h", "tls://h", "amqps://h"])
 def test_a_scheme_that_means_tls_comes_with_it(home: Path, url: str) -> None:
     assert resolve_connection(None, url).connection.tls == TLS()
     assert resolve_connection(None, url.replace("kafkas", "kafka").replace("tls:", "nats:").replace("amqps", "amqp")).connection.tls is None
 
 
-@pytest.mark.parametrize("secret", ['password = "hunter2"', 'token = "hunter2"', 'tls = { key_password = "hunter2" }', ""])
-def test_a_file_with_a_password_in_it_that_others_can_read_is_refused_by_its_path(user_configuration: Path, secret: str) -> None:
-    url = "nats://h" if secret else "nats://u:hunter2@h"
-    user_configuration.write_text(f'[contexts.a]\nurl = "{url}"\n{secret}\n[contexts.b]\nurl = "nats://h"\n')
+@pytest.mark.parametrize("secret", ['url = "nats://h"\npassword = "hunter2"', 'url = "nats://h"\ntoken = "hunter2"',
+                                    'url = "nats://h"\ntls = { key_password = "hunter2" }', 'url = "nats://u:hunter2@h"', 'url = "nats://hunter2@h"'])
+def test_a_file_with_a_password_in_it_that_others_can_read_is_refused_by_its_path(user_configuration: Path, secret: str,
+                                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELSEWHERE", "hunter2")
+    user_configuration.write_text(f'[contexts.a]\n{secret}\n[contexts.b]\nurl = "nats://h"\npassword = "env:ELSEWHERE"\n')
     assert resolve_connection(ORDERS, "a").name == "a"
     user_configuration.chmod(0o644)
     with pytest.raises(UsageProblem, match="others can read it") as refused:
@@ -157,16 +192,23 @@ def test_a_file_with_a_password_in_it_that_others_can_read_is_refused_by_its_pat
     assert resolve_connection(ORDERS, "b").name == "b"  # nothing secret is used from the file for this one
 
 
-@pytest.mark.parametrize("keys", ["credentials", 'tls.certificate = "public"\ntls.key', "tls.certificate"], ids=["credentials", "key", "with certificate"])
-def test_a_credential_file_that_others_can_read_is_refused_by_its_path(user_configuration: Path, keys: str) -> None:
+@pytest.mark.parametrize(("keys", "content"), [
+    ("credentials", "whatever it is"), ('tls.certificate = "public"\ntls.key', "whatever it is"),
+    ("tls.certificate", "-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n")], ids=["credentials", "key", "with certificate"])
+def test_a_credential_file_that_others_can_read_is_refused_by_its_path(user_configuration: Path, keys: str, content: str) -> None:
     (user_configuration.parent / "secret").touch(mode=0o600)
-    (user_configuration.parent / "secret").write_text("-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n")
+    (user_configuration.parent / "secret").write_text(content)
     (user_configuration.parent / "public").write_text("-----BEGIN CERTIFICATE-----\n")
+    (user_configuration.parent / "public").chmod(0o644)
     user_configuration.write_text(f'[contexts.a]\nurl = "tls://h"\n{keys} = "secret"\n')
-    resolve_connection(ORDERS, "a")
+    connection = resolve_connection(ORDERS, "a").connection
+    assert connection.tls is not None
+    assert str(user_configuration.parent / "secret") in (connection.credentials, connection.tls.key, connection.tls.certificate)
     (user_configuration.parent / "secret").chmod(0o644)
     with pytest.raises(UsageProblem, match=f"{user_configuration.parent / 'secret'} holds a secret"):
         resolve_connection(ORDERS, "a")
+    user_configuration.write_text('[contexts.a]\nurl = "tls://h"\ntls.certificate = "public"\n')
+    assert resolve_connection(ORDERS, "a").connection.tls == TLS(certificate=str(user_configuration.parent / "public"))
 
 
 def test_a_key_without_the_certificate_it_belongs_to_is_refused_with_its_line(user_configuration: Path) -> None:
@@ -224,6 +266,14 @@ def test_a_file_that_everybody_may_write_to_is_trusted_no_more_than_a_projects(u
     assert resolve_connection(ORDERS, "b").name == "b"
 
 
+def test_a_projects_file_may_name_a_user_and_a_password_of_its_own(user_configuration: Path, project_configuration: Path) -> None:
+    project_configuration.touch(mode=0o600)
+    project_configuration.chmod(0o600)
+    project_configuration.write_text('[contexts.a]\nurl = "nats://h"\nuser = "app"\npassword = "for tests"\ndlq = "file:letters"\n')
+    resolved = resolve_connection(ORDERS, "a")
+    assert (resolved.connection.user, resolved.connection.password, resolved.dlq) == ("app", Secret("for tests"), "file:letters")
+
+
 def test_a_trusted_projects_file_may(user_configuration: Path, project_configuration: Path) -> None:
     user_configuration.write_text(f'trusted = ["{project_configuration.parent}"]\n')
     project_configuration.write_text('[contexts.mine]\nurl = "nats://h"\npassword_command = ["printf", "s3cret"]\n')
@@ -268,6 +318,8 @@ password = "keyring:prod/app"
         resolve_connection(None, "slow", background=True)
     with pytest.raises(Unreachable, match="keyring is not asked"):
         resolve_connection(None, "asks", background=True)
+    with pytest.raises(UsageProblem, match="keyring"):  # nobody has filled it
+        resolve_connection(None, "asks")
     with pytest.raises(Unreachable, match="not running"):
         resolve_connection(None, "local", background=True)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from brokercli.model.connection import Secret
 from brokercli.model.errors import UsageProblem
-from brokercli.settings.secrets import resolve_secret, run_password_command, spell_literal
+from brokercli.settings.secrets import check_private, resolve_secret, run_password_command, spell_literal
 
 
 def told(problem: pytest.ExceptionInfo[UsageProblem]) -> str:
@@ -45,12 +48,19 @@ def test_a_password_file_that_others_can_read_is_refused_by_its_path(tmp_path: P
         assert "hunter2" not in told(refused)
 
 
-def test_a_missing_an_empty_and_a_binary_password_file_are_refused_by_their_path(tmp_path: Path) -> None:
-    for name, content in (("empty", b""), ("newline", b"\n"), ("binary", b"\xff\xfe")):
+def test_a_password_file_of_somebody_else_is_theirs_to_protect(tmp_path: Path) -> None:
+    check_private(tmp_path / "secret", 0o644, owned=False)
+    with pytest.raises(UsageProblem, match="others can read it"):
+        check_private(tmp_path / "secret", 0o644, owned=True)
+
+
+def test_a_password_file_that_cannot_hold_one_is_refused_by_its_path(tmp_path: Path) -> None:
+    for name, content in (("empty", b""), ("newline", b"\n"), ("binary", b"\xff\xfe"), ("long", b"x" * 65537)):
         (tmp_path / name).touch(mode=0o600)
         (tmp_path / name).write_bytes(content)
     (tmp_path / "directory").mkdir(mode=0o700)
-    for name in ("missing", "empty", "newline", "binary", "directory"):
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for name in ("missing", "empty", "newline", "binary", "long", "directory", "pipe"):
         with pytest.raises(UsageProblem, match=str(tmp_path / name)):
             resolve_secret(f"file:{name}", "password", tmp_path)
 
@@ -80,13 +90,35 @@ def test_a_password_command_that_fails_is_named_and_its_output_is_not(capfd: pyt
     assert "hunter2" not in told(refused) + "".join(capfd.readouterr())
 
 
-def test_a_password_command_that_hangs_is_ended_with_what_it_leaves_open() -> None:
-    # the grandchild keeps the pipe open after its parent was killed
-    command = ["sh", "-c", "sleep 600 & sleep 600"]
-    began = time.monotonic()
+# in the first the grandchild keeps the pipe open after its parent was killed; the other has closed it, and goes on
+@pytest.mark.parametrize("code", ["sleep 60 & sleep 60", "echo hunter2; exec >&-; exec sleep 60"])
+def test_a_password_command_that_hangs_is_ended_and_not_waited_for(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Noted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            started.append(self)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
     with pytest.raises(UsageProblem, match=r"gave no password within 0\.3 s"):
-        run_password_command(command, "password_command", 0.3)
-    assert time.monotonic() - began < 30  # far from 600, whatever the machine does meanwhile
+        run_password_command(["sh", "-c", code], "password_command", 0.3)
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
+def test_a_password_command_reads_nothing_of_what_is_piped_to_be_published() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"a message\n")
+    os.close(writer)
+    ours = os.dup(0)
+    os.dup2(reader, 0)
+    try:
+        assert run_password_command(["sh", "-c", "cat; echo secret"], "password_command") == Secret("secret")
+        assert os.read(0, 100) == b"a message\n"
+    finally:
+        os.dup2(ours, 0)
+        os.close(ours)
+        os.close(reader)
 
 
 def test_a_password_command_that_does_not_exist_is_named() -> None:
@@ -99,8 +131,9 @@ def test_a_keyring_that_is_not_installed_says_what_to_install(tmp_path: Path, mo
     with pytest.raises(UsageProblem, match="keyring is not installed") as refused:
         resolve_secret("keyring:prod/app", "password", tmp_path)
     assert refused.value.hint == "pip install keyring"
-    with pytest.raises(UsageProblem, match="keyring:SERVICE/USER"):
-        resolve_secret("keyring:prod", "password", tmp_path)
+    for entry in ("prod", "prod/", "/app"):
+        with pytest.raises(UsageProblem, match="keyring:SERVICE/USER"):
+            resolve_secret(f"keyring:{entry}", "password", tmp_path)
 
 
 class Locked(Exception): ...
@@ -130,3 +163,12 @@ def test_a_keyring_that_fails_is_locked_or_keeps_nothing_is_said_to(
     assert str(refused.value).endswith(words)
     assert refused.value.hint is not None
     assert hint in refused.value.hint
+
+
+def test_a_keyring_is_asked_for_the_user_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {("prod/eu", "app"): "s3cret"}
+    keyring = SimpleNamespace(get_password=lambda service, user: held.get((service, user)), get_keyring=NullKeyring)
+    monkeypatch.setitem(sys.modules, "keyring", keyring)  # type: ignore[arg-type]
+    assert resolve_secret("keyring:prod/eu/app", "password", tmp_path) == Secret("s3cret")
+    with pytest.raises(UsageProblem, match="no entry prod/us/app"):
+        resolve_secret("keyring:prod/us/app", "password", tmp_path)

@@ -42,8 +42,26 @@ def test_settings_that_are_unset_are_named_in_a_list() -> None:
         Declaration("topic", "orders", {"keep": 5, "max.age": None, "owners": None})]
 
 
+@pytest.mark.parametrize(("written", "destination"), [
+    ("work", "queue:work"), ("queue:work", "queue:work"), ("exchange:audit", "exchange:audit"), ("a:b", "queue:a:b"), ("queue", "queue:queue"),
+    ("exchange", "queue:exchange")])
+def test_a_binding_leads_to_a_queue_unless_it_says_exchange(written: str, destination: str) -> None:
+    rabbitmq = next(descriptor for descriptor in descriptors() if descriptor.name == "rabbitmq")
+    bound, = read_topology(f'[[binding]]\nsource = "orders"\ndestination = "{written}"\n', "shop.toml", rabbitmq).declarations
+    assert bound == binding("orders", destination, "")
+
+
+@pytest.mark.parametrize("name", ["ORDERS", "ORDERS/", "/worker", ""])
+def test_a_consumer_has_a_stream_and_a_name(name: str) -> None:
+    nats = next(descriptor for descriptor in descriptors() if descriptor.name == "nats")
+    with pytest.raises(UsageProblem, match=rf"shop.toml:2: '{name}' is no consumer"):
+        read_topology(f'\n[consumer."{name}"]\n', "shop.toml", nats)
+    assert read_topology('[consumer."ORDERS/worker"]\n', "shop.toml", nats).declarations == (Declaration("consumer", "ORDERS/worker"),)
+
+
 @pytest.mark.parametrize(("text", "place", "words", "hint"), [
     ("[topic.orders]\nunset = 'keep'\n", "shop.toml:2", "unset is not a list of names of settings", 'unset = ["max.age"]'),
+    ("[topic.orders]\nunset = ['keep', 5]\n", "shop.toml:2", "unset is not a list of names of settings", None),
     ("[topic.orders]\n\nunset = ['kepp']\n", "shop.toml:3", "the topic orders has no setting 'kepp'", "did you mean keep?"),
     ("[topic.orders]\nunset = ['order']\n", "shop.toml:2", "order cannot be unset, because it never changes", None),
     ("[topic.orders]\nkeep = 1\nunset = ['keep']\n", "shop.toml:3", "the topic orders sets keep and unsets it", "leave one"),
@@ -56,6 +74,8 @@ def test_settings_that_are_unset_are_named_in_a_list() -> None:
     ("[queue.a]\n[topic]\norders = 5\n", "shop.toml:3", "the topic orders is no table", None),
     ("topic = 5\n", "shop.toml:1", "topic is no table", None),
     ("prune = 'orders.*'\n", "shop.toml:1", "prune is not a list", None),
+    ("prune = ['orders.*', '']\n", "shop.toml:1", "prune is not a list", None),
+    ("prune = [5]\n", "shop.toml:1", "prune is not a list", None),
     ("[topic.orders\n", "shop.toml:1", "this is not TOML", None),
     ("[retry.orders]\nattempts = 3\n", "shop.toml:1", "Retries need delays", 'delays = ["5s"'),
     ('[retry.orders]\nattempts = 2\ndelays = ["5s", "1m"]\n', "shop.toml:3", "2 attempts wait 1 time", "attempts = 3"),

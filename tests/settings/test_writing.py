@@ -9,6 +9,7 @@ import pytest
 
 from brokercli.model.errors import LocalIO, UsageProblem
 from brokercli.settings.contexts import read_contexts
+from brokercli.settings.schema import Setting
 from brokercli.settings.writing import add_context, remove_context, use_context
 
 WRITTEN_BY_HAND = """# my brokers
@@ -42,6 +43,18 @@ def test_settings_that_contradict_each_other_are_not_written(home: Path) -> None
     with pytest.raises(UsageProblem, match="both password and password_command"):
         add_context("a", {"url": "nats://h", "password": "x", "password_command": ("y",)})
     assert not (home / ".config").exists()
+
+
+@pytest.mark.parametrize(("name", "settings", "why"), [
+    ("local", {}, "built-in context and cannot be defined"), ("", {}, "no name for a context"), ("a/b", {}, "no name for a context"),
+    ("a" * 65, {}, "no name for a context"), ("a", {"user": "\ud800"}, "not UTF-8"), ("a", {"user": "b\udfff"}, "not UTF-8")])
+def test_what_a_file_cannot_hold_is_not_written(home: Path, name: str, settings: dict[str, Setting], why: str) -> None:
+    with pytest.raises(UsageProblem, match=why):
+        add_context(name, {"url": "nats://h", **settings})
+    with pytest.raises(UsageProblem, match="cannot be removed"):
+        remove_context("local")
+    assert not (home / ".config").exists()
+    assert add_context("a" * 64, {"url": "nats://h"}).exists()
 
 
 def test_comments_and_order_of_the_user_stay(user_configuration: Path) -> None:
