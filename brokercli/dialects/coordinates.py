@@ -28,7 +28,7 @@ class Coordinates:
     @property
     def pointer(self) -> Place | None:
         """Where to fetch the record; None where that is not written whole, or no topic can have that name."""
-        whole = bool(self.homes) and self.homes[0] is not None and None not in self.place.values()
+        whole = self.homes[0] is not None and None not in self.place.values()
         return {"topic": self.topic, **self.place} if whole else None
 
 

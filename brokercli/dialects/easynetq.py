@@ -43,13 +43,13 @@ def read(reading: Reading) -> DeadLetter | None:
 
 
 def _error_of(body: bytes | None) -> dict[str, Any] | None:
-    if not body or body[:1] != b"{" or len(body) > _LARGEST_BODY or b'"BasicProperties"' not in body:
+    if not body or body[:1] != b"{" or len(body) > _LARGEST_BODY:
         return None
     try:
         error = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(error, dict) or any(name not in error for name in _NEEDED) or not isinstance(error["Message"], str):
+    if any(name not in error for name in _NEEDED) or not isinstance(error["Message"], str):
         return None
     return error if isinstance(error["BasicProperties"], dict) else None
 

@@ -43,13 +43,13 @@ def read(reading: Reading) -> DeadLetter | None:
 
 
 def _advisory_of(body: bytes | None) -> dict[str, Any] | None:
-    if not body or len(body) > _LARGEST or body[:1] != b"{" or _TYPE.encode() not in body:
+    if not body or len(body) > _LARGEST or body[:1] != b"{":
         return None
     try:
         advisory = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    kind = advisory.get("type") if isinstance(advisory, dict) else None
+    kind = advisory.get("type")
     known = isinstance(kind, str) and kind.startswith(_TYPE) and kind.removeprefix(_TYPE) in _REASONS
     return advisory if known and isinstance(advisory.get("stream"), str) else None
 

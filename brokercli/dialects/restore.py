@@ -84,9 +84,8 @@ def attach_original(letter: DeadLetter, original: Record) -> DeadLetter:
     letter.original = original
     letter.fetched, letter.unwrapped, letter.original_time = True, original.message, original.time
     subject = original.place.get("subject")
-    if not letter.homes and isinstance(subject, str):
+    if isinstance(subject, str):
         letter.homes = (Home(Address(subject, "subject"), "the subject of the original", Confidence.CERTAIN, dict(letter.pointer or {})),)
-    letter.lost = ()
     note_additions(letter, None)
     return letter
 

@@ -17,13 +17,10 @@ def text_of(value: HeaderValue | object) -> str:
     """Return a value as text: bytes as UTF-8 with what is not shown as `\\xff`, null as nothing, numbers in decimals."""
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
-    if value is None:
-        return ""
     if isinstance(value, Typed):
         return text_of(value.value) if isinstance(value.value, (bytes, int)) else ""
-    if isinstance(value, int) and not -_WRITABLE < value < _WRITABLE:
-        return ""
-    return str(value) if isinstance(value, (bool, int, float)) else ""
+    writable = isinstance(value, float) or (isinstance(value, int) and -_WRITABLE < value < _WRITABLE)
+    return str(value) if writable else ""
 
 
 def integer_of(value: HeaderValue | object) -> int | None:

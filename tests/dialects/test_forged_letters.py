@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from brokercli.dialects import recognise, stamp, to_message
-from brokercli.model.dead_letter import Confidence
+from brokercli.dialects.names import shown
+from brokercli.model.dead_letter import Confidence, Hop
 from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
 from tests.dialects.frameworks import spring_cloud_stream, spring_kafka, x_death
 
@@ -181,6 +182,57 @@ def test_a_record_nobody_wrote_on_is_unknown_has_no_home_and_goes_back_whole() -
     letter = recognise(record)
     assert (letter.dialect, letter.homes, letter.stripped) == ("unknown", (), ())
     assert to_message(letter) == Message(body=b"", key=b"k", headers=record.message.headers, origin="kafka")
+
+
+@pytest.mark.parametrize(("key", "homes"), [
+    (b"created", ["exchange:dead/created"]), (b"", ["exchange:dead/"]), (b"a" * 255, [f"exchange:dead/{'a' * 255}"]), (b"a\x1b[2J", []), (b"a" * 256, [])])
+def test_an_exchange_may_be_called_as_the_queue_of_letters_and_its_routing_key_is_looked_at_too(key: bytes, homes: list[str]) -> None:
+    letter = recognise(Record("rabbitmq", {"exchange": "", "routing_key": "dead", "queue": "dead"}, "", None, Message(headers=(
+        ("x-original-exchange", b"dead"), ("x-original-routing-key", key)))))
+    assert [str(home.address) for home in letter.homes] == homes
+    assert any("it cannot go there" in remark for remark in letter.remarks) is not bool(homes)
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("orders", "orders"), ("a\x1b[2J\u202e\udcff", "a\\x1b[2J\\u202e\\udcff"), ("é" * 60, "é" * 60), ("é" * 61, f"{'é' * 60}…")])
+def test_a_name_is_shown_short_and_steers_nothing(name: str, text: str) -> None:
+    assert shown(name) == text
+
+
+def test_headers_that_speak_for_themselves_are_all_read() -> None:
+    letter = recognise(_nats(
+        ("X-Original-Subject", b"orders.created"), ("X-Original-Stream", b"ORDERS"), ("X-Original-Sequence", b"7"), ("X-DLQ-Reason", b"late"),
+        ("X-Exception-Class", b"E"), ("X-Error-Message", b"no"), ("X-Stacktrace", b"at x"), ("X-Delivery-Count", b"4"), ("X-Failed-Consumer", b"billing"),
+        ("X-Consumer-Group", b"g"), ("X-Failed-At", b"1795474000"), ("X-Original-Timestamp", b"1795473000")))
+    assert letter.homes[0].place == {"stream": "ORDERS", "sequence": 7}
+    assert (str(letter.homes[0].address), letter.reason, letter.exception, letter.exception_message, letter.stack_trace, letter.attempts) == (
+        "subject:orders.created", "late", "E", "no", "at x", 4)
+    assert (letter.consumer, letter.group, letter.last_death, letter.original_time) == ("billing", "g", 1_795_474_000 * 10**9, 1_795_473_000 * 10**9)
+    assert letter.journey == (Hop("orders.created", "late", {"stream": "ORDERS", "sequence": 7}, 1_795_474_000 * 10**9, 4),)
+    assert recognise(_nats(("X-DLQ-Reason", b"late"))).journey == ()
+
+
+@pytest.mark.parametrize(("broker", "headers", "homes"), [
+    ("kafka", (("x-original-topic", b"orders"), ("x-original-queue", b"work")), [("topic:orders", Confidence.LIKELY), ("topic:work", Confidence.GUESS)]),
+    ("rabbitmq", (("x-original-exchange", b""), ("x-original-routing-key", b"work")), [("queue:work", Confidence.LIKELY)]),
+    ("rabbitmq", (("x-original-exchange", b"shop"), ("x-original-routing-key", b"created")), [("exchange:shop/created", Confidence.GUESS)]),
+    ("rabbitmq", (("x-original-exchange", b"shop"), ("x-original-queue", b"work")), [("queue:work", Confidence.LIKELY), ("exchange:shop/", Confidence.GUESS)]),
+    ("kafka", (("x-original-exchange", b"shop"), ("x-original-routing-key", b"created")), [])])
+def test_a_home_of_the_brokers_own_kind_is_likely_and_any_other_a_guess(broker: str, headers: tuple[Header, ...], homes: list[tuple[str, Confidence]]) -> None:
+    letter = recognise(Record(broker, {"topic": "dead"} if broker == "kafka" else {"queue": "dead"}, "", None, Message(headers=headers)))
+    assert [(str(home.address), home.confidence) for home in letter.homes] == homes
+
+
+def test_an_origin_that_is_written_twice_is_one_home() -> None:
+    letter = recognise(_kafka(("x-original-topic", b"orders"), ("x-source-topic", b"orders"), ("source_topic", b"returns"), ("x-dlq-source-topic", b"returns")))
+    assert [str(home.address) for home in letter.homes] == ["topic:orders", "topic:returns"]
+
+
+@pytest.mark.parametrize(("partition", "offset"), [(b"12345", b"123456789"), (struct.pack(">i", 12345), struct.pack(">q", 123456789))])
+def test_bytes_of_no_number_of_java_are_taken_for_digits(partition: bytes, offset: bytes) -> None:
+    letter = recognise(_kafka(("kafka_dlt-original-topic", b"orders"), ("kafka_dlt-original-partition", partition), ("kafka_dlt-original-offset", offset)))
+    assert letter.home is not None
+    assert letter.home.place == {"partition": 12345, "offset": 123456789}
 
 
 @pytest.mark.parametrize("key", [b"c-7", b"\x12\x06orders", b"\x08\x01\x12\x06orders\x18\x03", b"\x12\x06orders\x28\x01", b"\x12\xff\xff\xff\xff\x0f",

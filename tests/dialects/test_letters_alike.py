@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from brokercli.dialects import Facts, recognise, stamp, to_message
+from brokercli.dialects import Facts, parse_user_dialect, recognise, stamp, to_message
+from brokercli.dialects.redrive_headers import COUNT
 from brokercli.model.message import Header, Message, Record, Typed
 
 DEATH: Header = ("x-death", Typed("array", (Typed("table", (
@@ -44,6 +45,32 @@ def test_where_a_letter_lies_and_what_is_known_is_not_taken_from_another(kind: s
     assert recognise(record(headers, b"", queue="work")).home is None
     assert recognise(record(headers, b""), facts=Facts(dead_letter_destinations=frozenset({"work"}))).home is None
     assert recognise(record(headers, b"")).home is not None
+
+
+def test_what_one_dialect_strips_stays_where_the_same_headers_are_read_by_another() -> None:
+    mine = parse_user_dialect("mine", {"when": ["x-original-queue"], "queue": "x-original-queue", "strip": ["tenant"]})
+    by_mine, by_generic = recognise(record(KINDS["generic"], b"1"), extra=[mine]), recognise(record(KINDS["generic"], b"2"))
+    for _ in range(2):
+        assert "tenant" not in dict(to_message(by_mine).headers)
+        assert to_message(by_generic).headers == (("tenant", b"acme"),)
+
+
+def test_our_own_headers_are_stamped_once_also_on_a_message_that_has_them_and_counted_anew_where_the_count_is_not_believed() -> None:
+    letter = recognise(record((*KINDS["generic"], (COUNT, b"many")), b""))
+    assert letter.redrives is None
+    stamped = stamp(Message(headers=((COUNT, b"many"), ("tenant", b"acme"), (COUNT, b"7"))), letter, 1)
+    assert [name for name, _ in stamped.headers].count(COUNT) == 1
+    assert (stamped.headers[0], dict(stamped.headers)[COUNT]) == (("tenant", b"acme"), b"1")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("order", [(True, False, True), (False, True, False)], ids=["a stream first", "a queue first"])
+def test_what_a_stream_loses_is_said_of_its_letters_alone(kind: str, order: tuple[bool, ...]) -> None:
+    headers = (*KINDS[kind],)  # seen by no other test
+    for in_stream in order:
+        letter = record(headers, b"")
+        letter = replace(letter, place={**letter.place, "offset": 3}) if in_stream else letter
+        assert bool(recognise(letter).lost) is in_stream
 
 
 def test_headers_that_only_look_equal_are_told_apart() -> None:

@@ -25,7 +25,9 @@ def _original(name: str) -> Record:
 def test_a_pointer_cannot_go_back_before_its_original_was_fetched(name: str) -> None:
     letter = recognise(read_letter(name))
     assert not letter.complete
-    with pytest.raises(Failed, match="only points at its original"):
+    assert letter.pointer is not None
+    there = ", ".join(f"{name} {value}" for name, value in letter.pointer.items())
+    with pytest.raises(Failed, match=rf"only points at its original \({there}\)"):
         to_message(letter)
 
 
@@ -40,7 +42,8 @@ def test_a_record_from_elsewhere_is_not_taken_for_the_original(name: str) -> Non
 
 def test_an_advisory_goes_home_to_the_subject_of_its_original() -> None:
     letter = attach_original(recognise(read_letter("jetstream_terminated")), _original("jetstream_terminated"))
-    assert str(letter.home and letter.home.address) == "subject:dialects.orders.created"
+    assert letter.home is not None
+    assert (str(letter.home.address), letter.home.place) == ("subject:dialects.orders.created", letter.pointer)
     assert to_message(letter) == Message(body=b'{"id": 1}', headers=(("trace", b"abc"),), route="dialects.orders.created", origin="nats")
 
 
@@ -54,7 +57,15 @@ def test_a_copy_stands_in_for_an_original_that_is_gone_and_says_what_it_lacks() 
     copied, empty = (original_is_gone(recognise(read_letter(name))) for name in ("share_group_copy", "share_group_pointer"))
     assert to_message(copied) == Message(body=b'{"id":1}', key=b"c-7", route="dialects-shared", origin="kafka")
     assert "headers" in copied.lost[0]
+    assert "the original it points at is no longer stored" in copied.remarks
     assert not empty.complete
+
+
+def test_an_advisory_is_no_copy_of_a_message_that_is_gone() -> None:
+    letter = original_is_gone(recognise(read_letter("jetstream_max_deliveries")))
+    assert not letter.complete
+    with pytest.raises(Failed, match="only points"):
+        to_message(letter)
 
 
 def test_how_often_an_original_was_put_back_counts_and_not_what_its_pointer_says() -> None:
@@ -73,6 +84,16 @@ def test_an_empty_letter_of_kafka_streams_without_its_coordinates_never_goes_bac
     assert not original_is_gone(letter).complete
     assert letter.lost == ("everything: the record is empty and points nowhere",)
     assert [hop.where for hop in letter.journey] == ([] if header == "topic" else ["dialects-streams-c"])
+
+
+@pytest.mark.parametrize(("key", "body", "complete", "lost"), [
+    (None, None, False, "everything: the record is empty and points nowhere"), (b"c-7", None, True, "the original's headers"),
+    (None, b"{}", True, "the original's headers")])
+def test_a_letter_of_a_share_group_that_points_nowhere_is_as_good_as_its_copy(key: bytes | None, body: bytes | None, complete: bool, lost: str) -> None:
+    message = Message(body=body, key=key, headers=(("__dlq.errors.group", b"billing"),))
+    letter = recognise(Record("kafka", {"topic": "dead", "partition": 0, "offset": 1}, "0:1", None, message))
+    assert (letter.homes, letter.complete, letter.lost) == ((), complete, (lost,))
+    assert "it does not say where its original lies" in letter.remarks
 
 
 def test_what_kafka_streams_left_of_a_message_is_its_own_where_a_key_or_a_body_is_there() -> None:
@@ -120,14 +141,15 @@ def test_an_advisory_without_a_believable_sequence_points_nowhere(sequence: obje
         attach_original(letter, _original("jetstream_max_deliveries"))
 
 
-@pytest.mark.parametrize("name", ["share_group_pointer", "jetstream_max_deliveries"])
-def test_what_came_to_lie_there_after_the_death_is_not_the_original(name: str) -> None:
+@pytest.mark.parametrize(("name", "why"), [("share_group_pointer", "the topic was made anew and it is another message, or the clock of its producer"),
+                                           ("jetstream_max_deliveries", "the stream was made anew")])
+def test_what_came_to_lie_there_after_the_death_is_not_the_original(name: str, why: str) -> None:
     original, died = _original(name), recognise(read_letter(name)).last_death
     assert died is not None
     # servers, and producers that stamp their messages themselves, do not agree to the millisecond
     assert attach_original(recognise(read_letter(name)), replace(original, time=died + SECOND)).complete
     letter = recognise(read_letter(name))
-    with pytest.raises(Failed, match="made anew"):
+    with pytest.raises(Failed, match=why):
         attach_original(letter, replace(original, time=died + 60 * SECOND))
     assert not letter.complete
     assert attach_original(letter, replace(original, time=None)).complete

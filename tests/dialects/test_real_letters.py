@@ -157,7 +157,7 @@ def test_the_second_hop_of_a_spring_letter_is_in_its_journey_but_not_its_home() 
     assert [hop.where for hop in letter.journey] == ["dialects-a", "dialects-a-dlt"]
     assert letter.home is not None
     assert letter.home.place == {"partition": 1, "offset": 1}
-    assert letter.homes[1].confidence is Confidence.GUESS
+    assert (letter.homes[1].confidence, letter.homes[1].place) == (Confidence.GUESS, {"partition": 1, "offset": 0})
 
 
 def test_cc_is_stripped_though_the_broker_left_it_on_the_letter() -> None:

@@ -48,3 +48,24 @@ def test_what_was_retried_knows_when_it_was_first_sent_and_how_often_it_was_trie
 
 def test_a_topic_alone_makes_no_letter_of_a_record() -> None:
     assert recognise(Record("kafka", {"topic": "orders"}, "", None, Message(body=b"{}", headers=(("dead-letter-topic", b"orders.dlq"),)))).dialect == "unknown"
+
+
+@pytest.mark.parametrize("written", [
+    ("dead-letter-topic", "dead-letter-partition", "dead-letter-partition", "dead-letter-offset"),
+    ("dead-letter-topic", "dead-letter-partition", "dead-letter-exception-class-name", "dead-letter-offset"),
+    ("dead-letter-topic", "delayed-retry-partition", "delayed-retry-offset"), ("dead-letter-topic", "dead-letter-offset"),
+    ("dead-letter-partition", "dead-letter-offset", "delayed-retry-topic")], ids="-".join)
+def test_no_home_is_put_together_out_of_parts_of_several_deaths(written: tuple[str, ...]) -> None:
+    letter = recognise(Record("kafka", {"topic": "dead", "partition": 0, "offset": 1}, "0:1", None, Message(
+        body=b"{}", headers=tuple((name, b"7") for name in written))))
+    assert (letter.dialect, letter.homes) == ("unknown", ())
+
+
+@pytest.mark.parametrize(("topics", "homes"), [
+    ((b"orders", b"orders"), [("topic:orders", Confidence.CERTAIN)]),
+    ((b"returns", b"orders"), [("topic:orders", Confidence.LIKELY), ("topic:returns", Confidence.GUESS)])])
+def test_a_message_that_died_twice_in_one_topic_came_from_nowhere_else(topics: tuple[bytes, ...], homes: list[tuple[str, Confidence]]) -> None:
+    headers = tuple(header for topic in topics for header in (
+        ("dead-letter-topic", topic), ("dead-letter-partition", b"3"), ("dead-letter-offset", b"7")))
+    letter = recognise(Record("kafka", {"topic": "dead", "partition": 0, "offset": 1}, "0:1", None, Message(body=b"{}", headers=headers)))
+    assert [(str(home.address), home.confidence) for home in letter.homes] == homes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brokercli.dialects import recognise, to_message
-from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.dead_letter import Confidence, DeadLetter, Hop
 from brokercli.model.message import Header, HeaderValue, Message, Record
 
 CONTAINER = b"org.springframework.amqp.rabbit.support.ListenerExecutionFailedException: Listener threw exception\n"
@@ -33,3 +33,16 @@ def test_what_the_binder_counted_is_taken_off_and_what_it_counted_on_from_is_sai
     assert letter.dialect == "spring cloud stream"
     assert to_message(letter).headers == (("tenant", b"shop"),)
     assert any(lost.startswith("retry-count") for lost in letter.lost) is altered
+
+
+@pytest.mark.parametrize(("exchange", "queue", "homes", "where"), [
+    (b"shop", "orders.billing.dlq", [("queue:orders.billing", Confidence.LIKELY), ("exchange:shop/created", Confidence.GUESS)], "shop"),
+    (b"shop", "dead", [("exchange:shop/created", Confidence.GUESS)], "shop"),
+    (b"", "orders.billing.dlq", [("queue:created", Confidence.CERTAIN)], "created")])
+def test_where_the_exchange_is_known_alone_it_is_a_guess_behind_the_name_of_the_queue(exchange: bytes, queue: str, homes: list[tuple[str, Confidence]],
+                                                                                     where: str) -> None:
+    letter = recognise(Record("rabbitmq", {"exchange": "", "routing_key": queue, "queue": queue}, "", None, Message(body=b"{}", headers=(
+        ("x-exception-message", b"no"), ("x-original-exchange", exchange), ("x-original-routingKey", b"created")))))
+    assert [(str(home.address), home.confidence) for home in letter.homes] == homes
+    assert (letter.reason, letter.exception_message) == ("exception", "no")
+    assert letter.journey == (Hop(where, place={"exchange": exchange.decode(), "routing_key": "created"}),)

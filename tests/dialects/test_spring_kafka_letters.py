@@ -28,6 +28,7 @@ def test_where_key_and_value_could_not_be_read_the_value_is_told() -> None:
     both = letter(*exception("kafka_dlt-key-", b"Key"), *exception("kafka_dlt-", b"Value"), ("springDeserializerExceptionKey", b"\xac\xed"),
                   ("kafka_dlt-original-topic", b"orders"))
     assert (both.reason, both.exception, both.exception_message) == ("value deserialisation", "java.io.Value", "Value")
+    assert both.stack_trace.endswith("Caused by: java.io.Value: no\n")
     assert to_message(both).headers == ()
     key = letter(*exception("kafka_dlt-key-", b"Key"), ("kafka_dlt-original-topic", b"orders"))
     assert (key.reason, key.exception) == ("key deserialisation", "java.io.Key")

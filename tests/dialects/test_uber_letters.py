@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brokercli.dialects import recognise, to_message
-from brokercli.model.dead_letter import Confidence, DeadLetter
+from brokercli.model.dead_letter import Confidence, DeadLetter, Hop
 from brokercli.model.message import Message, Record
 from tests.dialects.frameworks import varint
 
@@ -35,6 +35,14 @@ def test_what_the_format_does_not_tell_apart_is_said() -> None:
     assert [len(letter(key(), body=body).remarks) for body in (b"", b"{}", None)] == [1, 0, 0]
 
 
+def test_numbers_that_are_not_written_are_zero() -> None:
+    died = letter(b"\x12\x06orders\x28" + varint(TIME))
+    assert died.home is not None
+    assert (died.home.place, died.attempts, died.reason) == ({"partition": 0, "offset": 0}, 0, "failed")
+    assert died.journey == (Hop("orders", place={"partition": 0, "offset": 0}, count=0),)
+    assert "headers" in died.lost[0]
+
+
 def test_a_negative_number_is_no_place_that_a_broker_counts() -> None:
     negative = letter(key(partition=varint(2**64 - 1)))
     assert negative.home is not None
@@ -47,7 +55,8 @@ def test_nanoseconds_and_milliseconds_are_told_by_their_size(time: int, moment: 
 
 
 @pytest.mark.parametrize("written", [
-    key(rest=b"\x32\x04c-7"), key(rest=b"\x30\x03"), key(rest=b"\x3a\x01x"), key(rest=b"\x40\x01"), key(rest=b"\x80"), key(topic=b"\x09ord ers x"),
+    key(rest=b"\x32\x04c-7"), key(rest=b"\x30\x03"), key(rest=b"\x3a\x01x"), key(rest=b"\x3a\x00"), key(rest=b"\x30\x00"),
+    key(rest=b"\x40\x01"), key(rest=b"\x80"), key(topic=b"\x09ord ers x"),
     key(time=10**18), key(time=5 * 10**18), key(partition=b"\xff" * 9 + b"\x02"), key(partition=b"\xff" * 10 + b"\x01")])
 def test_what_is_not_wholly_such_metadata_is_somebodys_key(written: bytes) -> None:
     died = letter(written)

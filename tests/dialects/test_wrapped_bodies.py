@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from brokercli.dialects import recognise, to_message
-from brokercli.model.dead_letter import Confidence
-from brokercli.model.message import Message, Record, Typed
+from brokercli.model.dead_letter import Confidence, Hop
+from brokercli.model.message import HeaderValue, Message, Record, Typed
 
 
 def _record(message: str, **changes: Any) -> Record:
@@ -31,6 +31,34 @@ def test_the_original_comes_out_with_its_own_headers_and_properties() -> None:
 def test_old_versions_say_which_properties_were_present() -> None:
     properties = {"ContentType": "", "ContentTypePresent": False, "Priority": 0, "PriorityPresent": False, "MessageId": "m", "MessageIdPresent": True}
     assert to_message(recognise(_record("{}", BasicProperties=properties))).properties == {"message_id": b"m"}
+
+
+@pytest.mark.parametrize(("written", "properties"), [
+    ({"Priority": 255, "DeliveryMode": 1, "Timestamp": 1}, {"delivery_mode": 1, "priority": 255, "timestamp": Typed("timestamp", 1)}),
+    ({"Priority": 0, "DeliveryMode": 255, "Timestamp": 2**63 - 1}, {"delivery_mode": 255, "priority": 0, "timestamp": Typed("timestamp", 2**63 - 1)}),
+    ({"Priority": 256, "DeliveryMode": 0, "Timestamp": 0}, {}), ({"Priority": -1, "DeliveryMode": 256, "Timestamp": 2**63}, {}),
+    ({"Priority": True, "DeliveryMode": "2", "Timestamp": 1.5}, {}), ({"Timestamp": 1, "TimestampPresent": False}, {})])
+def test_properties_that_no_message_can_have_are_left_out(written: dict[str, Any], properties: dict[str, HeaderValue]) -> None:
+    assert to_message(recognise(_record("{}", BasicProperties=written))).properties == properties
+
+
+def test_what_happened_is_read_out_of_the_wrapping() -> None:
+    letter, without = recognise(_record("{}")), recognise(_record("{}", Queue=None))
+    assert (letter.reason, letter.exception, letter.exception_message, letter.last_death) == ("exception", "System.Exception", "no", 1_795_428_000 * 10**9)
+    assert letter.journey == (Hop("orders", time=letter.last_death),)
+    assert [hop.where for hop in without.journey] == ["shop"]
+
+
+@pytest.mark.parametrize("name", ["RoutingKey", "Exchange", "Exception", "Message", "BasicProperties"])
+def test_json_that_lacks_a_part_of_the_wrapping_is_somebodys_own(name: str) -> None:
+    whole = json.loads(_record("{}").message.body or b"")
+    body = json.dumps({"also": '"BasicProperties"', **{part: value for part, value in whole.items() if part != name}}).encode()
+    for written in (body, body + b",", b"[" + body + b"]"):
+        record = Record("rabbitmq", {"queue": "dead"}, "", None, Message(body=written))
+        assert recognise(record).dialect == "unknown"
+    for value in (None, 5, []):
+        if name in ("Message", "BasicProperties"):
+            assert recognise(_record("{}", **{name: value})).dialect == "unknown"
 
 
 @pytest.mark.parametrize(("written", "body", "remarks"), [('{"id":1}', b'{"id":1}', 0), ("eyJpZCI6MX0=", b'{"id":1}', 0), ("1234", b"1234", 0),
