@@ -197,10 +197,11 @@ def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, st
     for batch in batches(reader, stopping):
         for index, record in enumerate(batch.records()):
             if left is not None:
-                left -= reader.state(record) is State.PENDING
-                found = left == 0
+                pending = reader.state(record) is State.PENDING
+                left -= pending
+                found = pending and left == 0
             else:
-                found = wanted in (record.position, message_id(record))
+                found = wanted != "" and wanted in (record.position, message_id(record))
             if found:
                 ((letter,),) = recogniser.read(batch.select([index]))
                 return letter, reader.state(record)

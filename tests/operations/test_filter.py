@@ -143,6 +143,7 @@ def test_a_header_matches_by_name_or_by_exact_value_of_any_of_that_name(wanted: 
         ({"grep": ["/(/"]}, "no regular expression: missing \\), unterminated subpattern at position 0"),
         ({"headers": ["=v"]}, "names no header"),
         ({"where": "1 +"}, "no expression"),
+        ({"where": " "}, "an empty one would let everything through"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_before_anything_is_read(options: dict[str, object], reason: str) -> None:

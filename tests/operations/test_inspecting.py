@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from brokercli.backends.contract import Batch, Outline
-from brokercli.backends.dead_letters import LetterReader
+from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.envelope import decode_record
+from brokercli.model.errors import NotFound
 from brokercli.model.message import Message, Record
 from brokercli.operations import inspecting
-from brokercli.operations.inspecting import inspect
+from brokercli.operations.inspecting import Group, find_letter, inspect, pending_envelopes
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.record_list import RecordList
 
@@ -74,6 +76,62 @@ def test_no_letter_is_kept_that_was_counted() -> None:
     gc.collect()
     assert not [one for one in gc.get_objects() if isinstance(one, Record) and one.message.headers[:1] and "timed out" in str(one.message.headers[0][1])]
     assert len(counted.groups) == 30
+
+
+class Handled(Lying):
+    """Letters of which the first are handled."""
+
+    def state(self, record: Record) -> State:
+        return State.REDRIVEN if int(record.position[2:]) < 5 else State.PENDING
+
+    def states(self, batch: Batch) -> Sequence[State]:
+        return [self.state(record) for record in batch.records()]
+
+
+@pytest.mark.parametrize(("wanted", "position"), [("#1", "0:5"), ("#7", "0:11"), ("#15", "0:19"), ("0:2", "0:2"), ("0:12", "0:12")])
+def test_a_letter_is_found_by_its_place_or_as_the_nth_that_is_pending(wanted: str, position: str) -> None:
+    letter, state = find_letter(Handled(20), RECOGNISER, wanted)
+    assert (letter.record.position, state is State.PENDING) == (position, position != "0:2")
+
+
+@pytest.mark.parametrize("wanted", ["#0", "#16", "#x", "0:20", ""])
+def test_there_is_no_letter_of_another_number(wanted: str) -> None:
+    with pytest.raises(NotFound, match=f"There is no letter {wanted}"):
+        find_letter(Handled(20), RECOGNISER, wanted)
+
+
+@pytest.mark.parametrize("letter_filter", [ALL, ONE_BY_ONE], ids=["by kind", "one by one"])
+def test_letters_are_counted_by_what_became_of_them_and_only_pending_ones_are_exported(letter_filter: LetterFilter) -> None:
+    counted = inspect(Handled(20), RECOGNISER, letter_filter)
+    group, = counted.groups.values()
+    assert (counted.read, counted.matched, counted.homeless, counted.gone, counted.states) == (20, 20, 0, 0, {State.REDRIVEN: 5, State.PENDING: 15})
+    assert (group.count, group.first, group.last, group.states) == (20, 0, 19 * SECOND, counted.states)
+    handled: list[int] = []
+    lines = [line for batch in pending_envelopes(Handled(20), RECOGNISER, letter_filter, on_handled=handled.append) for line in batch]
+    assert (handled, [decode_record(line, 1).position for line in lines]) == ([5, 0], [f"0:{number}" for number in range(5, 20)])
+
+
+@pytest.mark.parametrize("letter_filter", [ALL, ONE_BY_ONE], ids=["by kind", "one by one"])
+def test_letters_without_a_home_and_those_of_which_nothing_is_left_are_counted_apart(letter_filter: LetterFilter) -> None:
+    def letter(number: int, *headers: tuple[str, bytes], body: bytes | None = b"{}") -> Record:
+        return Record("kafka", {"topic": "dlq", "partition": 0, "offset": number}, f"0:{number}", number * SECOND, Message(body=body, headers=headers))
+
+    pointer = tuple((f"__dlq.errors.{name}", value) for name, value in (("topic", b"orders"), ("partition", b"0"), ("offset", b"7")))
+    mixed = [letter(1, ("x-dlq-reason", b"late"), ("x-original-topic", b"orders")), letter(2), letter(3, *pointer, body=None),
+             letter(4, ("x-dlq-reason", b"late"), ("x-original-topic", b"orders")), letter(5)]
+    reader = Lying(0)
+    reader._batches = iter([Outlined(mixed), Outlined(mixed[:2])])
+    counted = inspect(reader, RECOGNISER, letter_filter)
+    assert (counted.read, counted.matched, counted.homeless, counted.gone) == (7, 7, 3, 1)
+    assert counted.seconds == {1: 2, 2: 2, 3: 1, 4: 1, 5: 1}
+    assert sorted((group.dialect, group.count) for group in counted.groups.values()) == [("generic", 3), ("share group", 1), ("unknown", 3)]
+
+
+def test_a_group_says_the_first_and_the_last_death_and_the_fewest_and_most_attempts_in_whatever_order_they_are_read() -> None:
+    group = Group("generic", "late", "", "topic:orders", "", "0:1", "", ())
+    for died, attempts in ((5, 2), (3, None), (None, 1), (9, 4), (4, 3)):
+        group.take(died, attempts, State.PENDING)
+    assert (group.count, group.first, group.last, group.fewest_attempts, group.most_attempts, group.states) == (5, 3, 9, 1, 4, {State.PENDING: 5})
 
 
 def test_seconds_beyond_so_many_are_counted_by_larger_shares_of_time(monkeypatch: pytest.MonkeyPatch) -> None:

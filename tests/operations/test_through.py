@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
 from brokercli.operations import through
 from brokercli.operations.through import Through
@@ -35,8 +36,25 @@ def test_a_program_that_fails_keeps_its_message_out(command: str, reason: str) -
     assert time.monotonic() - began < 25
 
 
+@pytest.mark.parametrize(("command", "why"), [
+    ("jq '.", "cannot be read as a command"), ("", "names 'nothing', which is no program"),
+    ("no-such-program -x", "names 'no-such-program', which is no program")])
+def test_what_is_no_program_is_refused_before_any_message_is_read(command: str, why: str) -> None:
+    with pytest.raises(UsageProblem, match=why):
+        Through(command)
+
+
+@pytest.mark.parametrize(("key", "seen"), [
+    (b"c-7", b"c-7"), (b"\xff", b"\xff"), (None, b"none"), (b"a\0b", b"none"), (b"x" * 65535, b"x" * 65535), (b"x" * 65536, b"none")],
+    ids=["text", "binary", "none", "with a NUL", "long", "too long"])
+def test_a_program_is_told_the_key_where_an_environment_can_hold_it(key: bytes | None, seen: bytes) -> None:
+    transformed = Through("sh -c 'printf %s \"${BROKERCLI_KEY-none}\"'").transform(Message(b"{}", key=key))
+    assert transformed.message is not None, transformed.reason
+    assert (transformed.message.body == seen, transformed.message.key == key) == (True, True)
+
+
 def test_a_program_that_prints_without_end_is_ended_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(through, "LARGEST_OUTPUT", 1 << 20, raising=False)
+    monkeypatch.setattr(through, "LARGEST_OUTPUT", 1 << 20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     transformed = Through("yes", timeout=5).transform(Message(b"y"))
     assert (transformed.message, transformed.reason) == (None, "--through: yes printed more than 1 MiB")
