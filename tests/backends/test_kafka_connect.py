@@ -162,7 +162,7 @@ def test_a_certificate_for_another_name_is_not_valid_for_this_one(guarded_kafka:
 def test_tls_works_with_the_right_name_and_authority_or_without_any_when_asked(guarded_kafka: GuardedKafka, insecure: bool) -> None:
     tls = TLS(insecure=True) if insecure else TLS(ca=guarded_kafka.authority)
     with KafkaBackend(to(guarded_kafka.ports["tls"], "localhost", tls=tls)) as backend:
-        assert list(backend.list()) is not None
+        list(backend.list())  # it answers
 
 
 def test_a_missing_file_of_certificates_is_named(guarded_kafka: GuardedKafka) -> None:
@@ -258,7 +258,7 @@ def test_a_mechanism_that_the_client_does_not_have_is_a_usage_problem() -> None:
 
 def test_the_right_login_works_and_says_that_it_travels_in_the_open(guarded_kafka: GuardedKafka) -> None:
     with KafkaBackend(to(guarded_kafka.ports["login"], user=USER, password=Secret(PASSWORD))) as backend:
-        assert list(backend.list()) is not None
+        list(backend.list())  # it answers
         assert "without TLS" in backend.notes[0]
 
 
@@ -301,7 +301,7 @@ def test_a_bearer_token_is_a_login(guarded_kafka: GuardedKafka, guarded_topics: 
 def test_one_host_that_answers_among_several_is_enough(kafka_address: str) -> None:
     host, _, port = kafka_address.rpartition(":")
     with KafkaBackend(replace(to(0), hosts=((HOST, free_port()), (host, int(port))))) as backend:
-        assert list(backend.list()) is not None
+        list(backend.list())  # it answers
 
 
 @pytest.mark.parametrize("option", sorted(FORBIDDEN_OPTIONS | OUR_OPTIONS))

@@ -334,7 +334,7 @@ def test_partitions_added_while_following_are_read_from_their_start(topics: Topi
 def test_looking_leaves_no_group_and_no_offset_behind(topics: Topics, ten: Address) -> None:
     with topics.look(ten) as reader:
         everything(reader)
-    assert "brokercli-look" not in listed_groups(topics.admin)
+    assert look_module.PROMISED["group.id"] not in listed_groups(topics.admin)
 
 
 def test_two_looks_at_once_do_not_disturb_each_other(topics: Topics, ten: Address) -> None:

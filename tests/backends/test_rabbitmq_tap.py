@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import monotonic, sleep
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 
 import pytest
@@ -125,7 +126,7 @@ def test_a_tap_leaves_no_queue_and_no_binding(places: Places) -> None:
         places.put(exchange, "a", [b"1"])
         assert bodies_of(reader, 1) == [b"1"]
     assert places.api(f"exchanges/%2F/{exchange}/bindings/source") == before
-    with pytest.raises(Exception, match="Not Found"):
+    with pytest.raises(HTTPError, match="Not Found"):
         places.api(f"queues/%2F/{made}")
     reader.close()
 

@@ -39,21 +39,26 @@ def with_password(request: pytest.FixtureRequest, make_place: Callable[..., Plac
     return place, f"kafka://{USER}:{PASSWORD}@{request.getfixturevalue('kafka_login_address')}", PASSWORD
 
 
-def test_what_works_and_what_does_not_leaves_no_password_anywhere(cli: CommandLine, with_password: tuple[Place, str, str]) -> None:
+def test_what_works_and_what_does_not_leaves_no_password_anywhere(cli: CommandLine, with_password: tuple[Place, str, str],
+                                                                 make_place: Callable[..., Place]) -> None:
     place, server, password = with_password
+    elsewhere = f"{server}/{make_place(place.broker).name}"
     dead = place.name if place.broker == "kafka" else f"stream:{place.name.partition('.')[0]}"
     address, letters, away = f"{server}/{place.name}", f"{server}/{dead}", f"{server.rpartition(':')[0]}:1/{place.name}"
-    commands: list[tuple[str, ...]] = [
-        ("publish", address, "one", "--receipts", "--report", "published.json"),
-        ("replay", address, "-o", "json"), ("replay", address, "--to", address, "--resume", "journal", "--report", "replayed.json"),
-        ("replay", address, "--to", away, "--connect-timeout", "1"), ("describe", address), ("dlq", "inspect", letters),
-        ("dlq", "redrive", letters, "--to", address, "--dry-run"), ("dlq", "redrive", letters, "--to", address, "--yes", "--report", "redriven.json"),
-        ("dlq", "park", letters, "--to", away, "--yes", "--connect-timeout", "1"), ("dlq", "export", letters), ("doctor", server),
-        ("topology", "plan", "topology.yaml", "--context", server), ("consumers", "lag", address), ("publish", away, "x", "--connect-timeout", "1")]
-    (cli.home / "topology.yaml").write_text("{}\n")
-    for words in commands:
+    commands: list[tuple[int, tuple[str, ...]]] = [
+        (0, ("publish", address, "one", "--receipts", "--report", "published.json")),
+        (0, ("replay", address, "-o", "json")), (0, ("replay", address, "--to", address, "--resume", "journal", "--report", "replayed.json")),
+        (5, ("replay", address, "--to", away, "--connect-timeout", "1")), (0, ("describe", address)), (0, ("dlq", "inspect", letters)),
+        (8, ("dlq", "redrive", letters, "--to", elsewhere, "--dry-run")),
+        (0, ("dlq", "redrive", letters, "--to", elsewhere, "--yes", "--report", "redriven.json")),
+        (2, ("dlq", "park", letters, "--to", away, "--yes", "--connect-timeout", "1")), (0, ("dlq", "export", "-", letters)), (0, ("doctor", server)),
+        (0, ("topology", "plan", "topology.toml", "--context", server)), (1, ("consumers", "lag", address)),
+        (5, ("publish", away, "x", "--connect-timeout", "1"))]
+    (cli.home / "topology.toml").touch()
+    for code, words in commands:
         ended = cli(*words)
+        assert ended.code == code, (words, ended.stderr)
         assert password not in f"{ended.stdout!r}{ended.stderr}", words
-    assert (cli.home / "published.json").exists()
+    assert {"published.json", "replayed.json", "journal", "redriven.json"} <= {file.name for file in cli.home.iterdir()}
     for file in cli.home.rglob("*"):
         assert not file.is_file() or password.encode() not in file.read_bytes(), file
