@@ -53,7 +53,7 @@ def parse_broker_url(text: str, where: str) -> BrokerURL:
     remainder = rest[len(authority):]
     if "@" in remainder and "@" not in authority:
         raise UsageProblem(f"{where} holds a character that ends the host part before the @.", hint=_ENCODE)
-    if remainder.startswith(("?", "#")) or "?" in remainder or "#" in remainder:
+    if "?" in remainder or "#" in remainder:
         raise UsageProblem(f"{where} carries a query or a fragment, which broker URLs do not have.",
                            hint=f"put settings into a context (brokercli help contexts); {_ENCODE}")
     login, at, hosts_text = authority.rpartition("@")

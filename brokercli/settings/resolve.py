@@ -176,7 +176,7 @@ def _connection(url: BrokerURL, secrets: Mapping[str, Secret], context: Context)
         raise UsageProblem(f"{context.where(f'options.{refused.name}')} {refused.why}.", hint=refused.instead)
     timeout = settings.get("connect_timeout")
     vhost = _text(settings, "vhost") or url.virtual_host or "/"
-    if url.virtual_host and "vhost" in settings and url.virtual_host != vhost:
+    if url.virtual_host and url.virtual_host != vhost:
         raise UsageProblem(f"{context.where('vhost')} and its url name two different virtual hosts.", hint="leave one of them out")
     credentials = _path(context, "credentials")
     if credentials:

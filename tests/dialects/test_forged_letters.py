@@ -248,6 +248,19 @@ def test_a_task_that_did_not_die_is_no_letter() -> None:
         assert recognise(record).dialect == "unknown"
 
 
+@pytest.mark.parametrize(("queue", "deaths", "stations"), [
+    ("orders.XQ", None, []), ("dead", x_death(("orders.DQ", "expired", 2), ("orders", "rejected", 1)), ["orders", "orders.DQ"])])
+def test_a_message_of_dramatiq_goes_back_to_the_queue_in_its_body(queue: str, deaths: HeaderValue, stations: list[str]) -> None:
+    body = (b'{"queue_name":"orders.DQ","actor_name":"charge","message_id":"m",'
+            b'"options":{"retries":2,"traceback":"Traceback (most recent call last):\\n  x\\nshop.Closed: at noon: no"}}')
+    letter = recognise(Record("rabbitmq", {"queue": queue}, "", None, Message(body=body, headers=() if deaths is None else (("x-death", deaths),))))
+    assert [(str(home.address), home.confidence) for home in letter.homes] == [("queue:orders", Confidence.CERTAIN)]
+    assert (letter.dialect, letter.consumer, letter.attempts, letter.exception) == ("dramatiq", "charge", 3, "shop.Closed")
+    assert letter.stack_trace.startswith("Traceback")
+    assert [hop.where for hop in letter.journey] == stations
+    assert "retried 2 times already" in letter.remarks[-1]
+
+
 def test_a_thousand_deaths_are_read_in_bounds() -> None:
     deaths = x_death(*((f"q{number}", "expired", 1) for number in range(1000)))
     record = Record("rabbitmq", {"exchange": "", "routing_key": "dead", "queue": "dead"}, "", None, Message(headers=(("x-death", deaths),)))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from brokercli.dialects import attach_original, holds_another, original_is_gone, recognise, to_message
+from brokercli.model.dead_letter import Hop
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message, Record
 from tests.dialects.frameworks import karafka, karafka_before_2_5, uber
@@ -127,6 +129,21 @@ def test_what_karafka_piped_from_another_topic_did_not_die() -> None:
     record = karafka(Message(body=b"{}"))
     piped = tuple(header for header in record.message.headers if header[0] not in ("source_attempts", "source_trace_id"))
     assert recognise(replace(record, message=replace(record.message, headers=piped))).dialect == "unknown"
+
+
+@pytest.mark.parametrize(("kind", "stream"), [
+    ("max_deliver", None), ("max_deliver", 5), ("stream_action", "ORDERS"), ("", "ORDERS"), (None, "ORDERS"), (7, "ORDERS")])
+def test_an_advisory_of_something_else_points_at_nothing(kind: object, stream: object) -> None:
+    prefix = "io.nats.jetstream.advisory.v1."
+    advisory = {"type": f"{prefix}{kind}" if isinstance(kind, str) else kind, "stream": stream, "stream_seq": 7, "also": prefix}
+    for body in (orjson.dumps(advisory), orjson.dumps([advisory]), orjson.dumps(advisory)[:-1]):
+        assert recognise(Record("nats", {"subject": "x", "stream": "X", "sequence": 1}, "1", None, Message(body=body))).dialect == "unknown"
+
+
+def test_what_an_advisory_says_of_the_death_is_read_and_of_a_refusal_alone_that_it_need_not_be_one() -> None:
+    died, refused = recognise(read_letter("jetstream_max_deliveries")), recognise(read_letter("jetstream_naked"))
+    assert died.journey == (Hop("dialects-orders", "max deliveries", {"stream": "dialects-orders", "sequence": 1}, died.last_death, 1),)
+    assert (died.remarks, "may still be delivered again" in refused.remarks[0]) == ((), True)
 
 
 @pytest.mark.parametrize("sequence", [None, "7", 0, -1, 10**30])
