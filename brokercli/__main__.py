@@ -26,7 +26,7 @@ def main() -> None:
             # one TAB does its work on another thread, where no signal comes
             if sys.argv[1:2] != ["__complete"]:
                 _import_orjson()
-            from brokercli.commands.app import run
+            from brokercli.commands.run import run
 
             code = run(sys.argv[1:])
     except KeyboardInterrupt:

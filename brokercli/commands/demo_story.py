@@ -115,7 +115,7 @@ def _choose_local() -> tuple[str, tuple[str, ...]]:
 
 
 def _run(words: tuple[str, ...]) -> int:
-    from brokercli.commands.app import run
+    from brokercli.commands.run import run
 
     return run(words)
 

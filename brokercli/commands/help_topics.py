@@ -43,7 +43,7 @@ def help_(
             lines = [part for line in lines for part in hanging(line, streams.width)]
         streams.write("".join(f"{line}\n" for line in lines).encode())
     elif topic in COMMANDS:
-        from brokercli.commands.app import run
+        from brokercli.commands.run import run
 
         raise typer.Exit(run([topic, "--help"]))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from brokercli.backends.envelope import decode_value
+from brokercli.backends.envelope_values import decode_value
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Header, HeaderValue, Message
 from brokercli.model.position import Moment, parse_position

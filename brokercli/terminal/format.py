@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from brokercli.backends.envelope import text_or_base64
+from brokercli.backends.envelope_values import text_or_base64
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Header, HeaderValue, Record, Typed
 from brokercli.model.position import NANOSECONDS, format_time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 
-from brokercli.backends.envelope import encode_value
+from brokercli.backends.envelope_values import encode_value
 from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.description import Description, Section, Value

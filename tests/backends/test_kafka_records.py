@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from brokercli.backends.contract import Publisher
 from brokercli.backends.dead_letters import Move, RepairPolicy
-from brokercli.backends.envelope import decode_envelope, encode_headers, encode_record, write_header_lists, write_strings
+from brokercli.backends.envelope import decode_envelope, encode_record, write_header_lists, write_strings
+from brokercli.backends.envelope_values import encode_headers
 from brokercli.backends.kafka import header_bytes
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.odd_headers import OddHeaders

@@ -44,7 +44,7 @@ def test_a_broker_that_does_not_exist_is_refused(cli: CommandLine) -> None:
 
 
 def test_no_client_is_loaded(cli: CommandLine) -> None:
-    code = ("import sys; from brokercli.commands.app import run; run(['brokers', '-o', 'json']);"
+    code = ("import sys; from brokercli.commands.run import run; run(['brokers', '-o', 'json']);"
             "print(sorted({'confluent_kafka', 'nats', 'pika', 'asyncio', 'rich'} & set(sys.modules)), file=sys.stderr)")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(cli.home), check=False)
     assert (ended.returncode, ended.stderr) == (0, "[]\n")

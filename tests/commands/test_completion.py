@@ -91,7 +91,7 @@ def test_files_are_left_to_the_shell(cli: CommandLine) -> None:
 
 @pytest.mark.parametrize("line", ["brokercli tail --", "brokercli ", "brokercli context use ", "brokercli tail -o "])
 def test_a_tab_that_needs_no_broker_loads_no_client_and_nothing_for_screens(cli: CommandLine, line: str) -> None:
-    code = (f"import sys; from brokercli.commands.app import run; error = sys.stderr; run(['__complete', 'zsh', {line!r}]);"
+    code = (f"import sys; from brokercli.commands.run import run; error = sys.stderr; run(['__complete', 'zsh', {line!r}]);"
             "print(sorted({'confluent_kafka', 'nats', 'pika', 'asyncio', 'rich', 'orjson', 'importlib.metadata', 'tomlkit'} & set(sys.modules)))")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(cli.home), check=True)
     assert ended.stdout.splitlines()[-1] == "[]"

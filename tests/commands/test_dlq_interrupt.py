@@ -25,7 +25,7 @@ from tests.commands.dead_letters import Graveyard
 
 _CLOSING = """
 import os, signal, sys
-from brokercli.commands.app import run
+from brokercli.commands.run import run
 from brokercli.operations.redriving import Redriving
 
 def tell_twice_while_closing(self, settler=None, *, go=Redriving.run):
@@ -77,7 +77,7 @@ def test_ctrl_c_at_the_question_ends_it_at_once_and_changes_nothing(graveyard: G
 
 _WAITING = """
 import os, signal, sys
-from brokercli.commands.app import run
+from brokercli.commands.run import run
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.filed_letters import FiledRepair
 

@@ -16,7 +16,7 @@ from tests.commands.dead_letters import Graveyard, make_graveyard
 _TOLD_TWICE = """
 import os, signal, sys
 from brokercli.backends.nats.backend import NatsBackend
-from brokercli.commands.app import run
+from brokercli.commands.run import run
 from brokercli.terminal import interrupt, summary
 from brokercli.terminal.streams import Streams
 

@@ -87,7 +87,7 @@ class Letters(LetterReader):
 
 @pytest.mark.parametrize(("options", "letters", "read"), [
     ({}, [1, 2, 4, 5, 7, 8, 10, 11], 12), ({"limit": 3}, [1, 2, 4], 5), ({"limit": 4}, [1, 2, 4, 5], 10), ({"limit": 0}, [], 0),
-    ({"stopping": lambda: True}, [], 0)], ids=str)
+    ({"stopping": lambda: True}, [], 0)], ids=["all", "three", "four", "none", "stopped"])
 def test_a_plan_is_of_the_letters_that_are_pending_up_to_its_limit(options: dict[str, Any], letters: list[int], read: int) -> None:
     recogniser, rules = Recogniser(None, fetch_originals=False), Redrive(source=Address("dlq", "topic"))  # type: ignore[arg-type]
     shown: list[Decision] = []

@@ -40,7 +40,7 @@ def test_a_command_loads_no_other_command() -> None:
 
 
 def test_asking_what_each_built_in_broker_can_do_loads_no_client() -> None:
-    program = "from brokercli.commands.app import run\nassert run(['brokers', 'kafka', '-o', 'json']) == 0"
+    program = "from brokercli.commands.run import run\nassert run(['brokers', 'kafka', '-o', 'json']) == 0"
     assert loaded_by(program) & {"confluent_kafka", "nats", "pika"} == set()
 
 

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 )
 
 from brokercli.backends.dead_letters import State
-from brokercli.backends.envelope import encode_headers, text_or_base64
+from brokercli.backends.envelope_values import encode_headers, text_or_base64
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.connect import SILENT
 from brokercli.backends.kafka.handled_group import group_of

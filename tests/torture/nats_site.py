@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from brokercli.backends.envelope import encode_headers, text_or_base64
+from brokercli.backends.envelope_values import encode_headers, text_or_base64
 from tests.brokers.server import HOST
 from tests.native.nats import CANNOT_STORE, Wire
 from tests.torture.check import Content, Found

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-from brokercli.backends.envelope import text_or_base64
+from brokercli.backends.envelope_values import text_or_base64
 from tests.brokers.server import HOST, wait_until
 from tests.native.amqp import Field, Properties, Refused, Wire
 from tests.torture.check import Content, Found

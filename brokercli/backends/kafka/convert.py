@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import orjson
 
-from brokercli.backends.envelope import encode_value
+from brokercli.backends.envelope_values import encode_value
 from brokercli.model.message import Header, HeaderValue, Message, Typed
 from brokercli.model.position import format_time
 

@@ -24,7 +24,7 @@ from functools import lru_cache
 
 import orjson
 
-from brokercli.backends.envelope import encode_value
+from brokercli.backends.envelope_values import encode_value
 from brokercli.backends.nats import SUBJECT, descriptor
 from brokercli.backends.nats.records import MESSAGE_ID
 from brokercli.model.capability import Capability

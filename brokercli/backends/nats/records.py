@@ -14,7 +14,8 @@ from typing import NamedTuple
 import orjson
 
 from brokercli.backends.contract import Batch, Outline
-from brokercli.backends.envelope import text_or_base64, write_header_lists, write_strings
+from brokercli.backends.envelope import write_header_lists, write_strings
+from brokercli.backends.envelope_values import text_or_base64
 from brokercli.backends.nats.bulk_parser import Delivery, reply_of, split_headers
 from brokercli.backends.nats.coordinates import coordinates
 from brokercli.backends.nats.runs import Run

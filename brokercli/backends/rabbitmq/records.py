@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from brokercli.backends.contract import Batch
-from brokercli.backends.envelope import VERSION, encode_head, encode_headers, encode_value, text_or_base64, write_strings
+from brokercli.backends.envelope import VERSION, encode_head, write_strings
+from brokercli.backends.envelope_values import encode_headers, encode_value, text_or_base64
 from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.exact_properties import decode_properties, split_headers
