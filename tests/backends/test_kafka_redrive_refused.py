@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from brokercli.backends.dead_letters import Move, RepairPolicy, State
-from brokercli.backends.kafka import transaction
+from brokercli.backends.kafka import held_back, transaction
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.handled_group import group_of
@@ -23,7 +23,7 @@ from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Verdict
 from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_permissions import allow, as_reader, withdraw
-from tests.backends.kafka_redrive import letters, numbered, repair, states, stored
+from tests.backends.kafka_redrive import letters, numbered, redrive, repair, states, stored
 from tests.backends.kafka_topics import PATIENCE, Topics, bodies
 
 pytestmark = pytest.mark.kafka
@@ -49,10 +49,27 @@ def test_letters_that_too_few_replicas_would_take_are_refused_before_a_transacti
     # the tests' cluster is one broker
     partitions = {number: SimpleNamespace(replicas=[1, 2, 3], isrs=isrs) for number, isrs in enumerate(in_sync)}
     home = topics.make(min_insync_replicas="2")
-    known = Destinations(lambda name: partitions, topics.admin, "dlq", PATIENCE, compressed=False)
+    known = Destinations(lambda name: partitions, topics.admin, "dlq", PATIENCE, lambda what: None, compressed=False)
     told = {partition: known.refusal(home, Native(b"", None, None, partition, 0), 100) for partition in (-1, 0, 1)}
     assert {partition for partition, why in told.items() if "too few replicas are in sync" in why} == refused
     assert all(not why for partition, why in told.items() if partition not in refused)
+
+
+def test_letters_go_where_a_transaction_stays_open_and_that_is_said(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_back, "_LOOK_AGAIN_SECONDS", 0.1)
+    dlq, home = topics.make(), topics.make()
+    topics.fill(dlq, [b"letter"])
+    said: list[str] = []
+    run = repair(topics, dlq, waiting=said.append)
+    other = Producer({"bootstrap.servers": topics.address, "transactional.id": home.name})
+    other.init_transactions(PATIENCE)
+    other.begin_transaction()
+    other.produce(home.name, b"open")
+    other.flush(PATIENCE)
+    assert redrive(run, home).confirmed == 1
+    assert [what for what in said if home.name in what] == [held_back.told_of(home.name, {0: 0})]
+    other.abort_transaction(PATIENCE)
+    assert [record.message.body for record in stored(topics, home)] == [b"letter"]
 
 
 def test_a_refusal_that_comes_while_letters_are_still_being_given_is_no_timeout(

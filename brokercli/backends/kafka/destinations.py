@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.failures import REFUSED, not_permitted_to_write
+from brokercli.backends.kafka.held_back import held_back, told_of
 from brokercli.backends.kafka.publish import BATCH_BYTES, BATCH_OVERHEAD
 from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
@@ -41,13 +42,16 @@ class Destination:
 class Destinations:
     """Asks about each topic once."""
 
-    def __init__(self, partitions_of: Callable[[str], Mapping[int, Any]], admin: AdminClient, source: str, timeout: float, *, compressed: bool) -> None:
-        """`partitions_of` returns their metadata; raises NotFound, and UsageProblem for what cannot be a topic's name.
+    def __init__(self, partitions_of: Callable[[str], Mapping[int, Any]], admin: AdminClient, source: str, timeout: float, say: Callable[[str], None], *,
+                 compressed: bool) -> None:
+        """`partitions_of` returns their metadata; raises NotFound, and UsageProblem for what cannot be a topic's name. `say` is told what
+        somebody should know before anything is put into a topic.
         `compressed`: messages shrink on their way, so their size is the broker's to judge."""
         self._partitions_of = partitions_of
         self._admin = admin
         self._source = source
         self._timeout = timeout
+        self._say = say
         self._compressed = compressed
         self._known: dict[str, Destination] = {}
         self.batch_bytes = BATCH_BYTES
@@ -109,6 +113,8 @@ class Destinations:
         destination.short = short_of_replicas(destination.partitions, destination.settings.minimum_in_sync)
         if len(destination.short) == len(destination.partitions):
             destination.refusal = SHORT
+        elif held := held_back(self._admin, name, destination.partitions, self._timeout):
+            self._say(told_of(name, held))
         self.batch_bytes = max(1, min(self.batch_bytes, destination.settings.maximum_batch_bytes - BATCH_OVERHEAD))
         return destination
 

@@ -161,6 +161,18 @@ class CommittedOffsets:
             self._answer = self._ask(stable=stable)
 
 
+def check_stable(admin: AdminClient, topic: str, partitions: Collection[int], seconds: float) -> None:
+    """Raise Failed where a transaction over a topic's letters is open, though whoever had it is fenced: a broker that was away for longer than a
+    transaction lasts may take it for ended while it starts, and write no marker (seen on 4.4.0). What the next one commits would
+    commit its marks as well."""
+    _, notes = CommittedOffsets(admin, topic, partitions, seconds).read()
+    if notes:
+        group = group_of(topic)
+        raise Failed(f"A transaction of {group} was cut off, and the broker has left it open in the group's offsets.",
+                     hint="kafka-transactions.sh find-hanging names it, and abort ends it, in __consumer_offsets and where its letters went; "
+                          "then the same command goes on")
+
+
 def members_of(admin: AdminClient, topic: str, seconds: float) -> int:
     """Count the consumers that are members of the group."""
     group = group_of(topic)

@@ -18,7 +18,7 @@ from brokercli.backends.kafka.connect import Troubles, client_configuration, ope
 from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.exactly_once import ExactlyOnce
 from brokercli.backends.kafka.forgotten import forgetting, forgotten
-from brokercli.backends.kafka.handled_group import group_of, limits_of, members_of
+from brokercli.backends.kafka.handled_group import check_stable, group_of, limits_of, members_of
 from brokercli.backends.kafka.ledger import Ledger
 from brokercli.backends.kafka.look import NOTHING_AHEAD, PROMISED, KafkaReader
 from brokercli.backends.kafka.odd_headers import ReadAnew
@@ -30,7 +30,7 @@ from brokercli.backends.kafka.transaction import NoTransactions, Transactions
 from brokercli.backends.kafka.way import Way
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
-from brokercli.model.errors import Failed, UsageProblem
+from brokercli.model.errors import Failed, Unreachable, UsageProblem
 from brokercli.model.position import Span
 
 GUARANTEE = "guarantee"
@@ -73,12 +73,16 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         opened.callback(consumer.close)
         offsets = Offsets(consumer, topic, timeout)
         ledger = Ledger(consumer, offsets, tag, limits, timeout)
-        destinations = Destinations(lambda name: cluster.topic(name).partitions, admin, topic, timeout,
+        destinations = Destinations(lambda name: cluster.topic(name).partitions, admin, topic, timeout, policy.waiting,
                                     compressed=any(name.startswith("compression.") for name in connection.options))
         way = _way(cluster, topic, policy, ledger, destinations, wish)
         opened.callback(way.close)
         # only now: fencing has ended what a run before this one left open
-        ledger.reread(partitions)
+        try:
+            ledger.reread(partitions)
+        except Unreachable:
+            check_stable(admin, topic, partitions, timeout)
+            raise
         ranges = offsets.ranges(partitions)
         ends = {partition: held.high for partition, held in ranges.items()}
         starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
