@@ -9,7 +9,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from brokercli.backends import envelope
+from brokercli.backends import envelope, envelope_values
 from brokercli.backends.envelope import decode_envelope, decode_original, decode_record, encode_record, encode_with_original
 from brokercli.model.errors import InputRefused
 from brokercli.model.message import HeaderValue, Message, Place, Record, Typed
@@ -51,7 +51,7 @@ def test_large_values_are_written_one_by_one_and_as_small_ones_are(monkeypatch: 
     assert [orjson.loads(text) for text in envelope.write_strings(values)[3:]] == ['"\\', {"base64": b64encode(values[4]).decode()}]
 
 
-_INTEGERS = [Typed(kind, number) for kind, (bits, signed) in envelope.INTEGER_BITS.items() if kind != "int64"
+_INTEGERS = [Typed(kind, number) for kind, (bits, signed) in envelope_values.INTEGER_BITS.items() if kind != "int64"
              for number in ((-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1))]
 _VALUES: list[HeaderValue] = [
     None, True, False, b"", b"1", "ä\n\x7f".encode(), b"\xff\xfe", 0, 1, -1, 2**53, -(2**53), 2**63 - 1, -(2**63), 0.0, -0.0, 1.0, 1.5, -1e300, float("inf"),
@@ -145,5 +145,5 @@ def test_a_record_without_its_broker_is_none() -> None:
     (Typed("timestamp", 2**53), {"timestamp": "9007199254740992"}), (Typed("int32", 5), {"int32": 5}), (Typed("bytes", b"a"), {"bytes": "YQ=="}),
     (b"\xff", {"base64": "/w=="}), (None, None)])
 def test_values_that_json_has_no_word_for_are_written_so_that_no_digit_is_lost_on_the_way(value: HeaderValue, written: object) -> None:
-    assert repr(envelope.encode_value(value)) == repr(written)
-    assert repr(envelope.decode_value(orjson.loads(orjson.dumps(written)))) == repr(value)
+    assert repr(envelope_values.encode_value(value)) == repr(written)
+    assert repr(envelope_values.decode_value(orjson.loads(orjson.dumps(written)))) == repr(value)

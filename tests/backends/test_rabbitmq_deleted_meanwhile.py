@@ -119,7 +119,8 @@ def test_letters_of_a_virtual_host_that_is_deleted_are_not_said_to_be_back(own_h
     with own_host.open().repair(queue(dlq), RepairPolicy(batch=20)) as repair:
         held = letters(repair, 10)
         own_host.delete_virtual_host()
-        with pytest.raises(NotFound, match=rf"^The virtual host {own_host.broker.virtual_host} was deleted meanwhile"):
+        # the broker deletes the queues first, and a consumer may hear of that before the virtual host is gone
+        with pytest.raises(NotFound, match=rf"^The (virtual host {own_host.broker.virtual_host} was deleted meanwhile|queue {dlq} was deleted)"):
             read_on(repair, held)
         receipts = repair.settle([Move(record, record.message, queue(home)) for record in held])
         assert receipts.confirmed == 0

@@ -277,8 +277,8 @@ def test_no_more_are_taken_at_once_than_a_part_or_than_its_bytes_allow_and_never
         held.holding.take(0)
         assert not held.holding.finished
         first += asked
-    # the first part, as many as its bytes allow, four however large they are, and as many as are left
-    assert held.broker.channel.prefetches == [16, 20, 4, 30]
+    # the first part, as many as the bytes of a part allow, twice, and as many as are left
+    assert held.broker.channel.prefetches == [16, 20, 2, 32]
 
 
 def test_nothing_is_taken_once_it_is_let_go_of() -> None:
