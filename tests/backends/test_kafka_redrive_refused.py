@@ -47,7 +47,7 @@ def by_turns(records: Sequence[Record], *homes: Address) -> list[Move]:
 def test_letters_that_too_few_replicas_would_take_are_refused_before_a_transaction_is_stuck_with_them(
         topics: Topics, in_sync: list[list[int]], refused: set[int]) -> None:
     # the tests' cluster is one broker
-    partitions = {number: SimpleNamespace(replicas=[1, 2, 3], isrs=isrs) for number, isrs in enumerate(in_sync)}
+    partitions = {number: SimpleNamespace(leader=-1, replicas=[1, 2, 3], isrs=isrs) for number, isrs in enumerate(in_sync)}
     home = topics.make(min_insync_replicas="2")
     known = Destinations(lambda name: partitions, topics.admin, "dlq", PATIENCE, lambda what: None, compressed=False)
     told = {partition: known.refusal(home, Native(b"", None, None, partition, 0), 100) for partition in (-1, 0, 1)}
