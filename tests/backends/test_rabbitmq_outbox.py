@@ -81,13 +81,7 @@ def test_a_channel_that_is_not_to_be_had_on_a_connection_that_is_there_ends_it()
     assert "too few channels" in str(outbox.failure)
 
 
-def test_a_channel_that_comes_once_it_is_closed_is_closed_as_well() -> None:
-    link, outbox = made()
-    outbox.open_channel()
-    outbox.close()
-    channel = Channel()
-    link.asked[0][0](channel, [])
-    assert not channel.is_open
+def test_a_channel_is_closed_together_with_who_has_it() -> None:
     link, outbox = made()
     outbox.open_channel()
     channel = Channel()

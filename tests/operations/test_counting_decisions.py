@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from brokercli.backends.contract import Batch
-from brokercli.backends.dead_letters import LetterReader, State
 from brokercli.dialects import recognise, to_message
 from brokercli.model.address import Address
 from brokercli.model.message import Message, Record
@@ -17,6 +14,7 @@ from brokercli.operations.decisions import Decision, Redrive
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.planning import Plan, plan
 from brokercli.operations.record_list import RecordList
+from tests.operations.looked import Looked
 
 LETTER = recognise(Record("rabbitmq", {"queue": "dead", "offset": 3}, "3", None, Message(
     headers=(("x-original-queue", b"work"), ("tenant", b"acme"), ("x-error-message", b"no")), properties={"expiration": b"5"})))
@@ -55,34 +53,11 @@ def test_decisions_that_differ_are_counted_each_for_itself() -> None:
     assert together.destinations == {"queue:work": 2, "queue:parked": 2, "(dropped)": 1}
 
 
-class Letters(LetterReader):
-    """Twelve letters in batches of five, of which every third is handled."""
-
-    side_effects = "none"
-
-    def __init__(self) -> None:
-        records = [Record("kafka", {"topic": "dlq", "partition": 0, "offset": number}, f"0:{number}", None, Message(
-            body=b"%d" % number, headers=(("x-original-topic", b"orders"),))) for number in range(12)]
-        self._batches = iter([RecordList(records[first:first + 5]) for first in (0, 5, 10)])
-        self._finished = False
-
-    @property
-    def finished(self) -> bool:
-        return self._finished
-
-    def read(self, timeout: float) -> Batch | None:
-        batch = next(self._batches, None)
-        self._finished = batch is None
-        return batch
-
-    def state(self, record: Record) -> State:
-        return State.REDRIVEN if int(record.position[2:]) % 3 == 0 else State.PENDING
-
-    def states(self, batch: Batch) -> Sequence[State]:
-        return [self.state(record) for record in batch.records()]
-
-    def close(self) -> None:
-        """Nothing."""
+def letters_lying() -> Looked:
+    """Return a look at twelve letters in batches of five, of which every third is handled."""
+    records = [Record("kafka", {"topic": "dlq", "partition": 0, "offset": number}, f"0:{number}", None, Message(
+        body=b"%d" % number, headers=(("x-original-topic", b"orders"),))) for number in range(12)]
+    return Looked([RecordList(records[first:first + 5]) for first in (0, 5, 10)], lambda record: int(record.position[2:]) % 3 == 0)
 
 
 @pytest.mark.parametrize(("options", "letters", "read"), [
@@ -93,7 +68,7 @@ def test_a_plan_is_of_the_letters_that_are_pending_up_to_its_limit(options: dict
     shown: list[Decision] = []
     progress: list[int] = []
     for on_decision in (None, shown.append):
-        planned = plan(Letters(), recogniser, rules, LetterFilter(), on_progress=progress.append, on_decision=on_decision,
+        planned = plan(letters_lying(), recogniser, rules, LetterFilter(), on_progress=progress.append, on_decision=on_decision,
                        withholds=lambda message: ("Nats-Msg-Id",), **options)
         assert (planned.letters, planned.destinations) == (len(letters), Counter({"topic:orders": len(letters)} if letters else {}))
         assert planned.withheld == Counter({"Nats-Msg-Id": len(letters)} if letters else {})

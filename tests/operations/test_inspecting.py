@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
 
 import pytest
 
-from brokercli.backends.contract import Batch, Outline
-from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.contract import Outline
+from brokercli.backends.dead_letters import State
 from brokercli.backends.envelope import decode_record
 from brokercli.model.errors import NotFound
 from brokercli.model.message import Message, Record
@@ -16,6 +15,7 @@ from brokercli.operations import inspecting
 from brokercli.operations.inspecting import Group, find_letter, inspect, pending_envelopes
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.record_list import RecordList
+from tests.operations.looked import Looked
 
 SECOND = 1_000_000_000
 RECOGNISER = Recogniser(None, fetch_originals=False)  # type: ignore[arg-type]
@@ -29,85 +29,59 @@ class Outlined(RecordList):
         return [(record.message.headers, record.message.key, record.message.body, record.time, "dlq") for record in self.records()]
 
 
-class Lying(LetterReader):
-    """So many letters, in batches of ten, each of them with its number in what is asked for."""
+def lying(count: int, reason: str = "timeout", name: str = "0:#", handled: int = 0) -> Looked:
+    """Return a look at so many letters, in batches of ten, each of them with its number in what is asked for; the first are `handled`."""
+    def record(number: int) -> Record:
+        headers = (("x-dlq-reason", reason.replace("#", str(number)).encode()), ("x-original-topic", b"orders"))
+        return Record("kafka", {"topic": "dlq", "partition": 0, "offset": number}, name.replace("#", str(number)), number * SECOND,
+                      Message(body=b"{}", headers=headers))
 
-    side_effects = "none"
-
-    def __init__(self, count: int, reason: str = "timeout", name: str = "0:#") -> None:
-        def record(number: int) -> Record:
-            headers = (("x-dlq-reason", reason.replace("#", str(number)).encode()), ("x-original-topic", b"orders"))
-            return Record("kafka", {"topic": "dlq", "partition": 0, "offset": number}, name.replace("#", str(number)), number * SECOND,
-                          Message(body=b"{}", headers=headers))
-
-        self._batches: Iterator[Batch] = (Outlined([record(number) for number in range(first, first + 10)]) for first in range(0, count, 10))
-        self._finished = False
-
-    @property
-    def finished(self) -> bool:
-        return self._finished
-
-    def read(self, timeout: float) -> Batch | None:
-        batch = next(self._batches, None)
-        self._finished = batch is None
-        return batch
-
-    def close(self) -> None:
-        """Nothing."""
+    return Looked((Outlined([record(number) for number in range(first, first + 10)]) for first in range(0, count, 10)),
+                  lambda record: record.place["offset"] in range(handled))
 
 
 @pytest.mark.parametrize("letter_filter", [ALL, ONE_BY_ONE], ids=["by kind", "one by one"])
 def test_groups_beyond_so_many_are_counted_together_and_all_counts_stay_right(letter_filter: LetterFilter,
                                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspecting, "MOST_GROUPS", 7)
-    counted = inspect(Lying(60, "order # timed out"), RECOGNISER, letter_filter)
+    counted = inspect(lying(60, "order # timed out"), RECOGNISER, letter_filter)
     assert (counted.matched, counted.together, len(counted.groups)) == (60, 53, 8)
     assert [(group.count, group.reason, group.origin, group.sample_name) for group in counted.by_count()][:2] == [
         (53, "various", "various", "0:7"), (1, "order 0 timed out", "topic:orders", "0:0")]
 
 
 def test_nothing_is_counted_together_where_there_are_few_groups() -> None:
-    counted = inspect(Lying(60), RECOGNISER, ALL)
+    counted = inspect(lying(60), RECOGNISER, ALL)
     assert (counted.matched, counted.together, len(counted.groups)) == (60, 0, 1)
 
 
 def test_no_letter_is_kept_that_was_counted() -> None:
-    counted = inspect(Lying(30, "order # timed out"), RECOGNISER, ONE_BY_ONE)
+    counted = inspect(lying(30, "order # timed out"), RECOGNISER, ONE_BY_ONE)
     gc.collect()
     assert not [one for one in gc.get_objects() if isinstance(one, Record) and one.message.headers[:1] and "timed out" in str(one.message.headers[0][1])]
     assert len(counted.groups) == 30
 
 
-class Handled(Lying):
-    """Letters of which the first are handled."""
-
-    def state(self, record: Record) -> State:
-        return State.REDRIVEN if int(record.position[2:]) < 5 else State.PENDING
-
-    def states(self, batch: Batch) -> Sequence[State]:
-        return [self.state(record) for record in batch.records()]
-
-
 @pytest.mark.parametrize(("wanted", "position"), [("#1", "0:5"), ("#7", "0:11"), ("#15", "0:19"), ("0:2", "0:2"), ("0:12", "0:12")])
 def test_a_letter_is_found_by_its_place_or_as_the_nth_that_is_pending(wanted: str, position: str) -> None:
-    letter, state = find_letter(Handled(20), RECOGNISER, wanted)
+    letter, state = find_letter(lying(20, handled=5), RECOGNISER, wanted)
     assert (letter.record.position, state is State.PENDING) == (position, position != "0:2")
 
 
 @pytest.mark.parametrize("wanted", ["#0", "#16", "#x", "0:20", ""])
 def test_there_is_no_letter_of_another_number(wanted: str) -> None:
     with pytest.raises(NotFound, match=f"There is no letter {wanted}"):
-        find_letter(Handled(20), RECOGNISER, wanted)
+        find_letter(lying(20, handled=5), RECOGNISER, wanted)
 
 
 @pytest.mark.parametrize("letter_filter", [ALL, ONE_BY_ONE], ids=["by kind", "one by one"])
 def test_letters_are_counted_by_what_became_of_them_and_only_pending_ones_are_exported(letter_filter: LetterFilter) -> None:
-    counted = inspect(Handled(20), RECOGNISER, letter_filter)
+    counted = inspect(lying(20, handled=5), RECOGNISER, letter_filter)
     group, = counted.groups.values()
     assert (counted.read, counted.matched, counted.homeless, counted.gone, counted.states) == (20, 20, 0, 0, {State.REDRIVEN: 5, State.PENDING: 15})
     assert (group.count, group.first, group.last, group.states) == (20, 0, 19 * SECOND, counted.states)
     handled: list[int] = []
-    lines = [line for batch in pending_envelopes(Handled(20), RECOGNISER, letter_filter, on_handled=handled.append) for line in batch]
+    lines = [line for batch in pending_envelopes(lying(20, handled=5), RECOGNISER, letter_filter, on_handled=handled.append) for line in batch]
     assert (handled, [decode_record(line, 1).position for line in lines]) == ([5, 0], [f"0:{number}" for number in range(5, 20)])
 
 
@@ -119,9 +93,7 @@ def test_letters_without_a_home_and_those_of_which_nothing_is_left_are_counted_a
     pointer = tuple((f"__dlq.errors.{name}", value) for name, value in (("topic", b"orders"), ("partition", b"0"), ("offset", b"7")))
     mixed = [letter(1, ("x-dlq-reason", b"late"), ("x-original-topic", b"orders")), letter(2), letter(3, *pointer, body=None),
              letter(4, ("x-dlq-reason", b"late"), ("x-original-topic", b"orders")), letter(5)]
-    reader = Lying(0)
-    reader._batches = iter([Outlined(mixed), Outlined(mixed[:2])])
-    counted = inspect(reader, RECOGNISER, letter_filter)
+    counted = inspect(Looked([Outlined(mixed), Outlined(mixed[:2])]), RECOGNISER, letter_filter)
     assert (counted.read, counted.matched, counted.homeless, counted.gone) == (7, 7, 3, 1)
     assert counted.seconds == {1: 2, 2: 2, 3: 1, 4: 1, 5: 1}
     assert sorted((group.dialect, group.count) for group in counted.groups.values()) == [("generic", 3), ("share group", 1), ("unknown", 3)]
@@ -136,12 +108,12 @@ def test_a_group_says_the_first_and_the_last_death_and_the_fewest_and_most_attem
 
 def test_seconds_beyond_so_many_are_counted_by_larger_shares_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspecting, "_MOST_MOMENTS", 16)
-    counted = inspect(Lying(100), RECOGNISER, ALL)
+    counted = inspect(lying(100), RECOGNISER, ALL)
     assert (sum(counted.seconds.values()), len(counted.seconds), min(counted.seconds), max(counted.seconds)) == (100, 13, 0, 96)
 
 
 @pytest.mark.parametrize(("letter_filter", "samples"), [(ALL, ["#1", "#2", "#12"]), (ONE_BY_ONE, ["", "", ""])])
 def test_a_sample_of_each_group_is_named_by_its_number_where_its_broker_numbers_nothing(letter_filter: LetterFilter, samples: list[str]) -> None:
-    counted = inspect(Lying(12, "order # timed out", name=""), RECOGNISER, letter_filter)
+    counted = inspect(lying(12, "order # timed out", name=""), RECOGNISER, letter_filter)
     found = {group.reason: group.sample_name for group in counted.groups.values()}
     assert [found[f"order {number} timed out"] for number in (0, 1, 11)] == samples

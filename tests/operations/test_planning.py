@@ -8,42 +8,20 @@ from itertools import permutations
 
 import pytest
 
-from brokercli.backends.contract import Batch
-from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.backends.dead_letters import LetterReader
 from brokercli.dialects.redrive_headers import COUNT
 from brokercli.model.message import Message, Record
 from brokercli.operations.decisions import Decision, Drop, Park, Redrive, Rules
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.planning import Plan, plan
+from tests.operations.looked import Looked
 from tests.operations.test_sorting import DLQ, KAFKA, PARKED, laid, recogniser
 
 
-class Looked(LetterReader):
-    """A look that hands out letters in batches of ten; those at some positions were handled."""
-
-    side_effects = "none"
-
-    def __init__(self, records: Sequence[Record], handled: Collection[str] = ()) -> None:
-        self._left = [laid(records).select(range(first, min(first + 10, len(records)))) for first in range(0, len(records), 10)]
-        self._handled = handled
-        self.read_batches = 0
-
-    def read(self, timeout: float) -> Batch | None:
-        self.read_batches += 1
-        return self._left.pop(0) if self._left else None
-
-    @property
-    def finished(self) -> bool:
-        return not self._left
-
-    def close(self) -> None:
-        """Nothing was opened."""
-
-    def state(self, record: Record) -> State:
-        return State.REDRIVEN if record.position in self._handled else State.PENDING
-
-    def states(self, batch: Batch) -> Sequence[State]:
-        return [self.state(record) for record in batch.records()]
+def looked(records: Sequence[Record], handled: Collection[str] = ()) -> Looked:
+    """Return a look that hands them out in batches of ten; those at some positions were handled."""
+    batches = [laid(records).select(range(first, min(first + 10, len(records)))) for first in range(0, len(records), 10)]
+    return Looked(batches, lambda record: record.position in handled)
 
 
 def planned(reader: LetterReader, *, singly: bool, limit: int | None = None) -> tuple[Plan, list[Decision]]:
@@ -53,7 +31,7 @@ def planned(reader: LetterReader, *, singly: bool, limit: int | None = None) -> 
     return counted, decisions
 
 
-GOING = next(letter for letter in KAFKA if not planned(Looked([letter]), singly=True)[0].left)
+GOING = next(letter for letter in KAFKA if not planned(looked([letter]), singly=True)[0].left)
 HOMELESS = replace(GOING, message=Message(b"nobody wrote down where it came from"))
 TIRED = replace(GOING, message=replace(GOING.message, headers=(*GOING.message.headers, (COUNT, b"3"))))
 ASKING = replace(GOING, message=replace(GOING.message, key=b"asks"))
@@ -63,7 +41,7 @@ LETTERS = [GOING, HOMELESS, GOING, ASKING, *[GOING] * 8, HOMELESS, ASKING, GOING
 
 @pytest.mark.parametrize("singly", [False, True])
 def test_what_was_handled_is_not_counted_and_what_waits_is_counted_once(singly: bool) -> None:
-    reader = Looked(LETTERS, {"0:2", "0:3", "0:12"})
+    reader = looked(LETTERS, {"0:2", "0:3", "0:12"})
     counted, decisions = planned(reader, singly=singly)
     assert (counted.letters, counted.destinations.total(), counted.left.total(), counted.refused) == (14, 11, 3, 2)
     assert counted.derived.total() == 11
@@ -74,7 +52,7 @@ def test_what_was_handled_is_not_counted_and_what_waits_is_counted_once(singly: 
 
 
 def test_decisions_that_follow_each_other_are_taken_for_the_same_only_where_they_are() -> None:
-    (one,) = planned(Looked([GOING]), singly=True)[1]
+    (one,) = planned(looked([GOING]), singly=True)[1]
     others = [Decision(one.letter, PARKED, one.message), Decision(one.letter, one.destination, one.letter.record.message), Decision(one.letter),
               Decision(one.letter, left="why"), Decision(one.letter, left="why", refused=True), Decision(one.letter, left="why not"),
               *[Decision(replace(one.letter, **{name: value}), one.destination, one.message) for name, value in CHANGED.items()]]
@@ -88,22 +66,22 @@ def test_decisions_that_follow_each_other_are_taken_for_the_same_only_where_they
 
 @pytest.mark.parametrize(("limit", "letters", "reads"), [(0, 0, 0), (1, 1, 1), (2, 3, 1), (12, 14, 2), (100, 17, 3)])
 def test_a_limit_counts_those_that_go_and_ends_the_plan(limit: int, letters: int, reads: int) -> None:
-    reader = Looked(LETTERS)
+    reader = looked(LETTERS)
     counted, decisions = planned(reader, singly=True, limit=limit)
     assert (counted.destinations.total(), counted.letters, len(decisions)) == (min(limit, 13), letters, letters)
-    assert planned(Looked(LETTERS), singly=False, limit=limit)[0] == counted
+    assert planned(looked(LETTERS), singly=False, limit=limit)[0] == counted
     # what is not needed for it is not read
     assert reader.read_batches == reads
 
 
 @pytest.mark.parametrize("rules", [Drop(unrecognised=True), Park(PARKED, unrecognised=True), Redrive(PARKED, source=DLQ)])
 def test_of_what_does_not_go_home_no_home_is_told_and_of_what_goes_as_it_is_nothing_is_taken_off(rules: Rules) -> None:
-    counted = plan(Looked([GOING, ASKING]), recogniser(), rules, LetterFilter(), withholds=lambda message: ["reply_to"])
+    counted = plan(looked([GOING, ASKING]), recogniser(), rules, LetterFilter(), withholds=lambda message: ["reply_to"])
     assert (counted.destinations.total(), dict(counted.derived)) == (2, {})
     assert bool(counted.stripped) is isinstance(rules, Redrive)
     assert dict(counted.withheld) == ({} if isinstance(rules, Drop) else {"reply_to": 2})
 
 
 def test_only_what_passes_the_filter_is_counted() -> None:
-    counted = plan(Looked(LETTERS), recogniser(), Redrive(source=DLQ), LetterFilter(ids=frozenset({"0:3", "0:12"})))
+    counted = plan(looked(LETTERS), recogniser(), Redrive(source=DLQ), LetterFilter(ids=frozenset({"0:3", "0:12"})))
     assert (counted.letters, counted.destinations.total()) == (2, 1)

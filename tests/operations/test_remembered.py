@@ -18,7 +18,7 @@ from brokercli.operations.inspecting import Inspection, inspect
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.sorting import Sorter
-from tests.operations.test_inspecting import Lying
+from tests.operations.test_inspecting import lying
 from tests.operations.test_sorting import Outlined, Wrapped
 
 RECOGNISER = Recogniser(None, fetch_originals=False)  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def test_letters_of_many_kinds_that_are_long_are_sorted_without_a_trace(make: Ca
 def test_groups_with_long_words_beyond_so_many_bytes_are_counted_together() -> None:
     found: Inspection | None = None
     with holding_little():
-        found = inspect(Lying(MANY, "#" + "r" * LONG), RECOGNISER, LetterFilter())
+        found = inspect(lying(MANY, "#" + "r" * LONG), RECOGNISER, LetterFilter())
     assert (found.matched, found.together > MANY // 2) == (MANY, True)
 
 
