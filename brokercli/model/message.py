@@ -65,6 +65,11 @@ class Message:
     """The broker whose headers these are (`kafka`, `nats`, `rabbitmq`); None: written by hand, for any broker."""
 
 
+def size_of(message: Message) -> int:
+    """Return about how many bytes a message holds: its body, its key, and its headers."""
+    return len(message.body or b"") + len(message.key or b"") + bytes_in(message.headers)
+
+
 @dataclass(slots=True)
 class Record:
     """One stored message with its coordinates."""

@@ -8,7 +8,7 @@ from brokercli.backends.contract import Backend
 from brokercli.dialects import attach_original, original_is_gone
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed
-from brokercli.model.message import Record, bytes_in
+from brokercli.model.message import Record, size_of
 from brokercli.operations.filed_letters import FiledRecord
 
 _FIRST, _MOST, _MORE = 16, 1000, 4
@@ -31,7 +31,7 @@ class Originals:
             filed = letter.record.original if isinstance(letter.record, FiledRecord) else None
             if not any(_attached(letter, found) for found in (original, filed) if found is not None):
                 original_is_gone(letter)
-        largest = max((_size_of(original) for original in originals if original is not None), default=0)
+        largest = max((size_of(original.message) for original in originals if original is not None), default=0)
         self.at_once = max(1, min(_MOST, self.at_once * _MORE, _BYTES // max(1, largest)))
 
 
@@ -43,8 +43,3 @@ def _attached(letter: DeadLetter, original: Record) -> bool:
         letter.remarks += (str(problem),)
         return False
     return True
-
-
-def _size_of(record: Record) -> int:
-    message = record.message
-    return len(message.body or b"") + len(message.key or b"") + bytes_in(message.headers)

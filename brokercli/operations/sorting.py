@@ -11,7 +11,7 @@ from brokercli.backends.dead_letters import Goal
 from brokercli.dialects.kinds import Kind
 from brokercli.dialects.reading import lies_in
 from brokercli.dialects.redrive_headers import COUNT, FROM, stamps
-from brokercli.model.message import Header, Record, bytes_in
+from brokercli.model.message import Header, Record, size_of
 from brokercli.model.remembered import Room
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import Recogniser
@@ -193,8 +193,7 @@ class Sorter:
         return way
 
     def _make_room(self, record: Record, more: int = 0) -> None:
-        message = record.message
-        if not self._room.take(len(message.body or b"") + len(message.key or b"") + bytes_in(message.headers) + more):
+        if not self._room.take(size_of(record.message) + more):
             self._ways.clear()
             self._wrapped.clear()
 

@@ -159,14 +159,14 @@ class KafkaBackend(Backend):
         partitions = sorted(self._topic(source.name).partitions)
         lent = borrow()
         try:
-            offsets = Offsets(lent[0], source.name, self._connection.connect_timeout)
+            offsets = Offsets(lent.consumer, source.name, self._connection.connect_timeout)
             last = partial(newest, lent=lent, offsets=offsets, nothing_ahead=nothing_ahead, patience=LOST_SECONDS)
             starts, ends = locate(span, partitions, offsets, last)
             reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead)
             reader.notes += self.notes
             return reader
         except BaseException:
-            lent[2]()
+            lent.give_back()
             raise
 
     def _read_anew(self, place: tuple[str, int, int]) -> tuple[Header, ...]:
@@ -186,12 +186,12 @@ class KafkaBackend(Backend):
         if self._lent:
             return self._another(READING)
         self._lent = True
-        return self._consumer, self._troubles, self._take_back
+        return Lent(self._consumer, self._troubles, self._take_back)
 
     def _another(self, reading: Mapping[str, int]) -> Lent:
         troubles = Troubles()
         consumer = self._open_consumer(troubles, reading)
-        return consumer, troubles, partial(retire, consumer)
+        return Lent(consumer, troubles, partial(retire, consumer))
 
     def _with_nothing_ahead(self) -> Lent:
         return self._another(NOTHING_AHEAD)
@@ -258,7 +258,7 @@ class KafkaBackend(Backend):
             return fetch(places, lambda name: self._named_topic(name).partitions, lent, self._with_nothing_ahead, self._connection.connect_timeout,
                          self._read_anew)
         finally:
-            lent[2]()
+            lent.give_back()
 
     def declarer(self) -> Declarer:
         from brokercli.backends.kafka.declaring import KafkaDeclarer
@@ -281,7 +281,7 @@ class KafkaBackend(Backend):
             try:
                 return newest(count, ranges, lent, offsets, self._with_nothing_ahead, LOST_SECONDS)
             finally:
-                lent[2]()
+                lent.give_back()
 
         return sorted(self._topic(name).partitions), offsets, last
 

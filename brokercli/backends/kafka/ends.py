@@ -33,7 +33,7 @@ def held(admin: AdminClient, places: Collection[Place], seconds: float) -> dict[
                                             request_timeout=seconds))
                  for found, spec in ((lows, specifications.earliest()), (highs, specifications.latest()))]
         failed = {(place.topic, place.partition): code for found, answers in asked for place, future in answers.items()
-                  if (code := _take((place.topic, place.partition), future, seconds, found)) is not None}
+                  if (code := take_offset((place.topic, place.partition), future, seconds, found)) is not None}
         again = {place for place, code in failed.items() if code in FOR_A_MOMENT}
         unknown = {place for place, code in failed.items() if code in _UNKNOWN_HERE}
         if unknown and not refreshed:
@@ -48,7 +48,7 @@ def held(admin: AdminClient, places: Collection[Place], seconds: float) -> dict[
     return {place: Range(low, highs[place]) for place, low in lows.items() if place in highs}
 
 
-def _take(place: Place, future: Any, seconds: float, found: dict[Place, int]) -> int | None:
+def take_offset(place: Place, future: Any, seconds: float, found: dict[Place, int]) -> int | None:
     """Enter an answer; return the code of what came in its place. For a leader that is mute the client gives an offset that is none,
     -1001, and no error, where another leader has answered (2.16, seen on 4.4 with one of two brokers frozen)."""
     try:

@@ -31,7 +31,7 @@ def fetch(places: Sequence[Place], partitions_of: Callable[[str], Iterable[int]]
             partitions = set(partitions_of(topic))
         except (NotFound, UsageProblem):
             continue
-        offsets = Offsets(lent[0], topic, timeout)
+        offsets = Offsets(lent.consumer, topic, timeout)
         for partition, offset, record in _fetch(offsets, _stored(spots, partitions, offsets), lent, nothing_ahead, read_anew):
             records[topic, partition, offset] = record
     return [None if (found := _parse(place)) is None else records.get(found) for place in places]
@@ -56,14 +56,15 @@ def _stored(spots: Iterable[tuple[int, int]], partitions: set[int], offsets: Off
 
 
 def _fetch(offsets: Offsets, wanted: Wanted, lent: Lent, nothing_ahead: Callable[[], Lent], read_anew: ReadAnew) -> Iterable[tuple[int, int, Record]]:
-    consumer, troubles, _ = lent
+    # the reader is done with a stretch; whoever lent the consumer goes on with it
+    within = lent._replace(give_back=lent.consumer.unassign)
     stretches = {partition: _stretches(found) for partition, found in wanted.items()}
     while stretches:
         # one stretch of each partition at a time, all partitions at once
         now = {partition: waiting.pop(0) for partition, waiting in stretches.items()}
         stretches = {partition: waiting for partition, waiting in stretches.items() if waiting}
         sought = {(partition, offset) for partition, stretch in now.items() for offset in stretch}
-        reader = KafkaReader((consumer, troubles, consumer.unassign), offsets, {partition: stretch[0] for partition, stretch in now.items()},
+        reader = KafkaReader(within, offsets, {partition: stretch[0] for partition, stretch in now.items()},
                              {partition: stretch[-1] + 1 for partition, stretch in now.items()}, read_anew, nothing_ahead=nothing_ahead)
         with reader:
             while not reader.finished:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from time import sleep
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from brokercli.backends.kafka.ends import take_offset
+from brokercli.backends.kafka.groups import Place
 
 # most transactions are over by then
 _LOOK_AGAIN_SECONDS = 1.0
@@ -41,14 +44,8 @@ def _ends(admin: AdminClient, topic: str, partitions: list[int], level: Isolatio
     if not partitions:
         return {}
     latest: Any = OffsetSpec
-    found = {}
-    for place, future in admin.list_offsets({TopicPartition(topic, number): latest.latest() for number in partitions}, isolation_level=level,
-                                            request_timeout=seconds).items():
-        try:
-            offset = future.result(seconds + 1).offset
-        except (KafkaException, TimeoutError):
-            continue
-        # for a leader that is mute the client gives -1001 and no error, where another leader has answered (2.16)
-        if offset >= 0:
-            found[place.partition] = offset
-    return found
+    found: dict[Place, int] = {}
+    answers = admin.list_offsets({TopicPartition(topic, number): latest.latest() for number in partitions}, isolation_level=level, request_timeout=seconds)
+    for place, future in answers.items():
+        take_offset((topic, place.partition), future, seconds, found)
+    return {number: offset for (_, number), offset in found.items()}

@@ -49,10 +49,9 @@ def _extend(tails: dict[int, _Tail], ends: dict[int, int], lent: Lent, offsets: 
             patience: float) -> None:
     """Read each tail from its start to where it was read from before."""
     found = {partition: (array("q"), array("q")) for partition in tails}
-    consumer, troubles, _ = lent
     starts = {partition: tail.start for partition, tail in tails.items()}
     # whoever lent the consumer goes on with it; of the headers only their size is asked for
-    with KafkaReader((consumer, troubles, lambda: None), offsets, starts, ends, lambda place: (), nothing_ahead=nothing_ahead) as reader:
+    with KafkaReader(lent._replace(give_back=lambda: None), offsets, starts, ends, lambda place: (), nothing_ahead=nothing_ahead) as reader:
         while not reader.finished:
             batch = reader.read(patience)
             if batch is None:

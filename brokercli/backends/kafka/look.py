@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
+from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
@@ -45,8 +46,13 @@ _NOT_OURS = (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.COORDINATOR_NOT_A
              KafkaError._ALL_BROKERS_DOWN)
 _error_of = KafkaMessage.error
 
-Lent = tuple[Consumer, Troubles, Callable[[], None]]
-"""A consumer to read with, what it reports, and what gives it back."""
+
+class Lent(NamedTuple):
+    """A consumer to read with, what it reports, and what gives it back."""
+
+    consumer: Consumer
+    troubles: Troubles
+    give_back: Callable[[], None]
 
 
 class KafkaReader(Reader):

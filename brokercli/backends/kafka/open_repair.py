@@ -20,7 +20,7 @@ from brokercli.backends.kafka.exactly_once import ExactlyOnce
 from brokercli.backends.kafka.forgotten import forgetting, forgotten
 from brokercli.backends.kafka.handled_group import check_stable, group_of, limits_of, members_of
 from brokercli.backends.kafka.ledger import Ledger
-from brokercli.backends.kafka.look import NOTHING_AHEAD, PROMISED, KafkaReader
+from brokercli.backends.kafka.look import NOTHING_AHEAD, PROMISED, KafkaReader, Lent
 from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
 from brokercli.backends.kafka.span import Offsets
@@ -86,7 +86,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         ranges = offsets.ranges(partitions)
         ends = {partition: held.high for partition, held in ranges.items()}
         starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
-        reader = KafkaReader((consumer, troubles, lambda: None), offsets, starts, ends, cluster.read_anew, LARGEST_BATCH - 1)
+        reader = KafkaReader(Lent(consumer, troubles, lambda: None), offsets, starts, ends, cluster.read_anew, LARGEST_BATCH - 1)
         repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close,
                              partial(cluster.look, Address(topic, "topic")))
         repair.notes += forgotten(ledger.handled, offsets, ranges, limits) or forgetting(limits, read_settings(settings, timeout))

@@ -15,7 +15,7 @@ from brokercli.backends.nats.coordinates import Coordinates, coordinates
 from brokercli.backends.nats.failures import NoConsumer, not_permitted
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
-from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
+from brokercli.backends.nats.reading import OVERHEAD, BufferedReader, fewer_bytes
 from brokercli.backends.nats.records import Delivered, DeliveredRun, is_stored
 from brokercli.backends.nats.runs import Run
 from brokercli.backends.nats.span import NANOSECONDS, Source, ask_again, create_consumer
@@ -29,7 +29,6 @@ FIRST_BATCH = 500
 """The first pulls are small, so that a look at a few messages fetches few; they grow while messages come."""
 BATCH_BYTES = 4 << 20
 LARGEST_PULL = 256 << 20
-SMALLEST_PULL = 16 << 10
 EXPIRES_SECONDS = 20
 # longer than the server needs to say that a pull has expired
 SILENCE_SECONDS = 30.0
@@ -284,8 +283,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
 
     async def restored(self) -> None:
         if not self._served:
-            # a server hangs up without a word where more waits for us than it lets (max_pending), and would do so each time
-            self._batch_bytes = max(SMALLEST_PULL, self._batch_bytes // 2)
+            self._batch_bytes = fewer_bytes(self._batch_bytes)
         self._served = self._replacing = False
         self._replace()
 

@@ -12,7 +12,7 @@ from brokercli.backends.nats.bulk_parser import Delivery, Sink
 from brokercli.backends.nats.direct_get import answer_status, row_of
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
-from brokercli.backends.nats.reading import OVERHEAD, BufferedReader
+from brokercli.backends.nats.reading import OVERHEAD, BufferedReader, fewer_bytes
 from brokercli.backends.nats.records import Fetched, Row
 from brokercli.backends.nats.span import Source, ask_again
 from brokercli.backends.nats.streams import JetStream, Json
@@ -21,7 +21,6 @@ from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
 
 BATCH = 2500
 BATCH_BYTES = 2 << 20
-SMALLEST_BATCH = 16 << 10
 PIPELINE = 128
 """Questions under way where each message must be asked for by itself. They begin with few and become more, as far as what is answered
 is small: all answers of one round are held in memory."""
@@ -161,8 +160,7 @@ class SequenceReader(BufferedReader[list[Row]]):
                 self._direct = False  # one answer to one question comes through where several may not (an import of another account's API)
                 raise TimedOut(f"Stream {self._source.stream} did not answer in time.") from None
             if not self.link.connected:
-                # a server hangs up without a word where more waits for us than it lets (max_pending), and would do so each time
-                self._batch_bytes = max(SMALLEST_BATCH, self._batch_bytes // 2)
+                self._batch_bytes = fewer_bytes(self._batch_bytes)
                 raise Unreachable("The connection was lost.")
         if self._answers and answer_status(self._answers[-1]):
             # allow_direct may have been taken back meanwhile

@@ -28,6 +28,13 @@ BUFFER_BYTES = 8 << 20
 # what Python needs for a message beside its bytes: measured 430 with 94-byte bodies
 OVERHEAD = 430
 LARGEST_BATCH = 4096
+_FEWEST_BYTES = 16 << 10
+
+
+def fewer_bytes(asked: int) -> int:
+    """Return how many bytes to ask for after a connection on which nothing came to its end: a server hangs up without a word where more waits
+    for us than it lets (max_pending), and would do so each time."""
+    return max(_FEWEST_BYTES, asked // 2)
 
 
 class BufferedReader(Reader, Watcher, Generic[Some]):
