@@ -101,11 +101,7 @@ class Streams:
 
     def stored(self, stream: str) -> list[tuple[str, bytes, bytes]]:
         """Return what is stored: subject, header block and body, each as it is."""
-        state = self.state(stream)
-        questions = [(f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps({"seq": sequence}).encode(), b"")
-                     for sequence in range(state["first_seq"], state["last_seq"] + 1)]
-        messages = [json.loads(answer).get("message") for answer in self.wire.ask_all(questions)]
-        return [(message["subject"], b64decode(message.get("hdrs", "")), b64decode(message.get("data", ""))) for message in messages if message]
+        return [(message["subject"], b64decode(message.get("hdrs", "")), b64decode(message.get("data", ""))) for message in self.wire.stored(stream)]
 
     def backend(self, **changes: Any) -> NatsBackend:
         """Open the backend under test; closed at the end."""

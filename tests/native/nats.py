@@ -25,6 +25,7 @@ SECONDS = 30.0
 IDLE_SECONDS = 20.0
 # of questions to JetStream that wait for their turn a server drops all at once when they are 10,000 (js api queue limit)
 TOGETHER = 1000
+NO_MESSAGE = 10037
 _RETENTION = {"limits stream": "limits", "work-queue stream": "workqueue", "interest stream": "interest"}
 
 
@@ -66,9 +67,24 @@ class Wire:
         answers: dict[int, bytes] = {}
         while len(answers) < len(questions):
             subject, _, body = self.next()
-            if subject.startswith(self._inbox):
-                answers[int(subject.rpartition(".")[2])] = body
+            # a second answer to a question before, by a server of a cluster that has been away, is none to these
+            if subject.startswith(self._inbox) and (number := int(subject.rpartition(".")[2])) >= first:
+                answers[number] = body
         return [answers[number] for number in range(first, self._asked)]
+
+    def stored(self, stream: str) -> list[dict[str, Any]]:
+        """Return the messages of a stream, in order, as JetStream's API tells them. Whoever of a cluster has been away answers, too, and
+        not with what is there: what is neither a message nor the word that there is none is asked for again."""
+        state = json.loads(self.ask(f"$JS.API.STREAM.INFO.{stream}"))["state"]
+        wanted, found = range(state["first_seq"], state["last_seq"] + 1), {}
+        left, deadline = list(wanted), time.monotonic() + SECONDS
+        while left:
+            answers = self.ask_all([(f"$JS.API.STREAM.MSG.GET.{stream}", b'{"seq":%d}' % number, b"") for number in left])
+            told = dict(zip(left, map(json.loads, answers), strict=True))
+            found |= {number: answer["message"] for number, answer in told.items() if "message" in answer}
+            left = [number for number, answer in told.items() if "message" not in answer and answer["error"]["err_code"] != NO_MESSAGE]
+            assert not left or time.monotonic() < deadline, f"message {left[0]} of {stream}: {told[left[0]]}"
+        return [found[number] for number in wanted if number in found]
 
     def take(self, stream: str, consumer: str, count: int) -> list[str]:
         """Pull messages of a consumer; return the subjects that take their acknowledgements."""
@@ -202,10 +218,7 @@ class Stream(Resource):
             wait_until(lambda: (self._reached() or 0) >= before + len(messages), SECONDS, "the consumer's count of what was stored")
 
     def stored(self, at_least: int = 0) -> list[Stored]:
-        state = self._broker.api(f"STREAM.INFO.{self.name}")["state"]
-        numbers = range(state["first_seq"], state["last_seq"] + 1)
-        answers = self._broker.wire.ask_all([(f"$JS.API.STREAM.MSG.GET.{self.name}", json.dumps({"seq": number}).encode(), b"") for number in numbers])
-        return [_stored(found["message"]) for answer in answers if "message" in (found := json.loads(answer))]
+        return [_stored(message) for message in self._broker.wire.stored(self.name)]
 
     def state(self) -> Any:
         info = self._broker.api(f"STREAM.INFO.{self.name}", deleted_details=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Sequence
-from typing import Any
 
 from tests.backends.nats_workers import fail
 from tests.brokers.server import wait_until
@@ -50,15 +49,12 @@ class NatsPointers(NatsSite):
 
     def pending(self) -> list[Found]:
         originals = {sequence: found for sequence, _, found in self.read("homes") if sequence in self._originals}
-        wire, name = Wire(*self.place), self.streams["letters"]
-        state = ask(wire, f"STREAM.INFO.{name}")["state"]
+        wire = Wire(*self.place)
         found = []
-        for number in range(state["first_seq"], state["last_seq"] + 1):
-            answer: dict[str, Any] = json.loads(wire.ask(f"$JS.API.STREAM.MSG.GET.{name}", b'{"seq":%d}' % number))
-            if "message" in answer:
-                sequence = json.loads(b64decode(answer["message"]["data"]))["stream_seq"]
-                # one whose message was taken out and it not yet: that is at home, or it is lost, and the letter is nothing any more
-                found += [originals[sequence]] if sequence in originals else []
+        for message in wire.stored(self.streams["letters"]):
+            sequence = json.loads(b64decode(message["data"]))["stream_seq"]
+            # one whose message was taken out and it not yet: that is at home, or it is lost, and the letter is nothing any more
+            found += [originals[sequence]] if sequence in originals else []
         wire.close()
         return found
 

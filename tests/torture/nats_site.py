@@ -116,15 +116,10 @@ class NatsSite(Site):
 
     def read(self, which: str) -> list[tuple[int, str, Found]]:
         """Return what a stream stores: sequence, subject, message."""
-        wire, name = Wire(*self.place), self.streams[which]
-        state = ask(wire, f"STREAM.INFO.{name}")["state"]
-        numbers = range(state["first_seq"], state["last_seq"] + 1)
-        read = []
-        for start in range(0, len(numbers), 500):
-            questions = [(f"$JS.API.STREAM.MSG.GET.{name}", b'{"seq":%d}' % number, b"") for number in numbers[start:start + 500]]
-            read += [json.loads(answer) for answer in wire.ask_all(questions)]
+        wire = Wire(*self.place)
+        read = wire.stored(self.streams[which])
         wire.close()
-        return [(int(one["message"]["seq"]), str(one["message"]["subject"]), _found(one["message"])) for one in read if "message" in one]
+        return [(int(message["seq"]), str(message["subject"]), _found(message)) for message in read]
 
     def clean(self) -> None:
         wire = Wire(*self.place)
