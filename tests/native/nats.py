@@ -76,7 +76,8 @@ class Wire:
         """Return the messages of a stream, in order, as JetStream's API tells them. Whoever of a cluster has been away answers, too, and
         not with what is there: what is neither a message nor the word that there is none is asked for again."""
         state = json.loads(self.ask(f"$JS.API.STREAM.INFO.{stream}"))["state"]
-        wanted, found = range(state["first_seq"], state["last_seq"] + 1), {}
+        # nothing was ever stored in one that ends at 0
+        wanted, found = range(max(1, state["first_seq"]), state["last_seq"] + 1), {}
         left, deadline = list(wanted), time.monotonic() + SECONDS
         while left:
             answers = self.ask_all([(f"$JS.API.STREAM.MSG.GET.{stream}", b'{"seq":%d}' % number, b"") for number in left])
@@ -84,6 +85,8 @@ class Wire:
             found |= {number: answer["message"] for number, answer in told.items() if "message" in answer}
             left = [number for number, answer in told.items() if "message" not in answer and answer["error"]["err_code"] != NO_MESSAGE]
             assert not left or time.monotonic() < deadline, f"message {left[0]} of {stream}: {told[left[0]]}"
+            if left:
+                time.sleep(0.05)
         return [found[number] for number in wanted if number in found]
 
     def take(self, stream: str, consumer: str, count: int) -> list[str]:
