@@ -274,6 +274,14 @@ def test_messages_of_other_brokers_keep_key_id_and_properties_as_headers(streams
                          b"content-type: application/json\r\nx-correlation-id: c\r\nx-amqp-delivery-mode: 2\r\n\r\n")
 
 
+def test_the_message_id_of_a_letter_is_called_the_same_as_that_of_a_replayed_message(streams: Streams) -> None:
+    # what a letter is put back as has no id of its own any more, and its property still
+    name = streams.make()
+    restored = Message(b"r", origin="rabbitmq", properties={"message_id": b"m-3"})
+    assert publish(streams.publisher(subject(f"{name.lower()}.a")), [restored]).confirmed == 1
+    assert [block for _, block, _ in streams.stored(name)] == [b"NATS/1.0\r\nx-message-id: m-3\r\n\r\n"]
+
+
 def test_properties_written_by_hand_become_headers_and_a_null_header_is_refused_rather_than_emptied(streams: Streams) -> None:
     name = streams.make()
     written = Message(b"p", headers=(("a", b""),), properties={"content_type": b"text/plain", "priority": 5})

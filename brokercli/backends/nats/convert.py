@@ -9,6 +9,7 @@
 | key | by hand: refused | `x-message-key` |
 | time, partition | by hand: refused | left out |
 | AMQP content_type, correlation_id | by hand: `content-type`, `x-correlation-id` | `content-type`, `x-correlation-id` |
+| AMQP message_id, where there is no id | `x-message-id` | `x-message-id` |
 | other AMQP properties | by hand: `x-amqp-<name>`, with - for _ | `x-amqp-<name>`, with - for _ |
 
 What a header line cannot carry (CR or LF in a name or value, a colon in a name) refuses its message: nothing is altered
@@ -34,7 +35,7 @@ from brokercli.model.message import HeaderValue, Message, Typed
 STATUS_LINE = b"NATS/1.0\r\n"
 # what workers write by convention on letters of their own: the server neither reads nor writes it
 _OF_WORKERS = ("nats-original-", "nats-failure-", "nats-num-delivered")
-_PROPERTIES = {"content_type": "content-type", "correlation_id": "x-correlation-id"}
+_PROPERTIES = {"content_type": "content-type", "correlation_id": "x-correlation-id", "message_id": "x-message-id"}
 
 
 class Refusal(Exception):
