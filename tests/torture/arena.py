@@ -22,6 +22,7 @@ from tests.brokers.watchdog import watched
 from tests.commandline import Process, environment
 from tests.environment import ROOT
 from tests.faults.proxy import Proxy
+from tests.torture.elsewhere import CONTEXT, Elsewhere
 from tests.torture.kafka_site import OPEN_TO_ALL, KafkaGround
 from tests.torture.nats_site import NatsGround
 from tests.torture.rabbitmq_site import RabbitMQGround
@@ -40,6 +41,8 @@ class Arena:
     proxy: Proxy
     ground: Ground
     home: Path
+    elsewhere: Elsewhere
+    """The other broker, and what is in front of it."""
 
     def start(self, orders: Mapping[str, Any], arguments: Sequence[str], output: Path, stdin: int = subprocess.DEVNULL) -> Process:
         """Start brokercli under orders for the child; what it prints goes to `output` with the endings .out and .err."""
@@ -49,11 +52,12 @@ class Arena:
                     or subprocess.Popen([sys.executable, "-m", _CHILD, *words], stdin=stdin, stdout=stdout, stderr=stderr, cwd=ROOT, env=ours))
 
     def heal(self) -> None:
-        """End every fault: the broker runs, and everything passes."""
-        self.server.resume()
-        if not self.server.running:
-            self.server.start()
-        self.proxy.heal()
+        """End every fault: both brokers run, and everything passes."""
+        for side in (self, self.elsewhere):
+            side.server.resume()
+            if not side.server.running:
+                side.server.start()
+            side.proxy.heal()
 
 
 def _kafka(directory: Path, opened: ExitStack) -> tuple[Server, Proxy, Ground]:
@@ -88,6 +92,20 @@ def open_arena(broker: str, base: Path | None = None) -> Iterator[Arena]:
         server, proxy, ground = _MAKERS[broker](base / f"torture-{broker}-{os.getpid()}", opened)
         opened.callback(server.kill)
         server.start()
+        elsewhere = Elsewhere(base / f"torture-{broker}-elsewhere-{os.getpid()}", opened)
         home = base / f"home-{broker}-{os.getpid()}"
-        ground.write_context(home, proxy.port)
-        yield Arena(broker, server, proxy, ground, home)
+        write_contexts(home, {"arena": ground.context(proxy.port), CONTEXT: {"url": f"nats://{HOST}:{elsewhere.proxy.port}"}})
+        yield Arena(broker, server, proxy, ground, home, elsewhere)
+
+
+def write_contexts(home: Path, contexts: Mapping[str, Mapping[str, str]]) -> None:
+    """Write the configuration that brokercli reads in a home; the first context is the chosen one."""
+    folder = home / "config_home" / "brokercli"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f"current = '{next(iter(contexts))}'"]
+    for name, settings in contexts.items():
+        lines += [f"[contexts.{name}]", *(f"{key} = '{value}'" for key, value in settings.items())]
+    file = folder / "config.toml"
+    # a password may be in it
+    file.touch(0o600)
+    file.write_text("\n".join([*lines, ""]))

@@ -154,6 +154,17 @@ def _enter_first(broker: str) -> None:
     replace("operations.filed_letters:FiledRepair.settle", make)
 
 
+def _mark_here_first(broker: str) -> None:
+    def make(settle: Callable[..., Any]) -> Callable[..., Any]:
+        def marked_first(self: Any, decisions: Sequence[Any]) -> Any:
+            from brokercli.backends.dead_letters import State
+
+            self.repair.mark([decision.letter.record for decision in decisions], State.REDRIVEN)
+            return settle(self, decisions)
+        return marked_first
+    replace("operations.settlers:PuttingElsewhere.settle", make)
+
+
 def _believe_the_program(broker: str) -> None:
     def make(transform: Callable[..., Any]) -> Callable[..., Any]:
         def whatever_it_ends_with(self: Any, message: Any) -> Any:
@@ -179,5 +190,7 @@ CONTROLS: dict[str, Control] = {
     # of these nothing knows a broker: one is enough
     "written down first": Control("a line of a file counts as put back before its copy is confirmed", Kind.LOST, {"nats": Fault("crash", "before publishing")},
                                   _enter_first, operation="file"),
+    "marked here first": Control("a letter counts as handled before another broker has its copy", Kind.LOST, {
+        "nats": Fault("crash", "before publishing there")}, _mark_here_first, operation="elsewhere"),
     "any end will do": Control("what a program printed is taken, however it ended", Kind.MISPLACED, {"nats": None}, _believe_the_program, operation="through"),
 }

@@ -112,6 +112,14 @@ UNPERMITTED = {
     "marked": Point(f"{_AT_LEAST_ONCE}._mark", "after"),
 }
 """What can be come to on a Kafka that permits no transactions."""
+_PUTTING = "operations.settlers:PuttingElsewhere"
+ELSEWHERE = {
+    "before publishing there": Point("operations.settling:Settling.put", "before"),
+    "given to the connection there": Point(f"{_NATS}._accept", "after"),
+    "copies confirmed there": Point(f"{_PUTTING}._mark", "before"),
+    "marked here": Point(f"{_PUTTING}._mark", "after"),
+}
+"""The same where letters are put to another broker, beside what comes on the one they lie on."""
 
 ONCE = ("before the report", "after the report", "before closing", "closed", "before giving back", "before the last verdicts", "before publishing", "purged",
         "given to the client", "verdicts taken", "written to the socket")
@@ -129,7 +137,7 @@ def points_of(broker: str, operation: str) -> dict[str, Point]:
         return PUBLISHING[broker]
     if operation == "file":
         return FROM_A_FILE
-    return REPAIRING[broker] | THROUGH | (UNPERMITTED if broker == "kafka" else {})
+    return REPAIRING[broker] | THROUGH | ELSEWHERE | (UNPERMITTED if broker == "kafka" else {})
 
 
 def crash_at(broker: str, name: str, count: int, *, operation: str) -> None:

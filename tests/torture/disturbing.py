@@ -9,6 +9,7 @@ from random import Random
 
 from tests.commandline import Process
 from tests.torture.arena import Arena
+from tests.torture.elsewhere import Elsewhere
 from tests.torture.fault import Fault
 
 AT_ITS_END = "cut at its end"
@@ -18,6 +19,8 @@ ANOTHER = "another run"
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGINT twice", "SIGSTOP and SIGCONT")
 NETWORK = ("reset", "hang up", "lose answers", "swallow", "hold", "refuse", AT_ITS_END)
 _ENDS_BY_ITSELF = ("SIGINT twice", "SIGSTOP and SIGCONT", "broker killed", "lose answers", "swallow", "hold", "refuse")
+Side = Arena | Elsewhere
+"""A broker with a proxy in front of it."""
 _SLOWEST = 40_000
 _SLOW_SECONDS = 1.5
 """How long what is to be sent takes when it passes slowly."""
@@ -35,7 +38,8 @@ def disturb(arena: Arena, process: Process, fault: Fault, size: int, volume: int
     many bytes it has to send, `volume` how many the messages have; `another` starts a second process."""
     if fault.name == "crash":
         return False
-    proxy = arena.proxy
+    side = arena.elsewhere if fault.there else arena
+    proxy = side.proxy
     if fault.slow or fault.name == AT_ITS_END:
         # whoever does not wait has to be gone long before everything has passed
         proxy.throttle(max(_SLOWEST, volume / (_SLOW_SECONDS * 2 if fault.name == AT_ITS_END else _SLOW_SECONDS)))
@@ -52,45 +56,45 @@ def disturb(arena: Arena, process: Process, fault: Fault, size: int, volume: int
     if fault.name == ANOTHER:
         another()
     else:
-        _ACTIONS[fault.name](arena, process, fault)
+        _ACTIONS[fault.name](side, process, fault)
     return True
 
 
-def _signal(number: signal.Signals) -> Callable[[Arena, Process, Fault], None]:
-    return lambda arena, process, fault: process.send_signal(number)
+def _signal(number: signal.Signals) -> Callable[[Side, Process, Fault], None]:
+    return lambda side, process, fault: process.send_signal(number)
 
 
-def _interrupt_twice(arena: Arena, process: Process, fault: Fault) -> None:
+def _interrupt_twice(side: Side, process: Process, fault: Fault) -> None:
     process.send_signal(signal.SIGINT)
     _while_it_runs(process, fault.seconds / 4)
     process.send_signal(signal.SIGINT)
 
 
-def _freeze(arena: Arena, process: Process, fault: Fault) -> None:
+def _freeze(side: Side, process: Process, fault: Fault) -> None:
     process.send_signal(signal.SIGSTOP)
     time.sleep(fault.seconds)
     process.send_signal(signal.SIGCONT)
 
 
-def _kill_broker(arena: Arena, process: Process, fault: Fault) -> None:
-    arena.server.kill()
+def _kill_broker(side: Side, process: Process, fault: Fault) -> None:
+    side.server.kill()
     time.sleep(fault.seconds / 4)
-    arena.server.start()
+    side.server.start()
 
 
-def _passing(begin: str) -> Callable[[Arena, Process, Fault], None]:
-    def act(arena: Arena, process: Process, fault: Fault) -> None:
-        getattr(arena.proxy, begin)()
+def _passing(begin: str) -> Callable[[Side, Process, Fault], None]:
+    def act(side: Side, process: Process, fault: Fault) -> None:
+        getattr(side.proxy, begin)()
         _while_it_runs(process, fault.seconds)
-        arena.proxy.heal()
+        side.proxy.heal()
     return act
 
 
-def _refuse(arena: Arena, process: Process, fault: Fault) -> None:
-    arena.proxy.refuse()
-    arena.proxy.reset()
+def _refuse(side: Side, process: Process, fault: Fault) -> None:
+    side.proxy.refuse()
+    side.proxy.reset()
     _while_it_runs(process, fault.seconds)
-    arena.proxy.heal()
+    side.proxy.heal()
 
 
 def _while_it_runs(process: Process, seconds: float) -> None:
@@ -99,9 +103,9 @@ def _while_it_runs(process: Process, seconds: float) -> None:
         time.sleep(0.005)
 
 
-_ACTIONS: dict[str, Callable[[Arena, Process, Fault], None]] = {
+_ACTIONS: dict[str, Callable[[Side, Process, Fault], None]] = {
     "SIGKILL": _signal(signal.SIGKILL), "SIGTERM": _signal(signal.SIGTERM), "SIGINT": _signal(signal.SIGINT), "SIGINT twice": _interrupt_twice,
     "SIGSTOP and SIGCONT": _freeze, "broker killed": _kill_broker,
-    "reset": lambda arena, process, fault: arena.proxy.reset(), "hang up": lambda arena, process, fault: arena.proxy.hang_up(),
+    "reset": lambda side, process, fault: side.proxy.reset(), "hang up": lambda side, process, fault: side.proxy.hang_up(),
     "lose answers": _passing("lose_answers"), "swallow": _passing("swallow"), "hold": _passing("hold"), "refuse": _refuse,
 }

@@ -19,13 +19,16 @@ class Fault:
     """How long it lasts, where it ends by itself."""
     slow: bool = False
     """Whether everything passes slowly meanwhile, so that its moment is one among many."""
+    there: bool = False
+    """Whether it is done to the other broker, where letters are put elsewhere."""
 
     def __str__(self) -> str:
         if self.name == "crash":
             return f"crash: {self.point}, time {self.nth}"
         if self.point:
             return f"{self.name} at {self.share:.0%}, killed: {self.point}, time {self.nth}" + (", slowly" if self.slow else "")
-        return f"{self.name} at {self.share:.0%}" + (f" for {self.seconds:.1f} s" if self.seconds else "") + (", slowly" if self.slow else "")
+        side = " there" if self.there else ""
+        return f"{self.name}{side} at {self.share:.0%}" + (f" for {self.seconds:.1f} s" if self.seconds else "") + (", slowly" if self.slow else "")
 
     def orders(self) -> dict[str, Any]:
         """Return what the child has to know of it."""

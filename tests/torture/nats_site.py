@@ -94,6 +94,9 @@ class NatsSite(Site):
         # the promise is at least once, and there is no id by which it could be more
         return Content(seed.body or b"", None, (*as_bytes(own(seed)), "stamp"))
 
+    def carried(self, seed: Seed) -> Content | None:
+        return Content(seed.body or b"", None, (*as_bytes(own(seed)), "stamp"))
+
     def published(self, seed: Seed) -> Content:
         return Content(seed.body or b"", None, (*as_bytes(own(seed)), (b"Nats-Msg-Id", seed.identity.encode())))
 
@@ -119,7 +122,7 @@ class NatsSite(Site):
         wire = Wire(*self.place)
         read = wire.stored(self.streams[which])
         wire.close()
-        return [(int(message["seq"]), str(message["subject"]), _found(message)) for message in read]
+        return [(int(message["seq"]), str(message["subject"]), found_in(message)) for message in read]
 
     def clean(self) -> None:
         wire = Wire(*self.place)
@@ -150,7 +153,8 @@ def block(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
     return b"NATS/1.0\r\n" + b"".join(b"%b: %b\r\n" % header for header in as_bytes(headers)) + b"\r\n"
 
 
-def _found(message: dict[str, Any]) -> Found:
+def found_in(message: dict[str, Any]) -> Found:
+    """Return a stored message as the checker knows it."""
     lines = b64decode(message.get("hdrs", "")).split(b"\r\n")
     headers = [(name.decode(errors="surrogateescape"), value.strip(b" ")) for name, _, value in (line.partition(b":") for line in lines[1:] if line)]
     rest, stamp = split_stamp(headers)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
-from tests.torture.crash import COPYING, FROM_A_FILE, ONCE, REPAIRING, THROUGH, UNPERMITTED
+from tests.torture.crash import COPYING, ELSEWHERE, FROM_A_FILE, ONCE, REPAIRING, THROUGH, UNPERMITTED
 from tests.torture.disturbing import ANOTHER, NETWORK, SIGNALS, draw
 from tests.torture.drawing import draw_trial
 from tests.torture.fault import Fault
@@ -14,7 +15,7 @@ from tests.torture.nats_pointers import POINTERS
 from tests.torture.trial import Trial
 
 USUAL = "usual"
-SCENARIOS = (USUAL, "two at once", "from a file", "through", "unpermitted", "pointers")
+SCENARIOS = (USUAL, "two at once", "from a file", "through", "elsewhere", "unpermitted", "pointers")
 _ONLY = {"unpermitted": "kafka", "pointers": "nats"}
 _OTHERS = (*SIGNALS, *NETWORK, "broker killed")
 
@@ -37,6 +38,9 @@ def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Seq
     elif scenario == "through":
         count = min(count, 60)
         operation, faults = "through", _moments_and_others(chance, number, [*THROUGH, *REPAIRING[broker]])
+    elif scenario == "elsewhere":
+        points = [point for point in REPAIRING[broker] if point not in COPYING]
+        operation, faults = "elsewhere", [_either_side(chance, fault) for fault in _moments_and_others(chance, number, [*ELSEWHERE, *points])]
     elif scenario == "two at once":
         operation = chance.choice(("redrive", "redrive", "selected", "to", "park", "drop"))
         points = [point for point in REPAIRING[broker] if operation != "drop" or point not in COPYING]
@@ -63,6 +67,10 @@ def _moments_and_others(chance: Random, number: int, points: Sequence[str]) -> l
         name = chance.choice(("crash", *_OTHERS))
         faults.append(Fault("crash", chance.choice(points), chance.randrange(1, 3)) if name == "crash" else draw(chance, name))
     return faults
+
+
+def _either_side(chance: Random, fault: Fault) -> Fault:
+    return replace(fault, there=chance.random() < 0.6) if fault.name in (*NETWORK, "broker killed") else fault
 
 
 def _another(chance: Random, points: Sequence[str]) -> Fault:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from brokercli.dialects.redrive_headers import AT, COUNT, FROM
@@ -54,6 +53,10 @@ class Site(ABC):
         """Return what its copy is at home when it comes out of a file."""
         return self.copy(seed)
 
+    @abstractmethod
+    def carried(self, seed: Seed) -> Content | None:
+        """Return what its copy is on NATS, where it is put by `--to` on another broker; None where NATS cannot carry it."""
+
     def lane(self, seed: Seed) -> str:
         """Return in which part of the dead letters it lies."""
         return ""
@@ -82,6 +85,11 @@ class Site(ABC):
     @abstractmethod
     def clean(self) -> None:
         """Delete it all."""
+
+    def letters_for(self, seeds: Sequence[Seed], place: str) -> list[Letter]:
+        """Return what the command has to do with each where all go to one place on another broker."""
+        copies = [self.carried(seed) for seed in seeds]
+        return [Letter(seed.identity, self.lies(seed), self.lane(seed), place, copy, copy is not None) for seed, copy in zip(seeds, copies, strict=True)]
 
     def letters(self, seeds: Sequence[Seed], operation: str) -> list[Letter]:
         """Return what the command has to do with each."""
@@ -137,13 +145,3 @@ class Ground(ABC):
     @abstractmethod
     def context(self, port: int) -> Mapping[str, str]:
         """Return the settings of a context that reaches the broker through a port of this machine."""
-
-    def write_context(self, home: Path, port: int) -> None:
-        """Write the configuration that brokercli reads in a home."""
-        folder = home / "config_home" / "brokercli"
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = [f"{name} = '{value}'" for name, value in self.context(port).items()]
-        file = folder / "config.toml"
-        # a password may be in it
-        file.touch(0o600)
-        file.write_text("\n".join(["current = 'arena'", "[contexts.arena]", *lines, ""]))

@@ -49,6 +49,12 @@ def test_without_transactions_a_redrive_that_is_killed_between_the_copies_and_th
     assert hold(kafka_arena, at_a_moment("kafka", "copies confirmed", "redrive", f"one partition{UNPERMITTED}")).happened["crash"] == 1
 
 
+def test_letters_that_go_to_another_broker_and_are_not_marked_yet_are_there_once_more_at_most(kafka_arena: Arena, hold: Hold) -> None:
+    result = hold(kafka_arena, at_a_moment("kafka", "copies confirmed there", "elsewhere", "three partitions"))
+    assert result.happened["crash"] == 1
+    assert result.duplicates > 0  # what was confirmed there and not marked here
+
+
 def test_what_a_run_says_that_it_promises_is_documented(kafka_arena: Arena, hold: Hold) -> None:
     result = hold(kafka_arena, undisturbed("kafka", "one partition"))
     guarantee = result.runs[0].stderr.partition("\n")[0]

@@ -49,6 +49,12 @@ def test_through_a_program_what_is_killed_goes_on_and_keeps_every_promise(nats_a
     assert hold(nats_arena, at_a_moment("nats", "while the program runs", "through", "limits")).happened["crash"] == 1
 
 
+def test_letters_that_go_to_another_broker_and_are_not_marked_yet_are_there_once_more_at_most(nats_arena: Arena, hold: Hold) -> None:
+    result = hold(nats_arena, at_a_moment("nats", "copies confirmed there", "elsewhere", "workqueue"))
+    assert result.happened["crash"] == 1
+    assert result.duplicates > 0  # what was confirmed there and not marked here
+
+
 def test_what_a_run_says_that_it_promises_is_documented(nats_arena: Arena, hold: Hold) -> None:
     result = hold(nats_arena, undisturbed("nats", "limits"))
     guarantee = result.runs[0].stderr.partition("\n")[0]

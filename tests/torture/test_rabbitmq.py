@@ -50,6 +50,12 @@ def test_out_of_a_file_what_is_killed_goes_on_and_keeps_every_promise(rabbitmq_a
     assert hold(rabbitmq_arena, at_a_moment("rabbitmq", "copies confirmed", "file", "quorum")).happened["crash"] == 1
 
 
+def test_letters_that_go_to_another_broker_and_are_not_marked_yet_are_there_once_more_at_most(rabbitmq_arena: Arena, hold: Hold) -> None:
+    result = hold(rabbitmq_arena, at_a_moment("rabbitmq", "copies confirmed there", "elsewhere", "quorum"))
+    assert result.happened["crash"] == 1
+    assert result.duplicates > 0  # what was confirmed there and not marked here
+
+
 def test_what_a_run_says_that_it_promises_is_documented(rabbitmq_arena: Arena, hold: Hold) -> None:
     result = hold(rabbitmq_arena, undisturbed("rabbitmq", "quorum"))
     guarantee = result.runs[0].stderr.partition("\n")[0]

@@ -22,9 +22,10 @@ from typing import Any
 from tests.commandline import Process
 from tests.environment import ROOT
 from tests.torture.arena import Arena
-from tests.torture.check import Content, Kind, Promise, Run, Violation, bound, check_letters, check_published, duplicates
+from tests.torture.check import Content, Found, Kind, Letter, Promise, Run, Violation, bound, check_letters, check_published, duplicates
 from tests.torture.controls import CONTROLS
 from tests.torture.disturbing import ANOTHER, AT_ITS_END, disturb
+from tests.torture.elsewhere import CONTEXT
 from tests.torture.fault import Fault
 from tests.torture.letters import IDENTITY, NEEDLE, Seed, make_seeds, sizes
 from tests.torture.site import HOMES, HOMEWARD, Site
@@ -40,6 +41,7 @@ WORDS = {
     "park": ("dlq", "park", "{dlq}", "--yes", "--to", "{parking}"),
     "drop": ("dlq", "drop", "{dlq}", "--yes", "--grep", NEEDLE.decode()),
     "through": ("dlq", "redrive", "{dlq}", "--yes", "--through", f"sh {shlex.quote(str(ROOT / 'tests' / 'torture' / 'program.sh'))}"),
+    "elsewhere": ("dlq", "redrive", "{dlq}", "--yes", "--to", f"@{CONTEXT}/subject:{{there}}"),
     "file": ("dlq", "redrive", "--from-file", "{folder}/letters", "--resume", "{folder}/resume", "--yes"),
     "publish": ("publish", "{target}", "--input", "json", "--receipts"),
 }
@@ -107,7 +109,8 @@ def run_trial(arena: Arena, trial: Trial, keep: Path | None = None) -> Result:
     arena.heal()
     site = arena.ground.make(run, trial.kind)
     with TemporaryDirectory(prefix="brokercli-trial-") as folder:
-        going = {"publish": _Publishing, "file": _FromAFile}.get(trial.operation, _Repairing)(arena, trial, site, chance, run, Path(folder))
+        kind = {"publish": _Publishing, "file": _FromAFile, "elsewhere": _Elsewhere}.get(trial.operation, _Repairing)
+        going = kind(arena, trial, site, chance, run, Path(folder))
         try:
             going.run()
             arena.heal()
@@ -115,6 +118,7 @@ def run_trial(arena: Arena, trial: Trial, keep: Path | None = None) -> Result:
         finally:
             arena.heal()
             site.clean()
+            going.clean()
         result.seconds = time.monotonic() - began
         if result.violations and keep is not None:
             _keep(Path(folder), keep, result)
@@ -134,7 +138,8 @@ class _Going(ABC):
             self.seeds = [replace(seed, chosen=seed.chosen or site.lies(seed).body is None) for seed in self.seeds]
         # roughly what goes to the broker
         self.volume = sizes(self.seeds)
-        self.size = 80 * trial.count if trial.operation == "drop" else self.volume
+        # and of that to the broker where they lie
+        self.size = 80 * trial.count if trial.operation in ("drop", "elsewhere") else self.volume
         self.runs: list[Run] = []
         self.happened: Counter[str] = Counter()
         self.stuck: list[Violation] = []
@@ -155,9 +160,13 @@ class _Going(ABC):
 
     def arguments(self, number: str) -> list[str]:
         """Return the command line of a run, whose files are called `number`."""
-        words = [word.format(folder=self.folder, dlq=self.site.dlq, parking=self._parking(), target=self.site.target) for word in WORDS[self.trial.operation]]
+        words = [word.format(folder=self.folder, dlq=self.site.dlq, parking=self._parking(), target=self.site.target, there=self.there)
+                 for word in WORDS[self.trial.operation]]
         patience = ["--delivery-timeout", f"{DELIVERY_SECONDS}s"] if self.trial.operation not in ("park", "drop") else []
         return [*words, "--report", str(self.folder / f"{number}.report"), *patience]
+
+    there = ""
+    """The subject on the other broker, where there is one."""
 
     def _parking(self) -> str:
         # as redrive and park take an address on RabbitMQ and Kafka
@@ -185,8 +194,9 @@ class _Going(ABC):
         if given is not None:
             threading.Thread(target=_pour, args=(process, given), daemon=True).start()
         try:
-            if fault is not None and disturb(self.arena, process, fault, self.size, self.volume, PATIENCE, another):
-                self.happened[fault.name] += 1
+            if fault is not None and disturb(self.arena, process, fault, self.volume if fault.there else self.size, self.volume,
+                                                 PATIENCE, another):
+                self.happened[fault.name + (" there" if fault.there else "")] += 1
         except subprocess.TimeoutExpired:
             pass  # is said of the run below
         ended = [self._ended(number, name, process)]
@@ -209,9 +219,22 @@ class _Going(ABC):
         """Add what a run left behind."""
         return run
 
+    @property
+    def disordered(self) -> bool:
+        """Whether something happened behind which the order is not kept."""
+        return any(name.removesuffix(" there") in _DISORDERS for name in self.happened)
+
+    def stored(self) -> dict[str, list[Found]]:
+        """Return what has come to every place that something may go to."""
+        return self.site.stored()
+
     @abstractmethod
     def judge(self) -> Result:
         """Count everything and compare."""
+
+    def clean(self) -> None:
+        """Delete what the ground does not know of."""
+        return
 
     def result(self, violations: Sequence[Violation], copies: int, allowed: int) -> Result:
         """Return how it went."""
@@ -224,9 +247,13 @@ class _Repairing(_Going):
         self.site.bury(self.seeds)
         if not self.arena.ground.written_at_once and any(fault.name == "broker killed" for fault in self.trial.faults):
             self.arena.server.restart()
-        self.letters = self.site.letters(self.seeds, self.trial.operation)
+        self.letters = self.to_move()
         # those of the selection that cannot go anywhere
-        self.homeless = sum(seed.chosen and seed.home < 0 for seed in self.seeds)
+        self.homeless = sum(seed.chosen and not letter.chosen for seed, letter in zip(self.seeds, self.letters, strict=True))
+
+    def to_move(self) -> list[Letter]:
+        """Return what the command has to do with each letter."""
+        return self.site.letters(self.seeds, self.trial.operation)
 
     def arguments(self, number: str) -> list[str]:
         return [*super().arguments(number), "--journal", str(self.folder / f"{number}.journal")]
@@ -255,7 +282,7 @@ class _Repairing(_Going):
             return True
         # the letters that somebody held who was killed come back when the broker has noticed: once more, unless all is seen
         meant = {letter.identity for letter in self.letters if letter.chosen}
-        if self.trial.operation != "drop" and meant <= {found.identity for place in self.site.stored().values() for found in place}:
+        if self.trial.operation != "drop" and meant <= {found.identity for place in self.stored().values() for found in place}:
             return True
         return len(self.runs) > 2 and all(self._says_so(run) and not run.count("confirmed") for run in self.runs[-2:])
 
@@ -272,9 +299,9 @@ class _Repairing(_Going):
     def judge(self) -> Result:
         # two at once share a queue of RabbitMQ as its consumers do; on JetStream each does it all, and the ids see to it that it is once
         two = self.happened[ANOTHER] > 0
-        promise = Promise(self.exactly_once, in_order=not any(name in _DISORDERS for name in self.happened) and not (two and self.arena.broker == "rabbitmq"),
+        promise = Promise(self.exactly_once, in_order=not self.disordered and not (two and self.arena.broker == "rabbitmq"),
                           shared=two and self.arena.broker == "nats")
-        places = self.site.stored()
+        places = self.stored()
         violations = check_letters(self.letters, promise, self.runs, self.site.pending(), places, self._journal())
         return self.result(violations, duplicates(places), 0 if self.exactly_once else sum(bound(run) for run in self.runs))
 
@@ -315,10 +342,34 @@ class _FromAFile(_Repairing):
         return self._says_so(self.runs[-1])
 
     def judge(self) -> Result:
-        promise = Promise(exactly_once=False, in_order=not any(name in _DISORDERS for name in self.happened), journalled=False)
-        places = self.site.stored()
+        promise = Promise(exactly_once=False, in_order=not self.disordered, journalled=False)
+        places = self.stored()
         violations = check_letters(self.letters, promise, self.runs, self.site.pending(), places, {})
         return self.result(violations, duplicates(places), sum(bound(run) for run in self.runs))
+
+
+class _Elsewhere(_Repairing):
+    """The letters go to another broker, and are marked here."""
+
+    exactly_once = False
+
+    def __init__(self, *arguments: Any) -> None:
+        arena, _, _, _, run, _ = arguments
+        self.run_name, self.there = run, arena.elsewhere.make(run)
+        super().__init__(*arguments)
+
+    def to_move(self) -> list[Letter]:
+        return self.site.letters_for(self.seeds, self.there)
+
+    def finished(self, number: int, run: Run) -> Run:
+        ended = super().finished(number, run)
+        return replace(ended, window=max(ended.window, self.trial.window) if "repeats at most one batch" in run.stderr else 0)
+
+    def clean(self) -> None:
+        self.arena.elsewhere.clean(self.run_name)
+
+    def stored(self) -> dict[str, list[Found]]:
+        return {**self.site.stored(), self.there: self.arena.elsewhere.stored(self.run_name)}
 
 
 class _Publishing(_Going):
@@ -344,7 +395,7 @@ class _Publishing(_Going):
         return not self.rest
 
     def judge(self) -> Result:
-        stored = self.site.stored()
+        stored = self.stored()
         messages = {seed.identity: self.site.published(seed) for seed in self.seeds}
         promise = Promise(exactly_once=self.trial.broker == "nats", journalled=False)
         violations = check_published(messages, promise, self.runs, stored[self.site.homes[0]])
