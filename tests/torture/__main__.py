@@ -12,9 +12,10 @@ from pathlib import Path
 
 from tests.torture.arena import BROKERS, open_arena
 from tests.torture.controls import CONTROLS
+from tests.torture.running import run_trial
 from tests.torture.scenarios import SCENARIOS, USUAL, draw_scenario, scenarios_of
 from tests.torture.tally import Tally
-from tests.torture.trial import Result, control_trial, run_trial
+from tests.torture.trial import Result, control_trial
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ class Kind(StrEnum):
     """Taken out, and in no journal."""
     UNFINISHED = "unfinished"
     BROKEN = "broken"
-    """A traceback."""
+    """A traceback, or what brokercli itself calls a bug."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +149,14 @@ def duplicates(places: Mapping[str, Sequence[Found]]) -> int:
     return sum(count - 1 for count in Counter(found.identity for place in places.values() for found in place).values())
 
 
+_BUGS = ("Traceback", "this is a bug: ")
+"""What brokercli's own words for a bug begin with, and what Python prints where not even those came."""
+
+
 def check_account(run: Run) -> list[Violation]:
     """Hold what one run said against itself."""
     wrong = []
-    if "Traceback" in run.stderr:
+    if any(words in run.stderr for words in _BUGS):
         wrong.append(Violation(Kind.BROKEN, run.stderr[-2000:]))
     report = run.report
     if report is None:
@@ -290,6 +294,24 @@ def check_published(messages: Mapping[str, Content], promise: Promise, runs: Seq
             wrong.append(_differs(found, "at its destination", wanted))
     for run in runs:
         wrong += _check_receipts(run)
+    return wrong
+
+
+def check_copied(letters: Sequence[Letter], runs: Sequence[Run], stored: Mapping[str, Sequence[Found]], allowed: int, *, in_order: bool) -> list[Violation]:
+    """Compare what was to be copied with what is stored there, after the last of several runs that went on from each other."""
+    wrong = [violation for run in runs for violation in check_account(run)]
+    copies = Counter(found.identity for place in stored.values() for found in place)
+    wrong += [Violation(Kind.LOST, f"{letter.identity} was not copied, and the last run ended with {runs[-1].code}") for letter in letters
+              if not copies[letter.identity]]
+    wrong += _check_contents({letter.identity: letter for letter in letters}, [], stored)
+    claimed = sum(run.count("confirmed") for run in runs)
+    if claimed > copies.total():
+        wrong.append(Violation(Kind.PHANTOM, f"{claimed} were said to be confirmed, and {copies.total()} are stored"))
+    if copies.total() - len(copies) > allowed:
+        twice = [identity for identity, count in copies.items() if count > 1]
+        wrong.append(Violation(Kind.DUPLICATED, f"{copies.total() - len(copies)} copies too many, {allowed} are allowed: {twice[:3]}"))
+    if in_order:
+        wrong += _check_order(letters, stored)
     return wrong
 
 

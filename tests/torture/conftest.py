@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.torture.arena import Arena, open_arena
-from tests.torture.trial import Result, Trial, run_trial
+from tests.torture.running import run_trial
+from tests.torture.trial import Result, Trial
 
 
 @pytest.fixture(scope="session")

@@ -120,6 +120,17 @@ ELSEWHERE = {
     "marked here": Point(f"{_PUTTING}._mark", "after"),
 }
 """The same where letters are put to another broker, beside what comes on the one they lie on."""
+_WRITTEN_DOWN = "operations.journal:Journal"
+COPIES = {
+    "before publishing": Point(f"{_NATS}._accept", "before"),
+    "given to the connection": Point(f"{_NATS}._accept", "after"),
+    "copies confirmed": Point("operations.publishing:Publishing.settle", "after"),
+    "resume half written": Point(f"{_WRITTEN_DOWN}._append", "before"),
+    "resume written, not forced to the disk": Point("operations.journal:os.fsync", "before"),
+    "written down": Point(f"{_WRITTEN_DOWN}.enter", "after"),
+    "before the report": PUBLISHING["nats"]["before the report"],
+}
+"""What can be come to while stored messages are copied to another broker."""
 
 ONCE = ("before the report", "after the report", "before closing", "closed", "before giving back", "before the last verdicts", "before publishing", "purged",
         "given to the client", "verdicts taken", "written to the socket")
@@ -137,6 +148,8 @@ def points_of(broker: str, operation: str) -> dict[str, Point]:
         return PUBLISHING[broker]
     if operation == "file":
         return FROM_A_FILE
+    if operation == "copy":
+        return COPIES
     return REPAIRING[broker] | THROUGH | ELSEWHERE | (UNPERMITTED if broker == "kafka" else {})
 
 
@@ -266,10 +279,10 @@ def _watch_journals() -> None:
     replace("operations.letter_file:LetterFile.__init__", opened)
 
     def resumed(original: Callable[..., Any]) -> Callable[..., Any]:
-        def init(self: Any, path: str, identity: Any) -> None:
+        def init(self: Any, path: str, *more: Any) -> None:
             file = Path(path).resolve()
             _forced[str(file)] = file.stat().st_size if file.exists() else 0
-            original(self, path, identity)
+            original(self, path, *more)
         return init
     replace("operations.journal:Journal.__init__", resumed)
 

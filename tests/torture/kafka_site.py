@@ -125,11 +125,10 @@ class KafkaSite(Site):
         return Content(seed.body, seed.key, (*seed.headers, "stamp"))
 
     def carried(self, seed: Seed) -> Content | None:
-        # a header of NATS has one line and is never null, and its ends are trimmed by whoever reads it here
-        if seed.body is None or b"\r" in (seed.key or b"") or b"\n" in (seed.key or b""):
-            return None
-        key = () if seed.key is None else ((b"x-message-key", seed.key.strip(b" ")),)
-        return Content(seed.body, None, (*((name.encode(), value or b"") for name, value in seed.headers), *key, "stamp"))
+        return _on_nats(seed, seed.headers, "stamp")
+
+    def replayed(self, seed: Seed) -> Content | None:
+        return _on_nats(seed, self._headers(seed))
 
     def lane(self, seed: Seed) -> str:
         return self._lanes.get(seed.identity, "")
@@ -207,6 +206,14 @@ class KafkaSite(Site):
                                     denied.permission_type)
             for removed in self._admin.delete_acls([same]).values():
                 removed.exception(PATIENCE)
+
+
+def _on_nats(seed: Seed, headers: Sequence[tuple[str, bytes | None]], *behind: str) -> Content | None:
+    # a header of NATS has one line and is never null, and its ends are trimmed by whoever reads it here
+    if seed.body is None or b"\r" in (seed.key or b"") or b"\n" in (seed.key or b""):
+        return None
+    key = () if seed.key is None else ((b"x-message-key", seed.key.strip(b" ")),)
+    return Content(seed.body, None, (*((name.encode(), value or b"") for name, value in headers), *key, *behind))
 
 
 def _found(message: Any) -> Found:

@@ -97,6 +97,9 @@ class NatsSite(Site):
     def carried(self, seed: Seed) -> Content | None:
         return Content(seed.body or b"", None, (*as_bytes(own(seed)), "stamp"))
 
+    def replayed(self, seed: Seed) -> Content | None:
+        return Content(seed.body or b"", None, as_bytes(self._headers(seed)))
+
     def published(self, seed: Seed) -> Content:
         return Content(seed.body or b"", None, (*as_bytes(own(seed)), (b"Nats-Msg-Id", seed.identity.encode())))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from tests.torture.crash import COPYING, ELSEWHERE, FROM_A_FILE, ONCE, REPAIRING, THROUGH, UNPERMITTED
+from tests.torture.crash import COPIES, COPYING, ELSEWHERE, FROM_A_FILE, ONCE, REPAIRING, THROUGH, UNPERMITTED
 from tests.torture.disturbing import ANOTHER, NETWORK, SIGNALS, draw
 from tests.torture.drawing import draw_trial
 from tests.torture.fault import Fault
@@ -15,14 +15,14 @@ from tests.torture.nats_pointers import POINTERS
 from tests.torture.trial import Trial
 
 USUAL = "usual"
-SCENARIOS = (USUAL, "two at once", "from a file", "through", "elsewhere", "unpermitted", "pointers")
-_ONLY = {"unpermitted": "kafka", "pointers": "nats"}
+SCENARIOS = (USUAL, "two at once", "from a file", "through", "elsewhere", "copy", "unpermitted", "pointers")
+_ONLY = {"unpermitted": ("kafka",), "pointers": ("nats",), "copy": ("kafka", "nats")}
 _OTHERS = (*SIGNALS, *NETWORK, "broker killed")
 
 
 def scenarios_of(broker: str) -> Sequence[str]:
     """Return those that there are on a broker."""
-    return [scenario for scenario in SCENARIOS if _ONLY.get(scenario, broker) == broker]
+    return [scenario for scenario in SCENARIOS if broker in _ONLY.get(scenario, (broker,))]
 
 
 def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Sequence[str]) -> Trial:
@@ -41,6 +41,8 @@ def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Seq
     elif scenario == "elsewhere":
         points = [point for point in REPAIRING[broker] if point not in COPYING]
         operation, faults = "elsewhere", [_either_side(chance, fault) for fault in _moments_and_others(chance, number, [*ELSEWHERE, *points])]
+    elif scenario == "copy":
+        operation, faults = "copy", [_either_side(chance, fault) for fault in _moments_and_others(chance, number, list(COPIES))]
     elif scenario == "two at once":
         operation = chance.choice(("redrive", "redrive", "selected", "to", "park", "drop"))
         points = [point for point in REPAIRING[broker] if operation != "drop" or point not in COPYING]

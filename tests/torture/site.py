@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,6 +57,10 @@ class Site(ABC):
     def carried(self, seed: Seed) -> Content | None:
         """Return what its copy is on NATS, where it is put by `--to` on another broker; None where NATS cannot carry it."""
 
+    def replayed(self, seed: Seed) -> Content | None:
+        """Return what its copy is on NATS, where the place of dead letters is replayed to there; None where NATS cannot carry it."""
+        raise NotImplementedError("only what numbers its messages can be replayed")
+
     def lane(self, seed: Seed) -> str:
         """Return in which part of the dead letters it lies."""
         return ""
@@ -86,9 +90,9 @@ class Site(ABC):
     def clean(self) -> None:
         """Delete it all."""
 
-    def letters_for(self, seeds: Sequence[Seed], place: str) -> list[Letter]:
-        """Return what the command has to do with each where all go to one place on another broker."""
-        copies = [self.carried(seed) for seed in seeds]
+    def letters_for(self, seeds: Sequence[Seed], place: str, carried: Callable[[Seed], Content | None]) -> list[Letter]:
+        """Return what the command has to do with each where all go to one place on another broker, as `carried` says."""
+        copies = [carried(seed) for seed in seeds]
         return [Letter(seed.identity, self.lies(seed), self.lane(seed), place, copy, copy is not None) for seed, copy in zip(seeds, copies, strict=True)]
 
     def letters(self, seeds: Sequence[Seed], operation: str) -> list[Letter]:

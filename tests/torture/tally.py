@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.torture.check import Kind
 
-KINDS = {"publish": "publish", "file": "from a file"}
+KINDS = {"publish": "publish", "file": "from a file", "copy": "copy"}
 """Operations whose second copies are counted apart, and what they are called; every other is a redrive."""
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.torture.check import Content, Found, Kind, Letter, Promise, Run, check_letters, check_published, duplicates
+from brokercli.terminal.failure import present
+from brokercli.terminal.streams import Streams
+from tests.torture.check import Content, Found, Kind, Letter, Promise, Run, check_copied, check_letters, check_published, duplicates
 
 ALL = Promise(exactly_once=True, in_order=True)
 AT_LEAST_ONCE = Promise(exactly_once=False)
@@ -159,6 +162,13 @@ def test_a_traceback_is_seen() -> None:
     assert kinds(runs=[replace(DONE, stderr="Traceback (most recent call last):")]) == {Kind.BROKEN}
 
 
+def test_what_brokercli_itself_says_is_a_bug_is_seen(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKERCLI_STATE_DIR", str(tmp_path))
+    present(KeyError("x"), Streams.system())
+    said = Run(1, report(1, refused=6), stderr=capfd.readouterr().err)
+    assert kinds(runs=[said, DONE]) == {Kind.BROKEN}
+
+
 def test_one_who_was_killed_after_the_report_is_held_to_what_it_says() -> None:
     assert kinds(runs=[Run(137, report(confirmed=6), killed=True)]) == set()
 
@@ -230,3 +240,33 @@ def test_receipts_that_the_account_does_not_know_are_untrue() -> None:
 
 def test_copies_beyond_the_first_are_counted_for_each_message() -> None:
     assert duplicates({"home": [*HOME, HOME[0], HOME[1]], "elsewhere": [HOME[0]]}) == 3
+
+
+def copied(stored: Sequence[Found] = HOME, *, runs: Sequence[Run] = (DONE,), allowed: int = 0) -> set[Kind]:
+    return {violation.kind for violation in check_copied(LETTERS, runs, {"home": stored}, allowed, in_order=True)}
+
+
+def test_nothing_is_said_where_everything_was_copied_once() -> None:
+    assert copied() == set()
+
+
+def test_what_was_not_copied_is_lost_also_where_the_last_run_says_that_all_was() -> None:
+    assert copied(HOME[1:], runs=[Run(0, report(confirmed=5))]) == {Kind.LOST}
+
+
+def test_more_confirmed_than_are_stored_is_a_phantom() -> None:
+    assert copied(runs=[Run(4, report(4, unknown=6)), Run(0, report(confirmed=7))]) == {Kind.PHANTOM}
+
+
+def test_copies_beyond_those_that_a_run_which_was_killed_may_repeat_are_duplicates() -> None:
+    killed = [Run(137, killed=True), DONE]
+    assert copied([*HOME[:2], *HOME], runs=killed, allowed=2) == set()
+    assert copied([*HOME[:2], *HOME], runs=killed, allowed=1) == {Kind.DUPLICATED}
+
+
+def test_a_copy_that_came_before_one_that_lay_before_it_is_seen() -> None:
+    assert copied([HOME[1], HOME[0], *HOME[2:]]) == {Kind.DISORDERED}
+
+
+def test_a_copy_that_differs_is_corrupted() -> None:
+    assert copied([Found("m0", content(0, body=b"other")), *HOME[1:]]) == {Kind.CORRUPTED}

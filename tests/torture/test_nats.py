@@ -10,7 +10,8 @@ from tests.torture.arena import Arena
 from tests.torture.chosen import at_a_moment, disturbed, is_documented, moments, publishing_moments, undisturbed
 from tests.torture.controls import CONTROLS
 from tests.torture.nats_pointers import POINTERS
-from tests.torture.trial import Result, Trial, control_trial, run_trial
+from tests.torture.running import run_trial
+from tests.torture.trial import Result, Trial, control_trial
 
 pytestmark = pytest.mark.nats
 Hold = Callable[[Arena, Trial], Result]
@@ -53,6 +54,12 @@ def test_letters_that_go_to_another_broker_and_are_not_marked_yet_are_there_once
     result = hold(nats_arena, at_a_moment("nats", "copies confirmed there", "elsewhere", "workqueue"))
     assert result.happened["crash"] == 1
     assert result.duplicates > 0  # what was confirmed there and not marked here
+
+
+def test_a_copy_that_is_killed_before_it_wrote_down_what_was_confirmed_goes_on_and_repeats_one_step_at_most(nats_arena: Arena, hold: Hold) -> None:
+    result = hold(nats_arena, at_a_moment("nats", "copies confirmed", "copy", "workqueue"))
+    assert result.happened["crash"] == 1
+    assert result.duplicates > 0
 
 
 def test_what_a_run_says_that_it_promises_is_documented(nats_arena: Arena, hold: Hold) -> None:

@@ -10,7 +10,8 @@ from tests.torture.arena import Arena
 from tests.torture.chosen import at_a_moment, disturbed, is_documented, moments, publishing_moments, two_at_once, undisturbed
 from tests.torture.controls import CONTROLS
 from tests.torture.rabbitmq_site import LIMITED
-from tests.torture.trial import Result, Trial, control_trial, run_trial
+from tests.torture.running import run_trial
+from tests.torture.trial import Result, Trial, control_trial
 
 pytestmark = pytest.mark.rabbitmq
 Hold = Callable[[Arena, Trial], Result]
