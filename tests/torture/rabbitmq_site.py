@@ -42,7 +42,10 @@ class RabbitMQGround(Ground):
         self._host, self._port, self._management = parts.hostname or HOST, parts.port or 5672, management
 
     def make(self, run: str, kind: str) -> Site:
-        return RabbitMQSite(self._host, self._port, run, kind)
+        # it builds on this one
+        from tests.torture.rabbitmq_stream import STREAM, RabbitMQStream
+
+        return (RabbitMQStream if kind == STREAM else RabbitMQSite)(self._host, self._port, run, kind)
 
     def context(self, port: int) -> Mapping[str, str]:
         return {"url": f"amqp://guest:guest@{HOST}:{port}/", "management": self._management}
@@ -52,13 +55,13 @@ class RabbitMQSite(Site):
     """Queues. RabbitMQ sorts headers by name and keeps one of each; bodies are never null, and there are no keys."""
 
     def __init__(self, host: str, port: int, run: str, kind: str) -> None:
-        self._place = host, port
+        self.place = host, port
         self.parking = f"{run}.parked"
         self.homes = [f"{run}.home.{number}" for number in range(HOMES)]
         self._letters, self._gone = f"{run}.dlq", f"{run}.gone"
         self._stored: dict[str, list[Found]] = {name: [] for name in (*self.homes, self.parking)}
         self.dlq = f"queue:{self._letters}"
-        wire = Wire(*self._place)
+        wire = Wire(*self.place)
         self._limited = kind == LIMITED
         limitless: list[tuple[str, Field]] = [("x-delivery-limit", ("l", -1))] if kind == "quorum" else []
         wire.declare_queue(self._letters, [("x-queue-type", ("S", kind.partition(" ")[0].encode())), *limitless])
@@ -70,7 +73,7 @@ class RabbitMQSite(Site):
         wire.close()
 
     def bury(self, seeds: Sequence[Seed]) -> None:
-        wire = Wire(*self._place)
+        wire = Wire(*self.place)
         for start in range(0, len(seeds), 200):
             for home in range(-1, HOMES):
                 mine = [seed for seed in seeds[start:start + 200] if seed.home == home]
@@ -81,7 +84,7 @@ class RabbitMQSite(Site):
         deadline = monotonic() + PATIENCE
         while self._limited and wire.declare_queue(self._letters, passive=True)[0] < len(seeds) and monotonic() < deadline:
             for name in (*self.homes, self._gone):
-                worker = Wire(*self._place)
+                worker = Wire(*self.place)
                 worker.return_all(name)
                 worker.close()
         wait_until(lambda: wire.declare_queue(self._letters, passive=True)[0] == len(seeds), PATIENCE, f"{len(seeds)} letters in {self._letters}")
@@ -127,7 +130,7 @@ class RabbitMQSite(Site):
         return self._stored
 
     def _take(self, queue: str) -> list[Found]:
-        wire = Wire(*self._place)
+        wire = Wire(*self.place)
         found = []
         # a quorum queue that has just come back may say that it is empty before it has read its log
         while True:
@@ -139,7 +142,7 @@ class RabbitMQSite(Site):
         return found
 
     def clean(self) -> None:
-        wire = Wire(*self._place)
+        wire = Wire(*self.place)
         for name in (self._letters, self.parking, *self.homes):
             wire.delete_queue(name)
         wire.close()

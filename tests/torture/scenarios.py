@@ -12,11 +12,12 @@ from tests.torture.drawing import draw_trial
 from tests.torture.fault import Fault
 from tests.torture.kafka_site import UNPERMITTED as WITHOUT_TRANSACTIONS
 from tests.torture.nats_pointers import POINTERS
+from tests.torture.rabbitmq_stream import STREAM
 from tests.torture.trial import Trial
 
 USUAL = "usual"
 SCENARIOS = (USUAL, "two at once", "from a file", "through", "elsewhere", "copy", "unpermitted", "pointers")
-_ONLY = {"unpermitted": ("kafka",), "pointers": ("nats",), "copy": ("kafka", "nats")}
+_ONLY = {"unpermitted": ("kafka",), "pointers": ("nats",)}
 _OTHERS = (*SIGNALS, *NETWORK, "broker killed")
 
 
@@ -42,6 +43,7 @@ def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Seq
         points = [point for point in REPAIRING[broker] if point not in COPYING]
         operation, faults = "elsewhere", [_either_side(chance, fault) for fault in _moments_and_others(chance, number, [*ELSEWHERE, *points])]
     elif scenario == "copy":
+        kind = STREAM if broker == "rabbitmq" else kind
         operation, faults = "copy", [_either_side(chance, fault) for fault in _moments_and_others(chance, number, list(COPIES))]
     elif scenario == "two at once":
         operation = chance.choice(("redrive", "redrive", "selected", "to", "park", "drop"))

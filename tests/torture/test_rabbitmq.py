@@ -10,6 +10,7 @@ from tests.torture.arena import Arena
 from tests.torture.chosen import at_a_moment, disturbed, is_documented, moments, publishing_moments, two_at_once, undisturbed
 from tests.torture.controls import CONTROLS
 from tests.torture.rabbitmq_site import LIMITED
+from tests.torture.rabbitmq_stream import STREAM
 from tests.torture.running import run_trial
 from tests.torture.trial import Result, Trial, control_trial
 
@@ -55,6 +56,12 @@ def test_letters_that_go_to_another_broker_and_are_not_marked_yet_are_there_once
     result = hold(rabbitmq_arena, at_a_moment("rabbitmq", "copies confirmed there", "elsewhere", "quorum"))
     assert result.happened["crash"] == 1
     assert result.duplicates > 0  # what was confirmed there and not marked here
+
+
+def test_a_copy_that_is_killed_before_it_wrote_down_what_was_confirmed_goes_on_and_repeats_one_step_at_most(rabbitmq_arena: Arena, hold: Hold) -> None:
+    result = hold(rabbitmq_arena, at_a_moment("rabbitmq", "copies confirmed", "copy", STREAM))
+    assert result.happened["crash"] == 1
+    assert result.duplicates > 0
 
 
 def test_what_a_run_says_that_it_promises_is_documented(rabbitmq_arena: Arena, hold: Hold) -> None:
