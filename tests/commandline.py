@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0
 STOPPING = "stopping once what is in flight is settled; Ctrl-C again stops now\n"
 """What is said on standard error where an interrupt is followed by no end for a moment: on a busy machine, by any command."""
+BUG = "this is a bug: "
+"""What an error of brokercli's own begins with: no command may end with it, whatever else a test looks for."""
 Process = subprocess.Popen[bytes] | loaded.Command
 
 
@@ -35,6 +37,10 @@ class Ended:
     code: int
     stdout: bytes
     stderr: str
+
+    def __post_init__(self) -> None:
+        # it ends with 1, as much does that is none
+        assert BUG not in self.stderr, self.stderr
 
     @property
     def lines(self) -> list[bytes]:

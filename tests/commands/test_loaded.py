@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import loaded
-from tests.commandline import STOPPING, CommandLine, command, environment
+from tests.commandline import STOPPING, CommandLine, Ended, command, environment
 from tests.commands.conftest import Place
 
 
@@ -22,6 +22,11 @@ def test_a_forked_command_ends_and_says_what_a_started_one_does(tmp_path: Path, 
     forked = loaded.run(arguments, stdin=b"", environment=ours, folder=tmp_path, timeout=60)
     started = subprocess.run(command(arguments), input=b"", capture_output=True, env=ours, cwd=tmp_path, timeout=60, check=False)
     assert forked == (started.returncode, started.stdout, started.stderr)
+
+
+def test_a_command_that_ends_with_a_bug_fails_its_test_whatever_that_looks_for() -> None:
+    with pytest.raises(AssertionError, match="this is a bug"):
+        Ended(1, b"", "brokercli: this is a bug: KeyError: 'x'\n")
 
 
 def test_a_forked_command_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:

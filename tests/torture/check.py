@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tests.commandline import BUG
+
 
 class Kind(StrEnum):
     """What can be wrong."""
@@ -149,7 +151,7 @@ def duplicates(places: Mapping[str, Sequence[Found]]) -> int:
     return sum(count - 1 for count in Counter(found.identity for place in places.values() for found in place).values())
 
 
-_BUGS = ("Traceback", "this is a bug: ")
+_BUGS = ("Traceback", BUG)
 """What brokercli's own words for a bug begin with, and what Python prints where not even those came."""
 
 
