@@ -45,3 +45,17 @@ def test_what_has_no_leader_is_asked_again_and_nothing_else_is(streams: Streams)
 
 def test_what_stays_without_a_leader_is_answered_so(streams: Streams) -> None:
     assert ask(streams, {b"1": 0, b"2": ATTEMPTS}) == ([b'{"success":true}', LEADERLESS], Counter({b"1": 1, b"2": ATTEMPTS}))
+
+
+def test_a_question_to_a_connection_that_is_gone_and_not_known_to_be_waits_for_the_next_one(streams: Streams) -> None:
+    link = streams.backend()._link
+    questions = Questions(link)
+    link.run(questions.ask("$JS.API.INFO", [b""]))
+
+    async def cut_and_ask() -> list[bytes]:
+        # the client hears of it a moment later, and until then calls itself connected
+        link._transport.abort()
+        assert link.connected
+        return (await questions.ask("$JS.API.INFO", [b""])).bodies
+
+    assert b"account_info_response" in link.run(cut_and_ask())[0]

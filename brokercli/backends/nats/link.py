@@ -220,9 +220,14 @@ class Link:
         if not pong.done():
             raise Unreachable(f"{self.connection} " + ("does not answer." if self.connected else "dropped the connection."))
 
+    @property
+    def takes_writes(self) -> bool:
+        """Whether what is written now may leave."""
+        return self.connected and not self._transport.is_closing()
+
     def write(self, frames: bytes) -> bool:
         """Write frames; return False where they certainly did not leave."""
-        if not self.connected or self._transport.is_closing():
+        if not self.takes_writes:
             return False
         try:
             self._transport.write(frames)

@@ -118,7 +118,8 @@ class Questions(Watcher):
                 return
 
     async def _connection(self) -> None:
-        while not self._link.connected:
+        # the client calls itself connected until it has heard that it is not: asked into that, each attempt was over before the next one began
+        while not self._link.takes_writes:
             if self._link.failure is not None:
                 raise self._link.failure
             await asyncio.sleep(0.05)
