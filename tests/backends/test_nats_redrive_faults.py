@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.nats.backend import NatsBackend
-from brokercli.model.errors import BrokercliError
+from brokercli.backends.nats.questions import Answers, Questions
+from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut
 from brokercli.model.receipt import Receipts, Verdict
-from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, read_all, redrive
+from brokercli.operations.decisions import Redrive
+from brokercli.operations.letters import LetterFilter, Recogniser
+from brokercli.operations.redriving import Redriving
+from tests.backends.nats_letters import dlq_of, failing, fill_dlq, in_stream, numbers, read_all, redrive
 from tests.backends.nats_streams import Streams, stream, subject
 from tests.faults.proxy import Direction, Proxy
 
@@ -102,3 +106,44 @@ def check_gone_for_good(streams: Streams, proxy: Proxy, backend: NatsBackend, po
     assert len(in_stream(streams, name)) == COUNT - 1
     redrive(streams.backend(), name)
     assert sorted(in_stream(streams, home)) == sorted(numbers(COUNT))
+
+
+def test_a_letter_whose_message_could_not_be_taken_out_stays_until_it_can(streams: Streams, nats_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # taken out alone it would leave a message that its worker is never given again, and that nothing points at
+    name = failing(streams, nats_address, "workqueue", captured=True)
+    ask, backend = Questions.ask, streams.backend()
+
+    async def unheard(self: Questions, question: str, payloads: Sequence[bytes]) -> Answers:
+        if question.endswith(f"MSG.DELETE.{name}"):
+            raise TimedOut("nobody answered")
+        return await ask(self, question, payloads)
+
+    monkeypatch.setattr(Questions, "ask", unheard)
+    account = redrive(backend, f"{name}_DLQ")[0].account
+    assert (account.read, account.confirmed, account.unknown) == (10, 0, 10)
+    assert streams.state(f"{name}_DLQ")["messages"] == 10
+    assert in_stream(streams, name) == numbers(10) * 2
+    monkeypatch.undo()
+    account = redrive(backend, f"{name}_DLQ")[0].account
+    assert (account.read, account.confirmed) == (10, 10)
+    assert streams.state(f"{name}_DLQ")["messages"] == 0
+    assert in_stream(streams, name) == numbers(10)
+
+
+def test_where_nobody_may_take_the_messages_out_their_letters_go_and_it_is_said_that_they_stay(
+        streams: Streams, nats_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = failing(streams, nats_address, "workqueue", captured=True)
+    ask, backend = Questions.ask, streams.backend()
+
+    async def denied(self: Questions, question: str, payloads: Sequence[bytes]) -> Answers:
+        if question.endswith(f"MSG.DELETE.{name}"):
+            raise NotAuthorised("no permission to publish there")
+        return await ask(self, question, payloads)
+
+    monkeypatch.setattr(Questions, "ask", denied)
+    with backend.repair(stream(f"{name}_DLQ"), RepairPolicy()) as repair:
+        account = Redriving(repair, Recogniser(backend), Redrive(None, 3, None, stream(f"{name}_DLQ")), LetterFilter()).run().account
+    assert (account.read, account.confirmed) == (10, 10)
+    assert streams.state(f"{name}_DLQ")["messages"] == 0
+    assert in_stream(streams, name) == numbers(10) * 2
+    assert any(f"10 messages were put back and may not be taken out of {name}" in note for note in repair.notes), repair.notes

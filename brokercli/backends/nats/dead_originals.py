@@ -6,7 +6,7 @@ storage once its copy is back: it would be found as a letter without a record, a
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,8 +20,10 @@ from brokercli.backends.nats.questions import Questions
 from brokercli.backends.nats.removing import Remover, refusal_to_remove
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.unrecorded import Consumers, Standing, ask_consumers
+from brokercli.model.amount import amount
 from brokercli.model.message import Place, Record
 
+_STAYS = "stored at its destination, but message {} itself could not be taken out of {}: {}"
 _DEAD_NO_MORE = "it is not dead any more: consumer {} gets it again"
 
 
@@ -51,6 +53,13 @@ class DeadOriginals:
         self._consumers: dict[str, Consumers] = {}
         self._subjects: dict[Where, str] = {}
         self._died_at: dict[Where, str] = {}
+        self._left_behind = Counter[str]()
+
+    @property
+    def notes(self) -> list[str]:
+        """Say of which streams messages were put back that this login may not take out."""
+        return [f"{amount(count, 'message was', 'messages were')} put back and may not be taken out of {stream} by this login: dlq ls shows what stays there "
+                "as letters without a record" for stream, count in self._left_behind.items()]
 
     def prepare(self, originals: Sequence[Place]) -> None:
         """Ask what the next letters need to be judged. Raises model.errors."""
@@ -115,10 +124,11 @@ class DeadOriginals:
         subject = self._subjects.get(original)
         return None if subject is None else consumers.waiting(original[1], subject, died_at)
 
-    def remove(self, originals: Sequence[Where]) -> None:
-        """Remove those whose copies are confirmed and that nobody else may want. One that stays, whatever the reason, is
-        a letter without a record: its copy has an id that is the same for that one."""
-        self.put_back.update(originals)
+    def remove(self, originals: Sequence[Where]) -> dict[Where, str]:
+        """Remove those whose copies are confirmed and that nobody else may want, and return those for which that failed, with a sentence that
+        says so: as long as their letters are there, the next run takes them out. One that this login may not remove is left for good: it
+        is a letter without a record, and a copy of it has the same id."""
+        stays: dict[Where, str] = {}
         by_stream: dict[str, list[int]] = defaultdict(list)
         for original in dict.fromkeys(originals):
             consumers = self._consumers.get(original[0])
@@ -126,8 +136,15 @@ class DeadOriginals:
                 by_stream[original[0]].append(original[1])
         for stream, sequences in by_stream.items():
             known = self._streams[stream]
-            if known is not None and known.remover is not None:
-                known.remover.remove(sequences)
+            if known is None or known.remover is None:
+                continue
+            removed = known.remover.remove(sequences)
+            if removed.denied is not None:
+                self._left_behind[stream] += len(removed.failed)
+            elif removed.over is None:
+                stays.update({(stream, sequence): _STAYS.format(sequence, stream, why) for sequence, why in removed.failed.items()})
+        self.put_back.update(original for original in originals if original not in stays)
+        return stays
 
 
 def _consumer_in(record: Record) -> str:

@@ -28,8 +28,15 @@ class Removed:
     one had to be asked again, there are none here."""
     failed: dict[int, str] = field(default_factory=dict)
     """Sequence → why it is still there, or may be."""
+    denied: NotAuthorised | None = None
+    """Why this login may take nothing out; then all of them failed."""
     over: Failed | None = None
     """Why there is nothing more to remove: the stream that the sequences count in is not there any more."""
+
+    def fail(self, sequences: Sequence[int], problem: BrokercliError) -> None:
+        """Enter why these are still there, or may be."""
+        self.failed.update(dict.fromkeys(sequences, str(problem).rstrip(".")))
+        self.denied = problem if isinstance(problem, NotAuthorised) else self.denied
 
 
 def refusal_to_remove(info: Json) -> Failed | None:
@@ -84,13 +91,15 @@ class Remover:
             try:
                 return finish()
             except BrokercliError as problem:
-                return Removed(failed=dict.fromkeys(sequences, str(problem).rstrip(".")))
+                failed = Removed()
+                failed.fail(sequences, problem)
+                return failed
         return removed
 
     async def _removing(self, sequences: Sequence[int], purge_below: int) -> Removed:
         removed = Removed(over=await self._gone())
         if removed.over is not None:
-            removed.failed.update(dict.fromkeys(sequences, str(removed.over).rstrip(".")))
+            removed.fail(sequences, removed.over)
             return removed
         below = [sequence for sequence in sequences if sequence < purge_below]
         rest, in_doubt = list(sequences), False
@@ -135,7 +144,7 @@ class Remover:
         try:
             answers = await self._questions.ask(self._operation("MSG.DELETE"), [self._question(sequence) for sequence in sequences])
         except BrokercliError as problem:
-            removed.failed.update(dict.fromkeys(sequences, str(problem).rstrip(".")))
+            removed.fail(sequences, problem)
             return
         for sequence, answer in zip(sequences, answers.bodies, strict=True):
             if _DELETED in answer:

@@ -255,13 +255,23 @@ class NatsRepair(Repair):
         its original gone, where an original without its letter would be put back once more. Return what waits until it is done."""
         if not letters:
             return lambda: receipts
-        self._originals.remove([letter.original for letter in letters if letter.original is not None])
-        remove = self._in_hand.begin_to_take_out([letter.sequence for letter in letters])
+        stays = self._originals.remove([letter.original for letter in letters if letter.original is not None])
+        going: list[Handled] = []
+        for letter in letters:
+            why = None if letter.original is None else stays.get(letter.original)
+            if why is None:
+                going.append(letter)
+            else:
+                self._in_hand.keep(letter.sequence)
+                receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=why))
+        if not going:
+            return lambda: receipts
+        remove = self._in_hand.begin_to_take_out([letter.sequence for letter in going])
 
         def finish() -> Receipts:
             removed = remove()
             self._failure = self._failure or removed.over
-            for letter in letters:
+            for letter in going:
                 why = removed.failed.get(letter.sequence)
                 if why is not None:
                     receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=_STAYS.format(self._stream, why)))
@@ -316,7 +326,7 @@ class NatsRepair(Repair):
         if self._closed:
             return
         self._closed = True
-        self.notes = [*self.notes, *self._homes.notes]
+        self.notes = [*self.notes, *self._homes.notes, *self._originals.notes]
         if self._left_off:
             self.notes = [*self.notes, withheld_in_words(self._left_off)]
         if self._newcomers is not None:
