@@ -70,6 +70,9 @@ class Repairing(Going):
         # the program of --through fails for those that are not meant
         failing = len(self.seeds) - sum(seed.chosen for seed in self.seeds) if self.trial.operation == "through" else 0
         refused = self.homeless + failing
+        # as many may have been refused because the broker was away, and those behind them were never read
+        if failing and sum(run.report["left"].values()) != failing:
+            return False
         return (run.code == 0 and (not run.count("skipped") or self.site.leaves_records)) or (
             run.code in (1, 3) and run.count("refused") == refused and not run.count("skipped")
             and run.count("read") == run.count("confirmed") + refused)
