@@ -15,6 +15,15 @@ class BrokercliError(Exception):
         self.hint = hint
 
 
+class Bug(BrokercliError):
+    """What is no broker's fault and no user's, met where nobody could raise it (on a connection's thread): its cause is what was raised there.
+    It is said as any other bug, and the cause's traceback kept."""
+
+    def __init__(self, where: str, problem: BaseException) -> None:
+        super().__init__(f"{where}: {type(problem).__name__}: {problem}")
+        self.__cause__ = problem
+
+
 class UsageProblem(BrokercliError):
     """Asked wrongly; nothing was sent."""
 

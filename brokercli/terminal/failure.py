@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from brokercli.local.on_disk import make_private
-from brokercli.model.errors import BrokercliError, ReaderLeft
+from brokercli.model.errors import BrokercliError, Bug, ReaderLeft
 from brokercli.model.exit_code import ExitCode
 from brokercli.terminal.interrupt import StopNow
 from brokercli.terminal.logins import without_logins
@@ -44,7 +44,7 @@ def present(error: BaseException, streams: Streams, *, debug: bool = False, outp
             return error.exit_code
         case ReaderLeft():
             return int(ExitCode.READER_LEFT)
-        case BrokercliError():
+        case BrokercliError() if not isinstance(error, Bug):
             _say(streams, str(error), error.hint, int(error.exit_code), output_json)
             return int(error.exit_code)
         case BrokenPipeError():
@@ -71,6 +71,8 @@ def _say(streams: Streams, message: str, hint: str | None, exit_code: int, outpu
 
 def _one_line(error: BaseException) -> str:
     text = " ".join(without_logins(str(error)).split())
+    if isinstance(error, Bug):
+        return text[:200]
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 

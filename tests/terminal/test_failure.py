@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from brokercli.model.errors import BrokercliError, InputRefused, LocalIO, NotAuthorised, ReaderLeft, TimedOut, Unreachable, Unsupported, UsageProblem
+from brokercli.model.errors import BrokercliError, Bug, InputRefused, LocalIO, NotAuthorised, ReaderLeft, TimedOut, Unreachable, Unsupported, UsageProblem
 from brokercli.terminal.failure import present
 from brokercli.terminal.interrupt import StopNow
 
@@ -116,6 +116,20 @@ def test_a_bug_says_so_and_keeps_a_private_traceback_without_values(capture: Cal
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert "raise KeyError" in kept.read_text()
     assert "hunter2" not in kept.read_text()
+
+
+def test_a_bug_on_a_connections_thread_is_told_as_any_other_with_the_traceback_of_what_was_raised_there(
+        capture: Callable[..., Any], state: Path) -> None:
+    def on_its_thread() -> None:
+        raise KeyError("x")
+
+    captured = capture()
+    with pytest.raises(KeyError) as raised_there:
+        on_its_thread()
+    assert present(Bug("in the NATS backend", raised_there.value), captured.streams) == 1
+    (kept,) = state.iterdir()
+    assert captured.err.startswith("brokercli: this is a bug: in the NATS backend: KeyError: 'x'\n  → please report it")
+    assert "in on_its_thread" in kept.read_text()
 
 
 def test_a_bug_without_a_place_to_keep_it_is_still_told(capture: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from brokercli.backends.nats.refusals import Refusals
 from brokercli.backends.nats.transport import CheckedTransport
 from brokercli.backends.nats.watcher import Watcher
 from brokercli.model.connection import Connection
-from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable
+from brokercli.model.errors import BrokercliError, Bug, NotAuthorised, TimedOut, Unreachable
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -163,7 +163,7 @@ class Link:
         except BrokercliError as failure:
             self._give_up(failure)
         except Exception as problem:  # noqa: BLE001  a task nobody awaits must not fail unseen
-            self._give_up(BrokercliError(f"A bug in the NATS backend: {type(problem).__name__}: {problem}"))
+            self._give_up(Bug("in the NATS backend", problem))
 
     def guard(self, callback: Callable[[Item], None]) -> Callable[[Item], None]:
         """Wrap what a Sink calls: nats-py would log an exception and read no further, for ever."""
@@ -171,7 +171,7 @@ class Link:
             try:
                 callback(messages)
             except Exception as problem:  # noqa: BLE001
-                self._give_up(BrokercliError(f"A bug in the NATS backend: {type(problem).__name__}: {problem}"))
+                self._give_up(Bug("in the NATS backend", problem))
         return guarded
 
     def new_inbox(self) -> str:

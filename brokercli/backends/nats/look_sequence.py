@@ -17,7 +17,7 @@ from brokercli.backends.nats.records import Fetched, Row
 from brokercli.backends.nats.span import Source, ask_again
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers
-from brokercli.model.errors import BrokercliError, TimedOut, Unreachable
+from brokercli.model.errors import BrokercliError, Bug, TimedOut, Unreachable
 
 BATCH = 2500
 BATCH_BYTES = 2 << 20
@@ -90,7 +90,7 @@ class SequenceReader(BufferedReader[list[Row]]):
         except BrokercliError as failure:
             self._handover.fail(failure)
         except Exception as problem:  # noqa: BLE001  a task nobody awaits must not fail unseen
-            self._handover.fail(BrokercliError(f"A bug in the NATS backend: {type(problem).__name__}: {problem}"))
+            self._handover.fail(Bug("in the NATS backend", problem))
 
     async def _wait_for_more(self) -> None:
         """Return once the stream has got something, whether it is for us or not."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pika import exceptions
 
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
+from brokercli.model.errors import BrokercliError, Bug, Failed, NotAuthorised, NotFound, Unreachable
 
 _NAMED = re.compile(r"no (queue|exchange) '(.*)' in vhost '(.*)'", re.DOTALL)
 
@@ -51,7 +51,7 @@ def translate(problem: BaseException, doing: str, where: Any) -> BrokercliError:
         return Failed(f"The broker lets a connection have too few channels (channel_max): {doing} needs one more.", hint=_CHANNELS)
     if isinstance(problem, (exceptions.AMQPConnectionError, exceptions.ChannelClosed, exceptions.ConnectionWrongStateError, exceptions.ChannelWrongStateError)):
         return Unreachable(f"The connection to {where} broke while {doing}.", hint="brokercli doctor says what answers and what does not")
-    return BrokercliError(f"A bug in the RabbitMQ backend while {doing}: {type(problem).__name__}: {problem}")
+    return Bug(f"in the RabbitMQ backend, {doing}", problem)
 
 
 def from_reply(code: int, text: str, doing: str) -> BrokercliError:
