@@ -155,11 +155,14 @@ _BUGS = ("Traceback", BUG)
 """What brokercli's own words for a bug begin with, and what Python prints where not even those came."""
 
 
+def check_bugs(run: Run) -> list[Violation]:
+    """Look for what no run may say."""
+    return [Violation(Kind.BROKEN, run.stderr[-2000:])] if any(words in run.stderr for words in _BUGS) else []
+
+
 def check_account(run: Run) -> list[Violation]:
     """Hold what one run said against itself."""
-    wrong = []
-    if any(words in run.stderr for words in _BUGS):
-        wrong.append(Violation(Kind.BROKEN, run.stderr[-2000:]))
+    wrong = check_bugs(run)
     report = run.report
     if report is None:
         if run.code == 0:
@@ -314,6 +317,31 @@ def check_copied(letters: Sequence[Letter], runs: Sequence[Run], stored: Mapping
         wrong.append(Violation(Kind.DUPLICATED, f"{copies.total() - len(copies)} copies too many, {allowed} are allowed: {twice[:3]}"))
     if in_order:
         wrong += _check_order(letters, stored)
+    return wrong
+
+
+def check_shown(letters: Sequence[Letter], run: Run, shown: Sequence[Found]) -> list[Violation]:
+    """Hold what one run printed against what lies there: of each lane all from its first on, up to where it ended; all of it where that was with 0."""
+    wrong = check_bugs(run)
+    lanes: dict[str, list[Letter]] = defaultdict(list)
+    for letter in letters:
+        lanes[letter.lane].append(letter)
+    places = {letter.identity: (letter.lane, number) for lane in lanes.values() for number, letter in enumerate(lane)}
+    following: Counter[str] = Counter()
+    for found in shown:
+        lane, number = places.get(found.identity, ("", -1))
+        expected = following[lane]
+        if number < 0:
+            wrong.append(Violation(Kind.CORRUPTED, f"it printed {found.identity or 'a message without identity'}, which nobody put there"))
+        elif number < expected:
+            wrong.append(Violation(Kind.DUPLICATED, f"it printed {found.identity} once more"))
+        elif number > expected:
+            wrong.append(Violation(Kind.LOST, f"it passed over {lanes[lane][expected].identity} and printed {found.identity}"))
+        elif found.content != lanes[lane][number].copy:
+            wrong.append(_differs(found, "as it was printed", lanes[lane][number].copy))
+        following[lane] = max(expected, number + 1)
+    if run.code == 0 and (missing := len(letters) - following.total()) > 0:
+        wrong.append(Violation(Kind.PHANTOM, f"it ended with 0, and {missing} messages were not printed"))
     return wrong
 
 

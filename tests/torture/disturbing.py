@@ -8,6 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from tests.commandline import Process
+from tests.faults.proxy import Direction
 from tests.torture.arena import Arena
 from tests.torture.elsewhere import Elsewhere
 from tests.torture.fault import Fault
@@ -33,9 +34,9 @@ def draw(chance: Random, name: str) -> Fault:
 
 
 def disturb(arena: Arena, process: Process, fault: Fault, size: int, volume: int, patience: float,
-            another: Callable[[], None] = lambda: None) -> bool:
+            another: Callable[[], None] = lambda: None, direction: Direction = "to broker") -> bool:
     """Wait for the moment, do it, and return once it is over; False where the process ended before its moment came. `size` is how
-    many bytes it has to send, `volume` how many the messages have; `another` starts a second process."""
+    many bytes it has to send, or to get, by `direction`, `volume` how many the messages have; `another` starts a second process."""
     if fault.name == "crash":
         return False
     side = arena.elsewhere if fault.there else arena
@@ -47,9 +48,9 @@ def disturb(arena: Arena, process: Process, fault: Fault, size: int, volume: int
         process.wait(patience)
         proxy.reset()
         return True
-    goal = proxy.passed("to broker") + int(fault.share * size)
+    goal = proxy.passed(direction) + int(fault.share * size)
     deadline = time.monotonic() + patience
-    while proxy.passed("to broker") <= goal and time.monotonic() < deadline:
+    while proxy.passed(direction) <= goal and time.monotonic() < deadline:
         if process.poll() is not None:
             return False
         time.sleep(0.001)

@@ -18,6 +18,7 @@ from typing import Any
 from brokercli.operations.reading import SLICE
 from tests.commandline import Process
 from tests.environment import ROOT
+from tests.faults.proxy import Direction
 from tests.torture.arena import Arena
 from tests.torture.check import Found, Kind, Run, Violation
 from tests.torture.disturbing import ANOTHER, AT_ITS_END, disturb
@@ -40,6 +41,7 @@ WORDS = {
     "through": ("dlq", "redrive", "{dlq}", "--yes", "--through", f"sh {shlex.quote(str(ROOT / 'tests' / 'torture' / 'program.sh'))}"),
     "elsewhere": ("dlq", "redrive", "{dlq}", "--yes", "--to", f"@{CONTEXT}/subject:{{there}}"),
     "copy": ("replay", "{dlq}", "--to", f"@{CONTEXT}/subject:{{there}}", "--resume", "{folder}/resume", "--rate", "{rate}"),
+    "read": ("replay", "{dlq}", "-o", "json"),
     "file": ("dlq", "redrive", "--from-file", "{folder}/letters", "--resume", "{folder}/resume", "--yes"),
     "publish": ("publish", "{target}", "--input", "json", "--receipts"),
 }
@@ -86,6 +88,8 @@ class Going(ABC):
         patience = ["--delivery-timeout", f"{DELIVERY_SECONDS}s"] if self.trial.operation not in ("park", "drop") else []
         return [*words, "--report", str(self.folder / f"{number}.report"), *patience]
 
+    direction: Direction = "to broker"
+    """Which way what it is about goes."""
     there = ""
     """The subject on the other broker, where there is one."""
 
@@ -116,7 +120,7 @@ class Going(ABC):
             threading.Thread(target=_pour, args=(process, given), daemon=True).start()
         try:
             if fault is not None and disturb(self.arena, process, fault, self.volume if fault.there else self.size, self.volume,
-                                                 PATIENCE, another):
+                                                 PATIENCE, another, self.direction):
                 self.happened[fault.name + (" there" if fault.there else "")] += 1
         except subprocess.TimeoutExpired:
             pass  # is said of the run below

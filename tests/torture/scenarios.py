@@ -16,7 +16,7 @@ from tests.torture.rabbitmq_stream import STREAM
 from tests.torture.trial import Trial
 
 USUAL = "usual"
-SCENARIOS = (USUAL, "two at once", "from a file", "through", "elsewhere", "copy", "unpermitted", "pointers")
+SCENARIOS = (USUAL, "two at once", "from a file", "through", "elsewhere", "copy", "read", "unpermitted", "pointers")
 _ONLY = {"unpermitted": ("kafka",), "pointers": ("nats",)}
 _OTHERS = (*SIGNALS, *NETWORK, "broker killed")
 
@@ -45,6 +45,9 @@ def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Seq
     elif scenario == "copy":
         kind = STREAM if broker == "rabbitmq" else kind
         operation, faults = "copy", [_either_side(chance, fault) for fault in _moments_and_others(chance, number, list(COPIES))]
+    elif scenario == "read":
+        count, kind = chance.choice((300, 1000, 3000)), STREAM if broker == "rabbitmq" else kind
+        operation, faults = "read", [draw(chance, chance.choice(_OTHERS)) for _ in range(chance.choice((1, 1, 2, 3)))]
     elif scenario == "two at once":
         operation = chance.choice(("redrive", "redrive", "selected", "to", "park", "drop"))
         points = [point for point in REPAIRING[broker] if operation != "drop" or point not in COPYING]

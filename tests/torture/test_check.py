@@ -11,7 +11,7 @@ import pytest
 
 from brokercli.terminal.failure import present
 from brokercli.terminal.streams import Streams
-from tests.torture.check import Content, Found, Kind, Letter, Promise, Run, check_copied, check_letters, check_published, duplicates
+from tests.torture.check import Content, Found, Kind, Letter, Promise, Run, check_copied, check_letters, check_published, check_shown, duplicates
 
 ALL = Promise(exactly_once=True, in_order=True)
 AT_LEAST_ONCE = Promise(exactly_once=False)
@@ -270,3 +270,33 @@ def test_a_copy_that_came_before_one_that_lay_before_it_is_seen() -> None:
 
 def test_a_copy_that_differs_is_corrupted() -> None:
     assert copied([Found("m0", content(0, body=b"other")), *HOME[1:]]) == {Kind.CORRUPTED}
+
+
+def shown(printed: Sequence[Found], *, code: int = 0, letters: Sequence[Letter] = LETTERS) -> set[Kind]:
+    return {violation.kind for violation in check_shown(letters, Run(code), printed)}
+
+
+def test_nothing_is_said_of_a_look_that_printed_everything_and_of_one_that_says_it_could_not() -> None:
+    assert shown(HOME) == set()
+    assert shown(HOME[:4], code=5) == set()
+    assert shown([], code=130) == set()
+
+
+def test_a_look_that_ended_with_0_before_the_end_is_a_phantom() -> None:
+    assert shown(HOME[:5]) == {Kind.PHANTOM}
+
+
+def test_what_a_look_passed_over_is_lost_and_what_it_printed_again_is_a_duplicate() -> None:
+    assert shown([*HOME[:2], *HOME[3:]]) == {Kind.LOST}
+    assert shown([*HOME[:2], *HOME[1:]]) == {Kind.DUPLICATED}
+
+
+def test_partitions_are_looked_at_each_in_its_order() -> None:
+    letters = [replace(letter, lane=str(number % 2)) for number, letter in enumerate(LETTERS)]
+    assert shown([*HOME[1::2], *HOME[::2]], letters=letters) == set()
+    assert shown([*HOME[3::2], *HOME[::2]], code=5, letters=letters) == {Kind.LOST}
+
+
+def test_what_a_look_printed_otherwise_than_it_lies_there_is_corrupted() -> None:
+    assert shown([Found("m0", content(0, body=b"other")), *HOME[1:]]) == {Kind.CORRUPTED}
+    assert shown([*HOME, Found("m9", content(9))]) == {Kind.CORRUPTED}
