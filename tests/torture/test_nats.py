@@ -62,6 +62,10 @@ def test_a_copy_that_is_killed_before_it_wrote_down_what_was_confirmed_goes_on_a
     assert result.duplicates > 0
 
 
+def test_a_replay_whose_connection_is_cut_in_its_midst_prints_everything_once(nats_arena: Arena, hold: Hold) -> None:
+    assert hold(nats_arena, disturbed("nats", "reset", "read", "workqueue")).happened["reset"] == 1
+
+
 def test_what_a_run_says_that_it_promises_is_documented(nats_arena: Arena, hold: Hold) -> None:
     result = hold(nats_arena, undisturbed("nats", "limits"))
     guarantee = result.runs[0].stderr.partition("\n")[0]

@@ -64,6 +64,10 @@ def test_a_copy_that_is_killed_before_it_wrote_down_what_was_confirmed_goes_on_a
     assert result.duplicates > 0
 
 
+def test_a_replay_whose_connection_is_cut_in_its_midst_prints_everything_once(rabbitmq_arena: Arena, hold: Hold) -> None:
+    assert hold(rabbitmq_arena, disturbed("rabbitmq", "reset", "read", STREAM)).happened["reset"] == 1
+
+
 def test_what_a_run_says_that_it_promises_is_documented(rabbitmq_arena: Arena, hold: Hold) -> None:
     result = hold(rabbitmq_arena, undisturbed("rabbitmq", "quorum"))
     guarantee = result.runs[0].stderr.partition("\n")[0]
