@@ -27,6 +27,7 @@ from brokercli.dialects import (
     masstransit,
     nservicebus,
     rabbitmq_x_death,
+    rascal,
     rebus,
     share_group,
     smallrye_kafka,
@@ -65,8 +66,8 @@ DIALECTS: tuple[Dialect, ...] = (
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.
     nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.binder, spring_amqp.dialect,
-    # These two died by x-death, and know more about it.
-    dramatiq.dialect, celery.dialect, rabbitmq_x_death.dialect,
+    # These died by x-death, or may have, and know more about it.
+    dramatiq.dialect, celery.dialect, rascal.encrypted, rascal.dialect, rabbitmq_x_death.dialect,
     # Names that several conventions share: those told by binary values and by their own counters first.
     spring_cloud_stream_kafka.dialect, tiered.dialect, jetstream_community.dialect,
     # Told by the look of its key only, so after everything that says what it is; and last, whatever speaks for itself.

@@ -12,7 +12,7 @@ import orjson
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.rabbitmq_x_death import fill_in, read_deaths
 from brokercli.dialects.reading import Reading
-from brokercli.dialects.stack_traces import class_of
+from brokercli.dialects.stack_traces import failure_of
 from brokercli.model.amount import amount
 from brokercli.model.dead_letter import Confidence, DeadLetter
 
@@ -37,9 +37,7 @@ def read(reading: Reading) -> DeadLetter | None:
     traceback = options.get("traceback")
     if isinstance(traceback, str):
         letter.stack_trace = traceback
-        last = traceback.rstrip().rpartition("\n")[2]
-        letter.exception = class_of(last) or last.partition(":")[0][:200]
-        letter.exception_message = last.partition(": ")[2]
+        letter.exception, letter.exception_message = failure_of(traceback)
     retries = options.get("retries")
     # it was tried once more than it was retried
     counted = reading.count("options.retries in the body", retries) if retries is not None else 0

@@ -22,7 +22,7 @@ _STEMS = {
     "exception_message": ("exception-message", "error-message", "error", "last-error", "exception"),
     "stack_trace": ("exception-stacktrace", "exception-stack-trace", "error-stacktrace", "error-stack", "stacktrace", "stack-trace"),
     "attempts": ("attempts", "retry-count", "delivery-count", "attempt", "retries"),
-    "consumer": ("consumer", "failed-consumer"), "group": ("consumer-group", "group-id", "original-consumer-group"),
+    "consumer": ("consumer", "failed-consumer", "original-consumer"), "group": ("consumer-group", "group-id", "original-consumer-group"),
     "failed_at": ("failed-at", "dead-lettered-at", "failure-time", "failure-timestamp", "failed-timestamp", "error-timestamp"),
     "original_time": ("original-timestamp", "source-timestamp")}
 # a refund's reason, a chat's group, how often a job may be tried: what is left on a message does no harm, what was taken off one is lost.

@@ -10,6 +10,7 @@ _INNER = "---> "
 # a number that the runtime adds to errors of the system's, and one of several causes
 _NET_EXTRAS = re.compile(r" \(0x[0-9A-Fa-f]{8}\)(?=:)|^\(Inner Exception #\d+\) ")
 _ENOUGH = 200_000
+_TRACEBACK = "Traceback (most recent call last):\n"
 
 
 def class_of(text: str) -> str:
@@ -44,3 +45,12 @@ def innermost_of(text: str) -> tuple[str, str]:
         if name := class_of(line):
             return name, line.partition(": ")[2].rstrip().removesuffix("<---").rstrip()
     return "", ""
+
+
+def failure_of(traceback: str) -> tuple[str, str]:
+    """Return the class and the message, one line, of the exception that Python prints last, which may go on over several lines:
+    the first line behind its frames, which are indented."""
+    last = traceback.rfind(_TRACEBACK)
+    lines = traceback[last + len(_TRACEBACK):].split("\n") if last >= 0 else traceback.rstrip().rsplit("\n", 1)[-1:]
+    line = next((line for line in lines if line and not line[0].isspace()), "")
+    return class_of(line) or line.partition(":")[0][:200], line.partition(": ")[2]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from brokercli.dialects import attach_original, recognise, to_message
 from brokercli.model.dead_letter import Confidence
+from brokercli.model.message import Message, Record, Typed
 from tests.dialects.real_letters import NAMES, read_letter, read_original
 
 CERTAIN, LIKELY = Confidence.CERTAIN, Confidence.LIKELY
@@ -18,6 +20,8 @@ RECORD = "org.apache.kafka.common.errors.RecordDeserializationException"
 # name: dialect, home and its confidence, then whatever else the letter must say
 EXPECTED: dict[str, tuple[str, str | None, Confidence | None, dict[str, Any]]] = {
     "celery": ("celery", "queue:dialects-celery", CERTAIN, {"consumer": "celery_app.charge", "attempts": 2, "reason": "rejected"}),
+    "celery_expires": ("celery", "queue:cel.c", CERTAIN, {"consumer": "shop.plain", "attempts": 1, "reason": "rejected"}),
+    "celery_native_delay": ("celery", "queue:cel.q", CERTAIN, {"consumer": "shop.quorum", "attempts": 2, "reason": "rejected"}),
     "confluent_rules_read": ("confluent rules", "topic:dialects-rules2-read", CERTAIN,
                              {"reason": "rule on read", "consumer": "has-state", "exception_message": "Rule expr failed: message.state != ''"}),
     "confluent_rules_write": ("confluent rules", None, None, {"reason": "rule on write", "consumer": "has-state"}),
@@ -44,6 +48,9 @@ EXPECTED: dict[str, tuple[str, str | None, Confidence | None, dict[str, Any]]] =
     "rabbitmq_parked_after_retry_loop": ("rabbitmq", "queue:dialects-loop", CERTAIN, {"reason": "rejected", "attempts": 2}),
     "rabbitmq_rejected_with_cc": ("rabbitmq", "queue:dialects-orders", CERTAIN, {"reason": "rejected", "attempts": 1}),
     "rabbitmq_stream": ("rabbitmq", "queue:dialects-streamed", CERTAIN, {"reason": "rejected", "attempts": 1}),
+    "rascal_forwarded": ("rascal", "queue:ras.ship", CERTAIN, {"attempts": 3, "exception_message": "no stock\nfor it", "reason": "failed"}),
+    "rascal_immediate_nack": ("rascal", "queue:ras.now", CERTAIN, {"attempts": 1, "reason": "rejected"}),
+    "rascal_rejected": ("rascal", "queue:ras.orders", CERTAIN, {"attempts": 3, "exception_message": "no stock\nfor it", "reason": "rejected"}),
     "share_group_copy": ("share group", "topic:dialects-shared", CERTAIN, {"group": "dialects-share-copy", "attempts": 1}),
     "share_group_pointer": ("share group", "topic:dialects-shared", CERTAIN,
                             {"group": "dialects-share", "pointer": {"topic": "dialects-shared", "partition": 1, "offset": 0}}),
@@ -114,7 +121,7 @@ def test_a_real_letter_gives_back_the_message_that_was_sent(name: str) -> None:
 
 
 def test_what_goes_back_of_a_letter_without_its_original_is_all_but_what_was_added() -> None:
-    for name in ("celery", "dramatiq", "spring_amqp", "spring_amqp_default_exchange", "watermill_amqp"):
+    for name in ("dramatiq", "spring_amqp", "spring_amqp_default_exchange", "watermill_amqp"):
         record = read_letter(name)
         letter = recognise(record)
         kept = tuple(header for header in record.message.headers if header[0] not in letter.stripped)
@@ -122,6 +129,37 @@ def test_what_goes_back_of_a_letter_without_its_original_is_all_but_what_was_add
         assert to_message(letter).body == record.message.body
         assert all(header[0].startswith(("x-death", "x-first-death-", "x-last-death-", "x-exception-", "x-original-")) or "poisoned" in header[0]
                    for header in record.message.headers if header not in kept), name
+
+
+@pytest.mark.parametrize("name", ["celery", "celery_expires", "celery_native_delay"])
+def test_a_task_of_celery_goes_back_as_one_that_was_never_tried_and_does_not_expire(name: str) -> None:
+    record = read_letter(name)
+    letter = recognise(record)
+    left_out = {header for header, _ in record.message.headers} - {header for header, _ in to_message(letter).headers}
+    assert {header for header in left_out if not header.startswith("x-")} == {"retries", "expires"}
+    assert ("discard it unrun" in "".join(letter.remarks)) == (name == "celery_expires")
+    assert to_message(letter).body == record.message.body
+
+
+@pytest.mark.parametrize("name", ["rascal_forwarded", "rascal_immediate_nack", "rascal_rejected"])
+def test_a_letter_of_rascal_goes_back_without_the_counts_of_its_recovery_unless_its_body_is_encrypted(name: str) -> None:
+    record = read_letter(name)
+    assert [header for header, _ in to_message(recognise(record)).headers] == ["n", "trace"]
+    table = dict(record.message.headers)["rascal"]
+    assert isinstance(table, Typed)
+    assert isinstance(table.value, tuple)
+    sealed = Typed("table", (*table.value, ("encryption", Typed("table", (("name", b"aes"), ("iv", b"00"))))))
+    headers = tuple((header, sealed if header == "rascal" else value) for header, value in record.message.headers)
+    letter = recognise(replace(record, message=replace(record.message, headers=headers)))
+    assert (letter.dialect, letter.homes) == ("rascal", recognise(record).homes)
+    assert dict(to_message(letter).headers)["rascal"] == sealed
+    assert "how to decrypt its body" in letter.remarks[-1]
+
+
+def test_what_rascal_only_encrypted_is_no_letter() -> None:
+    sealed = Typed("table", (("encryption", Typed("table", ())),))
+    for table in (sealed, Typed("table", ()), Typed("table", (("recovery", b""),)), b"rascal", None):
+        assert recognise(Record("rabbitmq", {"queue": "orders"}, "", None, Message(headers=(("rascal", table),)))).dialect == "unknown"
 
 
 def test_a_letter_from_a_stream_says_what_the_stream_lost() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from brokercli.dialects.stack_traces import class_of, innermost_of, root_class_of, root_message_of
+from brokercli.dialects.stack_traces import class_of, failure_of, innermost_of, root_class_of, root_message_of
 
 JAVA = """w.Wrapper: outer; nested: no
 \tat w.Wrapper.run(Wrapper.java:7)
@@ -39,3 +39,14 @@ def test_of_dotnets_exceptions_the_innermost_that_reads_like_one_is_told() -> No
         "System.IO.IOException", "b")
     assert innermost_of("System.Exception: an arrow ---> in its text\r\n   at X")[0] == "System.Exception"
     assert innermost_of("nothing of the kind") == ("", "")
+
+
+@pytest.mark.parametrize(("traceback", "failure"), [
+    ("Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    raise KeyError\nKeyError: 'x'\n\nDuring handling of the above exception, another "
+     "exception occurred:\n\nTraceback (most recent call last):\n  File \"b.py\", line 2, in g\n    commit()\nsqlalchemy.exc.IntegrityError: duplicate key\n"
+     "DETAIL:  Key (id)=(7) already exists.\n\n[SQL: INSERT]\n(Background on this error at: https://sqlalche.me/e/20/gkpj)\n",
+     ("sqlalchemy.exc.IntegrityError", "duplicate key")),
+    ("Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    raise Closed\nClosed\n", ("Closed", "")),
+    ("shop.Closed: at noon: no", ("shop.Closed", "at noon: no")), ("Traceback (most recent call last):\n", ("", "")), ("", ("", ""))])
+def test_of_a_traceback_the_line_behind_the_last_frame_is_told_however_many_follow(traceback: str, failure: tuple[str, str]) -> None:
+    assert failure_of(traceback) == failure
