@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka import dead_letters
-from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of
+from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, waits
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.backends.kafka.span import Range
 from brokercli.model.address import Address
@@ -25,8 +25,10 @@ def test_sources_are_found_by_name_and_by_headers_with_what_is_pending(groups: T
     retry = Address(f"{home.name}-retry-0", "topic")
     for address in (named, retry):
         groups.make(called=address.name, retention_ms="-1")
-    headed, plain = groups.make(retention_ms="-1"), groups.make()
+    headed, waiting, plain = groups.make(retention_ms="-1"), groups.make(retention_ms="-1"), groups.make()
     producer = groups.producer()
+    due = ("retry_topic-backoff-timestamp", (1_700_000_060_000).to_bytes(6, "big"))
+    producer.produce(waiting.name, b"0", headers=[("kafka_dlt-original-consumer-group", b"billing"), due], timestamp=1_700_000_000_000)
     for topic in (headed, retry):
         for number in range(3):
             producer.produce(topic.name, b"%d" % number, headers=[("kafka_dlt-original-topic", home.name.encode())], timestamp=1_700_000_000_000 + number)
@@ -40,7 +42,7 @@ def test_sources_are_found_by_name_and_by_headers_with_what_is_pending(groups: T
     # once the transactions are over: a look waits for that for a moment only
     committed(groups, named)
     sources = {source.address: source for source in groups.backend().dead_letter_sources()}
-    assert not {home, retry, plain} & set(sources)
+    assert not {home, retry, waiting, plain} & set(sources)
     assert (sources[named].depth, sources[named].pending, sources[named].oldest) == (10, 5, 1_700_000_000_004_000_000)
     assert sources[named].feeds == (str(home),)
     assert "*.dlq" in sources[named].found_by
@@ -82,6 +84,15 @@ def test_why_headers_say_that_a_topic_holds_dead_letters_claims_of_no_header_mor
     assert by_headers([["kafka_dlt-original-topic", "kafka_dlt-exception-fqcn"]]) == "header kafka_dlt-exception-fqcn in 1 of its last 1 records"
     assert by_headers([["x-original-topic"], []]) is None
     assert by_headers([]) is None
+
+
+def test_a_record_of_springs_that_is_due_later_than_it_was_written_waits_and_is_no_letter() -> None:
+    due = (1_795_787_000_500).to_bytes(6, "big")
+    tried_twice = (("retry_topic-backoff-timestamp", b"\x01"), ("retry_topic-attempts", b"\0\0\0\x02"), ("retry_topic-backoff-timestamp", due))
+    assert waits(tried_twice, 1_795_787_000_499)
+    assert not waits(tried_twice, 1_795_787_000_500)
+    assert not waits(tried_twice[:2], 1_795_787_000_499)
+    assert not waits((("retry_topic-backoff-timestamp", None), ("trace", due)), 1)
 
 
 def test_a_look_joins_nothing_and_commits_nothing(groups: Topics) -> None:

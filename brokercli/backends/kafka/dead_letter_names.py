@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
 
+from brokercli.model.message import Header
+
 NAMES: tuple[tuple[str, str], ...] = (
     ("*-dlt", "Spring Kafka"), ("*.DLT", "Spring Kafka before 3.0"), ("*.dlt", ""), ("*_dlt", ""),
     ("*.dlq", ""), ("*-dlq", ""), ("*__dlq", "Uber's client"), ("*_dlq", ""), ("*.DLQ", ""), ("*-DLQ", ""), ("*_DLQ", ""), ("DLQ", ""), ("dlq", ""),
@@ -19,6 +21,7 @@ NAMES: tuple[tuple[str, str], ...] = (
 
 _RETRY = re.compile(r"-retry(-\d+)?$|[._]retry([._].*)?$|__retry$")
 _RETRIES = re.compile(r"^(.+?)(?:-retry(?:-\d+)?|[._]retry(?:[._].*)?|__retry)$")
+_DUE = "retry_topic-backoff-timestamp"
 _PLAUSIBLE = re.compile(r"dlq|dlt|dlx|dead|letter|error|fail|poison|park|reject|invalid|discard|quarantine|undeliver", re.IGNORECASE)
 _PREFIXES = ("kafka_dlt-", "kafka_exception-", "__connect.errors.", "__streams.errors.", "__dlq.errors.", "_dlq.errors.", "__rule.", "x-exception-")
 _HEADERS = frozenset({"x-original-topic", "x-original-offset", "reason_poisoned", "topic_poisoned", "x-dead-letter-reason", "dlq-reason", "x-error-message",
@@ -43,6 +46,16 @@ def by_name(name: str, patterns: Sequence[str]) -> str | None:
 def is_retry(name: str) -> bool:
     """Whether a topic holds messages that wait for another try. They have the headers of dead letters, and are none."""
     return _RETRY.search(name) is not None
+
+
+def waits(headers: Sequence[Header], time: int) -> bool:
+    """Whether a record that was written at `time`, in milliseconds, says that it waits for another try, whatever its topic is called.
+
+    Spring's retry topics and the topic of their dead letters have the same headers, the last of which says when a record is due: when
+    it was tried plus the delay, and a dead letter has none (verified on 4.0.2).
+    """
+    due = next((value for name, value in reversed(headers) if name == _DUE), None)
+    return isinstance(due, bytes) and int.from_bytes(due, "big", signed=True) > time
 
 
 def is_plausible(name: str) -> bool:

@@ -11,11 +11,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
-from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry
+from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry, waits
 from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, understand
 from brokercli.backends.kafka.listing import is_internal
-from brokercli.backends.kafka.odd_headers import Stored, names_of
+from brokercli.backends.kafka.odd_headers import Stored, readable_headers
 from brokercli.backends.kafka.span import NOT_STORED, Range
 from brokercli.backends.kafka.topic_ids import tags_of
 from brokercli.model.address import Address
@@ -123,7 +123,7 @@ def _first_records(consumer: Consumer, starts: dict[Place, int], ends: dict[Plac
 
 
 def _sample(consumer: Consumer, ranges: Ranges, timeout: float) -> tuple[dict[str, list[set[str]]], int]:
-    """Return the header names of the last records of each topic, and how many topics did not answer in time."""
+    """Return the header names of the last records of each topic, none for one that only waits, and how many topics did not answer in time."""
     starts: dict[Place, int] = {}
     ends: dict[Place, int] = {}
     for name, whole in ranges.items():
@@ -140,7 +140,8 @@ def _sample(consumer: Consumer, ranges: Ranges, timeout: float) -> tuple[dict[st
         if message.error() is not None:
             waiting.discard(place)
         elif place in waiting:
-            headers[place[0]].append(names_of(message))
+            found = readable_headers(message)
+            headers[place[0]].append(set() if waits(found, message.timestamp()[1]) else {name for name, _ in found})
             if message.offset() >= ends[place] - 1:
                 waiting.discard(place)
                 consumer.pause([TopicPartition(*place)])

@@ -32,10 +32,9 @@ def place_of(message: Stored) -> Place:
     return message.topic(), message.partition(), message.offset()
 
 
-def names_of(message: Stored) -> set[str]:
-    """Return the names of a record's headers; none where the client cannot read them. For a record whose headers nobody else asks the
-    client for."""
-    return {name for name, _ in _asked(message) or ()}
+def readable_headers(message: Stored) -> Sequence[Header]:
+    """Return a record's headers; none where the client cannot read them. For a record whose headers nobody else asks the client for."""
+    return _asked(message) or ()
 
 
 def _asked(message: Stored) -> Sequence[Header] | None:
