@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brokercli.model.declaration import Form, Setting, SettingValue
@@ -27,7 +27,11 @@ def setting(form: Form, *, unit: int = MILLISECONDS, items: Form = Form.TEXT, ch
     (setting(Form.SIZE), "1GB", 1_000_000_000),
     (setting(Form.SIZE), "1.5KiB", 1536),
     (setting(Form.SIZE), "-1", -1),
+    (setting(Form.SIZE), "2 kB", 2000),
+    (setting(Form.SIZE), "3MB", 3_000_000),
+    (setting(Form.SIZE), "1TB", 10**12),
     (setting(Form.WHOLE), "6", 6),
+    (setting(Form.WHOLE), str(LARGEST), LARGEST),
     (setting(Form.REAL), "0.5", 0.5),
     (setting(Form.FLAG), "true", True),
     (setting(Form.TEXT), "a=b", "a=b"),
@@ -61,6 +65,13 @@ def test_what_does_not_fit_is_refused_with_the_reason(asked: Setting, text: str,
         read_text(asked, text)
 
 
+@pytest.mark.parametrize(("form", "value", "read"), [
+    (Form.REAL, 1, 1.0), (Form.SIZE, "1MiB", 1_048_576), (Form.DURATION, "1s", 1000), (Form.DURATION, 5, 5), (Form.LIST, ["a"], ["a"])])
+def test_a_file_may_write_sizes_and_durations_as_people_do(form: Form, value: object, read: SettingValue) -> None:
+    found = read_value(setting(form), value)
+    assert (found, type(found)) == (read, type(read))
+
+
 @pytest.mark.parametrize(("form", "value"), [
     (Form.TEXT, 5), (Form.WHOLE, "5"), (Form.WHOLE, True), (Form.FLAG, 1), (Form.FLAG, "true"), (Form.LIST, "a"), (Form.TABLE, []), (Form.DURATION, 1.5),
     (Form.DURATION, False), (Form.SIZE, []),
@@ -76,7 +87,6 @@ INNER = st.recursive(st.none() | st.booleans() | st.integers(-LARGEST, LARGEST) 
 NUMBERS = st.integers(-LARGEST, LARGEST)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(
     st.tuples(st.just(setting(Form.TEXT)), WORDS), st.tuples(st.just(setting(Form.WHOLE)), NUMBERS), st.tuples(st.just(setting(Form.FLAG)), st.booleans()),
     st.tuples(st.sampled_from([setting(Form.DURATION, unit=unit) for unit in (1, MILLISECONDS, SECONDS)]), NUMBERS),
@@ -91,8 +101,13 @@ def test_what_is_shown_can_be_typed_again(pair: tuple[Setting, SettingValue]) ->
 
 @pytest.mark.parametrize(("asked", "value", "text"), [
     (setting(Form.DURATION), 604_800_000, "7d"), (setting(Form.DURATION), 5_400_000, "1h30m"), (setting(Form.DURATION), -1, "-1"),
-    (setting(Form.DURATION), 0, "0"), (setting(Form.SIZE), 67_108_864, "64MiB"), (setting(Form.SIZE), 1_000_000, "1000000"),
-    (setting(Form.LIST), ["a", "b"], "a,b"), (None, None, "-"),
+    (setting(Form.DURATION, unit=NANOSECOND), 90_061_001_000_000, "1d1h1m1s1ms"), (setting(Form.DURATION, unit=NANOSECOND), 1_000_001, "1000001"),
+    (setting(Form.DURATION), 0, "0"), (setting(Form.DURATION), 1, "1ms"), (setting(Form.SIZE), 67_108_864, "64MiB"), (setting(Form.SIZE), 1_000_000, "1000000"),
+    (setting(Form.SIZE), 2048, "2KiB"), (setting(Form.SIZE), 3 * 2**30, "3GiB"), (setting(Form.SIZE), 2**40, "1TiB"), (setting(Form.REAL), 2.0, "2"),
+    (setting(Form.REAL), 0.5, "0.5"), (setting(Form.FLAG), True, "true"), (None, False, "false"), (None, 3_600_000, "3600000"), (None, ["a", 5], "a,5"),
+    (setting(Form.LIST), ["a", "b"], "a,b"), (setting(Form.LIST), ["a,b", "é"], '["a,b", "é"]'), (setting(Form.LIST), ["", " a"], '["", " a"]'),
+    (setting(Form.LIST), ["[a"], '["[a"]'), (setting(Form.LIST), [], "[]"), (None, [{"a": 1}], '[{"a": 1}]'), (None, {"b": 1, "a": "é"}, '{"a": "é", "b": 1}'),
+    (None, None, "-"),
 ])
 def test_values_are_shown_as_people_write_them(asked: Setting | None, value: SettingValue, text: str) -> None:
     assert show(asked, value) == text
@@ -100,7 +115,7 @@ def test_values_are_shown_as_people_write_them(asked: Setting | None, value: Set
 
 @pytest.mark.parametrize(("name", "hint"), [
     ("retention", "did you mean retention.ms?"), ("retention_ms", "did you mean retention.ms?"), ("partition", "did you mean partitions?"),
-    ("zzz", "known: partitions, retention.ms"),
+    ("ms", "did you mean retention.ms?"), ("zzz", "known: partitions, retention.ms"), ("_", "known: partitions, retention.ms"),
 ])
 def test_an_unknown_setting_is_refused_with_the_nearest_that_is_known(name: str, hint: str) -> None:
     known = [Setting("partitions", Form.WHOLE, ""), Setting("retention.ms", Form.DURATION, "")]

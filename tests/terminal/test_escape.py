@@ -34,6 +34,16 @@ def test_where_lines_are_allowed_only_line_feeds_and_tabs_survive(text: str) -> 
     assert {character for character in visible(text, newlines=True) if dangerous(character)} <= {"\n", "\t"}
 
 
+def test_every_format_character_is_written_out_but_those_that_are_seen() -> None:
+    # where they all are; to ask every code point of Unicode takes a second
+    places = (range(0x3000), range(0xD800, 0x11000), range(0x1BCA0, 0x1BCB0), range(0x1D170, 0x1D180), range(0xE0000, 0xE1000))
+    formats = [chr(code) for place in places for code in place if unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+    # signs above numbers in Arabic and Syriac
+    seen = set("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2")
+    assert {character for character in formats if character in visible(character)} == seen & set(formats)
+    assert set("".join(formats)) > HIDDEN
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_become_text_that_encodes_and_is_harmless(data: bytes) -> None:
     shown = visible_bytes(data)
@@ -60,12 +70,26 @@ def test_json_for_a_terminal_says_the_same_and_is_harmless(value: object) -> Non
     assert not [character for character in shown.decode() if dangerous(character)]
 
 
+@pytest.mark.parametrize(("line", "shown"), [
+    (b'{"a":"\x7f"}', b'{"a":"\\u007f"}'), ('{"a":"\x9bé"}'.encode(), '{"a":"\\u009bé"}'.encode()), ('"\U000e0041🎉"'.encode(), '"\\udb40\\udc41🎉"'.encode()),
+    (b'{"a":"\\u001b"}', b'{"a":"\\u001b"}')])
+def test_each_kind_of_danger_in_json_is_what_json_reads_back(line: bytes, shown: bytes) -> None:
+    assert visible_json(line) == shown
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ('a = "\x7f"\n', 'a = "\\u007f"\n'), ('a = "\x9bé"', 'a = "\\u009bé"'), ('a = "\U000e0041\ufeff"', 'a = "\\U000e0041\\ufeff"')])
+def test_each_kind_of_danger_in_toml_is_what_toml_reads_back(text: str, shown: str) -> None:
+    assert visible_toml(text) == shown
+
+
 @pytest.mark.parametrize(
     ("data", "shown"),
     [
         (b"\x1b]52;c;aGk=\x07", r"\x1b]52;c;aGk=\x07"),
         (b"\x9b31m", r"\x9b31m"),
         ("\x9b31m".encode(), r"\u009b31m"),
+        (b"\x7f\x80\xc2\x80\xff", r"\x7f\x80\u0080\xff"),
         ("a\u202eb".encode(), r"a\u202eb"),
         (b"\xff\xfe", r"\xff\xfe"),
         (b"a\nb\tc\r", r"a\nb\tc\r"),
