@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokercli.model.errors import InputRefused, UsageProblem
-from brokercli.operations.input import Envelopes, Lines, Whole, open_files
+from brokercli.model.message import Message
+from brokercli.operations.input import Envelopes, Given, Lines, Whole, check_readable, open_files
 
 
 def read_all(source: Lines | Whole | Envelopes) -> list[object]:
@@ -138,6 +139,43 @@ def test_one_missing_file_among_several_is_said_before_any_is_read(tmp_path) -> 
     (tmp_path / "a").write_bytes(b"1\n")
     with pytest.raises(UsageProblem, match=r"missing cannot be read: No such file or directory\. Nothing was sent"):
         open_files([str(tmp_path / "a"), str(tmp_path / "missing")])
+
+
+def test_a_folder_is_no_input_wherever_it_is_given(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"1\n")
+    with pytest.raises(UsageProblem, match="is a directory") as refused:
+        open_files([str(tmp_path / "a"), str(tmp_path)])
+    assert str(tmp_path / "*") in str(refused.value.hint)
+    (descriptor,) = open_files([str(tmp_path / "a")])
+    check_readable(descriptor)
+    os.close(descriptor)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(UsageProblem, match="Standard input is a directory"):
+        check_readable(folder)
+    os.close(folder)
+
+
+def test_what_is_given_is_read_once() -> None:
+    given = Given([Message(b"1"), Message(b"2")])
+    assert (given.read(0), given.first, given.read(0)) == ([Message(b"1"), Message(b"2")], 1, None)
+
+
+@pytest.mark.parametrize("sizes", [[10, 11], [300, 3], [11] * 3, [10] * 2])
+def test_a_whole_file_over_the_maximum_is_refused_and_the_next_one_is_read(tmp_path, sizes: list[int]) -> None:
+    for number, size in enumerate(sizes):
+        (tmp_path / str(number)).write_bytes(b"x" * size)
+    source = Whole(open_files([str(tmp_path / str(number)) for number in range(len(sizes))]), maximum=10)
+    found: list[tuple[int, object]] = []
+    while True:
+        try:
+            bodies = source.read(1)
+        except InputRefused as problem:
+            found.append((problem.number, str(problem)))
+            continue
+        if bodies is None:
+            break
+        found += [(source.first, len(body)) for body in bodies]
+    assert found == [(number, size if size <= 10 else f"file {number} has {size} bytes; a body may have 10") for number, size in enumerate(sizes, 1)]
 
 
 def test_whole_takes_each_file_as_one_body_an_empty_one_too(tmp_path) -> None:
