@@ -5,16 +5,19 @@ The publisher is scripted, for the order of verdicts and what a second Ctrl-C ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from brokercli.model.errors import Unreachable
+from brokercli.model.address import Address
+from brokercli.model.errors import OutOfRange, Unreachable
 from brokercli.model.message import Message, Record
-from brokercli.model.position import Span, parse_position
+from brokercli.model.position import NANOSECONDS, Number, Span, parse_position
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
-from brokercli.operations.copying import Copying, fix_bounds, span_of
+from brokercli.operations.copying import Copying, Pace, fix_bounds, last_delivered, span_of
 from brokercli.operations.journal import Journal
 from brokercli.operations.publishing import Outcome, Publishing
 from brokercli.operations.reading import Reading
@@ -243,3 +246,65 @@ def test_nothing_follows_what_was_given_up(tmp_path: Path) -> None:
     outcome, remembered = copy(tmp_path, publisher, reader=OneByOne, delivery_timeout=30.0)
     assert (publisher.bodies, remembered) == ([b"0"], {})
     assert isinstance(outcome.error, Unreachable)
+
+
+class Recorded(OneBatch):
+    """Reads records that were stored after so many seconds; None: nobody wrote down when."""
+
+    def __init__(self, *seconds: float | None) -> None:
+        super().__init__(len(seconds))
+        self._times = [None if after is None else int((1000 + after) * NANOSECONDS) for after in seconds]
+
+    def read(self, timeout: float) -> RecordList:
+        self.finished = True
+        times, self._times = self._times, []
+        return RecordList([Record("kafka", {}, f"0:{number}", time, Message(b"%d" % number)) for number, time in enumerate(times)])
+
+
+@pytest.mark.parametrize(("factor", "sent"), [(1.0, {0.0: [b"0"], 1.0: [b"1", b"2", b"3"], 4.0: [b"4", b"5"]}),
+                                              (2.0, {0.0: [b"0"], 0.5: [b"1", b"2", b"3"], 2.0: [b"4", b"5"]})])
+def test_what_was_recorded_goes_out_in_its_rhythm_and_what_is_due_does_not_wait_for_what_is_not(
+        monkeypatch: pytest.MonkeyPatch, factor: float, sent: dict[float, list[bytes]]) -> None:
+    now = [50.0]
+    monkeypatch.setattr("brokercli.operations.copying.time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds)))
+    went: dict[float, list[bytes]] = {}
+
+    class Clocked(ScriptedPublisher):
+        def send(self, messages: Sequence[Message]) -> int:
+            went.setdefault(round(now[0] - 50, 2), []).extend(message.body or b"" for message in messages)
+            return super().send(messages)
+
+    # the third has no time, and the fourth is older than the first
+    outcome = Copying(Publishing(Clocked([C], [10])), pace=Pace(factor)).run(Reading(Recorded(0, 1, None, -5, 4, 4)))  # type: ignore[arg-type]
+    assert (went, outcome.account) == (sent, Account(read=6, confirmed=6))
+
+
+class Lying(OneBatch):
+    """Reads one record."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(1)
+        self._records = [record]
+
+    def read(self, timeout: float) -> RecordList:
+        self.finished = True
+        records, self._records = self._records, []
+        return RecordList(records)
+
+
+@pytest.mark.parametrize(("done", "body", "stored", "found"), [
+    ({0: 7}, b"x", 7, True), ({0: 7}, b"x", 9, False), ({0: 7}, b"x", None, False), ({1: 7}, b"x", 7, False), ({0: 7}, None, 7, False)])
+def test_the_message_that_was_delivered_last_is_looked_for_where_the_journal_knows_it(tmp_path: Path, done: dict[int, int], body: bytes | None,
+                                                                                      stored: int | None, found: bool) -> None:
+    record = Record("nats", {}, str(stored), 5, Message(b"now"))
+
+    @contextmanager
+    def look(source: Address, span: Span) -> Iterator[OneBatch]:
+        assert (source.name, span) == ("orders", Span(Number(7), Number(8)))
+        if stored is None:
+            raise OutOfRange("nothing is stored there")
+        yield Lying(record)
+
+    with Journal(str(tmp_path / "journal"), {}) as journal:
+        journal.enter(done, 1, None if body is None else Record("nats", {}, "7", 5, Message(body)))
+        assert last_delivered(SimpleNamespace(look=look), Address("orders"), journal) == (record if found else None)  # type: ignore[arg-type]
