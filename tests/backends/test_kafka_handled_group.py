@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from time import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +12,17 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka import handled_group
-from brokercli.backends.kafka.handled_group import RETENTION_MINUTES, GroupLimits, check_stable, group_of, limits_of, members_of, topic_of, understand
+from brokercli.backends.kafka.handled_group import (
+    RETENTION_MINUTES,
+    CommittedOffsets,
+    GroupLimits,
+    check_stable,
+    group_of,
+    limits_of,
+    members_of,
+    topic_of,
+    understand,
+)
 from brokercli.backends.kafka.handled_set import HandledSet, Run
 from brokercli.backends.kafka.handled_text import CHARACTERS, Room, read, write
 from brokercli.backends.kafka.span import Range
@@ -73,6 +84,15 @@ def test_which_letters_wait_is_read_from_the_marks_as_far_as_they_are_of_these_l
     assert (found.known, found.written, found.tags) == (True, {0: 30_000_000}, {0: tag})
 
 
+@pytest.mark.parametrize(("handled", "held", "waiting"), [
+    # the first letter waits, and others behind it do not; everything is handled; so it is, and the broker has lost the end
+    (HandledSet(0, [Run(2, 4, dropped=False)]), Range(0, 6), [0, 1, 4, 5]), (HandledSet(8), Range(0, 8), []), (MARKED, Range(0, 14), [8, 9, 10, 11]),
+    (HandledSet(8), Range(0, 6), [])])
+def test_marks_hold_from_the_first_letter_to_the_last(handled: HandledSet, held: Range, waiting: list[int]) -> None:
+    found = understand("dlq", 7, [committed(handled)], {0: held})
+    assert (pending(found.sets[0], held), len(found.notes)) == (waiting, 1 if handled.floor > held.high else 0)
+
+
 def test_marks_of_partitions_that_are_not_looked_at_and_offsets_never_committed_say_nothing() -> None:
     found = understand("dlq", 7, [committed(partition=3), TopicPartition("dlq", 0)], {0: Range(4, 9), 1: Range(0, 2)})
     assert (found.known, found.notes, found.sets) == (False, [], {0: HandledSet(4), 1: HandledSet(0)})
@@ -81,7 +101,8 @@ def test_marks_of_partitions_that_are_not_looked_at_and_offsets_never_committed_
 
 def test_an_offset_that_somebody_else_committed_counts_as_far_as_it_goes() -> None:
     found = understand("dlq", 7, [committed(text="my own notes")], {0: Range(0, 16)})
-    assert found.sets[0] == HandledSet(8)
+    assert found.sets[0] == HandledSet(8) != MARKED
+    assert understand("dlq", 7, [TopicPartition("dlq", 0, 8)], {0: Range(0, 16)}) == found
     assert found.notes == ["the offset committed for partition 0 of dlq was not written by brokercli: everything below 8 counts as handled"]
     assert found.tags == {}
 
@@ -101,6 +122,7 @@ def test_what_is_committed_keeps_the_topic_that_it_is_of(now: int, kept: int) ->
     assert [(place.topic, place.partition, place.offset) for place in places] == [("dlq", 0, 8)]
     said = read(8, places[0].metadata)
     assert (said.handled, said.topic_tag) == (MARKED, kept)
+    assert time() // 60 - 1 <= said.minutes <= time() // 60
     assert found.offsets([0], found.sets, Room(10)) is None
 
 
@@ -109,7 +131,7 @@ def test_a_group_is_told_from_others_by_its_name() -> None:
 
 
 class Asked:
-    """Answers the two questions about a broker and a group with these, or raises them."""
+    """Answers questions about a broker and a group with these, or raises them."""
 
     def __init__(self, *answers: object) -> None:
         self._answers = list(answers)
@@ -128,6 +150,9 @@ class Asked:
 
     def describe_consumer_groups(self, groups: list[str], *, request_timeout: float) -> dict[Any, Future[Any]]:
         return self._answer(groups[0])
+
+    def list_consumer_group_offsets(self, asked: list[Any], *, require_stable: bool, request_timeout: float) -> dict[Any, Future[Any]]:
+        return self._answer(asked[0].group_id)
 
 
 def limits(**entries: str) -> dict[str, Any]:
@@ -154,3 +179,22 @@ def test_a_group_that_is_not_there_has_no_members_and_one_that_moves_is_asked_ag
         members_of(cast("Any", Asked(KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)))), "dlq", 60.0)
     with pytest.raises(Unreachable):
         members_of(cast("Any", Asked(TimeoutError())), "dlq", 60.0)
+    with pytest.raises(Unreachable):
+        members_of(cast("Any", Asked(moves)), "dlq", 0.0)
+
+
+def test_marks_are_asked_for_again_where_the_group_moves_and_nothing_is_made_of_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handled_group, "COMING_BACK_SECONDS", 0.0)
+    places = [TopicPartition("dlq", 0, 7)]
+    moves, denied = (KafkaException(KafkaError(code)) for code in (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.GROUP_AUTHORIZATION_FAILED))
+    ours = SimpleNamespace(topic_partitions=[*places, SimpleNamespace(error=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))])
+
+    def read_of(*answers: object, seconds: float = 60.0) -> tuple[list[TopicPartition], list[str]]:
+        return CommittedOffsets(cast("Any", Asked(*answers)), "dlq", [0], seconds).read()
+
+    assert read_of(moves, moves, SimpleNamespace(topic_partitions=places)) == (places, [])
+    for answer, kind in ((denied, NotAuthorised), (ours, NotAuthorised), (TimeoutError(), Unreachable)):
+        with pytest.raises(kind):
+            read_of(answer)
+    with pytest.raises(Unreachable):
+        read_of(moves, seconds=0.0)

@@ -17,6 +17,7 @@ from brokercli.model.message import Message
 from brokercli.model.receipt import Receipts, Verdict
 from brokercli.operations.filed_letters import FiledRecord, FiledRepair, Handled, LetterFileContent
 from brokercli.operations.journal import Journal
+from tests.operations.test_copying import Again
 from tests.operations.test_publishing import ScriptedPublisher
 from tests.operations.test_settling import CutOff, Interrupted, Nameless
 
@@ -117,8 +118,15 @@ def test_what_is_confirmed_is_written_down_and_each_verdict_is_of_its_letter(beg
     assert repair.confirmed_at_stop() == 0
     assert repair.failure is None
     repair.close()
-    assert repair.notes == []
-    assert left(repair) == [2, 7]
+    assert (repair.notes, left(repair), repair._journal.delivered) == ([], [2, 7], 4)
+
+
+def test_a_letter_between_two_that_were_confirmed_is_left_in_whatever_order_they_came(begin: Begin) -> None:
+    repair, records = begin(a=ScriptedPublisher([C, R, C, C], [9]), b=Again([C], [9]))
+    repair.settle(moves([records[index] for index in (2, 1, 0, 3)], [A] * 4))
+    assert left(repair) == [2, 6, 7]
+    # what the home had already is delivered
+    assert (repair.settle(moves(records[4:], [B, B])).duplicates, left(repair)) == (2, [2])
 
 
 def test_the_next_run_reads_what_is_left_and_says_so(begin: Begin) -> None:
@@ -154,6 +162,8 @@ def test_why_a_home_takes_nothing_any_more_is_told(begin: Begin) -> None:
     repair, records = begin(a=Ended([R], [9]))
     assert repair.settle(moves(records[:2], [A, A])).refused == 2
     assert str(repair.failure) == "the queue is gone"
+    repair, records = begin(a=Ended([C], [9]))
+    assert (repair.settle(moves(records, [A] * 6)).confirmed, repair.failure) == (6, None)
 
 
 @pytest.mark.parametrize(("publisher", "confirmed", "lines"), [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -157,6 +159,21 @@ def test_a_regular_expression_that_never_ends_is_ended(monkeypatch: pytest.Monke
     with pytest.raises(Failed, match="did not come to an end"):
         filtering.apply(bodies(b"a" * 64 + b"!"))
     assert len(filtering.apply(bodies(b"aaa"))) == 1
+
+
+def test_a_search_leaves_no_alarm_behind_and_works_where_none_can_be_set() -> None:
+    filtering, before = Filter.compile(grep=["/a/"]), signal.getsignal(signal.SIGALRM)
+    assert kept(filtering, bodies(b"a", b"b")) == [b"a"]
+    assert (signal.getitimer(signal.ITIMER_REAL), signal.getsignal(signal.SIGALRM)) == ((0.0, 0.0), before)
+    with ThreadPoolExecutor() as elsewhere:
+        assert elsewhere.submit(kept, filtering, bodies(b"a", b"b")).result() == [b"a"]
+
+
+def test_records_that_a_condition_cannot_be_told_of_are_told_at_the_end() -> None:
+    filtering = Filter.compile(where="value.n > 1")
+    assert (Filter.compile().note, filtering.note) == ("", "")
+    assert kept(filtering, bodies(b'{"n":2}', b"no json", b"{}")) == [b'{"n":2}']
+    assert filtering.note.startswith("--where could not be evaluated for 2 records, which count as not matching: ")
 
 
 @given(st.lists(st.binary(max_size=6), max_size=8), st.text(min_size=1, max_size=2))

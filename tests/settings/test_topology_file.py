@@ -90,6 +90,16 @@ def test_what_is_wrong_is_said_with_its_line(text: str, place: str, words: str, 
     assert hint is None or hint in (refused.value.hint or "")
 
 
+def test_what_is_to_go_is_named_by_patterns() -> None:
+    assert read_topology('prune = ["orders.*", "binding:orders/*"]\n', "shop.toml", MEMORY).prune == ("orders.*", "binding:orders/*")
+    assert read_topology("", "shop.toml", MEMORY) == Topology()
+
+
+def test_a_retry_says_what_it_says_and_no_more() -> None:
+    retry, = read_topology('[retry.orders]\ndelays = ["5s"]\ndead_letter = ""\nconsumer = "w"\nnative = true\n', "shop.toml", MEMORY).retries
+    assert (retry.delays, retry.attempts, retry.dead_letter, retry.consumer, retry.native) == ((5_000_000_000,), 2, None, "w", True)
+
+
 def test_a_kind_that_the_broker_does_not_have_is_refused_with_the_reason_and_its_line() -> None:
     with pytest.raises(Unsupported, match=r"shop\.toml:2: Memory has no streams to declare: its topics keep their messages"):
         read_topology("[topic.a]\n[stream.orders]\n", "shop.toml", MEMORY)

@@ -47,6 +47,19 @@ def test_a_hang_up_that_comes_twice_or_behind_another_signal_stops_no_sooner(cap
             signal.raise_signal(signal.SIGTERM)
 
 
+def test_while_nothing_is_in_flight_the_first_signal_stops_now(capture: Callable[..., Any]) -> None:
+    with Interrupt(capture().streams, connecting=True) as interrupt:
+        with pytest.raises(StopNow) as caught:
+            signal.raise_signal(signal.SIGTERM)
+        assert (caught.value.exit_code, interrupt.requested) == (143, True)
+    with Interrupt(capture().streams, connecting=True) as interrupt, interrupt.connected():
+        with interrupt.asking(), pytest.raises(StopNow):
+            signal.raise_signal(signal.SIGINT)
+        interrupt.requested = False
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.requested
+
+
 def test_hammering_does_not_cut_off_the_report_of_the_second(capture: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brokercli.terminal.interrupt.HAMMERING", 600.0)
     with Interrupt(capture().streams):
