@@ -14,7 +14,7 @@ import pytest
 
 from brokercli.model.connection import Secret
 from brokercli.model.errors import UsageProblem
-from brokercli.settings.secrets import check_private, resolve_secret, run_password_command, spell_literal
+from brokercli.settings.secrets import check_private, check_private_file, resolve_secret, run_password_command, spell_literal
 
 
 def told(problem: pytest.ExceptionInfo[UsageProblem]) -> str:
@@ -104,6 +104,18 @@ def test_a_password_command_that_hangs_is_ended_and_not_waited_for(monkeypatch: 
     with pytest.raises(UsageProblem, match=r"gave no password within 0\.3 s"):
         run_password_command(["sh", "-c", code], "password_command", 0.3)
     assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
+def test_a_credential_file_of_somebody_else_is_theirs_to_protect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "app.creds"
+    with pytest.raises(UsageProblem, match="credentials: .* cannot be read: No such file"):
+        check_private_file(path, "credentials")
+    path.touch(mode=0o600)
+    path.chmod(0o640)
+    with pytest.raises(UsageProblem, match=r"others can read it \(mode 0640\)"):
+        check_private_file(path, "credentials")
+    monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
+    check_private_file(path, "credentials")
 
 
 def test_a_password_command_reads_nothing_of_what_is_piped_to_be_published() -> None:
