@@ -108,7 +108,7 @@ def test_a_password_command_that_hangs_is_ended_and_not_waited_for(monkeypatch: 
 
 def test_a_credential_file_of_somebody_else_is_theirs_to_protect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "app.creds"
-    with pytest.raises(UsageProblem, match="credentials: .* cannot be read: No such file"):
+    with pytest.raises(UsageProblem, match=r"credentials: .* cannot be read: No such file"):
         check_private_file(path, "credentials")
     path.touch(mode=0o600)
     path.chmod(0o640)
