@@ -72,6 +72,7 @@ def pending(handled: HandledSet, held: Range) -> list[int]:
     (Range(0, 13), 7, 7, [8, 9, 10, 11], "partition 0 of dlq ends at 13, and letters beyond that were handled"),
     (Range(0, 13), 0, 0, [8, 9, 10, 11], "partition 0 of dlq ends at 13, and letters beyond that were handled"),
     (Range(0, 6), 7, 7, [], "partition 0 of dlq ends at 6, and letters beyond that were handled"),
+    (Range(0, 8), 0, 0, [], "partition 0 of dlq ends at 8, and letters beyond that were handled"),
     # nothing tells whether it is the same one
     (Range(0, 6), 0, 7, [0, 1, 2, 3, 4, 5], "partition 0 of dlq ends at 6, before the 8 up to which letters were handled: all of its"),
     (Range(0, 6), 7, 0, [0, 1, 2, 3, 4, 5], "partition 0 of dlq ends at 6, before the 8 up to which letters were handled: all of its")])
@@ -124,6 +125,9 @@ def test_what_is_committed_keeps_the_topic_that_it_is_of(now: int, kept: int) ->
     assert (said.handled, said.topic_tag) == (MARKED, kept)
     assert time() // 60 - 1 <= said.minutes <= time() // 60
     assert found.offsets([0], found.sets, Room(10)) is None
+    unknown = understand("dlq", 0, [], {0: Range(0, 2)})
+    (place,) = unknown.offsets([0], unknown.sets, Room()) or ()
+    assert read(0, place.metadata).topic_tag == 0
 
 
 def test_a_group_is_told_from_others_by_its_name() -> None:
@@ -192,7 +196,9 @@ def test_marks_are_asked_for_again_where_the_group_moves_and_nothing_is_made_of_
     def read_of(*answers: object, seconds: float = 60.0) -> tuple[list[TopicPartition], list[str]]:
         return CommittedOffsets(cast("Any", Asked(*answers)), "dlq", [0], seconds).read()
 
-    assert read_of(moves, moves, SimpleNamespace(topic_partitions=places)) == (places, [])
+    stable = SimpleNamespace(topic_partitions=places)
+    ending = SimpleNamespace(topic_partitions=[SimpleNamespace(error=KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))])
+    assert read_of(moves, moves, stable) == read_of(ending, ending, stable) == (places, [])
     for answer, kind in ((denied, NotAuthorised), (ours, NotAuthorised), (TimeoutError(), Unreachable)):
         with pytest.raises(kind):
             read_of(answer)

@@ -35,6 +35,8 @@ def test_a_file_is_its_owners_alone_and_is_not_there_when_nothing_was_kept(tmp_p
     assert [place.stat().st_mode & 0o777 for place in (tmp_path / "folder", tmp_path / "folder" / "letters")] == [0o700, 0o600]
     kept.close()
     kept.close()
+    with LetterFile(tmp_path / "folder" / "others"):
+        pass
     assert list((tmp_path / "folder").iterdir()) == []
     with pytest.raises(LocalIO), kept:
         kept.write_lines([b"to nowhere"])
