@@ -75,8 +75,9 @@ def test_a_letter_comes_with_all_that_its_line_says_and_half_a_line_at_the_end_i
 @pytest.mark.parametrize(("content", "why"), [
     (b'{"broker":"na', "is no file of letters: line 1 is not JSON"), (LINES[0] + b"\nnot json", "is no file of letters: line 2 is not JSON"),
     (LINES[0][:-1] + b"\n" + LINES[0], "is no file of letters: line 1 is not JSON"),
-    (LINES[0] + b"\n" + LINES[0][:-1] + b"\n" + LINES[0], "is no file of letters: line 2 is not JSON"), (b"\n" + encode_record(Record("kafka", {}, "", None, Message())) + b"\n",
-     "line 2 of .* is a letter of kafka, and this context is nats"), (LINES[0] + b'\n{"body":"x"}', "line 2: it does not say which broker"),
+    (LINES[0] + b"\n" + LINES[0][:-1] + b"\n" + LINES[0], "is no file of letters: line 2 is not JSON"),
+    (b"\n" + encode_record(Record("kafka", {}, "", None, Message())) + b"\n", "line 2 of .* is a letter of kafka, and this context is nats"),
+    (LINES[0] + b'\n{"body":"x"}', "line 2: it does not say which broker"),
     (LINES[0][:-1] + b',"original":{"body":5}}', "is no file of letters"), (None, "cannot be read: No such file")])
 def test_a_file_of_something_else_is_refused_as_a_whole(tmp_path: Path, content: bytes | None, why: str) -> None:
     path = tmp_path / "letters"
