@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 from brokercli.commands.dlq_end import SAID, End, Problems
+from brokercli.model.errors import NotFound, Unreachable
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
 from brokercli.operations.planning import Plan
@@ -80,3 +85,31 @@ def test_what_to_type_next_is_said_where_letters_are_left(capfd: pytest.CaptureF
     outcome = Outcome(Account(read=2, confirmed=1, skipped=1), stopped=stopped)
     assert End(Streams.system(), "redriven", "topic:dlq", Plan(), outcome, code, 1.0, (), "kept").say(False, None, begun) == code
     assert f"{words} goes on with what is left in topic:dlq\n" in capfd.readouterr().err
+
+
+LEFT = Plan(letters=3, left=Counter({"nobody wrote down where it came from": 2}), destinations=Counter({"topic:orders": 1}))
+ENDS = [
+    (Outcome(Account()), 0, Plan(), None, ["no pending letter in topic:dlq matches: nothing was changed"], []),
+    (Outcome(Account(read=3, confirmed=1, skipped=2)), 0, LEFT, "kept",
+     ["left: 2 nobody wrote down where it came from", "the letters as they were are kept in kept"], []),
+    (Outcome(Account(), error=Unreachable("no broker")), 5, Plan(), None, [], []),
+    (Outcome(Account(), stopped=True), 130, Plan(), None, [], ["the same command goes on with what is left in topic:dlq"]),
+    (Outcome(Account(read=3, confirmed=1, refused=2), error=NotFound("it is gone")), 3, LEFT, None, ["left: 2 nobody wrote down where it came from"], []),
+    (Outcome(Account(read=1, refused=1)), 1, Plan(letters=1), None, [], [])]
+
+
+@pytest.mark.parametrize(("outcome", "code", "counted", "journal", "before", "after"), ENDS,
+                         ids=["nothing", "some left", "unreachable", "stopped", "gone", "refused"])
+def test_the_end_says_what_stopped_it_what_was_left_and_where_the_letters_are_kept(
+        capfd: pytest.CaptureFixture[str], tmp_path: Path, outcome: Outcome, code: int, counted: Plan, journal: str | None, before: list[str],
+        after: list[str]) -> None:
+    for quiet in (False, True):
+        end = End(Streams.system(), "redriven", "topic:dlq", counted, outcome, code, 1.0, ("", "a note"), journal)
+        assert end.say(quiet, str(tmp_path / "report"), begun=None) == code
+        said = capfd.readouterr().err.splitlines()
+        first = [f"brokercli: {outcome.error}"] if outcome.error is not None else []
+        told = [line for line in said if not line.startswith("redriven: read")]
+        assert told == (first if quiet else [*first, "a note", *before, *after])
+        assert len(said) - len(told) == (not quiet)
+    report = json.loads((tmp_path / "report").read_text())
+    assert (report["left"], report["destinations"], report["journal"], report["exit_code"]) == (counted.left, counted.destinations, journal, code)
