@@ -1,8 +1,8 @@
-"""What a run with transactions says when the answer to a commit is lost: what the broker has, and never more."""
+"""What a run with transactions says when the answer to a commit is lost, or something cannot be stored: what the broker has, and never more."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 import pytest
@@ -10,14 +10,16 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka.convert import to_kafka
+from brokercli.backends.kafka.destinations import DENIED, GONE
 from brokercli.backends.kafka.exactly_once import ExactlyOnce
+from brokercli.backends.kafka.failures import REFUSED
 from brokercli.backends.kafka.handled_group import GroupLimits
 from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.span import Range
 from brokercli.backends.kafka.transaction import Copy, Ending
-from brokercli.model.errors import Failed, Unreachable
+from brokercli.model.errors import Failed, NotAuthorised, NotFound, Unreachable
 from brokercli.model.message import Message
-from brokercli.model.receipt import Receipts
+from brokercli.model.receipt import Receipts, Verdict
 
 DONE, LOST, ABORTED = "committed", "in doubt", "aborted"
 
@@ -127,3 +129,150 @@ def test_what_another_made_of_the_letters_is_no_confirmation_that_they_are_home(
     broker.committed_offsets = other.entry([Letter(0, 0, 0), Letter(1, 0, 1)], State.DROPPED).offsets
     receipts = run.move([Letter(0, 0, 0, "orders", to_kafka(Message(b"0")))], State.REDRIVEN)
     assert (receipts.confirmed, receipts.refused) == (0, 1)
+
+
+class Refusing(Broker):
+    """Aborts a transaction for which `refuse` returns an ending: it is asked with the topic and body of each copy."""
+
+    def __init__(self, refuse: Callable[[list[tuple[str, bytes]]], Ending | None], gone: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.refuse = refuse
+        self.gone_topics = gone
+        self.closed: dict[str, str] = {}
+        self.transactions = 0
+        self.batch_bytes = 1_000_000
+
+    def open(self, batch_bytes: int) -> Producer:
+        self.producers += 1
+        return Choosy(self)
+
+    # as destinations
+
+    def gone(self, topics: Collection[str]) -> Sequence[str]:
+        return [topic for topic in self.gone_topics if topic in topics]
+
+    def close_to_us(self, topic: str, reason: str) -> None:
+        self.closed[topic] = reason
+
+
+class Choosy(Producer):
+    def run(self, copies: Sequence[Copy], offsets: list[TopicPartition], group: None, patience: float) -> Ending:
+        broker = cast("Refusing", self._broker)
+        broker.transactions += 1
+        assert self.usable, "a producer that is lost is used again"
+        ending = broker.refuse([(copy.topic, copy.native.value or b"") for copy in copies])
+        if ending is not None:
+            self.usable = ending.code != KafkaError._MSG_TIMED_OUT
+            return ending
+        broker.home += [copy.native.value for copy in copies]
+        broker.committed_offsets = offsets
+        return Ending("committed")
+
+
+def put(broker: Refusing, count: int = 8, topics: Sequence[str] = ("orders",)) -> tuple[dict[int, str], ExactlyOnce]:
+    """Put so many letters home, to these topics in turn; return why each was refused that was. What is home is confirmed and marked, each
+    once and in order, and nothing else is."""
+    ledger = Ledger(cast("Any", broker), cast("Any", broker), 0, GroupLimits(), 1.0)
+    ledger.reread([0])
+    run = ExactlyOnce(broker.topic, ledger, cast("Any", broker), cast("Any", broker.open), 0.0, lambda what: None)
+    letters = [Letter(number, 0, number, topics[number % len(topics)], to_kafka(Message(b"%d" % number))) for number in range(count)]
+    receipts = run.move(letters, State.REDRIVEN)
+    refused = {receipt.index: receipt.reason for receipt in receipts.problems if receipt.verdict is Verdict.REFUSED}
+    home = [number for number in range(count) if number not in refused]
+    assert (receipts.confirmed, len(receipts.problems)) == (len(home), len(refused))
+    assert sorted(int(body or b"") for body in broker.home) == home
+    known = Ledger(cast("Any", broker), cast("Any", broker), 0, GroupLimits(), 1.0)
+    known.reread([0])
+    assert [number for number in range(20) if known.state(0, number) is State.REDRIVEN] == home
+    return refused, run
+
+
+def named(*bodies: int) -> Callable[[list[tuple[str, bytes]]], Ending | None]:
+    """Name the first of these that is among what is to be stored."""
+    def refuse(copies: list[tuple[str, bytes]]) -> Ending | None:
+        found = [index for index, (_, body) in enumerate(copies) if int(body) in bodies]
+        return Ending("aborted", "one is bad", KafkaError.INVALID_RECORD, {found[0]: f"{copies[found[0]][1].decode()} is bad"}) if found else None
+    return refuse
+
+
+@pytest.mark.parametrize("bad", [(0,), (7,), (2, 5), (0, 1, 2, 3, 4, 6), tuple(range(8))])
+def test_what_cannot_be_stored_is_refused_alone_for_what_is_wrong_with_it(bad: tuple[int, ...]) -> None:
+    refused, run = put(broker := Refusing(named(*bad)))
+    assert (refused, run.failure, broker.closed) == ({number: f"{number} is bad" for number in bad}, None, {})
+    # the order of the others holds
+    assert broker.home == sorted(broker.home)  # type: ignore[type-var]
+
+
+def unnamed(code: int, *bodies: int) -> Callable[[list[tuple[str, bytes]]], Ending | None]:
+    """Say only that something among what is to be stored is one of these."""
+    return lambda copies: Ending("aborted", "no reason", code) if any(int(body) in bodies for _, body in copies) else None
+
+
+@pytest.mark.parametrize("bad", [(0,), (6,), (1, 2), tuple(range(8))])
+def test_where_nobody_says_which_it_is_it_is_looked_for(bad: tuple[int, ...]) -> None:
+    refused, run = put(broker := Refusing(unnamed(KafkaError.INVALID_RECORD, *bad)))
+    assert (refused, run.failure) == (dict.fromkeys(bad, REFUSED[KafkaError.INVALID_RECORD]), None)
+    assert broker.transactions <= 16
+
+
+def test_a_topic_that_is_denied_is_closed_and_the_letters_of_the_others_go() -> None:
+    def refuse(copies: list[tuple[str, bytes]]) -> Ending | None:
+        return Ending("aborted", "denied", KafkaError.TOPIC_AUTHORIZATION_FAILED) if any(topic == "secret" for topic, _ in copies) else None
+
+    refused, run = put(broker := Refusing(refuse), topics=("orders", "secret", "bills"))
+    assert (refused, run.failure, broker.closed) == (dict.fromkeys((1, 4, 7), DENIED), None, {"secret": DENIED})
+    broker = Refusing(lambda copies: Ending("aborted", "denied", KafkaError.TOPIC_AUTHORIZATION_FAILED,
+                                            {index: DENIED for index, (topic, _) in enumerate(copies) if topic == "secret"})
+                      if any(topic == "secret" for topic, _ in copies) else None)
+    assert put(broker, topics=("orders", "secret"))[0] == dict.fromkeys((1, 3, 5, 7), DENIED)
+    assert (broker.closed, broker.transactions) == ({"secret": DENIED}, 2)
+
+
+@pytest.mark.parametrize(("code", "stored", "gone", "kind", "words"), [
+    (KafkaError.TOPIC_AUTHORIZATION_FAILED, True, (), NotAuthorised, "no permission to read the letters any more"),
+    (KafkaError.GROUP_AUTHORIZATION_FAILED, True, (), NotAuthorised, "no permission to commit offsets for the group"),
+    (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, False, (), NotAuthorised, "no permission for transactions any more"),
+    (KafkaError.UNKNOWN_TOPIC_OR_PART, True, ("orders.dlq",), NotFound, "orders.dlq does not exist any more"),
+    (KafkaError._FENCED, False, (), Failed, "has taken over")])
+def test_what_holds_for_every_letter_ends_the_run_at_once(code: int, stored: bool, gone: Sequence[str], kind: type[Exception], words: str) -> None:
+    refused, run = put(broker := Refusing(lambda copies: Ending("aborted", "no", code, stored=stored), gone))
+    assert (len(refused), broker.transactions, type(run.failure)) == (8, 1, kind)
+    assert words in str(run.failure)
+    assert set(refused.values()) == {str(run.failure)}
+    assert run.move([Letter(0, 0, 9)], State.DROPPED).refused == broker.transactions == 1
+
+
+def test_letters_for_a_topic_that_is_gone_are_refused_and_the_others_go() -> None:
+    def refuse(copies: list[tuple[str, bytes]]) -> Ending | None:
+        return Ending("aborted", "no answer", KafkaError._MSG_TIMED_OUT) if any(topic == "gone" for topic, _ in copies) else None
+
+    refused, run = put(broker := Refusing(refuse, ["gone"]), topics=("orders", "gone"))
+    assert (refused, run.failure, broker.closed) == (dict.fromkeys((1, 3, 5, 7), GONE), None, {"gone": GONE})
+    # the producer that had them is not used again
+    assert broker.producers == 2
+
+
+def test_what_is_never_answered_is_tried_a_few_times_and_then_refused_because_nothing_of_it_was_committed() -> None:
+    refused, run = put(broker := Refusing(lambda copies: Ending("aborted", "no answer came", KafkaError._MSG_TIMED_OUT)))
+    assert (set(refused.values()), len(refused), run.failure, broker.transactions, broker.producers) == ({"no answer came"}, 8, None, 4, 5)
+
+
+def test_a_broker_that_counts_the_bytes_of_marks_is_given_narrow_ones() -> None:
+    answers = iter([Ending("aborted", "too large", KafkaError.OFFSET_METADATA_TOO_LARGE, stored=True)])
+    refused, run = put(broker := Refusing(lambda copies: next(answers, None)))
+    assert (refused, run.failure, broker.transactions, run._ledger.room.wide) == ({}, None, 2, False)
+
+
+def test_smaller_batches_are_made_by_another_producer_before_they_are_needed() -> None:
+    broker = Refusing(lambda copies: None)
+    ledger = Ledger(cast("Any", broker), cast("Any", broker), 0, GroupLimits(), 1.0)
+    ledger.reread([0])
+    run = ExactlyOnce(broker.topic, ledger, cast("Any", broker), cast("Any", broker.open), 0.0, lambda what: None)
+    broker.batch_bytes = 1000
+    assert run.move([Letter(0, 0, 0)], State.DROPPED).confirmed == 1
+    assert (broker.producers, broker.committed_offsets[0].offset) == (2, 1)
+    # what is not stored behind it is passed
+    run.record_passed({0: 5})
+    assert (broker.transactions, broker.committed_offsets[0].offset, ledger.handled.sets[0].floor) == (2, 5, 5)
+    run.record_passed({0: 5})
+    assert broker.transactions == 2
