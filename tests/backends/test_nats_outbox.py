@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from brokercli.backends.nats.bulk_parser import Sink
 from brokercli.backends.nats.in_flight import LEADERLESS, Sent
 from brokercli.backends.nats.outbox import Outbox
 from brokercli.backends.nats.recovery import Outcome, Target
@@ -27,10 +28,11 @@ class Line:
     """A connection to write to, by hand."""
 
     connection = Connection("nats", (("h", 4222),))
-    failure = None
     why_away = ""
 
     def __init__(self) -> None:
+        self.failure: Unreachable | None = None
+        self.subscriptions: list[tuple[int, str]] = []
         self.connected = True
         self.writes = True
         self.too_large: int | None = None
@@ -44,8 +46,12 @@ class Line:
     def guard(self, function: Callable[..., None]) -> Callable[..., None]:
         return function
 
-    async def subscribe(self, subject: str, sink: object) -> int:
-        return 1
+    async def subscribe(self, subject: str, sink: Sink) -> int:
+        self.subscriptions.append((7, subject))
+        return 7
+
+    async def unsubscribe(self, number: int) -> None:
+        self.subscriptions = [one for one in self.subscriptions if one[0] != number]
 
     def post(self, function: Callable[[], None]) -> None:
         function()
@@ -65,11 +71,15 @@ class Found:
     def __init__(self, outcome: Outcome, meanwhile: Callable[[], None] = lambda: None) -> None:
         self.outcome, self.meanwhile = outcome, meanwhile
         self.asked: tuple[dict[int, Sent], int | None] = ({}, None)
+        self.starting: bool | None = None
 
     async def find_out(self, on_their_way: Callable[[], tuple[dict[int, Sent], int | None]], seconds: float, *, starting: bool) -> Outcome:
-        self.asked = on_their_way()
+        self.asked, self.starting = on_their_way(), starting
         self.meanwhile()
         return self.outcome
+
+    async def led_by_another(self) -> bool:
+        return True
 
 
 class Rig:
@@ -122,14 +132,22 @@ def test_each_acknowledgement_is_of_its_message_and_only_the_first_counts() -> N
     rig = Rig()
     rig.put(3)
     assert rig.line.written == [b"0", b"1", b"2"]
+    assert rig.outbox.waits(None)
     rig.stored((1, 11), (0, 12), (1, 13), (7, 14))
+    rig.answered(7, b"")
     rig.answered(0, b'{"error":{"code":500,"err_code":1,"description":"no"}}')
     rig.answered(2, b'{"error":{"code":500,"err_code":1,"description":"no"}}')
     assert rig.verdicts == {1: (C, "11"), 0: (C, "12"), 2: (R, "no (NATS error 1)")}
-    assert (rig.outbox.open, rig.outbox.held_bytes) == (0, 0)
+    assert (rig.outbox.open, rig.outbox.held_bytes, rig.outbox.waits(None)) == (0, 0, False)
+    rig.put(2)
+    rig.stored((4, 5))
+    rig.answered(3, b'{"stream":"ORDERS","seq":3,"duplicate":true}')
+    assert rig.verdicts == {4: (C, "5"), 3: (C, "3")}
+    rig.put(1)
+    assert rig.outbox._pending[5].floor == 14
 
 
-@pytest.mark.parametrize(("places", "others"), [([(0, 11), (1, 12)], False), ([(0, 12)], True), ([(0, 11), (1, 13)], True)])
+@pytest.mark.parametrize(("places", "others"), [([(0, 11), (1, 12)], False), ([(0, 12)], True), ([(0, 11), (1, 13)], True), ([(0, 12), (1, 13)], True)])
 def test_whether_all_that_was_stored_since_is_ours_is_known_by_the_sequences(places: list[tuple[int, int]], others: bool) -> None:
     rig, singly = Rig(), Rig()
     for one in (rig, singly):
@@ -137,8 +155,12 @@ def test_whether_all_that_was_stored_since_is_ours_is_known_by_the_sequences(pla
     rig.stored(*places)
     for number, sequence in places:
         singly.answered(number, b'{"stream":"ORDERS","seq":%d,"x":1}' % sequence)
+    last = places[-1][1]
     for one in (rig, singly):
-        assert one.settle(Outcome()).asked[1] == (None if others else places[-1][1])
+        found = one.settle(Outcome())
+        assert (found.asked[1], found.starting) == (None if others else last, True)
+        one.put(1)
+        assert one.outbox._pending[3].floor == last
 
 
 def test_after_a_lost_connection_each_message_becomes_what_was_found_out_and_the_order_holds() -> None:
@@ -201,9 +223,9 @@ def test_what_nobody_heard_reached_nobody_unless_it_had_been_sent_before(before:
         rig.settle(Outcome(repeat={0}))
     rig.unheard(0)
     assert (rig.verdicts, rig.outbox.takes_more, len(rig.line.started)) == ({}, False, 1)
-    rig.outbox._recovery = Found(Outcome(why="nobody leads", nobody=LEADERLESS))  # type: ignore[assignment]
+    found = rig.outbox._recovery = Found(Outcome(why="nobody leads", nobody=LEADERLESS))  # type: ignore[assignment]
     asyncio.run(rig.line.started.pop())  # type: ignore[arg-type]
-    assert rig.verdicts == {0: verdict}
+    assert (rig.verdicts, found.starting) == ({0: verdict}, False)
 
 
 def test_what_is_too_large_is_refused_and_what_was_behind_it_was_not_read() -> None:
@@ -220,6 +242,50 @@ def test_what_is_too_large_is_refused_and_what_was_behind_it_was_not_read() -> N
     assert "Maximum Payload Violation" in verdicts[1][1]
     assert rig.line.written[4:] == [b"2", b"3"]
     assert not rig.outbox._pending[2].in_doubt
+
+
+def test_of_what_is_behind_one_that_is_too_large_the_server_has_read_what_was_sent_before() -> None:
+    rig = Rig()
+    rig.put(1, body=b"x" * 100)
+    rig.put(2)
+    rig.settle(Outcome(repeat={0, 1}, why="nothing is known"))
+    rig.line.too_large = 100
+    rig.put(1)
+    assert list(rig.settle(Outcome(repeat={1})).asked[0]) == [1]
+    assert [verdict for verdict, _ in rig.verdicts.values()] == [U, R]
+    assert rig.line.written[-2:] == [b"1", b"3"]
+
+
+def test_while_there_is_no_connection_nothing_is_written_and_nothing_is_late() -> None:
+    rig = Rig()
+    assert (rig.line.subscriptions, rig.line.watchers) == ([(7, "_INBOX.x.*")], [rig.outbox])
+    rig.line.connected = False
+    rig.put(2, body=b"x" * 100)
+    with rig.outbox.changed:
+        rig.outbox.expire()
+    assert (rig.line.written, rig.verdicts, rig.outbox.takes_more, rig.outbox.largest_sent(), rig.outbox.failure) == ([], {}, False, 0, None)
+    rig.line.failure = Unreachable("given up")
+    assert rig.outbox.failure is rig.line.failure
+    with rig.outbox.changed:
+        rig.outbox.abandon(None)
+    assert rig.verdicts == dict.fromkeys((0, 1), (R, "the connection was lost, and it never left"))
+    asyncio.run(rig.outbox.close())
+    assert (rig.line.subscriptions, rig.line.watchers) == ([], [])
+
+
+def test_a_stream_that_is_led_by_another_is_found_out_about_before_more_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    rig.put(1)
+    rig.outbox._recovery = Found(Outcome(stored={0: 11}))  # type: ignore[assignment]
+    monkeypatch.setattr(rig.outbox.silence, "time_to_ask", lambda waiting: waiting)
+    with rig.outbox.changed:
+        rig.outbox.expire()
+    asyncio.run(rig.line.started.pop())  # type: ignore[arg-type]
+    assert (rig.outbox.takes_more, len(rig.line.started)) == (False, 1)
+    with rig.outbox.changed:
+        rig.outbox.expire()
+    asyncio.run(rig.line.started.pop())  # type: ignore[arg-type]
+    assert (rig.outbox.takes_more, rig.line.started, rig.verdicts) == (True, [], {0: (C, "11")})
 
 
 def test_what_has_waited_too_long_is_in_doubt_and_after_too_long_a_silence_nothing_more_is_sent() -> None:
