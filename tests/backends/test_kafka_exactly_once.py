@@ -14,10 +14,12 @@ from brokercli.backends.kafka.destinations import DENIED, GONE
 from brokercli.backends.kafka.exactly_once import ExactlyOnce
 from brokercli.backends.kafka.failures import REFUSED
 from brokercli.backends.kafka.handled_group import GroupLimits
+from brokercli.backends.kafka.handled_text import Room
 from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.span import Range
-from brokercli.backends.kafka.transaction import Copy, Ending
-from brokercli.model.errors import Failed, NotAuthorised, NotFound, Unreachable
+from brokercli.backends.kafka.transaction import LONGEST_TIMEOUT, Copy, Ending, NoTransactions
+from brokercli.backends.kafka.way import NO_ROOM
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipts, Verdict
 
@@ -139,11 +141,22 @@ class Refusing(Broker):
         self.refuse = refuse
         self.gone_topics = gone
         self.closed: dict[str, str] = {}
-        self.transactions = 0
+        self.patience: list[float] = []
         self.batch_bytes = 1_000_000
+        self.opened: list[int] = []
+        self.closes = 0
+        self.closed_door: BrokercliError | NoTransactions | None = None
+        """What opening another producer raises."""
+
+    @property
+    def transactions(self) -> int:
+        return len(self.patience)
 
     def open(self, batch_bytes: int) -> Producer:
+        if self.closed_door is not None and self.opened:
+            raise self.closed_door
         self.producers += 1
+        self.opened.append(batch_bytes)
         return Choosy(self)
 
     # as destinations
@@ -158,7 +171,7 @@ class Refusing(Broker):
 class Choosy(Producer):
     def run(self, copies: Sequence[Copy], offsets: list[TopicPartition], group: None, patience: float) -> Ending:
         broker = cast("Refusing", self._broker)
-        broker.transactions += 1
+        broker.patience.append(patience)
         assert self.usable, "a producer that is lost is used again"
         ending = broker.refuse([(copy.topic, copy.native.value or b"") for copy in copies])
         if ending is not None:
@@ -168,14 +181,18 @@ class Choosy(Producer):
         broker.committed_offsets = offsets
         return Ending("committed")
 
+    def close(self) -> None:
+        cast("Refusing", self._broker).closes += 1
 
-def put(broker: Refusing, count: int = 8, topics: Sequence[str] = ("orders",)) -> tuple[dict[int, str], ExactlyOnce]:
+
+def put(broker: Refusing, count: int = 8, topics: Sequence[str] = ("orders",), *, room: Room | None = None,
+        spread: int = 1) -> tuple[dict[int, str], ExactlyOnce]:
     """Put so many letters home, to these topics in turn; return why each was refused that was. What is home is confirmed and marked, each
     once and in order, and nothing else is."""
-    ledger = Ledger(cast("Any", broker), cast("Any", broker), 0, GroupLimits(), 1.0)
+    ledger = Ledger(cast("Any", broker), cast("Any", broker), 0, GroupLimits(room or Room()), 1.0)
     ledger.reread([0])
     run = ExactlyOnce(broker.topic, ledger, cast("Any", broker), cast("Any", broker.open), 0.0, lambda what: None)
-    letters = [Letter(number, 0, number, topics[number % len(topics)], to_kafka(Message(b"%d" % number))) for number in range(count)]
+    letters = [Letter(number, 0, number * spread, topics[number % len(topics)], to_kafka(Message(b"%d" % number))) for number in range(count)]
     receipts = run.move(letters, State.REDRIVEN)
     refused = {receipt.index: receipt.reason for receipt in receipts.problems if receipt.verdict is Verdict.REFUSED}
     home = [number for number in range(count) if number not in refused]
@@ -183,7 +200,7 @@ def put(broker: Refusing, count: int = 8, topics: Sequence[str] = ("orders",)) -
     assert sorted(int(body or b"") for body in broker.home) == home
     known = Ledger(cast("Any", broker), cast("Any", broker), 0, GroupLimits(), 1.0)
     known.reread([0])
-    assert [number for number in range(20) if known.state(0, number) is State.REDRIVEN] == home
+    assert [offset for offset in range(20) if known.state(0, offset) is State.REDRIVEN] == [number * spread for number in home]
     return refused, run
 
 
@@ -255,6 +272,33 @@ def test_letters_for_a_topic_that_is_gone_are_refused_and_the_others_go() -> Non
 def test_what_is_never_answered_is_tried_a_few_times_and_then_refused_because_nothing_of_it_was_committed() -> None:
     refused, run = put(broker := Refusing(lambda copies: Ending("aborted", "no answer came", KafkaError._MSG_TIMED_OUT)))
     assert (set(refused.values()), len(refused), run.failure, broker.transactions, broker.producers) == ({"no answer came"}, 8, None, 4, 5)
+    # the last tries last until the client itself gives up; whoever is lost is closed before another is opened
+    assert [seconds == LONGEST_TIMEOUT for seconds in broker.patience] == [False, False, True, True]
+    assert broker.closes == 4
+
+
+def test_where_the_marks_have_no_room_the_first_letters_go_and_the_others_are_refused() -> None:
+    refused, run = put(broker := Refusing(lambda copies: None), room=Room(33, wide=False), spread=2)
+    assert (set(refused.values()), type(run.failure)) == ({NO_ROOM}, type(None))
+    assert (list(refused), broker.transactions) == ([3, 4, 5, 6, 7], 1)
+    refused, run = put(broker := Refusing(lambda copies: None), room=Room(20, wide=False))
+    assert (len(refused), broker.transactions, type(run.failure)) == (8, 0, Failed)
+
+
+@pytest.mark.parametrize(("closed_door", "kind"), [
+    (NoTransactions("denied"), NotAuthorised), (NotAuthorised("no"), NotAuthorised), (Unreachable("gone"), Unreachable)])
+def test_where_no_other_producer_can_be_made_the_run_ends(closed_door: BrokercliError | NoTransactions, kind: type[Exception]) -> None:
+    broker = Refusing(lambda copies: Ending("aborted", "no answer", KafkaError._MSG_TIMED_OUT))
+    broker.closed_door = closed_door
+    refused, run = put(broker)
+    assert (len(refused), type(run.failure), broker.transactions) == (8, kind, 1)
+    run.record_passed({0: 5})
+    assert broker.transactions == 1
+
+
+def test_a_home_that_is_not_there_is_no_word_about_the_topic_of_the_letters() -> None:
+    refused, run = put(Refusing(unnamed(KafkaError.UNKNOWN_TOPIC_OR_PART, 2), ["orders.dlq"]))
+    assert (list(refused), run.failure) == ([2], None)
 
 
 def test_a_broker_that_counts_the_bytes_of_marks_is_given_narrow_ones() -> None:
@@ -270,9 +314,13 @@ def test_smaller_batches_are_made_by_another_producer_before_they_are_needed() -
     run = ExactlyOnce(broker.topic, ledger, cast("Any", broker), cast("Any", broker.open), 0.0, lambda what: None)
     broker.batch_bytes = 1000
     assert run.move([Letter(0, 0, 0)], State.DROPPED).confirmed == 1
+    assert broker.opened == [1_000_000, 1000]
     assert (broker.producers, broker.committed_offsets[0].offset) == (2, 1)
     # what is not stored behind it is passed
     run.record_passed({0: 5})
     assert (broker.transactions, broker.committed_offsets[0].offset, ledger.handled.sets[0].floor) == (2, 5, 5)
     run.record_passed({0: 5})
     assert broker.transactions == 2
+    broker.batch_bytes, broker.closed_door = 100, Unreachable("gone")
+    assert run.move([Letter(0, 0, 9)], State.DROPPED).refused == 1
+    assert (str(run.failure), broker.transactions) == ("gone", 2)
