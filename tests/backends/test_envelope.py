@@ -147,3 +147,27 @@ def test_a_record_without_its_broker_is_none() -> None:
 def test_values_that_json_has_no_word_for_are_written_so_that_no_digit_is_lost_on_the_way(value: HeaderValue, written: object) -> None:
     assert repr(envelope_values.encode_value(value)) == repr(written)
     assert repr(envelope_values.decode_value(orjson.loads(orjson.dumps(written)))) == repr(value)
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [
+    ("int8", -128, 127), ("uint8", 0, 255), ("int16", -32_768, 32_767), ("uint16", 0, 65_535), ("int32", -2_147_483_648, 2_147_483_647),
+    ("uint32", 0, 4_294_967_295), ("int64", -(2**63), 2**63 - 1), ("timestamp", 0, 2**64 - 1)])
+def test_a_number_has_as_many_bits_as_its_type_and_no_more(kind: str, least: int, most: int) -> None:
+    for number in (least, most):
+        for written in (number, str(number)):
+            assert envelope_values.decode_value({kind: written}) == (number if kind == "int64" else Typed(kind, number))
+    for number in (least - 1, most + 1):
+        with pytest.raises(OverflowError):
+            envelope_values.decode_value({kind: number})
+    assert len(envelope_values.INTEGER_BITS) == 8
+
+
+@pytest.mark.parametrize(("value", "why"), [
+    ({"int8": 1.5}, "int8 is '1.5'"), ({"int8": None}, "int8 is 'None'"), ({"int64": "1" * 21}, "int64 is '1"), ({"decimal": 1.5}, "no header value"),
+    ({"decimal": "1e5"}, "no header value"), ({"bytes": 5}, "no header value"), ({"bytes": "YQ=!="}, None), ({"base64": "YQ=!="}, None),
+    ({"array": {}}, "no header value"), ({"table": 5}, "headers is a list"), ({"float32": [1]}, "float32 is"), ({"double": {"bits": "1" * 17}}, None),
+    ({"double": {"bits": "1", "x": 1}}, "double is"),
+    ({}, "is no header value"), ([1], "is no header value"), (2**63, "larger than 64 bits"), (-(2**63) - 1, "larger than 64 bits")])
+def test_a_value_that_is_not_of_its_type_is_refused(value: object, why: str | None) -> None:
+    with pytest.raises((ValueError, OverflowError), match=why):
+        envelope_values.decode_value(value)

@@ -48,7 +48,8 @@ def test_a_position_is_what_is_typed(text: str, position: Position) -> None:
     ("", "no position"), ("Start", "no position"), ("1 ", "no position"), ("--1", "no position"), ("1:2,", "no position"), ("+5", "no position"),
     ("٣", "no position"), ("1:2,1:3", "a partition twice"), ("9223372036854775808", "larger than any broker counts"),
     ("-9223372036854775808", "larger than any broker counts"), ("0:9223372036854775808", "larger than any broker counts"),
-    ("1" * 5000, "larger than any broker counts"), ("@", "no time"), ("@12345678", "no time"), ("@-", "no duration"), ("@-1", "no duration"),
+    pytest.param("1" * 5000, "larger than any broker counts", id="thousands of digits"),
+    ("@", "no time"), ("@12345678", "no time"), ("@-", "no duration"), ("@-1", "no duration"),
     ("@12345678901234567890", "no time")])
 def test_what_is_no_position_is_refused_for_what_is_wrong_with_it(text: str, why: str) -> None:
     with pytest.raises(UsageProblem, match=why):
@@ -64,9 +65,9 @@ def test_a_position_that_is_printed_is_read_back(position: Position) -> None:
 def test_a_relative_time_counts_from_now() -> None:
     before = time.time_ns()
     position = parse_position("@-1h")
-    # the clock is read as a float, which is less exact than a microsecond
+    # the clock is read as a float of whole microseconds
     assert isinstance(position, Moment)
-    assert before - 1000 <= position.nanoseconds + HOUR <= time.time_ns() + 1000
+    assert before - 10_000 <= position.nanoseconds + HOUR <= time.time_ns() + 10_000
 
 
 @pytest.mark.parametrize(("text", "start", "end"), [
