@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from brokercli.backends.nats import recovery as module
+from brokercli.backends.nats.convert import Refusal
 from brokercli.backends.nats.in_flight import LEADERLESS, UNHEARD, Sent
 from brokercli.backends.nats.records import Row
 from brokercli.backends.nats.recovery import Outcome, Recovery, Target, target_of
@@ -155,3 +156,18 @@ def test_a_server_is_all_there_is_of_a_stream_only_where_it_alone_keeps_it(repli
             "state": {"last_seq": 7}, "domain": "hub", **({"cluster": {"leader": leader, "leader_since": "monday"}} if leader else {})}
     target = target_of(info, server)
     assert target == Target("ORDERS", ("a",), 2.5, 7, alone, server["server_id"], (leader, "monday") if leader else None, "hub")
+
+
+def test_what_a_stream_says_nothing_of_is_the_least_there_is() -> None:
+    target = target_of({"config": {"name": "ORDERS"}, "state": {"last_seq": 0}}, {})
+    assert target == Target("ORDERS", (), 0.0, 0, alone=True, server_id="")
+
+
+@pytest.mark.parametrize(("route", "why"), [
+    (None, "it has no subject of its own"), ("", "it has no subject of its own"), ("orders.*", "it is a wildcard"), ("orders.>", "it is a wildcard"),
+    ("orders. new", "is no subject to publish to"), ("orders..new", "is no subject to publish to"), ("mails.new", "does not capture the subject mails.new")])
+def test_a_message_goes_out_on_a_subject_that_its_stream_captures_or_not_at_all(route: str | None, why: str) -> None:
+    target = Target("ORDERS", ("orders.>", "bills"), 0.0, 0, alone=True, server_id="S1")
+    with pytest.raises(Refusal, match=why):
+        target.subject_for(route)
+    assert [target.subject_for(subject) for subject in ("orders.new", "bills", "orders.\udcff")] == [b"orders.new", b"bills", b"orders.\xff"]
