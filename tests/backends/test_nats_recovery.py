@@ -127,6 +127,10 @@ def test_what_nobody_heard_may_be_sent_again_as_long_as_the_stream_listens(found
     assert (outcome.repeat, set(outcome.out_of_reach)) == (set(), {0})
     assert "does not reach it" in outcome.out_of_reach[0]
     assert found(Stream(), waiting[:2], seconds=20.0, unheard_for=1.0).repeat == {0}
+    # what it listens on is what its leader says now, and another leader is not blamed for what the one before did not hear
+    moved = {"config": {"subjects": ["bills.>"]}, "cluster": {"leader": "two", "leader_since": "monday"}}
+    assert found(Stream(info=moved), waiting[:2], seconds=20.0, unheard_for=6.0).repeat == {1}
+    assert found(Stream(info={"config": {}}), waiting[:2], seconds=20.0).repeat == set()
 
 
 @pytest.mark.parametrize(("problem", "nobody"), [(NotFound("gone."), UNHEARD), (Unreachable("mute."), LEADERLESS), (NotAuthorised("no."), LEADERLESS)])
