@@ -60,7 +60,8 @@ def test_text_without_anything_dangerous_is_left_as_it_is(text: str) -> None:
 @given(
     st.recursive(
         st.text(st.characters(exclude_categories=("Cs",)), max_size=20) | st.integers(-(2**53), 2**53),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+        max_leaves=8,
     )
 )
 def test_json_for_a_terminal_says_the_same_and_is_harmless(value: object) -> None:
