@@ -160,6 +160,8 @@ def test_a_number_has_as_many_bits_as_its_type_and_no_more(kind: str, least: int
         with pytest.raises(OverflowError):
             envelope_values.decode_value({kind: number})
     assert len(envelope_values.INTEGER_BITS) == 8
+    # what has no tag is a number of 64 bits
+    assert [envelope_values.decode_value(number) for number in (-(2**63), 2**63 - 1)] == [-(2**63), 2**63 - 1]
 
 
 @pytest.mark.parametrize(("value", "why"), [
@@ -167,7 +169,8 @@ def test_a_number_has_as_many_bits_as_its_type_and_no_more(kind: str, least: int
     ({"decimal": "1e5"}, "no header value"), ({"bytes": 5}, "no header value"), ({"bytes": "YQ=!="}, None), ({"base64": "YQ=!="}, None),
     ({"array": {}}, "no header value"), ({"table": 5}, "headers is a list"), ({"float32": [1]}, "float32 is"), ({"double": {"bits": "1" * 17}}, None),
     ({"double": {"bits": "1", "x": 1}}, "double is"),
-    ({}, "is no header value"), ([1], "is no header value"), (2**63, "larger than 64 bits"), (-(2**63) - 1, "larger than 64 bits")])
+    ({"complex": "1.5"}, "no header value"), ({"complex": [1]}, "no header value"), ({}, "is no header value"), ([1], "is no header value"),
+    (2**63, "larger than 64 bits"), (-(2**63) - 1, "larger than 64 bits")])
 def test_a_value_that_is_not_of_its_type_is_refused(value: object, why: str | None) -> None:
     with pytest.raises((ValueError, OverflowError), match=why):
         envelope_values.decode_value(value)
