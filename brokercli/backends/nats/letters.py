@@ -29,6 +29,8 @@ SUBJECTS_LOOKED_AT = 10_000
 """The most subjects that a stream may hold messages of for them to be asked for: a stream can hold millions."""
 # an acknowledgement that a consumer has counted and whose message its stream has not removed yet: microseconds on one server
 SETTLING_SECONDS = 0.1
+_MARKER = b"\r\nNats-Marker-Reason:"
+"""In a message without a body that the server wrote itself where a subject's last one went by age (ADR-43, seen on 2.15.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Letters:
         return self.whole or stored is None or any(overlap(pattern, stored) for pattern in self.marks.subjects)
 
     def holds(self, sequence: int, subject: str) -> bool:
-        """Whether a stored message is a letter."""
+        """Whether a stored message is a letter, if it is no marker."""
         if self.consumers is not None:
             return self.consumers.standing(sequence, subject) is Standing.DEAD
         return self.marks.holds(subject)
@@ -83,7 +85,7 @@ async def find_letters(jetstream: JetStream, stream: str, patterns: Sequence[str
     info = await jetstream.info(stream)
     marks = await marks_in(jetstream, info, patterns)
     if marks is not None:
-        return Letters(info, marks, notes=(*_notes(marks), *copied_from(info["config"], await _origins(jetstream, info["config"]))))
+        return Letters(info, marks, notes=(*_notes(marks, info["config"]), *copied_from(info["config"], await _origins(jetstream, info["config"]))))
     subject = rewritten_letters(info["config"], patterns)
     if subject is not None:
         rewriting = rewriting_of(info["config"])
@@ -133,8 +135,14 @@ def copied_from(config: Json, streams: Mapping[str, Json]) -> list[str]:
     return [f"filled from stream{'' if len(keeping) == 1 else 's'} {some_of(keeping)}, {own}: what is put back or dropped here stays a letter there"]
 
 
-def _notes(marks: Marks) -> tuple[str, ...]:
-    return (f"only messages on {', '.join(marks.subjects)} are letters; the others in this stream are left alone",) if marks.subjects else ()
+def _notes(marks: Marks, config: Json) -> list[str]:
+    notes = [f"only messages on {', '.join(marks.subjects)} are letters; the others in this stream are left alone"] if marks.subjects else []
+    return [*notes, "markers of what went by age (subject_delete_marker_ttl) are no letters, and stay"] if leaves_markers(config) else notes
+
+
+def leaves_markers(config: Json) -> bool:
+    """Whether a stream writes markers among its messages, which are counted with them."""
+    return bool(config.get("subject_delete_marker_ttl"))
 
 
 async def _sample(jetstream: JetStream, info: Json) -> list[set[str]]:
@@ -166,7 +174,6 @@ class NatsLetterReader(LetterLook):
         super().__init__(reader)
         self.letters = letters
         self._at_home = letters.consumers is not None
-        self._holds = None if letters.whole else letters.holds
         self.passed = Passed()
 
     @property
@@ -185,15 +192,12 @@ class NatsLetterReader(LetterLook):
 
     def _letters_in(self, batch: NatsBatch) -> Batch | None:
         batch.at_home = self._at_home
-        places = [(row.sequence or 0, row.subject) for row in batch.rows()]
-        holds = self._holds
-        if holds is None:
-            self.passed.sequences = [sequence for sequence, _ in places]
-            return batch
-        chosen = [number for number, (sequence, subject) in enumerate(places) if holds(sequence, subject.decode(errors="surrogateescape"))]
-        self.passed.sequences = [places[number][0] for number in chosen]
-        self.passed.left_out = self.passed.left_out or len(chosen) < len(places)
-        if len(chosen) == len(places):
+        rows, whole, holds = batch.rows(), self.letters.whole, self.letters.holds
+        chosen = [number for number, row in enumerate(rows) if (row.body or _MARKER not in row.block)
+                  and (whole or holds(row.sequence or 0, row.subject.decode(errors="surrogateescape")))]
+        self.passed.sequences = [rows[number].sequence or 0 for number in chosen]
+        self.passed.left_out = self.passed.left_out or len(chosen) < len(rows)
+        if len(chosen) == len(rows):
             return batch
         return batch.select(chosen) if chosen else None
 
@@ -204,6 +208,6 @@ def open_letters(jetstream: JetStream, letters: Letters) -> NatsLetterReader:
     end = source.end if letters.consumers is None else min(source.end, letters.consumers.bound + 1)
     start = min(source.first, end)
     reader = open_stored(jetstream, source, start, end)
-    if not letters.whole:
+    if not letters.whole or leaves_markers(letters.info["config"]):
         reader.expected = None
     return NatsLetterReader(reader, letters)

@@ -1,0 +1,26 @@
+"""What a stream writes by itself where the last message of a subject went by its age: it lies among dead letters, and is none."""
+
+from __future__ import annotations
+
+from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, letters_of, redrive, source_of
+from tests.backends.nats_streams import Streams, subject
+
+MARKER = b"NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: 1h0m0s\r\n\r\n"
+HOUR = 3600 * 10**9
+
+
+def test_a_marker_among_letters_is_neither_shown_nor_put_back_and_the_list_says_that_it_may_count_some(streams: Streams) -> None:
+    home = streams.make()
+    name = dlq_of(streams, home, subject_delete_marker_ttl=HOUR, allow_msg_ttl=True)
+    streams.fill(f"dlq.{home.lower()}.gone", [b""], MARKER)
+    fill_dlq(streams, home, 1)
+    fill_dlq(streams, home, 1, MARKER)  # no marker: it has a body
+    backend = streams.backend()
+    found = source_of(backend, name)
+    assert found is not None
+    assert any("subject_delete_marker_ttl" in words for words in found.remarks)
+    assert [record.position for record in letters_of(backend, name)] == ["2", "3"]
+    outcome, receipts = redrive(backend, name, to=subject(f"{home.lower()}.b"))
+    assert (outcome.account.read, receipts.confirmed) == (2, 2)
+    assert in_stream(streams, home) == [b"0", b"0"]
+    assert in_stream(streams, name) == [b""]
