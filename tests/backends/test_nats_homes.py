@@ -177,3 +177,19 @@ def test_a_plan_asks_once_which_messages_of_a_work_queue_are_letters(streams: St
         everything(reader)
         assert backend.obstacles(reader, [subject(f"{name.lower()}.a")]) == {}
     assert asked == [name]
+
+
+def test_a_letter_is_not_put_on_a_subject_where_a_schedule_waits_that_it_would_end(streams: Streams) -> None:
+    home = streams.make(allow_msg_schedules=True)
+    low = home.lower()
+    streams.fill(f"{low}.timer", [b"waits"], f"NATS/1.0\r\nNats-Schedule: @every 1h\r\nNats-Schedule-Target: {low}.due\r\n\r\n".encode())
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 1, f"NATS/1.0\r\nX-Original-Subject: {low}.timer\r\n\r\n".encode())
+    fill_dlq(streams, home, 1, f"NATS/1.0\r\nX-Original-Subject: {low}.due\r\n\r\n".encode())
+    said = f"on {low}.timer a schedule of stream {home} waits (Nats-Schedule), which ends when a message comes behind it there"
+    backend = streams.backend()
+    with backend.look_letters(stream(name)) as reader:
+        assert backend.obstacles(reader, [subject(f"{low}.timer"), subject(f"{low}.due")]) == {0: said}
+    _, receipts = redrive(backend, name)
+    assert [receipt.reason for receipt in receipts.problems] == [said]
+    assert [subject for subject, _, _ in streams.stored(home)] == [f"{low}.timer", f"{low}.due"]

@@ -21,6 +21,11 @@ async def fetch_next(jetstream: JetStream, stream: str, sequence: int, subject: 
     return await _fetch(jetstream, stream, {"seq": sequence, "next_by_subj": subject})
 
 
+async def fetch_last(jetstream: JetStream, stream: str, subject: str) -> Row | None:
+    """Return the last message on a subject, None where there is none."""
+    return await _fetch(jetstream, stream, {"last_by_subj": subject})
+
+
 async def fetch_at_time(jetstream: JetStream, stream: str, time: str) -> Row | None:
     """Return the first message at or after a time (RFC 3339), None where there is none. Needs nats-server 2.11 (ADR-31)."""
     return await _fetch(jetstream, stream, {"start_time": time})
