@@ -347,14 +347,17 @@ def test_killed_between_confirmation_and_taking_out_the_next_run_puts_nothing_ba
     assert streams.state(name)["messages"] == 0
 
 
-def test_a_letter_that_cannot_be_taken_out_is_unknown_and_says_where_it_is(streams: Streams) -> None:
+@pytest.mark.parametrize("setting", ["deny_delete", "sealed"])
+def test_a_letter_that_cannot_be_taken_out_is_unknown_and_says_where_it_is_and_no_other_goes_out_behind_it(streams: Streams, setting: str) -> None:
     home = streams.make()
     name = dlq_of(streams, home)
     fill_dlq(streams, home, 2)
     with streams.backend().repair(stream(name), RepairPolicy()) as repair:
         moves = [Move(record, record.message, subject(f"{home.lower()}.a")) for record in read_all(repair)]
-        streams.api(f"STREAM.UPDATE.{name}", **(streams.api(f"STREAM.INFO.{name}")["config"] | {"deny_delete": True}))
+        streams.api(f"STREAM.UPDATE.{name}", **(streams.api(f"STREAM.INFO.{name}")["config"] | {setting: True}))
         receipts = repair.settle(moves)
+        with pytest.raises(Failed, match=f"{setting}.*stay pending"):
+            repair.settle(moves)
     assert (receipts.confirmed, receipts.unknown) == (0, 2)
     assert all(receipt.verdict is Verdict.UNKNOWN and "stored at its destination" in receipt.reason for receipt in receipts.problems)
     assert in_stream(streams, home) == numbers(2)

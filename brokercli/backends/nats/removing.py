@@ -31,7 +31,7 @@ class Removed:
     denied: NotAuthorised | None = None
     """Why this login may take nothing out; then all of them failed."""
     over: Failed | None = None
-    """Why there is nothing more to remove: the stream that the sequences count in is not there any more."""
+    """Why nothing more can be removed: the stream that the sequences count in is not there any more, or has come to deny it."""
 
     def fail(self, sequences: Sequence[int], problem: BrokercliError) -> None:
         """Enter why these are still there, or may be."""
@@ -49,7 +49,7 @@ def refusal_to_remove(info: Json) -> Failed | None:
     if config.get("sealed"):
         return Failed(f"Stream {name} is sealed: nothing can be taken out of it, so a letter that was put back would stay pending.")
     if config.get("deny_delete"):
-        return Failed(f"Stream {name} denies deleting messages (deny_delete), so a letter that was put back would stay pending. Nothing was changed.",
+        return Failed(f"Stream {name} denies deleting messages (deny_delete), so a letter that was put back would stay pending.",
                       hint="deny_delete cannot be taken back; a stream made without it can be filled from this one (sources)")
     return None
 
@@ -97,7 +97,7 @@ class Remover:
         return removed
 
     async def _removing(self, sequences: Sequence[int], purge_below: int) -> Removed:
-        removed = Removed(over=await self._gone())
+        removed = Removed(over=await self._ended())
         if removed.over is not None:
             removed.fail(sequences, removed.over)
             return removed
@@ -114,11 +114,11 @@ class Remover:
             removed.gone_before.clear()
         return removed
 
-    async def _gone(self) -> Failed | None:
-        """Say so where the stream was deleted, or is another one by now."""
+    async def _ended(self) -> Failed | None:
+        """Say so where the stream was deleted, is another one by now, or lets nothing be taken out any more."""
         now = told_in(decode((await self._questions.ask(self._operation("INFO"), [b""])).bodies[0]), self._stream)
         if now is not None and now["created"] == self._created:
-            return None
+            return refusal_to_remove(now)
         return Failed(f"Stream {self._stream} was deleted{'' if now is None else ' and made anew'} meanwhile.")
 
     async def _purge(self, sequences: Sequence[int], below: int, removed: Removed) -> bool:
