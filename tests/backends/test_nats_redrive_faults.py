@@ -146,4 +146,4 @@ def test_where_nobody_may_take_the_messages_out_their_letters_go_and_it_is_said_
     assert (account.read, account.confirmed) == (10, 10)
     assert streams.state(f"{name}_DLQ")["messages"] == 0
     assert in_stream(streams, name) == numbers(10) * 2
-    assert any(f"10 messages were put back and may not be taken out of {name}" in note for note in repair.notes), repair.notes
+    assert any(f"10 messages were put back and cannot be taken out of {name}" in note for note in repair.notes), repair.notes

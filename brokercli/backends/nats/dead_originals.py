@@ -54,12 +54,13 @@ class DeadOriginals:
         self._subjects: dict[Where, str] = {}
         self._died_at: dict[Where, str] = {}
         self._left_behind = Counter[str]()
+        self._why_left: dict[str, str] = {}
 
     @property
     def notes(self) -> list[str]:
-        """Say of which streams messages were put back that this login may not take out."""
-        return [f"{amount(count, 'message was', 'messages were')} put back and may not be taken out of {stream} by this login: dlq ls shows what stays there "
-                "as letters without a record" for stream, count in self._left_behind.items()]
+        """Say of which streams messages were put back that cannot be taken out any more."""
+        return [f"{amount(count, 'message was', 'messages were')} put back and cannot be taken out of {stream}, where dlq ls shows what stays as letters "
+                f"without a record: {self._why_left[stream]}" for stream, count in self._left_behind.items()]
 
     def prepare(self, originals: Sequence[Place]) -> None:
         """Ask what the next letters need to be judged. Raises model.errors."""
@@ -126,8 +127,8 @@ class DeadOriginals:
 
     def remove(self, originals: Sequence[Where]) -> dict[Where, str]:
         """Remove those whose copies are confirmed and that nobody else may want, and return those for which that failed, with a sentence that
-        says so: as long as their letters are there, the next run takes them out. One that this login may not remove is left for good: it
-        is a letter without a record, and a copy of it has the same id."""
+        says so: as long as their letters are there, the next run takes them out. One that cannot be removed any more, because this login may
+        not or its stream is sealed, is left for good: it is a letter without a record, and a copy of it has the same id."""
         stays: dict[Where, str] = {}
         by_stream: dict[str, list[int]] = defaultdict(list)
         for original in dict.fromkeys(originals):
@@ -139,9 +140,10 @@ class DeadOriginals:
             if known is None or known.remover is None:
                 continue
             removed = known.remover.remove(sequences)
-            if removed.denied is not None:
+            if removed.over is not None:
                 self._left_behind[stream] += len(removed.failed)
-            elif removed.over is None:
+                self._why_left[stream] = str(removed.over).rstrip(".")
+            else:
                 stays.update({(stream, sequence): _STAYS.format(sequence, stream, why) for sequence, why in removed.failed.items()})
         self.put_back.update(original for original in originals if original not in stays)
         return stays

@@ -28,15 +28,15 @@ class Removed:
     one had to be asked again, there are none here."""
     failed: dict[int, str] = field(default_factory=dict)
     """Sequence → why it is still there, or may be."""
-    denied: NotAuthorised | None = None
-    """Why this login may take nothing out; then all of them failed."""
-    over: Failed | None = None
-    """Why nothing more can be removed: the stream that the sequences count in is not there any more, or has come to deny it."""
+    over: BrokercliError | None = None
+    """Why nothing more can be removed: the stream that the sequences count in is not there any more, or has come to deny it, or this login may
+    not any more."""
 
     def fail(self, sequences: Sequence[int], problem: BrokercliError) -> None:
         """Enter why these are still there, or may be."""
         self.failed.update(dict.fromkeys(sequences, str(problem).rstrip(".")))
-        self.denied = problem if isinstance(problem, NotAuthorised) else self.denied
+        if isinstance(problem, NotAuthorised):
+            self.over = problem
 
 
 def refusal_to_remove(info: Json) -> Failed | None:
