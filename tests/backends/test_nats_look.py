@@ -11,7 +11,7 @@ import pytest
 
 from brokercli.backends.nats import look_consumer, look_sequence, reading
 from brokercli.backends.nats.link import Link
-from brokercli.backends.nats.streams import JetStream
+from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import Failed, NotFound, OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Start, parse_time
 from tests.backends.nats_streams import Streams, bodies, everything, some, stream, subject
@@ -47,6 +47,24 @@ def test_a_span_gives_what_lies_in_it(streams: Streams, numbered: str, start: Po
     records = everything(streams.look(stream(numbered), start, end))
     assert bodies(records) == numbers(*expected)
     assert [record.position for record in records] == [str(number) for number in range(*expected)]
+
+
+def test_what_went_before_it_was_read_is_said(streams: Streams, numbered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = JetStream.info
+
+    async def asked(jetstream: JetStream, name: str, question: Json | None = None) -> Json:
+        answer = await info(jetstream, name, question)
+        streams.delete(name, 1, 2, 150, 300)
+        return answer
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(JetStream, "info", asked)
+        reader = streams.look(stream(numbered))
+        assert len(everything(reader)) == 296
+    assert reader.notes == ["4 of the 300 messages that were there at the start went before they could be read"]
+    reader = streams.look(stream(numbered))
+    assert len(everything(reader)) == 296
+    assert reader.notes == []
 
 
 def test_a_look_changes_nothing_and_leaves_nothing_behind(streams: Streams, numbered: str) -> None:

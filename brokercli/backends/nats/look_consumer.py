@@ -49,6 +49,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._source = source
         self._next = start
         self._end = end
+        self._held = source.held(start, end)
         self._name = ""
         self._delivered = 0
         self._credit = 0
@@ -235,6 +236,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
 
     def _give(self, messages: list[Delivery] | Run) -> None:
         bodies = messages.bodies if isinstance(messages, Run) else [payload for _, payload in messages]
+        self._read += len(bodies)
         if bodies and not self._handover.offer(messages, sum(map(len, bodies)) + OVERHEAD * len(bodies)):
             self._paused = True
 
@@ -242,7 +244,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._done = True
         if self._watch is not None:
             self._watch.cancel()
-        self._handover.end()
+        self.at_the_end()
 
     def _replace(self) -> None:
         """Make a new consumer behind the last message handed on."""

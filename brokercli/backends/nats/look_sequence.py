@@ -44,6 +44,7 @@ class SequenceReader(BufferedReader[list[Row]]):
         self._source = source
         self._next = start
         self._end = end
+        self._held = source.held(start, end)
         self._room = asyncio.Event()
         self._sid = 0
         self._subject = source.subject or ">"
@@ -86,7 +87,7 @@ class SequenceReader(BufferedReader[list[Row]]):
                     self._hand_on(rows)
                 elif self._end is not None:
                     break
-            self._handover.end()
+            self.at_the_end()
         except BrokercliError as failure:
             self._handover.fail(failure)
         except Exception as problem:  # noqa: BLE001  a task nobody awaits must not fail unseen
@@ -103,6 +104,7 @@ class SequenceReader(BufferedReader[list[Row]]):
         self._next = (rows[-1].sequence or 0) + 1
         if self._end is not None and self._next > self._end:
             rows = [row for row in rows if row.sequence is not None and row.sequence < self._end]
+        self._read += len(rows)
         if rows and not self._handover.offer(rows, sum([len(row.body) + len(row.block) for row in rows]) + OVERHEAD * len(rows)):
             self._room.clear()
 

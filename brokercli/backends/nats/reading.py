@@ -12,6 +12,7 @@ from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.watcher import Watcher
+from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError
 
 
@@ -44,6 +45,9 @@ class BufferedReader(Reader, Watcher, Generic[Some]):
         self.link = link
         self.notes: list[str] = []
         self._closed = False
+        self._held: int | None = None
+        """How many were there at the start, where that is known and all of them are wanted."""
+        self._read = 0
         self._handover: Handover[Some] = Handover(BUFFER_BYTES, self._resume)
 
     @abstractmethod
@@ -66,6 +70,12 @@ class BufferedReader(Reader, Watcher, Generic[Some]):
     @property
     def finished(self) -> bool:
         return self._handover.drained
+
+    def at_the_end(self) -> None:
+        """Say how many never came, behind all that did."""
+        if self._held is not None and self._read < self._held:
+            self.notes.append(f"{self._held - self._read:,} of the {amount(self._held, 'message')} that were there at the start went before they could be read")
+        self._handover.end()
 
     def close(self) -> None:
         if self._closed:

@@ -41,6 +41,11 @@ class Source:
         """Return one past the newest sequence."""
         return int(self.info["state"]["last_seq"]) + 1
 
+    def held(self, start: int, end: int | None) -> int | None:
+        """Return how many messages lie from one sequence on and below another; None where it is not all there is, so that nothing tells."""
+        whole = self.subject is None and start <= self.first and end == self.end
+        return int(self.info["state"]["messages"]) if whole else None
+
     @property
     def by_consumer(self) -> bool:
         """Whether a consumer may be made without changing what the stream keeps or refuses."""
