@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from brokercli.backends.nats import listing
+from brokercli.backends.nats.streams import JetStream, Json
 from tests.backends.nats_letters import capture
-from tests.backends.nats_streams import Streams, stream
+from tests.backends.nats_streams import Streams, stream, subject
 
 SECOND = 1_000_000_000
 
@@ -48,3 +52,29 @@ def test_how_a_confirmed_message_can_be_lost_is_said(streams: Streams) -> None:
     memory = str(facts(streams, streams.make(storage="memory", no_ack=True, max_msgs=5))["at risk"])
     for words in ("gone when its server stops", "not told whether", "old messages go"):
         assert words in memory
+
+
+def test_subjects_of_a_stream_that_holds_too_many_are_not_asked_for_and_that_is_said(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "SUBJECTS_ASKED_FOR", 2)
+    name, backend = streams.make(), streams.backend()
+    for number in range(3):
+        streams.fill(f"{name.lower()}.{number}", [b"x"])
+    listed = [found for found in backend.list() if found.name.startswith((name, name.lower()))]
+    assert [(found.name, found.facts.get("not listed")) for found in listed] == [(name, "3 subjects")]
+    assert "messages by subject: 3 are too many to ask for" in backend.describe(stream(name)).missing
+
+
+def test_what_lies_on_more_subjects_than_the_server_tells_at_once_is_not_counted_by_those(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, backend = streams.make(), streams.backend()
+    streams.fill(f"{name.lower()}.a", [b"x", b"y"])
+    assert backend.describe(subject(f"{name.lower()}.*")).facts["messages"] == 2
+    info = JetStream.info_or_none
+
+    async def first_page(jetstream: JetStream, stream: str, question: Json | None = None) -> Json | None:
+        answer = await info(jetstream, stream, question)
+        return answer if answer is None else answer | {"total": 1_000_000}
+
+    monkeypatch.setattr(JetStream, "info_or_none", first_page)
+    described = backend.describe(subject(f"{name.lower()}.*"))
+    assert "messages" not in described.facts
+    assert f"messages in stream {name}: they lie on 1,000,000 subjects, which are too many to count" in described.missing

@@ -13,6 +13,9 @@ from brokercli.model.errors import BrokercliError
 SILENT = "does not answer: the servers that keep it are away"
 SUBJECTS_SHOWN = 1000
 """The most subjects listed of one stream; a stream can hold millions."""
+SUBJECTS_ASKED_FOR = 100_000
+"""The most that a stream may hold for them to be asked for: whichever are wanted, its server goes through all of them for each page, 2.7 s of a
+processor for a million (2.15.1), and other questions to JetStream wait meanwhile."""
 
 
 async def list_all(jetstream: JetStream, kinds: Sequence[str]) -> list[Listing]:
@@ -47,6 +50,8 @@ def _stream(info: Json) -> Listing:
     purpose = purpose_of(config["name"])
     if purpose:
         facts["used as"] = purpose
+    elif has_too_many_subjects(info):
+        facts["not listed"] = f"{int(state['num_subjects']):,} subjects"
     if config.get("mirror"):
         facts["mirror of"] = str(config["mirror"].get("name"))
     return Listing("stream", str(config["name"]), resource_of(info), int(state["messages"]), int(state["bytes"]), facts)
@@ -54,13 +59,18 @@ def _stream(info: Json) -> Listing:
 
 async def _subjects(jetstream: JetStream, info: Json) -> list[Listing]:
     name = str(info["config"]["name"])
-    if purpose_of(name) is not None or not int(info["state"].get("num_subjects", 1)):
+    if purpose_of(name) is not None or not int(info["state"].get("num_subjects", 1)) or has_too_many_subjects(info):
         return []
     try:
         counts = await subject_counts(jetstream, name, SUBJECTS_SHOWN)
     except BrokercliError:
         return []  # deleted meanwhile, or not permitted; the stream itself is listed
     return [Listing("subject", subject, SUBJECT, count, None, {"stream": name}) for subject, count in counts.items()]
+
+
+def has_too_many_subjects(info: Json) -> bool:
+    """Whether a stream holds messages of more subjects than are asked for."""
+    return int(info["state"].get("num_subjects", 0)) > SUBJECTS_ASKED_FOR
 
 
 async def subject_counts(jetstream: JetStream, stream: str, limit: int) -> dict[str, int]:

@@ -14,12 +14,11 @@ from enum import Enum
 
 from brokercli.backends.nats import WORK_QUEUE_STREAM
 from brokercli.backends.nats.fetch import fetch_next
-from brokercli.backends.nats.listing import subject_counts
+from brokercli.backends.nats.listing import SUBJECTS_ASKED_FOR, has_too_many_subjects, subject_counts
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import covers
 from brokercli.model.position import parse_time
 
-SUBJECTS_COUNTED = 100_000
 JUST_NOW = 1_000_000_000
 
 
@@ -149,9 +148,9 @@ async def _stored(jetstream: JetStream, consumers: Consumers) -> dict[str, int] 
     messages = int(consumers.info["state"]["messages"])
     if all(not consumer.filters for consumer in consumers.all):
         return {consumer.name: messages for consumer in consumers.all}
-    counts = await subject_counts(jetstream, str(consumers.info["config"]["name"]), SUBJECTS_COUNTED + 1)
-    if len(counts) > SUBJECTS_COUNTED:
+    if has_too_many_subjects(consumers.info):
         return None
+    counts = await subject_counts(jetstream, str(consumers.info["config"]["name"]), SUBJECTS_ASKED_FOR)
     return {consumer.name: sum(number for subject, number in counts.items() if consumer.wants(subject)) for consumer in consumers.all}
 
 
