@@ -12,6 +12,7 @@ from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.wording import duration, setting_rows
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.description import Description, Section, Value
 from brokercli.model.errors import BrokercliError
 
@@ -227,7 +228,7 @@ def _counted(info: Json, description: Description) -> Json | None:
     total = int(info.get("total", 0))
     if total <= len(counts):
         return counts
-    description.missing.append(f"messages in stream {info['config']['name']}: they lie on {total:,} subjects, which are too many to count")
+    description.missing.append(f"messages in stream {info['config']['name']}: they lie on {amount(total, 'subject')}, too many to count")
     return None
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from brokercli.backends.nats import SUBJECT
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
+from brokercli.model.amount import amount
 from brokercli.model.description import Listing, Value
 from brokercli.model.errors import BrokercliError
 
@@ -51,7 +52,7 @@ def _stream(info: Json) -> Listing:
     if purpose:
         facts["used as"] = purpose
     elif has_too_many_subjects(info):
-        facts["not listed"] = f"{int(state['num_subjects']):,} subjects"
+        facts["not listed"] = amount(int(state["num_subjects"]), "subject")
     if config.get("mirror"):
         facts["mirror of"] = str(config["mirror"].get("name"))
     return Listing("stream", str(config["name"]), resource_of(info), int(state["messages"]), int(state["bytes"]), facts)
