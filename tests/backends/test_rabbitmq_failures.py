@@ -24,6 +24,8 @@ from tests.backends.rabbitmq_redrive import fail, letters, numbered, queue, work
     (405, "RESOURCE_LOCKED - cannot obtain exclusive access", Failed, "Locked while reading: cannot obtain exclusive access."),
     (320, "CONNECTION_FORCED - broker forced connection closure", Unreachable, "The broker closed the connection while reading: broker forced"),
     (541, "INTERNAL_ERROR", Failed, "RabbitMQ itself failed while reading: INTERNAL_ERROR (541)."),
+    (406, "PRECONDITION_FAILED - invalid arg 'x-consumer-timeout' for queue 'orders' in vhost '/' of queue type rabbit_stream_queue", NoSuch,
+     "The quorum queue orders was deleted meanwhile: the one of that name now is a stream."),
     (406, "PRECONDITION_FAILED - inequivalent arg", Failed, "RabbitMQ refused reading: inequivalent arg (406)."),
 ])
 def test_each_reply_is_an_error_of_its_kind_that_says_what_was_being_done(code: int, text: str, kind: type[BrokercliError], words: str) -> None:

@@ -20,6 +20,8 @@ NO_ANSWER = ("the node that keeps what was asked about may be away, which broker
 
 _CHANNELS = "brokercli takes several channels at a time: 16 are enough (channel_max; rabbitmqctl set_user_limits for max-channels)"
 
+_OTHER_TYPE = re.compile(r"invalid arg 'x-consumer-timeout' for queue '(.*)' in vhost '.*' of queue type rabbit_(\w+)_queue", re.DOTALL)
+
 _EXCLUSIVE = re.compile(r"queue '(.*)' in vhost '.*' in exclusive use", re.DOTALL)
 
 
@@ -79,6 +81,9 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 406 and "acknowledgement" in text and "timed out" in text:
         return Failed(f"The broker took back what was held while {doing}: it lets nobody hold messages for longer than its consumer_timeout,"
                       " 30 minutes where nothing else is set.", hint="the same command goes on with what is left")
+    if code == 406 and (other := _OTHER_TYPE.search(text)):
+        # only a quorum queue is given that argument (seen on 4.3.6)
+        return NoSuch(f"The quorum queue {other[1]} was deleted meanwhile: the one of that name now is a {other[2]}{'' if other[2] == 'stream' else ' queue'}.")
     if code == 541:
         # a stream that is deleted while a consumer is being opened on it ends the whole connection so (seen on 4.3.6)
         return Failed(f"RabbitMQ itself failed while {doing}: {gist(text)} (541).",
