@@ -21,6 +21,7 @@ from tests.backends.rabbitmq_redrive import fail, letters, numbered, queue, work
     (404, "NOT_FOUND - queue 'orders' in vhost '/' is down or inaccessible", NotFound, "Not found while reading: queue 'orders' in vhost '/' is down"),
     (403, "ACCESS_REFUSED - read access to queue 'orders' refused", NotAuthorised, "No permission for reading: read access to queue 'orders' refused."),
     (403, "ACCESS_REFUSED - queue 'orders' in vhost '/' in exclusive use", Failed, "Another consumer has the queue orders for itself"),
+    (403, "ACCESS_REFUSED - cannot publish to internal exchange 'steps' in vhost '/'", Failed, "Only other exchanges publish to an internal exchange: cannot"),
     (405, "RESOURCE_LOCKED - cannot obtain exclusive access", Failed, "Locked while reading: cannot obtain exclusive access."),
     (320, "CONNECTION_FORCED - broker forced connection closure", Unreachable, "The broker closed the connection while reading: broker forced"),
     (541, "INTERNAL_ERROR", Failed, "RabbitMQ itself failed while reading: INTERNAL_ERROR (541)."),

@@ -71,6 +71,9 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 403 and (used := _EXCLUSIVE.search(text)):
         # what a classic queue says to the next consumer; a quorum queue shares out all the same (seen on 4.3.6)
         return Failed(f"Another consumer has the queue {used[1]} for itself: {doing} was refused.", hint="stop that consumer first")
+    if code == 403 and "internal exchange" in text:
+        return Failed(f"Only other exchanges publish to an internal exchange: {gist(text)}.", hint="publish to one that is bound to it; brokercli describe"
+                      " shows which")
     if code == 403:
         return NotAuthorised(f"No permission for {doing}: {gist(text)}.", hint="rabbitmqctl set_permissions, or a context with another login")
     if code == 405:
