@@ -9,6 +9,8 @@ import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from brokercli.backends.kafka.handled_group import group_of
+from brokercli.model.address import Address
+from brokercli.model.errors import NotAuthorised
 from tests.backends.kafka_guarded import READER, READER_PASSWORD
 from tests.backends.kafka_permissions import allow
 from tests.backends.kafka_redrive import stored
@@ -157,3 +159,11 @@ def test_the_permission_to_write_to_the_default_exchange_is_enough_to_publish_to
     ended = cli("publish", address, "one")
     assert ended.code == 0, ended.stderr
     assert "confirmed 1, refused 0" in ended.stderr
+
+
+def test_a_name_that_may_not_be_asked_about_is_answered_with_how_to_publish_to_it_all_the_same(declared: Declared) -> None:
+    login = declared.restricted(configure="^$", read="^$", write=r"^amq\.default$")
+    name = declared.places.queue()
+    with pytest.raises(NotAuthorised) as refusal:
+        declared.places.open(login).resolve(Address(name), "publish")
+    assert f"say what it is, queue:{name} or exchange:{name}" in (refusal.value.hint or "")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from brokercli.backends.rabbitmq.existing import Queue
+from brokercli.backends.rabbitmq.holding import Holding
+from brokercli.backends.rabbitmq.letters import unseen
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.survivable import (
     LIFTS,
@@ -171,6 +174,14 @@ def test_whatever_could_cost_a_letter_is_refused_with_the_reason(unsafe: Conditi
 def test_a_queue_that_hands_out_its_messages_another_way_is_refused(said: dict[str, Any], why: str) -> None:
     with pytest.raises(Unsupported, match=why):
         require_fit(read(Answers(said)), "Looking")
+
+
+def test_letters_that_a_delayed_retry_holds_back_are_not_said_to_be_taken_or_gone() -> None:
+    given_back = cast("Holding", SimpleNamespace(unseen=30, gone=False, cut_off=False))
+    (held_back,) = unseen(given_back, conditions(delayed_retry="all"))
+    assert "holds back what is returned to it (x-delayed-retry-type: all): 30 letters that were given back show there once its time is over" in held_back
+    (missing,) = unseen(given_back, conditions(delayed_retry="failed"))
+    assert "somebody took letters there" in missing
 
 
 def test_a_delayed_retry_of_failed_messages_hides_none_that_is_returned() -> None:

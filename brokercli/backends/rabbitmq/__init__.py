@@ -73,8 +73,8 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
         Capability.REDRIVE: Support.never("what is in a stream cannot be taken out, and over AMQP 0.9.1 there is no place to write down what was handled"),
     },
     EXCHANGE: _EVERYWHERE | {
-        Capability.PUBLISH: Support.some("stored where it is routed; a message that no queue is bound for is refused, or where there is an alternate exchange stored"
-                                         " where that takes it"),
+        Capability.PUBLISH: Support.some("stored where it is routed; a message that no queue is bound for is refused, or where there is an alternate exchange"
+                                         " stored where that takes it"),
         Capability.LOOK_NEW: Support.some("through a temporary queue bound to it; direct, fanout, topic and headers exchanges only, others would give it the"
                                           " messages of the rest. It is bound with what is bound to queues when tail begins, so that what reaches no queue"
                                           " still goes to the alternate exchange or back to its publisher, and is not seen; what is bound later is not seen"

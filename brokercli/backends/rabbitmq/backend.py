@@ -89,7 +89,14 @@ class RabbitMQBackend(Backend):
         return address.of_kind(queue.kind)
 
     def _resolve_bare(self, address: Address, purpose: Purpose) -> Address:
-        queue, exchange = self._existing.find(address.name)
+        try:
+            queue, exchange = self._existing.find(address.name)
+        except NotAuthorised as problem:
+            if purpose != "publish":
+                raise
+            # the kind of what may not be asked about has to be said; then nothing needs asking
+            raise NotAuthorised(str(problem), hint=f"say what it is, queue:{address.name} or {Address(address.name, 'exchange')}: then it is not asked for;"
+                                f" or {problem.hint}") from None
         if queue is not None and exchange is not None:
             raise UsageProblem(f"{address.name} is a {queue.resource} and an exchange.",
                                hint=f"say which: {queue.kind}:{address.name} or {Address(address.name, 'exchange')}")

@@ -80,7 +80,7 @@ class QueueLetterReader(LetterReader):
         try:
             if not self._holding.give_back() and not self._holding.cut_off:
                 self.notes.append("the broker did not confirm in time that it has put the letters back; it does so when the connection ends")
-            self.notes += unseen(self._holding, self._conditions.name)
+            self.notes += unseen(self._holding, self._conditions)
         finally:
             self._give_back()
 
@@ -111,17 +111,20 @@ def fewer(count: int) -> str:
             " purged or made anew meanwhile")
 
 
-def unseen(holding: Holding, queue: str) -> list[str]:
+def unseen(holding: Holding, conditions: Conditions) -> list[str]:
     """Say of letters that were given back that the queue does not show them."""
     if not holding.unseen:
         return []
-    one = holding.unseen == 1
+    queue, one = conditions.name, holding.unseen == 1
     if holding.gone and holding.cut_off:
         return [f"{queue} was deleted meanwhile: {amount(holding.unseen, 'letter')} that {'was' if one else 'were'} held, and not known to be stored elsewhere,"
                 f" {'is' if one else 'are'} gone with it"]
     given_back = f"{amount(holding.unseen, 'letter')} that {'was' if one else 'were'} given back"
     if holding.gone:
         return [f"{queue} was deleted meanwhile, and {given_back} to it {'is' if one else 'are'} gone with it"]
+    if conditions.hides_returned:
+        return [f"{queue} holds back what is returned to it (x-delayed-retry-type: {conditions.delayed_retry}): {given_back} {'shows' if one else 'show'}"
+                " there once its time is over"]
     return [f"{queue} does not show {'' if one else 'all of '}{given_back}: somebody took letters there, they expired or were pushed out, or it was purged or"
             " made anew meanwhile, and what lay in it before is gone then"]
 

@@ -74,6 +74,7 @@ class RabbitMQRepair(Repair):
                  taking: Taking) -> None:
         self._link = link
         self._mover = mover
+        self._conditions = conditions
         self._queue = conditions.name
         self._let_go = let_go
         # killed between confirm and acknowledgement, both of two windows that overlap are repeated
@@ -256,7 +257,7 @@ class RabbitMQRepair(Repair):
                 self.notes.append(f"letters that were put back since this run began, died again and are left: {self._passed_over:,}")
             if not self._holding.give_back() and not self._holding.cut_off:
                 self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
-            self.notes += unseen(self._holding, self._queue)
+            self.notes += unseen(self._holding, self._conditions)
         finally:
             self._let_go()
 

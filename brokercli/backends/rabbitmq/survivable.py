@@ -88,6 +88,11 @@ class Conditions:
         return self.queue.type == "classic" or ((self.limit == UNLIMITED or bool(self.rescue)) and not self.borrowed)
 
     @property
+    def hides_returned(self) -> bool:
+        """Whether what is returned to it is held back for a while, where nobody sees it (from 4.3 on)."""
+        return self.delayed_retry in ("all", "returned")
+
+    @property
     def lasting(self) -> bool:
         """Whether a consumer may say for how long it holds messages. 4.3.6 obeys it, also once it is cancelled, and above what the queue
         says; its classic queues refuse the argument and know no timeout. 4.0.5 closes the channel all the same."""
@@ -251,7 +256,7 @@ def require_fit(conditions: Conditions, doing: str) -> None:
     if conditions.single_active:
         raise Unsupported(f"{doing} would take the place of {conditions.name}'s single active consumer, or wait behind it.",
                           hint="let its letters go to a queue without x-single-active-consumer")
-    if conditions.delayed_retry in ("all", "returned"):
+    if conditions.hides_returned:
         raise Unsupported(f"{doing} would hide letters: {conditions.name} holds returned messages back (x-delayed-retry-type: {conditions.delayed_retry}).",
                           hint="let its letters go to a queue without delayed retry")
 
