@@ -32,6 +32,7 @@ class Wire:
         self.is_open, self.unwritten, self.params = True, 0, SimpleNamespace(frame_max=131_072)
         self.live = self
         self.written = b""
+        self.largest = 0
         self.reconnected = 0
         self.watchers: list[Any] = []
         self.timers: list[Callable[[], None]] = []
@@ -65,8 +66,9 @@ class Wire:
     def reconnect(self) -> None:
         self.reconnected += 1
 
-    def emit(self, frames: bytes) -> None:
+    def emit(self, frames: bytes | memoryview) -> None:
         self.written += frames
+        self.largest = max(self.largest, len(frames))
 
 
 def body(number: int, size: int = 10) -> bytes:
@@ -185,6 +187,53 @@ def test_a_message_that_is_not_permitted_after_others_were_ends_nothing() -> Non
     sending.proven(entry(2))
     sending.end(ChannelClosedByBroker(403, "ACCESS_REFUSED - no"))
     assert (sending.box.failure, sending.wire.asked, sending.verdicts()[2][0]) == (None, 1, Verdict.REFUSED)
+
+
+def test_a_large_message_is_not_put_together_once_more_to_be_written() -> None:
+    sending = Sending()
+    sending.proven(entry(2, size=5_000_000))
+    sending.box.settled(2, multiple=False, confirmed=True)
+    assert (sending.sent(), len(sending.verdicts())) == ([1, 2], 0)
+    assert sending.wire.largest < 131_072
+
+
+DENIED = "ACCESS_REFUSED - write access to topic 'b.1' in exchange 'events' in vhost '/' refused for user 'x'"
+
+
+def keyed(number: int, key: bytes) -> Entry:
+    return entry(number)._replace(routing_key=key)
+
+
+def test_a_routing_key_that_topic_permissions_deny_is_refused_and_others_go() -> None:
+    sending = Sending(Target(b"events", None))
+    sending.put(keyed(1, b"b.1"), keyed(2, b"a.1"))
+    sending.end(ChannelClosedByBroker(403, DENIED))
+    assert (sending.box.failure, sending.verdicts()[1][0], sending.sent()) == (None, Verdict.REFUSED, [1])
+    sending.end = sending.wire.opened(2)
+    sending.box.settled(1, multiple=False, confirmed=True)
+    sending.put(keyed(3, b"a.1"), keyed(4, b"b.1"), keyed(5, b"a.1"), keyed(6, b"a.1"))
+    assert sending.sent() == [2, 3, 4, 5, 6]
+    sending.end(ChannelClosedByBroker(403, DENIED))
+    # a channel that was closed handles nothing more, and loses confirms of what it handled before
+    assert {number: verdict for number, (verdict, _) in sending.verdicts().items()} == {3: Verdict.UNKNOWN, 4: Verdict.REFUSED}
+    sending.wire.opened(3)
+    sending.box.settled(1, multiple=False, confirmed=True)
+    assert sending.sent() == [5, 6]
+
+
+def test_of_several_messages_with_a_denied_key_none_is_said_to_be_refused_for_the_permission_may_have_gone_between_them() -> None:
+    sending = Sending(Target(b"events", None))
+    sending.proven(keyed(2, b"b.1"), keyed(3, b"b.1"), keyed(4, b"a.1"))
+    sending.end(ChannelClosedByBroker(403, DENIED))
+    assert {number: verdict for number, (verdict, _) in sending.verdicts().items()} == {2: Verdict.UNKNOWN, 3: Verdict.UNKNOWN}
+    assert sending.box.open == 1
+
+
+def test_a_denied_key_that_all_messages_have_ends_it() -> None:
+    sending = Sending(Target(b"events", b"b.1"))
+    sending.put(keyed(1, b"b.1"), keyed(2, b"b.1"))
+    sending.end(ChannelClosedByBroker(403, DENIED))
+    assert isinstance(sending.box.failure, NotAuthorised)
 
 
 def test_what_was_written_when_the_connection_went_is_in_doubt_and_the_rest_goes_with_the_next() -> None:

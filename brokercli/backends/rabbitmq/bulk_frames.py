@@ -133,10 +133,11 @@ class BulkConnection(SelectConnection):
         self._contents.pop(channel, None)
         self._runs.pop(channel, None)
 
-    def emit(self, frames: bytes) -> None:
+    def emit(self, frames: bytes | memoryview) -> None:
         """Write frames to the socket, or behind what waits for it."""
         self.bytes_sent += len(frames)
-        self._adapter_emit_data(frames)
+        # pika copies what the operating system has not taken yet, each time it takes some
+        self._adapter_emit_data(memoryview(frames))  # type: ignore[arg-type]
 
     @property
     def unwritten(self) -> int:
@@ -348,12 +349,13 @@ class Wrapping:
         """Whether it is what goes around another message to the same exchange."""
         return self._around == (routing_key, properties)
 
-    def add(self, body: bytes, frames: list[bytes]) -> None:
-        """Append the frames of a message, in pieces."""
+    def add(self, body: bytes, frames: list[bytes | memoryview]) -> None:
+        """Append the frames of a message, in pieces; those of a large body are views of it."""
         size, largest = len(body), self._frame_max - FRAME_OVERHEAD
         if 0 < size <= largest:
             frames += (self._before, _LONG_LONG.pack(size), self._behind, _LONG.pack(size), body, _END)
             return
         frames += (self._before, _LONG_LONG.pack(size), self._behind[:-3])
-        for piece in [body[at:at + largest] for at in range(0, size, largest)]:
+        whole = memoryview(body)
+        for piece in [whole[at:at + largest] for at in range(0, size, largest)]:
             frames += (_FRAME.pack(_BODY, self._channel, len(piece)), piece, _END)

@@ -120,3 +120,9 @@ def size_limit(text: str) -> int | None:
     """Return the largest message the broker takes, where the text says it."""
     found = re.search(r"larger than configured max size (\d+)", text)
     return int(found[1]) if found else None
+
+
+def topic_denied(text: str) -> bytes | None:
+    """Return the routing key that a login's topic permissions deny, where the text says it: other keys may be permitted."""
+    found = re.search(r"access to topic '(.*)' in exchange '", text, re.DOTALL)
+    return found[1].encode() if found else None

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned, Wrapping
-from brokercli.backends.rabbitmq.failures import gist, size_limit, translate
+from brokercli.backends.rabbitmq.failures import gist, size_limit, topic_denied, translate
 from brokercli.backends.rabbitmq.in_flight import Entry, InFlight
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.model.errors import BrokercliError, Unreachable
@@ -238,12 +238,22 @@ class Outbox:
             self._channel = None
             self.size_limit = size_limit(text) or self.size_limit
             entries = self._written.take_all()
+            alone = len(entries) == 1
+            topic = topic_denied(text) if code == 403 else None
+            denied = [entry for entry in entries if entry.routing_key == topic]
+            if denied:
+                # a channel that was closed handles nothing more
+                last = entries.index(denied[-1])
+                self._backlog.extendleft(reversed(entries[last + 1:]))
+                del entries[last + 1:]
             for entry in entries:
-                if len(entries) == 1:
+                # of several with that key the first may have gone while it was permitted
+                if alone or [entry] == denied:
                     self._judge_entry(entry, Verdict.REFUSED, f"the broker refused it: {text} ({code})")
                 else:
                     self._judge_entry(entry, Verdict.UNKNOWN, f"the broker closed the channel before the confirm: {text} ({code})")
-            if code == 404 or (code == 403 and not self._confirmed_any and len(entries) == 1):
+            others_may_go = topic is not None and self._target.routing_key is None
+            if code == 404 or (code == 403 and not others_may_go and not self._confirmed_any and alone):
                 self.failure = self.failure or translate(problem, f"publishing to {self._target.exchange.decode() or 'the default exchange'}", self._link.where)
             self.changed.notify_all()
             again = self.failure is None and not self._closed
@@ -263,7 +273,7 @@ class Outbox:
             backlog, written = self._backlog, self._written
             if not backlog:
                 return
-            frames: list[bytes] = []
+            frames: list[bytes | memoryview] = []
             size, room = 0, _WRITE_AHEAD - live.unwritten
             wrapping = self._wrapping
             while backlog and size < room and not self._alone:
@@ -279,8 +289,9 @@ class Outbox:
                 wrapping.add(entry.body, frames)
                 size += entry.size
             self._wrapping = wrapping
-            if frames:
-                live.emit(b"".join(frames))
+            # a large message is not copied to be written
+            for written_at_once in [b"".join(frames)] if 0 < size < _WRITE_AHEAD else frames:
+                live.emit(written_at_once)
             if backlog and size >= room and self._timer is None:
                 self._timer = self._link.later(_LOOK_AGAIN_SECONDS, self._look_again)
 
