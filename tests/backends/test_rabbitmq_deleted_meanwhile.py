@@ -70,7 +70,7 @@ def test_letters_in_hand_go_home_as_well_where_there_is_another_queue_of_that_na
     with places.open().repair(queue(dlq), RepairPolicy(batch=20)) as repair:
         assert isinstance(repair, RabbitMQRepair)
         held = letters(repair, 10)
-        wait_until(lambda: repair._holding.taken == 15 and not repair._holding._consumer, SECONDS, "a part that nobody has read yet")
+        wait_until(lambda: repair._holding.taken == 16 and not repair._holding._consumer, SECONDS, "a part that nobody has read yet")
         # the next is asked for once that is read
         places.delete_queue(dlq)
         held += letters(repair, 5)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from brokercli.backends.dead_letters import Goal, RepairPolicy
+from brokercli.backends.rabbitmq import holding
 from tests.backends.rabbitmq_places import Places
 from tests.backends.rabbitmq_redrive import count, fail, make, queue, work_and_letters
 
 
-def test_a_batch_goes_on_as_it_is_with_the_headers_given(places: Places) -> None:
+def test_a_batch_goes_on_as_it_is_with_the_headers_given(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "_FIRST_PART", 16)
     work, dlq = work_and_letters(places)
     other = make(places, "classic")
     fail(places, work, [b"a", b"b"], {"headers": {"tenant": "acme"}, "message_id": "m-1", "reply_to": "answers"})

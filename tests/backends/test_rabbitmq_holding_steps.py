@@ -19,6 +19,7 @@ from brokercli.model.errors import BrokercliError, Failed, Unreachable
 _SETTLE = struct.Struct(">BHI4sQBB")
 ACK, NACK = b"\0\x3c\0\x50", b"\0\x3c\0\x78"
 MULTIPLE, REQUEUE = 1, 2
+FIRST_PART = holding._FIRST_PART
 GONE = NoSuch("There is no queue orders.dlq.")
 
 
@@ -160,6 +161,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
+@pytest.fixture(autouse=True)
+def several_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are the same for each part: the first need not be of one."""
+    monkeypatch.setattr(holding, "_FIRST_PART", 16)
+
+
 def test_only_what_was_handled_is_taken_out_and_the_rest_goes_back_part_by_part() -> None:
     held = Held(Broker(Count(0, 0)), 9, part=4).taken((1, 2, 3, 4), (5, 6, 7, 8), (9,))
     assert held.holding.acknowledge([1, 2, 4, 8])
@@ -267,18 +274,19 @@ def test_a_queue_that_gives_nothing_of_what_it_has_and_one_that_is_silent_end_it
 
 
 def test_no_more_are_taken_at_once_than_a_part_or_than_its_bytes_allow_and_never_more_than_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "_FIRST_PART", FIRST_PART)
     monkeypatch.setattr(holding, "PART_BYTES", 1000)
     held = Held(Broker(Count(0, 0)), 70, part=64)
     held.broker.open()
     first = 1
-    for size in (48, 498, 10):
+    for size in (10, 48, 498, 10):
         asked = held.broker.channel.prefetches[-1]
         held.deliver(*range(first, first + asked), size=size)
         held.holding.take(0)
         assert not held.holding.finished
         first += asked
-    # the first part, as many as the bytes of a part allow, twice, and as many as are left
-    assert held.broker.channel.prefetches == [16, 20, 2, 32]
+    # one, of which nobody knows how large it is; sixteen times as many, as many as the bytes of a part allow, twice, and as many as are left
+    assert held.broker.channel.prefetches == [1, 16, 20, 2, 31]
 
 
 def test_nothing_is_taken_once_it_is_let_go_of() -> None:

@@ -65,10 +65,10 @@ def test_looks_with_the_limit_lifted_delete_no_letter(versions: Places) -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_with_letters_in_hand_that_one_return_would_delete_and_run_again_none_is_lost(versions: Places, point: str) -> None:
     work, dlq = worn_out(versions, numbered(24))
-    killed = run_module("tests.backends.rabbitmq_redrive", versions.broker.url, versions.broker.management, dlq, point, "32", "2")
+    killed = run_module("tests.backends.rabbitmq_redrive", versions.broker.url, versions.broker.management, dlq, point, "32", "3")
     assert killed.code == 128 + signal.SIGKILL, killed.stderr
-    # the parts are 8, 8 and 8
-    done = 16 if point == "taken out" else 8
+    # the parts are 1, 8, 8 and 7
+    done = 17 if point == "taken out" else 9
     wait_until(lambda: count(versions, dlq) == 24 - done, PATIENCE, "what was held back in the queue")
     assert len(lifting(versions, dlq)) == 1, "what it was killed with in its hands must find the limit lifted"
     await_end_of_runs(versions, lifting(versions, dlq)[0]["name"])

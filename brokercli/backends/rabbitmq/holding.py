@@ -27,7 +27,7 @@ from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 
 PART_BYTES = 8 * 1024 * 1024
-_FIRST_PART = 16
+_FIRST_PART = 1  # nobody knows yet how large letters are
 _GROWTH = 16
 _TICK_SECONDS = 0.1
 _EMPTY_ANSWERS = 3
