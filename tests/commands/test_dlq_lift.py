@@ -153,7 +153,7 @@ def test_a_look_that_is_stopped_at_once_says_what_became_of_the_limit(cli: Comma
     places = worn_out.places
     dlq = places.queue("quorum")
     # more than a pipe holds that nobody reads
-    places.put("", dlq, [b"x" * 40_000] * 4)
+    places.put("", dlq, [b"x" * 100_000] * 4)
     started = Started(cli.start("dlq", "export", "-", f"@here/queue:{dlq}", "--lift-limit"))
     assert started.process.stdout is not None
     assert started.process.stdout.read(1) == b"{"
