@@ -51,6 +51,22 @@ def test_sources_are_found_by_name_and_by_headers_with_what_is_pending(groups: T
     assert "kafka_dlt-original-topic" in sources[headed].found_by
 
 
+def test_letters_behind_an_open_transaction_are_said_not_to_be_counted(topics: Topics) -> None:
+    dlq = topics.make(called=f"{topics.name()}.dlq")
+    producer = topics.producer(transactional_id=dlq.name)
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    for body in numbered(3):
+        producer.produce(dlq.name, body)
+    assert producer.flush(60) == 0
+    (source,) = [source for source in topics.backend().dead_letter_sources() if source.address == dlq]
+    assert (source.pending, source.remarks) == (0, ("not counted: 3 offsets behind open transactions, from 0:0 on",))
+    assert topics.backend().describe(dlq).facts["not counted"] == "3 offsets behind open transactions, from 0:0 on"
+    producer.abort_transaction(60)
+    topics.wait_closed(dlq)
+    assert "not counted" not in topics.backend().describe(dlq).facts
+
+
 def test_topics_that_were_not_looked_into_are_counted(groups: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     dlq, _ = groups.make(called=f"{groups.name()}.dlq"), groups.make()
     monkeypatch.setattr(dead_letters, "MANY_TOPICS", 1)

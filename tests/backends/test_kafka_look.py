@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from confluent_kafka import Producer
 
 from brokercli.backends.contract import Reader
 from brokercli.backends.kafka import look as look_module
@@ -109,10 +108,11 @@ def test_every_partition_is_read_and_each_in_its_order(topics: Topics) -> None:
     assert len(records) == 1000
 
 
-def test_an_empty_topic_ends_at_once(topics: Topics) -> None:
+def test_an_empty_topic_ends(topics: Topics) -> None:
     reader = topics.look(topics.make(partitions=3))
-    assert reader.finished
+    assert reader.expected == 0
     assert reader.read(30) is None
+    assert reader.finished
 
 
 def test_partitions_that_are_not_named_are_left_out(topics: Topics) -> None:
@@ -184,60 +184,6 @@ def test_of_equal_times_the_higher_partition_is_newer(topics: Topics) -> None:
 
 
 # --- transactions, compaction, deletion
-
-def transaction(topics: Topics, topic: Address, bodies: Sequence[bytes], *, commit: bool | None) -> Producer:
-    """Store messages in a transaction, and end it or leave it open."""
-    producer = topics.producer(transactional_id=topic.name + str(time.monotonic_ns()))
-    producer.init_transactions(60)
-    producer.begin_transaction()
-    for body in bodies:
-        producer.produce(topic.name, body, partition=0)
-    assert producer.flush(20) == 0
-    if commit is not None:
-        (producer.commit_transaction if commit else producer.abort_transaction)(60)
-        topics.wait_closed(topic)
-    return producer
-
-
-def test_aborted_messages_are_passed_over_and_the_end_is_reached(topics: Topics) -> None:
-    topic = topics.make()
-    transaction(topics, topic, [b"a", b"b"], commit=True)
-    transaction(topics, topic, [b"gone"] * 5, commit=False)
-    transaction(topics, topic, [b"c"], commit=True)
-    transaction(topics, topic, [b"gone"] * 5, commit=False)
-    assert bodies(topics.read(topic)) == [b"a", b"b", b"c"]
-
-
-def test_a_topic_of_nothing_but_aborted_messages_ends(topics: Topics) -> None:
-    topic = topics.make()
-    transaction(topics, topic, [b"gone"] * 3, commit=False)
-    reader = topics.look(topic)
-    assert everything(reader) == []
-    assert reader.finished
-
-
-def test_the_newest_counts_messages_and_not_offsets(topics: Topics) -> None:
-    topic = topics.make()
-    transaction(topics, topic, [b"%d" % number for number in range(30)], commit=True)
-    for _ in range(3):
-        transaction(topics, topic, [b"gone"] * 20, commit=False)
-    transaction(topics, topic, [b"30"], commit=True)
-    assert bodies(everything(topics.look(topic, Last(5)))) == [b"26", b"27", b"28", b"29", b"30"]
-
-
-def test_an_open_transaction_neither_hangs_a_replay_nor_goes_unsaid(topics: Topics) -> None:
-    topic = topics.make()
-    topics.fill(topic, [b"before"])
-    producer = transaction(topics, topic, [b"open"] * 3, commit=None)
-    topics.fill(topic, [b"behind it"])
-    reader = topics.look(topic)
-    assert bodies(everything(reader)) == [b"before"]
-    assert "open" in reader.notes[0]
-    assert "offsets from 1 on" in reader.notes[0]
-    producer.abort_transaction(60)
-    topics.wait_closed(topic)
-    assert bodies(topics.read(topic)) == [b"before", b"behind it"]
-
 
 def test_a_finished_topic_has_nothing_to_note(topics: Topics, ten: Address) -> None:
     reader = topics.look(ten)

@@ -17,6 +17,7 @@ from brokercli.backends.kafka import held_back, transaction
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.handled_group import group_of
+from brokercli.backends.kafka.span import Range
 from brokercli.model.address import Address
 from brokercli.model.errors import NotAuthorised
 from brokercli.model.message import Message, Record
@@ -67,7 +68,7 @@ def test_letters_go_where_a_transaction_stays_open_and_that_is_said(topics: Topi
     other.produce(home.name, b"open")
     other.flush(PATIENCE)
     assert redrive(run, home).confirmed == 1
-    assert [what for what in said if home.name in what] == [held_back.told_of(home.name, {0: 0})]
+    assert [what for what in said if home.name in what] == [held_back.told_of(home.name, {(home.name, 0): Range(0, 1)})]
     other.abort_transaction(PATIENCE)
     assert [record.message.body for record in stored(topics, home)] == [b"letter"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -14,6 +15,7 @@ from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry, waits
 from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, understand
+from brokercli.backends.kafka.held_back import held_back, summed_up
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.odd_headers import Stored, readable_headers
 from brokercli.backends.kafka.span import NOT_STORED, Range
@@ -50,8 +52,11 @@ def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, adm
     unseen += _unsampled([name for name in topics if name not in found and name not in ranges], len(others) - len(sampled), unread)
     asked = {name: CommittedOffsets(admin, name, topics[name].partitions, timeout) for name in found}
     tags = tags_of(admin, found, timeout)
+    open_ = held_back(admin, [(name, partition) for name in found for partition in ranges.get(name, ())], timeout)
     for name in sorted(found):
-        yield _source(name, found[name], ranges.get(name), asked[name], tags[name], feeds_of(name, topics.__contains__), consumer, timeout)
+        source = _source(name, found[name], ranges.get(name), asked[name], tags[name], feeds_of(name, topics.__contains__), consumer, timeout)
+        here = {place: there for place, there in open_.items() if place[0] == name}
+        yield replace(source, remarks=(*source.remarks, f"not counted: {summed_up(here)}")) if here else source
 
 
 def _unsampled(leaderless: Sequence[str], left_out: int, unread: int) -> Iterator[str]:

@@ -15,6 +15,7 @@ from brokercli.backends.kafka.ends import held, led, offsets_in
 from brokercli.backends.kafka.family import Family, delay_of, family_of
 from brokercli.backends.kafka.groups import Place
 from brokercli.backends.kafka.handled_group import limits_of
+from brokercli.backends.kafka.held_back import held_back, summed_up
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import total
@@ -44,6 +45,8 @@ def describe_topic(name: str, metadata: Any, admin: AdminClient, seconds: float)
     ranges = patience.ask(lambda seconds: held(admin, places, seconds))
     description = Description("topic", name, "topic")
     _partitions(description, topic, {number: there for (of, number), there in ranges.items() if of == name})
+    if open_ := patience.ask(lambda seconds: held_back(admin, [place for place in ranges if place[0] == name], seconds)):
+        description.facts["not counted"] = summed_up(open_)
     settings = _settings(description, configuration, seconds)
     readers = readers_of([name], metadata, admin, patience)
     _groups(description, name, readers)

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.failures import REFUSED, not_permitted_to_write
-from brokercli.backends.kafka.held_back import held_back, told_of
+from brokercli.backends.kafka.held_back import held_back_for_long, told_of
 from brokercli.backends.kafka.publish import BATCH_BYTES, BATCH_OVERHEAD
 from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
@@ -111,9 +111,10 @@ class Destinations:
             return destination
         destination.settings = read_settings(answer, self._timeout)
         destination.short = short_of_replicas(destination.partitions, destination.settings.minimum_in_sync)
+        places = [(name, number) for number, partition in destination.partitions.items() if partition.leader >= 0]
         if len(destination.short) == len(destination.partitions):
             destination.refusal = SHORT
-        elif held := held_back(self._admin, name, destination.partitions, self._timeout):
+        elif held := held_back_for_long(self._admin, places, self._timeout):
             self._say(told_of(name, held))
         self.batch_bytes = max(1, min(self.batch_bytes, destination.settings.maximum_batch_bytes - BATCH_OVERHEAD))
         return destination

@@ -87,7 +87,8 @@ class KafkaReader(Reader):
         """Partitions of which the client said, since the last batch, that it has passed the end."""
         self._held_back: set[int] = set()
         """Partitions of which an open transaction was told."""
-        self._open = {partition for partition in starts if ends is None or starts[partition] < ends[partition]}
+        # also those of which nothing is wanted: what they hold may all lie behind an open transaction, and the client says so with their end
+        self._open = set(starts)
         self.expected = None if ends is None else sum(ends[partition] - starts[partition] for partition in self._open)
         self.bounds = None if ends is None else Span(PerPartition(tuple(sorted(starts.items()))), PerPartition(tuple(sorted(ends.items()))))
         self._consumer.assign([TopicPartition(self._topic, partition, starts[partition]) for partition in sorted(self._open)])

@@ -1,0 +1,76 @@
+"""Looking at Kafka where messages were stored in transactions: what was committed is read, what was not is passed over or said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import Producer
+
+from brokercli.model.address import Address
+from brokercli.model.position import End, Last, Start
+from tests.backends.kafka_topics import Topics, bodies, everything
+
+
+def transaction(topics: Topics, topic: Address, bodies: Sequence[bytes], *, commit: bool | None) -> Producer:
+    """Store messages in a transaction, and end it or leave it open."""
+    producer = topics.producer(transactional_id=topic.name + str(time.monotonic_ns()))
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    for body in bodies:
+        producer.produce(topic.name, body, partition=0)
+    assert producer.flush(20) == 0
+    if commit is not None:
+        (producer.commit_transaction if commit else producer.abort_transaction)(60)
+        topics.wait_closed(topic)
+    return producer
+
+
+def test_aborted_messages_are_passed_over_and_the_end_is_reached(topics: Topics) -> None:
+    topic = topics.make()
+    transaction(topics, topic, [b"a", b"b"], commit=True)
+    transaction(topics, topic, [b"gone"] * 5, commit=False)
+    transaction(topics, topic, [b"c"], commit=True)
+    transaction(topics, topic, [b"gone"] * 5, commit=False)
+    assert bodies(topics.read(topic)) == [b"a", b"b", b"c"]
+
+
+def test_a_topic_of_nothing_but_aborted_messages_ends(topics: Topics) -> None:
+    topic = topics.make()
+    transaction(topics, topic, [b"gone"] * 3, commit=False)
+    reader = topics.look(topic)
+    assert everything(reader) == []
+    assert reader.finished
+
+
+def test_the_newest_counts_messages_and_not_offsets(topics: Topics) -> None:
+    topic = topics.make()
+    transaction(topics, topic, [b"%d" % number for number in range(30)], commit=True)
+    for _ in range(3):
+        transaction(topics, topic, [b"gone"] * 20, commit=False)
+    transaction(topics, topic, [b"30"], commit=True)
+    assert bodies(everything(topics.look(topic, Last(5)))) == [b"26", b"27", b"28", b"29", b"30"]
+
+
+def test_an_open_transaction_neither_hangs_a_replay_nor_goes_unsaid(topics: Topics) -> None:
+    topic = topics.make()
+    topics.fill(topic, [b"before"])
+    producer = transaction(topics, topic, [b"open"] * 3, commit=None)
+    topics.fill(topic, [b"behind it"])
+    reader = topics.look(topic)
+    assert bodies(everything(reader)) == [b"before"]
+    assert "open" in reader.notes[0]
+    assert "offsets from 1 on" in reader.notes[0]
+    producer.abort_transaction(60)
+    topics.wait_closed(topic)
+    assert bodies(topics.read(topic)) == [b"before", b"behind it"]
+
+
+def test_a_partition_of_which_an_open_transaction_holds_back_all_is_not_said_to_be_empty(topics: Topics) -> None:
+    topic = topics.make(partitions=2)
+    producer = transaction(topics, topic, [b"open"] * 3, commit=None)
+    for start in (Start(), End(), Last(5)):
+        reader = topics.look(topic, start)
+        assert everything(reader) == []
+        assert list(reader.notes) == ["partition 0: a transaction that is still open holds back 3 offsets from 0 on"]
+    producer.abort_transaction(60)
