@@ -13,7 +13,7 @@ from brokercli.backends.kafka import dead_letters
 from brokercli.backends.kafka.describe import describe_topic
 from brokercli.backends.kafka.span import Range
 from brokercli.backends.kafka.transaction import Copy, Ending, Transactions
-from brokercli.model.errors import BrokercliError, NotFound
+from brokercli.model.errors import BrokercliError, Failed, NotFound
 from brokercli.model.receipt import Receipts
 from tests.backends.kafka_redrive import letters, numbered, repair, to
 from tests.backends.kafka_topics import IN_PARTS, PATIENCE, Topics, publish
@@ -119,3 +119,21 @@ def test_a_run_whose_letters_go_with_their_topic_stops_before_it_tries_each_of_t
     assert receipts.unknown == 0 or guarantee == "at-least-once"
     with pytest.raises(BrokercliError, match=dlq.name):
         run.read(1)
+
+
+def test_letters_of_a_topic_made_anew_are_not_taken_for_the_rest_of_the_old_ones(groups: Topics) -> None:
+    dlq, home = groups.make(), groups.make()
+    groups.fill(dlq, numbered(10))
+    run = repair(groups, dlq)
+    groups.delete(dlq)
+    groups.make(called=dlq.name)
+    groups.fill(dlq, numbered(10))
+    batch = run.read(PATIENCE)
+    assert batch is not None
+    for _ in range(2):
+        with pytest.raises(Failed, match="made anew"):
+            run.settle(to(home, batch.records()))
+    with pytest.raises(Failed, match="made anew"):
+        run.read(PATIENCE)
+    assert groups.read(home) == []
+    assert len(letters(repair(groups, dlq))) == 10

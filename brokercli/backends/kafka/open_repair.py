@@ -24,7 +24,7 @@ from brokercli.backends.kafka.look import NOTHING_AHEAD, PROMISED, KafkaReader, 
 from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
 from brokercli.backends.kafka.span import Offsets
-from brokercli.backends.kafka.topic_ids import tag_of
+from brokercli.backends.kafka.topic_ids import StillThere, tag_of
 from brokercli.backends.kafka.topic_settings import read_settings, request_settings
 from brokercli.backends.kafka.transaction import NoTransactions, Transactions
 from brokercli.backends.kafka.way import Way
@@ -88,7 +88,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
         reader = KafkaReader(Lent(consumer, troubles, lambda: None), offsets, starts, ends, cluster.read_anew, LARGEST_BATCH - 1)
         repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close,
-                             partial(cluster.look, Address(topic, "topic")))
+                             partial(cluster.look, Address(topic, "topic")), StillThere(admin, topic, tag, timeout))
         repair.notes += forgotten(ledger.handled, offsets, ranges, limits) or forgetting(limits, read_settings(settings, timeout))
         opened.pop_all()
         return repair

@@ -12,6 +12,7 @@ from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.look import KafkaReader
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
+from brokercli.backends.kafka.topic_ids import StillThere
 from brokercli.backends.kafka.way import Way, give
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError
@@ -34,7 +35,8 @@ class KafkaRepair(Repair):
     atomic = True
 
     def __init__(self, reader: KafkaReader, offsets: Offsets, starts: dict[int, int], ends: dict[int, int], ledger: Ledger, way: Way,
-                 destinations: Destinations, policy: RepairPolicy, let_go: Callable[[], None], look: Callable[[Span], Reader]) -> None:
+                 destinations: Destinations, policy: RepairPolicy, let_go: Callable[[], None], look: Callable[[Span], Reader],
+                 still_there: StillThere) -> None:
         self._reader = reader
         self._offsets = offsets
         self._topic = offsets.topic
@@ -46,6 +48,7 @@ class KafkaRepair(Repair):
         self._batch = max(1, min(policy.batch, LARGEST_BATCH))
         self._let_go = let_go
         self._look = look
+        self._still_there = still_there
         self._newcomers: Reader | None = None
         self._rest: KafkaBatch | None = None
         self._closed = False
@@ -65,6 +68,8 @@ class KafkaRepair(Repair):
             read = self._reader.read(timeout)
             if read is None:
                 return None
+            # the client goes on in a topic that was made anew as if it were the same (2.16); nothing of this batch is settled before the answer
+            self._still_there.ask()
             batch = self._pending(read)
         if len(batch) > self._batch:
             self._rest = batch.select(range(self._batch, len(batch)))
@@ -207,6 +212,7 @@ class KafkaRepair(Repair):
     def check(self) -> None:
         if self._way.failure is not None:
             raise self._way.failure
+        self._still_there.check()
 
     def close(self) -> None:
         if self._closed:

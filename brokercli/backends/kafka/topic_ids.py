@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.failures import no_answer, translate
 from brokercli.backends.kafka.span import PATIENCE_SECONDS, RETRY_SECONDS
-from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound
 
 _ASKING = "asking for the id of"
 _BRIEFLY = 3
@@ -70,6 +70,33 @@ def tags_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict
 def tag_of(admin: AdminClient, topic: str, seconds: float) -> int:
     """Return the number of one topic. Raises what is in its place."""
     return _tag(id_of(admin, topic, seconds))
+
+
+class StillThere:
+    """Asks, beside other work, whether a topic is still the one it was."""
+
+    def __init__(self, admin: AdminClient, topic: str, tag: int, seconds: float) -> None:
+        self._admin = admin
+        self._topic = topic
+        self._tag = tag
+        self._seconds = seconds
+        self._answer: Future[Any] | None = None
+
+    def ask(self) -> None:
+        """Ask, where the broker gives topics ids, and do not wait."""
+        if self._tag:
+            self._answer = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=self._seconds)[self._topic]
+
+    def check(self) -> None:
+        """Wait for the answer to what was asked. Raises Failed where there is another topic of that name now; who does not answer says nothing of it."""
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        now = _id(self._topic, answer, self._seconds)
+        if not isinstance(now, BrokercliError) and now and _tag(now) != self._tag:
+            self._answer = answer
+            raise Failed(f"{self._topic} was deleted and made anew meanwhile, and its letters are others now.",
+                         hint="the same command begins with them; those that were on their way are in the journal")
 
 
 def _tag(identity: str) -> int:
