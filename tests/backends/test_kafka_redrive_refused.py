@@ -17,6 +17,7 @@ from brokercli.backends.kafka import held_back, transaction
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.handled_group import group_of
+from brokercli.backends.kafka.partitioner import murmur2
 from brokercli.backends.kafka.span import Range
 from brokercli.model.address import Address
 from brokercli.model.errors import NotAuthorised
@@ -51,9 +52,29 @@ def test_letters_that_too_few_replicas_would_take_are_refused_before_a_transacti
     partitions = {number: SimpleNamespace(leader=-1, replicas=[1, 2, 3], isrs=isrs) for number, isrs in enumerate(in_sync)}
     home = topics.make(min_insync_replicas="2")
     known = Destinations(lambda name: partitions, topics.admin, "dlq", PATIENCE, lambda what: None, compressed=False)
-    told = {partition: known.refusal(home, Native(b"", None, None, partition, 0), 100) for partition in (-1, 0, 1)}
+    letters = {partition: known.placed(home, Native(b"", None, None, partition, 0)) for partition in (-1, 0, 1)}
+    told = {partition: known.refusal(home, letter, 100) for partition, letter in letters.items()}
     assert {partition for partition, why in told.items() if "too few replicas are in sync" in why} == refused
     assert all(not why for partition, why in told.items() if partition not in refused)
+
+
+def test_letters_keep_out_of_partitions_with_too_few_replicas_unless_their_key_puts_them_there(topics: Topics) -> None:
+    partitions = {number: SimpleNamespace(leader=-1, replicas=[1, 2, 3], isrs=[1] if number in (0, 2, 3) else [1, 2]) for number in range(4)}
+    home = topics.make(min_insync_replicas="2")
+    known = Destinations(lambda name: partitions, topics.admin, "dlq", PATIENCE, lambda what: None, compressed=False)
+    # what Java's murmur2 makes of these keys with four partitions
+    for key, partition in ((None, 1), (b"k1", 1), (b"order-42", 0), (b"", 1), (b"a", 0)):
+        letter = known.placed(home, Native(b"", key, None, -1, 0))
+        assert letter.partition == partition
+        assert bool(known.refusal(home, letter, 100)) == (partition == 0)
+
+
+@pytest.mark.parametrize(("text", "hashed"), [
+    ("21", -973932308), ("foobar", -790332482), ("a-little-bit-long-string", -985981536), ("a-little-bit-longer-string", -1486304829),
+    ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971), ("abc", 479470107)])
+def test_a_key_is_hashed_as_kafka_itself_has_it(text: str, hashed: int) -> None:
+    """The values of Kafka's own UtilsTest.testMurmur2."""
+    assert murmur2(text.encode()) == hashed % 2 ** 32
 
 
 def test_letters_go_where_a_transaction_stays_open_and_that_is_said(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.failures import REFUSED, not_permitted_to_write
 from brokercli.backends.kafka.held_back import held_back_for_long, told_of
+from brokercli.backends.kafka.partitioner import partition_of
 from brokercli.backends.kafka.publish import BATCH_BYTES, BATCH_OVERHEAD
 from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
@@ -59,9 +60,16 @@ class Destinations:
         self.denial: NotAuthorised | None = None
         """Where this login turned out not to be allowed to write, in a sentence; None where nothing of the kind is known."""
 
+    def placed(self, address: Address, native: Native) -> Native:
+        """Return a message with the partition that it goes to, where there are some that take nothing: one without a key goes to another."""
+        destination = self._of(address)
+        if destination.refusal or not destination.short or native.partition >= 0:
+            return native
+        return native._replace(partition=partition_of(native.key, len(destination.partitions), destination.short))
+
     def refusal(self, address: Address, native: Native, size: int) -> str:
         """Say why a message of at least so many bytes cannot be stored there, as far as can be told; empty when nothing speaks against it."""
-        destination = self._known.get(address.name) or self._ask(address.name)
+        destination = self._of(address)
         if destination.refusal:
             return destination.refusal
         if address.kind not in (None, "topic"):
@@ -77,6 +85,9 @@ class Destinations:
         if size + _FRAMING > limit and settings.known and not self._compressed and size_alone(native) > limit:
             return f"it is larger than the broker takes (max.message.bytes of the topic: {limit})"
         return ""
+
+    def _of(self, address: Address) -> Destination:
+        return self._known.get(address.name) or self._ask(address.name)
 
     def close_to_us(self, topic: str, reason: str) -> None:
         """Remember that a topic takes nothing from us."""

@@ -135,6 +135,7 @@ class KafkaRepair(Repair):
 
     def _addressed(self, index: int, partition: int, offset: int, native: Native, destination: Address) -> Letter:
         """Return a letter with its copy. Raises CannotCarry with what speaks against storing that there."""
+        native = self._destinations.placed(destination, native)
         size = least_size(native)
         if why := self._destinations.refusal(destination, native, size):
             raise CannotCarry(why)
