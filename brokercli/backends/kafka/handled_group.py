@@ -52,6 +52,8 @@ class HandledLetters:
     """When each partition's state was written, minutes since 1970."""
     tags: dict[int, int] = field(default_factory=dict)
     """The topic's number in each partition's state, where one was written."""
+    without_end: set[int] = field(default_factory=set)
+    """Partitions that end before what was handled in them."""
     notes: list[str] = field(default_factory=list)
     known: bool = False
     """Whether the broker keeps anything at all about them."""
@@ -112,6 +114,7 @@ def _understand(found: HandledLetters, place: TopicPartition, held: Range) -> Ha
             found.notes.append(f"{where} ends at {held.high}, before the {handled.floor} up to which letters were handled: all of its letters count as pending")
             return HandledSet(held.low)
         found.notes.append(f"{where} ends at {held.high}, and letters beyond that were handled: the broker has lost the end of this partition")
+        found.without_end.add(place.partition)
         return handled.up_to(held.high)
     return handled
 

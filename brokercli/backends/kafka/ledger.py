@@ -15,6 +15,7 @@ from brokercli.backends.kafka.failures import translate, while_coming_back
 from brokercli.backends.kafka.handled_group import GroupLimits, HandledLetters, understand
 from brokercli.backends.kafka.handled_set import HandledSet
 from brokercli.backends.kafka.handled_text import Room, more_that_fit
+from brokercli.backends.kafka.lost_end import count_what_came_since
 from brokercli.backends.kafka.span import Offsets
 
 _REMEMBERED_GAPS = 100_000
@@ -63,6 +64,7 @@ class Ledger:
         """Take what the broker has for the truth; waits for an open transaction of the group to end."""
         committed = self._committed(partitions)
         self.handled = understand(self._offsets.topic, self._topic_tag, committed, self._offsets.ranges(partitions))
+        count_what_came_since(self.handled, self._offsets)
         self._seen = {place.partition: (place.offset, place.metadata or "") for place in committed}
 
     def changed_by_another(self) -> bool:
