@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer
 
-from brokercli.backends.kafka import dead_letters
+from brokercli.backends.kafka import dead_letters, look
 from brokercli.backends.kafka.describe import describe_topic
 from brokercli.backends.kafka.span import Range
 from brokercli.backends.kafka.transaction import Copy, Ending, Transactions
@@ -119,6 +119,21 @@ def test_a_run_whose_letters_go_with_their_topic_stops_before_it_tries_each_of_t
     assert receipts.unknown == 0 or guarantee == "at-least-once"
     with pytest.raises(BrokercliError, match=dlq.name):
         run.read(1)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_topic_made_anew_is_not_taken_for_the_rest_of_the_old_one(topics: Topics, monkeypatch: pytest.MonkeyPatch, follow: bool) -> None:
+    monkeypatch.setattr(look, "IDENTITY_SECONDS", 0.0)
+    topic = topics.make()
+    topics.fill(topic, numbered(10))
+    reader = topics.look(topic, follow=follow)
+    monkeypatch.setattr(reader, "_batch", 1)
+    assert reader.read(PATIENCE) is not None
+    topics.delete(topic)
+    topics.make(called=topic.name)
+    topics.fill(topic, numbered(10))
+    with pytest.raises(Failed, match="made anew while it was being read"):
+        reader.read(PATIENCE)
 
 
 def test_letters_of_a_topic_made_anew_are_not_taken_for_the_rest_of_the_old_ones(groups: Topics) -> None:

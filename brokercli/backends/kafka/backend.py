@@ -162,7 +162,7 @@ class KafkaBackend(Backend):
             offsets = Offsets(lent.consumer, source.name, self._connection.connect_timeout)
             last = partial(newest, lent=lent, offsets=offsets, nothing_ahead=nothing_ahead, patience=LOST_SECONDS)
             starts, ends = locate(span, partitions, offsets, last)
-            reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead)
+            reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead, identity=partial(self.incarnation, source))
             reader.notes += self.notes
             return reader
         except BaseException:

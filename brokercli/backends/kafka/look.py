@@ -16,7 +16,7 @@ from brokercli.backends.kafka.odd_headers import OddHeaders, ReadAnew, Stored
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import NOT_STORED, Offsets, out_of_range
 from brokercli.backends.kafka.waiting import take
-from brokercli.model.errors import BrokercliError
+from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.position import PerPartition, Span
 
 READING = {
@@ -38,6 +38,9 @@ PROMISED = {
     "enable.partition.eof": True}
 NEW_PARTITIONS_SECONDS = 10.0
 """How long nothing comes before a look asks whether partitions were added, or the topic deleted."""
+IDENTITY_SECONDS = 3.0
+"""How often a look that lasts asks whether its topic is still the one it was. One that is over sooner does not ask: nobody deletes a topic,
+makes it anew and fills it beyond where we read in the meantime."""
 LOST_SECONDS = 30.0
 """How long all brokers may be away before a look is given up; a restart takes less."""
 _BATCH = 2500
@@ -65,10 +68,13 @@ class KafkaReader(Reader):
     """
 
     def __init__(self, lent: Lent, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, read_anew: ReadAnew,
-                 batch: int = _BATCH, nothing_ahead: Callable[[], Lent] | None = None) -> None:
+                 batch: int = _BATCH, nothing_ahead: Callable[[], Lent] | None = None, identity: Callable[[], str] | None = None) -> None:
         """`read_anew` reads headers that the client cannot read, once somebody asks for them. A read returns at most `batch` records and
         one more, fewer where they are large. `nothing_ahead` makes a consumer that goes on where headers turn out to be large; None where
-        this is one."""
+        this is one. `identity` asks for the topic's id, empty where it has none; raises what speaks against it."""
+        self._ask_identity = identity
+        self._identity = ""
+        self._identity_due = monotonic() + IDENTITY_SECONDS
         self._read_anew = read_anew
         self._batch = batch
         self._nothing_ahead = nothing_ahead
@@ -113,7 +119,9 @@ class KafkaReader(Reader):
                 self._go_on_with_nothing_ahead(self._nothing_ahead)
             if messages:
                 self._troubles.down_since = None
-                return KafkaBatch(messages, odd)
+                self._check_identity()
+                if self._failure is None:
+                    return KafkaBatch(messages, odd)
         if self._failure is not None:
             raise self._failure
         return None
@@ -158,7 +166,8 @@ class KafkaReader(Reader):
 
     def _failure_of(self, error: KafkaError) -> BrokercliError:
         if error.code() in NOT_STORED:
-            return out_of_range(self._offsets.ranges(sorted(self._open)), "are not stored any more: they were deleted while they were being read")
+            return out_of_range(self._offsets.ranges(sorted(self._open)),
+                                "are not stored any more: they were deleted, or the broker lost them, while they were being read")
         return translate(error, "reading", self._topic)
 
     def _up_to_the_end(self, messages: list[Stored], ends: dict[int, int]) -> list[Stored]:
@@ -188,6 +197,21 @@ class KafkaReader(Reader):
             return
         self._held_back.add(partition)
         self.notes.append(f"partition {partition}: a transaction that is still open holds back {high - offset} offsets from {offset} on")
+
+    def _check_identity(self) -> None:
+        # the client goes on in a topic that was made anew as if it were the same (2.16)
+        due = monotonic() >= self._identity_due or (self._identity and self.finished)
+        if self._ask_identity is None or not due:
+            return
+        self._identity_due = monotonic() + IDENTITY_SECONDS
+        try:
+            now = self._ask_identity()
+        except BrokercliError:
+            return  # who does not answer says nothing of it
+        if self._identity and now and now != self._identity:
+            self._failure = Failed(f"{self._topic} was deleted and made anew while it was being read: what came last may be of the new one, which was "
+                                   "not read from its start.", hint="the same command reads the new one")
+        self._identity = self._identity or now
 
     def _while_idle(self) -> None:
         now = monotonic()
