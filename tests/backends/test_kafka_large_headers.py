@@ -14,7 +14,7 @@ from brokercli.model.errors import Unreachable
 from brokercli.model.message import Record
 from brokercli.model.position import Last, PerPartition
 from tests.backends.kafka_topics import PATIENCE, Topics, bodies, everything
-from tests.backends.test_kafka_look import transaction
+from tests.backends.test_kafka_open_transactions import transaction
 
 LARGE = bytes(9000)
 
