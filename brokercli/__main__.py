@@ -12,16 +12,8 @@ def main() -> None:
     # what is imported is no garbage: looking for some after each 700 objects takes 4 of the 90 ms of a start
     gc.set_threshold(50_000)
     try:
-        if sys.argv[1:] in (["--version"], ["-V"]):
-            from brokercli import __version__
-
-            try:
-                os.write(1, f"brokercli {__version__}\n".encode())
-                code = 0
-            except BrokenPipeError:
-                code = 141
-            except OSError:
-                code = 10
+        if sys.argv[1:] in (["--version"], ["-V"]) and _say_version():
+            code = 0
         else:
             # one TAB does its work on another thread, where no signal comes
             if sys.argv[1:2] != ["__complete"]:
@@ -41,6 +33,17 @@ def main() -> None:
             # closed since, or full; what was printed through terminal/ is not in these buffers
             code = code or 10
     os._exit(code)
+
+
+def _say_version() -> bool:
+    """Print the version without loading anything for it; return whether that went well. Where it did not, the command says why."""
+    from brokercli import __version__
+
+    try:
+        os.write(1, f"brokercli {__version__}\n".encode())
+    except OSError:
+        return False
+    return True
 
 
 def _import_orjson() -> None:

@@ -86,20 +86,24 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
     return app
 
 
-def root(
-    context: typer.Context,
-    no_color: bool = typer.Option(False, "--no-color", help="Print without colours; NO_COLOR in the environment does the same."),
-    debug: bool = typer.Option(False, "--debug", help="Show a traceback with an error; BROKERCLI_DEBUG=1 does the same."),
-    version: bool = typer.Option(False, "--version", "-V", help="Print the version.", is_eager=True),
-) -> None:
-    """See and repair what runs through Kafka, NATS/JetStream and RabbitMQ, the same way on all three.
-
-    Data goes to standard output, talk to standard error; exit codes are a promise (brokercli help exit-codes).
-    """
-    if version:
+def _print_version(asked: bool) -> None:
+    # as the option is read: by the time that the command runs it has been complained of that there is none
+    if asked:
         from brokercli import __version__
         from brokercli.terminal.streams import Streams
 
         Streams.system().write(f"brokercli {__version__}\n".encode())
         raise typer.Exit
+
+
+def root(
+    context: typer.Context,
+    no_color: bool = typer.Option(False, "--no-color", help="Print without colours; NO_COLOR in the environment does the same."),
+    debug: bool = typer.Option(False, "--debug", help="Show a traceback with an error; BROKERCLI_DEBUG=1 does the same."),
+    version: bool = typer.Option(False, "--version", "-V", help="Print the version.", is_eager=True, callback=_print_version),
+) -> None:
+    """See and repair what runs through Kafka, NATS/JetStream and RabbitMQ, the same way on all three.
+
+    Data goes to standard output, talk to standard error; exit codes are a promise (brokercli help exit-codes).
+    """
     context.obj = {"no_color": no_color}

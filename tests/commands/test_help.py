@@ -138,6 +138,15 @@ def test_the_help_of_a_command_is_printed_in_a_locale_that_lacks_some_of_its_cha
     assert b"content_type=?," in ended.stdout
 
 
+@pytest.mark.parametrize("words", [("--version",), ("-V",), ("--no-color", "--version"), ("-V", "--debug"), ("--version", "ls")])
+def test_the_version_is_printed_whatever_stands_beside_it_and_what_keeps_it_from_that_is_said(cli: CommandLine, words: tuple[str, ...]) -> None:
+    ended = cli(*words)
+    assert (ended.code, ended.stdout, ended.stderr) == (0, f"brokercli {brokercli.__version__}\n".encode(), "")
+    with Path("/dev/full").open("wb") as full:
+        failed = subprocess.run(process(words), stdout=full, stderr=subprocess.PIPE, env=environment(cli.home), check=False)
+    assert (failed.returncode, b"No space left on device" in failed.stderr) == (10, True)
+
+
 @pytest.mark.parametrize("words", [["tail"], ["nosuch"], ["tail", "x", "--nosuch"]])
 def test_a_complaint_about_a_command_line_that_cannot_be_printed_is_2_all_the_same(cli: CommandLine, words: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
