@@ -57,10 +57,6 @@ class Filter:
             patterns=tuple(_compiled(pattern) for _, pattern in found if pattern is not None),
             headers=tuple(_header(text) for text in headers), where=expression)
 
-    def apply(self, batch: Batch) -> Batch:
-        """Return the batch of the records that pass; the same one where all do. Raises as `indices`."""
-        return _left(batch, self.indices(batch))
-
     def indices(self, batch: Batch) -> Sequence[int]:
         """Return which records of a batch pass, in order.
 
@@ -71,11 +67,10 @@ class Filter:
         if self.texts or self.patterns:
             kept = self._search(batch.bodies())
         if kept and self.headers:
-            left = _left(batch, kept)
-            kept = [index for index, record in zip(kept, left.records(), strict=True) if self._passes(record)]
+            kept = [index for index, record in zip(kept, left(batch, kept).records(), strict=True) if self._passes(record)]
         if kept and self.where is not None:
             matches = self.where.matches
-            kept = [index for index, envelope in zip(kept, _left(batch, kept).envelopes(), strict=True) if matches(envelope)]
+            kept = [index for index, envelope in zip(kept, left(batch, kept).envelopes(), strict=True) if matches(envelope)]
         return kept
 
     @property
@@ -102,7 +97,8 @@ class Filter:
         return all(any(name == wanted and (value is None or _text(found) == value) for name, found in headers) for wanted, value in self.headers)
 
 
-def _left(batch: Batch, kept: Sequence[int]) -> Batch:
+def left(batch: Batch, kept: Sequence[int]) -> Batch:
+    """Return what `indices` left of a batch; the same one where that is all."""
     return batch if len(kept) == len(batch) else batch.select(kept)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
 from brokercli.backends.contract import Batch, Reader
-from brokercli.operations.filter import Filter
+from brokercli.operations.filter import Filter, left
 
 SLICE = 0.1
 """Seconds one wait may last before the stop flag is looked at again."""
@@ -26,7 +26,8 @@ class Ended(StrEnum):
 class Reading:
     """An iteration over non-empty batches; `ended` says afterwards why it stopped.
 
-    `limit` counts records that match; `idle_timeout` and `timeout` are seconds without a record and in all.
+    `limit` counts records that match, and what lies behind the last of them counts as not read; `idle_timeout` and `timeout` are seconds
+    without a record and in all.
     """
 
     def __init__(self, reader: Reader, *, narrowing: Filter | None = None, limit: int | None = None, idle_timeout: float | None = None,
@@ -65,14 +66,15 @@ class Reading:
                     self.ended = Ended.IDLE
                     return
             else:
-                self.read += len(batch)
-                if self._narrowing is not None:
-                    batch = self._narrowing.apply(batch)
-                if self._limit is not None and self.matched + len(batch) > self._limit:
-                    batch = batch.select(range(self._limit - self.matched))
-                if len(batch):
-                    self.matched += len(batch)
-                    yield batch
+                kept: Sequence[int] = range(len(batch)) if self._narrowing is None else self._narrowing.indices(batch)
+                seen = len(batch)
+                if self._limit is not None and self.matched + len(kept) >= self._limit:
+                    kept = kept[:self._limit - self.matched]
+                    seen = kept[-1] + 1
+                self.read += seen
+                if kept:
+                    self.matched += len(kept)
+                    yield left(batch, kept)
                 last_seen = time.monotonic()
                 if self.matched == self._limit:
                     self.ended = Ended.ENOUGH

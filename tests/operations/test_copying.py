@@ -18,6 +18,7 @@ from brokercli.model.message import Message, Record
 from brokercli.model.position import NANOSECONDS, Number, Span, parse_position
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
 from brokercli.operations.copying import Copying, Pace, fix_bounds, last_delivered, span_of
+from brokercli.operations.filter import Filter
 from brokercli.operations.journal import Journal
 from brokercli.operations.publishing import Outcome, Publishing
 from brokercli.operations.reading import Reading
@@ -151,6 +152,18 @@ def test_where_verdicts_were_lost_nothing_is_taken_for_confirmed(tmp_path: Path)
 def test_what_was_confirmed_when_it_could_not_go_on_is_remembered(tmp_path: Path, kind: type[ScriptedPublisher]) -> None:
     outcome, remembered = copy(tmp_path, kind([C], [1]))
     assert (outcome.account.confirmed, remembered) == (2, {0: 0, 1: 0})
+
+
+@pytest.mark.parametrize(("grep", "reader", "account"), [
+    (None, OneBatch, Account(read=2, confirmed=2)), (None, OneByOne, Account(read=2, confirmed=2)),
+    ("/[24]/", OneBatch, Account(read=5, confirmed=2, skipped=3)), ("/[24]/", OneByOne, Account(read=5, confirmed=2, skipped=3)),
+    ("4", OneBatch, Account(read=6, confirmed=1, skipped=5)), ("no", OneBatch, Account(read=6, skipped=6)),
+])
+def test_what_lies_behind_the_last_that_was_asked_for_is_not_read_however_it_came(grep: str | None, reader: type[OneBatch], account: Account) -> None:
+    publisher = ScriptedPublisher([C] * 6, [6] * 6)
+    narrowing = None if grep is None else Filter.compile(grep=[grep])
+    reading = Reading(reader(6), narrowing=narrowing, limit=2)  # type: ignore[arg-type]
+    assert Copying(Publishing(publisher, delivery_timeout=0.0)).run(reading).account == account
 
 
 def test_what_the_journal_has_is_skipped_also_where_the_rest_is_refused(tmp_path: Path) -> None:
