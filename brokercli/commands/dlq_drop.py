@@ -45,7 +45,7 @@ def drop(
     from brokercli.commands.dlq_session import letter_filter_of
     from brokercli.commands.session import streams_of
 
-    letters.check_report(context, report, plans=not yes, yes=yes, dry_run=dry_run)
+    letters.check_report(context, report, ids, journal, plans=not yes, yes=yes, dry_run=dry_run)
     chosen = letter_filter_of(streams_of(context), reason, origin, since, until, ids, grep, header, where)
     run = RepairRun(context, "drop", dlq, context_name, chosen, limit=limit, journal=journal,
                     output=output, quiet=quiet, report=report, connect_timeout=connect_timeout, fail_if_empty=fail_if_empty, lift_limit=lift_limit,

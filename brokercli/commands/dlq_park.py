@@ -49,7 +49,7 @@ def park(
     from brokercli.commands.session import streams_of
     from brokercli.model.errors import UsageProblem
 
-    letters.check_report(context, report, plans=not yes, yes=yes, dry_run=dry_run)
+    letters.check_report(context, report, ids, journal, plans=not yes, yes=yes, dry_run=dry_run)
     if not to:
         raise UsageProblem("dlq park needs --to ADDRESS.", hint="for example: brokercli dlq park orders.dlq --to orders.parked --reason '*Schema*'")
     chosen = letter_filter_of(streams_of(context), reason, origin, since, until, ids, grep, header, where)

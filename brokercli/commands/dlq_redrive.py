@@ -78,7 +78,7 @@ def redrive(
     from brokercli.operations.through import Through
     from brokercli.settings.child_environment import environment_for_children
 
-    letters.check_report(context, report, plans=edit or not yes, yes=yes, dry_run=dry_run)
+    letters.check_report(context, report, ids, journal, from_file, resume, plans=edit or not yes, yes=yes, dry_run=dry_run)
     if edit and through is not None:
         raise UsageProblem("--edit and --through both make a new body.", hint="leave one of them out")
     chosen = letter_filter_of(streams_of(context), reason, origin, since, until, ids, grep, header, where)

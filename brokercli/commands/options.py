@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import typer
@@ -97,9 +98,17 @@ def parse_lasting_file(text: str) -> str:
     return text
 
 
-def check_report(report: str | None, beside: str | None, unrun: str | None = None) -> None:
-    """Raise UsageProblem for a report where nothing is run, `unrun` says why, and for one to standard output where `beside` goes there."""
+def check_report(report: str | None, beside: str | None, unrun: str | None = None, files: Iterable[str | None] = ()) -> None:
+    """Raise UsageProblem for a report where nothing is run, `unrun` says why, for one to standard output where `beside` goes there, and for
+    one over what the run reads or keeps itself, `files`."""
+    from os.path import realpath
+
     from brokercli.model.errors import UsageProblem
+
+    if report == "":
+        raise UsageProblem("--report needs the name of a file.", hint="--report - writes to standard output")
+    if report not in (None, "-") and realpath(report) in [realpath(file) for file in files if file not in (None, "-")]:
+        raise UsageProblem(f"--report {report} would write over what the run itself reads or keeps.", hint="name a file of its own")
 
     if report is not None and unrun is not None:
         raise UsageProblem(f"--report tells how a run ended, and there is none {unrun}.", hint="leave --report out; dlq … -o json prints a plan as JSON")

@@ -41,14 +41,14 @@ def publish(
     property_: Annotated[list[str] | None, typer.Option("--property", metavar="NAME=VALUE", help="AMQP property: content_type=…, priority=5.")] = None,
     id_: Annotated[str | None, typer.Option("--id", metavar="TEXT", help="Message id: Nats-Msg-Id, AMQP message_id, x-message-id on Kafka.")] = None,
     time_: Annotated[str | None, typer.Option("--time", metavar="TIME", help="The message's own time, where the broker keeps one.")] = None,
-    partition: Annotated[int | None, typer.Option("--partition", "-p", min=0, metavar="N",
+    partition: Annotated[int | None, typer.Option("--partition", "-p", min=0, max=2**31 - 1, metavar="N",
                                                   help="Kafka partition; without it the key decides, as in Java's clients.")] = None,
     routing_key: Annotated[str | None, typer.Option("--routing-key", metavar="TEXT", help="Routing key or subject, where the address leaves it open.")] = None,
     tombstone: Annotated[bool, typer.Option("--tombstone", "-Z", help="One message with a null body.")] = False,
     core: Annotated[bool, typer.Option("--core", help="Fire and forget (NATS without JetStream): confirmed means that the server has read it.")] = False,
     correlate: Annotated[bool, typer.Option("--correlate", help="Add x-correlation-id, x-trace-id, traceparent, x-origin-service and x-attempts.")] = False,
     correlation_id: Annotated[str | None, typer.Option("--correlation-id", metavar="TEXT", help="With --correlate: this id for all messages.")] = None,
-    origin_service: Annotated[str, typer.Option("--origin-service", metavar="NAME", help="With --correlate: who sends.")] = "brokercli",
+    origin_service: Annotated[str | None, typer.Option("--origin-service", metavar="NAME", help="With --correlate: who sends; without it brokercli.")] = None,
     rate: shared.RateOption = None,
     receipts: shared.ReceiptsOption = False,
     on_bad_input: Annotated[Literal["stop", "skip"], typer.Option("--on-bad-input",
@@ -69,18 +69,21 @@ def publish(
     from brokercli.commands.publish_template import template_of
     from brokercli.commands.session import open_address, streams_of
     from brokercli.model.capability import Capability
+    from brokercli.model.errors import UsageProblem
     from brokercli.operations.bulk import prepare_for_bulk
     from brokercli.operations.correlation import Correlated
     from brokercli.operations.publishing import Publishing, Rate, Source
 
-    shared.check_report(report, "what --receipts prints" if receipts else None)
+    shared.check_report(report, "what --receipts prints" if receipts else None, files=file or ())
     streams = streams_of(context)
     wanted = Wanted(body, tombstone, tuple(file or ()), input_, delimiter, max_message)
     template = template_of(key, header or [], header_json or [], property_ or [], id_, time_, partition, routing_key)
     per_second, seconds = shared.parse_rate(rate), shared.parse_delivery_timeout(delivery_timeout)
     source: Source = open_source(wanted, template, streams)
     if correlate:
-        source = Correlated(source, template, origin_service, correlation_id)
+        source = Correlated(source, template, "brokercli" if origin_service is None else origin_service, correlation_id)
+    elif correlation_id is not None or origin_service is not None:
+        raise UsageProblem(f"--{'origin-service' if correlation_id is None else 'correlation-id'} goes with --correlate.")
     with Decided() as decided, open_address(address, context_name, "publish", connect_timeout=connect_timeout) as session:
         session.require(Capability.FIRE_AND_FORGET if core else Capability.PUBLISH, *wanted.capabilities(template))
         policy = PublishPolicy(template, seconds, receipts, core, keep_control_headers, bodies_only=wanted.bodies_only and not correlate)

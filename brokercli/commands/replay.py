@@ -86,7 +86,9 @@ def replay(
     from brokercli.operations.through import Through
     from brokercli.settings.child_environment import environment_for_children
 
-    shared.check_report(report, "what --receipts prints" if receipts else None, "with --dry-run" if dry_run else None)
+    shared.check_report(report, "what --receipts prints" if receipts else None, "with --dry-run" if dry_run else None, files=[resume])
+    if format_ is not None:
+        raise UsageProblem("--format says how records are printed, and --to prints none.", hint="leave one of them out")
     delivery_seconds = shared.parse_delivery_timeout(delivery_timeout)
     narrowed = {"--from": from_ or "", "--until": until or "", "--range": range_ or "", "--grep": shlex.join(grep or ()), "--header": shlex.join(header or ()),
                 "--where": where or "", "--through": through or ""}

@@ -74,3 +74,15 @@ def test_a_plan_has_no_report(nowhere: CommandLine, verb: tuple[str, ...]) -> No
 
 def test_a_copy_that_is_only_counted_has_no_report(nowhere: CommandLine) -> None:
     assert "--report tells how a run ended" in refused(nowhere, "replay", "orders", "--to", "other", "--dry-run", "--report", "report")
+
+
+@pytest.mark.parametrize("command", [("publish", "orders", "-f", "mine"), ("publish", "orders", "-f", "other", "-f", "./mine"),
+                                     ("replay", "orders", "--to", "fixed", "--resume", "mine"), ("dlq", "redrive", "--yes", "--from-file", "mine"),
+                                     ("dlq", "redrive", "--yes", "--from-file", "other", "--resume", "mine"), ("dlq", "redrive", "--yes", "--ids", "mine"),
+                                     ("dlq", "park", "--to", "parked", "--yes", "--journal", "mine"), ("dlq", "drop", "--yes", "--journal", "mine")],
+                         ids=" ".join)
+def test_a_report_is_written_over_nothing_that_the_run_reads_or_keeps(nowhere: CommandLine, command: tuple[str, ...]) -> None:
+    (nowhere.home / "also").symlink_to("mine")
+    for name in ("mine", "also", str(nowhere.home / "mine")):
+        assert f"--report {name} would write over what the run itself reads or keeps" in refused(nowhere, *command, "--report", name)
+    assert "needs the name of a file" in refused(nowhere, *command, "--report", "")

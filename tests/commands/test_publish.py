@@ -123,6 +123,15 @@ def test_the_correlation_envelope_is_added_where_it_was_asked_for(cli: CommandLi
     assert re.fullmatch(rf"00-{headers['x-trace-id']}-[0-9a-f]{{16}}-01", headers["traceparent"])
 
 
+@pytest.mark.parametrize(("options", "said"), [
+    (("--correlation-id", "c-1"), "--correlation-id goes with --correlate"), (("--origin-service", "brokercli"), "--origin-service goes with --correlate"),
+    (("--partition", "2147483648"), "2147483648 is not in the range"),
+])
+def test_an_option_that_would_do_nothing_or_that_no_broker_can_take_is_refused(cli: CommandLine, options: tuple[str, ...], said: str) -> None:
+    ended = cli("publish", "kafka://127.0.0.1:1/orders", "x", *options)
+    assert (ended.code, said in ended.stderr) == (2, True), ended.stderr
+
+
 def test_the_report_counts_what_the_summary_says(cli: CommandLine, place: Place) -> None:
     assert cli("publish", place.url, "--report", "report.json", stdin=b"a\nb\n").code == 0
     report = json.loads((cli.home / "report.json").read_bytes())

@@ -151,6 +151,11 @@ def test_options_of_a_copy_without_a_destination_are_refused(cli: CommandLine, p
         assert f"{arguments[0]} goes with --to" in ended.stderr
 
 
+def test_a_format_is_for_what_is_printed_and_refused_with_a_destination(cli: CommandLine) -> None:
+    ended = cli("replay", "nats://127.0.0.1:1/orders", "--to", "fixed", "--format", "%v")
+    assert (ended.code, "--format says how records are printed" in ended.stderr) == (2, True), ended.stderr
+
+
 def test_a_rate_and_a_recorded_rhythm_still_deliver_everything(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
     target = make_place(place.broker)
     assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0
