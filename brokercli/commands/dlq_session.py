@@ -88,7 +88,10 @@ def letter_filter_of(streams: Streams, reason: str | None, origin: str | None, s
     """Compile the options. Raises UsageProblem before anything is read."""
     named = None if ids is None else read_ids(read_file(streams, ids, f"--ids {ids}"), f"--ids {ids}")
     records = Filter.compile(grep=grep or (), headers=header or (), where=where) if grep or header or where is not None else None
-    return LetterFilter(records, reason, origin, _moment(since), _moment(until), named)
+    first, last = _moment(since), _moment(until)
+    if first is not None and last is not None and last < first:
+        raise UsageProblem(f"--until {until} is before --since {since}: no letter died between them.")
+    return LetterFilter(records, reason, origin, first, last, named)
 
 
 def journal_path(verb: str, source: Address, asked: str | None) -> str:

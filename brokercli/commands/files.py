@@ -39,6 +39,8 @@ def check_twice_readable(file: str) -> None:
 
 
 def check_absent(file: str | None, hint: str = "name a file that does not exist yet") -> None:
-    """Raise UsageProblem for a file that is there and is not to be written over; before anything connects."""
+    """Raise UsageProblem for a file that is there and is not to be written over, and for one without a name; before anything connects."""
+    if file == "":
+        raise UsageProblem("A file needs a name, and '' is none.")
     if file is not None and os.path.lexists(file):
         raise UsageProblem(f"{file} is there already. Nothing was changed.", hint=hint)

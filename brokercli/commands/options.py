@@ -93,6 +93,8 @@ def parse_lasting_file(text: str) -> str:
     """Read the name of a file that is read again later: standard input and output are none."""
     from brokercli.model.errors import UsageProblem
 
+    if not text:
+        raise UsageProblem("A file needs a name, and '' is none.")
     if text == "-":
         raise UsageProblem("What is read again later is a file, and - is none.", hint="./- is a file of that name")
     return text

@@ -14,8 +14,10 @@ _KINDS = ("topic", "stream", "queue", "consumer")
 
 def retry_specification(source: str, delays: Sequence[str], attempts: int | None, *, dead_letter: str | None = None, consumer: str | None = None,
                         native: bool = False) -> RetrySpecification:
-    """Read delays (`5s`). Without `attempts` every delay is waited once. Raises UsageProblem for no delays, and for fewer
-    attempts than the delays need."""
+    """Read delays (`5s`). Without `attempts` every delay is waited once. Raises UsageProblem for no delays, for fewer attempts than the delays
+    need, and for a name that is empty."""
+    if "" in (dead_letter, consumer):
+        raise UsageProblem("A consumer, and what dead letters go to, cannot have an empty name.", hint="leave it out for the default")
     if not delays:
         raise UsageProblem("Retries need delays: how long to wait before the second, third, … try.", hint="for example: --delays 5s,30s,5m")
     read = tuple(parse_duration(delay.strip()) for delay in delays)

@@ -212,6 +212,7 @@ def test_what_no_jetstream_could_have_is_refused_before_it_is_asked(streams: Str
             ([one, Declaration("stream", two.name, {"subjects": one.settings["subjects"]})], "would both capture"),
             ([a_stream(streams, subjects=["a.>", "a.b"])], "overlap"),
             ([a_stream(streams, subjects=["a..b"])], "empty token"),
+            ([a_stream(streams, subjects=[])], "goes without subjects"),
             ([Declaration("stream", "a.b")], "no stream name"),
             ([Declaration("consumer", name)], "STREAM/NAME"),
             ([a_consumer(name, "a.b")], "no consumer name"),

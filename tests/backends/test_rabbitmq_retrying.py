@@ -235,6 +235,14 @@ def test_retries_that_cannot_be_had_are_refused(declared: Declared, delays: Sequ
         declared.declarer().retry(specification(work, *delays, attempts=attempts))
 
 
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("behind", ["", ".retry.1.5s"])
+def test_dead_letters_that_would_go_round_for_ever_are_refused(declared: Declared, behind: str, native: bool) -> None:
+    work = declared.places.queue("quorum", name=declared.name("orders"))
+    with pytest.raises(UsageProblem, match="round for ever"):
+        declared.declarer().retry(specification(work, 5000, attempts=2, dead_letter=work + behind, native=native))
+
+
 def test_a_source_that_is_missing_or_a_stream_has_no_retries(declared: Declared) -> None:
     with pytest.raises(UsageProblem, match="There is no queue"):
         declared.declarer().retry(specification(declared.name("none"), 100, attempts=2))

@@ -111,6 +111,8 @@ def test_a_plan_is_data_with_json(cli: CommandLine, memory: MemoryBroker, name: 
     (["topic", "queue:orders"], 2, "queue:orders is no topic", "topic:queue:orders"),
     (["topic", ""], 2, "cannot be a name", ""),
     (["retry", "orders"], 2, "Retries need delays", "--delays 5s,30s,5m"),
+    (["retry", "orders", "--delays", "5s", "--consumer", ""], 2, "cannot have an empty name", "leave it out"),
+    (["retry", "orders", "--delays", "5s", "--dead-letter", ""], 2, "cannot have an empty name", "leave it out"),
     (["retry", "orders", "--delays", "5s,1m", "--attempts", "2"], 2, "2 attempts wait 1 time", "--attempts 3"),
     (["retry", "orders", "--delays", "5s", "--set", "kep=1"], 2, "no setting 'kep'", "did you mean keep?"),
     (["retry", "orders", "--delays", "5s"], 7, "delays nothing", ""),

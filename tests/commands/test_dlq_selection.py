@@ -101,7 +101,8 @@ def test_a_refused_letter_stays_and_its_neighbours_go(cli: CommandLine, graveyar
 
 
 @pytest.mark.parametrize("command", [("inspect", "--since", "yesterday"), ("redrive", "--yes", "--where", "1 +"), ("drop", "--yes", "--grep", "/(/"),
-                                     ("redrive", "--yes", "--through", "no-such-program"), ("redrive", "--yes", "--rate", "0"), ("park", "--yes")])
+                                     ("redrive", "--yes", "--through", "no-such-program"), ("redrive", "--yes", "--rate", "0"), ("park", "--yes"),
+                                     ("drop", "--yes", "--since", "1h", "--until", "2h")])
 def test_what_cannot_be_understood_is_refused_before_anything_is_read(cli: CommandLine, graveyard: Graveyard, command: tuple[str, ...]) -> None:
     ended = cli("dlq", command[0], graveyard.url, *command[1:])
     assert (ended.code, ended.stdout) == (2, b""), ended.stderr

@@ -35,6 +35,12 @@ def test_a_file_that_is_there_is_not_written_over(nowhere: CommandLine, command:
     assert (nowhere.home / "there").read_text() == "mine"
 
 
+@pytest.mark.parametrize("command", [("dlq", "export", ""), ("topology", "export", ""), ("dlq", "drop", "--yes", "--journal", ""),
+                                     ("replay", "orders", "--to", "fixed", "--resume", ""), ("dlq", "redrive", "--yes", "--from-file", "")], ids=" ".join)
+def test_a_file_without_a_name_is_refused(nowhere: CommandLine, command: tuple[str, ...]) -> None:
+    assert "A file needs a name" in refused(nowhere, *command)
+
+
 @pytest.mark.parametrize("verb", [("inspect",), ("export", "-"), ("redrive",), ("drop",), ("park", "--to", "orders")], ids=" ".join)
 def test_names_of_letters_come_from_standard_input_as_well(nowhere: CommandLine, verb: tuple[str, ...]) -> None:
     assert "--ids - names no letter" in refused(nowhere, "dlq", *verb, "--ids", "-")

@@ -69,6 +69,9 @@ def _check_stream(declaration: Declaration) -> None:
     subjects = _subjects(settings)
     for earlier, later in overlaps(subjects):
         raise UsageProblem(f"{declaration}: the subjects {subjects[earlier]} and {subjects[later]} overlap, and a stream stores each message once.")
+    if settings.get("subjects") == [] and not settings.get("mirror") and not settings.get("sources"):
+        raise UsageProblem(f"{declaration}: only a mirror, or a stream with sources, goes without subjects.",
+                           hint=f"where none are named it captures {declaration.name}")
     if settings.get("mirror") and (subjects or settings.get("sources")):
         raise UsageProblem(f"{declaration} is a mirror: it can have neither subjects nor sources of its own.")
     for name, implied in _IMPLIED.items():

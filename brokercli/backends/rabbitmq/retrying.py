@@ -51,6 +51,8 @@ def plan_retries(wanted: RetrySpecification, inventory: Inventory) -> RetryTopol
     if retries and not wanted.delays:
         raise UsageProblem("Retries need a delay, for example 5s.")
     dead = wanted.dead_letter or f"{wanted.source}.dlq"
+    if dead == wanted.source or dead.startswith(f"{wanted.source}.retry."):
+        raise UsageProblem(f"The dead letters cannot go to {dead}: messages would go round for ever.")
     letters = _letters(dead, wanted, inventory)
     if wanted.native:
         return _native(wanted, kind, dead, letters, inventory)
