@@ -56,14 +56,14 @@ def inspect(
     streams = streams_of(context)
     letter_filter = letter_filter_of(streams, reason, origin, since, until, ids, grep, header, where)
     with (nothing_pending_is_an_end(streams, fail_if_empty, quiet), Interrupt(streams, connecting=True) as interrupt,
-          open_letters(streams, dlq, context_name, connect_timeout=connect_timeout) as session):
+          open_letters(streams, dlq, context_name, quiet=quiet, connect_timeout=connect_timeout) as session):
         interrupt.connected()
         prepare_for_bulk()
         with look_at_letters(streams, session, lift_limit) as look, Progress(streams, "read", look.reader.expected) as progress:
             notes = Notes(look.reader, progress.note, quiet=quiet)
             notes.say_new()
             inspection = look_into(look.reader, recogniser_of(session), letter_filter, stopping=lambda: interrupt.requested, on_progress=progress.advance)
-        print_inspection(streams, str(session.address), inspection, output)
+        print_inspection(streams, str(session.address), inspection, output, quiet=quiet)
         notes.say_new()
         if not quiet:
             for note in letter_filter.take_notes():

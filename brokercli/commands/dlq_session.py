@@ -33,9 +33,9 @@ class NothingPending(NotFound):
 
 
 @contextmanager
-def open_letters(streams: Streams, text: str | None, context_name: str | None, verb: str = "inspect", *,
+def open_letters(streams: Streams, text: str | None, context_name: str | None, verb: str = "inspect", *, quiet: bool = False,
                  connect_timeout: float | None = None) -> Iterator[Session]:
-    """Open a destination of dead letters: the one named, the context's, or the only one there is.
+    """Open a destination of dead letters: the one named, the context's, or the only one there is, which is said unless `quiet`.
 
     Several with pending letters and none of them named: they are listed on standard error, and UsageProblem is raised; its hint is
     how to name one to `dlq VERB`. Nothing pending in any of several, or no destination at all: NothingPending.
@@ -65,7 +65,8 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
                 streams.say(f"  {source.address}" + (f"  {source.pending:,} pending" if source.pending is not None else ""))
             raise UsageProblem(f"There are {len(found)} destinations of dead letters; say which.",
                                hint=f"for example: brokercli dlq {verb} {found[0].address}")
-        streams.say(f"dead letters in {found[0].address}")
+        if not quiet:
+            streams.say(f"dead letters in {found[0].address}")
         yield Session(broker.backend, broker.backend.resolve(found[0].address, "letters"), broker.context, broker.descriptor)
 
 

@@ -35,7 +35,7 @@ def show(
 
     streams = streams_of(context)
     with (Interrupt(streams, connecting=True) as interrupt,
-          open_letters(streams, dlq, context_name, "show POSITION", connect_timeout=connect_timeout) as session):
+          open_letters(streams, dlq, context_name, "show POSITION", quiet=quiet, connect_timeout=connect_timeout) as session):
         interrupt.connected()
         with look_at_letters(streams, session, lift_limit) as look:
             letter, state = find_letter(look.reader, recogniser_of(session), position, stopping=lambda: interrupt.requested)

@@ -50,10 +50,10 @@ class LetterSource:
 
 @contextmanager
 def on_broker(streams: Streams, name: str | None, context_name: str | None, verb: str, journal: str | None, connect_timeout: float | None,
-              lift_limit: bool | None) -> Iterator[LetterSource]:
+              lift_limit: bool | None, quiet: bool) -> Iterator[LetterSource]:
     """Open a destination of dead letters, the one named or the one found. `lift_limit` True has its limit of deliveries lifted to look and
     to repair, None to repair only, False never."""
-    with open_letters(streams, name, context_name, verb, connect_timeout=connect_timeout) as session:
+    with open_letters(streams, name, context_name, verb, quiet=quiet, connect_timeout=connect_timeout) as session:
         session.require(Capability.REDRIVE)
         if lift_limit:
             check_may_change(session.context, "without --lift-limit nothing is changed")

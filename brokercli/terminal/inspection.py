@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from brokercli.model.amount import amount
@@ -57,16 +57,17 @@ class Inspected(Protocol):
         """The groups, the largest first."""
 
 
-def print_inspection(streams: Streams, source: str, inspection: Inspected, output: str = "auto") -> None:
-    """Print one row, or with `json` one object, for each group."""
+def print_inspection(streams: Streams, source: str, inspection: Inspected, output: str = "auto", *, quiet: bool = False) -> None:
+    """Print one row, or with `json` one object, for each group, and say what they come to, unless `quiet`."""
     check_output(output)
+    say: Callable[[str], object] = (lambda text: None) if quiet else streams.say
     groups = inspection.by_count()
     if output == "json":
         print_json(streams, [_object(group) for group in groups])
         return
     if not groups:
         none = "the letter in {} does not match" if inspection.read == 1 else f"none of the {amount(inspection.read, 'letter')} in {{}} match"
-        streams.say((none if inspection.read else "no letters in {}").format(source))
+        say((none if inspection.read else "no letters in {}").format(source))
         return
     # where handled letters are still stored, their groups stay, and which of them wait is what one looks for
     handled = any(state != "pending" for state in inspection.states)
@@ -76,17 +77,17 @@ def print_inspection(streams: Streams, source: str, inspection: Inspected, outpu
         "attempts": _range(group), "first": _time(group.first), "last": _time(group.last), "sample": group.sample_name,
     } for group in groups])
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(inspection.states.items()))
-    streams.say(f"{amount(inspection.matched, 'letter')} in {source}: {states}")
+    say(f"{amount(inspection.matched, 'letter')} in {source}: {states}")
     if streams.stdout_is_terminal and len(inspection.seconds) > 1:
         plain = streams.encoding.lower() not in ("utf-8", "utf8")
         streams.write(f"\n{_histogram(inspection.seconds, max(20, min(streams.width - 4, 100)), plain=plain)}\n".encode())
     if inspection.together:
-        streams.say(f"{inspection.together:,} of them, of kinds beyond {len(groups) - 1:,}, are counted together as various: --reason, --origin or --since "
-                    "narrows it")
+        say(f"{inspection.together:,} of them, of kinds beyond {len(groups) - 1:,}, are counted together as various: --reason, --origin or --since "
+            "narrows it")
     if inspection.homeless:
-        streams.say(f"{inspection.homeless:,} of them do not say where they came from: redriving those takes --to")
+        say(f"{inspection.homeless:,} of them do not say where they came from: redriving those takes --to")
     if inspection.gone:
-        streams.say(f"{inspection.gone:,} of them only point at an original that is no longer stored")
+        say(f"{inspection.gone:,} of them only point at an original that is no longer stored")
 
 
 def _object(group: Grouped) -> dict[str, object]:

@@ -156,6 +156,7 @@ def test_without_a_name_the_only_destination_is_meant(cli: CommandLine, lonely: 
     assert "no letters in stream:first-DLQ" in cli("dlq", "inspect").stderr
     first.bury("a")
     assert cli("dlq", "redrive").code == 8
+    assert [cli("dlq", *command, "-q").stderr for command in (("inspect",), ("show", "#1"), ("export", "-"), ("drop", "-n", "0", "--yes"))] == [""] * 4
     for no_name, words in (("", "An address cannot be empty"), ("firs*", "no stream name"), ("stream:", "An address cannot be empty"),
                            ("@lonely/stream:firs*", "firs*")):
         refused = cli("dlq", "redrive", no_name, "--yes")
