@@ -1,4 +1,4 @@
-"""Files that are read whole, once: what any option or argument for one takes, standard input among it."""
+"""Files that commands are given: what any option or argument for one takes, standard input among it."""
 
 from __future__ import annotations
 
@@ -44,3 +44,13 @@ def check_absent(file: str | None, hint: str = "name a file that does not exist 
         raise UsageProblem("A file needs a name, and '' is none.")
     if file is not None and os.path.lexists(file):
         raise UsageProblem(f"{file} is there already. Nothing was changed.", hint=hint)
+
+
+def are_one(file: str, other: str) -> bool:
+    """Whether two names, of files that need not be there yet, name one file; `-` names none."""
+    if "-" in (file, other):
+        return False
+    try:
+        return os.path.realpath(file) == os.path.realpath(other)
+    except OSError:  # the folder that we are in is gone, and with it what is in there
+        return False

@@ -103,13 +103,12 @@ def parse_lasting_file(text: str) -> str:
 def check_report(report: str | None, beside: str | None, unrun: str | None = None, files: Iterable[str | None] = ()) -> None:
     """Raise UsageProblem for a report where nothing is run, `unrun` says why, for one to standard output where `beside` goes there, and for
     one over what the run reads or keeps itself, `files`."""
-    from os.path import realpath
-
+    from brokercli.commands.files import are_one
     from brokercli.model.errors import UsageProblem
 
     if report == "":
         raise UsageProblem("--report needs the name of a file.", hint="--report - writes to standard output")
-    if report not in (None, "-") and realpath(report) in [realpath(file) for file in files if file not in (None, "-")]:
+    if report is not None and any(are_one(report, file) for file in files if file is not None):
         raise UsageProblem(f"--report {report} would write over what the run itself reads or keeps.", hint="name a file of its own")
 
     if report is not None and unrun is not None:

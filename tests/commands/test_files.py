@@ -4,9 +4,11 @@ before anything connects: nothing listens where the broker of these tests is to 
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from brokercli.commands.files import are_one
 from tests.commandline import CommandLine, environment
 from tests.commandline import command as command_line
 
@@ -92,3 +94,13 @@ def test_a_report_is_written_over_nothing_that_the_run_reads_or_keeps(nowhere: C
     for name in ("mine", "also", str(nowhere.home / "mine")):
         assert f"--report {name} would write over what the run itself reads or keeps" in refused(nowhere, *command, "--report", name)
     assert "needs the name of a file" in refused(nowhere, *command, "--report", "")
+
+
+def test_where_the_folder_is_gone_a_report_is_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert are_one("report", "./report")
+    folder.rmdir()
+    assert not are_one("report", "journal")
+    assert not are_one("-", "-")
