@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+import ssl
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS, Secret
 from brokercli.model.errors import UsageProblem
-from tests.brokers.certificates import openssl, self_signed
+from tests.brokers.certificates import openssl, self_signed, signed
 from tests.brokers.server import HOST
 from tests.commandline import CommandLine, Terminal
 from tests.conftest import BROKERS
@@ -62,6 +65,27 @@ def test_what_cannot_be_used_is_named_with_the_reason(files: Path, certificate: 
 def test_an_authority_that_is_no_certificate_is_named(files: Path) -> None:
     with pytest.raises(UsageProblem, match="text holds no certificate that could be trusted"):
         tls_context(TLS(ca=str(files / "text")))
+
+
+def test_an_authority_that_openssl_made_is_trusted_under_a_python_that_holds_it_to_the_letter(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ssl.create_default_context
+
+    def strict(**given: Any) -> ssl.SSLContext:
+        context = made(**given)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as 3.13 makes it by itself
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    signed(files, "server", "mine", "DNS:localhost")
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(files / "server.pem", files / "server.key")
+    to_us, to_it = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = serving.wrap_bio(to_it, to_us, server_side=True)
+    client = tls_context(TLS(ca=str(files / "mine.pem"))).wrap_bio(to_us, to_it, server_hostname="localhost")
+    for side in (client, server, client):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    assert client.getpeercert()
 
 
 @pytest.mark.parametrize("broker", [name for name in BROKERS if name in SCHEMES])
