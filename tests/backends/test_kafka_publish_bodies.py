@@ -87,11 +87,13 @@ def test_of_long_bodies_no_more_wait_than_two_requests_take(private_kafka: Kafka
     try:
         assert publisher.send_bodies(sent[:15]) == 15
         assert publisher.send_bodies(sent[15:30]) == 0
-        assert publisher.send_bodies(sent[15:19]) == 4
-        assert publisher.send_bodies(sent[19:]) == 0
+        # the figures that librdkafka tells twice a second wait with them until somebody collects: on a busy machine, two before this line
+        publisher.collect(0)
+        assert publisher.send_bodies(sent[15:17]) == 2
+        assert publisher.send_bodies(sent[17:]) == 0
     finally:
         private_kafka.resume()
-    receipts = publish(publisher, sent[19:])
+    receipts = publish(publisher, sent[17:])
     assert receipts.confirmed == len(sent)
     assert bodies(topics.read(topic)) == sent
     topics.close()

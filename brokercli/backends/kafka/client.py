@@ -1,6 +1,6 @@
 """Kafka's client, loaded without asyncio, and the backend made of it.
 
-confluent-kafka (2.13 on) imports asyncio for clients that nobody here makes; that is a third of what its import takes, and every
+confluent-kafka (2.16.0 on, 2.15.0 not) imports asyncio for clients that nobody here makes; that is a third of what its import takes, and every
 command on Kafka pays it.
 """
 
