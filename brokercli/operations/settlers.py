@@ -12,6 +12,7 @@ from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.decisions import Decision
+from brokercli.operations.publishing import failure_of
 from brokercli.operations.settling import Settling
 
 
@@ -50,6 +51,9 @@ class PuttingElsewhere:
     def settle(self, decisions: list[Decision], /) -> Receipts:
         """Publish each message there and mark here what was confirmed; confirmed means both."""
         receipts = self.settling.put([decision.message for decision in decisions if decision.message is not None])
+        if receipts.refused:
+            # given to one that takes nothing any more, the next ones would be in doubt
+            self.failure = failure_of(self.settling.publisher)
         return self._mark([decision.letter.record for decision in decisions], receipts)
 
     def _mark(self, records: Sequence[Record], receipts: Receipts) -> Receipts:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from brokercli.backends.dead_letters import State
 from brokercli.model.dead_letter import DeadLetter
-from brokercli.model.errors import BrokercliError, Failed, Unreachable
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.decisions import Decision, Drop, Redrive
@@ -87,11 +89,36 @@ def test_where_marks_cannot_go_on_nothing_is_published_although_the_last_ones_we
     assert (outcome.account.unknown, outcome.account.skipped, outcome.error) == (0, 12, repair.failure)
 
 
+class Closed(Elsewhere):
+    """Refuses the first ones, and knows by then that it takes nothing."""
+
+    def __init__(self, why: BrokercliError) -> None:
+        super().__init__()
+        self.publisher = SimpleNamespace(collect=Mock(side_effect=why))  # type: ignore[assignment]
+
+    def put(self, messages: Sequence[Message]) -> Receipts:
+        super().put(messages)
+        receipts = Receipts()
+        for index in range(len(messages)):
+            receipts.count(Receipt(index, Verdict.REFUSED, reason="not permitted"))
+        return receipts
+
+
+def test_where_the_other_broker_takes_nothing_the_letters_behind_the_first_ones_are_left_and_not_in_doubt() -> None:
+    closed = NotAuthorised("no permission to write there")
+    elsewhere = Closed(closed)
+    outcome = run(Confirming(12), elsewhere)
+    assert len(elsewhere.stored) == 2
+    account = outcome.account
+    assert (account.confirmed, account.refused, account.unknown, account.skipped, outcome.error) == (0, 2, 0, 10, closed)
+
+
 class Choosy(Settling):
     """Stores what it is not told to treat otherwise."""
 
     def __init__(self, problems: dict[int, Receipt]) -> None:
         self._problems = problems
+        self.publisher = SimpleNamespace(collect=lambda timeout: Receipts())  # type: ignore[assignment]
 
     def put(self, messages: Sequence[Message]) -> Receipts:
         receipts = Receipts(confirmed=len(messages) - len(self._problems))
