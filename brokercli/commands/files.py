@@ -38,11 +38,18 @@ def check_twice_readable(file: str) -> None:
         raise UsageProblem(f"{file} cannot be read: {problem.strerror}. Nothing was sent.") from None
 
 
+def check_named(file: str) -> None:
+    """Raise UsageProblem for a file without a name."""
+    if not file:
+        raise UsageProblem("A file needs a name, and '' is none.")
+
+
 def check_absent(file: str | None, hint: str = "name a file that does not exist yet") -> None:
     """Raise UsageProblem for a file that is there and is not to be written over, and for one without a name; before anything connects."""
-    if file == "":
-        raise UsageProblem("A file needs a name, and '' is none.")
-    if file is not None and os.path.lexists(file):
+    if file is None:
+        return
+    check_named(file)
+    if os.path.lexists(file):
         raise UsageProblem(f"{file} is there already. Nothing was changed.", hint=hint)
 
 

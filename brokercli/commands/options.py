@@ -91,10 +91,10 @@ ReceiptsOption = Annotated[bool, typer.Option("--receipts", help="Print the brok
 
 def parse_lasting_file(text: str) -> str:
     """Read the name of a file that is read again later: standard input and output are none."""
+    from brokercli.commands.files import check_named
     from brokercli.model.errors import UsageProblem
 
-    if not text:
-        raise UsageProblem("A file needs a name, and '' is none.")
+    check_named(text)
     if text == "-":
         raise UsageProblem("What is read again later is a file, and - is none.", hint="./- is a file of that name")
     return text

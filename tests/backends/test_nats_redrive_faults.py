@@ -108,17 +108,23 @@ def check_gone_for_good(streams: Streams, proxy: Proxy, backend: NatsBackend, po
     assert sorted(in_stream(streams, home)) == sorted(numbers(COUNT))
 
 
+def keep_from_deleting(monkeypatch: pytest.MonkeyPatch, name: str, why: BrokercliError) -> None:
+    """Have every question that takes messages out of one stream fail."""
+    ask = Questions.ask
+
+    async def or_fail(self: Questions, question: str, payloads: Sequence[bytes]) -> Answers:
+        if question.endswith(f"MSG.DELETE.{name}"):
+            raise why
+        return await ask(self, question, payloads)
+
+    monkeypatch.setattr(Questions, "ask", or_fail)
+
+
 def test_a_letter_whose_message_could_not_be_taken_out_stays_until_it_can(streams: Streams, nats_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # taken out alone it would leave a message that its worker is never given again, and that nothing points at
     name = failing(streams, nats_address, "workqueue", captured=True)
-    ask, backend = Questions.ask, streams.backend()
-
-    async def unheard(self: Questions, question: str, payloads: Sequence[bytes]) -> Answers:
-        if question.endswith(f"MSG.DELETE.{name}"):
-            raise TimedOut("nobody answered")
-        return await ask(self, question, payloads)
-
-    monkeypatch.setattr(Questions, "ask", unheard)
+    backend = streams.backend()
+    keep_from_deleting(monkeypatch, name, TimedOut("nobody answered"))
     account = redrive(backend, f"{name}_DLQ")[0].account
     assert (account.read, account.confirmed, account.unknown) == (10, 0, 10)
     assert streams.state(f"{name}_DLQ")["messages"] == 10
@@ -133,14 +139,8 @@ def test_a_letter_whose_message_could_not_be_taken_out_stays_until_it_can(stream
 def test_where_nobody_may_take_the_messages_out_their_letters_go_and_it_is_said_that_they_stay(
         streams: Streams, nats_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = failing(streams, nats_address, "workqueue", captured=True)
-    ask, backend = Questions.ask, streams.backend()
-
-    async def denied(self: Questions, question: str, payloads: Sequence[bytes]) -> Answers:
-        if question.endswith(f"MSG.DELETE.{name}"):
-            raise NotAuthorised("no permission to publish there")
-        return await ask(self, question, payloads)
-
-    monkeypatch.setattr(Questions, "ask", denied)
+    backend = streams.backend()
+    keep_from_deleting(monkeypatch, name, NotAuthorised("no permission to publish there"))
     with backend.repair(stream(f"{name}_DLQ"), RepairPolicy()) as repair:
         account = Redriving(repair, Recogniser(backend), Redrive(None, 3, None, stream(f"{name}_DLQ")), LetterFilter()).run().account
     assert (account.read, account.confirmed) == (10, 10)

@@ -15,7 +15,7 @@ import typer
 from brokercli.backends.registry import BUILT_IN
 from brokercli.commands.app import build
 from brokercli.settings.schema import CONTEXT_KEYS, TLS_KEYS
-from tests.torture.crash import COPIES, ELSEWHERE, FROM_A_FILE, PUBLISHING, REPAIRING, THROUGH, UNPERMITTED, find
+from tests.torture.crash import ELSEWHERE, FROM_A_FILE, PUBLISHING, REPAIRING, RESUMING, THROUGH, UNPERMITTED, find
 
 ROOT = Path(__file__).resolve().parents[2]
 # put together here, so that this file does not name them either
@@ -127,7 +127,7 @@ def test_every_option_and_every_setting_of_a_context_that_a_hint_names_is_there(
 
 def functions_that_the_torture_watches() -> set[str]:
     planted = (ROOT / "tests" / "torture" / "controls.py").read_text()
-    moments = (*REPAIRING.values(), *PUBLISHING.values(), COPIES, ELSEWHERE, FROM_A_FILE, THROUGH, UNPERMITTED)
+    moments = (*REPAIRING.values(), *PUBLISHING.values(), RESUMING, ELSEWHERE, FROM_A_FILE, THROUGH, UNPERMITTED)
     watched = {point.where for named in moments for point in named.values()}
     return watched | set(re.findall(r'replace\("([\w.]+:[\w.]+)"', planted))
 

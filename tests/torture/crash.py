@@ -121,7 +121,7 @@ ELSEWHERE = {
 }
 """The same where letters are put to another broker, beside what comes on the one they lie on."""
 _WRITTEN_DOWN = "operations.journal:Journal"
-COPIES = {
+RESUMING = {
     "before publishing": Point(f"{_NATS}._accept", "before"),
     "given to the connection": Point(f"{_NATS}._accept", "after"),
     "copies confirmed": Point("operations.publishing:Publishing.settle", "after"),
@@ -149,7 +149,7 @@ def points_of(broker: str, operation: str) -> dict[str, Point]:
     if operation == "file":
         return FROM_A_FILE
     if operation == "copy":
-        return COPIES
+        return RESUMING
     return REPAIRING[broker] | THROUGH | ELSEWHERE | (UNPERMITTED if broker == "kafka" else {})
 
 

@@ -63,6 +63,8 @@ class Going(ABC):
         self.volume = sizes(self.seeds)
         # and of that to the broker where they lie
         self.size = 80 * trial.count if trial.operation in ("drop", "elsewhere", "copy") else self.volume
+        self.there = arena.elsewhere.make(run) if trial.operation in ("elsewhere", "copy") else ""
+        """The subject on the other broker, where there is one."""
         self.runs: list[Run] = []
         self.happened: Counter[str] = Counter()
         self.stuck: list[Violation] = []
@@ -90,9 +92,6 @@ class Going(ABC):
 
     direction: Direction = "to broker"
     """Which way what it is about goes."""
-    there = ""
-    """The subject on the other broker, where there is one."""
-
     def _parking(self) -> str:
         # as redrive and park take an address on RabbitMQ and Kafka
         return {"kafka": "topic:", "nats": "subject:", "rabbitmq": "queue:"}[self.trial.broker] + self.site.parking
@@ -159,7 +158,8 @@ class Going(ABC):
 
     def clean(self) -> None:
         """Delete what the ground does not know of."""
-        return
+        if self.there:
+            self.arena.elsewhere.clean(self.run_name)
 
     def result(self, violations: Sequence[Violation], copies: int, allowed: int) -> Result:
         """Return how it went."""

@@ -49,13 +49,9 @@ class Copying(Going):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.there = self.arena.elsewhere.make(self.run_name)
         # a copy stops at what cannot be carried: none of that is here
         self.seeds = [seed if self.site.replayed(seed) is not None else replace(seed, body=seed.body or b"", key=None) for seed in self.seeds]
         self.site.bury(self.seeds)
-
-    def clean(self) -> None:
-        self.arena.elsewhere.clean(self.run_name)
 
     def stored(self) -> dict[str, list[Found]]:
         return {self.there: self.arena.elsewhere.stored(self.run_name)}

@@ -129,15 +129,10 @@ class FromAFile(Repairing):
         return self.result(violations, duplicates(places), sum(bound(run) for run in self.runs))
 
 
-class Elsewhere(Repairing):
+class PutElsewhere(Repairing):
     """The letters go to another broker, and are marked here."""
 
     exactly_once = False
-
-    def __init__(self, *arguments: Any) -> None:
-        arena, _, _, _, run, _ = arguments
-        self.there = arena.elsewhere.make(run)
-        super().__init__(*arguments)
 
     def to_move(self) -> list[Letter]:
         return self.site.letters_for(self.seeds, self.there, self.site.carried)
@@ -145,9 +140,6 @@ class Elsewhere(Repairing):
     def finished(self, number: int, run: Run) -> Run:
         ended = super().finished(number, run)
         return replace(ended, window=max(ended.window, self.trial.window) if "repeats at most one batch" in run.stderr else 0)
-
-    def clean(self) -> None:
-        self.arena.elsewhere.clean(self.run_name)
 
     def stored(self) -> dict[str, list[Found]]:
         return {**self.site.stored(), self.there: self.arena.elsewhere.stored(self.run_name)}

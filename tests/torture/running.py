@@ -11,10 +11,10 @@ from tests.torture.arena import Arena
 from tests.torture.going import Going
 from tests.torture.publishing import Copying, Publishing
 from tests.torture.reading import Reading
-from tests.torture.repairing import Elsewhere, FromAFile, Repairing
+from tests.torture.repairing import FromAFile, PutElsewhere, Repairing
 from tests.torture.trial import Result, Trial
 
-_KINDS: dict[str, type[Going]] = {"publish": Publishing, "file": FromAFile, "elsewhere": Elsewhere, "copy": Copying, "read": Reading}
+_KINDS: dict[str, type[Going]] = {"publish": Publishing, "file": FromAFile, "elsewhere": PutElsewhere, "copy": Copying, "read": Reading}
 
 
 def run_trial(arena: Arena, trial: Trial, keep: Path | None = None) -> Result:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from tests.torture.crash import COPIES, COPYING, ELSEWHERE, FROM_A_FILE, ONCE, REPAIRING, THROUGH, UNPERMITTED
+from tests.torture.crash import COPYING, ELSEWHERE, FROM_A_FILE, ONCE, REPAIRING, RESUMING, THROUGH, UNPERMITTED
 from tests.torture.disturbing import ANOTHER, NETWORK, SIGNALS, draw
 from tests.torture.drawing import draw_trial
 from tests.torture.fault import Fault
@@ -44,7 +44,7 @@ def draw_scenario(scenario: str, broker: str, seed: int, number: int, kinds: Seq
         operation, faults = "elsewhere", [_either_side(chance, fault) for fault in _moments_and_others(chance, number, [*ELSEWHERE, *points])]
     elif scenario == "copy":
         kind = STREAM if broker == "rabbitmq" else kind
-        operation, faults = "copy", [_either_side(chance, fault) for fault in _moments_and_others(chance, number, list(COPIES))]
+        operation, faults = "copy", [_either_side(chance, fault) for fault in _moments_and_others(chance, number, list(RESUMING))]
     elif scenario == "read":
         count, kind = chance.choice((300, 1000, 3000)), STREAM if broker == "rabbitmq" else kind
         operation, faults = "read", [draw(chance, chance.choice(_OTHERS)) for _ in range(chance.choice((1, 1, 2, 3)))]
