@@ -66,7 +66,7 @@ def lag(
     with open_consumers(names, context_name, connect_timeout=connect_timeout) as session:
         tick = measure(session.consumers, session.names)
     if tick.gone:
-        raise NotFound(f"There is no consumer {', '.join(tick.gone)} on {session.context.name}.", hint="brokercli consumers ls")
+        raise NotFound(f"There is no consumer {', '.join(tick.gone)} on {session.context.name}.", hint="brokercli consumers ls shows them")
     print_lag(streams, tick.measured, output)
     for reason in tick.unseen:
         streams.say(reason)

@@ -22,13 +22,12 @@ def rm(
 ) -> None:
     """Delete one consumer, by its full name, with what it remembers. Says what that is, and changes nothing without --yes."""
     from brokercli.commands.consumers_session import open_consumers
-    from brokercli.commands.may_change import check_may_change
+    from brokercli.commands.may_change import agreed
     from brokercli.commands.session import streams_of
     from brokercli.model.amount import amount
     from brokercli.model.errors import NotFound, UsageProblem
     from brokercli.model.exit_code import ExitCode
     from brokercli.operations.seeking import positions
-    from brokercli.terminal.confirm import confirm
 
     streams = streams_of(context)
     changing = "without --yes it says what would be forgotten" if yes else None
@@ -40,7 +39,6 @@ def rm(
             if "*" in session.name or "?" in session.name:
                 raise UsageProblem(f"{session.name} is a pattern; rm takes the full name of one consumer.", hint="brokercli consumers ls PATTERN") from None
             raise
-        consequences = session.consumers.goes_with(session.name)
         for position, source in positions(lags):
             streams.say(f"forgets {source} at {position}")
         waiting = sum(lag.lag or 0 for lag in lags)
@@ -48,13 +46,7 @@ def rm(
             streams.say(f"{amount(waiting, 'message')} it has not finished")
         for consequence in consequences:
             streams.say(consequence)
-        if not yes:
-            if session.context.readonly or not streams.can_ask():
-                streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else '--yes deletes it'}")
-                raise typer.Exit(int(ExitCode.CHANGES_PENDING))
-            check_may_change(session.context)
-            if not confirm(streams, f"delete {session.name}?", yes=False):
-                streams.say("nothing was changed")
-                raise typer.Exit(int(ExitCode.CHANGES_PENDING))
+        if not agreed(streams, session.context, f"delete {session.name}?", yes=yes, otherwise="--yes deletes it"):
+            raise typer.Exit(int(ExitCode.CHANGES_PENDING))
         session.consumers.remove(session.name)
         streams.say(f"{session.name} was deleted")

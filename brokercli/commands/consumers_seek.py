@@ -49,13 +49,12 @@ def seek(
     Prints the plan and changes nothing without --yes. Refused while members are active. Says how to undo it before it does it.
     """
     from brokercli.commands.consumers_session import open_consumers
-    from brokercli.commands.may_change import check_may_change
+    from brokercli.commands.may_change import agreed
     from brokercli.commands.session import streams_of
     from brokercli.model.capability import Capability
     from brokercli.model.exit_code import ExitCode
     from brokercli.model.position import parse_position
     from brokercli.operations.seeking import changes
-    from brokercli.terminal.confirm import confirm
     from brokercli.terminal.consumers import print_seek
     from brokercli.terminal.tables import check_output
 
@@ -73,14 +72,8 @@ def seek(
             streams.say(f"nothing to do: {session.name} is there already")
             return
         _refuse_active(session, planned)
-        if not doing:
-            if dry_run or session.context.readonly or not streams.can_ask():
-                streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else '--yes moves it'}")
-                raise typer.Exit(int(ExitCode.CHANGES_PENDING))
-            check_may_change(session.context)
-            if not confirm(streams, f"move {session.name}?", yes=False):
-                streams.say("nothing was changed")
-                raise typer.Exit(int(ExitCode.CHANGES_PENDING))
+        if not agreed(streams, session.context, f"move {session.name}?", yes=yes, otherwise="--yes moves it", dry_run=dry_run):
+            raise typer.Exit(int(ExitCode.CHANGES_PENDING))
         _say_undo(streams, session, planned)
         session.consumers.seek(planned)
         streams.say(f"{session.name} was moved")

@@ -86,7 +86,7 @@ def split_names(texts: Sequence[str]) -> tuple[Address | None, tuple[str, ...]]:
         if not alone:
             names.append(name)
             if not name:
-                raise UsageProblem("A consumer's name cannot be empty.", hint="brokercli consumers ls")
+                raise UsageProblem("A consumer's name cannot be empty.", hint="brokercli consumers ls shows them")
     if len(brokers) > 1:
         raise UsageProblem("These names are on several brokers.", hint="name the broker once: --context NAME")
     return next((Address("*", context=context, url=url) for context, url in brokers if context or url), None), tuple(names)
@@ -94,7 +94,7 @@ def split_names(texts: Sequence[str]) -> tuple[Address | None, tuple[str, ...]]:
 
 def names_nothing(texts: Sequence[str]) -> UsageProblem:
     """Return what to raise where a broker was named, and nothing on it."""
-    return UsageProblem(f"{texts[0]} names no consumer.", hint="brokercli consumers ls")
+    return UsageProblem(f"{texts[0]} names no consumer.", hint="brokercli consumers ls shows them")
 
 
 def _require(descriptor: Descriptor, capability: Capability) -> None:

@@ -28,10 +28,9 @@ def capture(
     JetStream says it once, to whoever listens; without such a stream only work-queue and interest streams show their dead
     letters afterwards. Prints the plan and changes nothing without --yes; an equal stream that exists is left as it is.
     """
-    from brokercli.commands.may_change import check_may_change
+    from brokercli.commands.may_change import agreed
     from brokercli.commands.session import open_address, streams_of
     from brokercli.model.exit_code import ExitCode
-    from brokercli.terminal.confirm import confirm
 
     streams = streams_of(context)
     with open_address(stream, context_name, "letters", connect_timeout=connect_timeout) as session:
@@ -39,12 +38,7 @@ def capture(
         streams.say(planned.words)
         if not planned.changes:
             return
-        if not yes and (session.context.readonly or not streams.can_ask()):
-            streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else '--yes declares it'}")
-            raise typer.Exit(int(ExitCode.CHANGES_PENDING))
-        check_may_change(session.context)
-        if not confirm(streams, "declare it?", yes=yes):
-            streams.say("nothing was changed")
+        if not agreed(streams, session.context, "declare it?", yes=yes, otherwise="--yes declares it"):
             raise typer.Exit(int(ExitCode.CHANGES_PENDING))
         session.backend.capture(planned)
         streams.say(f"declared: {planned.name}")

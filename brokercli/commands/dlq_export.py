@@ -76,8 +76,8 @@ def export(
             if any(handled):
                 streams.say(f"{amount(sum(handled), 'letter that was handled already is', 'letters that were handled already are')} left out; "
                             f"brokercli replay {session.address} has those, too")
-            where = file if kept is not None else "standard output"
-            streams.say(f"exported: {amount(count, 'letter')} of {session.address} to {where}; side effects: {look.side_effects}")
+            where = " to standard output" if kept is None else f" to {file}" if count else f", and {file} was not made"
+            streams.say(f"exported: {amount(count, 'letter')} of {session.address}{where}; side effects: {look.side_effects}")
     if interrupt.requested:
         raise typer.Exit(interrupt.exit_code)
     if fail_if_empty and not count:

@@ -44,5 +44,5 @@ def ls(
         streams.say(f"there may be more: {reason}")
     if not found:
         where_looked = "where it could be looked: " if unseen else ""
-        streams.say(f"no dead letters on {broker.context.name}: {where_looked}nothing is named like them, and nothing is dead-lettered to")
+        streams.say(f"no dead letters on {broker.context.name}: {where_looked}nothing is named like them, and nothing sends its dead letters anywhere")
         raise typer.Exit(int(ExitCode.NOTHING_MATCHED) if fail_if_empty else 0)

@@ -39,4 +39,4 @@ def check_report(context: typer.Context, report: str | None, *files: str | None,
     from brokercli.commands.session import streams_of
 
     unrun = "with --dry-run" if dry_run else None if yes or streams_of(context).can_ask() else "without --yes where nobody can be asked"
-    options.check_report(report, "the plan" if plans else None, unrun, files)
+    options.check_report(report, "the plan" if plans else None, unrun, files, "; -o json prints the plan as JSON")

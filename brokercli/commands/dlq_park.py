@@ -18,7 +18,8 @@ def register(group: typer.Typer) -> None:
 def park(
     context: typer.Context,
     dlq: letters.SourceArgument = None,
-    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", show_default=False, help="Where to put them, on the same broker.")] = "",
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", autocompletion=shared.complete_address, show_default=False,
+                                    help="Where to put them, on the same broker.")] = "",
     reason: letters.ReasonOption = None,
     origin: letters.OriginOption = None,
     since: letters.SinceOption = None,

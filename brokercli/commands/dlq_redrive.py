@@ -32,7 +32,7 @@ def register(group: typer.Typer) -> None:
 def redrive(
     context: typer.Context,
     dlq: letters.SourceArgument = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="ADDRESS",
+    to: Annotated[str | None, typer.Option("--to", metavar="ADDRESS", autocompletion=shared.complete_address,
                                            help="Put them there, on this broker or another, instead of where each came from.")] = None,
     reason: letters.ReasonOption = None,
     origin: letters.OriginOption = None,
@@ -53,7 +53,7 @@ def redrive(
                                                help="With --from-file: remember in JOURNAL what was put back; without it in the state directory.")] = None,
     max_redrives: Annotated[int, typer.Option("--max-redrives", min=1, metavar="N",
                                               help="Refuse letters that were put back this often already; they stay.")] = 3,
-    park: Annotated[str | None, typer.Option("--park", metavar="ADDRESS", help="Put those there instead.")] = None,
+    park: Annotated[str | None, typer.Option("--park", metavar="ADDRESS", autocompletion=shared.complete_address, help="Put those there instead.")] = None,
     dry_run: letters.DryRunOption = False,
     yes: letters.YesOption = False,
     lift_limit: letters.RepairLiftOption = None,

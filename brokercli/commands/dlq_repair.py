@@ -116,7 +116,7 @@ class RepairRun:
         try:
             policy = RepairPolicy(self.delivery_timeout, waiting=(lambda what: None) if self.quiet else streams.say)
             with (letters.lift_to_repair() as lift, letters.repair(policy) as repair,
-                  nullcontext() if letters.journal is None else LetterFile(letters.journal) as kept,
+                  nullcontext() if letters.journal is None else LetterFile(letters.journal, "--journal FILE keeps the letters elsewhere") as kept,
                   Progress(streams, DONE[self.verb], repair.expected) as progress):
                 notes, problems = Notes(repair, progress.note, quiet=self.quiet), Problems(progress)
                 before = notes.take_new()

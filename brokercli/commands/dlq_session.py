@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from brokercli.backends.dead_letters import DeadLetterSource
 from brokercli.commands.files import read_file
@@ -42,7 +42,13 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
     """
     elsewhere = parse_broker(text)
     if text is not None and elsewhere is None:
-        with open_address(text, context_name, "letters", connect_timeout=connect_timeout) as session:
+        with ExitStack() as stack:
+            try:
+                session = stack.enter_context(open_address(text, context_name, "letters", connect_timeout=connect_timeout))
+            except (NotFound, UsageProblem) as problem:
+                if " " in verb:  # in front of the destination stands something else, and the two are easily changed over
+                    problem.hint = "; ".join(filter(None, (problem.hint, f"in this order: brokercli dlq {verb} ADDRESS")))
+                raise
             session.require(Capability.LOOK_LETTERS, hint=_ELSEWHERE)
             yield session
         return
@@ -74,7 +80,7 @@ def _nothing_found(where: str, destinations: int, *, complete: bool, hint: str) 
     if not complete:
         return NotFound(f"No pending letters were found on {where}, where not everything could be looked into.", hint=hint)
     if not destinations:
-        return NothingPending(f"There are no dead letters on {where}: nothing is named like them, and nothing is dead-lettered to.", hint=hint)
+        return NothingPending(f"There are no dead letters on {where}: nothing is named like them, and nothing sends its dead letters anywhere.", hint=hint)
     return NothingPending(f"No letter is pending in any of the {amount(destinations, 'destination')} of dead letters on {where}.", hint=hint)
 
 

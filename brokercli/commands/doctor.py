@@ -47,6 +47,7 @@ def doctor(
     from brokercli.model.checkup import Check, Health
     from brokercli.model.errors import UsageProblem
     from brokercli.operations.checkup import check_up, exit_code
+    from brokercli.settings.contexts import read_contexts
     from brokercli.settings.resolve import resolve_connection
     from brokercli.terminal.checkup import print_check
     from brokercli.terminal.tables import check_output
@@ -56,7 +57,8 @@ def doctor(
     address = parse_broker(broker)
     if broker and address is None:
         named = "The URL" if "://" in broker else repr(broker)  # there may be a password in it
-        raise UsageProblem(f"{named} names no broker.", hint="@CONTEXT or a URL; brokercli describe explains what is on one")
+        hint = "@CONTEXT or a URL; brokercli describe explains what is on one"
+        raise UsageProblem(f"{named} names no broker.", hint=f"the context of this name is @{broker}" if broker in read_contexts().names() else hint)
     resolved = resolve_connection(address, context_name)
     connection = resolved.within(connect_timeout)
     descriptor = find(connection.scheme)

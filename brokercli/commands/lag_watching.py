@@ -26,7 +26,7 @@ def watch_lag(streams: Streams, names: Sequence[str], context_name: str | None, 
     first = True
     for tick in Watch(opened, split_names(names)[1], interval, streams.wait, shown.silent):
         if first and tick.gone:
-            raise NotFound(f"There is no consumer {', '.join(tick.gone)}.", hint="brokercli consumers ls")
+            raise NotFound(f"There is no consumer {', '.join(tick.gone)}.", hint="brokercli consumers ls shows them")
         first = False
         shown.show(tick)
         if code := verdict(tick):

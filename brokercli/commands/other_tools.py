@@ -47,6 +47,8 @@ _OPTIONS = {
     "-J --json": "-o json",
     "--raw": "-o raw",
     "--offset --start --since --last --from-beginning --all": "where to begin is --from start, 1200, -20 (the last 20) or @-1h",
+    "--range --until": "from a place to a place reads brokercli replay ADDRESS --from POS --until POS",
+    "-e --until-end": "brokercli replay ends by itself, at what is the end when it starts",
     "--num --max-messages": "-n N",
     "-K --key-delimiter": "one key for all is -k KEY; a key of each is in its envelope: --input json",
     "--force": "--yes",

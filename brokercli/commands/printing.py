@@ -89,7 +89,9 @@ def require_for(session: Session, span: Span) -> None:
     """Refuse a span that this resource cannot be read by, with the reason of the support table."""
     wanted = {_capability_of(span.start), *([_capability_of(span.end)] if span.end is not None else [])}
     stored = span.end is not None or not isinstance(span.start, End)
-    session.require(*([Capability.LOOK_STORED] if stored else [Capability.LOOK_NEW]), *(capability for capability in wanted if capability is not None))
+    if stored:
+        session.require(Capability.LOOK_STORED, hint=f"brokercli tail {session.address} shows what comes from now on")
+    session.require(*([] if stored else [Capability.LOOK_NEW]), *(capability for capability in wanted if capability is not None))
 
 
 def _capability_of(position: Position) -> Capability | None:

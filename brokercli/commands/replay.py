@@ -34,7 +34,7 @@ def replay(
     from_: Annotated[str | None, typer.Option("--from", metavar="POS", help="Where to begin: start, 1200, -20, 3:1200, @-1h.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="POS", help="Where to end, not included; without it, what is the end now.")] = None,
     range_: Annotated[str | None, typer.Option("--range", metavar="A:B", help="Both ends at once.")] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="ADDRESS",
+    to: Annotated[str | None, typer.Option("--to", metavar="ADDRESS", autocompletion=shared.complete_address,
                                            help="Publish there instead of printing: this broker, @CONTEXT/ADDRESS or a URL.")] = None,
     limit: shared.LimitOption = None,
     timeout: shared.TimeoutOption = None,

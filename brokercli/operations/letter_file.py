@@ -19,8 +19,8 @@ _WRITTEN_TOGETHER = 4 << 20
 class LetterFile:
     """An append-only file of envelopes, one a line, for its owner only. What `write` returned from is on the disk."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Begin the file. Raises LocalIO where it cannot be written, or exists by now."""
+    def __init__(self, path: str | Path, elsewhere: str = "name a file in a folder that can be written to") -> None:
+        """Begin the file. Raises LocalIO where it cannot be written (`elsewhere` says how another is named), or exists by now."""
         self.path = str(path)
         self.count = 0
         self._descriptor = -1
@@ -30,8 +30,7 @@ class LetterFile:
             keep_name(path)
         except OSError as problem:
             self.close()
-            hint = ("name a file that does not exist yet" if isinstance(problem, FileExistsError)
-                    else "name a file in a folder that can be written to; of a journal with --journal FILE")
+            hint = "name a file that does not exist yet" if isinstance(problem, FileExistsError) else elsewhere
             raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. Nothing was changed.", hint=hint) from None
 
     def write(self, letters: Sequence[DeadLetter]) -> None:

@@ -14,13 +14,14 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokercli.commands.app import COMMANDS
+from brokercli.commands.app import COMMANDS, build
 from brokercli.commands.completion_scripts import SCRIPTS
 from brokercli.commands.shell_words import spell, split_line
 from tests.commandline import CommandLine, environment
@@ -103,6 +104,19 @@ def test_contexts_are_offered_by_name_and_as_addresses(cli: CommandLine) -> None
     for line, wanted in (("brokercli tail orders --context s", ["staging"]), ("brokercli context use ", ["local", "prod", "staging"]),
                          ("brokercli tail @", ["@local/", "@prod/", "@staging/"])):
         assert live_words(cli, line, wanted) == wanted
+
+
+def test_wherever_an_address_is_wanted_addresses_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.commands.completing_names.addresses", lambda incomplete, context_name: [(f"{incomplete}ders", "topic")])
+
+    def unaided(command: Any) -> list[str]:
+        wanted = [parameter for parameter in command.params if (parameter.metavar or "").strip("[]") in ("ADDRESS", "DLQ")]
+        own = [f"{command.name} {parameter.name}" for parameter in wanted
+               if [item.value for item in parameter.shell_complete(typer.Context(command), "or")] != ["orders"]]
+        return own + [one for child in getattr(command, "commands", {}).values() for one in unaided(child)]
+
+    # a context's dead letters lie on a broker that is not known yet
+    assert unaided(typer.main.get_command(build())) == ["add dlq"]
 
 
 def test_names_and_kinds_on_the_broker_are_offered_live(cli: CommandLine, place: Place, request: pytest.FixtureRequest) -> None:

@@ -168,8 +168,10 @@ def test_letters_are_exported_to_standard_output(cli: CommandLine, graveyard: Gr
     assert "exported: 2 letters" in ended.stderr
     assert "to standard output" in ended.stderr
     assert not (cli.home / "-").exists()
-    none = cli("dlq", "export", "-", graveyard.url, "--grep", "c", "--fail-if-empty")
+    none = cli("dlq", "export", "none.ndjson", graveyard.url, "--grep", "c", "--fail-if-empty")
     assert (none.code, none.stdout) == (9, b"")
+    assert ", and none.ndjson was not made" in none.stderr
+    assert not (cli.home / "none.ndjson").exists()
 
 
 def test_nothing_dangerous_reaches_a_terminal_from_an_export(graveyard: Graveyard, terminal: Callable[..., Terminal]) -> None:

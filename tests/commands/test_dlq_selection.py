@@ -150,6 +150,7 @@ def test_without_a_name_the_only_destination_is_meant(cli: CommandLine, lonely: 
     assert none.code == 1
     assert "no dead letters on lonely" in none.stderr
     assert "name one: brokercli dlq show POSITION ADDRESS" in none.stderr
+    assert "in this order: brokercli dlq show POSITION ADDRESS" in cli("dlq", "show", "letters", "87").stderr
     nothing_is_an_end(cli, "There are no dead letters on lonely")
     first = make_graveyard(cli, lonely.address, "nats", "first")
     assert cli("dlq", "redrive").code == 0

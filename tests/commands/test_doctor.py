@@ -140,6 +140,7 @@ def test_something_on_a_broker_is_no_broker(cli: CommandLine) -> None:
     assert ended.code == 2
     assert "names no broker" in ended.stderr
     assert not ended.stdout
+    assert "the context of this name is @local" in cli("doctor", "local").stderr
 
 
 def test_a_password_in_what_names_no_broker_is_not_repeated(cli: CommandLine) -> None:

@@ -29,6 +29,8 @@ def complaint(line: str) -> str:
     ("-b host -t orders -C", "No such option: -b. Here: which broker is meant says --context NAME"),
     ("tail -t orders", "Here: where messages lie is the ADDRESS"),
     ("tail orders -J", "Here: -o json"), ("tail orders -o beginning", "Here: where to begin is --from"), ("tail orders -o jsn", "is not one of 'auto'"),
+    ("tail orders --range 1:2", "No such option: --range. Here: from a place to a place reads brokercli replay"),
+    ("replay orders -e", "No such option: -e. Here: brokercli replay ends by itself"),
     ("--context staging ls", "Here: it stands behind the command"), ("tail orders --limi 1", "(Possible options: --limit"),
 ])
 def test_a_word_of_another_tool_is_answered_with_ours_and_a_mistyped_one_with_what_is_near(line: str, said: str) -> None:

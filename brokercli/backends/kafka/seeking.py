@@ -72,7 +72,7 @@ class Seeker:
         coordinators = Coordinators(self._admin, Patience(self._seconds))
         group = coordinators.find(planned.name)
         if group is None:
-            raise Failed(f"{planned.name} is gone. Nothing was moved.", hint="brokercli consumers ls")
+            raise Failed(f"{planned.name} is gone. Nothing was moved.", hint="brokercli consumers ls shows them")
         if group.members:
             raise _at_work(planned.name, group.members)
         moves = {_place(step): step for step in planned.steps if step.have != step.want}

@@ -48,8 +48,8 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
     if not infos:
         why = jetstream.nobody_listens(destination.name)
         elsewhere = "the context's option domain reaches those of another; " if jetstream.domain else ""
-        raise Failed(f"{why[:1].upper()}{why[1:]}.", hint=f"{elsewhere}brokercli declare stream NAME --subjects {destination.name} makes one; --core "
-                     "publishes to whoever listens now, unconfirmed")
+        raise Failed(f"{why[:1].upper()}{why[1:]}.", hint=f"{elsewhere}brokercli declare stream NAME --subjects {destination.name} makes one; "
+                     "publish --core sends to whoever listens now, unconfirmed")
     _check_takes_messages(infos[0])
     return _to_stream(jetstream, destination.name, infos[0], policy)
 
@@ -88,7 +88,7 @@ def _check_takes_messages(info: Json) -> None:
     if config.get("sealed"):
         raise Failed(f"Stream {name} is sealed: it takes no more messages.")
     if config.get("no_ack"):
-        raise Failed(f"Stream {name} acknowledges nothing (no_ack), so nothing can be confirmed.", hint="--core publishes unconfirmed")
+        raise Failed(f"Stream {name} acknowledges nothing (no_ack), so nothing can be confirmed.", hint="publish --core subject:NAME sends unconfirmed")
     if not config.get("subjects"):
         origins = ", ".join(str(source.get("name")) for source in config.get("sources") or [])
         raise UsageProblem(f"Stream {name} captures no subject, so nothing can be published to it.", hint=f"it is filled from {origins or 'nowhere'}")

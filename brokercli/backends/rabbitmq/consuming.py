@@ -187,7 +187,7 @@ class RabbitMQConsumers(Consumers):
 
     def _no_such(self, name: str) -> NotFound:
         return NotFound(f"There is no queue {name} in the virtual host {self._link.where.virtual_host}.",
-                        hint="on RabbitMQ a consumer is called by the queue it consumes: brokercli consumers ls")
+                        hint="on RabbitMQ a consumer is called by the queue it consumes: brokercli consumers ls shows them")
 
     def _why(self) -> str:
         try:
