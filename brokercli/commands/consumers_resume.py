@@ -27,4 +27,4 @@ def resume(
     with open_consumers([name], context_name, Capability.PAUSE_CONSUMERS, changing="consumers describe shows it",
                         connect_timeout=connect_timeout) as session:
         session.consumers.resume(session.name)
-        streams_of(context).say(f"{session.name} is delivered to")
+        streams_of(context).say(f"{session.name} is not paused")

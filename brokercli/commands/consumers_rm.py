@@ -43,7 +43,7 @@ def rm(
             streams.say(f"forgets {source} at {position}")
         waiting = sum(lag.lag or 0 for lag in lags)
         if waiting:
-            streams.say(f"{amount(waiting, 'message')} it has not finished")
+            streams.say(f"it has not finished {amount(waiting, 'message')}")
         for consequence in consequences:
             streams.say(consequence)
         if not agreed(streams, session.context, f"delete {session.name}?", yes=yes, otherwise="--yes deletes it"):

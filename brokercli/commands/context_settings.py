@@ -100,7 +100,7 @@ def _read_secret(streams: Streams, key: str) -> str:
         raise UsageProblem(f"The {key} on standard input is not UTF-8.") from None
     secret = secret[:-2] if secret.endswith("\r\n") else secret.removesuffix("\n")
     if not secret or len(data) > _LONGEST:
-        raise UsageProblem(f"The {key} on standard input is {'empty' if not secret else 'longer than any'}.")
+        raise UsageProblem(f"The {key} on standard input is {'empty' if not secret else f'longer than any {key}'}.")
     return secret
 
 

@@ -37,7 +37,7 @@ _COMMANDS = {
 }
 _OPTIONS = {
     "-t --topic --stream --queue --subject": "where messages lie is the ADDRESS, without an option: brokercli tail orders",
-    "-b --broker --brokers --bootstrap-server --server -X --uri --url": "which broker is meant says --context NAME behind the command, or the address: "
+    "-b --broker --brokers --bootstrap-server --server -X --uri --url": "--context NAME behind the command says which broker is meant, or the address does: "
                                                                         "kafka://HOST/TOPIC, nats://HOST/SUBJECT, amqp://HOST/VHOST/QUEUE",
     "-C": "brokercli tail ADDRESS prints what comes from now on, brokercli replay ADDRESS what is stored",
     "-P": "brokercli publish ADDRESS",
@@ -47,7 +47,7 @@ _OPTIONS = {
     "-J --json": "-o json",
     "--raw": "-o raw",
     "--offset --start --since --last --from-beginning --all": "where to begin is --from start, 1200, -20 (the last 20) or @-1h",
-    "--range --until": "from a place to a place reads brokercli replay ADDRESS --from POS --until POS",
+    "--range --until": "brokercli replay ADDRESS --from POS --until POS reads from a place to a place",
     "-e --until-end": "brokercli replay ends by itself, at what is the end when it starts",
     "--num --max-messages": "-n N",
     "-K --key-delimiter": "one key for all is -k KEY; a key of each is in its envelope: --input json",

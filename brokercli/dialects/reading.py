@@ -13,6 +13,8 @@ from brokercli.model.message import Header, HeaderValue, Place, Record
 
 KIND_OF = {"kafka": "topic", "nats": "subject", "rabbitmq": "queue"}
 """Broker → kind of address its letters go home to."""
+NO_HOME = "as its origin; it cannot go there"
+"""In the remark on a letter that names an origin and is given no home."""
 
 
 class Reading:
@@ -125,7 +127,7 @@ class Reading:
         if problem is None and name in self.facts.dead_letter_destinations:
             problem = "that holds dead letters too"
         if problem is not None:
-            self.remarks.append(f"{derived} names {shown(name)!r} as its origin; it cannot go there: {problem}")
+            self.remarks.append(f"{derived} names {shown(name)!r} {NO_HOME}: {problem}")
             return None
         return Home(Address(name, kind, route), derived, confidence, {key: value for key, value in (place or {}).items() if value is not None})
 
@@ -134,7 +136,7 @@ class Reading:
         letter that is given no home."""
         self.lost.append(f"the original's body: {why}")
         there = ":".join(shown(str(number)) for number in origin.place.values())
-        self.remarks.append(f"{derived} names {shown(origin.where)!r} as its origin; it cannot go there: its body is not here"
+        self.remarks.append(f"{derived} names {shown(origin.where)!r} {NO_HOME}: its body is not here"
                             + (f". The record itself lay at {there} there, where replay reads it" if there else ""))
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from brokercli.dialects import stamp, to_message
+from brokercli.dialects.reading import NO_HOME
 from brokercli.model.address import Address
 from brokercli.model.amount import amount
 from brokercli.model.dead_letter import UNKNOWN, DeadLetter
@@ -87,7 +88,7 @@ class Redrive:
 
 
 def _homeless(letter: DeadLetter) -> str:
-    if any("as its origin; it cannot go there" in remark for remark in letter.remarks):
+    if any(NO_HOME in remark for remark in letter.remarks):
         return "the origin it names is none it can go to (dlq show says why; --to says where it goes)"
     why = "nothing in it says that it is a dead letter" if letter.dialect == UNKNOWN else "nobody wrote down where it came from"
     return f"{why} (--to says where it goes)"

@@ -85,9 +85,11 @@ def print_inspection(streams: Streams, source: str, inspection: Inspected, outpu
         say(f"{inspection.together:,} of them, of kinds beyond {len(groups) - 1:,}, are counted together as various: --reason, --origin or --since "
             "narrows it")
     if inspection.homeless:
-        say(f"{inspection.homeless:,} of them do not say where they came from: redriving those takes --to")
+        say(amount(inspection.homeless, "of them does not say where it came from: redriving it takes --to",
+                   "of them do not say where they came from: redriving those takes --to"))
     if inspection.gone:
-        say(f"{inspection.gone:,} of them only point at an original that is no longer stored")
+        say(amount(inspection.gone, "of them only points at an original that is no longer stored",
+                   "of them only point at an original that is no longer stored"))
 
 
 def _object(group: Grouped) -> dict[str, object]:

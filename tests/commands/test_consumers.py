@@ -141,7 +141,7 @@ def test_a_consumer_is_removed_by_its_full_name_and_yes_only(at_home: CommandLin
     before = resource.consumer_state()
     told = at_home("consumers", "rm", name)
     assert told.code == 8
-    assert "3 messages it has not finished" in told.stderr
+    assert "it has not finished 3 messages" in told.stderr
     pattern = at_home("consumers", "rm", f"{name[:-1]}*", "--yes")
     assert pattern.code == 2
     assert "is a pattern" in pattern.stderr

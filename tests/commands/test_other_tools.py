@@ -26,10 +26,10 @@ def complaint(line: str) -> str:
     ("sub orders", "No such command 'sub'. Here: brokercli tail"), ("consume orders", "No such command 'consume'. Here: brokercli tail"),
     ("delete orders", "No such command 'delete'. Here: nothing is deleted by its name alone"), ("replai x", "No such command 'replai'. Did you mean 'replay'?"),
     ("dlq purge orders", "No such command 'purge'. Here: brokercli dlq drop"), ("consumers reset billing", "Here: brokercli consumers seek"),
-    ("-b host -t orders -C", "No such option: -b. Here: which broker is meant says --context NAME"),
+    ("-b host -t orders -C", "No such option: -b. Here: --context NAME behind the command says which broker is meant"),
     ("tail -t orders", "Here: where messages lie is the ADDRESS"),
     ("tail orders -J", "Here: -o json"), ("tail orders -o beginning", "Here: where to begin is --from"), ("tail orders -o jsn", "is not one of 'auto'"),
-    ("tail orders --range 1:2", "No such option: --range. Here: from a place to a place reads brokercli replay"),
+    ("tail orders --range 1:2", "No such option: --range. Here: brokercli replay ADDRESS --from POS --until POS"),
     ("replay orders -e", "No such option: -e. Here: brokercli replay ends by itself"),
     ("--context staging ls", "Here: it stands behind the command"), ("tail orders --limi 1", "(Possible options: --limit"),
 ])

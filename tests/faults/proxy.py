@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from tests.brokers.server import HOST, free_port, wait_until
+from tests.brokers.server import HOST, free_port
 
 Direction = Literal["to broker", "to client"]
 Anything = TypeVar("Anything")
@@ -87,11 +87,6 @@ class Proxy:
     def passed(self, direction: Direction) -> int:
         """Return how many bytes went through."""
         return self._ways[direction].passed
-
-    def wait_passed(self, direction: Direction, count: int, seconds: float = 30.0) -> None:
-        """Wait until `count` more bytes went through."""
-        goal = self.passed(direction) + count
-        wait_until(lambda: self.passed(direction) >= goal, seconds, f"{count} bytes {direction}")
 
     def refuse(self) -> None:
         """Close the port: who connects now is refused. Open connections stay."""

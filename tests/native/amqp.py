@@ -86,11 +86,6 @@ class Wire:
         self._say(1, 40, 30, b"\0\0" + _short(destination) + _short(source) + _short(key) + b"\0" + encode_table(arguments))
         self._expect(40, 31)
 
-    def unbind(self, queue: str, exchange: str, key: str, arguments: Sequence[tuple[str, Field]] = ()) -> None:
-        """Take a binding away."""
-        self._say(1, 50, 50, b"\0\0" + _short(queue) + _short(exchange) + _short(key) + encode_table(arguments))
-        self._expect(50, 51)
-
     def delete_exchange(self, name: str) -> None:
         """Delete an exchange."""
         self._say(1, 40, 20, b"\0\0" + _short(name) + b"\0")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from brokercli.backends.dead_letters import State
+from brokercli.model.amount import amount
 from brokercli.operations.inspecting import Group, Inspection
 from brokercli.terminal.inspection import print_inspection
 
@@ -45,3 +46,14 @@ def test_each_group_says_how_many_of_it_wait_where_handled_letters_are_still_sto
     inspection.groups["generic", "timeout", "", "orders", ""] = Group("generic", "timeout", "", "orders", "", "0:1", "", (), 3, Counter(states))
     print_inspection(captured.streams, "topic:dlq", inspection)
     assert [line.split()[:2] for line in captured.out.decode().splitlines()] == [heads, numbers]
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 of them does not say where it came from: redriving it takes --to"),
+                                              (2, "2 of them do not say where they came from: redriving those takes --to")])
+def test_what_is_said_of_some_letters_is_said_of_one_as_well(count: int, words: str, capture: Callable[..., Any]) -> None:
+    captured = capture()
+    inspection = Inspection(read=3, matched=3, homeless=count, gone=3 - count)
+    inspection.groups["generic", "timeout", "", "orders", ""] = Group("generic", "timeout", "", "orders", "", "0:1", "", (), 3, Counter())
+    print_inspection(captured.streams, "topic:dlq", inspection)
+    gone = amount(3 - count, "of them only points at", "of them only point at")
+    assert captured.err.splitlines()[-2:] == [words, f"{gone} an original that is no longer stored"]

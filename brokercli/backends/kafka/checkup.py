@@ -52,11 +52,12 @@ def _partitions(metadata: Any) -> Check:
             elif len(partition.isrs) < len(partition.replicas):
                 short.append(f"{name}:{number}")
     if leaderless:
-        return Check("partitions", Health.FAILED,
-                     f"{len(leaderless)} of {count} have no leader, so that nothing is written or read there: {some_of(leaderless, SHOWN)}",
+        without = amount(len(leaderless), f"of {count} has no leader", f"of {count} have no leader")
+        return Check("partitions", Health.FAILED, f"{without}, so that nothing is written or read there: {some_of(leaderless, SHOWN)}",
                      "their brokers are away")
     if short:
-        return Check("partitions", Health.WARNING, f"{len(short)} of {count} are not in sync on all of their replicas: {some_of(short, SHOWN)}",
+        behind = amount(len(short), f"of {count} is not in sync on all of its replicas", f"of {count} are not in sync on all of their replicas")
+        return Check("partitions", Health.WARNING, f"{behind}: {some_of(short, SHOWN)}",
                      "a broker is away, or slow; where fewer than min.insync.replicas are left, messages are refused")
     return Check("partitions", Health.OK, f"{count}, all with a leader and in sync")
 

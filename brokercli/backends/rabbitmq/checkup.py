@@ -9,6 +9,7 @@ from typing import Any
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.rabbitmq.connect import login_of, user_of
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
+from brokercli.model.amount import amount
 from brokercli.model.checkup import Check, Health
 from brokercli.model.connection import Connection
 
@@ -51,7 +52,7 @@ def _queues(management: Management) -> Check:
         broken = {name: state for name, state in now.items() if name in broken}
     if broken:
         named = [f"{name} ({state})" for name, state in broken.items()]
-        return Check("queues", Health.FAILED, f"{len(broken)} of {count} do not work: {some_of(named, SHOWN)}",
+        return Check("queues", Health.FAILED, f"{amount(len(broken), f'of {count} does', f'of {count} do')} not work: {some_of(named, SHOWN)}",
                      "the nodes that keep them are away, or too few of them are there")
     return Check("queues", Health.OK, f"{count}, all running")
 
