@@ -33,7 +33,7 @@ class DeadLetterSource:
     resource: str
     """Row of the support table."""
     found_by: str
-    """Why it is taken for one: `name ends in .dlq`, `x-dead-letter-exchange of queue orders`."""
+    """Why it is taken for one: `name matches *.dlq`, `x-dead-letter-routing-key of queue work`."""
     depth: int | None = None
     pending: int | None = None
     oldest: int | None = None

@@ -7,6 +7,8 @@ import struct
 from base64 import b64decode, b64encode
 from typing import Any
 
+import orjson
+
 from brokercli.model.message import Header, HeaderValue, Typed
 
 INTEGER_BITS = {"int8": (8, True), "uint8": (8, False), "int16": (16, True), "uint16": (16, False), "int32": (32, True), "uint32": (32, False),
@@ -58,6 +60,20 @@ def encode_value(value: HeaderValue) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) and not value.is_integer() else {"double": _number_of(value, "d")}
     return {value.kind: _encode_typed(value)}
+
+
+def in_words(value: HeaderValue) -> bytes | None:
+    """Return what a header's value is for a format or a filter: bytes as they are, else what the envelope writes, without its type; tables
+    and arrays as JSON. None is null."""
+    match value:
+        case None | bytes():
+            return value
+        case float():
+            return str(value).encode()
+        case Typed(_, bytes() as raw):
+            return raw
+    written = _encode_typed(value) if isinstance(value, Typed) else value
+    return written.encode() if isinstance(written, str) else orjson.dumps(written)
 
 
 def _encode_typed(typed: Typed) -> Any:

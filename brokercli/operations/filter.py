@@ -12,9 +12,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 from brokercli.backends.contract import Batch
+from brokercli.backends.envelope_values import in_words
 from brokercli.model.amount import amount
 from brokercli.model.errors import Failed, UsageProblem
-from brokercli.model.message import HeaderValue, Record, Typed
+from brokercli.model.message import Record
 
 if TYPE_CHECKING:
     from brokercli.operations.expression import Expression
@@ -94,7 +95,7 @@ class Filter:
 
     def _passes(self, record: Record) -> bool:
         headers = record.message.headers
-        return all(any(name == wanted and (value is None or _text(found) == value) for name, found in headers) for wanted, value in self.headers)
+        return all(any(name == wanted and (value is None or in_words(found) == value) for name, found in headers) for wanted, value in self.headers)
 
 
 def left(batch: Batch, kept: Sequence[int]) -> Batch:
@@ -120,19 +121,6 @@ def _header(text: str) -> tuple[str, bytes | None]:
     if not name:
         raise UsageProblem(f"--header {text!r} names no header.", hint="--header NAME or --header NAME=VALUE")
     return name, value.encode(errors="surrogateescape") if separator else None
-
-
-def _text(value: HeaderValue) -> bytes | None:
-    match value:
-        case None | bytes():
-            return value
-        case bool():
-            return b"true" if value else b"false"
-        case Typed(_, bytes() as inner):
-            return inner
-        case Typed(_, inner):
-            return str(inner).encode()
-    return str(value).encode()
 
 
 @contextmanager

@@ -23,6 +23,7 @@ class LetterFile:
         """Begin the file. Raises LocalIO where it cannot be written (`elsewhere` says how another is named), or exists by now."""
         self.path = str(path)
         self.count = 0
+        self._elsewhere = elsewhere
         self._descriptor = -1
         try:
             make_private(Path(path).parent)
@@ -46,7 +47,8 @@ class LetterFile:
                     data = data[os.write(self._descriptor, data):]
             os.fsync(self._descriptor)
         except OSError as problem:
-            raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. What was not written was not touched.") from None
+            raise LocalIO(f"{self.path} cannot be written: {problem.strerror}. What was not written was not touched.",
+                          hint=self._elsewhere) from None
         self.count += len(lines)
 
     def close(self) -> None:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import orjson
 
-from brokercli.backends.envelope_values import text_or_base64
+from brokercli.backends.envelope_values import in_words, text_or_base64
 from brokercli.model.errors import UsageProblem
-from brokercli.model.message import Header, HeaderValue, Record, Typed
+from brokercli.model.message import Header, HeaderValue, Record
 from brokercli.model.position import NANOSECONDS, format_time
 from brokercli.terminal.escape import visible_bytes
 
@@ -240,18 +240,8 @@ def _name(header: Header) -> bytes:
 
 
 def _value(value: HeaderValue) -> bytes:
-    match value:
-        case None:
-            return b"NULL"
-        case bytes():
-            return value
-        case Typed(_, bytes() as inner):
-            return inner
-        case Typed(_, inner):
-            return str(inner).encode(errors="surrogateescape")
-        case bool():
-            return b"true" if value else b"false"
-    return str(value).encode()
+    words = in_words(value)
+    return b"NULL" if words is None else words
 
 
 def _shown(data: bytes) -> bytes:

@@ -114,6 +114,9 @@ HEADERS: list[Header] = [
     ("typed", Typed("int32", 5)),
     ("blob", Typed("bytes", b"\xff")),
     ("float", 1.5),
+    ("single", Typed("float32", 0x3FC00000)),
+    ("price", Typed("decimal", (2, -150))),
+    ("list", Typed("array", (b"a", True, Typed("int8", 1)))),
 ]
 
 
@@ -135,6 +138,8 @@ HEADERS: list[Header] = [
         (["typed=5"], True),
         (["blob=\udcff"], True),
         (["float=1.5"], True),
+        (["single=1.5", "price=-1.50"], True),
+        (["list=[\"a\",true,{\"int8\":1}]"], True),
         (["missing"], False),
     ],
 )

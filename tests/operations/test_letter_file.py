@@ -38,8 +38,11 @@ def test_a_file_is_its_owners_alone_and_is_not_there_when_nothing_was_kept(tmp_p
     with LetterFile(tmp_path / "folder" / "others"):
         pass
     assert list((tmp_path / "folder").iterdir()) == []
-    with pytest.raises(LocalIO), kept:
-        kept.write_lines([b"to nowhere"])
+    with LetterFile(tmp_path / "folder" / "more", "--journal FILE") as kept:
+        kept.close()
+        with pytest.raises(LocalIO, match="What was not written was not touched") as refused:
+            kept.write_lines([b"to nowhere"])
+    assert refused.value.hint == "--journal FILE"
 
 
 @pytest.mark.parametrize(("place", "why", "hint"), [

@@ -67,6 +67,13 @@ def test_what_a_record_does_not_have_is_empty_and_null_counts_less_than_nothing(
     assert Format(text).render(EMPTY) == printed
 
 
+def test_headers_of_every_type_are_printed_as_what_they_mean() -> None:
+    headers = (("whole", 2.0), ("single", Typed("float32", 0x3FC00000)), ("endless", Typed("double", 0x7FF0000000000000)), ("price", Typed("decimal", (2, 5))),
+               ("raw", Typed("bytes", b"\xff")), ("table", Typed("table", (("a", b"\xff"), ("b", Typed("int8", 1))))))
+    assert Format("%h{%k=%v }").render(Record("rabbitmq", {}, "", None, Message(b"", headers=headers))) == (
+        b'whole=2.0 single=1.5 endless=inf price=0.05 raw=\xff table=[{"name":"a","value":{"base64":"/w=="}},{"name":"b","value":{"int8":1}}] ')
+
+
 def test_names_come_from_whatever_the_broker_calls_its_addresses() -> None:
     nats = Record("nats", {"subject": "orders.eu", "stream": "ORDERS", "sequence": 87}, "87", None, Message(b""))
     assert Format("%t %o %r").render(nats) == b"orders.eu 87 orders.eu"
