@@ -68,7 +68,7 @@ def peek(
         if lags and nowhere == len(lags):
             _refuse_unknown(session, looked_at)
     if nowhere:
-        streams.say(f"{session.name} has no position yet" + (f" in {nowhere:,} of {len(lags):,} places" if nowhere < len(lags) else ""))
+        streams.say(f"{session.name} has no position yet" + (f" in {nowhere} of {len(lags)} places" if nowhere < len(lags) else ""))
     elif not lags:
         streams.say(f"{session.name} reads nothing{' there' if address or partition else ''}")
     elif not any(lag.lag for lag in lags):

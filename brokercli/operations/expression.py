@@ -15,13 +15,15 @@ from typing import Any
 import orjson
 
 from brokercli.backends.envelope import MESSAGE_KEYS, PLACE_KEYS
+from brokercli.backends.envelope_values import INTEGER_BITS
 from brokercli.model.amount import amount
 from brokercli.model.errors import Failed, UsageProblem
 
 # the parser of version 0.10.0 panics, with a trace on standard error, while it reports an error beyond column 65,535
 LONGEST = 4096
 NAMES = ("broker", *PLACE_KEYS, *MESSAGE_KEYS, "header")
-"""What an expression can ask about: the envelope's keys, `value` (the body where it is JSON) and `header` (name → first value)."""
+"""What an expression can ask about: the envelope's keys, `value` (the body where it is JSON) and `header` (name → first value; a number whatever
+its type)."""
 _TYPES = frozenset({"int", "uint", "double", "string", "bytes", "bool", "list", "map", "type", "null_type"})
 _FUNCTIONS = frozenset({
     "size", "contains", "startsWith", "endsWith", "matches", "string", "int", "uint", "double", "bytes", "type", "dyn", "duration", "timestamp",
@@ -66,7 +68,7 @@ class Expression:
         if self._wants_value:
             known["value"] = _value(envelope)
         if self._wants_header:
-            known["header"] = {header["name"]: header["value"] for header in reversed(envelope["headers"]) if isinstance(header["name"], str)}
+            known["header"] = {header["name"]: _number(header["value"]) for header in reversed(envelope["headers"]) if isinstance(header["name"], str)}
         try:
             result = self._program.execute(known)
         except (KeyError, IndexError):
@@ -81,6 +83,16 @@ class Expression:
         self.unevaluated += 1
         self.problem = self.problem or f"it gives {str(result)[:60]!r}, which is neither true nor false"
         return False
+
+
+def _number(value: object) -> object:
+    """Return a number without the type that the envelope says of it: which one AMQP's clients choose, nobody who asks knows."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return value
+    ((kind, number),) = value.items()
+    if isinstance(number, (int, float)):
+        return number
+    return int(number) if kind in INTEGER_BITS else value
 
 
 def _value(envelope: dict[str, Any]) -> object:

@@ -9,7 +9,7 @@ import pytest
 
 from brokercli.backends.envelope import encode_record
 from brokercli.model.errors import Failed, UsageProblem
-from brokercli.model.message import Message, Record
+from brokercli.model.message import Message, Record, Typed
 from brokercli.operations.expression import LONGEST, Expression
 
 BODY = b'{"amount":150,"big":9007199254740993,"huge":18446744073709551615,"f":1.5,"none":null,"s":"abc","list":[1,2]}'
@@ -53,6 +53,15 @@ def matches(text: str, record: Record = RECORD) -> bool:
 )
 def test_an_expression_asks_about_the_envelope_and_the_json_in_the_body(text: str) -> None:
     assert matches(text)
+
+
+def test_a_header_that_is_a_number_is_compared_as_one_whatever_its_type_on_the_broker() -> None:
+    headers = (("tries", Typed("int32", 3)), ("rate", Typed("float32", 0x3FC00000)), ("big", 9007199254740993), ("whole", 2.0),
+               ("price", Typed("decimal", (1, 15))))
+    record = Record("rabbitmq", {}, "", None, Message(b"", headers=headers))
+    for text in ("header['tries'] > 2 && header['tries'] == 3", "header['rate'] == 1.5", "header['big'] == 9007199254740993", "header['whole'] > 1.5",
+                 "header['price'].decimal == '1.5'", "headers.exists(h, h.name == 'tries' && h.value.int32 == 3)"):
+        assert matches(text, record), text
 
 
 @pytest.mark.parametrize(
