@@ -50,11 +50,12 @@ class PuttingElsewhere:
 
     def settle(self, decisions: list[Decision], /) -> Receipts:
         """Publish each message there and mark here what was confirmed; confirmed means both."""
-        receipts = self.settling.put([decision.message for decision in decisions if decision.message is not None])
+        going = [(decision.letter.record, decision.message) for decision in decisions if decision.message is not None]
+        receipts = self.settling.put([message for _, message in going])
         if receipts.refused:
             # given to one that takes nothing any more, the next ones would be in doubt
             self.failure = failure_of(self.settling.publisher)
-        return self._mark([decision.letter.record for decision in decisions], receipts)
+        return self._mark([record for record, _ in going], receipts)
 
     def _mark(self, records: Sequence[Record], receipts: Receipts) -> Receipts:
         problems = {receipt.index: receipt for receipt in receipts.problems if receipt.verdict is not Verdict.CONFIRMED}

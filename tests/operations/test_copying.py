@@ -19,7 +19,7 @@ from brokercli.model.position import NANOSECONDS, Number, Span, parse_position
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
 from brokercli.operations.copying import Copying, Pace, fix_bounds, last_delivered, span_of
 from brokercli.operations.filter import Filter
-from brokercli.operations.journal import Journal
+from brokercli.operations.journal import Journal, mark_of
 from brokercli.operations.publishing import Outcome, Publishing
 from brokercli.operations.reading import Reading
 from brokercli.operations.record_list import RecordList
@@ -201,6 +201,25 @@ def test_time_and_partition_go_along_where_they_are_asked_for(keeps: dict[str, b
     publisher = Kept()
     Copying(Publishing(publisher), **keeps).run(Reading(Placed(2)))  # type: ignore[arg-type]
     assert publisher.said == said
+
+
+class Single(OneBatch):
+    """Reads one record."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(1)
+        self.record = record
+
+    def read(self, timeout: float) -> RecordList:
+        return RecordList([self.record] if super().read(timeout) else [])
+
+
+@pytest.mark.parametrize(("record", "marked"), [(Record("rabbitmq", {"offset": 7}, "7", 6, Message(b"2")), True),
+                                                (Record("kafka", {"partition": 1, "offset": 7}, "1:7", 6, Message(b"2")), False)])
+def test_what_was_delivered_last_is_known_again_where_there_is_a_last_one(tmp_path: Path, record: Record, marked: bool) -> None:
+    with Journal(str(tmp_path / "journal"), {"from": "a", "to": "b"}) as journal:
+        Copying(Publishing(ScriptedPublisher([C], [10])), journal=journal).run(Reading(Single(record)))  # type: ignore[arg-type]
+        assert (journal.mark == mark_of(record)) is marked
 
 
 def test_what_a_program_refused_is_tried_again(tmp_path: Path) -> None:

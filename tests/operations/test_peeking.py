@@ -64,13 +64,22 @@ def test_one_look_shows_both_sides_where_no_number_is_missing() -> None:
 def test_missing_numbers_are_looked_past() -> None:
     broker = Sparse(1, 2, 50, 300, 301)
     assert peek(broker, Lag("stream:s", None, 60, 302, 1, 2)) == (["2", "50"], ["300", "301"])
+    # what was found in a look that was too narrow is found once
+    assert peek(Sparse(58, 90, 300), Lag("stream:s", None, 60, 302, 1, 2)) == (["58"], ["90", "300"])
+
+
+def test_no_further_look_is_taken_once_it_is_to_stop() -> None:
+    broker = Sparse(1, 300)
+    around(cast("Any", broker), Address("s", "stream"), [Lag("stream:s", None, 60, 302, 1, 2)], 2, 1, stopping=lambda: len(broker.looks) == 2)
+    assert broker.looks == [(58, 62), (28, 92)]
 
 
 def test_nothing_is_looked_for_outside_of_what_is_stored() -> None:
     broker = Sparse(*range(10, 12))
     assert peek(broker, Lag("stream:s", None, 10, 12, 10, 2), 5, 5) == ([], ["10", "11"])
     assert broker.looks == [(10, 12)]
-    assert peek(Sparse(), Lag("stream:s", None, 12, 12, 12, 0)) == ([], [])
+    empty = Sparse()
+    assert (peek(empty, Lag("stream:s", None, 12, 12, 12, 0)), empty.looks) == (([], []), [])
 
 
 def test_a_position_that_is_not_stored_any_more_leads_to_the_oldest_that_is() -> None:
