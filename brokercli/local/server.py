@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brokercli.local import process
-from brokercli.local.state import Files, Identity, locked, new_identity, read_identity, write_private
+from brokercli.local.state import Files, Identity, locked, new_identity, open_file, read_identity, write_private
 from brokercli.local.wire import server_info
 from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import Failed, Unreachable
@@ -126,7 +126,7 @@ def _launch(place: Files) -> Identity:
     if identity is None or _taken(identity.port):
         identity = new_identity(place, identity)
     write_private(place.configuration, _configuration(place, identity))
-    with place.log.open("ab") as log:
+    with open_file(place.log, "ab") as log:
         before = log.tell()
         try:
             # a session of its own: Ctrl-C and the end of the terminal are not for it

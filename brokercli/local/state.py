@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 from brokercli.local.on_disk import make_private, write_whole
 from brokercli.model.errors import LocalIO
@@ -16,6 +17,7 @@ from brokercli.model.errors import LocalIO
 LOCK_PATIENCE = 15.0
 """Seconds to wait for another start or stop to finish."""
 
+_ELSEWHERE = "set BROKERCLI_STATE_DIR to a directory you can write to"
 _PORTS = range(10_500, 32_000)
 """Below those the kernel gives to outgoing connections, one of which could have ours by the time the broker is started again."""
 
@@ -71,7 +73,7 @@ class Files:
             self.directory.chmod(0o700)
         except OSError as problem:
             raise LocalIO(f"The local broker cannot keep its data in {self.directory}: {problem.strerror}.",
-                          hint="set BROKERCLI_STATE_DIR to a directory you can write to") from None
+                          hint=_ELSEWHERE) from None
 
 
 def read_identity(files: Files) -> Identity | None:
@@ -107,7 +109,15 @@ def write_private(path: Path, text: str) -> None:
     try:
         write_whole(path, text.encode())
     except OSError as problem:
-        raise LocalIO(f"{path} cannot be written: {problem.strerror}.") from None
+        raise LocalIO(f"{path} cannot be written: {problem.strerror}.", hint=_ELSEWHERE) from None
+
+
+def open_file(path: Path, mode: Literal["wb", "ab"]) -> BinaryIO:
+    """Open a file that is written to where it lies. Raises LocalIO."""
+    try:
+        return path.open(mode)
+    except OSError as problem:
+        raise LocalIO(f"{path} cannot be opened: {problem.strerror}.", hint=_ELSEWHERE) from None
 
 
 @contextmanager
@@ -117,7 +127,7 @@ def locked(files: Files) -> Iterator[None]:
     import time
 
     files.create()
-    with (files.directory / "lock").open("w") as lock:
+    with open_file(files.directory / "lock", "wb") as lock:
         deadline = time.monotonic() + LOCK_PATIENCE
         while True:
             try:

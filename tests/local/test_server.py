@@ -191,6 +191,15 @@ def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         server.start(Files(tmp_path / "file" / "state"))
 
 
+@pytest.mark.parametrize("name", ["lock", "nats-server.log"])
+def test_a_file_of_it_that_cannot_be_opened_is_named_and_is_no_bug(tmp_path: Path, name: str) -> None:
+    place = Files(tmp_path / "local")
+    (place.directory / name).mkdir(parents=True)  # no more can one that root left there
+    with pytest.raises(LocalIO, match=f"{name} cannot be opened: Is a directory") as refused:
+        server.start(place)
+    assert "BROKERCLI_STATE_DIR" in str(refused.value.hint)
+
+
 def test_its_environment_holds_nothing_of_ours(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROD_PASSWORD", "hunter2")
     server.start(files)
