@@ -55,7 +55,7 @@ class End:
             streams.say(f"no pending letter in {self.source} matches: nothing was changed")
         if not quiet:
             for reason, count in self.plan.left.most_common(10):
-                streams.say(f"left: {count:,} {reason}")
+                streams.say(f"left: {amount(count, 'letter')}: {reason}")
             if self.journal is not None:
                 streams.say(f"the letters as they were are kept in {self.journal}")
         summarise(streams, self.verb, outcome.account, seconds=self.seconds, quiet=quiet, doubt=self._doubt(outcome.account.unknown))

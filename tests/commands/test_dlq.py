@@ -220,7 +220,7 @@ def test_what_nobody_says_the_origin_of_is_left_and_said(cli: CommandLine, grave
     ended = cli("dlq", "redrive", graveyard.url, "--yes")
     assert ended.code == 0, ended.stderr
     assert "read 2, confirmed 1, refused 0, unknown 0, skipped 1" in ended.stderr
-    assert "left: 1 nobody wrote down where it came from (--to says where it goes)" in ended.stderr
+    assert "left: 1 letter: nobody wrote down where it came from (--to says where it goes)" in ended.stderr
     assert graveyard.pending == 1
     only = cli("dlq", "redrive", graveyard.url)
     assert only.code == 0
@@ -235,7 +235,7 @@ def test_records_that_do_not_say_that_they_died_stay_unless_they_are_meant(cli: 
     for verb in ("redrive", "drop"):
         ended = cli("dlq", verb, graveyard.url, "--yes")
         assert ended.code == 0, ended.stderr
-        assert "left: 1 nothing in it says that it is a dead letter" in ended.stderr
+        assert "left: 1 letter: nothing in it says that it is a dead letter" in ended.stderr
         assert cli("dlq", verb, graveyard.url, "--yes", "--fail-if-empty").code == 0  # it matched, and was left
     assert cli("dlq", "redrive", graveyard.url, "--fail-if-empty").code == 0
     assert graveyard.pending == 1
@@ -254,7 +254,7 @@ def test_forged_letters_are_left_and_nothing_is_lost(cli: CommandLine, graveyard
     ended = cli("dlq", "redrive", graveyard.url, "--yes")
     assert ended.code == 1, ended.stderr
     assert "read 3, confirmed 0, refused 1, unknown 0, skipped 2" in ended.stderr
-    assert "left: 2 the origin it names is none it can go to" in ended.stderr
+    assert "left: 2 letters: the origin it names is none it can go to" in ended.stderr
     assert "its counter of redrives cannot be believed" in ended.stderr
     assert graveyard.pending == 3
     assert graveyard.at_home() == []
@@ -265,7 +265,7 @@ def test_a_letter_put_back_too_often_is_left_or_parked(cli: CommandLine, graveya
     left = cli("dlq", "redrive", graveyard.url, "--yes")
     assert left.code == 1, left.stderr
     assert "read 1, confirmed 0, refused 1, unknown 0, skipped 0" in left.stderr
-    assert "left: 1 put back 3 times already (--max-redrives)" in left.stderr
+    assert "left: 1 letter: put back 3 times already (--max-redrives)" in left.stderr
     assert cli("dlq", "redrive", graveyard.url, "--yes", "--max-redrives", "4").code == 0
     assert graveyard.at_home() == [b"again"]
     graveyard.bury("again", **{"x_brokercli_redriven_count": "4"})
@@ -279,7 +279,7 @@ def test_a_program_that_fails_leaves_the_letter(cli: CommandLine, graveyard: Gra
     ended = cli("dlq", "redrive", graveyard.url, "--yes", "--through", "sh -c 'read line; [ $line != bad ] && printf mended-%s $line'")
     assert ended.code == 3, ended.stderr
     assert "read 3, confirmed 2, refused 1, unknown 0, skipped 0" in ended.stderr
-    assert "left: 1 --through: sh exited with 1" in ended.stderr
+    assert "left: 1 letter: --through: sh exited with 1" in ended.stderr
     assert "the same command goes on with what is left in" in ended.stderr
     again = cli("dlq", "redrive", graveyard.url, "--yes", "--fail-if-empty", "--through", "false")
     assert again.code == 1, again.stderr  # something matched, and nothing was done
@@ -303,7 +303,7 @@ def test_a_program_that_prints_nothing_leaves_the_letter(cli: CommandLine, grave
     ended = cli("dlq", "redrive", graveyard.url, "--yes", "--through", "sh -c 'grep -v filtered || true'")
     assert ended.code == 3, ended.stderr
     assert "read 3, confirmed 2, refused 1" in ended.stderr
-    assert "left: 1 --through: sh printed nothing" in ended.stderr
+    assert "left: 1 letter: --through: sh printed nothing" in ended.stderr
     assert graveyard.pending == 1
     assert [body.strip() for body in graveyard.at_home() if body] == [b"kept"]
 

@@ -91,10 +91,11 @@ LEFT = Plan(letters=3, left=Counter({"nobody wrote down where it came from": 2})
 ENDS = [
     (Outcome(Account()), 0, Plan(), None, ["no pending letter in topic:dlq matches: nothing was changed"], []),
     (Outcome(Account(read=3, confirmed=1, skipped=2)), 0, LEFT, "kept",
-     ["left: 2 nobody wrote down where it came from", "the letters as they were are kept in kept"], []),
+     ["left: 2 letters: nobody wrote down where it came from", "the letters as they were are kept in kept"], []),
     (Outcome(Account(), error=Unreachable("no broker")), 5, Plan(), None, [], []),
     (Outcome(Account(), stopped=True), 130, Plan(), None, [], ["the same command goes on with what is left in topic:dlq"]),
-    (Outcome(Account(read=3, confirmed=1, refused=2), error=NotFound("it is gone")), 3, LEFT, None, ["left: 2 nobody wrote down where it came from"], []),
+    (Outcome(Account(read=3, confirmed=1, refused=2), error=NotFound("it is gone")), 3, LEFT, None,
+     ["left: 2 letters: nobody wrote down where it came from"], []),
     (Outcome(Account(read=1, refused=1)), 1, Plan(letters=1), None, [], [])]
 
 
