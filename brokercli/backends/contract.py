@@ -16,7 +16,7 @@ from brokercli.model.receipt import Receipts
 
 if TYPE_CHECKING:
     from brokercli.backends.consumers import Consumers
-    from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Lift, Repair, RepairPolicy
+    from brokercli.backends.dead_letters import Capture, DeadLetterSource, Feeding, LetterReader, Lift, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
     from brokercli.model.checkup import Check
     from brokercli.model.description import Description, Listing
@@ -307,9 +307,8 @@ class Backend(ABC):
         """Return the records that dead letters point at, None for each that is gone. Changes nothing."""
         raise Unsupported("This broker plugin fetches no record by its place.")
 
-    def wait_queues(self) -> Mapping[str, str | None] | None:
-        """Return the queues that only hold messages back before another try, and the one each returns them to (None where
-        that is not one): a letter that came through them has its home elsewhere. None where that cannot be told."""
+    def feeding(self) -> Feeding | None:
+        """Return how messages come to the dead letters there are, for whoever seeks their home. None where that cannot be told."""
         return None
 
     def declarer(self) -> Declarer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Self
@@ -41,6 +41,18 @@ class DeadLetterSource:
     feeds: tuple[str, ...] = ()
     """What its letters come from, as addresses."""
     remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Feeding:
+    """How messages come to where dead letters lie, as the broker's topology says at the moment."""
+
+    wait_queues: Mapping[str, str | None]
+    """What only holds messages back before another try, and the one queue it returns them to (None where that is not one): a letter that came
+    through it has its home elsewhere."""
+    origins: Callable[[str, str, str], tuple[str, ...] | None]
+    """Say, of the queue letters lie in, an exchange and a routing key: which of the queues whose dead letters come there may get what is
+    published so. None where that cannot be told."""
 
 
 def some_of(names: Sequence[str], most: int = 8) -> str:

@@ -86,7 +86,8 @@ def _nothing_found(where: str, destinations: int, *, complete: bool, hint: str) 
 
 def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recogniser:
     """Return what reads the letters of an open destination."""
-    facts = Facts(wait_queues=session.backend.wait_queues(), dead_letter_destinations=frozenset({session.address.name}))
+    feeding, lies_in = session.backend.feeding(), frozenset({session.address.name})
+    facts = Facts(None, lies_in) if feeding is None else Facts(feeding.wait_queues, lies_in, feeding.origins)
     return Recogniser(session.backend, user_dialects(), facts, fetch_originals)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -15,6 +15,9 @@ class Facts:
     return them to, None where that is not one queue. None instead of a mapping: the topology was not looked at."""
     dead_letter_destinations: frozenset[str] = frozenset()
     """Names known to hold dead letters: never a home."""
+    origins: Callable[[str, str, str], tuple[str, ...] | None] | None = None
+    """RabbitMQ: the queue a letter lies in, an exchange and a routing key → which of the queues whose dead letters come there may get what is
+    published so; None where that cannot be told. The answer to one question is always the same."""
 
 
 NO_FACTS = Facts()

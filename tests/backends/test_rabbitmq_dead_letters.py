@@ -76,9 +76,25 @@ def test_a_queue_that_only_holds_messages_back_is_none_and_neither_is_the_work_i
     found = sources(places)
     assert work not in found
     assert wait not in found
-    waits = places.open().wait_queues() or {}
-    assert work not in waits
-    assert waits.get(wait) == (work if lasting else None)
+    feeding = places.open().feeding()
+    assert feeding is not None
+    assert work not in feeding.wait_queues
+    assert feeding.wait_queues.get(wait) == (work if lasting else None)
+
+
+def test_which_of_the_queues_that_letters_come_from_got_a_message_its_exchange_and_key_tell(places: Places) -> None:
+    dlq, outer, inner = make(places, "classic"), places.exchange("topic"), places.exchange("fanout")
+    billing, stock = (places.queue("classic", x_dead_letter_exchange=text(""), x_dead_letter_routing_key=text(dlq)) for _ in range(2))
+    other = make(places, "classic")
+    for name, key in ((billing, "orders.*"), (other, "#"), (stock, "stock.#")):
+        places.bind(name, outer, key)
+    places.bind(stock, inner, "")
+    places.wire.bind_exchange(inner, outer, "orders.both")
+    feeding = places.open().feeding()
+    assert feeding is not None
+    assert [feeding.origins(dlq, outer, key) for key in ("orders.created", "stock.low", "orders.both", "else")] == [
+        (billing,), (stock,), tuple(sorted((billing, stock))), ()]
+    assert feeding.origins(f"{dlq}-gone", outer, "orders.created") is None
 
 
 def test_error_queues_of_frameworks_are_found_by_their_names(places: Places) -> None:

@@ -106,12 +106,13 @@ def test_its_letter_says_where_it_came_from_and_how_often_it_was_tried(declared:
     record = only_letter(backend, f"{work}.dlq")
     deaths = dict(record.message.headers)["x-death"]
     assert b"created.de" in repr(deaths).encode()
-    letter = recognise(record, facts=Facts(wait_queues=backend.wait_queues()))
+    feeding = backend.feeding()
+    assert feeding is not None
+    letter = recognise(record, facts=Facts(wait_queues=feeding.wait_queues))
     assert (letter.dialect, letter.reason, letter.home and letter.home.address) == ("rabbitmq", "rejected", Address(work, "queue"))
     assert count(declared.places, f"{work}.dlq") == 1
     assert {source.address.name for source in backend.dead_letter_sources() if declared.prefix in source.address.name} == {f"{work}.dlq"}
-    assert backend.wait_queues() is not None
-    assert {name: home for name, home in (backend.wait_queues() or {}).items() if declared.prefix in name} == {
+    assert {name: home for name, home in feeding.wait_queues.items() if declared.prefix in name} == {
         f"{work}.retry.1.100ms": work, f"{work}.retry.2.200ms": work}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from brokercli.dialects import recognise, to_message
+from brokercli.dialects import Facts, recognise, to_message
 from brokercli.model.dead_letter import Confidence, DeadLetter, Hop
 from brokercli.model.message import Header, HeaderValue, Message, Record
 
@@ -46,3 +46,30 @@ def test_where_the_exchange_is_known_alone_it_is_a_guess_behind_the_name_of_the_
     assert [(str(home.address), home.confidence) for home in letter.homes] == homes
     assert (letter.reason, letter.exception_message) == ("exception", "no")
     assert letter.journey == (Hop(where, place={"exchange": exchange.decode(), "routing_key": "created"}),)
+
+
+@pytest.mark.parametrize(("origins", "homes", "said"), [
+    (("orders.billing",), [("queue:orders.billing", Confidence.LIKELY), ("exchange:shop/created", Confidence.GUESS)], "it alone dead-letters to here"),
+    ((), [("exchange:shop/created", Confidence.GUESS)], "every queue bound there gets it again: none of them dead-letters to here"),
+    (("orders.billing", "orders.stock"), [("exchange:shop/created", Confidence.GUESS)], "gets it again: orders.billing, orders.stock dead-letter to here"),
+    (None, [("exchange:shop/created", Confidence.GUESS)], "every queue bound there gets it again")])
+def test_a_letter_of_the_binder_goes_to_the_one_queue_that_its_origin_leads_to_and_that_dead_letters_here(
+        origins: tuple[str, ...] | None, homes: list[tuple[str, Confidence]], said: str) -> None:
+    asked: list[tuple[str, str, str]] = []
+
+    def answer(*question: str) -> tuple[str, ...] | None:
+        asked.append(question)
+        return origins
+
+    def read(*headers: Header) -> DeadLetter:
+        return recognise(Record("rabbitmq", {"exchange": "DLX", "routing_key": "any", "queue": "all.failed"}, "", None, Message(headers=(
+            *headers, ("x-exception-message", b"no"), ("x-original-exchange", b"shop"), ("x-original-routingKey", b"created")))),
+            facts=Facts(origins=answer))
+
+    letter = read(("retry-count", 1), ("x-exception-stacktrace", HANDLER))
+    assert (letter.dialect, [(str(home.address), home.confidence) for home in letter.homes]) == ("spring cloud stream", homes)
+    assert letter.home is not None
+    assert letter.home.derived.endswith(said)
+    assert asked == [("all.failed", "shop", "created")]
+    # beside the recoverer alone a queue that does not dead-letter may be where it comes from
+    assert [str(home.address) for home in read().homes] == ["exchange:shop/created"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ from shlex import quote
 
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
-from brokercli.backends.dead_letters import DeadLetterSource, LetterReader, Lift, Repair, RepairPolicy
+from brokercli.backends.dead_letters import DeadLetterSource, Feeding, LetterReader, Lift, Repair, RepairPolicy
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.checkup import check_up
@@ -21,6 +21,7 @@ from brokercli.backends.rabbitmq.dead_letters import find_sources, require_lette
 from brokercli.backends.rabbitmq.declaring import RabbitMQDeclarer
 from brokercli.backends.rabbitmq.describe import describe_exchange, describe_queue
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
+from brokercli.backends.rabbitmq.feeding import read_feeding
 from brokercli.backends.rabbitmq.flowing import draw_flow
 from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.inventory import Inventory
@@ -38,7 +39,6 @@ from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
 from brokercli.backends.rabbitmq.rescuing import lift_limit
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking, nothing_lifted, read_conditions, refuse_rescued, version_of
 from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
-from brokercli.backends.rabbitmq.topology import read_topology, wait_queues
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.checkup import Check
@@ -246,9 +246,9 @@ class RabbitMQBackend(Backend):
             self._lifts[source.name] = lift
         return lift
 
-    def wait_queues(self) -> Mapping[str, str | None] | None:
+    def feeding(self) -> Feeding | None:
         try:
-            return wait_queues(read_topology(self._management))
+            return read_feeding(self._management)
         except Away:
             return None
 

@@ -78,7 +78,7 @@ def read_topology(management: Management) -> dict[str, Node]:
     policies = Policies(management)
     # what was deleted between two questions is not down
     nodes = {name: _node(facts, counted.get(name), used[name], policies) for name, facts in now.items() if name in used and not facts.get("exclusive")}
-    routes = _Routes(management)
+    routes = Routes(management)
     for node in nodes.values():
         if node.dead_letters:
             node.targets = tuple(sorted(name for name in routes.of(node.exchange, node.settings.get("dead-letter-routing-key")) if name in nodes))
@@ -89,11 +89,6 @@ def read_topology(management: Management) -> dict[str, Node]:
     for node in nodes.values():
         node.waits = _waits(node, nodes)
     return nodes
-
-
-def wait_queues(nodes: dict[str, Node]) -> dict[str, str | None]:
-    """Return the queues that only hold messages back, and the one queue each returns them to; None where that is not one."""
-    return {node.name: node.targets[0] if len(node.targets) == 1 else None for node in nodes.values() if node.waits}
 
 
 def _node(now: Facts, counted: Facts | None, used: Facts, policies: Policies) -> Node:
@@ -143,8 +138,8 @@ class Bindings:
         return [binding for binding in found if binding not in patterns] + patterns
 
 
-class _Routes:
-    """Follows bindings, from exchange to exchange as well."""
+class Routes:
+    """Follows bindings, from exchange to exchange as well. Asks of each exchange once; everything raises Away."""
 
     def __init__(self, management: Management) -> None:
         self._management = management
