@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from threading import Thread
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ from brokercli.backends.rabbitmq.failures import NoSuch
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.model.errors import BrokercliError, Failed, Unreachable
+from tests.brokers.server import wait_until
 
 _SETTLE = struct.Struct(">BHI4sQBB")
 ACK, NACK = b"\0\x3c\0\x50", b"\0\x3c\0\x78"
@@ -30,7 +32,7 @@ class Channel:
     is_open = True
 
     def __init__(self) -> None:
-        self.mute = False
+        self.mute = self.ended = False
         self.prefetches: list[int] = []
         self.consumers: list[str] = []
         self.cancelled: list[str] = []
@@ -41,16 +43,24 @@ class Channel:
         if callback is not None and not self.mute:
             callback(None)
 
-    def basic_consume(self, queue: str, ignore: Any, *, consumer_tag: str, arguments: Any) -> None:
+    def basic_consume(self, queue: str, ignore: Any, *, consumer_tag: str, arguments: Any, callback: Callable[[Any], None]) -> None:
         self.consumers.append(consumer_tag)
         self.arguments = arguments
+        self.begun = lambda: callback(None)
+        if not self.mute:
+            callback(None)
 
-    def basic_cancel(self, consumer: str, *, callback: Callable[[Any], None]) -> None:
+    def basic_cancel(self, consumer: str, *, callback: Callable[[Any], None] | None = None) -> None:
         self.cancelled.append(consumer)
-        callback(None)
+        if callback is not None:
+            callback(None)
 
     def add_on_cancel_callback(self, callback: Callable[[Any], None]) -> None:
-        self.cancel = callback
+        self._cancel = callback
+
+    def cancel(self) -> None:
+        self.ended = True
+        self._cancel(None)
 
     def close(self) -> None:
         self.is_open = False
@@ -70,6 +80,8 @@ class Broker:
         self.counts = list(counts)
         """What it says one after the other; the last again and again."""
         self.gone = False
+        self.there: BrokercliError | None = GONE
+        """What it says of its queue when it has ended a consumer of it; None: that it is there."""
         self.ticks: list[Callable[[], None]] = []
         self._opening: list[Callable[[], None]] = []
 
@@ -83,7 +95,9 @@ class Broker:
             self.ticks.append(callback)
 
     def open_channel(self, sink: Any, steps: Any, done: Any, failed: Any, ended: Any = None) -> None:
-        if sink is None:
+        if sink is None and self.channel.ended:
+            done(Channel(), [None]) if self.there is None else failed(self.there)
+        elif sink is None:
             done(Channel(), [self._count()])
         else:
             self._opening.append(lambda: done(self.channel, []))
@@ -296,20 +310,46 @@ def test_nothing_is_taken_once_it_is_let_go_of() -> None:
     assert (held.broker.channel.consumers, held.broker.channel.is_open) == ([], False)
 
 
-def test_what_is_held_of_a_queue_that_is_deleted_is_ours_and_nothing_more_is_taken() -> None:
+@pytest.mark.parametrize(("now", "gone"), [(GONE, True), (None, True), (Unreachable("its node is away"), False)],
+                         ids=["deleted", "made anew", "perhaps away"])
+def test_what_is_held_of_a_queue_that_ends_its_consumer_is_ours_where_it_was_deleted_and_nothing_is_said_of_it_any_more(
+        now: BrokercliError | None, gone: bool) -> None:
     held = Held(Broker(Count(0, 0)), 9, part=2).taken((1, 2))
     held.deliver(3)
-    held.broker.gone = True
-    held.broker.channel.cancelled.append(held.broker.channel.consumers[-1])
-    held.broker.channel.cancel(None)
+    held.broker.there = now
+    held.broker.channel.cancel()
     with pytest.raises(BrokercliError, match="was deleted, or lost its leader"):
         held.holding.take(0)
-    assert held.holding.gone
-    assert held.holding.taken_back is None
-    assert held.holding.acknowledge([1])
+    held.deliver(4)
+    assert (held.holding.taken, held.holding.gone, held.holding.taken_back is None) == (3, gone, gone)
+    # another queue of that name may have given to this channel what has the same numbers
+    assert held.holding.acknowledge([1]) is gone
     held.holding.give_back()
-    assert held.broker.said == [(ACK, 1, MULTIPLE), (NACK, 2, MULTIPLE | REQUEUE), (NACK, 3, MULTIPLE | REQUEUE)]
+    assert (held.broker.said, held.holding.unseen, held.broker.channel.is_open) == ([], 2 if gone else 0, False)
     assert len(held.broker.channel.consumers) == 2
+
+
+def test_there_is_a_consumer_until_all_is_taken_and_none_makes_room_for_more() -> None:
+    held = Held(Broker(Count(0, 0)), 5, part=2).taken()
+    channel = held.broker.channel
+    held.deliver(1, 2)
+    assert (channel.consumers, channel.cancelled) == (["brokercli-00000001"], [])
+    channel.mute = True
+    assert len(held.holding.take(0) or ()) == 2
+    assert (channel.consumers, channel.cancelled) == (["brokercli-00000001", "brokercli-00000002"], [])
+    answers: list[bool] = []
+    reader = Thread(target=lambda: answers.append(held.holding.acknowledge([1])))
+    reader.start()
+    wait_until(lambda: held.holding._deferred, 60.0, "what is to be said")
+    assert (channel.cancelled, held.broker.said) == ([], [])
+    channel.mute = False
+    channel.begun()
+    reader.join()
+    assert (channel.cancelled, held.broker.said, answers) == (["brokercli-00000001"], [(ACK, 1, MULTIPLE)], [True])
+    held.deliver(3, 4)
+    assert len(held.holding.take(0) or ()) == 2
+    held.deliver(5)
+    assert channel.cancelled == channel.consumers == [f"brokercli-0000000{number}" for number in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("lasting", [False, True])

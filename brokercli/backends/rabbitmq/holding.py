@@ -1,14 +1,18 @@
 """Taking messages off a queue, in order, and holding them unacknowledged until they are acknowledged or given back.
 
-Taken in parts: a consumer with a prefetch of just so many, which is cancelled once it has them; cancelling leaves them ours
-(verified on 4.3.6, classic and quorum). So never more is taken than was asked for, and what waits here is bounded, while the
-broker holds what was read. Returned part by part in ascending order, because of several consumers at once a quorum queue puts
-the messages back in the order of the consumers' names (seen on 4.3.6).
+Taken in parts: a consumer with a prefetch of just so many, which is cancelled once the next one is there, and before anything that it
+got is acknowledged; cancelling leaves them ours (verified on 4.3.6, classic and quorum). So never more is taken than was asked for, and
+what waits here is bounded, while the broker holds what was read. Returned part by part in ascending order, because of several
+consumers at once a quorum queue puts the messages back in the order of the consumers' names (seen on 4.3.6).
+
+One of them is there until all is taken, because the broker tells a consumer that its queue is deleted and nobody else: on the same
+channel, acknowledging what a classic queue had delivered takes out of the one that is made anew what has the same numbers there, and a
+channel's first delivery of any queue is 0 (verified on 4.3.6).
 """
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from time import monotonic, sleep
@@ -20,6 +24,7 @@ from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
 from brokercli.backends.rabbitmq.counting import Count, counting
 from brokercli.backends.rabbitmq.failures import NoSuch, translate
+from brokercli.backends.rabbitmq.held_tags import HeldTags
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.still_there import StillThere
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
@@ -37,9 +42,6 @@ _BACK_SECONDS, _BACK_STEP = 10.0, 0.01
 _BACK_AMONG_OTHERS_SECONDS = 2.0
 """Who else consumes may have taken them by then, so that they are never seen to be back."""
 _LASTING_MILLISECONDS = 7 * 24 * 3600 * 1000
-_ACK, _NACK = b"\0\x3c\0\x50", b"\0\x3c\0\x78"
-_SETTLE = struct.Struct(">BHI4sQBB")
-_MULTIPLE, _REQUEUE = 1, 2
 
 
 class Holding:
@@ -68,8 +70,6 @@ class Holding:
         """How many were taken so far. Tags count from 1 and are one channel's, so it is the last tag as well."""
         self._cut_by: BrokercliError | None = None
         self._there = StillThere(link, queue)
-        self._ended_by_broker = False
-        """Whether our consumer was cancelled, as for a queue that is deleted."""
         self.back = False
         """Whether everything that was given back is certainly in the queue again, or in that of those rescued."""
         self.unseen = 0
@@ -80,17 +80,16 @@ class Holding:
         self._number = 0
         self._parts = 0
         self._consumer = ""
+        self._before = ""
+        """The consumer of the part before, until the next one is there. What is to be said after that is deferred."""
+        self._deferred: list[Callable[[], None]] = []
+        self._taking = self._moved = self._counting = False
         self._asked = 0
         self._waiting: list[Delivery] = []
-        self._moved = False
         self._empty = self._ticks = 0
-        self._counting = False
         self._heard = 0.0
         """When the queue last gave us something, or said how much it has."""
-        self._ends: list[int] = []
-        self._lowest = 1
-        self._settled: set[int] = set()
-        """Tags above the lowest open one that are settled."""
+        self._tags = HeldTags()
         self._answers: list[Future[bool]] = []
         self._closing = False
         link.watchers.append(self)
@@ -140,7 +139,7 @@ class Holding:
     @property
     def missing(self) -> BrokercliError | None:
         """After we were cut off: None where the queue is there, NoSuch where it was deleted, and else why that is not known."""
-        return self._there.ask() if self.cut_off or self._ended_by_broker else self._there.learnt
+        return self._there.ask() if self.cut_off else self._there.learnt
 
     def give_back(self) -> bool:
         """Return everything that is not acknowledged, in order, and let go. May be called twice."""
@@ -148,7 +147,7 @@ class Holding:
             return True
         self._closing = True
         self._ask(self._stop_taking)
-        held = self.taken - (self._lowest - 1) - len(self._settled)
+        held = self._tags.held(self.taken)
         ready = self._counts()[0] if held else 0
         done = self._ask(self._give_back)
         if self in self._link.watchers:
@@ -216,40 +215,56 @@ class Holding:
 
     def _next(self) -> None:
         """Take the next part."""
-        if self._channel is None or self._consumer or self._closing or self.taken >= self._wanted:
+        if self._channel is None or self._taking or self._closing or self.taken >= self._wanted:
             return
+        self._taking = True
         self._asked = min(self._limit, self._wanted - self.taken)
         self._parts += 1
-        self._consumer = f"brokercli-{self._parts:08d}"
+        self._before, self._consumer = self._consumer, f"brokercli-{self._parts:08d}"
         self._empty, self._ticks, self._heard = 0, 0, monotonic()
         self._channel.basic_qos(prefetch_count=self._asked)
-        self._channel.basic_consume(self._queue, _ignore, consumer_tag=self._consumer, arguments=self._arguments)
+        self._channel.basic_consume(self._queue, _ignore, consumer_tag=self._consumer, arguments=self._arguments, callback=self._begun)
+
+    def _begun(self, answer: Any) -> None:
+        before, self._before = self._before, ""
+        if before and self._channel is not None:
+            self._channel.basic_cancel(before)
+        deferred, self._deferred = self._deferred, []
+        for say in deferred:
+            say()
 
     def delivered(self, deliveries: list[Delivery]) -> None:
+        if self._channel is None:
+            return
         self._waiting += deliveries
         self._asked -= len(deliveries)
         self.taken = deliveries[-1].tag
         self._moved = True
-        if not self._asked:
-            self._complete(end=self.taken >= self._wanted)
-        else:
+        if self._asked:
             sleep(GATHER_SECONDS)
+        elif self.taken < self._wanted:
+            self._hand_over()
+        else:
+            self._end()
 
-    def _complete(self, *, end: bool) -> None:
-        """Cancel the consumer and hand over what it has got, so that an acknowledgement never makes the broker send more."""
+    def _hand_over(self) -> None:
+        self._taking = False
+        waiting, self._waiting = self._waiting, []
+        self._tags.end_part(self.taken)
+        if waiting:
+            largest = max([len(delivery.body) + len(delivery.properties) for delivery in waiting])
+            self._limit = max(1, min(self._part, self._limit * _GROWTH, PART_BYTES // max(1, largest)))
+            self._handover.offer(waiting, 1)
+
+    def _end(self) -> None:
+        """Take no more: cancel the consumer first, so that an acknowledgement never makes the broker send more."""
         consumer, self._consumer = self._consumer, "cancelling"
 
         def cancelled(answer: Any) -> None:
             self._consumer = ""
-            waiting, self._waiting = self._waiting, []
-            self._ends.append(self.taken)
-            if waiting:
-                largest = max([len(delivery.body) + len(delivery.properties) for delivery in waiting])
-                self._limit = max(1, min(self._part, self._limit * _GROWTH, PART_BYTES // max(1, largest)))
-                self._handover.offer(waiting, 1)
-            if end or self.taken >= self._wanted:
-                self.short = max(0, self._wanted - self.taken)
-                self._handover.end()
+            self._hand_over()
+            self.short, self._wanted = max(0, self._wanted - self.taken), self.taken
+            self._handover.end()
 
         if consumer and consumer != "cancelling" and self._channel is not None:
             self._channel.basic_cancel(consumer, callback=cancelled)
@@ -259,7 +274,7 @@ class Holding:
         if self._channel is None or self._closing or self.taken >= self._wanted or self._handover.drained:
             return
         self._link.later(_TICK_SECONDS, self._tick)
-        if self._moved or not self._consumer:
+        if self._moved or not self._taking:
             self._moved, self._empty, self._ticks, self._heard = False, 0, 0, monotonic()
             return
         if not self._counting:
@@ -272,13 +287,13 @@ class Holding:
     def _counted(self, channel: Any, answers: list[Count]) -> None:
         self._counting = False
         channel.close()
-        if self._moved or not self._consumer:
+        if self._moved or not self._taking:
             return
         if answers[0].certain:
             self._ticks, self._heard = self._ticks + 1, monotonic()
             self._empty = self._empty + 1 if not answers[0].messages else 0
             if self._empty >= _EMPTY_ANSWERS:
-                self._complete(end=True)
+                self._end()
             elif self._ticks >= _STALLED_TICKS:
                 self._handover.fail(Failed(
                     f"{self._queue} has {amount(answers[0].messages, 'letter')} ready, and has given none to this run for {_STALLED_TICKS * _TICK_SECONDS:g} s:"
@@ -290,19 +305,16 @@ class Holding:
                                             " what is left"))
 
     def _acknowledge(self, tags: list[int], answer: Future[bool]) -> None:
+        if self._before:
+            # what it got must not make room for more
+            self._deferred.append(lambda: self._acknowledge(tags, answer))
+            return
         live = self._link.live
-        self._settled.update(tags)
+        self._tags.settle(tags)
         if self._channel is None or not self._channel.is_open or live is None:
             answer.set_result(False)
             return
-        while self._lowest in self._settled:
-            self._settled.discard(self._lowest)
-            self._lowest += 1
-        # everything below the lowest open tag is settled, so one acknowledgement stands for those of these that are there
-        single = [tag for tag in tags if tag >= self._lowest]
-        frames = [self._frame(_ACK, tags[len(tags) - len(single) - 1], _MULTIPLE)] if len(single) < len(tags) else []
-        frames += [self._frame(_ACK, tag, 0) for tag in single]
-        live.emit(b"".join(frames))
+        live.emit(self._tags.acknowledging(self._number, tags))
         self._barrier(answer)
 
     def _barrier(self, answer: Future[bool]) -> None:
@@ -320,7 +332,7 @@ class Holding:
             answer.set_result(True)
             return
         if self._consumer != "cancelling":
-            self._complete(end=True)
+            self._end()
         self._link.later(0.005, lambda: self._stop_taking(answer))
 
     def _give_back(self, answer: Future[bool]) -> None:
@@ -328,17 +340,8 @@ class Holding:
         if channel is None or not channel.is_open or live is None:
             answer.set_result(not self.taken)
             return
-        frames = []
-        floor = self._lowest - 1
-        for end in self._ends:
-            last = end
-            while last > floor and last in self._settled:
-                last -= 1
-            if last > floor:
-                frames.append(self._frame(_NACK, last, _MULTIPLE | _REQUEUE))
-            floor = max(floor, end)
-        if frames:
-            live.emit(b"".join(frames))
+        if frames := self._tags.giving_back(self._number):
+            live.emit(frames)
         let_go: Future[bool] = Future()
         let_go.add_done_callback(lambda done: self._let_go(answer, done.result()))
         self._barrier(let_go)
@@ -349,16 +352,13 @@ class Holding:
             channel.close()
         answer.set_result(done)
 
-    def _frame(self, method: bytes, tag: int, bits: int) -> bytes:
-        return _SETTLE.pack(1, self._number, 13, method, tag, bits, 0xCE)
-
     def _cancelled(self, method: Any) -> None:
-        # pika answers nobody who cancels what the broker has cancelled already
-        self._consumer = ""
-        self._ended_by_broker = True
-        self._wanted = self.taken
-        self._ends.append(self.taken)
-        self._handover.fail(NotFound(f"The queue {self._queue} was deleted, or lost its leader, while letters were being read."))
+        channel = self._channel
+        if channel is not None:
+            self._there.ask_soon()
+            self._cut(NotFound(f"The queue {self._queue} was deleted, or lost its leader, while letters were being read."))
+            # what another of its name may have given to it goes back
+            channel.close()
 
     def _failed(self, problem: BaseException) -> None:
         if not isinstance(problem, ChannelClosedByClient):
@@ -373,6 +373,7 @@ class Holding:
         answers, self._answers = self._answers, []
         for answer in answers:
             answer.set_result(False)
+        self._begun(None)
         self._handover.fail(failure)
 
     def returned(self, message: Returned) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from brokercli.backends.rabbitmq.failures import NoSuch
-from brokercli.backends.rabbitmq.link import Link
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from brokercli.backends.rabbitmq.failures import NoSuch, translate
+from brokercli.backends.rabbitmq.link import Link, Step
 from brokercli.model.errors import BrokercliError
 
 _PATIENCE = 10.0
@@ -15,6 +19,9 @@ class StillThere:
     def __init__(self, link: Link, queue: str) -> None:
         self._link = link
         self._queue = queue
+        self._doing = f"looking whether the queue {queue} is there"
+        self._steps: tuple[Step, ...] = (lambda channel, answered: channel.queue_declare(queue, passive=True, callback=answered),)
+        self._soon: Future[BrokercliError] | None = None
         self._asked = False
         self._problem: BrokercliError | None = None
 
@@ -28,13 +35,30 @@ class StillThere:
         if isinstance(problem, NoSuch) and not self._asked:
             self._asked, self._problem = True, problem
 
+    def ask_soon(self) -> None:
+        """Ask, on the connection's thread, just as the broker has ended a consumer of the queue. One that is there in this moment is another: a
+        node that was away is not back so soon."""
+        answer: Future[BrokercliError] = Future()
+        self._soon = answer
+
+        def there(channel: Any, answers: list[Any]) -> None:
+            channel.close()
+            answer.set_result(NoSuch(f"The queue {self._queue} was deleted meanwhile: there is another of that name now."))
+
+        self._link.open_channel(None, self._steps, there, lambda problem: answer.set_result(translate(problem, self._doing, self._link.where)))
+
     def ask(self) -> BrokercliError | None:
         """Return None where it is there, NoSuch where it was deleted, alone or with its virtual host, and else why that is not known. Waits for
         a connection that is lost."""
+        if self._soon is not None:
+            soon, self._soon = self._soon, None
+            try:
+                self.note(soon.result(_PATIENCE))
+            except FutureTimeout:
+                pass
         if not self._asked:
             try:
-                self._link.ask(f"looking whether the queue {self._queue} is there", lambda channel, answered: channel.queue_declare(
-                    self._queue, passive=True, callback=answered), timeout=_PATIENCE)
+                self._link.ask(self._doing, *self._steps, timeout=_PATIENCE)
             except BrokercliError as problem:
                 self._problem = problem
             self._asked = True
