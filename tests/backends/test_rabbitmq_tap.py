@@ -17,7 +17,7 @@ from brokercli.backends.rabbitmq import tap_reader
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection, Secret
-from brokercli.model.errors import NotAuthorised, NotFound, Unsupported, UsageProblem
+from brokercli.model.errors import Failed, NotAuthorised, NotFound, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Number, Position, Span, Start
 from tests.backends.rabbitmq_places import SECONDS, Places, bodies_of, records_of
 from tests.brokers.rabbitmq import RabbitMQ
@@ -158,6 +158,12 @@ def test_an_exchange_that_shares_its_messages_out_is_not_tapped(places: Places) 
         tap(places, exchange, "exchange")
     with pytest.raises(Unsupported, match="cannot be tapped"):
         tap(places, queue, "queue")
+    front = places.exchange()
+    places.wire.bind_exchange(exchange, front, "#")
+    with pytest.raises(Failed, match="may reach no queue from there") as caught:
+        tap(places, front, "exchange")
+    # what cannot be tapped either is no way out
+    assert exchange not in str(caught.value.hint)
     assert len(places.api(f"exchanges/%2F/{exchange}/bindings/source")) == 1
 
 

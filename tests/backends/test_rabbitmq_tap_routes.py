@@ -307,25 +307,31 @@ class Bound:
     def bindings_from(self, name: str) -> list[Facts]:
         return [binding for binding in self._bindings if binding["source"] == name]
 
-    def reaches_a_queue(self, key: str) -> bool:
-        """Whether what is published to the first exchange does."""
-        reached, left = {"0"}, ["0"]
-        while left:
-            name = left.pop()
-            taken = [binding for binding in self.bindings_from(name) if matches(self._types[int(name)], binding["routing_key"], key)]
-            if any(binding["destination_type"] == "queue" for binding in taken):
-                return True
-            further = {str(binding["destination"]) for binding in taken} - reached
-            reached |= further
-            left += further
-        return False
+    def reaches_a_queue(self, key: str, name: str = "0", passed: frozenset[str] = frozenset()) -> bool:
+        """Whether what is published to the first exchange certainly does."""
+        kind = self._types[int(name)]
+        taken = [binding for binding in self.bindings_from(name) if matches(kind, binding["routing_key"], key)]
+        reaching = [binding["destination_type"] == "queue" or (binding["destination"] not in passed | {name}
+                    and self.reaches_a_queue(key, binding["destination"], passed | {name})) for binding in taken]
+        return all(reaching) and bool(taken) if kind == "x-random" else any(reaching)
+
+
+@pytest.mark.parametrize(("behind", "bound_to", "shown"), [
+    ("x-consistent-hash", [5], True), ("x-random", [5, 6], True), ("x-modulus-hash", [5], True), ("x-recent-history", [5, 2], True),
+    ("x-random", [5, 2], False), ("x-random", [], False), ("x-local-random", [5], False), ("x-unheard-of", [5], False)])
+def test_what_goes_on_to_an_exchange_of_another_type_is_shown_where_a_queue_gets_each_of_its_messages(behind: str, bound_to: list[int], shown: bool) -> None:
+    bound = Bound(["topic", behind, "topic"], [(0, 1, "orders.#"), *[(1, to, "1") for to in bound_to]])
+    routes = Ways(cast("Management", bound)).to_queues("0", "topic")
+    assert routes == (([("orders.#", {})], frozenset(), True) if shown else ([], frozenset({"1"}), True))
 
 
 @settings(max_examples=500)
-@given(st.lists(st.sampled_from(["direct", "topic", "fanout"]), min_size=1, max_size=4),
+@given(st.tuples(st.sampled_from(["direct", "topic", "fanout"])),
+       st.lists(st.sampled_from(["direct", "topic", "fanout", "x-random", "x-recent-history", "x-unheard-of"]), max_size=3),
        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), _PATTERNS), max_size=7), _KEYS)
 def test_a_tap_takes_nothing_that_reaches_no_queue_and_all_that_does_unless_it_says_so(
-        types: list[str], bindings: list[tuple[int, int, str]], key: str) -> None:
+        first: tuple[str], others: list[str], bindings: list[tuple[int, int, str]], key: str) -> None:
+    types = [*first, *others]
     bound = Bound(types, bindings)
     routes = Ways(cast("Management", bound)).to_queues("0", types[0])
     taken = any(matches(types[0], way.key, key) for way in routes.ways)

@@ -2,9 +2,9 @@
 
 The copy lies in an exclusive queue that the broker names, bounds and deletes with the connection; nothing else changes. So
 only exchanges can be tapped that give every bound queue its own copy: of the others (consistent hash, random, …) a tap would
-take its share away. And it is bound only with what already leads to a queue, so that it changes nothing about what is routed and what
-is not (`tap_routes.py`); and so that an auto-delete exchange, which RabbitMQ deletes with its last binding, never goes because a tap
-goes. The default exchange cannot be bound at all (403).
+take its share away, and the recent history would give it what passed before. And it is bound only with what already leads to a
+queue, so that it changes nothing about what is routed and what is not (`tap_routes.py`); and so that an auto-delete exchange, which
+RabbitMQ deletes with its last binding, never goes because a tap goes. The default exchange cannot be bound at all (403).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.tap_bindings import ask_for_sources
 from brokercli.backends.rabbitmq.tap_reader import Binding, TapReader
-from brokercli.backends.rabbitmq.tap_routes import COPYING, Routes, Way, Ways, in_common, takes_everything
+from brokercli.backends.rabbitmq.tap_routes import COPYING, REPEATING, SHARING, Routes, Way, Ways, in_common, takes_everything
 from brokercli.model.address import Address, spell_exchange
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
@@ -29,6 +29,8 @@ from brokercli.model.position import End, Span
 
 Lend = Callable[[], tuple[Link, Callable[[], None]]]
 _NO_COPIES = "gives each message to one of the queues that are bound to it, so that a tap would take messages away"
+_REPEATS = "gives whatever is bound to it its last messages once more, so that a tap would show what passed before"
+_UNHEARD_OF = "is not known to give every queue that is bound to it a copy, so that a tap might take messages away"
 _OF_THE_BROKER = "amq.rabbitmq."
 """How the exchanges begin that only RabbitMQ itself publishes to: traces, events, its log. They take no others' messages, and what nothing is
 bound for is for nobody."""
@@ -83,18 +85,20 @@ def _plan_for_exchange(source: Address, exchange: Exchange | None, management: M
         raise NotFound(f"There is no exchange {name}.", hint="brokercli ls shows what there is")
     kind = exchange.type or _type_by_management(name, management)
     if kind not in COPYING:
-        raise Unsupported(f"The exchange {name} is of type {kind}, which {_NO_COPIES}.", hint="tap the exchange in front of it")
+        raise Unsupported(f"The exchange {name} is of type {kind}, which {_why_not(kind)}.", hint="tap the exchange in front of it, where there is one")
     if kind == "headers" and route is not None:
         raise UsageProblem(f"{name} is a headers exchange: it routes by headers, not by a key.", hint=str(Address(name, "exchange")))
     if kind == "topic" and name.startswith(_OF_THE_BROKER):
         return _Plan([Binding(name, "#" if route is None else route, {})], [])
+    ways = Ways(management)
     try:
-        routes = Ways(management).to_queues(name, kind)
+        routes = ways.to_queues(name, kind)
+        further = min([one for one in routes.in_part if ways.type_of(one) in COPYING], default=None) if not routes.ways else None
     except Away as problem:
         raise Unsupported(f"What is bound to the exchange {name} only the management API says, and {problem}. Where nothing else is bound,"
                           f" {_WOULD_COUNT}.", hint=problem.hint) from None
     if not routes.ways:
-        raise _nothing_to_see(name, routes)
+        raise _nothing_to_see(name, routes, further)
     shown = routes.ways if route is None else _narrowed(name, kind, route, routes.ways)
     if len(shown) > _MOST_BINDINGS:
         raise Failed(f"{len(shown):,} different bindings lead from {name} to queues, and a tap would have to copy each of them: {_MOST_BINDINGS:,} at most.",
@@ -117,13 +121,17 @@ def _type_by_management(name: str, management: Management) -> str:
                       hint="a login that may configure the exchange tells, and so does the management API")
 
 
-def _nothing_to_see(name: str, routes: Routes) -> Failed:
-    """Return what to raise for an exchange that routes nothing to a queue for certain."""
+def _why_not(kind: str | None) -> str:
+    return _NO_COPIES if kind in SHARING else _REPEATS if kind == REPEATING else _UNHEARD_OF
+
+
+def _nothing_to_see(name: str, routes: Routes, further: str | None) -> Failed:
+    """Return what to raise for an exchange that routes nothing to a queue for certain; `further` is one behind it that may be tapped."""
+    bind = f"bind a queue to it first, which then keeps them: brokercli declare binding {spell_exchange(name)}/KEY queue:NAME"
     if not routes.bound:
-        return Failed(f"Nothing is bound to the exchange {name}, so that there is nothing to see, and {_WOULD_COUNT}.",
-                      hint=f"bind a queue to it first, which then keeps them: brokercli declare binding {spell_exchange(name)}/KEY queue:NAME")
+        return Failed(f"Nothing is bound to the exchange {name}, so that there is nothing to see, and {_WOULD_COUNT}.", hint=bind)
     return Failed(f"What the exchange {name} hands on to {_few(routes.in_part)} may reach no queue from there, and then {_WOULD_COUNT}.",
-                  hint=f"tap what it is handed on to: {Address(min(routes.in_part), 'exchange')}")
+                  hint=bind if further is None else f"tap what it is handed on to: {Address(further, 'exchange')}")
 
 
 def _narrowed(name: str, kind: str, route: str, found: list[Way]) -> list[Way]:
@@ -150,14 +158,16 @@ def _plan_for_queue(queue: str, existing: Existing, management: Management) -> _
         raise Unsupported(f"The queue {queue} is reached through the default exchange only, which cannot be tapped;"
                           " reading the queue itself would take its messages out.", hint=_STORE_IT)
     types = {name: _type_of(existing, name) for name in sorted({binding.exchange for binding in bindings})}
-    silent = [f"{name} ({kind or 'of unknown type'})" for name, kind in types.items() if kind not in COPYING]
+    others = {name: kind for name, kind in types.items() if kind not in COPYING}
+    silent = [f"{name} ({kind or 'of unknown type'})" for name, kind in others.items()]
     usable = [binding for binding in bindings if types[binding.exchange] in COPYING]
     if not usable:
-        raise Unsupported(f"The queue {queue} cannot be tapped: {', '.join(silent)} {_NO_COPIES}.", hint=_STORE_IT)
+        why = "; ".join(f"{one} {_why_not(kind)}" for one, kind in zip(silent, others.values(), strict=True))
+        raise Unsupported(f"The queue {queue} cannot be tapped: {why}.", hint=_STORE_IT)
     notes = [f"shown is what reaches {queue} through {_few(binding.exchange for binding in usable)};"
              " what is published to the queue by its name (the default exchange) cannot be seen"]
     if silent:
-        notes.append(f"what comes through {', '.join(silent)} is not shown: a tap would take it away")
+        notes.append(f"what comes through {', '.join(silent)} is not shown: a tap would take it away, or get what passed before")
     return _Plan(usable, notes)
 
 

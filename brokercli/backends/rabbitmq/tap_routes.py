@@ -15,6 +15,12 @@ from brokercli.backends.rabbitmq.topology import matches, words_of
 
 COPYING = ("direct", "fanout", "topic", "headers")
 """Types of exchange that give every bound queue its own copy."""
+SHARING = ("x-consistent-hash", "x-random", "x-modulus-hash", "x-local-random")
+"""Types that give each message to one of what is bound."""
+REPEATING = "x-recent-history"
+"""Gives every bound queue its own copy, and whatever is bound its last messages once more."""
+_ALWAYS_TO_ONE = SHARING[:3]
+"""Whatever the message is like, and whatever it is bound with (verified on 4.3.6); the other only to what is on the publisher's node."""
 _KEYED = ("direct", "topic")
 _WILD = {"*", "#"}
 _MOST_HASHES = 4
@@ -68,7 +74,9 @@ class Ways:
 
     def _through(self, kind: str, way: Way, target: str, hops: int, in_part: set[str]) -> list[Way]:
         """Return what of a way to another exchange that one routes to a queue."""
-        further_kind = self._type_of(target) if hops else ""
+        further_kind = self.type_of(target) if hops else ""
+        if self._routes_all(target, further_kind):
+            return [way]
         further = self.to_queues(target, further_kind, hops - 1) if further_kind in COPYING else Routes([])
         if any(takes_everything(further_kind, one) for one in further.ways):
             return [way]
@@ -77,7 +85,15 @@ class Ways:
             return [Way(key, way.arguments) for one in further.ways for key in in_common(kind, way.key, further_kind, one.key)]
         return further.ways if kind == further_kind == "headers" and takes_everything(kind, way) else []
 
-    def _type_of(self, exchange: str) -> str:
+    def _routes_all(self, exchange: str, kind: str) -> bool:
+        """Whether an exchange of a type that no tap is bound to gives each of its messages to a queue."""
+        if kind not in (*_ALWAYS_TO_ONE, REPEATING):
+            return False
+        to_queues = [binding.get("destination_type") == "queue" for binding in self._management.bindings_from(exchange)]
+        return any(to_queues) and (kind == REPEATING or all(to_queues))
+
+    def type_of(self, exchange: str) -> str:
+        """Return of what type an exchange is."""
         if exchange not in self._types:
             self._types[exchange] = str((self._management.exchange(exchange) or {}).get("type"))
         return self._types[exchange]
