@@ -35,6 +35,7 @@ from brokercli.dialects import (
     spring_cloud_stream_kafka,
     spring_kafka,
     spring_retry_topic,
+    symfony_messenger,
     tiered,
     uber,
     watermill,
@@ -66,6 +67,7 @@ DIALECTS: tuple[Dialect, ...] = (
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.
     nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.binder, spring_amqp.dialect,
+    symfony_messenger.dialect, symfony_messenger.serialised,
     # These died by x-death, or may have, and know more about it.
     dramatiq.dialect, celery.dialect, rascal.encrypted, rascal.dialect, rabbitmq_x_death.dialect,
     # Names that several conventions share: those told by binary values and by their own counters first.

@@ -83,7 +83,7 @@ def test_an_exchange_is_found_by_its_bare_name(backend: RabbitMQBackend, places:
     assert backend.describe(resolved).facts["type"] == kind
 
 
-def test_a_name_that_is_a_queue_and_an_exchange_is_refused_with_both_spellings(backend: RabbitMQBackend, places: Places) -> None:
+def test_a_name_that_is_a_queue_and_an_exchange_is_refused_with_both_spellings_but_for_letters(backend: RabbitMQBackend, places: Places) -> None:
     name = places.exchange()
     places.queue(name=name)
     with pytest.raises(UsageProblem, match="queue and an exchange") as caught:
@@ -91,6 +91,7 @@ def test_a_name_that_is_a_queue_and_an_exchange_is_refused_with_both_spellings(b
     assert f"queue:{name} or exchange:{name}" in str(caught.value.hint)
     assert backend.resolve(Address(name, "queue"), "look").kind == "queue"
     assert backend.resolve(Address(name, "exchange"), "look").kind == "exchange"
+    assert backend.resolve(Address(name), "letters").kind == "queue"
 
 
 def test_a_queue_is_no_stream_and_that_is_said(backend: RabbitMQBackend, places: Places) -> None:

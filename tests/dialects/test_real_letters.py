@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any
 
@@ -85,6 +86,10 @@ EXPECTED: dict[str, tuple[str, str | None, Confidence | None, dict[str, Any]]] =
     "spring_kafka_value_deserialisation": ("spring kafka", "topic:dialects-v", CERTAIN, {"reason": "value deserialisation", "exception": SERIAL}),
     "spring_retry_topic": ("spring retry topic", "topic:dialects-r", CERTAIN, {"attempts": 3, "exception": STATE, "group": "dialects-billing-r"}),
     "spring_retry_topic_waiting": ("spring retry topic", "topic:dialects-r", CERTAIN, {"attempts": 2}),
+    "symfony_messenger": ("symfony messenger", "queue:sym.orders", LIKELY,
+                          {"attempts": 3, "exception": "DomainException", "exception_message": "no such order 1", "consumer": "async",
+                           "last_death": 1_795_801_424_000_000_000}),
+    "symfony_messenger_php": ("symfony messenger", None, None, {"exception": "DomainException", "exception_message": "no such order 1", "consumer": "async"}),
     "watermill_amqp": ("watermill", "queue:dialects-wm", CERTAIN, {"exception_message": "no such order", "consumer": "charge-amqp (amqp.Subscriber)"}),
     "watermill_kafka": ("watermill", "topic:dialects-wm", CERTAIN, {"reason": "poisoned", "exception_message": "no such order"}),
     "watermill_nats": ("watermill", "subject:dialects-wm", CERTAIN, {"exception_message": "no such order"}),
@@ -157,6 +162,24 @@ def test_a_letter_of_rascal_goes_back_without_the_counts_of_its_recovery_unless_
     assert (letter.dialect, letter.homes) == ("rascal", recognise(record).homes)
     assert dict(to_message(letter).headers)["rascal"] == sealed
     assert "how to decrypt its body" in letter.remarks[-1]
+
+
+def test_what_goes_back_to_symfony_may_fail_for_good_once_more_and_what_says_in_its_body_that_it_did_goes_nowhere_by_itself() -> None:
+    record = read_letter("symfony_messenger")
+    kept = ("X-Message-Stamp-Symfony\\Component\\Messenger\\Stamp\\BusNameStamp", b'[{"busName":"messenger.bus.default"}]')
+    letter = recognise(replace(record, message=replace(record.message, headers=(kept, *record.message.headers))))
+    assert to_message(letter).headers == (kept, ("type", b"OrderCreated"))
+    serialised = read_letter("symfony_messenger_php")
+    body = serialised.message.body or b""
+    encoded = recognise(replace(serialised, message=replace(serialised.message, body=b64encode(body))))
+    assert (encoded.exception_message, encoded.homes) == ("no such order 1", ())
+    assert encoded.lost[0].startswith("that it was among the failed already is in its body")
+    for other in (body.replace(b"SentToFailureTransportStamp", b"AnyOtherStamp"), b64encode(body)[:-1], b"TzozNjpcI\xff"):
+        assert recognise(replace(serialised, message=replace(serialised.message, body=other))).dialect == "rabbitmq"
+    sent = next(header for header in record.message.headers if header[0].endswith("SentToFailureTransportStamp"))
+    for value in (b"", b"[", b"{}", b"[1]", None):
+        died = recognise(replace(record, message=replace(record.message, headers=((sent[0], value),))))
+        assert died.dialect == "unknown"
 
 
 def test_what_rascal_only_encrypted_is_no_letter() -> None:

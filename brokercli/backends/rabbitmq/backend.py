@@ -97,7 +97,8 @@ class RabbitMQBackend(Backend):
             # the kind of what may not be asked about has to be said; then nothing needs asking
             raise NotAuthorised(str(problem), hint=f"say what it is, queue:{address.name} or {Address(address.name, 'exchange')}: then it is not asked for;"
                                 f" or {problem.hint}") from None
-        if queue is not None and exchange is not None:
+        # an exchange keeps no letters
+        if queue is not None and exchange is not None and purpose != "letters":
             raise UsageProblem(f"{address.name} is a {queue.resource} and an exchange.",
                                hint=f"say which: {queue.kind}:{address.name} or {Address(address.name, 'exchange')}")
         if queue is not None:
