@@ -92,6 +92,9 @@ def test_a_name_that_is_a_queue_and_an_exchange_is_refused_with_both_spellings_b
     assert backend.resolve(Address(name, "queue"), "look").kind == "queue"
     assert backend.resolve(Address(name, "exchange"), "look").kind == "exchange"
     assert backend.resolve(Address(name), "letters").kind == "queue"
+    with pytest.raises(NotFound) as missing:
+        backend.resolve(Address(f"{name}x"), "look")
+    assert str(missing.value.hint).count(name) < 2
 
 
 def test_a_queue_is_no_stream_and_that_is_said(backend: RabbitMQBackend, places: Places) -> None:

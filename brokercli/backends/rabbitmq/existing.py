@@ -108,8 +108,9 @@ class Existing:
     def names(self) -> list[str]:
         """Return names there are, for a hint, not all where there are thousands; none where they cannot be had."""
         try:
-            return [str(facts["name"]) for facts in chain(islice(self._management.queues(), _FOR_A_HINT), islice(self._management.exchanges(), _FOR_A_HINT))
-                    if facts.get("name")]
+            found = chain(islice(self._management.queues(), _FOR_A_HINT), islice(self._management.exchanges(), _FOR_A_HINT))
+            # a queue and an exchange may have the same
+            return list(dict.fromkeys(str(facts["name"]) for facts in found if facts.get("name")))
         except Away:
             return []
 
