@@ -10,6 +10,7 @@ import pytest
 
 from brokercli.backends.contract import Reader
 from brokercli.backends.kafka import look as look_module
+from brokercli.backends.kafka.reading import PROMISED
 from brokercli.model.address import Address
 from brokercli.model.errors import NotFound, OutOfRange, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
@@ -280,7 +281,7 @@ def test_partitions_added_while_following_are_read_from_their_start(topics: Topi
 def test_looking_leaves_no_group_and_no_offset_behind(topics: Topics, ten: Address) -> None:
     with topics.look(ten) as reader:
         everything(reader)
-    assert look_module.PROMISED["group.id"] not in listed_groups(topics.admin)
+    assert PROMISED["group.id"] not in listed_groups(topics.admin)
 
 
 def test_two_looks_at_once_do_not_disturb_each_other(topics: Topics, ten: Address) -> None:

@@ -14,10 +14,12 @@ from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle, sent_elsewhere
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
-from brokercli.backends.kafka.look import LOST_SECONDS, NOTHING_AHEAD, PROMISED, READING, KafkaReader, Lent
+from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader
+from brokercli.backends.kafka.reading import NOTHING_AHEAD, PROMISED, READING, Lent
 from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.backends.kafka.retired import retire
 from brokercli.backends.kafka.span import RETRY_SECONDS, LastOf, Offsets, Range, locate
+from brokercli.backends.kafka.still_there import StillThere
 from brokercli.backends.kafka.topic_name import check_topic_name
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
@@ -162,7 +164,10 @@ class KafkaBackend(Backend):
             offsets = Offsets(lent.consumer, source.name, self._connection.connect_timeout)
             last = partial(newest, lent=lent, offsets=offsets, nothing_ahead=nothing_ahead, patience=LOST_SECONDS)
             starts, ends = locate(span, partitions, offsets, last)
-            reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead, identity=partial(self.incarnation, source))
+            made_anew = Failed(f"{source.name} was deleted and made anew while it was being read: what came last may be of the new one, which was not "
+                               "read from its start.", hint="the same command reads the new one")
+            reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead,
+                                 still_there=StillThere(self._admin, source.name, self._connection.connect_timeout, made_anew))
             reader.notes += self.notes
             return reader
         except BaseException:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader, Lent
+from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader
 from brokercli.backends.kafka.odd_headers import ReadAnew
+from brokercli.backends.kafka.reading import Lent
 from brokercli.backends.kafka.span import Offsets
 from brokercli.model.errors import NotFound, OutOfRange, Unreachable, UsageProblem
 from brokercli.model.message import Place, Record

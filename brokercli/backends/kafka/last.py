@@ -6,7 +6,8 @@ from array import array
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
-from brokercli.backends.kafka.look import KafkaReader, Lent
+from brokercli.backends.kafka.look import KafkaReader
+from brokercli.backends.kafka.reading import Lent
 from brokercli.backends.kafka.span import Offsets, Range
 from brokercli.model.errors import Unreachable
 

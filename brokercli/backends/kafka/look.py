@@ -4,38 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Reader
-from brokercli.backends.kafka.connect import Troubles
 from brokercli.backends.kafka.failures import connection_lost, translate
 from brokercli.backends.kafka.odd_headers import OddHeaders, ReadAnew, Stored
+from brokercli.backends.kafka.reading import Lent
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import NOT_STORED, Offsets, out_of_range
+from brokercli.backends.kafka.still_there import StillThere
 from brokercli.backends.kafka.waiting import take
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.position import PerPartition, Span
 
-READING = {
-    # a full local queue pauses fetching for this long; at its default of 1000 it decides the speed of a bulk read
-    "fetch.queue.backoff.ms": 1, "fetch.wait.max.ms": 10,
-    # of a partition, and of all that a broker has: two full batches, of which one is read while the other is on its way
-    "fetch.message.max.bytes": 2 << 20, "fetch.max.bytes": 8 << 20,
-    # whichever comes first; the bytes do not count headers
-    "queued.min.messages": 6_000, "queued.max.messages.kbytes": 8192}
-NOTHING_AHEAD = {
-    **READING,
-    # more is asked for once nothing waits, which costs a bulk read a tenth of its speed: a letter has a kilobyte of headers, or a
-    # megabyte where a stack trace is among them, and the client bounds neither
-    "queued.min.messages": 1}
 LARGE_HEADERS = 8192
 """Bytes of one record's headers from which nothing is read ahead: 6,000 times that is what memory there is for."""
-PROMISED = {
-    "group.id": "brokercli-look", "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error",
-    "enable.partition.eof": True}
 NEW_PARTITIONS_SECONDS = 10.0
 """How long nothing comes before a look asks whether partitions were added, or the topic deleted."""
 IDENTITY_SECONDS = 3.0
@@ -50,14 +35,6 @@ _NOT_OURS = (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.COORDINATOR_NOT_A
 _error_of = KafkaMessage.error
 
 
-class Lent(NamedTuple):
-    """A consumer to read with, what it reports, and what gives it back."""
-
-    consumer: Consumer
-    troubles: Troubles
-    give_back: Callable[[], None]
-
-
 class KafkaReader(Reader):
     """The records of some partitions: in order within each partition, as the brokers answer between them.
 
@@ -68,12 +45,11 @@ class KafkaReader(Reader):
     """
 
     def __init__(self, lent: Lent, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, read_anew: ReadAnew,
-                 batch: int = _BATCH, nothing_ahead: Callable[[], Lent] | None = None, identity: Callable[[], str] | None = None) -> None:
+                 batch: int = _BATCH, nothing_ahead: Callable[[], Lent] | None = None, still_there: StillThere | None = None) -> None:
         """`read_anew` reads headers that the client cannot read, once somebody asks for them. A read returns at most `batch` records and
         one more, fewer where they are large. `nothing_ahead` makes a consumer that goes on where headers turn out to be large; None where
-        this is one. `identity` asks for the topic's id, empty where it has none; raises what speaks against it."""
-        self._ask_identity = identity
-        self._identity = ""
+        this is one. Without `still_there` whoever reads asks that himself, or is done before it matters."""
+        self._still_there = still_there
         self._identity_due = monotonic() + IDENTITY_SECONDS
         self._read_anew = read_anew
         self._batch = batch
@@ -199,19 +175,15 @@ class KafkaReader(Reader):
         self.notes.append(f"partition {partition}: a transaction that is still open holds back {high - offset} offsets from {offset} on")
 
     def _check_identity(self) -> None:
-        # the client goes on in a topic that was made anew as if it were the same (2.16)
-        due = monotonic() >= self._identity_due or (self._identity and self.finished)
-        if self._ask_identity is None or not due:
+        asks = self._still_there
+        if asks is None or not (monotonic() >= self._identity_due or (asks.known and self.finished)):
             return
         self._identity_due = monotonic() + IDENTITY_SECONDS
+        asks.ask()
         try:
-            now = self._ask_identity()
-        except BrokercliError:
-            return  # who does not answer says nothing of it
-        if self._identity and now and now != self._identity:
-            self._failure = Failed(f"{self._topic} was deleted and made anew while it was being read: what came last may be of the new one, which was "
-                                   "not read from its start.", hint="the same command reads the new one")
-        self._identity = self._identity or now
+            asks.check()
+        except Failed as problem:
+            self._failure = problem
 
     def _while_idle(self) -> None:
         now = monotonic()

@@ -20,11 +20,13 @@ from brokercli.backends.kafka.exactly_once import ExactlyOnce
 from brokercli.backends.kafka.forgotten import forgetting, forgotten
 from brokercli.backends.kafka.handled_group import check_stable, group_of, limits_of, members_of
 from brokercli.backends.kafka.ledger import Ledger
-from brokercli.backends.kafka.look import NOTHING_AHEAD, PROMISED, KafkaReader, Lent
+from brokercli.backends.kafka.look import KafkaReader
 from brokercli.backends.kafka.odd_headers import ReadAnew
+from brokercli.backends.kafka.reading import NOTHING_AHEAD, PROMISED, Lent
 from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
 from brokercli.backends.kafka.span import Offsets
-from brokercli.backends.kafka.topic_ids import StillThere, tag_of
+from brokercli.backends.kafka.still_there import StillThere
+from brokercli.backends.kafka.topic_ids import tag_of
 from brokercli.backends.kafka.topic_settings import read_settings, request_settings
 from brokercli.backends.kafka.transaction import NoTransactions, Transactions
 from brokercli.backends.kafka.way import Way
@@ -87,8 +89,10 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         ends = {partition: held.high for partition, held in ranges.items()}
         starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
         reader = KafkaReader(Lent(consumer, troubles, lambda: None), offsets, starts, ends, cluster.read_anew, LARGEST_BATCH - 1)
+        made_anew = Failed(f"{topic} was deleted and made anew meanwhile, and its letters are others now.",
+                           hint="the same command begins with them; those that were on their way are in the journal")
         repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close,
-                             partial(cluster.look, Address(topic, "topic")), StillThere(admin, topic, tag, timeout))
+                             partial(cluster.look, Address(topic, "topic")), StillThere(lambda: admin, topic, timeout, made_anew, tag))
         repair.notes += forgotten(ledger.handled, offsets, ranges, limits) or forgetting(limits, read_settings(settings, timeout))
         opened.pop_all()
         return repair

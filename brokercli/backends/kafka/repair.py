@@ -12,7 +12,7 @@ from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.look import KafkaReader
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
-from brokercli.backends.kafka.topic_ids import StillThere
+from brokercli.backends.kafka.still_there import StillThere
 from brokercli.backends.kafka.way import Way, give
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError
@@ -68,7 +68,7 @@ class KafkaRepair(Repair):
             read = self._reader.read(timeout)
             if read is None:
                 return None
-            # the client goes on in a topic that was made anew as if it were the same (2.16); nothing of this batch is settled before the answer
+            # nothing of this batch is settled before the answer
             self._still_there.ask()
             batch = self._pending(read)
         if len(batch) > self._batch:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections.abc import Collection
-from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.failures import no_answer, translate
 from brokercli.backends.kafka.span import PATIENCE_SECONDS, RETRY_SECONDS
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound
+from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound
+
+if TYPE_CHECKING:
+    # looks ask only where they last
+    from concurrent.futures import Future
+
+    from confluent_kafka.admin import AdminClient
 
 _ASKING = "asking for the id of"
 _BRIEFLY = 3
@@ -38,7 +42,7 @@ def ids_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[
             remaining = min(remaining, max(RETRY_SECONDS, seconds * _SHARE))
         asked += 1
         answers = admin.describe_topics(TopicCollection(left), request_timeout=remaining)
-        found |= {topic: _id(topic, answer, remaining) for topic, answer in answers.items()}
+        found |= {topic: answered(topic, answer, remaining) for topic, answer in answers.items()}
         left = [topic for topic in left if _may_come(found[topic], monotonic() - began, seconds)]
         if left:
             sleep(RETRY_SECONDS)
@@ -64,46 +68,21 @@ def id_of(admin: AdminClient, topic: str, seconds: float) -> str:
 def tags_of(admin: AdminClient, topics: Collection[str], seconds: float) -> dict[str, int | BrokercliError]:
     """Return a number for each topic, made from its id; 0 where the broker gives topics none. In its place what is to be raised
     where that cannot be told."""
-    return {topic: found if isinstance(found, BrokercliError) else _tag(found) for topic, found in ids_of(admin, topics, seconds).items()}
+    return {topic: found if isinstance(found, BrokercliError) else tag(found) for topic, found in ids_of(admin, topics, seconds).items()}
 
 
 def tag_of(admin: AdminClient, topic: str, seconds: float) -> int:
     """Return the number of one topic. Raises what is in its place."""
-    return _tag(id_of(admin, topic, seconds))
+    return tag(id_of(admin, topic, seconds))
 
 
-class StillThere:
-    """Asks, beside other work, whether a topic is still the one it was."""
-
-    def __init__(self, admin: AdminClient, topic: str, tag: int, seconds: float) -> None:
-        self._admin = admin
-        self._topic = topic
-        self._tag = tag
-        self._seconds = seconds
-        self._answer: Future[Any] | None = None
-
-    def ask(self) -> None:
-        """Ask, where the broker gives topics ids, and do not wait."""
-        if self._tag:
-            self._answer = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=self._seconds)[self._topic]
-
-    def check(self) -> None:
-        """Wait for the answer to what was asked. Raises Failed where there is another topic of that name now; who does not answer says nothing of it."""
-        answer, self._answer = self._answer, None
-        if answer is None:
-            return
-        now = _id(self._topic, answer, self._seconds)
-        if not isinstance(now, BrokercliError) and now and _tag(now) != self._tag:
-            self._answer = answer
-            raise Failed(f"{self._topic} was deleted and made anew meanwhile, and its letters are others now.",
-                         hint="the same command begins with them; those that were on their way are in the journal")
-
-
-def _tag(identity: str) -> int:
+def tag(identity: str) -> int:
+    """Return the number that is made from an id."""
     return (crc32(identity.encode()) or 1) if identity else 0
 
 
-def _id(topic: str, answer: Future[Any], seconds: float) -> str | BrokercliError:
+def answered(topic: str, answer: Future[Any], seconds: float) -> str | BrokercliError:
+    """Return the id that an answer tells, or what is to be raised: the client was given so many seconds for it."""
     try:
         # the client gives up by itself after `seconds`; what it then says is more precise
         identity = answer.result(seconds + 1).topic_id
