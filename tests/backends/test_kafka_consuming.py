@@ -104,6 +104,13 @@ def test_a_share_group_says_when_it_gives_up_and_where_its_letters_go(topics: To
     described = consumer_groups.consumers.describe(group)
     assert str(described.facts["gives a message up"]).startswith("after 5 deliveries")
     assert str(described.facts["dead letters"]).startswith("none")
+    elsewhere = topics.make(called=f"{topic.name}.dlq", errors_deadletterqueue_group_enable="true")
+    consumer_groups.configure(group, errors_deadletterqueue_topic_name=elsewhere.name)
+    lost = f"what is given up is skipped for good; {elsewhere} takes none of it: its name does not begin with dlq. "
+    wait_until(lambda: str(consumer_groups.consumers.describe(group).facts["dead letters"]).startswith(f"none: {lost}"), 20, "the setting")
+    flow = topics.backend().flow(topic)
+    assert [note[:len(lost)] for note in flow.nodes[f"consumer {group}"].notes] == [lost]
+    assert [edge for edge in flow.edges if edge.source == f"consumer {group}"] == []
     consumer_groups.configure(group, errors_deadletterqueue_topic_name=dead.name, share_delivery_count_limit="2")
     wait_until(lambda: str(consumer_groups.consumers.describe(group).facts["dead letters"]).startswith(str(dead)), 20, "the setting")
     assert str(consumer_groups.consumers.describe(group).facts["gives a message up"]).startswith("after 2 deliveries")

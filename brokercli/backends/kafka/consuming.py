@@ -12,12 +12,13 @@ from brokercli.backends.consumers import Consumers
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.failures import NO_SUCH_GROUP, no_answer, translate, while_coming_back
-from brokercli.backends.kafka.group_settings import dead_letters_in_words, gives_up, group_settings, that_apply
+from brokercli.backends.kafka.group_settings import group_settings, that_apply
 from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, SHARE, Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
 from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import HANDLED, handled_topic, lags_of, total
 from brokercli.backends.kafka.seeking import Seeker
+from brokercli.backends.kafka.share_letters import dead_letters_in_words, gives_up, letters_go_to, written_nowhere
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.consumption import Consumption, Lag, Seek
@@ -89,7 +90,9 @@ class KafkaConsumers(Consumers):
         if group.foreign:
             if group.kind == SHARE and settings:
                 facts["gives a message up"] = gives_up(settings)
-                facts["dead letters"] = dead_letters_in_words(settings)
+                topic = letters_go_to(settings)
+                obstacle = written_nowhere(topic, metadata, self._admin, self._seconds) if topic else ""
+                facts["dead letters"] = dead_letters_in_words(settings, obstacle)
             _enter_settings(description, applied)
             description.missing.append(f"members, offsets and lag: {_FOREIGN}")
             return description

@@ -10,12 +10,13 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.ends import held, led, offsets_in
 from brokercli.backends.kafka.family import Family, delay_of, family_of
-from brokercli.backends.kafka.group_settings import gives_up, group_settings, letters_go_to
+from brokercli.backends.kafka.group_settings import group_settings
 from brokercli.backends.kafka.groups import Group, Place
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import HANDLED, total
 from brokercli.backends.kafka.readers import kind_of, readers_of
+from brokercli.backends.kafka.share_letters import gives_up, letters_go_to, written_nowhere
 from brokercli.backends.kafka.span import Range
 from brokercli.model.address import Address
 from brokercli.model.amount import amount
@@ -40,16 +41,20 @@ def flow_of(name: str, metadata: Any, admin: AdminClient, seconds: float) -> Flo
             _reader(flow, topic, group, lags)
             if kind_of(group) == HANDLED and topic in family.dead_letters:
                 flow.edge(f"consumer {group.name}", _id(family.root), "put back")
-    _share_groups(flow, members, readers.foreign, admin, patience)
+    _share_groups(flow, members, readers.foreign, metadata, admin, patience)
     flow.missing += readers.missing
     return flow
 
 
-def _share_groups(flow: Flow, members: Sequence[str], foreign: Mapping[str, str], admin: AdminClient, patience: Patience) -> None:
+def _share_groups(flow: Flow, members: Sequence[str], foreign: Mapping[str, str], metadata: Any, admin: AdminClient, patience: Patience) -> None:
     """Enter the share groups whose dead letters go to one of the topics; what they read is not told to this client."""
     for name, settings in patience.ask(lambda seconds: group_settings(admin, foreign, seconds)).items():
         topic = letters_go_to(settings)
-        if topic in members:
+        if topic not in members:
+            continue
+        if obstacle := written_nowhere(topic, metadata, admin, patience.seconds):
+            flow.node(f"consumer {name}", foreign[name], obstacle)
+        else:
             flow.edge(flow.node(f"consumer {name}", foreign[name]), _id(topic), f"given up {gives_up(settings)}".strip())
     if foreign:
         flow.missing.append(f"what share and streams groups read is not told to this client: {some_of(list(foreign), 5)}")

@@ -1,4 +1,4 @@
-"""Settings that the broker keeps for a group: timeouts; of share groups also when they give a message up, and where to."""
+"""Settings that the broker keeps for a group: timeouts; of share groups also when they give a message up, and where to (`share_letters`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from brokercli.backends.kafka.groups import SHARE, STREAMS, Group
-from brokercli.model.address import Address
 
-_DEAD_LETTERS, _COPIES, _LIMIT = "errors.deadletterqueue.topic.name", "errors.deadletterqueue.copy.record.enable", "share.delivery.count.limit"
 _OF_KIND = {SHARE: ("share.", "errors."), STREAMS: ("streams.",), "consumer group": ("consumer.",)}
 
 
@@ -33,22 +31,3 @@ def group_settings(admin: AdminClient, names: Collection[str], seconds: float) -
 def that_apply(group: Group, settings: dict[str, str]) -> dict[str, str]:
     """Leave out settings of other kinds of groups: the broker gives all of them for every name."""
     return {name: value for name, value in settings.items() if name.startswith(_OF_KIND.get(group.kind, ("no setting",)))}
-
-
-def gives_up(settings: dict[str, str]) -> str:
-    """Say when a share group gives a message up; empty where it is not known."""
-    return f"after {settings[_LIMIT]} deliveries, or when it is rejected" if settings.get(_LIMIT) else ""
-
-
-def letters_go_to(settings: dict[str, str]) -> str:
-    """Return the topic that a share group's dead letters go to; empty: none."""
-    return settings.get(_DEAD_LETTERS, "")
-
-
-def dead_letters_in_words(settings: dict[str, str]) -> str:
-    """Say what becomes of what a share group gives up."""
-    topic = letters_go_to(settings)
-    if not topic:
-        return f"none: what is given up is skipped for good ({_DEAD_LETTERS} is empty)"
-    copies = "with the record" if settings.get(_COPIES) == "true" else f"without key, body and headers ({_COPIES} is false): they are read where they came from"
-    return f"{Address(topic, 'topic')}, {copies}"
