@@ -2,20 +2,154 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from time import time
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from brokercli.backends.dead_letters import State
-from brokercli.backends.kafka.handled_group import group_of
+from brokercli.backends.kafka.handled_group import GroupLimits, HandledLetters, group_of
 from brokercli.backends.kafka.handled_set import HandledSet
 from brokercli.backends.kafka.handled_text import Room, write
+from brokercli.backends.kafka.ledger import Ledger, Letter
+from brokercli.backends.kafka.lost_end import count_what_later_leaders_stored
+from brokercli.backends.kafka.span import Offsets, Range
 from brokercli.backends.kafka.topic_ids import tag_of
+from brokercli.model.errors import Unreachable
 from tests.backends.kafka_redrive import numbered, redrive, repair, states
 from tests.backends.kafka_topics import PATIENCE, Topics
 
 _HOUR_MINUTES = 60
+
+
+class Log:
+    """A partition's records, offset → leader's epoch, as the client shows them; and its state, committed under an epoch."""
+
+    topic = "dlq"
+
+    def __init__(self, records: dict[int, int], *, epoch: int = 9, low: int = 0, committed: TopicPartition | None = None) -> None:
+        self.records, self.epoch, self.low = records, epoch, low
+        self.end = max(records, default=-1) + 1
+        self.place = committed or TopicPartition("dlq", 0)
+        self.reads: list[int] = []
+        self.waiting: list[Any] = []
+
+    def epochs(self, partitions: Collection[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self.epoch)
+
+    def starts(self, partitions: Collection[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self.low)
+
+    def ranges(self, partitions: Collection[int]) -> dict[int, Range]:
+        return dict.fromkeys(partitions, Range(self.low, self.end))
+
+    def committed(self, places: Sequence[TopicPartition], timeout: float) -> Sequence[TopicPartition]:
+        return [self.place]
+
+    def assign(self, places: Sequence[TopicPartition]) -> None:
+        (place,) = places
+        self.reads.append(place.offset)
+        found = min((offset for offset in self.records if offset >= place.offset), default=None)
+        error = None if found is not None else SimpleNamespace(code=lambda: KafkaError._PARTITION_EOF)
+        self.waiting = [SimpleNamespace(topic=lambda: "dlq", partition=lambda: 0, offset=lambda: found, error=lambda: error,
+                                        leader_epoch=lambda: self.records.get(found if found is not None else -1))]
+
+    def poll(self, timeout: float) -> Any:
+        return self.waiting.pop(0) if self.waiting else None
+
+    def unassign(self) -> None:
+        self.waiting = []
+
+
+def looked_into(log: Log, handled: HandledSet, epoch: int) -> HandledLetters:
+    """Return what is known of the log's letters, of which some were handled while its leader had an epoch."""
+    found = HandledLetters("dlq", 0, {0: handled}, epochs={0: epoch})
+    count_what_later_leaders_stored(found, cast("Offsets", cast("Any", log)), cast("Consumer", cast("Any", log)), 1.0)
+    return found
+
+
+OLD = dict.fromkeys(range(500), 3)
+
+
+@pytest.mark.parametrize(("records", "first"), [
+    (OLD | dict.fromkeys(range(500, 2000), 7), 500),
+    (OLD | dict.fromkeys(range(500, 600), 5), 500),
+    (OLD | {700: 8}, 700),
+    (dict.fromkeys(range(0, 500, 7), 3) | dict.fromkeys(range(503, 900, 11), 7), 503),
+    (dict.fromkeys(range(40), 4), 0),
+], ids=["grown beyond the old end", "shorter", "one of them", "with gaps", "nothing else is left"])
+def test_what_a_later_leader_stored_where_something_was_handled_is_pending(records: dict[int, int], first: int) -> None:
+    handled = HandledSet().handled([(0, 900), (950, 1000)], State.REDRIVEN, 950)
+    found = looked_into(Log(records), handled, 3)
+    states = {offset: found.sets[0].state(offset) for offset in records}
+    assert {offset for offset, state in states.items() if state is State.PENDING} == {offset for offset in records if offset >= first}
+    assert len(found.notes) == 1
+
+
+@pytest.mark.parametrize(("log", "reads"), [
+    (Log(dict.fromkeys(range(2000), 3), epoch=3), 0),
+    (Log(dict.fromkeys(range(2000), 3)), 1),
+    (Log(dict.fromkeys(range(1000), 3) | dict.fromkeys(range(1000, 2000), 5)), 1),
+    (Log(dict.fromkeys(range(990), 3) | dict.fromkeys(range(1003, 2000), 5)), 7),
+    (Log({}, low=2000), 0),
+], ids=["the same leader", "a new leader", "letters since", "a gap before these", "nothing is stored any more"])
+def test_a_partition_that_lost_nothing_stays_as_it_was_marked_and_costs_next_to_nothing(log: Log, reads: int) -> None:
+    handled = HandledSet(1000)
+    found = looked_into(log, handled, 3)
+    assert (found.sets[0], found.notes) == (handled, [])
+    assert len(log.reads) <= reads
+
+
+def test_who_does_not_answer_where_records_may_be_lost_is_said_to_be_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(dict.fromkeys(range(2000), 3))
+    monkeypatch.setattr(log, "poll", lambda timeout: None)
+    handled = HandledLetters("dlq", 0, {0: HandledSet(1000)}, epochs={0: 3})
+    with pytest.raises(Unreachable, match="did not answer"):
+        count_what_later_leaders_stored(handled, cast("Offsets", cast("Any", log)), cast("Consumer", cast("Any", log)), 0.0)
+
+
+def test_a_run_that_asks_again_what_was_handled_keeps_the_lost_end_in_mind_until_it_marks_something_behind_it() -> None:
+    state = TopicPartition("dlq", 0, 1000, write(HandledSet(1000), 7, 1, Room()) or "", 3)
+    log = Log(OLD | dict.fromkeys(range(500, 2000), 5), committed=state)
+    ledger = Ledger(cast("Consumer", cast("Any", log)), cast("Offsets", cast("Any", log)), 7, GroupLimits(), 1.0)
+    ledger.reread([0])
+    assert ledger.state(0, 600) is State.REDRIVEN or ledger.state(0, 600) is State.HANDLED
+    ledger.find_lost_ends()
+    for _ in range(2):
+        assert (ledger.state(0, 499), ledger.state(0, 600)) == (State.HANDLED, State.PENDING)
+        ledger.reread([0])
+    ledger.note_read(0, 649, 5)
+    (log.place,) = ledger.entry([Letter(number, 0, 500 + number) for number in range(150)], State.REDRIVEN).offsets
+    assert (log.place.offset, log.place.leader_epoch) == (650, 5)
+    ledger.reread([0])
+    assert (ledger.state(0, 600), ledger.state(0, 650)) == (State.REDRIVEN, State.PENDING)
+
+
+@pytest.mark.parametrize(("offset", "epoch"), [(5, None), (899, 4)], ids=["before the last", "behind it"])
+def test_no_epoch_is_claimed_for_what_others_handled_further_on(offset: int, epoch: int | None) -> None:
+    """A version that wrote none may have handled letters of a later leader there; they would count as pending again."""
+    text = write(HandledSet().handled([(800, 900)], State.REDRIVEN, 100), 7, 1, Room()) or ""
+    log = Log(dict.fromkeys(range(900), 4), committed=TopicPartition("dlq", 0, 0, text))
+    ledger = Ledger(cast("Consumer", cast("Any", log)), cast("Offsets", cast("Any", log)), 7, GroupLimits(), 1.0)
+    ledger.reread([0])
+    ledger.note_read(0, offset, 4)
+    (place,) = ledger.entry([Letter(0, 0, 0)], State.REDRIVEN).offsets
+    assert place.leader_epoch == epoch
+
+
+@pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])
+def test_a_mark_names_the_epoch_of_the_leader_of_what_was_read(groups: Topics, guarantee: str) -> None:
+    dlq, home = groups.make(), groups.make()
+    groups.fill(dlq, numbered(3))
+    with repair(groups, dlq, options={"guarantee": guarantee}) as run:
+        redrive(run, home)
+    asking = Consumer({"bootstrap.servers": groups.address, "group.id": group_of(dlq.name), "log_level": 0})
+    (place,) = asking.committed([TopicPartition(dlq.name, 0)], PATIENCE)
+    asking.close()
+    assert (place.offset, place.leader_epoch) == (3, 0)
 
 
 @pytest.mark.parametrize("handled", [HandledSet(20), HandledSet().handled([(2, 20)], State.REDRIVEN, 18)], ids=["floor", "above it"])

@@ -316,7 +316,7 @@ def test_a_broker_that_counts_bytes_gets_bytes(groups: Topics) -> None:
             return [TopicPartition(dlq.name, 0, offsets[0].offset, "x" * 5000)]
         return offsets
 
-    run._ledger.handled = type("Wide", (), {"offsets": staticmethod(too_wide), "sets": run._ledger.handled.sets})()
+    run._ledger.handled = type("Wide", (), {"offsets": staticmethod(too_wide), "sets": run._ledger.handled.sets, "epochs": {}})()
     assert run.settle(to(home, letters(run))).confirmed == 40
     assert len(refused) == 1
     assert bodies(stored(groups, home)) == numbered(40)

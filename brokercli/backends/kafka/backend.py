@@ -235,8 +235,12 @@ class KafkaBackend(Backend):
     def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
         from brokercli.backends.kafka.letters import open_letters
 
-        reader = self._look(source, Span(Start(), End()), self._with_nothing_ahead, None)
-        return open_letters(reader, source.name, self._admin(), self._consumer, partial(self._any_node, source.name), self._connection.connect_timeout)
+        lent = self._borrow()
+        try:
+            reader = self._look(source, Span(Start(), End()), self._with_nothing_ahead, None)
+            return open_letters(reader, source.name, self._admin(), lent.consumer, partial(self._any_node, source.name), self._connection.connect_timeout)
+        finally:
+            lent.give_back()
 
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.kafka.open_repair import Cluster, open_repair

@@ -17,7 +17,7 @@ from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, understand
 from brokercli.backends.kafka.held_back import held_back, summed_up
 from brokercli.backends.kafka.listing import is_internal
-from brokercli.backends.kafka.lost_end import count_what_came_since
+from brokercli.backends.kafka.lost_end import count_what_came_since, count_what_later_leaders_stored
 from brokercli.backends.kafka.odd_headers import Stored, readable_headers
 from brokercli.backends.kafka.span import NOT_STORED, Offsets, Range
 from brokercli.backends.kafka.topic_ids import tags_of
@@ -88,7 +88,9 @@ def _source(name: str, why: str, held: dict[int, Range] | None, asked: Committed
             raise tag
         committed, notes = asked.read()
         handled = understand(name, tag, committed, held)
-        count_what_came_since(handled, Offsets(consumer, name, timeout))
+        offsets = Offsets(consumer, name, timeout)
+        count_what_came_since(handled, offsets)
+        count_what_later_leaders_stored(handled, offsets, consumer, timeout)
     except BrokercliError as problem:
         return DeadLetterSource(address, "topic", why, depth, feeds=fed, remarks=(f"what was handled cannot be told: {problem}",))
     pending, oldest = _pending(name, held, handled, consumer, timeout)

@@ -52,6 +52,8 @@ class HandledLetters:
     """When each partition's state was written, minutes since 1970."""
     tags: dict[int, int] = field(default_factory=dict)
     """The topic's number in each partition's state, where one was written."""
+    epochs: dict[int, int] = field(default_factory=dict)
+    """The epoch of the leader under which the last letter was stored that had been read when a partition's state was written, where that says so."""
     without_end: set[int] = field(default_factory=set)
     """Partitions that end before what was handled in them."""
     notes: list[str] = field(default_factory=list)
@@ -71,7 +73,7 @@ class HandledLetters:
             text = write(sets[partition], self.topic_tag or self.tags.get(partition, 0), minutes, room)
             if text is None:
                 return None
-            found.append(TopicPartition(self.topic, partition, sets[partition].floor, text))
+            found.append(TopicPartition(self.topic, partition, sets[partition].floor, text, self.epochs.get(partition, -1)))
         return found
 
 
@@ -109,7 +111,9 @@ def _understand(found: HandledLetters, place: TopicPartition, held: Range) -> Ha
     if tag and found.topic_tag and tag != found.topic_tag:
         found.notes.append(f"{where} was made anew since letters were handled there: all of its letters count as pending")
         return HandledSet(held.low)
-    if handled.floor > held.high or (handled.runs and handled.runs[-1].stop > held.high):
+    if tag and found.topic_tag and place.leader_epoch is not None and place.leader_epoch >= 0:
+        found.epochs[place.partition] = place.leader_epoch
+    if handled.end > held.high:
         if handled.floor > held.high and not (tag and found.topic_tag):
             found.notes.append(f"{where} ends at {held.high}, before the {handled.floor} up to which letters were handled: all of its letters count as pending")
             return HandledSet(held.low)

@@ -53,6 +53,11 @@ class HandledSet:
             self.floor = run[1]
         self._starts: list[int] | None = None
 
+    @property
+    def end(self) -> int:
+        """One past the last offset that is handled."""
+        return self.runs[-1][1] if self.runs else self.base
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HandledSet) and self._parts() == other._parts()
 

@@ -15,7 +15,7 @@ from brokercli.backends.kafka.failures import translate, while_coming_back
 from brokercli.backends.kafka.handled_group import GroupLimits, HandledLetters, understand
 from brokercli.backends.kafka.handled_set import HandledSet
 from brokercli.backends.kafka.handled_text import Room, more_that_fit
-from brokercli.backends.kafka.lost_end import count_what_came_since
+from brokercli.backends.kafka.lost_end import count_what_came_since, count_what_later_leaders_stored
 from brokercli.backends.kafka.span import Offsets
 
 _REMEMBERED_GAPS = 100_000
@@ -58,6 +58,10 @@ class Ledger:
         self._bridges: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._refreshed = False
         self._seen: dict[int, tuple[int, str]] = {}
+        self._read: dict[int, tuple[int, int]] = {}
+        """Offset and leader's epoch of the last letter of each partition that was read."""
+        self._lost: dict[int, tuple[int, int]] = {}
+        """Which epoch a partition's state named, and where in it what later leaders stored began, when the run did."""
         self.handled = HandledLetters(offsets.topic, topic_tag)
 
     def reread(self, partitions: Collection[int]) -> None:
@@ -65,7 +69,29 @@ class Ledger:
         committed = self._committed(partitions)
         self.handled = understand(self._offsets.topic, self._topic_tag, committed, self._offsets.ranges(partitions))
         count_what_came_since(self.handled, self._offsets)
+        for partition, (epoch, first) in self._lost.items():
+            if self.handled.epochs.get(partition) == epoch:
+                self.handled.sets[partition] = self.handled.sets[partition].up_to(first)
         self._seen = {place.partition: (place.offset, place.metadata or "") for place in committed}
+
+    def find_lost_ends(self) -> None:
+        """Have letters count as pending that came after the broker lost others. Reads, so nobody else may read with this consumer yet."""
+        epochs = dict(self.handled.epochs)
+        self._lost = {partition: (epochs[partition], first)
+                      for partition, first in count_what_later_leaders_stored(self.handled, self._offsets, self._consumer, self._timeout).items()}
+
+    def note_read(self, partition: int, offset: int, epoch: int) -> None:
+        """Remember the last letter of a partition that was read, and the epoch of the leader under which it was stored; below 0 where nobody tells."""
+        if epoch >= 0:
+            self._read[partition] = offset, epoch
+
+    def _note_epochs(self, partitions: Collection[int]) -> None:
+        handled = self.handled
+        for partition in self._read.keys() & partitions:
+            offset, epoch = self._read[partition]
+            # of what was handled further on by who wrote no epoch nothing is known
+            if partition in handled.epochs or handled.sets[partition].end <= offset + 1:
+                handled.epochs[partition] = max(epoch, handled.epochs.get(partition, epoch))
 
     def changed_by_another(self) -> bool:
         """Whether the broker has something else than what was read or written here."""
@@ -131,6 +157,7 @@ class Ledger:
         return handled.handled(bridges, State.REDRIVEN, 0) if bridges else handled
 
     def _written(self, sets: dict[int, HandledSet]) -> tuple[dict[int, HandledSet], list[TopicPartition]] | None:
+        self._note_epochs(sets)
         offsets = self.handled.offsets(sets, sets, self.room)
         if offsets is None:
             return None

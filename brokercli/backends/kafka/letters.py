@@ -11,7 +11,7 @@ from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterLook, State
 from brokercli.backends.kafka.forgotten import forgotten
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, limits_of, understand
-from brokercli.backends.kafka.lost_end import count_what_came_since
+from brokercli.backends.kafka.lost_end import count_what_came_since, count_what_later_leaders_stored
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.topic_ids import tag_of
@@ -67,6 +67,7 @@ def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consu
             handled = understand(topic, tag, committed, ranges)
             handled.notes += notes
             count_what_came_since(handled, offsets)
+            count_what_later_leaders_stored(handled, offsets, consumer, timeout)
             if not handled.known:
                 handled.notes += forgotten(handled, offsets, ranges, limits_of(admin, any_node(), timeout))
         return KafkaLetterReader(reader, handled)

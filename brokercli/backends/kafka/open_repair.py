@@ -82,6 +82,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         # only now: fencing has ended what a run before this one left open
         try:
             ledger.reread(partitions)
+            ledger.find_lost_ends()
         except Unreachable:
             check_stable(admin, topic, partitions, timeout)
             raise

@@ -116,6 +116,11 @@ class KafkaBatch(Batch):
         """Return partition, offset and time in milliseconds of each."""
         return [(message.partition(), message.offset(), message.timestamp()[1]) for message in self._messages]
 
+    def epoch(self, index: int) -> int:
+        """Return the epoch of the leader under which one was stored; -1 where the broker does not tell."""
+        epoch = self._messages[index].leader_epoch()
+        return -1 if epoch is None else epoch
+
     def positions(self) -> list[str]:
         return [f"{message.partition()}:{message.offset()}" for message in self._messages]
 

@@ -80,12 +80,16 @@ class KafkaRepair(Repair):
         """Return those not handled yet, noticing the offsets between them that hold nothing."""
         ledger, following = self._ledger, self._next
         wanted = []
+        last: dict[int, int] = {}
         for number, (partition, offset, _) in enumerate(batch.stamps()):
+            last[partition] = number
             if offset != following[partition]:
                 ledger.note_gap(partition, following[partition], offset)
             following[partition] = offset + 1
             if ledger.state(partition, offset) is State.PENDING:
                 wanted.append(number)
+        for partition, number in last.items():
+            ledger.note_read(partition, following[partition] - 1, batch.epoch(number))
         if not wanted:
             return None
         return batch if len(wanted) == len(batch) else batch.select(wanted)

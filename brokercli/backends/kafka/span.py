@@ -55,6 +55,13 @@ class Offsets:
 
     def at_time(self, partitions: Collection[int], milliseconds: int) -> dict[int, int]:
         """Return the first offset at or after a time; -1 where there is none."""
+        return {partition: answer.offset for partition, answer in self._answers(partitions, milliseconds).items()}
+
+    def epochs(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return the epoch of each partition's leader; -1 where the broker tells none."""
+        return {partition: -1 if answer.leader_epoch is None else answer.leader_epoch for partition, answer in self._answers(partitions, _LATEST).items()}
+
+    def _answers(self, partitions: Collection[int], milliseconds: int) -> dict[int, TopicPartition]:
         asked = [TopicPartition(self.topic, partition, milliseconds) for partition in partitions]
         deadline = monotonic() + self._timeout
         while True:
@@ -67,7 +74,7 @@ class Offsets:
             else:
                 wrong = next((answer for answer in answers if answer.error is not None), None)
                 if wrong is None:
-                    return {answer.partition: answer.offset for answer in answers}
+                    return {answer.partition: answer for answer in answers}
                 where, error = f"partition {wrong.partition} of ", wrong.error
             over = monotonic() >= deadline
             # the client calls a partition unknown that has no leader (2.16.1); where others of the topic have one it says so
