@@ -24,6 +24,7 @@ from brokercli.dialects import (
     kafka_connect,
     kafka_streams,
     karafka,
+    laravel_kafka,
     masstransit,
     nservicebus,
     rabbitmq_x_death,
@@ -63,7 +64,7 @@ DIALECTS: tuple[Dialect, ...] = (
     # have passed the record on to it; retry topics before the plain recoverer, whose names they also use.
     kafka_connect.dialect, kafka_streams.dialect, spring_retry_topic.dialect, spring_kafka.dialect,
     smallrye_kafka.dialect, karafka.dialect, watermill.dialect, confluent_rules.dialect,
-    helidon.nacked, helidon.dialect,
+    helidon.nacked, helidon.dialect, laravel_kafka.dialect,
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.
     nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.binder, spring_amqp.dialect,

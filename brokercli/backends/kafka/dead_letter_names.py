@@ -23,7 +23,8 @@ _RETRY = re.compile(r"-retry(-\d+)?$|[._]retry([._].*)?$|__retry$")
 _RETRIES = re.compile(r"^(.+?)(?:-retry(?:-\d+)?|[._]retry(?:[._].*)?|__retry)$")
 _DUE = "retry_topic-backoff-timestamp"
 _PLAUSIBLE = re.compile(r"dlq|dlt|dlx|dead|letter|error|fail|poison|park|reject|invalid|discard|quarantine|undeliver", re.IGNORECASE)
-_PREFIXES = ("kafka_dlt-", "kafka_exception-", "__connect.errors.", "__streams.errors.", "__dlq.errors.", "_dlq.errors.", "__rule.", "x-exception-")
+_PREFIXES = ("kafka_dlt-", "kafka_exception-", "__connect.errors.", "__streams.errors.", "__dlq.errors.", "_dlq.errors.", "__rule.", "x-exception-",
+             "kafka_throwable_")
 _HEADERS = frozenset({"x-original-topic", "x-original-offset", "reason_poisoned", "topic_poisoned", "x-dead-letter-reason", "dlq-reason", "x-error-message",
                       "dead-letter-topic", "delayed-retry-topic", "source_attempts", "original_attempts", "dlq-orig-topic"})
 _SUFFIX = re.compile(r"(?i)^(.+?)(?:[._-]|__)(?:dlq|dlt|dead-?letters?)$")
