@@ -18,7 +18,7 @@ from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.lost_end import count_what_later_leaders_stored
 from brokercli.backends.kafka.span import Offsets, Range
 from brokercli.backends.kafka.topic_ids import tag_of
-from brokercli.model.errors import Unreachable
+from brokercli.model.errors import NotAuthorised, Unreachable
 from tests.backends.kafka_redrive import numbered, redrive, repair, states
 from tests.backends.kafka_topics import PATIENCE, Topics
 
@@ -103,11 +103,14 @@ def test_a_partition_that_lost_nothing_stays_as_it_was_marked_and_costs_next_to_
     assert len(log.reads) <= reads
 
 
-def test_who_does_not_answer_where_records_may_be_lost_is_said_to_be_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("code", "failure"), [(None, Unreachable), (KafkaError.TOPIC_AUTHORIZATION_FAILED, NotAuthorised)], ids=["silent", "refused"])
+def test_what_keeps_from_looking_whether_an_end_was_lost_is_said(monkeypatch: pytest.MonkeyPatch, code: int | None, failure: type[Exception]) -> None:
     log = Log(dict.fromkeys(range(2000), 3))
-    monkeypatch.setattr(log, "poll", lambda timeout: None)
+    says = None if code is None else SimpleNamespace(topic=lambda: "dlq", partition=lambda: 0, offset=lambda: None, error=lambda: KafkaError(code),
+                                                     leader_epoch=lambda: None)
+    monkeypatch.setattr(log, "poll", lambda timeout: says)
     handled = HandledLetters("dlq", 0, {0: HandledSet(1000)}, epochs={0: 3})
-    with pytest.raises(Unreachable, match="did not answer"):
+    with pytest.raises(failure, match="dlq"):
         count_what_later_leaders_stored(handled, cast("Offsets", cast("Any", log)), cast("Consumer", cast("Any", log)), 0.0)
 
 
@@ -116,7 +119,7 @@ def test_a_run_that_asks_again_what_was_handled_keeps_the_lost_end_in_mind_until
     log = Log(OLD | dict.fromkeys(range(500, 2000), 5), committed=state)
     ledger = Ledger(cast("Consumer", cast("Any", log)), cast("Offsets", cast("Any", log)), 7, GroupLimits(), 1.0)
     ledger.reread([0])
-    assert ledger.state(0, 600) is State.REDRIVEN or ledger.state(0, 600) is State.HANDLED
+    assert ledger.state(0, 600) is State.HANDLED
     ledger.find_lost_ends()
     for _ in range(2):
         assert (ledger.state(0, 499), ledger.state(0, 600)) == (State.HANDLED, State.PENDING)

@@ -13,12 +13,13 @@ from time import monotonic
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from brokercli.backends.dead_letters import State
-from brokercli.backends.kafka.failures import no_answer
+from brokercli.backends.kafka.failures import no_answer, translate
 from brokercli.backends.kafka.handled_group import HandledLetters
 from brokercli.backends.kafka.span import NOT_STORED, Offsets
 
 _MINUTE = 60_000
 _POLL_SECONDS = 0.2
+_LOOKING = "looking what lies where letters were handled in"
 
 
 def count_what_came_since(handled: HandledLetters, offsets: Offsets) -> None:
@@ -89,22 +90,24 @@ class _Search:
 
 
 def _first_records(consumer: Consumer, topic: str, starts: Mapping[int, int], deadline: float, seconds: float) -> dict[int, tuple[int, int]]:
-    """Return offset and leader's epoch of the first record of each partition from an offset on. Raises Unreachable where nothing comes."""
+    """Return offset and leader's epoch of the first record of each partition from an offset on. Raises Unreachable where nothing comes, and what is
+    said against reading."""
     found: dict[int, tuple[int, int]] = {}
     left = set(starts)
     consumer.assign([TopicPartition(topic, partition, start) for partition, start in starts.items()])
     while left:
         message = consumer.poll(_POLL_SECONDS)
-        if message is None:
+        partition = None if message is None or message.topic() != topic else message.partition()
+        if message is None or partition is None or partition not in left:
             if monotonic() >= deadline:
-                raise no_answer("looking what lies where letters were handled in", topic, seconds)
+                raise no_answer(_LOOKING, topic, seconds)
             continue
-        partition, offset, error, epoch = message.partition(), message.offset(), message.error(), message.leader_epoch()
-        if message.topic() != topic or partition not in left:
-            continue
+        offset, error, epoch = message.offset(), message.error(), message.leader_epoch()
         if error is None and offset is not None and offset >= starts[partition]:
             found[partition] = offset, -1 if epoch is None else epoch
             left.remove(partition)
-        elif error is not None and error.code() in (KafkaError._PARTITION_EOF, *NOT_STORED):
+        elif error is not None:
+            if error.code() not in (KafkaError._PARTITION_EOF, *NOT_STORED):
+                raise translate(error, _LOOKING, topic)
             left.remove(partition)
     return found
