@@ -172,6 +172,7 @@ def test_letters_that_came_after_an_end_was_lost_are_pending(groups: Topics, han
     assert [body for body, state in found.items() if state is State.PENDING] == old + new
     (source,) = [source for source in groups.backend().dead_letter_sources() if source.address == dlq]
     assert source.pending == len(old + new)
+    assert [lag.lag for lag in groups.backend().consumers().lag(group_of(dlq.name))] == [None]
     run = repair(groups, dlq)
     assert any("has lost the end of this partition" in note for note in run.notes)
     assert redrive(run, home).confirmed == len(old + new)

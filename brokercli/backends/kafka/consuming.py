@@ -217,5 +217,5 @@ def _unknown(lags: Sequence[Lag]) -> list[str]:
     untold = [f"{lag.source} {lag.partition}" for lag in lags if lag.lag is None and lag.end is not None and lag.position is not None
               and lag.position <= lag.end]
     if untold:
-        found.append(f"lag of {some_of(untold, 5)}: whether this is still the topic whose letters were handled cannot be told now")
+        found.append(f"lag of {some_of(untold, 5)}: whether this is still the topic whose letters were handled, with all of them, cannot be told now")
     return found

@@ -58,8 +58,8 @@ def _lag(group: Group, place: Place, there: Range | None, letters: HandledLetter
     position = committed.offset if committed is not None else None
     lag = None
     if there is not None and letters is not None and place[0] == letters.topic:
-        # what was handled above the committed offset does not wait any more
-        lag = there.high - there.low - letters.sets[place[1]].handled_between(there.low, there.high)
+        # what was handled above the committed offset does not wait any more; what came after a lost end is found by who reads it (`lost_end`)
+        lag = None if place[1] in letters.without_end else there.high - there.low - letters.sets[place[1]].handled_between(there.low, there.high)
     elif there is not None and position is not None and position <= there.high:
         # beyond the end, the topic was made anew or has lost its end: where its readers go on is theirs to say (auto.offset.reset)
         lag = there.high - max(position, there.low)
