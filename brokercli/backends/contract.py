@@ -218,6 +218,10 @@ class Backend(ABC):
     def resource(self, address: Address) -> str:
         """Return the row of the support table that a resolved address belongs to (`topic`, `quorum queue`, …)."""
 
+    def leaves_route_open(self, destination: Address) -> bool:
+        """Say whether a message for a resolved address says itself where it goes from there (`Message.route`)."""
+        return False
+
     @abstractmethod
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         """Open a publisher to a resolved address; refuses at once what cannot work (no stream listens, no such topic)."""

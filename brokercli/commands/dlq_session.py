@@ -94,6 +94,9 @@ def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recognis
 def letter_filter_of(streams: Streams, reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None,
                      grep: list[str] | None, header: list[str] | None, where: str | None) -> LetterFilter:
     """Compile the options. Raises UsageProblem before anything is read."""
+    for option, pattern in (("--reason", reason), ("--origin", origin)):
+        if pattern is not None and not pattern.strip():
+            raise UsageProblem(f"{option} needs a text to look for.", hint="a text, with * and ?; without the option all letters are meant")
     named = None if ids is None else read_ids(read_file(streams, ids, f"--ids {ids}"), f"--ids {ids}")
     records = Filter.compile(grep=grep or (), headers=header or (), where=where) if grep or header or where is not None else None
     first, last = _moment(since), _moment(until)

@@ -86,6 +86,8 @@ def publish(
         raise UsageProblem(f"--{'origin-service' if correlation_id is None else 'correlation-id'} goes with --correlate.")
     with Decided() as decided, open_address(address, context_name, "publish", connect_timeout=connect_timeout) as session:
         session.require(Capability.FIRE_AND_FORGET if core else Capability.PUBLISH, *wanted.capabilities(template))
+        if routing_key is not None and not session.backend.leaves_route_open(session.address):
+            raise UsageProblem(f"--routing-key goes with an address that leaves it open, and {session.address} says where messages go.")
         policy = PublishPolicy(template, seconds, receipts, core, keep_control_headers, bodies_only=wanted.bodies_only and not correlate)
         prepare_for_bulk()
         with (session.backend.publisher(session.address, policy) as publisher,

@@ -112,6 +112,6 @@ def _filled(message: Message, template: Message) -> Message:
     message.id = message.id or template.id
     message.time = message.time if message.time is not None else template.time
     message.partition = message.partition if message.partition is not None else template.partition
-    message.route = template.route or message.route
+    message.route = message.route if template.route is None else template.route
     message.properties = {**message.properties, **template.properties}
     return message

@@ -72,7 +72,7 @@ def replay(
     if to is None:
         publishing = {"--through": through, "--speed": speed, "--resume": resume, "--dry-run": dry_run, "--rate": rate, "--keep-time": keep_time,
                       "--keep-partition": keep_partition, "--keep-control-headers": keep_control_headers, "--receipts": receipts, "--report": report}
-        if given := [name for name, value in publishing.items() if value]:
+        if given := [name for name, value in publishing.items() if value not in (None, False)]:
             raise UsageProblem(f"{given[0]} goes with --to ADDRESS.")
         printing = Printing(context, output, format_, narrowing, limit=limit, timeout=seconds, fail_if_empty=fail_if_empty, quiet=quiet)
         raise typer.Exit(printing.run(address, context_name, span, connect_timeout=connect_timeout))

@@ -217,6 +217,7 @@ def test_what_no_jetstream_could_have_is_refused_before_it_is_asked(streams: Str
             ([Declaration("consumer", name)], "STREAM/NAME"),
             ([a_consumer(name, "a.b")], "no consumer name"),
             ([a_consumer(name, backoff=[1, 2], max_deliver=1)], "2 waits in backoff and only 1 delivery"),
+            ([a_consumer(name, max_deliver=0)], "for ever"),
             ([a_consumer(name, backoff=[SECOND], ack_wait=5 * SECOND)], "takes its first wait"),
             ([a_consumer(name, filter_subject="a", filter_subjects=["b"])], "exclude each other"),
             ([a_consumer(name, deliver_policy="by_start_sequence")], "belong together"),

@@ -109,6 +109,13 @@ def test_what_cannot_be_understood_is_refused_before_anything_is_read(cli: Comma
     assert graveyard.pending == 5
 
 
+def test_a_pattern_without_a_text_is_refused_as_a_script_with_an_unset_variable_gives_it(cli: CommandLine) -> None:
+    for option in ("--reason", "--origin"):
+        for command in ("inspect", "drop"):
+            ended = cli("dlq", command, "kafka://127.0.0.1:1/orders.dlq", option, "")
+            assert (ended.code, ended.stdout, ended.stderr.splitlines()[0]) == (2, b"", f"brokercli: {option} needs a text to look for.")
+
+
 def test_a_protected_context_is_named_and_a_read_only_one_is_only_looked_at(cli: CommandLine, graveyard: Graveyard) -> None:
     for name, flag in (("prod", "protected"), ("audit", "readonly")):
         assert cli("context", "add", name, "--url", graveyard.dlq.server, f"--{flag}").code == 0

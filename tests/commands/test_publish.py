@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pika
 import pytest
 
 from tests.commandline import CommandLine, command, environment
@@ -44,6 +45,19 @@ def test_headers_are_kept_in_order_with_repeats_and_empty_values(cli: CommandLin
     expected = [{"name": "b", "value": "1"}, {"name": "a", "value": "two"}, {"name": "e", "value": ""}]
     # RabbitMQ hands headers back sorted by name
     assert headers == (sorted(expected, key=lambda header: header["name"]) if place.broker == "rabbitmq" else expected)
+
+
+def test_a_routing_key_goes_where_the_address_leaves_it_open_and_is_refused_elsewhere(cli: CommandLine, place: Place) -> None:
+    refused = cli("publish", place.url, "x", "--routing-key", place.name)
+    assert (refused.code, refused.stderr.partition(",")[0]) == (2, "brokercli: --routing-key goes with an address that leaves it open")
+    assert envelopes(cli, place) == []
+    leaving_it_open = {"nats": f"stream:{place.name.partition('.')[0]}", "rabbitmq": "exchange:amq.direct"}
+    if place.broker in leaving_it_open:
+        if place.broker == "rabbitmq":
+            with pika.BlockingConnection(pika.URLParameters(place.server + "/")) as connection:
+                connection.channel().queue_bind(place.name, "amq.direct", place.name)
+        assert cli("publish", f"{place.server}/{leaving_it_open[place.broker]}", "y", "--routing-key", place.name).code == 0
+        assert [envelope["body"] for envelope in envelopes(cli, place)] == ["y"]
 
 
 def test_a_protected_context_is_published_to_only_by_who_names_it(cli: CommandLine, place: Place) -> None:

@@ -144,7 +144,7 @@ def test_a_journal_goes_on_where_the_last_run_was_confirmed(cli: CommandLine, pl
 
 
 def test_options_of_a_copy_without_a_destination_are_refused(cli: CommandLine, place: Place) -> None:
-    for arguments in (("--through", "cat"), ("--rate", "5"), ("--dry-run",), ("--resume", "x"), ("--speed", "recorded"), ("--keep-time",),
+    for arguments in (("--through", "cat"), ("--rate", "5"), ("--rate", ""), ("--dry-run",), ("--resume", "x"), ("--speed", "recorded"), ("--keep-time",),
                       ("--keep-partition",), ("--keep-control-headers",), ("--receipts",), ("--report", "report.json")):
         ended = cli("replay", place.url, *arguments)
         assert (ended.code, ended.stdout) == (2, b"")

@@ -75,6 +75,9 @@ class NatsBackend(Backend):
             return SUBJECT
         return resource_of(self._link.run(self._jetstream.info(address.name)))
 
+    def leaves_route_open(self, destination: Address) -> bool:
+        return destination.kind == "stream"
+
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         publisher = open_publisher(self._jetstream, destination, policy)
         # without anything to wait for, a connection may be away longer than a message may wait

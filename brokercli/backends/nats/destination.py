@@ -32,7 +32,7 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
         _check_template(policy, resource_of(info))
         if policy.fire_and_forget:
             raise Unsupported(descriptor.support[resource_of(info)][Capability.FIRE_AND_FORGET].note, hint="publish --core subject:NAME")
-        subject = _only_subject(info)
+        subject = _only_subject(info) if policy.template.route is None else None
         _check_takes_messages(info)
         return _to_stream(jetstream, subject, info, policy)
     _check_template(policy, "subject")

@@ -90,6 +90,9 @@ def _check_consumer(declaration: Declaration) -> None:
     if settings.get("filter_subject") and settings.get("filter_subjects"):
         raise UsageProblem(f"{declaration}: filter_subject and filter_subjects exclude each other.")
     backoff, most = settings.get("backoff"), settings.get("max_deliver")
+    if isinstance(most, int) and most < 1 and most != -1:
+        raise UsageProblem(f"{declaration}: max_deliver cannot be {most}: JetStream would deliver a message for ever.",
+                           hint="1 or more; -1 where it is to be for ever")
     if isinstance(backoff, list) and backoff:
         if isinstance(most, int) and 0 < most < len(backoff):
             raise UsageProblem(f"{declaration}: {amount(len(backoff), 'wait')} in backoff and only {amount(most, 'delivery', 'deliveries')} (max_deliver).")

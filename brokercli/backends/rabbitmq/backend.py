@@ -154,6 +154,9 @@ class RabbitMQBackend(Backend):
             self._rows[address.name] = _row_of(queue, address.kind)
         return self._rows[address.name]
 
+    def leaves_route_open(self, destination: Address) -> bool:
+        return destination.kind == "exchange" and destination.route is None
+
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         if policy.fire_and_forget:
             raise Unsupported(f"{SUPPORT[EXCHANGE][Capability.FIRE_AND_FORGET].note}.")
