@@ -15,7 +15,7 @@ brokercli brokers
 
 brokercli brokers rabbitmq
 
-brokercli brokers -o json | jq '.support["quorum queue"].replay'"""
+brokercli brokers rabbitmq -o json | jq '.support["quorum queue"].replay'"""
 
 
 def register(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ brokercli declare binding orders/created queue:billing
 
 brokercli declare binding orders/# exchange:audit
 
-brokercli declare binding orders queue:errors --set 'arguments={"x-match": "any", "level": "error"}'"""
+brokercli declare binding alerts queue:errors --set 'arguments={"x-match": "any", "level": "error"}'  # alerts is a headers exchange"""
 
 
 def register(group: typer.Typer) -> None:

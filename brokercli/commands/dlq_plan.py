@@ -43,7 +43,8 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:
-        print_plan(streams, verb, str(letters.session.address), counted, {} if elsewhere else _obstacles(letters.session, reader, counted), output)
+        obstacles = {} if elsewhere else _obstacles(letters.session, reader, counted)
+        print_plan(streams, verb, str(letters.session.address), counted, obstacles, output, quiet=quiet)
     return counted
 
 

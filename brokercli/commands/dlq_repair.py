@@ -83,8 +83,9 @@ class RepairRun:
                     if not (count := planned.destinations.total()):
                         return self._nothing() if not planned.letters else int(ExitCode.DONE)
                     if dry_run or session.context.readonly or not (yes or streams.can_ask()):
-                        does = f"--yes {self.verb}s {'it' if count == 1 else 'them'}"
-                        streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else does}")
+                        if not self.quiet:
+                            does = f"--yes {self.verb}s {'it' if count == 1 else 'them'}"
+                            streams.say(f"nothing was changed; {'this context is read-only' if session.context.readonly else does}")
                         return int(ExitCode.CHANGES_PENDING)
                     check_may_change(session.context)
                     if self.edit:

@@ -8,7 +8,7 @@ TOPICS = {
     "addresses": "where messages live and go",
     "positions": "places in what is stored: --from, --until, --range",
     "output": "bodies, envelopes, formats",
-    "filters": "which records: --grep, --header, --where",
+    "filters": "which records: --grep, --header, --where; which dead letters: --reason, --since",
     "topologies": "everything a broker should have, as one file",
     "contexts": "which broker is meant, and where its settings are written",
     "environment": "variables",

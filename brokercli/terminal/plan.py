@@ -23,9 +23,10 @@ class Counted(Protocol):
     withheld: Counter[str]
 
 
-def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacles: Mapping[str, str], output: str = "auto") -> None:
+def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacles: Mapping[str, str], output: str = "auto", *,
+               quiet: bool = False) -> None:
     """Print where how many letters go, what is left and why, what is taken off; one JSON object with `json`. `obstacles` says of
-    destinations why nothing can be put there."""
+    destinations why nothing can be put there, and is said with `quiet` as well."""
     check_output(output)
     if output == "json":
         print_json(streams, [{"verb": verb, "dlq": source, "letters": plan.letters, "destinations": dict(plan.destinations), "left": dict(plan.left),
@@ -37,6 +38,8 @@ def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacle
     for destination, reason in obstacles.items():
         count = plan.destinations[destination]
         streams.say(f"{destination}: {amount(count, 'letter')} would be refused and stay{'' if count > 1 else 's'} pending: {reason}")
+    if quiet:
+        return
     for title, counts in (("home read from", plan.derived), ("taken off", plan.stripped), ("cannot be put back as it was", plan.lost),
                           ("do not go along, because they steer the broker", plan.withheld)):
         if counts:

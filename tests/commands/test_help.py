@@ -94,7 +94,8 @@ def test_every_verb_of_a_format_is_explained_and_the_examples_compile() -> None:
 def test_help_on_a_command_is_its_own_help(cli: CommandLine, command: str) -> None:
     if command == "help":
         return
-    assert cli("help", command).stdout == cli(command, "--help").stdout
+    below = GROUPS[command][1][0:1] if command in GROUPS else ()
+    assert cli("help", command, *below).stdout == cli(command, *below, "--help").stdout
 
 
 @pytest.mark.parametrize("group", [(), *((name,) for name in GROUPS)], ids=lambda words: " ".join(("brokercli", *words)))
@@ -107,6 +108,7 @@ def test_a_topic_that_does_not_exist_is_refused_with_the_nearest(cli: CommandLin
     ended = cli("help", "exitcodes")
     assert (ended.code, ended.stdout) == (2, b"")
     assert "did you mean exit-codes?" in ended.stderr
+    assert "did you mean exit-codes?" in cli("help", "exit", "codes").stderr
 
 
 @pytest.mark.parametrize("topic", TOPICS)
