@@ -22,7 +22,7 @@ def register(group: typer.Typer) -> None:
 def consumer(
     context: typer.Context,
     name: Annotated[str, declaring.name_argument("STREAM/NAME", "The stream and the consumer's name")],
-    max_deliver: Annotated[str | None, declaring.setting_option("--max-deliver", "N", "How often a message is delivered at most.")] = None,
+    max_deliver: Annotated[str | None, declaring.setting_option("--max-deliver", "N", "How often a message is delivered at most; -1: for ever.")] = None,
     ack_wait: Annotated[str | None, declaring.setting_option("--ack-wait", "DURATION", "How long an acknowledgement is waited for.")] = None,
     filter_subject: Annotated[str | None, declaring.setting_option("--filter-subject", "SUBJECT", "Only messages of this subject.")] = None,
     assignments: declaring.SetOption = None,

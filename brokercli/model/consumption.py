@@ -49,6 +49,11 @@ class Lag:
     at_least: bool = False
     """Its lag may be more: what is in hand is not told."""
 
+    @property
+    def is_untold(self) -> bool:
+        """Whether something may wait there and nobody can tell how much, or not whole."""
+        return self.at_least or (self.lag is None and (self.end is None or self.end > (self.start or 0)))
+
 
 @dataclass(frozen=True, slots=True)
 class SeekStep:

@@ -38,8 +38,8 @@ class Measured:
 
     @property
     def unknown(self) -> list[Lag]:
-        """Sources and partitions where nobody can tell how far it is behind, or not whole, and where something may wait."""
-        return [lag for lag in self.lags if lag.at_least or (lag.lag is None and (lag.end is None or lag.end > (lag.start or 0)))]
+        """Sources and partitions where something may wait and nobody can tell how much, or not whole."""
+        return [lag for lag in self.lags if lag.is_untold]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,12 @@ def test_a_group_is_found_with_its_lag_and_what_it_reads(topics: Topics, consume
     topics.fill(orders, numbered(4), 1)
     topics.fill(payments, numbered(3))
     group = consumer_groups.name()
-    consumer_groups.commit(group, orders, {0: 7, 1: 4})
+    consumer_groups.commit(group, orders, {0: 7})
+    assert (found(consumer_groups, group).lag, found(consumer_groups, group).facts) == (3, {"remark": "lag as far as known: not that of 1 of 2 partitions"})
+    consumer_groups.commit(group, orders, {1: 4})
     consumer_groups.commit(group, payments, {0: 1})
     one = found(consumer_groups, group)
-    assert (one.kind, one.state, one.members, one.lag) == ("classic group", "Empty", 0, 5)
+    assert (one.kind, one.state, one.members, one.lag, one.facts) == ("classic group", "Empty", 0, 5, {})
     assert set(one.reads) == {str(orders), str(payments)}
     assert [narrowed.name for narrowed in consumer_groups.consumers.find([f"{group[:-2]}*"])] == [group]
     assert list(consumer_groups.consumers.find([f"{group}-not"])) == []

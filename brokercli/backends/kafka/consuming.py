@@ -20,6 +20,7 @@ from brokercli.backends.kafka.progress import HANDLED, handled_topic, lags_of, t
 from brokercli.backends.kafka.seeking import Seeker
 from brokercli.backends.kafka.share_letters import dead_letters_in_words, gives_up, letters_go_to, written_nowhere
 from brokercli.model.address import Address
+from brokercli.model.amount import amount
 from brokercli.model.capability import Capability
 from brokercli.model.consumption import Consumption, Lag, Seek
 from brokercli.model.description import Description, Section, Value
@@ -69,7 +70,10 @@ class KafkaConsumers(Consumers):
             facts["remark"] = group.refused
             return Consumption(group.name, kind, facts=facts)
         reads = tuple(str(Address(name, "topic")) for name in group.topics)
-        return Consumption(group.name, kind, group.state, len(group.members), total(lags), reads=reads, facts=facts)
+        lag, untold = total(lags), sum(one.is_untold for one in lags)
+        if lag is not None and untold and topic is None:
+            facts["remark"] = f"lag as far as known: not that of {untold:,} of {amount(len(lags), 'partition')}"
+        return Consumption(group.name, kind, group.state, len(group.members), lag, reads=reads, facts=facts)
 
     def names(self) -> list[str]:
         coordinators = Coordinators(self._admin, Patience(self._seconds))
