@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ign
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from brokercli.backends.kafka.coordinators import await_coordinators
 from brokercli.backends.kafka.failures import while_coming_back
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection, Secret
@@ -244,8 +245,10 @@ class Topic(Resource):
         partitions = [TopicPartition(self.name, partition) for partition in range(self.partitions)]
         if self.consumer is None:
             return None
-        asked = self._broker.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.consumer, partitions)], request_timeout=SECONDS)
-        found = [partition.offset for partition in asked[self.consumer].result(SECONDS).topic_partitions]
+        name, asked, admin = self.consumer, ConsumerGroupTopicPartitions(self.consumer, partitions), self._broker.admin
+        await_coordinators(admin, [name], SECONDS)
+        answer = while_coming_back(lambda: admin.list_consumer_group_offsets([asked], request_timeout=SECONDS)[name].result(SECONDS), SECONDS)
+        found = [partition.offset for partition in answer.topic_partitions]
         return None if all(offset < 0 for offset in found) else found
 
     def forget_before(self, number: int) -> None:

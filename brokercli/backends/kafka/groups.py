@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from brokercli.backends.kafka.coordinators import await_coordinators, comes_back, described
 from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, no_answer, translate, while_coming_back
 from brokercli.backends.kafka.patience import Patience
 from brokercli.model.amount import amount
@@ -146,8 +147,8 @@ class Coordinators:
         if not name or "\0" in name or not is_utf8(name):
             # the client takes what stands before a NUL for the name, and crashes over bytes that are no text
             return None
-        described = self._described(name, None)
-        group = self._put_together(name, "group", described, self._places(name, None))
+        about = self._described(name, None)
+        group = self._put_together(name, "group", about, self._places(name, None))
         if group.state != _STATES["DEAD"] or group.committed:
             return group
         kind = self.foreign(self.listed()).get(name)
@@ -158,14 +159,14 @@ class Coordinators:
         every = list(names)
         for first in range(0, len(every), GROUPS_AT_A_TIME):
             some = every[first:first + GROUPS_AT_A_TIME]
-            described = self._admin.describe_consumer_groups(some, request_timeout=self._patience.seconds)
-            offsets = {name: self._offsets(name) for name in some}
+            answers = described(self._admin, some, self._patience.seconds)
+            offsets = {name: self._offsets(name) for name in some if not comes_back(answers[name])}
             for name in some:
-                yield self._group(name, names[name], described[name], offsets[name])
+                yield self._group(name, names[name], answers[name], offsets.get(name))
 
-    def _group(self, name: str, kind: str, described: Future[Any], offsets: Future[Any]) -> Group:
+    def _group(self, name: str, kind: str, about: Future[Any], offsets: Future[Any] | None) -> Group:
         try:
-            return self._put_together(name, kind, self._described(name, described), self._places(name, offsets))
+            return self._put_together(name, kind, self._described(name, about), self._places(name, offsets))
         except BrokercliError as problem:
             return Group(name, kind, refused=str(problem))
 
@@ -183,6 +184,7 @@ class Coordinators:
 
     def committed(self, names: Sequence[str]) -> dict[str, dict[Place, TopicPartition]]:
         """Return what each group has committed; a group that may not be asked is left out."""
+        await_coordinators(self._admin, names, self._patience.seconds)
         asked = {name: self._offsets(name) for name in names}
         found: dict[str, dict[Place, TopicPartition]] = {}
         for name, future in asked.items():
