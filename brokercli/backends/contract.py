@@ -126,7 +126,8 @@ class PublishPolicy:
     """Upper bound of the window of unconfirmed messages; None leaves the backend its own."""
     only_wanted: bool = False
     """Refuse what the destination would confirm and drop because no consumer wants it (JetStream's interest retention): for whoever
-    takes the message away elsewhere once it is confirmed. Where that cannot be asked, the confirmation is all there is."""
+    takes the message away elsewhere once it is confirmed. What a destination has confirmed that was deleted or made anew by then is unknown; verdicts
+    may all come with `finish`. Where that cannot be asked, the confirmation is all there is."""
     bodies_only: bool = False
     """Everything is given to `send_bodies`, and `send` is never called; some backends are faster then."""
 

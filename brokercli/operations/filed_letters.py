@@ -26,7 +26,6 @@ from brokercli.model.errors import BrokercliError, InputRefused, NotAuthorised, 
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.journal import Journal
-from brokercli.operations.publishing import failure_of
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.settling import Settling
 
@@ -244,8 +243,7 @@ class FiledRepair(Repair):
             return refused
         self._on_the_way = settling, moves
         receipts = settling.put([move.message for move in moves])
-        if receipts.refused and self.failure is None:
-            self.failure = failure_of(settling.publisher)
+        self.failure = self.failure or settling.failure
         return receipts
 
     def _publisher(self, destination: Address) -> Settling:

@@ -12,7 +12,6 @@ from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.decisions import Decision
-from brokercli.operations.publishing import failure_of
 from brokercli.operations.settling import Settling
 
 
@@ -46,15 +45,17 @@ class PuttingElsewhere:
 
     settling: Settling
     repair: Repair
-    failure: BrokercliError | None = None
+    _unmarked: BrokercliError | None = None
+
+    @property
+    def failure(self) -> BrokercliError | None:
+        """As promised."""
+        return self._unmarked or self.settling.failure
 
     def settle(self, decisions: list[Decision], /) -> Receipts:
         """Publish each message there and mark here what was confirmed; confirmed means both."""
         going = [(decision.letter.record, decision.message) for decision in decisions if decision.message is not None]
         receipts = self.settling.put([message for _, message in going])
-        if receipts.refused:
-            # given to one that takes nothing any more, the next ones would be in doubt
-            self.failure = failure_of(self.settling.publisher)
         return self._mark([record for record, _ in going], receipts)
 
     def _mark(self, records: Sequence[Record], receipts: Receipts) -> Receipts:
@@ -71,6 +72,6 @@ class PuttingElsewhere:
             else:
                 whole.count(Receipt(confirmed[receipt.index], Verdict.UNKNOWN, reason=f"stored at its destination, but not marked here: {receipt.reason}"))
         if unmarked := marked.refused + marked.unknown:
-            self.failure = Failed(f"Stopped: {amount(unmarked, 'letter is', 'letters are')} stored there and could not be marked here.",
+            self._unmarked = Failed(f"Stopped: {amount(unmarked, 'letter is', 'letters are')} stored there and could not be marked here.",
                                     hint="as long as they are pending, the same command puts them there a second time")
         return whole

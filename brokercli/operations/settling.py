@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from brokercli.backends.contract import Publisher
+from brokercli.model.errors import BrokercliError
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipts, Verdict
+from brokercli.operations.publishing import failure_of
 from brokercli.operations.reading import SLICE
 
 
@@ -17,6 +19,8 @@ class Settling:
 
     publisher: Publisher
     delivery_timeout: float
+    failure: BrokercliError | None = None
+    """Why no more messages are to be given to it, once one was not confirmed: the next ones would be in doubt."""
     _sent: int = 0
     _first: int = 0
     """The publisher's number of the first message of the last call."""
@@ -37,6 +41,8 @@ class Settling:
         for receipt in receipts.problems:
             receipt.index -= self._first  # the publisher counts all it was ever given
         self._sent += sent
+        if receipts.refused or receipts.unknown:
+            self.failure = failure_of(self.publisher)
         return receipts
 
     def confirmed_so_far(self) -> list[int]:

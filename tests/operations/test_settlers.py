@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
 
@@ -20,6 +18,7 @@ from brokercli.operations.record_list import RecordList
 from brokercli.operations.redriving import Redriving
 from brokercli.operations.settlers import Dropping, PuttingElsewhere
 from brokercli.operations.settling import Settling
+from tests.operations.test_publishing import ScriptedPublisher
 from tests.operations.test_redriving import HOME, Confirming, Reading
 
 
@@ -27,6 +26,7 @@ class Elsewhere(Settling):
     """Stores everything."""
 
     def __init__(self) -> None:
+        super().__init__(ScriptedPublisher([], []), 30.0)
         self.stored: list[Message] = []
 
     def put(self, messages: Sequence[Message]) -> Receipts:
@@ -59,7 +59,7 @@ class Unmarkable(Confirming):
         return receipts
 
 
-def run(repair: Confirming, elsewhere: Elsewhere) -> Outcome:
+def run(repair: Confirming, elsewhere: Settling) -> Outcome:
     redriving = Redriving(repair, Reading(None), Redrive(HOME, 3, None, None), LetterFilter(), rate=Slow(100), elsewhere=True)  # type: ignore[arg-type]
     return redriving.run(PuttingElsewhere(elsewhere, repair))
 
@@ -89,36 +89,32 @@ def test_where_marks_cannot_go_on_nothing_is_published_although_the_last_ones_we
     assert (outcome.account.unknown, outcome.account.skipped, outcome.error) == (0, 12, repair.failure)
 
 
-class Closed(Elsewhere):
-    """Refuses the first ones, and knows by then that it takes nothing."""
+class Closed(ScriptedPublisher):
+    """Judges the first ones so, and knows by then that it takes nothing."""
 
-    def __init__(self, why: BrokercliError) -> None:
-        super().__init__()
-        self.publisher = SimpleNamespace(collect=Mock(side_effect=why))  # type: ignore[assignment]
-
-    def put(self, messages: Sequence[Message]) -> Receipts:
-        super().put(messages)
-        receipts = Receipts()
-        for index in range(len(messages)):
-            receipts.count(Receipt(index, Verdict.REFUSED, reason="not permitted"))
-        return receipts
-
-
-def test_where_the_other_broker_takes_nothing_the_letters_behind_the_first_ones_are_left_and_not_in_doubt() -> None:
     closed = NotAuthorised("no permission to write there")
-    elsewhere = Closed(closed)
-    outcome = run(Confirming(12), elsewhere)
-    assert len(elsewhere.stored) == 2
+
+    def collect(self, timeout: float) -> Receipts:
+        if self.bodies and not self.waiting:
+            raise self.closed
+        return super().collect(timeout)
+
+
+@pytest.mark.parametrize(("verdict", "refused", "unknown"), [(Verdict.REFUSED, 2, 0), (Verdict.UNKNOWN, 0, 2)])
+def test_where_the_other_broker_takes_nothing_the_letters_behind_the_first_ones_are_left_and_not_in_doubt(verdict: Verdict, refused: int, unknown: int) -> None:
+    there = Closed([verdict], [9])
+    outcome = run(Confirming(12), Settling(there, 30.0))
+    assert len(there.bodies) == 2
     account = outcome.account
-    assert (account.confirmed, account.refused, account.unknown, account.skipped, outcome.error) == (0, 2, 0, 10, closed)
+    assert (account.confirmed, account.refused, account.unknown, account.skipped, outcome.error) == (0, refused, unknown, 10, Closed.closed)
 
 
 class Choosy(Settling):
     """Stores what it is not told to treat otherwise."""
 
     def __init__(self, problems: dict[int, Receipt]) -> None:
+        super().__init__(ScriptedPublisher([], []), 30.0)
         self._problems = problems
-        self.publisher = SimpleNamespace(collect=lambda timeout: Receipts())  # type: ignore[assignment]
 
     def put(self, messages: Sequence[Message]) -> Receipts:
         receipts = Receipts(confirmed=len(messages) - len(self._problems))

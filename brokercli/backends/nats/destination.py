@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.nats import INTEREST_STREAM, descriptor
+from brokercli.backends.nats.kept import KeptPublisher
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.publish_core import CorePublisher
 from brokercli.backends.nats.recovery import target_of
@@ -57,11 +58,12 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
 def _to_stream(jetstream: JetStream, subject: str | None, info: Json, policy: PublishPolicy) -> JetStreamPublisher:
     link = jetstream.link
     target = target_of(info, link.server)
-    if resource_of(info) != INTEREST_STREAM:
-        return JetStreamPublisher(link, subject, target, policy)
+    of_interest = resource_of(info) == INTEREST_STREAM
     if policy.only_wanted:
-        return WantedPublisher(jetstream, link, subject, target, policy)
-    return TellingPublisher(jetstream, link, subject, target, policy, info)
+        return (WantedPublisher if of_interest else KeptPublisher)(jetstream, link, subject, target, policy, info)
+    if of_interest:
+        return TellingPublisher(jetstream, link, subject, target, policy, info)
+    return JetStreamPublisher(link, subject, target, policy)
 
 
 def _check_template(policy: PublishPolicy, resource: str) -> None:

@@ -32,6 +32,10 @@ class Interest:
             return None
         return any(consumer.wants(subject) for consumer in self.consumers)
 
+    def wanted_for(self, subject: str, nanoseconds: int) -> bool:
+        """Whether a consumer that has been there for longer wants it."""
+        return any(consumer.age > nanoseconds and consumer.wants(subject) for consumer in self.consumers)
+
 
 async def ask_interest(jetstream: JetStream, stream: str) -> Interest:
     """Ask what consumers there are."""

@@ -45,6 +45,8 @@ class Consumer:
     in_progress: int
     waiting: int
     max_deliver: int
+    age: int
+    """How long it has been there, in nanoseconds."""
     just_acknowledged: bool
     """Whether it took an acknowledgement a moment ago, whose message the stream may not have removed yet."""
 
@@ -64,7 +66,11 @@ def consumer_of(info: Json) -> Consumer:
     config = info["config"]
     filters = tuple(config.get("filter_subjects") or ()) or ((config["filter_subject"],) if config.get("filter_subject") else ())
     return Consumer(str(info["name"]), filters, int(info["delivered"]["stream_seq"]), int(info["ack_floor"]["stream_seq"]),
-                    int(info["num_ack_pending"]), int(info["num_pending"]), int(config.get("max_deliver", -1)), _just_acknowledged(info))
+                    int(info["num_ack_pending"]), int(info["num_pending"]), int(config.get("max_deliver", -1)), _age(info), _just_acknowledged(info))
+
+
+def _age(info: Json) -> int:
+    return parse_time(str(info["ts"])) - parse_time(str(info["created"])) if "ts" in info else 0
 
 
 def _just_acknowledged(info: Json) -> bool:

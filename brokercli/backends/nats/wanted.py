@@ -4,43 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import count
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.convert import Refusal
+from brokercli.backends.nats.fetch import fetch_message
 from brokercli.backends.nats.in_flight import Sent
 from brokercli.backends.nats.interest import KEEPS, Interest, ask_interest
+from brokercli.backends.nats.kept import KeptPublisher
 from brokercli.backends.nats.link import Link
-from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.recovery import Target
-from brokercli.backends.nats.streams import JetStream
+from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import BrokercliError, NotAuthorised
 from brokercli.model.message import Message
+from brokercli.model.position import NANOSECONDS
+from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 
-class WantedPublisher(JetStreamPublisher):
+class WantedPublisher(KeptPublisher):
     """Refuses each message that no consumer of its stream wants, by the subject it goes out on. Which consumers there are is asked
-    anew each time messages are given to it."""
+    anew each time messages are given to it.
 
-    def __init__(self, jetstream: JetStream, link: Link, subject: str | None, target: Target, policy: PublishPolicy) -> None:
-        super().__init__(link, subject, target, policy)
-        self._jetstream = jetstream
-        self._stream = target.stream
+    The stream remembers the ids of what it dropped, too (seen on 2.15.1): one that it says it has had before was perhaps never stored, unless a
+    consumer has wanted such messages for longer than ids are remembered.
+    """
+
+    def __init__(self, jetstream: JetStream, link: Link, subject: str | None, target: Target, policy: PublishPolicy, info: Json) -> None:
+        super().__init__(jetstream, link, subject, target, policy, info)
+        self._window = int(target.duplicate_window * NANOSECONDS)
+        self._lately: set[int] = set()
+        """Numbers of messages that were not wanted for that long."""
 
     def _accept(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
         known: dict[bytes, str] = {}
+        lately: set[bytes] = set()
         asked: list[Interest | str | None] = []
+        numbers = count(self._next)
 
         def prepare_wanted(item: Message | bytes | Sent) -> Sent:
-            sent = prepare(item)
+            number, sent = next(numbers), prepare(item)
             why = known.get(sent.subject)
             if why is None:
                 if not asked:
                     asked.append(self._ask())
-                why = known[sent.subject] = self._refusal(asked[0], sent.subject.decode(errors="surrogateescape"))
+                name = sent.subject.decode(errors="surrogateescape")
+                why = known[sent.subject] = self._refusal(asked[0], name)
+                if isinstance(asked[0], Interest) and not asked[0].wanted_for(name, self._window):
+                    lately.add(sent.subject)
             if why:
                 raise Refusal(why)
+            if sent.subject in lately:
+                self._lately.add(number)
             return sent
         return super()._accept(items, prepare_wanted)
+
+    def finish(self, timeout: float, before: int | None = None) -> Receipts:
+        receipts = super().finish(timeout, before)
+        self._lately = {number for number in self._lately if number >= self._told}
+        return receipts
+
+    def _sure(self, duplicate: Receipt) -> Receipt:
+        if duplicate.index not in self._lately or self._stored(int(duplicate.position)):
+            return duplicate
+        why = (f"stream {self._stream} has had it before and does not keep it now: a consumer is done with it, or none wanted it then and it was dropped; it "
+               f"is taken again {self._window / NANOSECONDS:g} s after that (duplicate_window)")
+        return Receipt(duplicate.index, Verdict.UNKNOWN, reason=why)
+
+    def _stored(self, sequence: int) -> bool:
+        try:
+            return self._jetstream.link.run(fetch_message(self._jetstream, self._stream, sequence)) is not None
+        except BrokercliError:
+            return False
 
     def obstacle(self, subject: str) -> str:
         """As promised; asked once, however many subjects there are."""
