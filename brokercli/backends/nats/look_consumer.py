@@ -15,6 +15,7 @@ from brokercli.backends.nats.coordinates import Coordinates, coordinates
 from brokercli.backends.nats.failures import NoConsumer, not_permitted
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
+from brokercli.backends.nats.overtaken import Overtaken
 from brokercli.backends.nats.reading import OVERHEAD, BufferedReader, fewer_bytes
 from brokercli.backends.nats.records import Delivered, DeliveredRun, is_stored
 from brokercli.backends.nats.runs import Run
@@ -49,7 +50,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._source = source
         self._next = start
         self._end = end
-        self._held = source.held(start, end)
+        self._overtaken = Overtaken(source, start, end)
         self._name = ""
         self._delivered = 0
         self._credit = 0
@@ -236,7 +237,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
 
     def _give(self, messages: list[Delivery] | Run) -> None:
         bodies = messages.bodies if isinstance(messages, Run) else [payload for _, payload in messages]
-        self._read += len(bodies)
+        self.came(len(bodies), self._next)
         if bodies and not self._handover.offer(messages, sum(map(len, bodies)) + OVERHEAD * len(bodies)):
             self._paused = True
 

@@ -12,6 +12,7 @@ from brokercli.backends.nats.bulk_parser import Delivery, Sink
 from brokercli.backends.nats.direct_get import answer_status, row_of
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
+from brokercli.backends.nats.overtaken import Overtaken
 from brokercli.backends.nats.reading import OVERHEAD, BufferedReader, fewer_bytes
 from brokercli.backends.nats.records import Fetched, Row
 from brokercli.backends.nats.span import Source, ask_again
@@ -44,7 +45,7 @@ class SequenceReader(BufferedReader[list[Row]]):
         self._source = source
         self._next = start
         self._end = end
-        self._held = source.held(start, end)
+        self._overtaken = Overtaken(source, start, end)
         self._room = asyncio.Event()
         self._sid = 0
         self._subject = source.subject or ">"
@@ -104,7 +105,7 @@ class SequenceReader(BufferedReader[list[Row]]):
         self._next = (rows[-1].sequence or 0) + 1
         if self._end is not None and self._next > self._end:
             rows = [row for row in rows if row.sequence is not None and row.sequence < self._end]
-        self._read += len(rows)
+        self.came(len(rows), self._next)
         if rows and not self._handover.offer(rows, sum([len(row.body) + len(row.block) for row in rows]) + OVERHEAD * len(rows)):
             self._room.clear()
 

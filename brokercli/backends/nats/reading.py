@@ -11,8 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.overtaken import Overtaken
 from brokercli.backends.nats.watcher import Watcher
-from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError
 
 
@@ -45,9 +45,7 @@ class BufferedReader(Reader, Watcher, Generic[Some]):
         self.link = link
         self.notes: list[str] = []
         self._closed = False
-        self._held: int | None = None
-        """How many were there at the start, where that is known and all of them are wanted."""
-        self._read = 0
+        self._overtaken: Overtaken | None = None
         self._handover: Handover[Some] = Handover(BUFFER_BYTES, self._resume)
 
     @abstractmethod
@@ -72,16 +70,23 @@ class BufferedReader(Reader, Watcher, Generic[Some]):
         return self._handover.drained
 
     def at_the_end(self) -> None:
-        """Say how many never came, behind all that did."""
-        if self._held is not None and self._read < self._held:
-            self.notes.append(f"{self._held - self._read:,} of the {amount(self._held, 'message')} that were there at the start went before they could be read")
+        """There is nothing more, behind all that came."""
+        if self._overtaken is not None:
+            self.notes += self._overtaken.at_the_end()
         self._handover.end()
+
+    def came(self, count: int, following: int) -> None:
+        """So many messages came, which are all that there is below a sequence."""
+        if self._overtaken is not None:
+            self.notes += self._overtaken.read(count, following)
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         self.link.tidy(self._close())
+        if self._overtaken is not None:
+            self.notes += self._overtaken.stopped()
 
     async def _close(self) -> None:
         if self in self.link.watchers:

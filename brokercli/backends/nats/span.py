@@ -41,10 +41,16 @@ class Source:
         """Return one past the newest sequence."""
         return int(self.info["state"]["last_seq"]) + 1
 
-    def held(self, start: int, end: int | None) -> int | None:
-        """Return how many messages lie from one sequence on and below another; None where it is not all there is, so that nothing tells."""
-        whole = self.subject is None and start <= self.first and end == self.end
-        return int(self.info["state"]["messages"]) if whole else None
+    def holes(self, start: int, end: int | None) -> int | None:
+        """Return how many of the sequences from one on and below another have no message; below the end there is where none is said, and each
+        sequence behind that is one of a message. None where nothing tells: one subject's are not numbered, nor are those that go into a mirror,
+        and where they are handled messages go every moment."""
+        if self.subject is not None or (end is None and (not self.by_consumer or self.info["config"].get("mirror"))):
+            return None
+        deleted = self.end - self.first - int(self.info["state"]["messages"])
+        if not deleted or start >= self.end:
+            return 0
+        return deleted if start <= self.first and end in (None, self.end) else None
 
     @property
     def by_consumer(self) -> bool:
