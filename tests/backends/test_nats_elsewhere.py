@@ -10,8 +10,9 @@ import pytest
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats import look_consumer, recovery
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.backends.nats.streams import JetStream
 from brokercli.model.connection import Connection, Secret
-from brokercli.model.errors import Failed
+from brokercli.model.errors import Failed, TimedOut, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.position import End, Span, Start
 from tests.backends.nats_streams import Streams, bodies, everything, publish, some, stream, subject
@@ -40,6 +41,16 @@ def test_a_jetstream_domain_and_another_api_prefix_are_used(servers: Callable[..
     with NatsBackend(replace(made.connection, options={"domain": "nowhere"})) as backend, pytest.raises(Failed, match=r"under \$JS\.nowhere\.API"):
         backend.resolve(stream(name), "look")
     made.close()
+
+
+def test_another_domain_that_does_not_answer_is_not_called_a_cluster(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unanswered(*arguments: object, **options: object) -> None:
+        raise TimedOut("no answer")
+
+    monkeypatch.setattr(JetStream, "try_ask", unanswered)
+    with (NatsBackend(replace(streams.connection, options={"domain": "hub"})) as backend,
+          pytest.raises(Unreachable, match=r"^Nobody in the JetStream domain hub answers about stream X: the leaf node")):
+        backend.describe(stream("X"))
 
 
 def two_accounts(servers: Callable[..., Nats], response: str) -> Nats:

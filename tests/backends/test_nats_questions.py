@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 
+import pytest
+
 from brokercli.backends.nats.questions import ATTEMPTS, Questions
+from brokercli.model.errors import Failed
 from tests.backends.nats_streams import Streams
 from tests.native.nats import Wire
 
@@ -45,6 +49,22 @@ def test_what_has_no_leader_is_asked_again_and_nothing_else_is(streams: Streams)
 
 def test_what_stays_without_a_leader_is_answered_so(streams: Streams) -> None:
     assert ask(streams, {b"1": 0, b"2": ATTEMPTS}) == ([b'{"success":true}', LEADERLESS], Counter({b"1": 1, b"2": ATTEMPTS}))
+
+
+def test_what_nobody_hears_for_a_moment_is_asked_again(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API of another domain, while the link to its leaf node is away."""
+    questions, once = Questions(streams.backend()._link), Questions._round
+    questions.silence = 0.1
+    with pytest.raises(Failed, match=r"^Nobody answers JetStream's API under \$JS\.hub\.API\.$"):
+        questions._link.run(questions.ask("$JS.hub.API.STREAM.PURGE.X", [b""]))
+    subjects = ["$JS.hub.API.INFO"]
+
+    async def back(self: Questions, subject: bytes, payloads: Sequence[bytes], first: int, numbers: Sequence[int]) -> None:
+        await once(self, subjects.pop().encode() if subjects else b"$JS.API.INFO", payloads, first, numbers)
+
+    monkeypatch.setattr(Questions, "_round", back)
+    answers = questions._link.run(questions.ask("$JS.API.INFO", [b""]))
+    assert (b"account_info_response" in answers.bodies[0], subjects) == (True, [])
 
 
 def test_a_question_to_a_connection_that_is_gone_and_not_known_to_be_waits_for_the_next_one(streams: Streams) -> None:

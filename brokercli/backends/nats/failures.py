@@ -73,8 +73,11 @@ def api_failure(error: dict[str, Any], what: str) -> BrokercliError:
     return Failed(f"NATS refused what was asked of {what}: {reason(error)}.")
 
 
-def silent(what: str) -> Unreachable:
-    """Return the failure of a cluster where nobody answers about a thing. Whoever leads it answers, and nobody else."""
+def silent(what: str, domain: str = "") -> Unreachable:
+    """Return the failure of a cluster, or of another JetStream domain, where nobody answers about a thing. Whoever leads it answers, and nobody else."""
+    if domain:
+        return Unreachable(f"Nobody in the JetStream domain {domain} answers about {what}: the leaf node that leads there is away, or the servers are.",
+                           hint=_WHO_ANSWERS)
     return Unreachable(f"Nobody in the cluster answers about {what}: the servers that keep it are away, or are choosing a leader.", hint=_WHO_ANSWERS)
 
 

@@ -13,7 +13,7 @@ from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.recovery import Target
 from brokercli.backends.nats.streams import ANSWER_SECONDS, JetStream, Json, resource_of, told_in
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, TimedOut, Unreachable
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised
 from brokercli.model.message import Message
 from brokercli.model.position import parse_time
 from brokercli.model.receipt import Receipt, Receipts, Verdict
@@ -100,14 +100,14 @@ class KeptPublisher(JetStreamPublisher):
         return ""
 
     async def _asked(self, seconds: float) -> Json | None:
-        """Ask about the stream, for so many seconds where it is choosing a leader; None where there is none."""
+        """Ask about the stream, for so many seconds where it is choosing a leader or a leaf node is away; None where there is none."""
         deadline = time.monotonic() + seconds
         while True:
             try:
                 answer = await self._jetstream.try_ask(f"STREAM.INFO.{self._stream}", timeout=min(ANSWER_SECONDS, max(_AT_ONCE, seconds)), repeat=seconds > 0)
                 return told_in(answer, self._stream)
-            except (TimedOut, Unreachable):
-                if self._link.failure is not None or time.monotonic() >= deadline:
+            except BrokercliError as problem:
+                if isinstance(problem, NotAuthorised) or self._link.failure is not None or time.monotonic() >= deadline:
                     raise
                 await asyncio.sleep(0.2)
 

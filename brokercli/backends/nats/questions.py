@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from brokercli.backends.nats.bulk_parser import Delivery, Sink, split_headers, status_of
-from brokercli.backends.nats.failures import NOT_AVAILABLE, not_permitted, without_jetstream
+from brokercli.backends.nats.failures import NOT_AVAILABLE, nobody_answers, not_permitted
 from brokercli.backends.nats.link import NO_RESPONDERS, Link
 from brokercli.backends.nats.watcher import Watcher
 from brokercli.model.amount import amount
@@ -23,7 +23,8 @@ SILENCE_SECONDS = 5.0
 _SHORTEST_SILENCE = 0.5
 ATTEMPTS = 3
 """How often what has no answer is asked; every question must be one that may be asked twice."""
-# a cluster whose stream, or whose JetStream, is choosing a leader: it is worth asking again (nats-server's errors.json, seen on 2.15.1)
+# a cluster whose stream, or whose JetStream, is choosing a leader: it is worth asking again (nats-server's errors.json, seen on 2.15.1), as it is where
+# nobody listens, because the leaf node is away that leads to another domain
 _LEADERLESS = re.compile(rb'\{"type":"io\.nats\.jetstream\.api\.v1\.\w+","error":\{"code":503,"err_code":%d,' % NOT_AVAILABLE)
 
 
@@ -77,7 +78,7 @@ class Questions(Watcher):
                 self._answers, self._awaited = {}, range(0)
                 self._link.watchers.remove(self)
         if None in answers:
-            raise without_jetstream()
+            raise nobody_answers(subject.partition(".STREAM.")[0])
         return Answers([answer for answer in answers if answer is not None], asked_again)
 
     async def _ask(self, subject: str, payloads: Sequence[bytes], first: int) -> bool:
@@ -130,9 +131,9 @@ class Questions(Watcher):
             number = int(delivery[0][1].rpartition(b".")[2])
             if number in awaited:
                 block, body = split_headers(delivery)
-                if not self._last_time and _LEADERLESS.match(body):
-                    continue
-                answers[number] = None if status_of(block)[0] == NO_RESPONDERS else body
+                nobody = status_of(block)[0] == NO_RESPONDERS
+                if self._last_time or not (nobody or _LEADERLESS.match(body)):
+                    answers[number] = None if nobody else body
         self._heard.set()
 
     def lost(self) -> None:

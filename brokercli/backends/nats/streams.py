@@ -146,9 +146,14 @@ class JetStream:
         try:
             return await self.try_ask(operation, question, timeout=timeout)
         except TimedOut:
-            if "cluster" in self.link.server:
-                raise silent(what) from None
+            if "cluster" in self.link.server or self._elsewhere:
+                raise silent(what, self.domain if self._elsewhere else "") from None
             raise
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether another domain than the server's own is asked, over a leaf node."""
+        return self.domain != str(self.link.server.get("domain") or "")
 
     async def _pages(self, operation: str, question: Json, field: str, silent: list[str] | None = None) -> list[Any]:
         """Every page begins with one of the page before: what is deleted meanwhile moves all that follow forward."""
