@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from brokercli.backends.nats.backend import NatsBackend
+from brokercli.backends.nats.failures import silent
 from brokercli.backends.nats.flowing import CORE
 from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.look_consumer import ConsumerReader
 from brokercli.backends.nats.streams import JetStream
 from brokercli.model.declaration import Action, Declaration
-from brokercli.model.errors import NotFound
+from brokercli.model.errors import NotFound, Unreachable
 from brokercli.model.position import Start
 from tests.backends.nats_declarations import a_stream, only
 from tests.backends.nats_letters import source_of
@@ -127,3 +129,22 @@ def test_a_stream_made_anew_while_it_is_followed_is_not_waited_for_until_it_has_
     # whoever was just being asked knew of the deletion alone
     with pytest.raises(NotFound, match=r"deleted (and made anew )?while it was read"):
         reader.read(60)
+
+
+@pytest.mark.parametrize("retention", ["limits", "workqueue"])
+def test_a_look_at_a_stream_about_which_nobody_answers_any_more_ends_as_one_whose_connection_is_lost(streams: Streams, retention: str,
+                                                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its servers have lost their majority, or the leaf node that leads to it is away."""
+    name = streams.make(retention)
+    streams.fill(f"{name.lower()}.a", [b"x", b"y", b"z"])
+    reader = streams.look(stream(name), Start(), follow=True, backend=streams.backend(options={"give_up_after": "0.2"}))
+    some(reader, 3)
+
+    async def unanswered(self: JetStream, operation: str, *arguments: Any, **named: Any) -> Any:
+        raise silent("the stream")
+
+    monkeypatch.setattr(JetStream, "try_ask", unanswered)
+    if isinstance(reader, ConsumerReader):
+        reader.link.post(reader._replace)
+    with pytest.raises(Unreachable, match="Nobody in the cluster answers"):
+        reader.read(30)

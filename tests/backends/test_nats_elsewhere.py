@@ -38,7 +38,7 @@ def test_a_jetstream_domain_and_another_api_prefix_are_used(servers: Callable[..
     with NatsBackend(made.connection) as backend, pytest.raises(Failed, match=r"^No stream in the JetStream domain hub listens on x\.y\.$") as nobody:
         backend.publisher(subject("x.y"), PublishPolicy())
     assert "option domain" in str(nobody.value.hint)
-    with NatsBackend(replace(made.connection, options={"domain": "nowhere"})) as backend, pytest.raises(Failed, match=r"under \$JS\.nowhere\.API"):
+    with NatsBackend(replace(made.connection, options={"domain": "nowhere"})) as backend, pytest.raises(Unreachable, match=r"under \$JS\.nowhere\.API"):
         backend.resolve(stream(name), "look")
     made.close()
 

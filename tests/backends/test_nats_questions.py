@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from brokercli.backends.nats.questions import ATTEMPTS, Questions
-from brokercli.model.errors import Failed
+from brokercli.model.errors import Unreachable
 from tests.backends.nats_streams import Streams
 from tests.native.nats import Wire
 
@@ -55,7 +55,7 @@ def test_what_nobody_hears_for_a_moment_is_asked_again(streams: Streams, monkeyp
     """The API of another domain, while the link to its leaf node is away."""
     questions, once = Questions(streams.backend()._link), Questions._round
     questions.silence = 0.1
-    with pytest.raises(Failed, match=r"^Nobody answers JetStream's API under \$JS\.hub\.API\.$"):
+    with pytest.raises(Unreachable, match=r"^Nobody answers JetStream's API under \$JS\.hub\.API\.$"):
         questions._link.run(questions.ask("$JS.hub.API.STREAM.PURGE.X", [b""]))
     subjects = ["$JS.hub.API.INFO"]
 

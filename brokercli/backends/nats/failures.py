@@ -87,12 +87,12 @@ def without_jetstream(words: str = "nobody answers its API") -> Failed:
                   hint="nats-server -js enables it; behind a leaf node the context's option domain reaches it; publish --core and tail work without it")
 
 
-def nobody_answers(prefix: str) -> Failed:
+def nobody_answers(prefix: str) -> Failed | Unreachable:
     """Return the failure of an API that nobody answers under its prefix."""
     if prefix == "$JS.API":
         return without_jetstream()
-    return Failed(f"Nobody answers JetStream's API under {prefix}.", hint="the context's option domain, or js_api_prefix, is mistaken, or the leaf node or "
-                  "the import that leads there is missing")
+    return Unreachable(f"Nobody answers JetStream's API under {prefix}.", hint="the leaf node or the import that leads there is away or missing, or the "
+                       "context's option domain, or js_api_prefix, is mistaken")
 
 
 def inbox_prefix(connection: Connection) -> str:

@@ -114,6 +114,11 @@ class Link:
             self._give_up_after = seconds
 
     @property
+    def patience(self) -> float:
+        """For how many seconds what has gone is tried again before it counts as lost for good."""
+        return self._give_up_after
+
+    @property
     def why_away(self) -> str:
         """What to add to a sentence about the server; empty while it is connected."""
         return "" if self.connected else f" (the connection is away: {self._last_problem.rstrip('.') or 'no reason given'})"

@@ -254,6 +254,7 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
             self.link.start(self._replaced())
 
     async def _replaced(self) -> None:
+        limit = asyncio.get_running_loop().time() + self.link.patience
         try:
             while not self._closed:
                 try:
@@ -265,6 +266,8 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
                     if self.link.failure is not None or not self.link.connected:
                         self._replacing = False
                         return
+                    if asyncio.get_running_loop().time() >= limit:
+                        raise
                     await asyncio.sleep(0.2)
         except BrokercliError as failure:
             self._handover.fail(failure)

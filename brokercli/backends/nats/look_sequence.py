@@ -72,15 +72,19 @@ class SequenceReader(BufferedReader[list[Row]]):
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
+        failing: float | None = None
         try:
             while self._end is None or self._next < self._end:
                 await self._room.wait()
                 try:
                     rows = await self._some()
+                    failing = None
                     if not rows and self._end is None:
                         await self._wait_for_more()
                 except (TimedOut, Unreachable):
-                    if self.link.failure is not None:
+                    now = asyncio.get_running_loop().time()
+                    failing = now if failing is None or not self.link.connected else failing
+                    if self.link.failure is not None or now - failing >= self.link.patience:
                         raise
                     await asyncio.sleep(0.2)
                     continue
