@@ -17,7 +17,7 @@ from brokercli.backends.nats.questions import ATTEMPTS, Answers, Questions
 from brokercli.backends.nats.removing import WORTH_A_PURGE, Remover
 from brokercli.dialects.redrive_headers import OWN
 from brokercli.model.dead_letter import DeadLetter
-from brokercli.model.errors import Failed, NotAuthorised
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.operations.decisions import Decision, Redrive
@@ -364,8 +364,10 @@ def test_a_letter_that_cannot_be_taken_out_is_unknown_and_says_where_it_is_and_n
     assert in_stream(streams, home) == numbers(2)
 
 
+@pytest.mark.parametrize("why", [NotAuthorised("This login may not."), Unreachable("Nobody answers.")])
 @pytest.mark.parametrize("denied", ["STREAM.INFO", "STREAM.MSG.DELETE"])
-def test_a_login_that_may_take_nothing_out_any_more_puts_no_further_letters_back(streams: Streams, denied: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_taken_out_any_more_no_further_letters_are_put_back(streams: Streams, denied: str, why: BrokercliError,
+                                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     home = streams.make()
     name = dlq_of(streams, home)
     fill_dlq(streams, home, 2)
@@ -373,13 +375,13 @@ def test_a_login_that_may_take_nothing_out_any_more_puts_no_further_letters_back
 
     async def asked(questions: Questions, operation: str, bodies: Sequence[bytes]) -> Answers:
         if denied in operation:
-            raise NotAuthorised("This login may not.")
+            raise why
         return await ask(questions, operation, bodies)
 
     with streams.backend().repair(stream(name), RepairPolicy()) as repair:
         moves = [Move(record, record.message, subject(f"{home.lower()}.a")) for record in read_all(repair)]
         monkeypatch.setattr(Questions, "ask", asked)
         assert repair.settle(moves[:1]).unknown == 1
-        with pytest.raises(NotAuthorised):
+        with pytest.raises(type(why)):
             repair.settle(moves[1:])
     assert (in_stream(streams, home), in_stream(streams, name)) == (numbers(1), numbers(2))

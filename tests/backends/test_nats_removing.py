@@ -77,8 +77,12 @@ def test_nothing_is_taken_out_of_another_stream_of_the_same_name(now: object, sa
 
 
 def test_where_nobody_answers_all_may_still_be_there() -> None:
-    assert remover(Asked(INFO=Unreachable("gone."))).remove([1, 2]) == Removed(failed={1: "gone", 2: "gone"})
-    assert remover(Asked(DELETE=TimedOut("no answer."))).remove([1, 2]) == Removed(failed={1: "no answer", 2: "no answer"})
+    for failure in (Unreachable("gone."), TimedOut("gone.")):
+        for questions in (Asked(INFO=failure), Asked(DELETE=failure)):
+            assert remover(questions).remove([1, 2]) == Removed(failed={1: "gone", 2: "gone"}, unanswered=failure)
+    removed = remover(Asked(DELETE={2: {"error": {"code": 503, "err_code": 10008, "description": "temporarily unavailable"}}})).remove([1, 2])
+    assert (removed.failed, removed.over) == ({2: "temporarily unavailable (NATS error 10008)"}, None)
+    assert "too few of its servers are there" in str(removed.unanswered)
 
 
 def test_many_go_by_one_purge_and_only_what_lies_below_it() -> None:

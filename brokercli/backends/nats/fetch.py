@@ -32,7 +32,7 @@ async def fetch_at_time(jetstream: JetStream, stream: str, time: str) -> Row | N
 
 
 async def _fetch(jetstream: JetStream, stream: str, question: Json) -> Row | None:
-    answer = await jetstream.try_ask(f"STREAM.MSG.GET.{stream}", question)
+    answer = await jetstream.ask_about(f"stream {stream}", f"STREAM.MSG.GET.{stream}", question)
     error = answer.get("error")
     if error is None:
         return row_of(answer["message"])

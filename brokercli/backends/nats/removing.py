@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from brokercli.backends.nats.failures import NO_MESSAGE, reason
+from brokercli.backends.nats.failures import NO_MESSAGE, NOT_AVAILABLE, api_failure, reason
 from brokercli.backends.nats.questions import Answers, Questions, decode
 from brokercli.backends.nats.streams import JetStream, Json, told_in
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, TimedOut, Unreachable
 
 # fewer are as fast one by one
 WORTH_A_PURGE = 32
@@ -31,12 +31,16 @@ class Removed:
     over: BrokercliError | None = None
     """Why nothing more can be removed: the stream that the sequences count in is not there any more, or has come to deny it, or this login may
     not any more."""
+    unanswered: BrokercliError | None = None
+    """Why nobody said what became of them, though the question was asked again: what is put home now would not be taken out either."""
 
     def fail(self, sequences: Sequence[int], problem: BrokercliError) -> None:
         """Enter why these are still there, or may be."""
         self.failed.update(dict.fromkeys(sequences, str(problem).rstrip(".")))
         if isinstance(problem, NotAuthorised):
             self.over = problem
+        elif isinstance(problem, (TimedOut, Unreachable)):
+            self.unanswered = problem
 
 
 def refusal_to_remove(info: Json) -> Failed | None:
@@ -153,5 +157,7 @@ class Remover:
             if error.get("err_code") in _GONE or any(words in str(error.get("description")) for words in _GONE_WORDS):
                 if not answers.asked_again:
                     removed.gone_before.add(sequence)
-            else:
-                removed.failed[sequence] = reason(error)
+                continue
+            removed.failed[sequence] = reason(error)
+            if error.get("err_code") == NOT_AVAILABLE:
+                removed.unanswered = api_failure(error, f"stream {self._stream}")

@@ -197,10 +197,10 @@ async def create_consumer(jetstream: JetStream, source: Source, name: str, seque
 async def _create(jetstream: JetStream, operation: str, question: Json) -> Json:
     """Ask for a consumer with its one filter behind the operation: permissions that are for some subjects of a stream name it there. Where it
     may not be said so, those may be for the operation alone."""
-    chosen = question["config"].get("filter_subject")
+    about, chosen = f"stream {question['stream_name']}", question["config"].get("filter_subject")
     if chosen is None:
-        return await jetstream.try_ask(operation, question)
+        return await jetstream.ask_about(about, operation, question)
     try:
-        return await jetstream.try_ask(f"{operation}.{chosen}", question)
+        return await jetstream.ask_about(about, f"{operation}.{chosen}", question)
     except NotAuthorised:
-        return await jetstream.try_ask(operation, question)
+        return await jetstream.ask_about(about, operation, question)

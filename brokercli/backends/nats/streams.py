@@ -83,7 +83,7 @@ class JetStream:
 
     async def ask(self, operation: str, question: Json | None = None, *, what: str, timeout: float | None = None) -> Json:
         """Ask one operation of the API (`STREAM.INFO.ORDERS`) and return its answer; raises for an error in it."""
-        answer = await self._ask_about(what, operation, question, timeout)
+        answer = await self.ask_about(what, operation, question, timeout)
         if "error" in answer:
             raise api_failure(answer["error"], what)
         return answer
@@ -106,7 +106,7 @@ class JetStream:
 
     async def info_or_none(self, stream: str, question: Json | None = None) -> Json | None:
         """The same, None where there is no such stream."""
-        return told_in(await self._ask_about(f"stream {stream}", f"STREAM.INFO.{stream}", question), stream)
+        return told_in(await self.ask_about(f"stream {stream}", f"STREAM.INFO.{stream}", question), stream)
 
     async def capturing(self, subject: str) -> list[str]:
         """Return the names of the streams whose subjects overlap with this one."""
@@ -134,7 +134,7 @@ class JetStream:
 
     async def consumer_or_none(self, stream: str, name: str) -> Json | None:
         """Return configuration and state of a consumer, None where it or its stream is not there."""
-        answer = await self._ask_about(f"consumer {stream}/{name}", f"CONSUMER.INFO.{stream}.{name}")
+        answer = await self.ask_about(f"consumer {stream}/{name}", f"CONSUMER.INFO.{stream}.{name}")
         error = answer.get("error")
         if error is None:
             return answer
@@ -142,7 +142,8 @@ class JetStream:
             return None
         raise api_failure(error, f"consumer {stream}/{name}")
 
-    async def _ask_about(self, what: str, operation: str, question: Json | None = None, timeout: float | None = None) -> Json:
+    async def ask_about(self, what: str, operation: str, question: Json | None = None, timeout: float | None = None) -> Json:
+        """As `try_ask`; where nobody answers about the thing it is said so."""
         try:
             return await self.try_ask(operation, question, timeout=timeout)
         except TimedOut:
