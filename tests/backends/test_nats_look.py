@@ -16,7 +16,9 @@ from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import Failed, NotFound, OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Start, parse_time
+from tests.backends.nats_letters import letters_of
 from tests.backends.nats_streams import Streams, bodies, everything, some, stream, subject
+from tests.backends.nats_workers import fail
 from tests.brokers.server import wait_until
 
 RETENTIONS = ("limits", "workqueue", "interest")
@@ -102,6 +104,21 @@ def test_what_a_look_that_follows_was_overtaken_by_is_among_its_notes(streams: S
     some(reader, 17)
     reader.close()
     assert reader.notes == ["3 messages went unread (deleted, or by the stream's limits); how many in all is said at the end"]
+
+
+@pytest.mark.parametrize("retention", ["workqueue", "interest"])
+def test_what_a_mirror_still_has_is_no_message_of_its_origin(streams: Streams, retention: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror of a stream with allow_direct answers for it unless told otherwise (mirror_direct), and keeps what is handled there."""
+    name, mirror = streams.make(retention), streams.name()
+    streams.worker(name, max_deliver=1)
+    streams.api(f"STREAM.CREATE.{mirror}", name=mirror, mirror={"name": name}, allow_direct=True)
+    streams.fill(f"{name.lower()}.a", [b"%d" % number for number in range(5)])
+    wait_until(lambda: streams.state(mirror)["messages"] == 5, 60, "five messages in the mirror")
+    fail(f"nats://{streams.host}:{streams.port}", name, alive=lambda body: body in b"123")
+    wait_until(lambda: streams.state(name)["messages"] == 2, 60, "two messages that are left")
+    monkeypatch.setattr(look_sequence.SequenceReader, "_asked_on", f"$JS.API.DIRECT.GET.{mirror}")
+    assert bodies(everything(streams.look(stream(name)))) == [b"0", b"4"]
+    assert bodies(letters_of(streams.backend(), name)) == [b"0", b"4"]
 
 
 def test_a_look_changes_nothing_and_leaves_nothing_behind(streams: Streams, numbered: str) -> None:

@@ -26,6 +26,13 @@ def sequence_of(delivery: Delivery) -> int:
     return int(block[start:block.find(b"\r\n", start)])
 
 
+def stream_of(delivery: Delivery) -> bytes:
+    """Return the stream that a message of an answer lies in: that of the mirror, where one answered for its origin (seen on 2.15.1)."""
+    block, _ = split_headers(delivery)
+    start = block.rfind(_OWN_LINES) + len(_OWN_LINES)
+    return block[start:block.find(b"\r\n", start)]
+
+
 def row_of(delivery: Delivery) -> Row:
     """Take the server's lines off and read them."""
     block, body = split_headers(delivery)

@@ -36,7 +36,7 @@ class LetterCounts:
         letters = self._letters
         if letters.consumers is not None:
             return None
-        reader = open_stored(self._jetstream, Source(letters.info), self._last + 1, None)
+        reader = open_stored(self._jetstream, Source(letters.info), self._last + 1, None, of_leader=True)
         return NatsLetterReader(reader, letters)
 
     def _count(self) -> int | None:

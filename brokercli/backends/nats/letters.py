@@ -207,7 +207,7 @@ def open_letters(jetstream: JetStream, letters: Letters) -> NatsLetterReader:
     source = Source(letters.info)
     end = source.end if letters.consumers is None else min(source.end, letters.consumers.bound + 1)
     start = min(source.first, end)
-    reader = open_stored(jetstream, source, start, end)
+    reader = open_stored(jetstream, source, start, end, of_leader=True)
     if not letters.whole or leaves_markers(letters.info["config"]):
         reader.expected = None
     return NatsLetterReader(reader, letters)

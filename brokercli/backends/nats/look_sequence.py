@@ -9,7 +9,7 @@ import orjson
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.nats.bulk_parser import Delivery, Sink
-from brokercli.backends.nats.direct_get import answer_status, row_of
+from brokercli.backends.nats.direct_get import answer_status, row_of, stream_of
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.backends.nats.overtaken import Overtaken
@@ -35,11 +35,12 @@ NOTE = "read by sequence number: a message that its consumers have finished with
 class SequenceReader(BufferedReader[list[Row]]):
     """Asks for batches (`DIRECT.GET`, nats-server 2.11) where the stream allows it, else for one message at a time, many at once.
 
-    Batches come from whichever replica answers, so the end is settled by the leader: nothing that is stored is left out.
+    Batches come from whichever replica answers, so the end is settled by the leader: nothing that is stored is left out. What was removed a moment
+    ago a replica may still show, and a mirror that answers in its place is not believed.
     """
 
-    def __init__(self, jetstream: JetStream, source: Source, start: int, end: int | None, note: str = "") -> None:
-        """`note` says why this way was taken, where the stream's retention does not."""
+    def __init__(self, jetstream: JetStream, source: Source, start: int, end: int | None, note: str = "", *, of_leader: bool = False) -> None:
+        """`note` says why this way was taken, where the stream's retention does not; `of_leader`: show nothing that its leader has removed by then."""
         super().__init__(jetstream.link)
         self._jetstream = jetstream
         self._source = source
@@ -55,7 +56,9 @@ class SequenceReader(BufferedReader[list[Row]]):
         self._answers: list[Delivery] = []
         self._ended = False
         self._heard = asyncio.Event()
-        self._direct = bool(source.info["config"].get("allow_direct")) and int(self.link.server.get("api_lvl", 0)) >= 1
+        config = source.info["config"]
+        replicated = int(config.get("num_replicas") or 1) > 1
+        self._direct = bool(config.get("allow_direct")) and int(self.link.server.get("api_lvl", 0)) >= 1 and not (of_leader and replicated)
         self._batch_bytes = BATCH_BYTES
         self._pipeline = FIRST_PIPELINE
         self._task: asyncio.Task[None] | None = None
@@ -172,6 +175,10 @@ class SequenceReader(BufferedReader[list[Row]]):
         if self._answers and answer_status(self._answers[-1]):
             # allow_direct may have been taken back meanwhile
             self._direct = self._direct and answer_status(self._answers.pop()) != NO_RESPONDERS
+        if self._answers and stream_of(self._answers[0]) != self._source.stream.encode():
+            # a mirror answers for its origin (mirror_direct) and keeps what is handled there
+            self._direct = False
+            return []
         return [row_of(delivery) for delivery in self._answers]
 
     def _arrived(self, messages: list[Delivery]) -> None:

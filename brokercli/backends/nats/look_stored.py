@@ -15,20 +15,21 @@ SHORTEST_KEPT = NANOSECONDS
 _BY_SEQUENCE = "read by sequence number, which is slower: {}"
 
 
-def open_stored(jetstream: JetStream, source: Source, start: int, end: int | None) -> Reader:
-    """Open a look from one sequence on and, for one that ends, up to another."""
-    reader = _open(jetstream, source, start, end)
+def open_stored(jetstream: JetStream, source: Source, start: int, end: int | None, *, of_leader: bool = False) -> Reader:
+    """Open a look from one sequence on and, for one that ends, up to another; `of_leader`: for whoever would take what a replica still shows, and its
+    leader has removed, for something to be done."""
+    reader = _open(jetstream, source, start, end, of_leader)
     reader.bounds = None if end is None else Span(Number(start), Number(end))
     return reader
 
 
-def _open(jetstream: JetStream, source: Source, start: int, end: int | None) -> Reader:
+def _open(jetstream: JetStream, source: Source, start: int, end: int | None, of_leader: bool) -> Reader:
     if not source.by_consumer:
-        return SequenceReader(jetstream, source, start, end)
+        return SequenceReader(jetstream, source, start, end, of_leader=of_leader)
     if source.kept < SHORTEST_KEPT:
         why = f"stream {source.stream} keeps a consumer that waits for {source.kept / NANOSECONDS:g} s only (consumer_limits)"
-        return SequenceReader(jetstream, source, start, end, _BY_SEQUENCE.format(why))
+        return SequenceReader(jetstream, source, start, end, _BY_SEQUENCE.format(why), of_leader=of_leader)
     try:
         return ConsumerReader(jetstream, source, start, end)
     except NoConsumer as refusal:
-        return SequenceReader(jetstream, source, start, end, _BY_SEQUENCE.format(str(refusal).rstrip(".")))
+        return SequenceReader(jetstream, source, start, end, _BY_SEQUENCE.format(str(refusal).rstrip(".")), of_leader=of_leader)
