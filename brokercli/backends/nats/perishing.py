@@ -15,9 +15,12 @@ from brokercli.model.amount import amount
 def of_putting_back(info: Json, letters: Json) -> list[str]:
     """Say what becomes of letters, or of what they come upon, in the stream that they are put back into; `letters` is the state of theirs."""
     config, state = info["config"], info["state"]
-    if config.get("discard") == "new":
-        return []
     name, said = config["name"], []
+    if config.get("persist_mode") == "async":
+        said.append(f"stream {name} confirms before it writes (persist_mode): what it was about to write is lost where its server is killed, and was taken "
+                    "away where it lay; the journal has it")
+    if config.get("discard") == "new":
+        return said
     each, count = int(config.get("max_msgs_per_subject") or -1), int(letters["messages"])
     if each > 0 and (each == 1 or count > each):
         said.append(f"stream {name} keeps {amount(each, 'message')} of each subject (max_msgs_per_subject) and drops the oldest: a letter that comes home "
