@@ -8,6 +8,7 @@ from brokercli.backends.nats import listing
 from brokercli.backends.nats.streams import JetStream, Json
 from tests.backends.nats_letters import capture
 from tests.backends.nats_streams import Streams, stream, subject
+from tests.brokers.server import wait_until
 
 SECOND = 1_000_000_000
 
@@ -78,3 +79,17 @@ def test_what_lies_on_more_subjects_than_the_server_tells_at_once_is_not_counted
     described = backend.describe(subject(f"{name.lower()}.*"))
     assert "messages" not in described.facts
     assert f"messages in stream {name}: they lie on 1,000,000 subjects, too many to count" in described.missing
+
+
+def test_how_far_a_stream_is_from_what_it_is_filled_from_is_said_where_it_is_behind_or_hears_nothing(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, origin = streams.name(), streams.make()
+    streams.api(f"STREAM.CREATE.{name}", name=name, sources=[{"name": origin}, {"name": "NOTTHERE"}])
+    # each is heard, or not found, a moment after
+    wait_until(lambda: facts(streams, name)["filled from"] == f"{origin}, NOTTHERE (not heard so far, stream not found)", 60, "what is known of both")
+    info = JetStream.info
+
+    async def cut_off(jetstream: JetStream, of: str, question: Json | None = None) -> Json:
+        return await info(jetstream, of, question) | {"sources": [{"name": origin, "lag": 1200, "active": 17 * SECOND}]}
+
+    monkeypatch.setattr(JetStream, "info", cut_off)
+    assert facts(streams, name)["filled from"] == f"{origin} (1,200 behind, not heard for 17 s), NOTTHERE"

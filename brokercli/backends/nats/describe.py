@@ -15,9 +15,11 @@ from brokercli.model.address import Address
 from brokercli.model.amount import amount
 from brokercli.model.description import Description, Section, Value
 from brokercli.model.errors import BrokercliError
+from brokercli.model.position import NANOSECONDS
 
 SUBJECTS_SHOWN = 50
 _ADVISORIES = "$JS.EVENT.ADVISORY."
+_SILENT = 10 * NANOSECONDS
 _UNSET_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -31,7 +33,7 @@ async def describe(jetstream: JetStream, address: Address) -> Description:
 async def _stream(jetstream: JetStream, info: Json) -> Description:
     config, state = info["config"], info["state"]
     name = str(config["name"])
-    description = Description("stream", name, resource_of(info), _state(config, state) | _settings(config))
+    description = Description("stream", name, resource_of(info), _state(config, state) | _settings(info))
     leader = (info.get("cluster") or {}).get("leader")
     if leader and (info.get("cluster") or {}).get("replicas"):
         description.facts["leader"] = str(leader)
@@ -102,7 +104,25 @@ def _state(config: Json, state: Json) -> dict[str, Value]:
     return facts
 
 
-def _settings(config: Json) -> dict[str, Value]:
+def _origins(named: list[Json], told: list[Json]) -> str:
+    """Name the streams that another is filled from, and say of each how far it is from it: what it does not hear it does not have."""
+    states = {state.get("name"): state for state in told}
+    return ", ".join(f"{origin.get('name')}{_distance(states.get(origin.get('name'), {}))}" for origin in named)
+
+
+def _distance(state: Json) -> str:
+    lag, silent = int(state.get("lag") or 0), int(state.get("active") or 0)
+    words = [f"{lag:,} behind"] if lag else []
+    # whoever is connected hears of it every second or so; -1 is never (seen on 2.15.1)
+    if silent < 0 or silent > _SILENT:
+        words.append("not heard so far" if silent < 0 else f"not heard for {silent // NANOSECONDS:,} s")
+    if state.get("error"):
+        words.append(str(state["error"].get("description")))
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _settings(info: Json) -> dict[str, Value]:
+    config = info["config"]
     facts: dict[str, Value] = {
         "retention": str(config.get("retention", "limits")), "when full": "refuse new messages" if config.get("discard") == "new" else "drop old ones",
         "storage": str(config.get("storage", "file")), "replicas": int(config.get("num_replicas", 1)),
@@ -117,9 +137,9 @@ def _settings(config: Json) -> dict[str, Value]:
         if config.get(field) not in (None, "", "none"):
             facts[fact] = str(config[field])
     if config.get("mirror"):
-        facts["mirror of"] = str(config["mirror"].get("name"))
+        facts["mirror of"] = _origins([config["mirror"]], [info.get("mirror") or {}])
     if config.get("sources"):
-        facts["filled from"] = ", ".join(str(source.get("name")) for source in config["sources"])
+        facts["filled from"] = _origins(config["sources"], info.get("sources") or [])
     allowed = [words for field, words in (
         ("allow_direct", "direct reads"), ("allow_rollup_hdrs", "rollups"), ("allow_msg_ttl", "time to live per message"), ("allow_msg_counter", "counters"),
         ("allow_atomic", "atomic batches"), ("allow_msg_schedules", "scheduled messages")) if config.get(field)]
