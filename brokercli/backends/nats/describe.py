@@ -42,7 +42,7 @@ async def _stream(jetstream: JetStream, info: Json) -> Description:
             for replica in info["cluster"]["replicas"]]))
     consumers = await _add_consumers(jetstream, name, description)
     await _add_deaths(jetstream, info, consumers, description)
-    if risks := _risks(config, clustered=bool(jetstream.link.server.get("cluster"))):
+    if risks := _risks(config):
         description.facts["at risk"] = "; ".join(risks)
     description.sections.append(Section("set on the stream", setting_rows("stream", settings_beyond_defaults("stream", config))))
     await _add_subjects(jetstream, info, description)
@@ -74,15 +74,15 @@ async def _add_deaths(jetstream: JetStream, info: Json, consumers: list[Json], d
     description.facts["dead letters"] = words
 
 
-def _risks(config: Json, *, clustered: bool) -> list[str]:
+def _risks(config: Json) -> list[str]:
     """Say how a confirmed message can still be lost."""
     alone = int(config.get("num_replicas", 1)) <= 1
     risks = []
     if config.get("storage") == "memory":
         risks.append("kept in memory: gone when " + ("its server stops" if alone else "all its servers stop"))
     elif alone:
-        where = "one replica in a cluster: as safe as one server's disk" if clustered else "one server: as safe as its disk"
-        risks.append(f"{where}, and a power failure takes what was not synced yet (every 2m unless the server's sync_interval says otherwise)")
+        risks.append("one replica: as safe as its server's disk, and a power failure takes what was not synced yet (every 2m unless the server's "
+                     "sync_interval says otherwise)")
     if config.get("no_ack"):
         risks.append("no_ack: publishers are not told whether a message was stored")
     if config.get("persist_mode") == "async":
