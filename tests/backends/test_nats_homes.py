@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from brokercli.backends.dead_letters import Move, RepairPolicy
+from brokercli.backends.nats import homes
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import Unreachable
 from brokercli.model.message import Message
@@ -49,6 +50,33 @@ def test_a_home_that_was_not_to_be_asked_about_for_a_moment_is_asked_about_for_t
         receipts = repair.settle([Move(record, record.message, there) for record in everything(repair)])
     assert [(receipt.index, receipt.reason) for receipt in receipts.problems] == [(0, "The connection was lost")]
     assert in_stream(streams, home) == numbers(2)[1:]
+
+
+def test_a_home_that_kept_silent_is_not_waited_for_again_with_each_subject_that_leads_there(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream of one server that is away, in a cluster where the others answer: each letter waited five seconds to be refused."""
+    away, home = streams.make(), streams.make()
+    name, low, clock, asked = dlq_of(streams, away), away.lower(), [0.0], list[str]()
+    fill_dlq(streams, away, 5)
+    info = JetStream.info
+
+    async def silent(jetstream: JetStream, about: str) -> Json:
+        asked.append(about)
+        clock[0] += 5.0
+        if about == away and len(asked) < 4:
+            raise Unreachable("Nobody in the cluster answers about it.")
+        return await info(jetstream, about)
+
+    with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+        monkeypatch.setattr(homes, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(JetStream, "info", silent)
+        records = everything(repair)
+        moves = [Move(record, record.message, subject(f"{low}.{number}")) for number, record in enumerate(records)]
+        moves[2].destination = subject(f"{home.lower()}.a")
+        receipts = repair.settle(moves[:4])
+        assert {receipt.index: receipt.reason for receipt in receipts.problems} == dict.fromkeys((0, 1, 3), "Nobody in the cluster answers about it")
+        assert (asked[:2], asked.count(away)) == ([away, home], 1)
+        clock[0] += 60.0
+        assert repair.settle(moves[4:]).confirmed == 1
 
 
 @pytest.mark.parametrize("filters", [[], ["a"], [">"]], ids=["nobody", "one", "all"])

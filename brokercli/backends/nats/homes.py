@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeVar
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.destination import open_publisher
@@ -15,6 +18,12 @@ from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable
+
+Found = TypeVar("Found")
+_SILENCE_SECONDS = 1.0
+"""Who is waited for so long in vain keeps silent; who answers sooner, be it that nobody leads, may be asked for each letter."""
+_TIMES = 9
+"""A silence is remembered so many times as long as it was waited for: letters may each have another subject, and each of them asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,8 @@ class Homes:
         self._policy = policy
         self._known: dict[tuple[str | None, str], Home | str] = {}
         self._streams: dict[str, Home] = {}
+        self._silent: dict[str, tuple[str, float]] = {}
+        """Stream, or empty for whoever says which there are → what came of asking about it, and until when that is enough."""
         self._perishing: list[str] = []
 
     def find(self, destination: Address) -> Home | str:
@@ -61,7 +72,7 @@ class Homes:
         if destination.kind == "stream":
             if name == self._letters.stream and self._letters.consumers is None:
                 return f"stream {name} is where the letter lies now"
-            return self._stream(self._jetstream.link.run(self._jetstream.info(name)))
+            return self._stream(self._ask(name, lambda: self._jetstream.info(name)))
         if destination.kind not in (None, "subject"):
             return f"NATS has no {destination.kind}s, and it would go to {destination}"
         problem = fault(name) or ("it is a wildcard" if has_wildcards(name) else None)
@@ -71,13 +82,26 @@ class Homes:
             if any(covers(pattern, name) for pattern in home.patterns):
                 return self._allowed(home, name)
         try:
-            capturing = self._jetstream.link.run(self._jetstream.capturing(name))
-            infos = [self._jetstream.link.run(self._jetstream.info(stream)) for stream in capturing[:1]]
+            capturing = self._ask("", lambda: self._jetstream.capturing(name))
+            infos = [self._ask(stream, lambda: self._jetstream.info(capturing[0])) for stream in capturing[:1]]
         except (NotAuthorised, TimedOut):
             return Home(self._publisher(Address(name, "subject")), "", ())
         if not infos:
             return self._jetstream.nobody_listens(name)
         return self._allowed(self._stream(infos[0]), name)
+
+    def _ask(self, about: str, question: Callable[[], Coroutine[Any, Any, Found]]) -> Found:
+        known = self._silent.get(about)
+        began = monotonic()
+        if known is not None and began < known[1]:
+            raise Unreachable(known[0])
+        try:
+            return self._jetstream.link.run(question())
+        except Unreachable as problem:
+            waited = monotonic() - began
+            if waited >= _SILENCE_SECONDS:
+                self._silent[about] = str(problem), began + (1 + _TIMES) * waited
+            raise
 
     def _stream(self, info: Json) -> Home:
         config = info["config"]
@@ -97,7 +121,7 @@ class Homes:
     def _allowed(self, home: Home, name: str) -> Home | str:
         if home.stream == self._letters.stream and self._letters.awaits(name):
             return f"{name} leads into stream {home.stream}, where the letter lies now, and would be one again"
-        if home.schedules and self._jetstream.link.run(self._waits_on(home.stream, name)):
+        if home.schedules and self._ask(home.stream, lambda: self._waits_on(home.stream, name)):
             return f"on {name} a schedule of stream {home.stream} waits (Nats-Schedule), which ends when a message comes behind it there"
         return home
 
