@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from brokercli.backends.nats.bulk_parser import Sink
-from brokercli.backends.nats.in_flight import LEADERLESS, Sent
+from brokercli.backends.nats.in_flight import Sent
 from brokercli.backends.nats.outbox import Outbox
 from brokercli.backends.nats.recovery import Outcome, Target
 from brokercli.model.connection import Connection
@@ -215,7 +215,7 @@ def test_without_a_stream_to_ask_all_that_was_sent_is_in_doubt_once_the_connecti
 
 
 @pytest.mark.parametrize(("before", "verdict"), [
-    (False, (R, LEADERLESS)), (True, (U, "its stream's leader was lost before its acknowledgement came, and nobody leads"))])
+    (False, (R, "nobody answered")), (True, (U, "its stream's leader was lost before its acknowledgement came, and nobody leads"))])
 def test_what_nobody_heard_reached_nobody_unless_it_had_been_sent_before(before: bool, verdict: tuple[Verdict, str]) -> None:
     rig = Rig()
     rig.put(1)
@@ -223,9 +223,19 @@ def test_what_nobody_heard_reached_nobody_unless_it_had_been_sent_before(before:
         rig.settle(Outcome(repeat={0}))
     rig.unheard(0)
     assert (rig.verdicts, rig.outbox.takes_more, len(rig.line.started)) == ({}, False, 1)
-    found = rig.outbox._recovery = Found(Outcome(why="nobody leads", nobody=LEADERLESS))  # type: ignore[assignment]
+    found = rig.outbox._recovery = Found(Outcome(why="nobody leads", nobody="nobody answered"))  # type: ignore[assignment]
     asyncio.run(rig.line.started.pop())  # type: ignore[arg-type]
     assert (rig.verdicts, found.starting) == ({0: verdict}, False)
+
+
+def test_what_nobody_heard_until_it_was_late_is_said_with_what_came_of_asking_about_its_stream() -> None:
+    rig = Rig()
+    rig.put(1)
+    rig.unheard(0)
+    rig.line.started.pop().close()
+    with rig.outbox.changed:
+        rig.outbox.abandon(None)
+    assert rig.verdicts == {0: (R, "nobody took it: nothing was said of its stream")}
 
 
 def test_what_is_too_large_is_refused_and_what_was_behind_it_was_not_read() -> None:

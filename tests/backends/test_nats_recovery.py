@@ -15,7 +15,7 @@ import pytest
 
 from brokercli.backends.nats import recovery as module
 from brokercli.backends.nats.convert import Refusal
-from brokercli.backends.nats.in_flight import LEADERLESS, UNHEARD, Sent
+from brokercli.backends.nats.in_flight import UNHEARD, Sent
 from brokercli.backends.nats.records import Row
 from brokercli.backends.nats.recovery import Outcome, Recovery, Target, target_of
 from brokercli.model.connection import Connection
@@ -133,11 +133,12 @@ def test_what_nobody_heard_may_be_sent_again_as_long_as_the_stream_listens(found
     assert found(Stream(info={"config": {}}), waiting[:2], seconds=20.0).repeat == set()
 
 
-@pytest.mark.parametrize(("problem", "nobody"), [(NotFound("gone."), UNHEARD), (Unreachable("mute."), LEADERLESS), (NotAuthorised("no."), LEADERLESS)])
+@pytest.mark.parametrize(("problem", "nobody"), [(NotFound("gone."), UNHEARD), (Unreachable("mute."), "nobody took it: mute"),
+                                                (NotAuthorised("no."), "nobody took it: no")])
 def test_where_nothing_can_be_asked_nothing_is_known(found: Callable[..., Outcome], problem: BrokercliError, nobody: str) -> None:
     assert found(Stream(info=problem), WAITING) == Outcome(why=str(problem).rstrip("."), nobody=nobody)
     leaderless = found(Stream(info={"config": {}, "cluster": {"name": "c"}}), WAITING)
-    assert (leaderless.why, leaderless.nobody) == ("Stream ORDERS has no leader", LEADERLESS)
+    assert (leaderless.why, leaderless.nobody) == ("Stream ORDERS has no leader", "nobody took it: stream ORDERS has no leader")
 
 
 def test_another_leader_is_noticed_and_no_leader_is_none() -> None:

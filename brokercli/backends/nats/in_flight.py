@@ -13,7 +13,6 @@ from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.model.receipt import Receipt, Verdict
 
 UNHEARD = "no stream listens on its subject"
-LEADERLESS = "nobody took it: its stream has no leader"
 OUT_OF_REACH = ("nobody heard it: stream {} listens on its subject, but what this login publishes there does not reach it (an import, or what a leaf node "
                 "lets through)")
 

@@ -11,7 +11,7 @@ from itertools import takewhile
 
 from brokercli.backends.nats.bulk_parser import Delivery, Sink
 from brokercli.backends.nats.denials import Denials
-from brokercli.backends.nats.in_flight import LEADERLESS, Sent, plain_acknowledgement, read_acknowledgement, without_groups
+from brokercli.backends.nats.in_flight import UNHEARD, Sent, plain_acknowledgement, read_acknowledgement, without_groups
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.recovery import Outcome, Recovery, Target
 from brokercli.backends.nats.silence import Silence
@@ -116,12 +116,16 @@ class Outbox(Watcher):
         for number in [number for number in self._pending if before is None or number < before]:
             self._give_up(number, f"no acknowledgement came{why}")
 
-    def _give_up(self, number: int, why: str, nobody: str = LEADERLESS) -> None:
+    def _give_up(self, number: int, why: str, nobody: str = "") -> None:
         sent = self._pending[number]
         if sent.first_sent and not sent.unheard:
             self._settle(Receipt(number, Verdict.UNKNOWN, reason=f"{why} from its stream; {sent.elsewhere}" if sent.elsewhere else why))
         else:
-            self._settle(Receipt(number, Verdict.REFUSED, reason=nobody if sent.unheard else _NEVER_LEFT))
+            self._settle(Receipt(number, Verdict.REFUSED, reason=(nobody or self._nobody) if sent.unheard else _NEVER_LEFT))
+
+    @property
+    def _nobody(self) -> str:
+        return UNHEARD if self._recovery is None else self._recovery.nobody
 
     def _settle(self, receipt: Receipt) -> None:
         """Enter one verdict; the first one stands. Holds the lock."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from brokercli.backends.nats.convert import Refusal, sent_id
 from brokercli.backends.nats.fetch import fetch_message
-from brokercli.backends.nats.in_flight import LEADERLESS, OUT_OF_REACH, UNHEARD, Sent
+from brokercli.backends.nats.in_flight import OUT_OF_REACH, UNHEARD, Sent
 from brokercli.backends.nats.records import Row
 from brokercli.backends.nats.streams import JetStream
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards
@@ -120,6 +120,12 @@ class Recovery:
         self._jetstream = JetStream(link)
         self._unheard: dict[int, tuple[Leader, float]] = {}
         """Number of a message that nobody heard → the leader that answered all the same, and since when it does."""
+        self._trouble = "nothing was said of its stream"
+
+    @property
+    def nobody(self) -> str:
+        """Why a message was not stored that nobody heard, as far as it is known: what came of asking about its stream."""
+        return f"nobody took it: {self._trouble}"
 
     async def find_out(self, on_their_way: Callable[[], tuple[Mapping[int, Sent], int | None]], seconds: float, *, starting: bool) -> Outcome:
         """Wait for the stream's leader, for so many seconds at most; then find out about the messages that are on their way, in the order they
@@ -131,7 +137,7 @@ class Recovery:
             await self._led(seconds, starting=starting)
             return await self._settle(*on_their_way(), seconds)
         except BrokercliError as problem:
-            return Outcome(why=str(problem).rstrip("."), nobody=UNHEARD if isinstance(problem, NotFound) else LEADERLESS)
+            return Outcome(why=str(problem).rstrip("."), nobody=UNHEARD if isinstance(problem, NotFound) else self.nobody)
 
     async def led_by_another(self) -> bool:
         """Whether the stream has got another leader since it was last asked about: what the old one did not confirm, it may never."""
@@ -170,7 +176,13 @@ class Recovery:
 
     async def _info(self, seconds: float) -> dict[str, Any]:
         stream = self._target.stream
-        return await self._jetstream.ask(f"STREAM.INFO.{stream}", what=f"stream {stream}", timeout=seconds)
+        try:
+            info = await self._jetstream.ask(f"STREAM.INFO.{stream}", what=f"stream {stream}", timeout=seconds)
+        except BrokercliError as problem:
+            self._trouble = str(problem).rstrip(".")
+            raise
+        self._trouble = f"stream {stream} " + ("has no leader" if info.get("cluster") and _leader(info) is None else "is there, and did not hear it")
+        return info
 
     async def _settle(self, waiting: Mapping[int, Sent], floor: int | None, delivery_timeout: float) -> Outcome:
         server = self._link.server
