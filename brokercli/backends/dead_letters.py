@@ -161,7 +161,6 @@ class RepairPolicy:
     delivery_timeout: float = 30.0
     batch: int = 5000
     """How many letters are settled together at most."""
-    options: dict[str, str] = field(default_factory=dict)
     waiting: Callable[[str], None] = lambda what: None
     """Told in words, while the repair is opened or works, what is waited for longer than usual."""
 

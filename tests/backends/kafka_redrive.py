@@ -9,14 +9,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
+from unittest.mock import Mock
+
+import pytest
 
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
+from brokercli.backends.kafka import open_repair
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.backends.kafka.repair import KafkaRepair
-from brokercli.backends.kafka.transaction import Transactions
+from brokercli.backends.kafka.transaction import NoTransactions, Transactions
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError
@@ -25,6 +29,7 @@ from brokercli.model.receipt import Receipts
 from tests.backends.kafka_topics import Topics, everything
 from tests.native.kafka import stable_offset
 
+EXACTLY_ONCE, AT_LEAST_ONCE = ({"guarantee": guarantee} for guarantee in ("exactly-once", "at-least-once"))
 POINTS = ("before produce", "after produce", "before commit", "after commit")
 
 
@@ -53,9 +58,12 @@ def redrive(repair: Repair, home: Address) -> Receipts:
     return total
 
 
-def repair(topics: Topics, dlq: Address, **policy: object) -> KafkaRepair:
-    """Open a run over a topic; closed at the end."""
-    opened = topics.backend().repair(dlq, RepairPolicy(**policy))  # type: ignore[arg-type]
+def repair(topics: Topics, dlq: Address, options: Mapping[str, str] = EXACTLY_ONCE, **policy: object) -> KafkaRepair:
+    """Open a run over a topic, at least once as where transactions are not permitted, if the options say so; closed at the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        if options != EXACTLY_ONCE:
+            patch.setattr(open_repair, "Transactions", Mock(side_effect=NoTransactions("as the test has it")))
+        opened = topics.backend().repair(dlq, RepairPolicy(**policy))  # type: ignore[arg-type]
     topics._opened.append(opened)  # type: ignore[arg-type]
     assert isinstance(opened, KafkaRepair)
     return opened

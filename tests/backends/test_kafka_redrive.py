@@ -17,15 +17,13 @@ from brokercli.backends.kafka.handled_group import group_of
 from brokercli.backends.kafka.handled_text import Room
 from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.address import Address
-from brokercli.model.errors import Failed, NotFound, UsageProblem
+from brokercli.model.errors import Failed, NotFound
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Verdict
-from tests.backends.kafka_redrive import POINTS, by_body, committed, letters, numbered, redrive, repair, states, stored, to
+from tests.backends.kafka_redrive import AT_LEAST_ONCE, POINTS, by_body, committed, letters, numbered, redrive, repair, states, stored, to
 from tests.backends.kafka_topics import Topics, bodies, of_verdict, publish
 from tests.brokers.server import wait_until
 from tests.commandline import run_module
-
-AT_LEAST_ONCE = {"guarantee": "at-least-once"}
 
 
 def test_every_letter_goes_home_once_as_it_was_and_counts_as_redriven(groups: Topics) -> None:
@@ -341,13 +339,9 @@ def test_a_group_with_members_is_refused(groups: Topics) -> None:
     member.close()
 
 
-def test_options_that_there_are_not_are_refused(groups: Topics) -> None:
-    dlq = groups.make()
-    for options in ({"speed": "high"}, {"guarantee": "twice"}):
-        with pytest.raises(UsageProblem):
-            groups.backend().repair(dlq, RepairPolicy(options=options))
+def test_a_topic_that_there_is_not_is_not_found(topics: Topics) -> None:
     with pytest.raises(NotFound):
-        groups.backend().repair(Address("no-such-dlq", "topic"), RepairPolicy())
+        topics.backend().repair(Address("no-such-dlq", "topic"), RepairPolicy())
 
 
 def test_at_least_once_says_so_first_and_keeps_the_same_state(groups: Topics) -> None:

@@ -104,8 +104,10 @@ def test_retries_that_would_lose_messages_or_cannot_be_had_are_refused(
 
 def test_kafka_has_no_delayed_retry_of_its_own_and_no_retries_of_retries(topics: Topics) -> None:
     source = topics.make().name
-    with pytest.raises(Unsupported, match="no delayed retry"):
+    with pytest.raises(Unsupported, match="no delayed retry") as refusal:
         retries(topics, source, SECOND, native=True)
+    # said by an option, or by a topology file
+    assert refusal.value.hint == "leave native out"
     for name in ("orders.retry.5s", "orders.dlq"):
         with pytest.raises(UsageProblem, match="itself the name"):
             retries(topics, name, SECOND, declared={})

@@ -32,11 +32,8 @@ from brokercli.backends.kafka.transaction import NoTransactions, Transactions
 from brokercli.backends.kafka.way import Way
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
-from brokercli.model.errors import Failed, Unreachable, UsageProblem
+from brokercli.model.errors import Failed, Unreachable
 from brokercli.model.position import Span
-
-GUARANTEE = "guarantee"
-_GUARANTEES = ("exactly-once", "at-least-once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,6 @@ class Cluster:
 
 def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepair:
     """Open a run, and with it fence whoever redrives this topic now. Raises Failed where consumers are members of the group."""
-    wish = _wish(policy.options)
     connection, admin, timeout = cluster.connection, cluster.admin, cluster.connection.connect_timeout
     partitions = sorted(cluster.topic(topic).partitions)
     group = group_of(topic)
@@ -77,7 +73,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         ledger = Ledger(consumer, offsets, tag, limits, timeout)
         destinations = Destinations(lambda name: cluster.topic(name).partitions, admin, topic, timeout, policy.waiting,
                                     compressed=any(name.startswith("compression.") for name in connection.options))
-        way = _way(cluster, topic, policy, ledger, destinations, wish)
+        way = _way(cluster, topic, policy, ledger, destinations)
         opened.callback(way.close)
         # only now: fencing has ended what a run before this one left open
         try:
@@ -99,25 +95,14 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         return repair
 
 
-def _wish(options: dict[str, str]) -> str:
-    unknown = sorted(set(options) - {GUARANTEE})
-    if unknown:
-        raise UsageProblem(f"Redriving on Kafka has no option {unknown[0]}.", hint=f"{GUARANTEE}={'|'.join(_GUARANTEES)}")
-    wish = options.get(GUARANTEE, _GUARANTEES[0])
-    if wish not in _GUARANTEES:
-        raise UsageProblem(f"{wish} is no guarantee that Kafka can give.", hint=f"{GUARANTEE}={'|'.join(_GUARANTEES)}")
-    return wish
-
-
-def _way(cluster: Cluster, topic: str, policy: RepairPolicy, ledger: Ledger, destinations: Destinations, wish: str) -> Way:
-    why, waiting = "as asked", once_each(policy.waiting)
-    if wish == _GUARANTEES[0]:
-        try:
-            return ExactlyOnce(topic, ledger, destinations,
-                               lambda batch_bytes: Transactions(cluster.connection, group_of(topic), policy.delivery_timeout, batch_bytes, waiting),
-                               policy.delivery_timeout, waiting)
-        except NoTransactions as problem:
-            why = f"transactions are not permitted here ({problem})"
+def _way(cluster: Cluster, topic: str, policy: RepairPolicy, ledger: Ledger, destinations: Destinations) -> Way:
+    waiting = once_each(policy.waiting)
+    try:
+        return ExactlyOnce(topic, ledger, destinations,
+                           lambda batch_bytes: Transactions(cluster.connection, group_of(topic), policy.delivery_timeout, batch_bytes, waiting),
+                           policy.delivery_timeout, waiting)
+    except NoTransactions as problem:
+        why = f"transactions are not permitted here ({problem})"
     publish_policy = PublishPolicy(delivery_timeout=policy.delivery_timeout)
     return AtLeastOnce(topic, ledger, destinations, lambda name: cluster.publisher(Address(name, "topic"), publish_policy), policy.delivery_timeout, why)
 

@@ -52,7 +52,8 @@ def retry_topology(specification: RetrySpecification, state: TopicState | None, 
     topics[dead] = settings | {"retention.ms": _dead_retention(specification, state)} | dict(specification.settings)
     long = next((name for name in topics if len(name) > LONGEST), None)
     if long is not None:
-        raise UsageProblem(f"{long[:60]}… would be {len(long)} characters long; a topic's name has {LONGEST} at most.", hint="--dead-letter names it")
+        raise UsageProblem(f"{long[:60]}… would be {len(long)} characters long; a topic's name has {LONGEST} at most.",
+                           hint="give the dead letters a shorter name" if long == dead else None)
     check_topic_name(dead)
     said = _worker(specification, dead)
     earlier = sorted(name for name in there if name.startswith(f"{source}.retry.") and name not in topics)
@@ -63,7 +64,7 @@ def retry_topology(specification: RetrySpecification, state: TopicState | None, 
 
 def _check(specification: RetrySpecification, dead: str) -> None:
     if specification.native:
-        raise Unsupported("Kafka has no delayed retry of its own; leave --native out, and it is done with a topic for each delay.")
+        raise Unsupported("Kafka has no delayed retry of its own: it is done with a topic for each delay.", hint="leave native out")
     if specification.consumer is not None:
         raise UsageProblem("Kafka's retries belong to no consumer: any group reads the topics.", hint="leave the consumer out")
     if _ALREADY.search(specification.source):
@@ -72,8 +73,7 @@ def _check(specification: RetrySpecification, dead: str) -> None:
         raise UsageProblem(f"A message is tried once at least, not {specification.attempts} times.")
     if len(specification.delays) > specification.attempts - 1:
         needed = f"{amount(len(specification.delays), 'delay needs', 'delays need')} {len(specification.delays) + 1} attempts or more"
-        raise UsageProblem(f"{needed}; there {amount(specification.attempts, 'is', 'are')}.".replace("XX", ""),
-                           hint="the first attempt waits for nothing")
+        raise UsageProblem(f"{needed}; there {amount(specification.attempts, 'is', 'are')}.", hint="the first attempt waits for nothing")
     if specification.attempts > 1 and not specification.delays:
         raise UsageProblem(f"{specification.attempts} attempts need a delay between them.", hint="for example 5s 30s 5m")
     for delay in specification.delays:

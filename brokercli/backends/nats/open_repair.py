@@ -18,7 +18,6 @@ from brokercli.backends.nats.removing import Remover, refusal_to_remove
 from brokercli.backends.nats.repair import NatsRepair
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.model.address import Address
-from brokercli.model.errors import UsageProblem
 from brokercli.model.position import NANOSECONDS
 
 _GUARANTEE = ("exactly once inside the duplicate window of {windows}; at least once after it: what a run that was killed had stored and not yet taken out of "
@@ -30,8 +29,6 @@ _UNLESS = (", unless another consumer still wants it: that one gets both, and th
 
 def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy: RepairPolicy, patterns: Sequence[str]) -> NatsRepair:
     """Open a run. Raises Failed, and changes nothing, where letters could not be taken out afterwards."""
-    if policy.options:
-        raise UsageProblem(f"Redriving on NATS has no option {sorted(policy.options)[0]}.")
     link = jetstream.link
     # a run always waits for something: for verdicts, or for letters
     link.give_up_after(policy.delivery_timeout)
