@@ -102,6 +102,16 @@ def test_what_holds_a_consumer_up_is_said(streams: Streams, consumers: Consumers
     assert "paused until" in str(consumers.describe(f"{idle}/worker").facts["held up"])
 
 
+def test_which_client_is_pinned_in_each_group_is_said(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, priority_groups=["jobs"], priority_policy="pinned_client", priority_timeout=3600 * NANOSECONDS)
+    assert consumers.describe(f"{name}/worker").facts["pinned"] == "jobs: nobody"
+    streams.wire.take(name, "worker", 1, group="jobs")
+    (group,) = streams.api(f"CONSUMER.INFO.{name}.worker")["priority_groups"]
+    assert consumers.describe(f"{name}/worker").facts["pinned"] == f"jobs: whoever has the Nats-Pin-Id {group['pinned_client_id']}, since {group['pinned_ts']}"
+    overflow = filled(streams, priority_groups=["jobs"], priority_policy="overflow")
+    assert "pinned" not in consumers.describe(f"{overflow}/worker").facts
+
+
 def test_what_caps_the_tries_and_where_dead_letters_go_is_said(streams: Streams, consumers: Consumers) -> None:
     name = filled(streams, max_deliver=5, backoff=[5 * NANOSECONDS, 60 * NANOSECONDS])
     facts = consumers.describe(f"{name}/worker").facts

@@ -89,9 +89,9 @@ class Wire:
                 time.sleep(0.05)
         return [found[number] for number in wanted if number in found]
 
-    def take(self, stream: str, consumer: str, count: int) -> list[str]:
+    def take(self, stream: str, consumer: str, count: int, **asked: str) -> list[str]:
         """Pull messages of a consumer; return the subjects that take their acknowledgements."""
-        self.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", json.dumps({"batch": count}).encode(), reply=f"{self._inbox}.pulled")
+        self.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", json.dumps({"batch": count} | asked).encode(), reply=f"{self._inbox}.pulled")
         return [self._next()[1] for _ in range(count)]
 
     def wait_for_more(self, stream: str, consumer: str) -> None:

@@ -66,6 +66,15 @@ class ConsumerState:
         return "somebody gets what it pushes" if self.pushes else f"{amount(self.members, 'waiting request')}"
 
     @property
+    def pinned(self) -> str | None:
+        """Say for each group who alone gets its messages: a client is known by the id that the server gives it and by nothing else (ADR-42). None
+        where nobody is pinned by policy, or the server does not tell."""
+        if value_of("consumer", "priority_policy", self.config) != "pinned_client":
+            return None
+        return "; ".join(f"{group['group']}: " + (f"whoever has the Nats-Pin-Id {group['pinned_client_id']}, since {group.get('pinned_ts')}"
+                                                  if group.get("pinned_client_id") else "nobody") for group in self.info.get("priority_groups") or ()) or None
+
+    @property
     def in_hand(self) -> int:
         """Return how many messages are delivered and wait for their acknowledgement."""
         return int(self.info.get("num_ack_pending", 0))

@@ -159,6 +159,8 @@ async def _describe(jetstream: JetStream, name: str) -> Description:
     if int(info.get("num_redelivered", 0)):
         facts["being tried again"] = int(info["num_redelivered"])
     facts["members"] = state.member_words or "nobody asks for messages now"
+    if state.pinned:
+        facts["pinned"] = state.pinned
     for holdup in state.holdups:
         facts["held up"] = f"{facts['held up']}; {holdup}" if facts.get("held up") else holdup
     acknowledges = str(value_of("consumer", "ack_policy", config))
