@@ -7,14 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from brokercli.backends.dead_letters import Move, RepairPolicy
+from brokercli.backends.nats import wanted
 from brokercli.backends.nats.interest import Interest
 from brokercli.backends.nats.unrecorded import consumer_of
-from brokercli.model.errors import Failed
+from brokercli.model.errors import Failed, NotAuthorised
 from brokercli.model.message import Message
 from brokercli.model.position import NANOSECONDS
+from brokercli.model.receipt import Verdict
 from brokercli.operations.settling import Settling
 from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, read_all, redrive
-from tests.backends.nats_streams import Streams, stream, subject
+from tests.backends.nats_streams import Streams, publish, stream, subject
 
 
 def delete(streams: Streams, name: str) -> None:
@@ -57,6 +59,22 @@ def test_a_home_that_has_come_to_confirm_and_drop_during_the_run_takes_no_letter
     assert (outcome.account.confirmed, outcome.account.unknown) == (1, 2)
     assert f"{home} has had it before and does not keep it now" in receipts.problems[0].reason
     assert (in_stream(streams, home), in_stream(streams, name)) == (numbers(4)[3:], numbers(4)[1:3])
+
+
+def test_that_a_copy_from_before_is_not_kept_is_not_said_where_it_could_not_be_read(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def denied(*_: object) -> None:
+        raise NotAuthorised("This login may not read it.")
+
+    home = streams.make("interest")
+    streams.worker(home)
+    message = Message(b"0", headers=(("Nats-Msg-Id", b"1"),))
+    publisher = streams.publisher(subject(f"{home.lower()}.a"), only_wanted=True, keep_control_headers=True)
+    assert publish(publisher, [message]).confirmed == 1
+    assert publish(publisher, [message]).duplicates == 1
+    monkeypatch.setattr(wanted, "fetch_message", denied)
+    (receipt,) = publish(publisher, [message]).problems
+    assert (receipt.verdict, receipt.reason) == (Verdict.UNKNOWN, f"stream {home} has had it before, and whether it keeps it now could not be asked: "
+                                                                 "This login may not read it")
 
 
 def test_whoever_publishes_what_is_taken_away_elsewhere_is_told_as_well(streams: Streams) -> None:

@@ -64,17 +64,16 @@ class WantedPublisher(KeptPublisher):
         return receipts
 
     def _sure(self, duplicate: Receipt) -> Receipt:
-        if duplicate.index not in self._lately or self._stored(int(duplicate.position)):
+        if duplicate.index not in self._lately:
             return duplicate
-        why = (f"stream {self._stream} has had it before and does not keep it now: a consumer is done with it, or none wanted it then and it was dropped; it "
-               f"is taken again {self._window / NANOSECONDS:g} s after that (duplicate_window)")
-        return Receipt(duplicate.index, Verdict.UNKNOWN, reason=why)
-
-    def _stored(self, sequence: int) -> bool:
         try:
-            return self._jetstream.link.run(fetch_message(self._jetstream, self._stream, sequence)) is not None
-        except BrokercliError:
-            return False
+            if self._jetstream.link.run(fetch_message(self._jetstream, self._stream, int(duplicate.position))) is not None:
+                return duplicate
+            why = (f"stream {self._stream} has had it before and does not keep it now: a consumer is done with it, or none wanted it then and it was dropped; "
+                   f"it is taken again {self._window / NANOSECONDS:g} s after that (duplicate_window)")
+        except BrokercliError as problem:
+            why = f"stream {self._stream} has had it before, and whether it keeps it now could not be asked: {str(problem).rstrip('.')}"
+        return Receipt(duplicate.index, Verdict.UNKNOWN, reason=why)
 
     def obstacle(self, subject: str) -> str:
         """As promised; asked once, however many subjects there are."""
