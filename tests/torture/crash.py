@@ -271,8 +271,8 @@ def _watch_journals() -> None:
     os.fsync = fsync
 
     def opened(original: Callable[..., Any]) -> Callable[..., Any]:
-        def init(self: Any, path: Any) -> None:
-            original(self, path)
+        def init(self: Any, path: Any, *more: Any) -> None:
+            original(self, path, *more)
             self.path = str(Path(path).resolve())
             _forced[self.path] = 0
         return init
