@@ -33,6 +33,7 @@ class Channel:
 
     def __init__(self) -> None:
         self.mute = self.ended = False
+        self.unanswered: list[Callable[[Any], None]] = []
         self.prefetches: list[int] = []
         self.consumers: list[str] = []
         self.cancelled: list[str] = []
@@ -40,8 +41,7 @@ class Channel:
 
     def basic_qos(self, *, prefetch_count: int, callback: Callable[[Any], None] | None = None) -> None:
         self.prefetches.append(prefetch_count)
-        if callback is not None and not self.mute:
-            callback(None)
+        self._answer(callback)
 
     def basic_consume(self, queue: str, ignore: Any, *, consumer_tag: str, arguments: Any, callback: Callable[[Any], None]) -> None:
         self.consumers.append(consumer_tag)
@@ -52,7 +52,12 @@ class Channel:
 
     def basic_cancel(self, consumer: str, *, callback: Callable[[Any], None] | None = None) -> None:
         self.cancelled.append(consumer)
-        if callback is not None:
+        self._answer(callback)
+
+    def _answer(self, callback: Callable[[Any], None] | None) -> None:
+        if callback is not None and self.mute:
+            self.unanswered.append(callback)
+        elif callback is not None:
             callback(None)
 
     def add_on_cancel_callback(self, callback: Callable[[Any], None]) -> None:
@@ -350,6 +355,34 @@ def test_there_is_a_consumer_until_all_is_taken_and_none_makes_room_for_more() -
     assert len(held.holding.take(0) or ()) == 2
     held.deliver(5)
     assert channel.cancelled == channel.consumers == [f"brokercli-0000000{number}" for number in (1, 2, 3)]
+
+
+def test_an_answer_that_comes_once_the_broker_has_ended_the_consumer_is_no_surprise() -> None:
+    held = Held(Broker(Count(0, 0)), 9, part=2).taken((1, 2))
+    held.broker.channel.mute = True
+    answers: list[bool] = []
+    reader = Thread(target=lambda: answers.append(held.holding.acknowledge([1])))
+    reader.start()
+    wait_until(lambda: held.broker.channel.unanswered, 60.0, "what waits for an answer")
+    held.broker.channel.cancel()
+    held.broker.channel.unanswered.pop()(None)
+    reader.join()
+    # it was deleted
+    assert answers == [True]
+
+
+def test_what_still_comes_while_the_last_consumer_ends_is_of_its_part_and_begins_no_other() -> None:
+    held = Held(Broker(Count(0, 1)), 9, part=2).taken((1, 2))
+    held.deliver(3)
+    held.broker.tick()
+    held.broker.channel.mute = True
+    for _ in range(3):
+        held.broker.tick()
+    held.deliver(4)
+    assert held.holding.take(0) is None
+    held.broker.channel.unanswered.pop()(None)
+    assert [delivery.tag for delivery in held.holding.take(0) or ()] == [3, 4]
+    assert (held.holding.finished, held.holding.short, len(held.broker.channel.consumers)) == (True, 5, 2)
 
 
 @pytest.mark.parametrize("lasting", [False, True])

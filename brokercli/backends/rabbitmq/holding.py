@@ -105,8 +105,7 @@ class Holding:
         try:
             return self._handover.take(timeout)
         except BrokercliError:
-            if self.gone and self._link.failure is not None:
-                # with the virtual host
+            if self.gone and self._link.failure is not None:  # with the virtual host
                 raise self._link.failure from None
             raise
 
@@ -182,8 +181,8 @@ class Holding:
         """Return how many messages are ready and how many consumers there are; -1 where the queue or the connection is gone, or its leader
         does not answer."""
         try:
-            counts = self._link.ask("putting letters back", *(counting(queue) for queue in (self._queue, self._rescue) if queue), timeout=_BACK_SECONDS,
-                                     keep=True)
+            both = map(counting, filter(None, (self._queue, self._rescue)))
+            counts = self._link.ask("putting letters back", *both, timeout=_BACK_SECONDS, keep=True)
         except BrokercliError as problem:
             if not self._rescue:
                 self._there.note(problem)
@@ -242,10 +241,10 @@ class Holding:
         self._moved = True
         if self._asked:
             sleep(GATHER_SECONDS)
-        elif self.taken < self._wanted:
-            self._hand_over()
-        else:
+        elif self.taken >= self._wanted:
             self._end()
+        elif self._consumer != "cancelling":
+            self._hand_over()
 
     def _hand_over(self) -> None:
         self._taking = False
@@ -318,12 +317,13 @@ class Holding:
         self._barrier(answer)
 
     def _barrier(self, answer: Future[bool]) -> None:
-        # a channel handles in order what it is told
         self._answers.append(answer)
 
         def answered(method: Any) -> None:
-            self._answers.remove(answer)
-            answer.set_result(True)
+            # a channel handles in order what it is told, and answers also where it has ended our consumer meanwhile
+            if answer in self._answers:
+                self._answers.remove(answer)
+                answer.set_result(True)
 
         self._channel.basic_qos(prefetch_count=1, callback=answered)
 
