@@ -33,7 +33,10 @@ class Session(NamedTuple):
             support = self.descriptor.support[resource][capability]
             if not support:
                 where = f"{'an' if resource[0] in 'aeiou' else 'a'} {resource}"
-                raise Unsupported(f"{self.descriptor.title} has no {capability} on {where}: {support.note}.".replace("..", "."), hint=hint)
+                # some reasons say it themselves: there are no partitions
+                said = f"no {str(capability).rstrip('s')}" in support.note
+                why = support.note if said else f"{self.descriptor.title} has no {capability} on {where}: {support.note}"
+                raise Unsupported(f"{why[:1].upper()}{why[1:]}.".replace("..", "."), hint=hint)
 
 
 def streams_of(context: typer.Context) -> Streams:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from unittest.mock import Mock
 
-from brokercli.backends.registry import BUILT_IN, descriptors
+import pytest
+
+from brokercli.backends.registry import BUILT_IN, descriptors, find
+from brokercli.commands.session import Session
 from brokercli.model.capability import Capability
+from brokercli.model.errors import Unsupported
 from tests.commandline import CommandLine, environment
 
 
@@ -35,6 +40,18 @@ def test_the_table_shows_every_reason(cli: CommandLine) -> None:
         for answers in descriptor.support.values():
             for answer in answers.values():
                 assert answer.note in shown
+
+
+@pytest.mark.parametrize(("resource", "asked", "said"), [
+    ("classic queue", Capability.PARTITION, "RabbitMQ has no partitions; those of a super stream are streams of their own."),
+    ("classic queue", Capability.KEY, "AMQP messages have no key; keys from elsewhere travel in the header x-message-key."),
+    ("exchange", Capability.CONSUMERS, "RabbitMQ has no consumers on an exchange: nobody consumes an exchange; the queues it routes to have consumers."),
+], ids=["partition", "key", "consumers"])
+def test_what_is_not_there_is_said_once(resource: str, asked: Capability, said: str) -> None:
+    session = Session(Mock(resource=lambda address: resource), Mock(), Mock(), find("amqp"))
+    with pytest.raises(Unsupported) as refused:
+        session.require(asked)
+    assert str(refused.value) == said
 
 
 def test_a_broker_that_does_not_exist_is_refused(cli: CommandLine) -> None:
