@@ -319,7 +319,7 @@ def test_nothing_is_taken_once_it_is_let_go_of() -> None:
                          ids=["deleted", "made anew", "perhaps away"])
 def test_what_is_held_of_a_queue_that_ends_its_consumer_is_ours_where_it_was_deleted_and_nothing_is_said_of_it_any_more(
         now: BrokercliError | None, gone: bool) -> None:
-    held = Held(Broker(Count(0, 0)), 9, part=2).taken((1, 2))
+    held = Held(Broker(Count(0, 0), Count(9, 0)), 9, part=2).taken((1, 2))
     held.deliver(3)
     held.broker.there = now
     held.broker.channel.cancel()
@@ -332,6 +332,8 @@ def test_what_is_held_of_a_queue_that_ends_its_consumer_is_ours_where_it_was_del
     held.holding.give_back()
     assert (held.broker.said, held.holding.unseen, held.broker.channel.is_open) == ([], 2 if gone else 0, False)
     assert len(held.broker.channel.consumers) == 2
+    # a node that is away does not answer how many there are either
+    assert len(held.broker.counts) == 2
 
 
 def test_there_is_a_consumer_until_all_is_taken_and_none_makes_room_for_more() -> None:

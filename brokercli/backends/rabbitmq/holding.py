@@ -147,7 +147,7 @@ class Holding:
         self._closing = True
         self._ask(self._stop_taking)
         held = self._tags.held(self.taken)
-        ready = self._counts()[0] if held else 0
+        ready = self._counts()[0] if held and not self.cut_off else 0
         done = self._ask(self._give_back)
         if self in self._link.watchers:
             self._link.watchers.remove(self)
