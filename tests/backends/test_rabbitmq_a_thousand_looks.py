@@ -58,3 +58,12 @@ def test_a_thousand_looks_leave_depth_order_and_content_as_they_were(versions: P
     for name in names[:2]:
         assert count(versions, name) == 6
         assert versions.taken(name) == numbered(6)
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_where_what_a_look_returns_comes_behind_the_rest_it_does_not_say_that_the_order_stays(versions: Places, kind: str) -> None:
+    dlq = letters_in(versions, kind)
+    with versions.open().look_letters(Address(dlq, "queue")) as reader:
+        records_of(reader, 6)
+        versions.put("", dlq, [b"new"])
+    assert (versions.taken(dlq) == [*numbered(6), b"new"]) is ("their order" in reader.side_effects)

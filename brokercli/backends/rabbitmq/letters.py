@@ -56,8 +56,10 @@ class QueueLetterReader(LetterReader):
         if self._holding.unseen or self._holding.cut_off:
             return f"{letters} marked as redelivered; whether all are there is not known"
         counted = " and has one acquisition more (x-acquired-count)" if taken == 1 else " and have one acquisition more each (x-acquired-count)"
-        kept = ("how many there are, their order and their contents are as they were" if not self._conditions.rescue else
-                "how many there are and their contents are as they were, and so is the order of those that did not go over the limit")
+        kept = ("how many there are and their contents are as they were, and so is the order of those that did not go over the limit"
+                if self._conditions.rescue else
+                "how many there are and their contents are as they were; this RabbitMQ puts what is returned to a quorum queue behind its other letters"
+                if self._conditions.behind else "how many there are, their order and their contents are as they were")
         return f"{letters} marked as redelivered{counted if self._conditions.queue.resource == QUORUM_QUEUE else ''}; {kept}"
 
     def read(self, timeout: float) -> Batch | None:

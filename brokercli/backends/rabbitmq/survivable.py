@@ -33,6 +33,7 @@ _LIMITS_BY_DEFAULT = (4, 0)
 _NACK_IS_FREE = (4, 3)
 _SAYS_POLICIES_AT_ONCE = (4, 2, 5)
 _CONSUMERS_SAY_TIMEOUTS = (4, 3)
+_RETURNS_TO_ITS_PLACE = (4, 3)
 LIFTED = {"delivery-limit": UNLIMITED}
 LIFTS = "brokercli-lift-"
 """How the policies begin that lift a limit for the duration of one run, and the names of everything else it takes."""
@@ -91,6 +92,11 @@ class Conditions:
     def hides_returned(self) -> bool:
         """Whether what is returned to it is held back for a while, where nobody sees it (from 4.3 on)."""
         return self.delayed_retry in ("all", "returned")
+
+    @property
+    def behind(self) -> bool:
+        """Whether what is returned comes behind what was not taken: a quorum queue of 4.0.5 without a limit does that, one of 4.3.6 does not."""
+        return self.queue.type == "quorum" and not self.rescue and self.version < _RETURNS_TO_ITS_PLACE
 
     @property
     def lasting(self) -> bool:
