@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from brokercli.backends.kafka import coordinators, failures
 from brokercli.backends.kafka.groups import Coordinators
+from brokercli.backends.kafka.handled_group import check_stable
 from brokercli.backends.kafka.patience import Patience
 
 
@@ -34,15 +35,18 @@ class Admin:
         moves = self.asked.count("about it") <= 2
         return self._answer(names[0], KafkaException(KafkaError(KafkaError.NOT_COORDINATOR if moves else KafkaError.GROUP_ID_NOT_FOUND)))
 
-    def list_consumer_group_offsets(self, asked: Sequence[Any], *, request_timeout: float) -> dict[str, Future[Any]]:
+    def list_consumer_group_offsets(self, asked: Sequence[Any], *, request_timeout: float, require_stable: bool = False) -> dict[str, Future[Any]]:
         self.asked.append("offsets")
         return self._answer(asked[0].group_id, SimpleNamespace(topic_partitions=[]))
 
 
-@pytest.mark.parametrize("ask", [lambda known: known.committed(["billing"]), lambda known: list(known.groups({"billing": "group"}))])
+@pytest.mark.parametrize("ask", [
+    lambda admin: Coordinators(admin, Patience(60.0)).committed(["billing"]),
+    lambda admin: list(Coordinators(admin, Patience(60.0)).groups({"billing": "group"})),
+    lambda admin: check_stable(admin, "billing", [0], 60.0)], ids=["committed", "groups", "handled letters"])
 def test_a_coordinator_that_moves_is_not_asked_for_offsets_until_it_is_there(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (coordinators, failures):
         monkeypatch.setattr(module, "COMING_BACK_SECONDS", 0.0)
     admin = Admin()
-    ask(Coordinators(cast("Any", admin), Patience(60.0)))
+    ask(cast("Any", admin))
     assert admin.asked == ["about it", "about it", "about it", "offsets"]

@@ -46,6 +46,7 @@ class Admin:
 
 def test_marks_that_wait_for_a_transaction_that_nobody_has_any_more_are_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handled_group, "_UNSTABLE_SECONDS", 0.0)
+    monkeypatch.setattr(handled_group, "await_coordinators", lambda admin, groups, seconds: None)
     with pytest.raises(Failed, match="left it open") as refused:
         check_stable(cast("Any", Admin(left_open=True)), "orders.dlq", [0, 1], 5.0)
     assert group_of("orders.dlq") in str(refused.value)
@@ -188,7 +189,9 @@ def test_a_group_that_is_not_there_has_no_members_and_one_that_moves_is_asked_ag
 
 
 def test_marks_are_asked_for_again_where_the_group_moves_and_nothing_is_made_of_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    awaited: list[str] = []
     monkeypatch.setattr(handled_group, "COMING_BACK_SECONDS", 0.0)
+    monkeypatch.setattr(handled_group, "await_coordinators", lambda admin, groups, seconds: awaited.extend(groups))
     places = [TopicPartition("dlq", 0, 7)]
     moves, denied = (KafkaException(KafkaError(code)) for code in (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.GROUP_AUTHORIZATION_FAILED))
     ours = SimpleNamespace(topic_partitions=[*places, SimpleNamespace(error=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))])
@@ -199,6 +202,7 @@ def test_marks_are_asked_for_again_where_the_group_moves_and_nothing_is_made_of_
     stable = SimpleNamespace(topic_partitions=places)
     ending = SimpleNamespace(topic_partitions=[SimpleNamespace(error=KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))])
     assert read_of(moves, moves, stable) == read_of(ending, ending, stable) == (places, [])
+    assert awaited == [group_of("dlq")] * 2
     for answer, kind in ((denied, NotAuthorised), (ours, NotAuthorised), (TimeoutError(), Unreachable)):
         with pytest.raises(kind):
             read_of(answer)

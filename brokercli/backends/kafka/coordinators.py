@@ -3,6 +3,9 @@
 librdkafka (2.16.1) follows a null pointer where a coordinator answers its administrative client's question for committed offsets with
 "not coordinator", as one does that moves or has just begun, and the process dies (its issue 5040; 12 of 12 that were the first to ask a
 Kafka 4.4.0 that had just started). Describing the group asks the same coordinator, and gives that answer as an error.
+
+A consumer of the group is never told so when it asks. But it needs a connection of its own for each group, and of a group that it may not ask
+about, or whose offsets an open transaction holds back, it says only that time is over, once it is (2.16.1, seen on 4.4.0).
 """
 
 from __future__ import annotations

@@ -12,10 +12,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
-from brokercli.backends.kafka.coordinators import await_coordinators
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry, waits
 from brokercli.backends.kafka.ends import held, led
-from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, group_of, understand
+from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, ask_committed, understand
 from brokercli.backends.kafka.held_back import held_back, summed_up
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.lost_end import count_what_came_since, count_what_later_leaders_stored
@@ -52,8 +51,7 @@ def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, adm
     looked, unread = _sample(consumer, {name: ranges[name] for name in sampled}, timeout)
     found |= {name: why for name, headers in looked.items() if (why := by_headers(headers)) is not None}
     unseen += _unsampled([name for name in topics if name not in found and name not in ranges], len(others) - len(sampled), unread)
-    await_coordinators(admin, [group_of(name) for name in found], timeout)
-    asked = {name: CommittedOffsets(admin, name, topics[name].partitions, timeout) for name in found}
+    asked = ask_committed(admin, {name: topics[name].partitions for name in found}, timeout)
     tags = tags_of(admin, found, timeout)
     open_ = held_back(admin, [(name, partition) for name in found for partition in ranges.get(name, ())], timeout)
     for name in sorted(found):

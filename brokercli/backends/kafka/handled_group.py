@@ -6,7 +6,7 @@ So the state belongs to the broker, and everybody who works on these letters sha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic, sleep, time
@@ -16,6 +16,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 
+from brokercli.backends.kafka.coordinators import await_coordinators
 from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, translate
 from brokercli.backends.kafka.handled_set import HandledSet
 from brokercli.backends.kafka.handled_text import CHARACTERS, FromTheFuture, NotOurs, Room, read, write
@@ -124,7 +125,8 @@ def _understand(found: HandledLetters, place: TopicPartition, held: Range) -> Ha
 
 
 class CommittedOffsets:
-    """Asks for the committed offsets of a topic's partitions when it is made, and waits for the answer when that is wanted."""
+    """Asks for the committed offsets of a topic's partitions when it is made, and waits for the answer when that is wanted. `ask_committed`
+    makes them, once their coordinators are there."""
 
     def __init__(self, admin: AdminClient, topic: str, partitions: Collection[int], seconds: float) -> None:
         self._admin = admin
@@ -152,6 +154,7 @@ class CommittedOffsets:
             except (KafkaException, TimeoutError) as problem:
                 if isinstance(problem, KafkaException) and is_coming_back(problem.args[0]) and monotonic() < give_up:
                     sleep(COMING_BACK_SECONDS)
+                    await_coordinators(self._admin, [group_of(self._topic)], give_up - monotonic())
                     self._answer = self._ask(stable=True)
                     continue
                 raise _failure(problem, _ASKING, self._topic) from None
@@ -168,11 +171,17 @@ class CommittedOffsets:
             self._answer = self._ask(stable=stable)
 
 
+def ask_committed(admin: AdminClient, topics: Mapping[str, Collection[int]], seconds: float) -> dict[str, CommittedOffsets]:
+    """Ask for the committed offsets of the partitions of topics, all at once, of coordinators that are there."""
+    await_coordinators(admin, [group_of(topic) for topic in topics], seconds)
+    return {topic: CommittedOffsets(admin, topic, partitions, seconds) for topic, partitions in topics.items()}
+
+
 def check_stable(admin: AdminClient, topic: str, partitions: Collection[int], seconds: float) -> None:
     """Raise Failed where a transaction over a topic's letters is open, though whoever had it is fenced: a broker that was away for longer than a
     transaction lasts may take it for ended while it starts, and write no marker (seen on 4.4.0). What the next one commits would
     commit its marks as well."""
-    _, notes = CommittedOffsets(admin, topic, partitions, seconds).read()
+    _, notes = ask_committed(admin, {topic: partitions}, seconds)[topic].read()
     if notes:
         group = group_of(topic)
         raise Failed(f"A transaction of {group} was cut off, and the broker has left it open in the group's offsets.",

@@ -9,9 +9,8 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterLook, State
-from brokercli.backends.kafka.coordinators import await_coordinators
 from brokercli.backends.kafka.forgotten import forgotten
-from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, group_of, limits_of, understand
+from brokercli.backends.kafka.handled_group import HandledLetters, ask_committed, limits_of, understand
 from brokercli.backends.kafka.lost_end import count_what_came_since, count_what_later_leaders_stored
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
@@ -55,8 +54,7 @@ def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consu
     try:
         ends = reader.bounds.end if reader.bounds is not None else None
         partitions = [partition for partition, _ in ends.offsets] if isinstance(ends, PerPartition) else []
-        await_coordinators(admin, [group_of(topic)], timeout)
-        asked = CommittedOffsets(admin, topic, partitions, timeout)
+        asked = ask_committed(admin, {topic: partitions}, timeout)[topic]
         tag = tag_of(admin, topic, timeout)
         offsets = Offsets(consumer, topic, timeout)
         ranges = offsets.ranges(partitions)
