@@ -10,15 +10,17 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from brokercli.backends.dead_letters import State
+from brokercli.backends.dead_letters import RepairPolicy, State
 from brokercli.backends.kafka.handled_group import GroupLimits, HandledLetters, group_of
 from brokercli.backends.kafka.handled_set import HandledSet
 from brokercli.backends.kafka.handled_text import Room, write
 from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.lost_end import count_what_later_leaders_stored
+from brokercli.backends.kafka.records import KafkaBatch
+from brokercli.backends.kafka.repair import KafkaRepair
 from brokercli.backends.kafka.span import Offsets, Range
 from brokercli.backends.kafka.topic_ids import tag_of
-from brokercli.model.errors import NotAuthorised, Unreachable
+from brokercli.model.errors import Failed, NotAuthorised, Unreachable
 from tests.backends.kafka_redrive import numbered, redrive, repair, states
 from tests.backends.kafka_topics import PATIENCE, Topics
 
@@ -39,9 +41,6 @@ class Log:
 
     def epochs(self, partitions: Collection[int]) -> dict[int, int]:
         return dict.fromkeys(partitions, self.epoch)
-
-    def starts(self, partitions: Collection[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, self.low)
 
     def ranges(self, partitions: Collection[int]) -> dict[int, Range]:
         return dict.fromkeys(partitions, Range(self.low, self.end))
@@ -67,7 +66,7 @@ class Log:
 def looked_into(log: Log, handled: HandledSet, epoch: int) -> HandledLetters:
     """Return what is known of the log's letters, of which some were handled while its leader had an epoch."""
     found = HandledLetters("dlq", 0, {0: handled}, epochs={0: epoch})
-    count_what_later_leaders_stored(found, cast("Offsets", cast("Any", log)), cast("Consumer", cast("Any", log)), 1.0)
+    count_what_later_leaders_stored(found, log.ranges([0]), cast("Offsets", cast("Any", log)), cast("Consumer", cast("Any", log)), 1.0)
     return found
 
 
@@ -111,7 +110,7 @@ def test_what_keeps_from_looking_whether_an_end_was_lost_is_said(monkeypatch: py
     monkeypatch.setattr(log, "poll", lambda timeout: says)
     handled = HandledLetters("dlq", 0, {0: HandledSet(1000)}, epochs={0: 3})
     with pytest.raises(failure, match="dlq"):
-        count_what_later_leaders_stored(handled, cast("Offsets", cast("Any", log)), cast("Consumer", cast("Any", log)), 0.0)
+        count_what_later_leaders_stored(handled, log.ranges([0]), cast("Offsets", cast("Any", log)), cast("Consumer", cast("Any", log)), 0.0)
 
 
 def test_a_run_that_asks_again_what_was_handled_keeps_the_lost_end_in_mind_until_it_marks_something_behind_it() -> None:
@@ -141,6 +140,45 @@ def test_no_epoch_is_claimed_for_what_others_handled_further_on(offset: int, epo
     ledger.note_read(0, offset, 4)
     (place,) = ledger.entry([Letter(0, 0, 0)], State.REDRIVEN).offsets
     assert place.leader_epoch == epoch
+
+
+def test_a_leader_that_is_behind_makes_no_run_forget_what_was_handled_beyond_the_end_it_tells() -> None:
+    """One that was cut off from the rest of its cluster goes on answering, and leads no more: the letters that it does not have are not lost."""
+    state = TopicPartition("dlq", 0, 0, write(HandledSet().handled([(10, 1000)], State.REDRIVEN, 990), 7, 1, Room()) or "", 3)
+    log = Log(dict.fromkeys(range(400), 3), epoch=3, committed=state)
+    ledger = Ledger(cast("Consumer", cast("Any", log)), cast("Offsets", cast("Any", log)), 7, GroupLimits(), 1.0)
+    ledger.reread([0])
+    ledger.find_lost_ends()
+    assert ledger.ranges == {0: Range(0, 400)}
+    ledger.note_read(0, 9, 3)
+    (log.place,) = ledger.entry([Letter(number, 0, number) for number in range(9)], State.REDRIVEN).offsets
+    log.end = 1000
+    ledger.reread([0])
+    assert [offset for offset in range(1000) if ledger.state(0, offset) is State.PENDING] == [9]
+
+
+@pytest.mark.parametrize("newest", [3, 5], ids=["the same leader", "a later one"])
+def test_a_run_ends_where_it_reads_what_a_later_leader_stored_at_offsets_that_are_marked(newest: int) -> None:
+    """The end was lost while it ran. What it marked from there on would be of the later leader, and hide from the next run that any was lost."""
+    state = TopicPartition("dlq", 0, 0, write(HandledSet().handled([(10, 20)], State.REDRIVEN, 10), 7, 1, Room()) or "", 3)
+    log = Log(dict.fromkeys(range(20), 3), epoch=3, committed=state)
+    ledger = Ledger(cast("Consumer", cast("Any", log)), cast("Offsets", cast("Any", log)), 7, GroupLimits(), 1.0)
+    ledger.reread([0])
+    ledger.find_lost_ends()
+    stored = [SimpleNamespace(partition=lambda: 0, offset=lambda offset=offset: offset, timestamp=lambda: (0, 0),
+                              leader_epoch=lambda offset=offset: 3 if offset < 8 else newest) for offset in range(20)]
+    batches = [KafkaBatch(stored, cast("Any", None))]
+    reader = SimpleNamespace(read=lambda timeout: batches.pop(0), notes=[], finished=False)
+    quiet = SimpleNamespace(ask=lambda: None, check=lambda: None, guarantee="", failure=None, notes=[], close=lambda: None)
+    unused: Any = None
+    run = KafkaRepair(cast("Any", reader), cast("Any", log), {0: 0}, {0: 20}, ledger, cast("Any", quiet), unused, RepairPolicy(), lambda: None, unused,
+                      cast("Any", quiet))
+    if newest == 3:
+        assert len(run.read(0) or ()) == 10
+        return
+    with pytest.raises(Failed, match=r"partition 0 of dlq .* from 10 on"):
+        run.read(0)
+    assert ledger.entry([Letter(0, 0, 0)], State.REDRIVEN).offsets[0].leader_epoch == 3
 
 
 @pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])

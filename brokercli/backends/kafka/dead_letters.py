@@ -90,7 +90,7 @@ def _source(name: str, why: str, held: dict[int, Range] | None, asked: Committed
         handled = understand(name, tag, committed, held)
         offsets = Offsets(consumer, name, timeout)
         count_what_came_since(handled, offsets)
-        count_what_later_leaders_stored(handled, offsets, consumer, timeout)
+        count_what_later_leaders_stored(handled, held, offsets, consumer, timeout)
     except BrokercliError as problem:
         return DeadLetterSource(address, "topic", why, depth, feeds=fed, remarks=(f"what was handled cannot be told: {problem}",))
     pending, oldest = _pending(name, held, handled, consumer, timeout)

@@ -120,7 +120,8 @@ def _understand(found: HandledLetters, place: TopicPartition, held: Range) -> Ha
             return HandledSet(held.low)
         found.notes.append(f"{where} ends at {held.high}, and letters beyond that were handled: the broker has lost the end of this partition")
         found.without_end.add(place.partition)
-        return handled.up_to(held.high)
+        # where the epoch tells what came since (`lost_end`), nothing is forgotten because of a leader that is merely behind
+        return handled if place.partition in found.epochs else handled.up_to(held.high)
     return handled
 
 

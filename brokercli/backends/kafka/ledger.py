@@ -16,7 +16,7 @@ from brokercli.backends.kafka.handled_group import GroupLimits, HandledLetters, 
 from brokercli.backends.kafka.handled_set import HandledSet
 from brokercli.backends.kafka.handled_text import Room, more_that_fit
 from brokercli.backends.kafka.lost_end import count_what_came_since, count_what_later_leaders_stored
-from brokercli.backends.kafka.span import Offsets
+from brokercli.backends.kafka.span import Offsets, Range
 
 _REMEMBERED_GAPS = 100_000
 _REFRESHED_PARTITIONS = 40
@@ -63,11 +63,14 @@ class Ledger:
         self._lost: dict[int, tuple[int, int]] = {}
         """Which epoch a partition's state named, and where in it what later leaders stored began, when the run did."""
         self.handled = HandledLetters(offsets.topic, topic_tag)
+        self.ranges: dict[int, Range] = {}
+        """What each partition held when it was last asked what is handled in them."""
 
     def reread(self, partitions: Collection[int]) -> None:
         """Take what the broker has for the truth; waits for an open transaction of the group to end."""
         committed = self._committed(partitions)
-        self.handled = understand(self._offsets.topic, self._topic_tag, committed, self._offsets.ranges(partitions))
+        self.ranges = self._offsets.ranges(partitions)
+        self.handled = understand(self._offsets.topic, self._topic_tag, committed, self.ranges)
         count_what_came_since(self.handled, self._offsets)
         for partition, (epoch, first) in self._lost.items():
             if self.handled.epochs.get(partition) == epoch:
@@ -77,8 +80,13 @@ class Ledger:
     def find_lost_ends(self) -> None:
         """Have letters count as pending that came after the broker lost others. Reads, so nobody else may read with this consumer yet."""
         epochs = dict(self.handled.epochs)
-        self._lost = {partition: (epochs[partition], first)
-                      for partition, first in count_what_later_leaders_stored(self.handled, self._offsets, self._consumer, self._timeout).items()}
+        found = count_what_later_leaders_stored(self.handled, self.ranges, self._offsets, self._consumer, self._timeout)
+        self._lost = {partition: (epochs[partition], first) for partition, first in found.items()}
+
+    def is_of_a_later_leader(self, partition: int, epoch: int) -> bool:
+        """Whether that is known to be a later leader's epoch than those of all letters that are handled."""
+        known = self.handled.epochs.get(partition)
+        return known is not None and epoch > known
 
     def note_read(self, partition: int, offset: int, epoch: int) -> None:
         """Remember the last letter of a partition that was read, and the epoch of the leader under which it was stored; below 0 where nobody tells."""

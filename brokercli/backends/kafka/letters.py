@@ -67,7 +67,7 @@ def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consu
             handled = understand(topic, tag, committed, ranges)
             handled.notes += notes
             count_what_came_since(handled, offsets)
-            count_what_later_leaders_stored(handled, offsets, consumer, timeout)
+            count_what_later_leaders_stored(handled, ranges, offsets, consumer, timeout)
             if not handled.known:
                 handled.notes += forgotten(handled, offsets, ranges, limits_of(admin, any_node(), timeout))
         return KafkaLetterReader(reader, handled)

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka.failures import no_answer, translate
 from brokercli.backends.kafka.handled_group import HandledLetters
-from brokercli.backends.kafka.span import NOT_STORED, Offsets
+from brokercli.backends.kafka.span import NOT_STORED, Offsets, Range
 
 _MINUTE = 60_000
 _POLL_SECONDS = 0.2
@@ -35,14 +35,15 @@ def count_what_came_since(handled: HandledLetters, offsets: Offsets) -> None:
             _cut(handled, partition, younger)
 
 
-def count_what_later_leaders_stored(handled: HandledLetters, offsets: Offsets, consumer: Consumer, seconds: float) -> dict[int, int]:
-    """Have letters count as pending that were stored under a later leader than all that was handled, and yet lie where something was; return
-    where these begin, by partition. Costs a question where no leader has changed since, and a record read where one has; more only where
-    records were lost. `consumer` reads nothing else meanwhile."""
+def count_what_later_leaders_stored(handled: HandledLetters, ranges: Mapping[int, Range], offsets: Offsets, consumer: Consumer,
+                                    seconds: float) -> dict[int, int]:
+    """Have letters within `ranges` count as pending that were stored under a later leader than all that was handled, and yet lie where
+    something was; return where these begin, by partition. Costs a question where no leader has changed since, and a record read where one
+    has; more only where records were lost. `consumer` reads nothing else meanwhile."""
     now = offsets.epochs(handled.epochs) if handled.epochs else {}
     led_anew = [partition for partition, epoch in handled.epochs.items() if now[partition] > epoch]
-    starts = offsets.starts(led_anew) if led_anew else {}
-    searches = {partition: _Search(start, handled.sets[partition].end, handled.epochs[partition]) for partition, start in starts.items()}
+    searches = {partition: _Search(ranges[partition].low, min(handled.sets[partition].end, ranges[partition].high), handled.epochs[partition])
+                for partition in led_anew}
     deadline = monotonic() + seconds
     try:
         while going := {partition: search.next() for partition, search in searches.items() if search.low < search.high}:

@@ -82,7 +82,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         except Unreachable:
             check_stable(admin, topic, partitions, timeout)
             raise
-        ranges = offsets.ranges(partitions)
+        ranges = ledger.ranges
         ends = {partition: held.high for partition, held in ranges.items()}
         starts = {partition: min(ends[partition], max(held.low, ledger.handled.sets[partition].floor)) for partition, held in ranges.items()}
         reader = KafkaReader(Lent(consumer, troubles, lambda: None), offsets, starts, ends, cluster.read_anew, LARGEST_BATCH - 1)

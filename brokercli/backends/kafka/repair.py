@@ -15,7 +15,7 @@ from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.still_there import StillThere
 from brokercli.backends.kafka.way import Way, give
 from brokercli.model.address import Address
-from brokercli.model.errors import BrokercliError
+from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Header, Record
 from brokercli.model.position import PerPartition, Span
 from brokercli.model.receipt import Receipts, Verdict
@@ -79,7 +79,7 @@ class KafkaRepair(Repair):
     def _pending(self, batch: KafkaBatch) -> KafkaBatch | None:
         """Return those not handled yet, noticing the offsets between them that hold nothing."""
         ledger, following = self._ledger, self._next
-        wanted = []
+        wanted, handled = [], []
         last: dict[int, int] = {}
         for number, (partition, offset, _) in enumerate(batch.stamps()):
             last[partition] = number
@@ -88,11 +88,23 @@ class KafkaRepair(Repair):
             following[partition] = offset + 1
             if ledger.state(partition, offset) is State.PENDING:
                 wanted.append(number)
+            else:
+                handled.append(number)
+        if any(ledger.is_of_a_later_leader(partition, batch.epoch(number)) for partition, number in last.items()):
+            self._check_end(batch.select(handled))
         for partition, number in last.items():
             ledger.note_read(partition, following[partition] - 1, batch.epoch(number))
         if not wanted:
             return None
         return batch if len(wanted) == len(batch) else batch.select(wanted)
+
+    def _check_end(self, handled: KafkaBatch) -> None:
+        """Raise Failed where letters are said to be handled that a later leader stored: the end was lost meanwhile. Marks from here on would name
+        its epoch, and hide from everybody after us that these letters wait."""
+        for number, (partition, offset, _) in enumerate(handled.stamps()):
+            if self._ledger.is_of_a_later_leader(partition, handled.epoch(number)):
+                raise Failed(f"The broker has lost the end of partition {partition} of {self._topic} while its letters were read: those in it from {offset} on "
+                             "came after others that were handled there.", hint="the same command begins with them")
 
     @property
     def finished(self) -> bool:
