@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import pytest
 from confluent_kafka import Producer
 
+from brokercli.backends.kafka import look
 from brokercli.model.address import Address
-from brokercli.model.position import End, Last, Start
+from brokercli.model.position import End, Last, Span, Start
 from tests.backends.kafka_topics import Topics, bodies, everything
 
 
@@ -64,6 +66,32 @@ def test_an_open_transaction_neither_hangs_a_replay_nor_goes_unsaid(topics: Topi
     producer.abort_transaction(60)
     topics.wait_closed(topic)
     assert bodies(topics.read(topic)) == [b"before", b"behind it"]
+
+
+def test_a_tail_that_waits_says_of_a_transaction_that_began_meanwhile_that_it_holds_back_what_comes(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look, "NEW_PARTITIONS_SECONDS", 0.0)
+    topic = topics.make()
+    topics.fill(topic, [b"before"])
+    reader = topics.backend().look(topic, Span(Start()))
+    batch = None
+    while batch is None:
+        batch = reader.read(0.05)
+    assert reader.read(0.3) is None
+    producer = transaction(topics, topic, [b"open"], commit=None)
+    topics.fill(topic, [b"behind it"] * 2)
+    deadline = time.monotonic() + 60
+    while not reader.notes:
+        assert time.monotonic() < deadline
+        assert reader.read(0.05) is None
+    assert "a transaction that is still open" in reader.notes[0]
+    assert "from 1 on" in reader.notes[0]
+    producer.abort_transaction(60)
+    read: list[bytes | None] = []
+    while len(read) < 2 and time.monotonic() < deadline:
+        batch = reader.read(0.05)
+        read += [] if batch is None else batch.bodies()
+    assert (read, len(reader.notes)) == ([b"behind it"] * 2, 1)
+    reader.close()
 
 
 def test_a_partition_of_which_an_open_transaction_holds_back_all_is_not_said_to_be_empty(topics: Topics) -> None:

@@ -22,7 +22,7 @@ from brokercli.model.position import PerPartition, Span
 LARGE_HEADERS = 8192
 """Bytes of one record's headers from which nothing is read ahead: 6,000 times that is what memory there is for."""
 NEW_PARTITIONS_SECONDS = 10.0
-"""How long nothing comes before a look asks whether partitions were added, or the topic deleted."""
+"""How long nothing comes before a look asks whether partitions were added, the topic deleted, or what comes is held back."""
 IDENTITY_SECONDS = 3.0
 """How often a look that lasts asks whether its topic is still the one it was. One that is over sooner does not ask: nobody deletes a topic,
 makes it anew and fills it beyond where we read in the meantime."""
@@ -69,6 +69,8 @@ class KafkaReader(Reader):
         """Partitions of which the client said, since the last batch, that it has passed the end."""
         self._held_back: set[int] = set()
         """Partitions of which an open transaction was told."""
+        self._stable: dict[int, int] = {}
+        """Where what may be read ended in partitions that hold more, when that was last asked; the client says only once that it is at an end."""
         # also those of which nothing is wanted: what they hold may all lie behind an open transaction, and the client says so with their end
         self._open = set(starts)
         self.expected = None if ends is None else sum(ends[partition] - starts[partition] for partition in self._open)
@@ -171,6 +173,24 @@ class KafkaReader(Reader):
                 return
         except (KafkaException, BrokercliError):
             return
+        self._tell_of_open_transaction(partition, offset, high)
+
+    def _look_for_open_transactions(self) -> None:
+        """Tell of transactions that began since the end was reached, and that are open for as long as between two looks."""
+        try:
+            highs = {place.partition: self._consumer.get_watermark_offsets(place, cached=True)[1] for place in self._places()}
+            held = [place.partition for place in self._consumer.position(self._places())
+                    if place.partition not in self._held_back and place.offset < highs[place.partition]]
+            # what comes of the other partitions does not wait for a leader that is away
+            stable = Offsets(self._consumer, self._topic, 1).ends(held) if held else {}
+        except (KafkaException, BrokercliError):
+            return
+        before, self._stable = self._stable, {partition: offset for partition, offset in stable.items() if offset < highs[partition]}
+        for partition, offset in self._stable.items():
+            if before.get(partition) == offset:
+                self._tell_of_open_transaction(partition, offset, highs[partition])
+
+    def _tell_of_open_transaction(self, partition: int, offset: int, high: int) -> None:
         self._held_back.add(partition)
         self.notes.append(f"partition {partition}: a transaction that is still open holds back {high - offset} offsets from {offset} on")
 
@@ -192,6 +212,8 @@ class KafkaReader(Reader):
         elif now >= self._look_for_partitions:
             self._look_for_partitions = now + NEW_PARTITIONS_SECONDS
             self._ask_for_partitions()
+            if self._ends is None and self._failure is None:
+                self._look_for_open_transactions()
 
     def _check_connection(self) -> None:
         # an idle topic says nothing when its broker is back, so ask before giving up
