@@ -124,6 +124,7 @@ def stable_offset(admin: AdminClient, group: str, topic: str, partition: int = 0
     found: list[int] = []
 
     def stable() -> bool:
+        await_coordinators(admin, [group], SECONDS)
         answer = while_coming_back(lambda: admin.list_consumer_group_offsets([asked], require_stable=True)[group].result(SECONDS), SECONDS)
         (place,) = answer.topic_partitions
         found.append(place.offset)
