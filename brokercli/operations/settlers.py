@@ -73,5 +73,5 @@ class PuttingElsewhere:
                 whole.count(Receipt(confirmed[receipt.index], Verdict.UNKNOWN, reason=f"stored at its destination, but not marked here: {receipt.reason}"))
         if unmarked := marked.refused + marked.unknown:
             self._unmarked = Failed(f"Stopped: {amount(unmarked, 'letter is', 'letters are')} stored there and could not be marked here.",
-                                    hint="as long as they are pending, the same command puts them there a second time")
+                                     hint="as long as they are pending, the same command puts them there a second time")
         return whole

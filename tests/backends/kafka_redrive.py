@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from unittest.mock import Mock
 
@@ -29,7 +29,7 @@ from brokercli.model.receipt import Receipts
 from tests.backends.kafka_topics import Topics, everything
 from tests.native.kafka import stable_offset
 
-EXACTLY_ONCE, AT_LEAST_ONCE = ({"guarantee": guarantee} for guarantee in ("exactly-once", "at-least-once"))
+EXACTLY_ONCE, AT_LEAST_ONCE = "exactly-once", "at-least-once"
 POINTS = ("before produce", "after produce", "before commit", "after commit")
 
 
@@ -58,10 +58,10 @@ def redrive(repair: Repair, home: Address) -> Receipts:
     return total
 
 
-def repair(topics: Topics, dlq: Address, options: Mapping[str, str] = EXACTLY_ONCE, **policy: object) -> KafkaRepair:
-    """Open a run over a topic, at least once as where transactions are not permitted, if the options say so; closed at the end."""
+def repair(topics: Topics, dlq: Address, guarantee: str = EXACTLY_ONCE, **policy: object) -> KafkaRepair:
+    """Open a run over a topic, at least once as where transactions are not permitted, if that is to be the guarantee; closed at the end."""
     with pytest.MonkeyPatch.context() as patch:
-        if options != EXACTLY_ONCE:
+        if guarantee != EXACTLY_ONCE:
             patch.setattr(open_repair, "Transactions", Mock(side_effect=NoTransactions("as the test has it")))
         opened = topics.backend().repair(dlq, RepairPolicy(**policy))  # type: ignore[arg-type]
     topics._opened.append(opened)  # type: ignore[arg-type]

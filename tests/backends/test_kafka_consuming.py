@@ -332,7 +332,7 @@ def test_a_group_is_moved_and_removed_once_its_coordinator_has_loaded_it(topics:
 def test_letters_are_marked_once_the_coordinator_has_loaded_their_group(groups: Topics) -> None:
     dlq, home = groups.make(), groups.make()
     groups.fill(dlq, numbered(3))
-    run = repair(groups, dlq, options={"guarantee": "at-least-once"})
+    run = repair(groups, dlq, guarantee="at-least-once")
     run._ledger._consumer = cast("Consumer", LoadingAgain(run._ledger._consumer))
     receipts = run.settle(to(home, letters(run)))
     assert (receipts.confirmed, receipts.unknown) == (3, 0)

@@ -14,6 +14,7 @@ from brokercli.backends.kafka import coordinators, failures
 from brokercli.backends.kafka.groups import Coordinators
 from brokercli.backends.kafka.handled_group import check_stable
 from brokercli.backends.kafka.patience import Patience
+from tests.backends.kafka_answers import answered
 
 
 class Admin:
@@ -22,22 +23,14 @@ class Admin:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def _answer(self, name: str, answer: object) -> dict[str, Future[Any]]:
-        future: Future[Any] = Future()
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
-        return {name: future}
-
     def describe_consumer_groups(self, names: Sequence[str], *, request_timeout: float) -> dict[str, Future[Any]]:
         self.asked.append("about it")
         moves = self.asked.count("about it") <= 2
-        return self._answer(names[0], KafkaException(KafkaError(KafkaError.NOT_COORDINATOR if moves else KafkaError.GROUP_ID_NOT_FOUND)))
+        return {names[0]: answered(KafkaException(KafkaError(KafkaError.NOT_COORDINATOR if moves else KafkaError.GROUP_ID_NOT_FOUND)))}
 
     def list_consumer_group_offsets(self, asked: Sequence[Any], *, request_timeout: float, require_stable: bool = False) -> dict[str, Future[Any]]:
         self.asked.append("offsets")
-        return self._answer(asked[0].group_id, SimpleNamespace(topic_partitions=[]))
+        return {asked[0].group_id: answered(SimpleNamespace(topic_partitions=[]))}
 
 
 @pytest.mark.parametrize("ask", [

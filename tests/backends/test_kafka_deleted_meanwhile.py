@@ -103,7 +103,7 @@ def test_a_publisher_whose_topic_goes_says_so_and_blames_no_broker(topics: Topic
 def test_a_run_whose_letters_go_with_their_topic_stops_before_it_tries_each_of_them(groups: Topics, monkeypatch: pytest.MonkeyPatch, guarantee: str) -> None:
     dlq, home = groups.make(), groups.make()
     groups.fill(dlq, numbered(64))
-    run = repair(groups, dlq, options={"guarantee": guarantee}, delivery_timeout=6.0)
+    run = repair(groups, dlq, guarantee=guarantee, delivery_timeout=6.0)
     moves = to(home, letters(run))
     assert run.settle(moves[:8]).confirmed == 8
     groups.delete(dlq)

@@ -20,7 +20,7 @@ def test_a_batch_goes_on_as_it_is_with_the_headers_given(groups: Topics, guarant
     with groups.backend().publisher(dlq, PublishPolicy()) as publisher:
         assert publisher.send([Message(None, b"k", (("why", b"x"),)), Message(b"", b"", (("a", None), ("a", b"\0\xff"))), Message(b"c")]) == 3
         assert publisher.finish(20).confirmed == 3
-    run = repair(groups, dlq, options={"guarantee": guarantee})
+    run = repair(groups, dlq, guarantee=guarantee)
     batch = read_whole(run, 3)
     goals = [Goal(home), Goal(other), Goal(home)]
     receipts = run.forward(batch, goals, [(("from", b"0:0"),), (("a", None), ("a", b"\0\xff")), ()])()

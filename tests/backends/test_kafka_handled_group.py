@@ -27,6 +27,7 @@ from brokercli.backends.kafka.handled_set import HandledSet, Run
 from brokercli.backends.kafka.handled_text import CHARACTERS, Room, read, write
 from brokercli.backends.kafka.span import Range
 from brokercli.model.errors import Failed, NotAuthorised, Unreachable
+from tests.backends.kafka_answers import answered
 
 
 class Admin:
@@ -142,13 +143,7 @@ class Asked:
         self._answers = list(answers)
 
     def _answer(self, of: Any) -> dict[Any, Future[Any]]:
-        future: Future[Any] = Future()
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
-        return {of: future}
+        return {of: answered(self._answers.pop(0))}
 
     def describe_configs(self, resources: list[Any], *, request_timeout: float) -> dict[Any, Future[Any]]:
         return self._answer(resources[0])

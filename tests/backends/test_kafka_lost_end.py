@@ -185,7 +185,7 @@ def test_a_run_ends_where_it_reads_what_a_later_leader_stored_at_offsets_that_ar
 def test_a_mark_names_the_epoch_of_the_leader_of_what_was_read(groups: Topics, guarantee: str) -> None:
     dlq, home = groups.make(), groups.make()
     groups.fill(dlq, numbered(3))
-    with repair(groups, dlq, options={"guarantee": guarantee}) as run:
+    with repair(groups, dlq, guarantee=guarantee) as run:
         redrive(run, home)
     asking = Consumer({"bootstrap.servers": groups.address, "group.id": group_of(dlq.name), "log_level": 0})
     (place,) = asking.committed([TopicPartition(dlq.name, 0)], PATIENCE)

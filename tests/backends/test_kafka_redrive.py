@@ -347,7 +347,7 @@ def test_a_topic_that_there_is_not_is_not_found(topics: Topics) -> None:
 def test_at_least_once_says_so_first_and_keeps_the_same_state(groups: Topics) -> None:
     dlq, home = groups.make(), groups.make(max_message_bytes="2000")
     groups.fill(dlq, numbered(50))
-    run = repair(groups, dlq, options=AT_LEAST_ONCE)
+    run = repair(groups, dlq, guarantee=AT_LEAST_ONCE)
     assert run.guarantee.startswith("at least once")
     moves = to(home, letters(run))
     moves[3].message.body = b"x" * (2000 - 65)
@@ -365,7 +365,7 @@ def test_at_least_once_says_so_first_and_keeps_the_same_state(groups: Topics) ->
 def test_at_least_once_notices_another_redrive(groups: Topics) -> None:
     dlq, home = groups.make(), groups.make()
     groups.fill(dlq, numbered(10))
-    first, second = (repair(groups, dlq, options=AT_LEAST_ONCE) for _ in range(2))
+    first, second = (repair(groups, dlq, guarantee=AT_LEAST_ONCE) for _ in range(2))
     assert second.settle(to(home, letters(second)[:5])).confirmed == 5
     refused = first.settle(to(home, letters(first)))
     assert (refused.confirmed, refused.refused) == (0, 10)

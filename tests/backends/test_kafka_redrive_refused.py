@@ -172,7 +172,7 @@ def test_letters_for_a_topic_that_is_deleted_on_the_way_are_refused_and_the_othe
 def test_without_transactions_letters_for_a_topic_that_is_deleted_on_the_way_are_not_confirmed_and_the_others_go_home(topics: Topics) -> None:
     dlq, home, other = topics.make(), topics.make(), topics.make()
     topics.fill(dlq, numbered(12))
-    run = repair(topics, dlq, delivery_timeout=5.0, options={"guarantee": "at-least-once"})
+    run = repair(topics, dlq, delivery_timeout=5.0, guarantee="at-least-once")
     found = letters(run)
     assert run.settle(by_turns(found[:4], home, other)).confirmed == 4
     topics.delete(other)

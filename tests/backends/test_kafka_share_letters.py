@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._resource import ResourceType
 
 from brokercli.backends.kafka.share_letters import written_nowhere
+from tests.backends.kafka_answers import answered
 
 NAMED, MADE, TAKEN = ("errors.deadletterqueue.topic.name.prefix", "errors.deadletterqueue.auto.create.topics.enable", "errors.deadletterqueue.group.enable")
 BROKERS = {NAMED: "dlq.", MADE: "false"}
@@ -21,14 +22,11 @@ BROKERS = {NAMED: "dlq.", MADE: "false"}
 def said(topic: str, brokers: Mapping[str, str] | None, topics: Mapping[str, Mapping[str, str]]) -> str:
     """Return what is said of a name, where the brokers have these settings (None: they may not be asked) and there are these topics."""
     def describe_configs(resources: Any, request_timeout: float) -> dict[Any, Future[Any]]:
-        answer: Future[Any] = Future()
         (resource,) = resources
         values = topics.get(resource.name) if resource.restype == ResourceType.TOPIC else brokers
         if values is None:
-            answer.set_exception(KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)))
-        else:
-            answer.set_result({name: SimpleNamespace(value=value) for name, value in values.items()})
-        return {resource: answer}
+            return {resource: answered(KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)))}
+        return {resource: answered({name: SimpleNamespace(value=value) for name, value in values.items()})}
 
     metadata = SimpleNamespace(brokers={1: None}, topics={name: SimpleNamespace(error=None) for name in topics})
     return written_nowhere(topic, metadata, cast("AdminClient", SimpleNamespace(describe_configs=describe_configs)), 1.0)

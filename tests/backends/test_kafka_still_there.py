@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Uuid
 from brokercli.backends.kafka.still_there import StillThere
 from brokercli.backends.kafka.topic_ids import tag
 from brokercli.model.errors import Failed
+from tests.backends.kafka_answers import answered
 
 OLD, NEW, NONE = Uuid(1, 1), Uuid(1, 2), Uuid(0, 0)
 MUTE = KafkaException(KafkaError(KafkaError._TIMED_OUT))
@@ -24,13 +25,8 @@ def asking(*answers: Uuid | KafkaException) -> tuple[Callable[[], Any], list[str
 
     def describe_topics(topics: Any, request_timeout: float) -> dict[str, Future[Any]]:
         asked.append("the id of t")
-        answer: Future[Any] = Future()
         now = left.pop(0)
-        if isinstance(now, Exception):
-            answer.set_exception(now)
-        else:
-            answer.set_result(SimpleNamespace(topic_id=now))
-        return {"t": answer}
+        return {"t": answered(now if isinstance(now, Exception) else SimpleNamespace(topic_id=now))}
 
     return lambda: SimpleNamespace(describe_topics=describe_topics), asked
 

@@ -20,6 +20,7 @@ from brokercli.backends.kafka.handled_text import read
 from brokercli.backends.kafka.span import PATIENCE_SECONDS
 from brokercli.model.address import Address
 from brokercli.model.errors import NotFound, Unreachable
+from tests.backends.kafka_answers import answered
 from tests.backends.kafka_redrive import letters, numbered, redrive, repair, to
 from tests.backends.kafka_topics import Topics, everything
 
@@ -41,15 +42,7 @@ class Describing:
     def describe_topics(self, topics: Any, **more: Any) -> dict[str, Future[Any]]:
         self._times -= 1
         answers: dict[str, Future[Any]] = self._admin.describe_topics(topics, **more)
-        return answers if self._times < 0 else {name: self._answer() for name in answers}
-
-    def _answer(self) -> Future[Any]:
-        answer: Future[Any] = Future()
-        if self._instead is None:
-            answer.set_result(SimpleNamespace(topic_id=None))
-        else:
-            answer.set_exception(self._instead)
-        return answer
+        return answers if self._times < 0 else {name: answered(self._instead or SimpleNamespace(topic_id=None)) for name in answers}
 
 
 def backend(topics: Topics, times: int, instead: Exception | None = None) -> KafkaBackend:

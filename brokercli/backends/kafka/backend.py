@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -193,6 +194,14 @@ class KafkaBackend(Backend):
         self._lent = True
         return Lent(self._consumer, self._troubles, self._take_back)
 
+    @contextmanager
+    def _borrowed(self) -> Iterator[Lent]:
+        lent = self._borrow()
+        try:
+            yield lent
+        finally:
+            lent.give_back()
+
     def _another(self, reading: Mapping[str, int]) -> Lent:
         troubles = Troubles()
         consumer = self._open_consumer(troubles, reading)
@@ -225,22 +234,16 @@ class KafkaBackend(Backend):
     def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         from brokercli.backends.kafka.dead_letters import find_sources
 
-        consumer, _, give_back = self._borrow()
-        try:
-            yield from find_sources(patterns, self._metadata(), consumer, self._admin(), self._connection.connect_timeout,
+        with self._borrowed() as lent:
+            yield from find_sources(patterns, self._metadata(), lent.consumer, self._admin(), self._connection.connect_timeout,
                                     [] if unseen is None else unseen)
-        finally:
-            give_back()
 
     def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
         from brokercli.backends.kafka.letters import open_letters
 
-        lent = self._borrow()
-        try:
+        with self._borrowed() as lent:
             reader = self._look(source, Span(Start(), End()), self._with_nothing_ahead, None)
             return open_letters(reader, source.name, self._admin(), lent.consumer, partial(self._any_node, source.name), self._connection.connect_timeout)
-        finally:
-            lent.give_back()
 
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.kafka.open_repair import Cluster, open_repair
@@ -262,12 +265,9 @@ class KafkaBackend(Backend):
     def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
         from brokercli.backends.kafka.fetch import fetch
 
-        lent = self._borrow()
-        try:
+        with self._borrowed() as lent:
             return fetch(places, lambda name: self._named_topic(name).partitions, lent, self._with_nothing_ahead, self._connection.connect_timeout,
                          self._read_anew)
-        finally:
-            lent.give_back()
 
     def declarer(self) -> Declarer:
         from brokercli.backends.kafka.declaring import KafkaDeclarer
@@ -286,11 +286,8 @@ class KafkaBackend(Backend):
         offsets = Offsets(self._consumer, name, self._connection.connect_timeout)
 
         def last(count: int, ranges: dict[int, Range]) -> dict[int, int]:
-            lent = self._borrow()
-            try:
+            with self._borrowed() as lent:
                 return newest(count, ranges, lent, offsets, self._with_nothing_ahead, LOST_SECONDS)
-            finally:
-                lent.give_back()
 
         return sorted(self._topic(name).partitions), offsets, last
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 
+from brokercli.backends.kafka.configurations import values_of
 from brokercli.backends.kafka.coordinators import await_coordinators
 from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, translate
 from brokercli.backends.kafka.handled_set import HandledSet
@@ -219,13 +220,12 @@ def limits_of(admin: AdminClient, node: int | None, seconds: float) -> GroupLimi
     """Ask a broker for its limits; its defaults are taken to hold where we may not ask, or where there is none to ask now."""
     if node is None:
         return GroupLimits()
-    resource = ConfigResource(ConfigResource.Type.BROKER, str(node))
+    values = values_of(admin, ResourceType.BROKER, str(node), seconds)
     try:
-        entries = admin.describe_configs([resource], request_timeout=seconds)[resource].result(seconds)
         # the protocol's strings end at 32,767 bytes, and each of our wide characters takes three
-        characters = min(int(entries["offset.metadata.max.bytes"].value) - 1, 8 * CHARACTERS // 3)
-        return GroupLimits(Room(characters), int(entries["offsets.retention.minutes"].value))
-    except (KafkaException, TimeoutError, KeyError, TypeError, ValueError):
+        characters = min(int(values["offset.metadata.max.bytes"]) - 1, 8 * CHARACTERS // 3)
+        return GroupLimits(Room(characters), int(values["offsets.retention.minutes"]))
+    except (KeyError, ValueError):
         return GroupLimits()
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
+from brokercli.backends.kafka.configurations import values_of
 from brokercli.model.address import Address
 
 _TOPIC, _COPIES, _LIMIT = "errors.deadletterqueue.topic.name", "errors.deadletterqueue.copy.record.enable", "share.delivery.count.limit"
@@ -30,7 +29,8 @@ def letters_go_to(settings: Mapping[str, str]) -> str:
 def written_nowhere(topic: str, metadata: Any, admin: AdminClient, seconds: float) -> str:
     """Say why the broker writes no letter to the topic that a group names, and that they are lost; empty where nothing that may be asked speaks
     against it. The broker takes any name, and looks at it when there is a letter (verified on 4.4.0)."""
-    brokers = _values(admin, ResourceType.BROKER, str(min(metadata.brokers, default="")), seconds)
+    node = min(metadata.brokers, default=None)
+    brokers = {} if node is None else values_of(admin, ResourceType.BROKER, str(node), seconds)
     there = metadata.topics.get(topic)
     why = ""
     if not topic.startswith(brokers.get(_PREFIX, "")):
@@ -38,7 +38,7 @@ def written_nowhere(topic: str, metadata: Any, admin: AdminClient, seconds: floa
     elif there is None or there.error is not None:
         if brokers.get(_MAKES) == "false":
             why = f"it does not exist, and the brokers do not make it ({_MAKES})"
-    elif _values(admin, ResourceType.TOPIC, topic, seconds).get(_TAKES) == "false":
+    elif values_of(admin, ResourceType.TOPIC, topic, seconds).get(_TAKES) == "false":
         why = f"{_TAKES} of the topic is false"
     return f"{_LOST}; {Address(topic, 'topic')} takes none of it: {why}" if why else ""
 
@@ -50,14 +50,3 @@ def dead_letters_in_words(settings: Mapping[str, str], obstacle: str) -> str:
         return f"none: {obstacle or f'{_LOST} ({_TOPIC} is empty)'}"
     copies = "with the record" if settings.get(_COPIES) == "true" else f"without key, body and headers ({_COPIES} is false): they are read where they came from"
     return f"{Address(topic, 'topic')}, {copies}"
-
-
-def _values(admin: AdminClient, kind: ResourceType, name: str, seconds: float) -> dict[str, str]:
-    if not name:
-        return {}
-    resource = ConfigResource(kind, name)
-    try:
-        entries = admin.describe_configs([resource], request_timeout=seconds)[resource].result(seconds + 1)
-    except (KafkaException, TimeoutError):
-        return {}
-    return {setting: entry.value for setting, entry in entries.items() if entry.value is not None}

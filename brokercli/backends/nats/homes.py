@@ -72,7 +72,7 @@ class Homes:
         if destination.kind == "stream":
             if name == self._letters.stream and self._letters.consumers is None:
                 return f"stream {name} is where the letter lies now"
-            return self._stream(self._ask(name, lambda: self._jetstream.info(name)))
+            return self._stream(self._info(name))
         if destination.kind not in (None, "subject"):
             return f"NATS has no {destination.kind}s, and it would go to {destination}"
         problem = fault(name) or ("it is a wildcard" if has_wildcards(name) else None)
@@ -83,12 +83,15 @@ class Homes:
                 return self._allowed(home, name)
         try:
             capturing = self._ask("", lambda: self._jetstream.capturing(name))
-            infos = [self._ask(stream, lambda: self._jetstream.info(capturing[0])) for stream in capturing[:1]]
+            infos = [self._info(stream) for stream in capturing[:1]]
         except (NotAuthorised, TimedOut):
             return Home(self._publisher(Address(name, "subject")), "", ())
         if not infos:
             return self._jetstream.nobody_listens(name)
         return self._allowed(self._stream(infos[0]), name)
+
+    def _info(self, stream: str) -> Json:
+        return self._ask(stream, lambda: self._jetstream.info(stream))
 
     def _ask(self, about: str, question: Callable[[], Coroutine[Any, Any, Found]]) -> Found:
         known = self._silent.get(about)

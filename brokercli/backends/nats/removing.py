@@ -34,6 +34,11 @@ class Removed:
     unanswered: BrokercliError | None = None
     """Why nobody said what became of them, though the question was asked again: what is put home now would not be taken out either."""
 
+    @property
+    def ends_the_run(self) -> BrokercliError | None:
+        """Why no letter is to be put home any more; None where the next ones can be taken out."""
+        return self.over or self.unanswered
+
     def fail(self, sequences: Sequence[int], problem: BrokercliError) -> None:
         """Enter why these are still there, or may be."""
         self.failed.update(dict.fromkeys(sequences, str(problem).rstrip(".")))

@@ -270,7 +270,7 @@ class NatsRepair(Repair):
 
         def finish() -> Receipts:
             removed = remove()
-            self._failure = self._failure or removed.over or removed.unanswered
+            self._failure = self._failure or removed.ends_the_run
             for letter in going:
                 why = removed.failed.get(letter.sequence)
                 if why is not None:
@@ -297,7 +297,7 @@ class NatsRepair(Repair):
                 places[sequence] = index
         if places:
             removed = self._in_hand.begin_to_take_out(list(places))()
-            self._failure = self._failure or removed.over or removed.unanswered
+            self._failure = self._failure or removed.ends_the_run
             for sequence, why in removed.failed.items():
                 receipts.count(Receipt(places[sequence], Verdict.UNKNOWN, reason=f"it could not be taken out of {self._stream}: {why}"))
             for sequence in sorted(removed.gone_before):
