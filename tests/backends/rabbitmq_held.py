@@ -62,8 +62,13 @@ class Channel:
         self.ended = True
         self._cancel(None)
 
+    def add_on_close_callback(self, callback: Callable[..., None]) -> None:
+        self.closed = lambda: callback(self, None)
+
     def close(self) -> None:
         self.is_open = False
+        if self.ended and not self.mute:
+            self.closed()
 
 
 class Broker:
@@ -80,6 +85,7 @@ class Broker:
         self.counts = list(counts)
         """What it says one after the other; the last again and again."""
         self.gone = False
+        self.asked_whether_there = 0
         self.there: BrokercliError | None = GONE
         """What it says of its queue when it has ended a consumer of it; None: that it is there."""
         self.ticks: list[Callable[[], None]] = []
@@ -96,6 +102,7 @@ class Broker:
 
     def open_channel(self, sink: Any, steps: Any, done: Any, failed: Any, ended: Any = None) -> None:
         if sink is None and self.channel.ended:
+            self.asked_whether_there += 1
             done(Channel(), [None]) if self.there is None else failed(self.there)
         elif sink is None:
             done(Channel(), [self._count()])

@@ -224,9 +224,19 @@ def test_an_answer_that_comes_once_the_broker_has_ended_the_consumer_is_no_surpr
     wait_until(lambda: held.broker.channel.unanswered, 60.0, "what waits for an answer")
     held.broker.channel.cancel()
     held.broker.channel.unanswered.pop()(None)
+    held.broker.channel.closed()
     reader.join()
     # it was deleted
     assert answers == [True]
+
+
+def test_whether_a_queue_was_deleted_is_asked_once_its_channel_is_closed_because_until_then_the_connection_may_go() -> None:
+    held = Held(Broker(Count(0, 0)), 9, part=2).taken((1, 2))
+    held.broker.channel.mute = True
+    held.broker.channel.cancel()
+    assert held.broker.asked_whether_there == 0
+    held.broker.channel.closed()
+    assert (held.broker.asked_whether_there, held.holding.gone) == (1, True)
 
 
 def test_what_still_comes_while_the_last_consumer_ends_is_of_its_part_and_begins_no_other() -> None:

@@ -355,7 +355,7 @@ class Holding:
     def _cancelled(self, method: Any) -> None:
         channel = self._channel
         if channel is not None:
-            self._there.ask_soon()
+            self._there.ask_soon(channel)
             self._cut(NotFound(f"The queue {self._queue} was deleted, or lost its leader, while letters were being read."))
             # what another of its name may have given to it goes back
             channel.close()

@@ -35,11 +35,16 @@ class StillThere:
         if isinstance(problem, NoSuch) and not self._asked:
             self._asked, self._problem = True, problem
 
-    def ask_soon(self) -> None:
-        """Ask, on the connection's thread, just as the broker has ended a consumer of the queue. One that is there in this moment is another: a
-        node that was away is not back so soon."""
+    def ask_soon(self, channel: Any) -> None:
+        """Ask, on the connection's thread, just as the broker has ended a consumer of the queue: as soon as its channel is closed, which is being
+        done. Until then what was said there before may cost the whole connection: to a consumer that comes while its quorum queue is being deleted
+        RabbitMQ says that it failed itself (541, seen on 4.3.6), and whoever asks waits for the next connection. A queue that is there in this
+        moment is another: a node that was away is not back so soon."""
         answer: Future[BrokercliError] = Future()
         self._soon = answer
+        channel.add_on_close_callback(lambda *closed: self._ask_soon(answer))
+
+    def _ask_soon(self, answer: Future[BrokercliError]) -> None:
 
         def there(channel: Any, answers: list[Any]) -> None:
             channel.close()
