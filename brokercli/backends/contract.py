@@ -235,6 +235,10 @@ class Backend(ABC):
         not stored; Unsupported, with the reason of the support table, where this resource cannot be looked at so.
         """
 
+    def look_bodies(self, source: Address, span: Span) -> Reader:
+        """The same for whoever asks the batches for nothing but their number, `bodies`, `lines` and `select`; some backends are faster then."""
+        return self.look(source, span)
+
     def incarnation(self, source: Address) -> str:
         """Return what another topic or stream of the same name, made after this one was deleted, would not share, for whoever comes back
         to its numbers later. Empty where the broker tells nothing of the kind. Raises as `look`."""

@@ -45,7 +45,9 @@ class Printing:
             interrupt.connected()
             require_for(session, span)
             prepare_for_bulk()
-            with session.backend.look(session.address, span) as reader:
+            bodies_only = writer.bodies_only and (self.narrowing is None or self.narrowing.bodies_only)
+            look = session.backend.look_bodies if bodies_only else session.backend.look
+            with look(session.address, span) as reader:
                 notes = Notes(reader, streams.say, quiet=self.quiet)
                 notes.say_new()
                 reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, idle_timeout=self.idle_timeout, timeout=self.timeout,

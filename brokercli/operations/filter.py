@@ -75,6 +75,11 @@ class Filter:
         return kept
 
     @property
+    def bodies_only(self) -> bool:
+        """Whether nothing but bodies is looked at."""
+        return not self.headers and self.where is None
+
+    @property
     def note(self) -> str:
         """What the user should be told at the end: that `where` could not be evaluated for some records, and why."""
         if self.where is None or not self.where.problem:

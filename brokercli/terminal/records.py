@@ -38,6 +38,8 @@ class RecordWriter:
             raise UsageProblem("Exact bytes can steer a terminal, so -o raw does not print to one.", hint="redirect it (> FILE, | xxd), or leave -o raw out")
         self._streams = streams
         self._encode = self._choose(output, format)
+        self.bodies_only = format is None and output != "json" and not (output == "auto" and streams.stdout_is_terminal)
+        """Whether bodies are all that is asked of a batch."""
 
     def write(self, batch: Batch) -> None:
         """Write a batch. Raises ReaderLeft and LocalIO as `Streams.write` does."""

@@ -1,4 +1,4 @@
-"""A record as bytes on the wire, for what no Python client can send."""
+"""Records as bytes on the wire, for what no Python client can send or shows."""
 
 from __future__ import annotations
 
@@ -42,13 +42,23 @@ def _counted(data: bytes | None) -> bytes:
     return _varint(-1) if data is None else _varint(len(data)) + data
 
 
+def record(offset: int, time: int, key: bytes | None, body: bytes | None, headers: Sequence[tuple[bytes, bytes | None]]) -> bytes:
+    """Write a record: offset and time are those behind its batch's first."""
+    written = _varint(len(headers)) + b"".join(_counted(name) + _counted(content) for name, content in headers)
+    return _counted(b"\0" + _varint(time) + _varint(offset) + _counted(key) + _counted(body) + written)
+
+
+def record_batch(records: Sequence[bytes], first: int, last: int, attributes: int, now: int = 0) -> bytes:
+    """Write a batch of magic 2 of records: `first` is its offset, `last` that of its last one behind it, `now` the time in milliseconds.
+    It has no checksum yet."""
+    content = struct.pack(">hiqqqhii", attributes, last, now, now, -1, -1, -1, len(records)) + b"".join(records)
+    return struct.pack(">qiibI", first, 9 + len(content), -1, 2, 0) + content
+
+
 def produce(address: str, topic: str, value: bytes, headers: Sequence[tuple[bytes, bytes | None]]) -> None:
     """Store one record in partition 0: a Produce request of version 3 with a batch of magic 2."""
-    now = int(time.time() * 1000)
-    written = _varint(len(headers)) + b"".join(_counted(name) + _counted(content) for name, content in headers)
-    record = _counted(b"\0" + _varint(0) + _varint(0) + _varint(-1) + _counted(value) + written)
-    content = struct.pack(">hiqqqhii", 0, 0, now, now, -1, -1, -1, 1) + record
-    batch = struct.pack(">qiib", 0, 9 + len(content), -1, 2) + struct.pack(">I", _crc32c(content)) + content
+    unchecked = record_batch([record(0, 0, None, value, headers)], 0, 0, 0, int(time.time() * 1000))
+    batch = unchecked[:17] + struct.pack(">I", _crc32c(unchecked[21:])) + unchecked[21:]
     name = topic.encode()
     request = (struct.pack(">hhih", 0, 3, 1, 1) + b"t" + struct.pack(">hhii", -1, -1, 10_000, 1) + struct.pack(">h", len(name)) + name
                + struct.pack(">iii", 1, 0, len(batch)) + batch)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.envelope import encode_record
+from brokercli.backends.kafka import look_bodies
 from brokercli.dialects.reading import lies_in
 from brokercli.model.capability import Capability
 from brokercli.model.position import End, Span, Start
@@ -54,6 +55,30 @@ def test_the_three_views_of_stored_records_agree(broker: Broker, row: str) -> No
                 part = batch.select(chosen)
                 agree(part)
                 assert part.records() == [batch.records()[index] for index in chosen]
+        assert [body for batch in batches for body in batch.bodies()] == [message.body or b"" for message in messages]
+        broker.clean()
+
+    check()
+
+
+@needs(Capability.LOOK_STORED)
+def test_whoever_asks_for_bodies_only_gets_the_same_bodies(broker: Broker, row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as if there were many, where few are read as for whoever asks for more
+    monkeypatch.setattr(look_bodies, "MANY", 1)
+
+    @EXAMPLES
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        resource = broker.make(row)
+        messages = data.draw(st.lists(broker.messages(row), min_size=1, max_size=30))
+        resource.put_messages(messages)
+        with broker.open() as backend, backend.look_bodies(resource.address, Span(Start(), End())) as reader:
+            batches = read_batches(reader)
+            for batch in batches:
+                bodies = batch.bodies()
+                assert (len(batch), batch.lines()) == (len(bodies), b"".join([body + b"\n" for body in bodies]))
+                chosen = data.draw(st.sets(st.integers(0, len(batch) - 1)).map(sorted))
+                assert batch.select(chosen).bodies() == [bodies[index] for index in chosen]
         assert [body for batch in batches for body in batch.bodies()] == [message.body or b"" for message in messages]
         broker.clean()
 

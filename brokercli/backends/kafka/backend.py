@@ -158,22 +158,47 @@ class KafkaBackend(Backend):
     def look(self, source: Address, span: Span) -> Reader:
         return self._look(source, span, self._borrow, self._with_nothing_ahead)
 
-    def _look(self, source: Address, span: Span, borrow: Callable[[], Lent], nothing_ahead: Callable[[], Lent] | None) -> KafkaReader:
-        partitions = sorted(self._topic(source.name).partitions)
-        lent = borrow()
+    def look_bodies(self, source: Address, span: Span) -> Reader:
+        from brokercli.backends.kafka.look_bodies import MANY, KafkaBodyReader, is_plain, leaders_of
+
+        if span.end is None or not is_plain(self._connection):
+            return self.look(source, span)
+        lent = self._borrow()
         try:
-            offsets = Offsets(lent.consumer, source.name, self._connection.connect_timeout)
-            last = partial(newest, lent=lent, offsets=offsets, nothing_ahead=nothing_ahead, patience=LOST_SECONDS)
-            starts, ends = locate(span, partitions, offsets, last)
-            made_anew = Failed(f"{source.name} was deleted and made anew while it was being read: what came last may be of the new one, which was not "
-                               "read from its start.", hint="the same command reads the new one")
-            reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead,
-                                 still_there=StillThere(self._admin, source.name, self._connection.connect_timeout, made_anew))
-            reader.notes += self.notes
-            return reader
+            offsets, starts, ends = self._located(source, span, lent, self._with_nothing_ahead)
+            read = partial(self._read_from, lent, self._with_nothing_ahead, offsets)
+            if ends is None or sum(ends.values()) - sum(starts.values()) < MANY:
+                return read(starts, ends)
+            leaders = leaders_of(self._metadata(source.name), source.name, starts)
+            return KafkaBodyReader(source.name, starts, ends, leaders, min(self._connection.connect_timeout, LOST_SECONDS), read, lent.give_back)
         except BaseException:
             lent.give_back()
             raise
+
+    def _look(self, source: Address, span: Span, borrow: Callable[[], Lent], nothing_ahead: Callable[[], Lent] | None) -> KafkaReader:
+        lent = borrow()
+        try:
+            return self._read_from(lent, nothing_ahead, *self._located(source, span, lent, nothing_ahead))
+        except BaseException:
+            lent.give_back()
+            raise
+
+    def _located(self, source: Address, span: Span, lent: Lent,
+                 nothing_ahead: Callable[[], Lent] | None) -> tuple[Offsets, dict[int, int], dict[int, int] | None]:
+        partitions = sorted(self._topic(source.name).partitions)
+        offsets = Offsets(lent.consumer, source.name, self._connection.connect_timeout)
+        last = partial(newest, lent=lent, offsets=offsets, nothing_ahead=nothing_ahead, patience=LOST_SECONDS)
+        return offsets, *locate(span, partitions, offsets, last)
+
+    def _read_from(self, lent: Lent, nothing_ahead: Callable[[], Lent] | None, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None,
+                   number: int | None = None) -> KafkaReader:
+        """`number` is the topic's (`topic_ids`), where it is known."""
+        made_anew = Failed(f"{offsets.topic} was deleted and made anew while it was being read: what came last may be of the new one, which was not "
+                           "read from its start.", hint="the same command reads the new one")
+        reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead,
+                             still_there=StillThere(self._admin, offsets.topic, self._connection.connect_timeout, made_anew, number))
+        reader.notes += self.notes
+        return reader
 
     def _read_anew(self, place: tuple[str, int, int]) -> tuple[Header, ...]:
         if self._header_bytes is None:

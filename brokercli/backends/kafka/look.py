@@ -192,7 +192,7 @@ class KafkaReader(Reader):
 
     def _tell_of_open_transaction(self, partition: int, offset: int, high: int) -> None:
         self._held_back.add(partition)
-        self.notes.append(f"partition {partition}: a transaction that is still open holds back {high - offset} offsets from {offset} on")
+        self.notes.append(held_back(partition, offset, high))
 
     def _check_identity(self) -> None:
         asks = self._still_there
@@ -250,3 +250,8 @@ class KafkaReader(Reader):
             self._closed = True
             for give_back in self._give_back:
                 give_back()
+
+
+def held_back(partition: int, offset: int, high: int) -> str:
+    """Say that what lies between two offsets of a partition cannot be read yet."""
+    return f"partition {partition}: a transaction that is still open holds back {high - offset} offsets from {offset} on"
