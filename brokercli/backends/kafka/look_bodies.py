@@ -102,6 +102,8 @@ class KafkaBodyReader(Reader):
         """Batches of the last answer that were not handed out, with their partition; the next one is the last."""
         self._over = False
         """Whether what comes after those is for the client."""
+        self._well = True
+        """Whether no broker has said that something is wrong."""
         self._fruitless = 0
         """How many answers in a row brought nothing."""
         self._waited = 0.0
@@ -118,7 +120,7 @@ class KafkaBodyReader(Reader):
                     self._topic = wire.id_of(topic, seconds)
                 self._ask(wire)
         except WireFailed:
-            self._leave_to_client()
+            self._leave_to_client(self._topic)
 
     def read(self, timeout: float) -> Batch | None:
         deadline = monotonic() + timeout
@@ -126,13 +128,13 @@ class KafkaBodyReader(Reader):
             if bodies := self._handed_out():
                 return BodyBatch(bodies)
             if self._over or not self._bodies.pays:
-                self._leave_to_client()
+                self._leave_to_client(None if self._well else self._topic)
             elif self._open:
                 try:
                     if not self._next_answer(deadline):
                         return None
                 except WireFailed:
-                    self._leave_to_client()
+                    self._leave_to_client(self._topic)
         return None if self._client is None else self._client.read(max(0.0, deadline - monotonic()))
 
     def _handed_out(self) -> list[bytes]:
@@ -147,7 +149,10 @@ class KafkaBodyReader(Reader):
                 self._waiting.clear()
                 self._over = True
                 break
-            bodies = bodies + found if bodies else found
+            if bodies:
+                bodies += found
+            else:
+                bodies = found
             self._positions[partition] = batch.following
             if batch.following >= end:
                 self._open.discard(partition)
@@ -182,13 +187,15 @@ class KafkaBodyReader(Reader):
     def _take_in(self, said: Fetched, wanted: set[int]) -> None:
         partition = said.partition
         if said.error or partition not in wanted:
-            self._over = True
+            self._over, self._well = True, False
             return
         end = self._ends[partition]
         try:
             for batch in batches_in(self._answer, *said.records):
                 if self._ahead[partition] >= end:
                     break
+                if batch.following <= self._ahead[partition]:
+                    continue
                 self._fruitless = 0
                 self._ahead[partition] = batch.following
                 self._waiting.append((partition, batch))
@@ -206,11 +213,12 @@ class KafkaBodyReader(Reader):
         assert self._topic is not None
         wire.ask_for_records(self._topic, {partition: self._ahead[partition] for partition in self._wires[wire]}, self._most, _WAIT_MILLISECONDS)
 
-    def _leave_to_client(self) -> None:
+    def _leave_to_client(self, topic: bytes | None) -> None:
+        """Read what is left of the topic of this id, where it may have become another one, through the client."""
         self._hang_up()
         if self._open:
             self._client = self._go_on({partition: self._positions[partition] for partition in self._open},
-                                       {partition: self._ends[partition] for partition in self._open}, _number(self._topic))
+                                       {partition: self._ends[partition] for partition in self._open}, _number(topic))
             # one list, which whoever reads it has already
             self.notes += self._client.notes
             self._client.notes = self.notes
