@@ -37,3 +37,21 @@ def put_off(name: str) -> Iterator[None]:
             package, _, own = name.rpartition(".")
             if package in sys.modules:
                 setattr(sys.modules[package], own, later)
+
+
+@contextmanager
+def instead_of(name: str, **content: object) -> Iterator[None]:
+    """Let whoever imports a module within this have one that holds nothing but `content`; where it is loaded already, the module itself."""
+    if name in sys.modules:
+        yield
+        return
+    instead = sys.modules[name] = ModuleType(name)
+    vars(instead).update(content)
+    try:
+        yield
+    finally:
+        if sys.modules.get(name) is instead:
+            del sys.modules[name]
+            package, _, own = name.rpartition(".")
+            if getattr(sys.modules.get(package), own, None) is instead:
+                delattr(sys.modules[package], own)

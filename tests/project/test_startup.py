@@ -70,6 +70,18 @@ def test_nats_client_loads_without_its_jetstream_which_is_there_for_those_who_as
     assert loaded_by(program) >= {"nats.js"}
 
 
+def test_nats_client_loads_without_looking_through_what_is_installed_and_knows_its_version_all_the_same() -> None:
+    program = "import brokercli.backends.nats.client, nats.aio.client as client\n"
+    assert loaded_by(program) & {"nats", "importlib.metadata"} == {"nats"}
+    assert loaded_by(program + "from importlib.metadata import version\nassert client.__version__ == version('nats-py')") >= {"importlib.metadata"}
+
+
+def test_without_a_folder_that_says_it_the_version_is_asked_for_as_ever() -> None:
+    program = ("import os\nfrom contextlib import nullcontext\nos.scandir = lambda folder: nullcontext(())\n"
+               "import brokercli.backends.nats.client, nats.aio.client as client\nassert client.__version__ not in ('', '0.0.0')")
+    assert loaded_by(program) >= {"importlib.metadata"}
+
+
 def test_one_who_asks_while_the_client_loads_gets_the_real_module() -> None:
     program = ("from brokercli.backends.later import put_off\nwith put_off('asyncio'):\n"
                "    import asyncio\n    shield = asyncio.shield\n    from asyncio import gather\nimport asyncio\nassert asyncio.shield is shield")
