@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
-from brokercli.backends.nats import SUBJECT, describe, descriptor, listing, look
-from brokercli.backends.nats.destination import open_publisher
+from brokercli.backends.nats import SUBJECT, descriptor
 from brokercli.backends.nats.link import GIVE_UP_SECONDS, Link
 from brokercli.backends.nats.questions import Questions
 from brokercli.backends.nats.streams import JetStream, resource_of
@@ -16,16 +15,17 @@ from brokercli.backends.nats.subjects import check_stream_name, check_subject, h
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
-from brokercli.model.description import Description, Listing
 from brokercli.model.errors import BrokercliError, Unreachable, Unsupported, UsageProblem
 from brokercli.model.message import Message, Place, Record
 from brokercli.model.position import Span
 
 if TYPE_CHECKING:
+    # each method loads what it needs: a command of a moment is mostly start-up
     from brokercli.backends.consumers import Consumers
     from brokercli.backends.dead_letters import Capture, DeadLetterSource, LetterReader, Repair, RepairPolicy
     from brokercli.backends.declaring import Declarer
     from brokercli.model.checkup import Check
+    from brokercli.model.description import Description, Listing
     from brokercli.model.flow import Flow
 
 
@@ -79,6 +79,8 @@ class NatsBackend(Backend):
         return destination.kind == "stream"
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
+        from brokercli.backends.nats.destination import open_publisher
+
         publisher = open_publisher(self._jetstream, destination, policy)
         # without anything to wait for, a connection may be away longer than a message may wait
         self._link.give_up_after(max(GIVE_UP_SECONDS, policy.delivery_timeout))
@@ -86,18 +88,26 @@ class NatsBackend(Backend):
         return publisher
 
     def look(self, source: Address, span: Span) -> Reader:
-        reader = look.open_reader(self._jetstream, source, span)
+        from brokercli.backends.nats.look import open_reader
+
+        reader = open_reader(self._jetstream, source, span)
         self._opened.add(reader)
         return reader
 
     def incarnation(self, source: Address) -> str:
-        return look.incarnation_of(self._jetstream, source)
+        from brokercli.backends.nats.look import incarnation_of
+
+        return incarnation_of(self._jetstream, source)
 
     def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
-        return self._link.run(listing.list_all(self._jetstream, kinds))
+        from brokercli.backends.nats.listing import list_all
+
+        return self._link.run(list_all(self._jetstream, kinds))
 
     def describe(self, address: Address) -> Description:
-        return self._link.run(describe.describe(self._jetstream, address))
+        from brokercli.backends.nats.describe import describe
+
+        return self._link.run(describe(self._jetstream, address))
 
     def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         from brokercli.backends.nats.dead_letters import find_sources

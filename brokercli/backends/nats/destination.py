@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.nats import INTEREST_STREAM, descriptor
-from brokercli.backends.nats.kept import KeptPublisher
 from brokercli.backends.nats.publish import JetStreamPublisher
-from brokercli.backends.nats.publish_core import CorePublisher
 from brokercli.backends.nats.recovery import target_of
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import has_wildcards
-from brokercli.backends.nats.unwanted import TellingPublisher
-from brokercli.backends.nats.wanted import WantedPublisher
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Failed, NotAuthorised, TimedOut, Unsupported, UsageProblem
@@ -38,6 +34,8 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
         return _to_stream(jetstream, subject, info, policy)
     _check_template(policy, "subject")
     if policy.fire_and_forget:
+        from brokercli.backends.nats.publish_core import CorePublisher
+
         return CorePublisher(link, destination.name, policy)
     try:
         names = link.run(jetstream.capturing(destination.name))
@@ -60,8 +58,13 @@ def _to_stream(jetstream: JetStream, subject: str | None, info: Json, policy: Pu
     target = target_of(info, link.server)
     of_interest = resource_of(info) == INTEREST_STREAM
     if policy.only_wanted:
+        from brokercli.backends.nats.kept import KeptPublisher
+        from brokercli.backends.nats.wanted import WantedPublisher
+
         return (WantedPublisher if of_interest else KeptPublisher)(jetstream, link, subject, target, policy, info)
     if of_interest:
+        from brokercli.backends.nats.unwanted import TellingPublisher
+
         return TellingPublisher(jetstream, link, subject, target, policy, info)
     return JetStreamPublisher(link, subject, target, policy)
 

@@ -5,49 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from difflib import get_close_matches
-from shlex import quote
+from typing import TYPE_CHECKING
 
-from brokercli.backends.consumers import Consumers
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
-from brokercli.backends.dead_letters import DeadLetterSource, Feeding, LetterReader, Lift, Repair, RepairPolicy
-from brokercli.backends.declaring import Declarer
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM, SUPPORT
-from brokercli.backends.rabbitmq.checkup import check_up
 from brokercli.backends.rabbitmq.connect import user_of
-from brokercli.backends.rabbitmq.consuming import RabbitMQConsumers
-from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
-from brokercli.backends.rabbitmq.dead_letters import find_sources, require_letters
-from brokercli.backends.rabbitmq.declaring import RabbitMQDeclarer
-from brokercli.backends.rabbitmq.describe import describe_exchange, describe_queue
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
-from brokercli.backends.rabbitmq.feeding import read_feeding
-from brokercli.backends.rabbitmq.flowing import draw_flow
-from brokercli.backends.rabbitmq.harmless import harmless
-from brokercli.backends.rabbitmq.inventory import Inventory
-from brokercli.backends.rabbitmq.letters import StreamLetterReader, open_queue_letters
-from brokercli.backends.rabbitmq.lifting import LimitLift
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.listing import list_names
-from brokercli.backends.rabbitmq.look import look_at_stream
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.names import check_name, check_short
-from brokercli.backends.rabbitmq.open_repair import open_repair
-from brokercli.backends.rabbitmq.outbox import Target
-from brokercli.backends.rabbitmq.perishing import Fate
-from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
-from brokercli.backends.rabbitmq.rescuing import lift_limit
-from brokercli.backends.rabbitmq.survivable import Conditions, Taking, nothing_lifted, read_conditions, refuse_rescued, version_of
-from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
-from brokercli.model.checkup import Check
 from brokercli.model.connection import Connection
-from brokercli.model.description import Description, Listing
 from brokercli.model.errors import Failed, NotAuthorised, NotFound, Unsupported, UsageProblem
-from brokercli.model.flow import Flow
 from brokercli.model.message import Message
 from brokercli.model.position import End, Span, Start
+
+if TYPE_CHECKING:
+    # each method loads what it needs: a command of a moment is mostly start-up
+    from brokercli.backends.consumers import Consumers
+    from brokercli.backends.dead_letters import DeadLetterSource, Feeding, LetterReader, Lift, Repair, RepairPolicy
+    from brokercli.backends.declaring import Declarer
+    from brokercli.backends.rabbitmq.lifting import LimitLift
+    from brokercli.backends.rabbitmq.perishing import Fate
+    from brokercli.backends.rabbitmq.survivable import Conditions, Taking
+    from brokercli.model.checkup import Check
+    from brokercli.model.description import Description, Listing
+    from brokercli.model.flow import Flow
 
 # so long a publisher waits at most to be told what its queue does with messages: the answer is for a note alone
 _FATE_SECONDS, _GUESSED_SECONDS = 3.0, 0.25
@@ -136,6 +120,9 @@ class RabbitMQBackend(Backend):
         return exchange
 
     def _no_such(self, kind: str, name: str, purpose: Purpose, route: str | None = None) -> NotFound:
+        from difflib import get_close_matches
+        from shlex import quote
+
         known = self._existing.names()
         # the slash may be the name's own
         whole = f"{name}/{route}"
@@ -160,6 +147,10 @@ class RabbitMQBackend(Backend):
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         if policy.fire_and_forget:
             raise Unsupported(f"{SUPPORT[EXCHANGE][Capability.FIRE_AND_FORGET].note}.")
+        from brokercli.backends.rabbitmq.convert import Converter
+        from brokercli.backends.rabbitmq.outbox import Target
+        from brokercli.backends.rabbitmq.publish import RabbitMQPublisher
+
         name = destination.name
         to_stream = certain = False
         if destination.kind == "exchange":
@@ -184,6 +175,8 @@ class RabbitMQBackend(Backend):
 
     def _fate(self, queue: str) -> Fate | None:
         """Find out what a queue does with what it takes, by one question; None where nobody says it in time."""
+        from brokercli.backends.rabbitmq.perishing import Fate
+
         if self._hurried is None:
             self._hurried = self._management.hurried(_FATE_SECONDS, _GUESSED_SECONDS)
         try:
@@ -193,6 +186,9 @@ class RabbitMQBackend(Backend):
         return None if facts is None else Fate(queue, facts)
 
     def look(self, source: Address, span: Span) -> Reader:
+        from brokercli.backends.rabbitmq.look import look_at_stream
+        from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue
+
         if source.kind == "exchange":
             return look_at_exchange(self._link, self._management, source, span, self._lend)
         resource = self.resource(source)
@@ -205,9 +201,13 @@ class RabbitMQBackend(Backend):
         return ""
 
     def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
+        from brokercli.backends.rabbitmq.listing import list_names
+
         return list_names(self._management, kinds, self._connection)
 
     def describe(self, address: Address) -> Description:
+        from brokercli.backends.rabbitmq.describe import describe_exchange, describe_queue
+
         if address.kind == "exchange":
             exchange = self._exchange(address.name, "describe")
             assert exchange is not None
@@ -217,9 +217,14 @@ class RabbitMQBackend(Backend):
         return describe_queue(queue, self._management)
 
     def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
+        from brokercli.backends.rabbitmq.dead_letters import find_sources
+
         return find_sources(patterns, self._management, self._link)
 
     def withholds(self, message: Message, *, letter: bool = False) -> Sequence[str]:
+        from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
+        from brokercli.backends.rabbitmq.harmless import harmless
+
         if letter:
             return harmless(message, user_of(self._connection))[1]
         converter = Converter(user=user_of(self._connection), to_stream=False, certain=False, keep_control_headers=False)
@@ -228,6 +233,8 @@ class RabbitMQBackend(Backend):
         return tuple(converter.withheld)
 
     def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
+        from brokercli.backends.rabbitmq.letters import StreamLetterReader, open_queue_letters
+
         if source.kind == "exchange":
             raise Unsupported(f"{SUPPORT[EXCHANGE][Capability.LOOK_LETTERS].note}.")
         if self.resource(source) == STREAM:
@@ -235,12 +242,18 @@ class RabbitMQBackend(Backend):
         return open_queue_letters(self._conditions(source), self._lend, self._taking(source))
 
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
+        from brokercli.backends.rabbitmq.open_repair import open_repair
+
         row = self.resource(source)
         if not SUPPORT[row][Capability.REDRIVE]:
             raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")
         return open_repair(self._conditions(source), policy, self._lend, self._existing, self._fate, user_of(self._connection), self._taking(source))
 
     def lift_limit(self, source: Address) -> Lift:
+        from brokercli.backends.dead_letters import Lift
+        from brokercli.backends.rabbitmq.lifting import LimitLift
+        from brokercli.backends.rabbitmq.rescuing import lift_limit
+
         if source.kind == "exchange" or self.resource(source) != QUORUM_QUEUE:
             return Lift()
         assert not self._lent, "letters are taken over the connection that lifts their limit"
@@ -251,30 +264,46 @@ class RabbitMQBackend(Backend):
         return lift
 
     def feeding(self) -> Feeding | None:
+        from brokercli.backends.rabbitmq.feeding import read_feeding
+
         try:
             return read_feeding(self._management)
         except Away:
             return None
 
     def declarer(self) -> Declarer:
+        from brokercli.backends.rabbitmq.declaring import RabbitMQDeclarer
+        from brokercli.backends.rabbitmq.inventory import Inventory
+
         return RabbitMQDeclarer(self._link, Inventory(self._link, self._management, self._existing))
 
     def consumers(self) -> Consumers:
+        from brokercli.backends.rabbitmq.consuming import RabbitMQConsumers
+
         return RabbitMQConsumers(self._link, self._management, self._existing)
 
     def _taking(self, source: Address) -> Taking:
         """Return what is told before letters of a queue are taken."""
+        from brokercli.backends.rabbitmq.survivable import nothing_lifted
+
         lift = self._lifts.get(source.name)
         return nothing_lifted if lift is None else lift.taking
 
     def flow(self, address: Address) -> Flow:
+        from brokercli.backends.rabbitmq.flowing import draw_flow
+
         return draw_flow(address, self._management, self._existing)
 
     def checkup(self) -> Iterable[Check]:
+        from brokercli.backends.rabbitmq.checkup import check_up
+
         return check_up(self._connection, self._link.server_properties, self._management)
 
     def _conditions(self, source: Address) -> Conditions:
         """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""
+        from brokercli.backends.rabbitmq.dead_letters import require_letters
+        from brokercli.backends.rabbitmq.survivable import read_conditions, refuse_rescued, version_of
+
         refuse_rescued(source.name)
         queue = self._queue(source.name, "queue", "look")
         assert queue is not None
