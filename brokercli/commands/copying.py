@@ -86,6 +86,7 @@ class CopyRun:
             began = time.monotonic()
             code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty,
                                 abandon=copying.abandon)
+            reader.close()
             self._say_late(streams, notes)
             account = publishing.outcome.account
             if journal is not None and resumed and not self.quiet and reading.ended is Ended.AT_THE_END and account.read == account.skipped:
@@ -105,6 +106,7 @@ class CopyRun:
             with Progress(streams, "read", reader.expected) as progress:
                 for batch in reading:
                     progress.advance(len(batch))
+            reader.close()
             self._say_late(streams, Notes(reader, streams.say, quiet=self.quiet))
             streams.say(f"dry run: {reading.matched:,} of {amount(reading.read, 'message')} would go from {source.address} to {destination.address}; "
                         "nothing was published")

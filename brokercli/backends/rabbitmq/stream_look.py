@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from threading import Event
 from time import monotonic, sleep
 from typing import Any
 
@@ -13,8 +14,9 @@ from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
 from brokercli.backends.rabbitmq.failures import translate
 from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.overtaken import Gap, Overtaken, gaps
 from brokercli.backends.rabbitmq.records import RabbitMQBatch, offset_of
-from brokercli.backends.rabbitmq.stream_range import consume, end_of
+from brokercli.backends.rabbitmq.stream_range import ask_first, consume, end_of
 from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.position import Number, Span
 
@@ -23,13 +25,18 @@ _HELD_BYTES = 16 * 1024 * 1024
 _FEWEST = 8
 _LARGEST_BATCH = 5000
 _IDLE_SECONDS = 2.0
+_SURE = 3
+"""How often in a row nothing at all is seen in a stream before what is to be read counts as deleted."""
+_LAST_WORD_SECONDS = 2.0
+"""How long a look that is over waits to be told whether what it passed over had been deleted."""
 
 
 class StreamReader(Reader):
     """Records from `start` up to `end` (not included; None: for ever), in order.
 
-    Offsets that AMQP clients do not see (compressed batches of stream clients) are passed over. A lost connection is taken up
-    again behind the last record that was read. The broker is asked for no more than what fits `_HELD_BYTES`.
+    Offsets that AMQP clients do not see (compressed batches of stream clients) are passed over; of those that were deleted before they could be
+    read it is said that they were. A lost connection is taken up again behind the last record that was read. The broker is asked for no more than
+    what fits `_HELD_BYTES`.
     """
 
     def __init__(self, link: Link, stream: str, start: int | str, end: int | None, largest: int, give_back: Any) -> None:
@@ -40,8 +47,10 @@ class StreamReader(Reader):
         self._place = start
         self._prefetch = _prefetch_for(largest)
         self._give_back = give_back
-        self._closed = False
+        self._closed = self._at_end = False
         self._last_came = monotonic()
+        self._handed_on = self._found_nothing = 0
+        self._overtaken = Overtaken(lambda answered: ask_first(link, stream, answered), link.later)
         self._channel: Any = None
         self._unacknowledged = 0
         self.notes: list[str] = []
@@ -51,6 +60,7 @@ class StreamReader(Reader):
             self.expected = max(0, end - start)
             self.bounds = Span(Number(start), Number(max(start, end)))
             if start >= end:
+                self._at_end = True
                 self._handover.end()
                 return
         link.watchers.append(self)
@@ -62,18 +72,26 @@ class StreamReader(Reader):
         waiting = self._handover.take_together(timeout, _LARGEST_BATCH)
         if not waiting:
             self._look_for_the_end()
+            self.notes += self._overtaken.unsaid(None if self.finished else self._handed_on)
             return None
         self._last_came = monotonic()
+        self._found_nothing = 0
+        self._handed_on = offset_of(waiting[-1][-1])
+        self.notes += self._overtaken.unsaid(self._handed_on)
         return RabbitMQBatch(list(chain.from_iterable(waiting)), self._stream, numbered=True)
 
     def _look_for_the_end(self) -> None:
         """End where the records between here and the end were deleted meanwhile."""
-        if self._end is None or self.finished or monotonic() - self._last_came < _IDLE_SECONDS or self._link.live is None:
+        if self._end is None or self._at_end or monotonic() - self._last_came < _IDLE_SECONDS or self._link.live is None:
             return
         self._last_came = monotonic()
-        last = end_of(self._link, self._stream)
-        if last is None or not isinstance(self._place, int) or last.offset <= self._place:
-            self.notes.append("the records up to the end were deleted while they were being read")
+        last, place = end_of(self._link, self._stream), self._place
+        # a broker that is slow shows nothing as well, for a while
+        self._found_nothing = self._found_nothing + 1 if last is None else 0
+        shorter = last is not None and isinstance(place, int) and last.offset <= place
+        if not self._at_end and isinstance(place, int) and (shorter or self._found_nothing >= _SURE):
+            self._overtaken.deleted(Gap(place, self._end))
+            self._at_end = True
             self._handover.end()
 
     @property
@@ -84,9 +102,14 @@ class StreamReader(Reader):
         if self._closed:
             return
         self._closed = True
+        self._link.post(self._let_go)
+        if self._overtaken.open_before(self._handed_on) and self._link.live is not None:
+            known = Event()
+            self._link.post(lambda: self._overtaken.when_known(known.set))
+            known.wait(_LAST_WORD_SECONDS)
+        self.notes += self._overtaken.unsaid(None if self.finished else self._handed_on) + self._overtaken.stopped(self._handed_on)
         if self in self._link.watchers:
             self._link.watchers.remove(self)
-        self._link.post(self._let_go)
         self._give_back()
 
     # on the connection's thread
@@ -114,11 +137,14 @@ class StreamReader(Reader):
             deliveries = [delivery for delivery in deliveries if offset_of(delivery) >= place]
         if end is not None and last >= end:
             deliveries = [delivery for delivery in deliveries if offset_of(delivery) < end]
+        if isinstance(place, int) and last + 1 - place != len(deliveries):
+            self._overtaken.passed(gaps(place, [*map(offset_of, deliveries), last], end))
         self._place = last + 1
         size = sum([len(delivery.body) + len(delivery.properties) for delivery in deliveries])
         go_on = self._handover.offer(deliveries, size) if deliveries else True
         if end is not None and last + 1 >= end:
-            self._handover.end()
+            self._at_end = True
+            self._overtaken.when_known(self._handover.end)
             self._let_go()
         elif not go_on:
             self._unacknowledged = tag
@@ -143,10 +169,14 @@ class StreamReader(Reader):
         self._unacknowledged = 0
 
     def restored(self) -> None:
-        self._open()
+        if not self._at_end:
+            self._open()
+        self._overtaken.restored()
 
     def given_up(self, failure: BrokercliError) -> None:
-        self._handover.fail(failure)
+        self._overtaken.given_up()
+        if not self._at_end:
+            self._handover.fail(failure)
 
     def blocked(self, reason: str | None) -> None:
         """Concerns publishers only."""

@@ -9,6 +9,7 @@ that there is some patience.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, datetime
@@ -49,6 +50,21 @@ def first_at(link: Link, queue: str, place: Place) -> Edge | None:
     """Return the first visible record from a place on; None where there is none yet."""
     found = _probe(link, queue, place, 1)
     return None if found is None else Edge(found.first, found.largest)
+
+
+def ask_first(link: Link, queue: str, answered: Callable[[int | None], None]) -> None:
+    """Have somebody told the first visible offset, None where that was not to be learnt; he is not told where the connection is lost meanwhile. Both
+    are on the connection's thread."""
+    def told(found: Future[_Found | None]) -> None:
+        if found.exception() is None:
+            first = found.result()
+            answered(None if first is None else first.first)
+        elif link.live is not None and link.live.is_open:
+            answered(None)
+
+    probe = _Probe(link, queue, "first", once=True)
+    probe.found.add_done_callback(told)
+    link.open_channel(probe, consume(queue, "first", 1), probe.opened, probe.failed, probe.failed)
 
 
 def end_of(link: Link, queue: str) -> Edge | None:
