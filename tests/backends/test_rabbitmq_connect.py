@@ -13,7 +13,7 @@ import pytest
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
 from brokercli.backends.rabbitmq.connect import explain_login
-from brokercli.backends.rabbitmq.failures import NoVirtualHost
+from brokercli.backends.rabbitmq.failures import NotLetIn, NoVirtualHost
 from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, Unreachable, UsageProblem
@@ -126,9 +126,8 @@ def test_a_wrong_login_a_missing_virtual_host_and_a_missing_permission_are_told_
         forbidden = refusal(connection)
     finally:
         places.api(f"users/{user}", "DELETE")
-    assert {type(failure) for failure in (wrong, forbidden)} == {NotAuthorised}
-    assert type(nowhere) is NoVirtualHost
-    assert nowhere.exit_code == NotAuthorised.exit_code
+    assert [type(failure) for failure in (wrong, nowhere, forbidden)] == [NotAuthorised, NoVirtualHost, NotLetIn]
+    assert nowhere.exit_code == forbidden.exit_code == NotAuthorised.exit_code
     assert "was refused" in str(wrong)
     assert user in str(wrong)
     assert f"there is no virtual host {vhost}" in str(nowhere)

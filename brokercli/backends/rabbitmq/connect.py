@@ -14,7 +14,7 @@ from pika.credentials import ExternalCredentials, PlainCredentials
 
 from brokercli.backends.handshake import asked_in_silence, not_trusted, ours_refused
 from brokercli.backends.rabbitmq.bulk_frames import LARGEST_FRAME
-from brokercli.backends.rabbitmq.failures import NoVirtualHost, gist
+from brokercli.backends.rabbitmq.failures import NotLetIn, NoVirtualHost, gist
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS, Connection, spell_place
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, UsageProblem
@@ -175,8 +175,8 @@ def explain_login(connection: Connection, where: str, closed_by: tuple[int, str]
         return Unreachable(f"{where}: the broker takes no more connections: {gist(text)}.",
                            hint="close others, or have the limit raised: rabbitmqctl list_user_limits, list_vhost_limits; connection_max in rabbitmq.conf")
     if code == 530 and "refused for user" in text:
-        return NotAuthorised(f"{where}: {who or 'this login'} has no permission for the virtual host {connection.virtual_host}.",
-                             hint=f"rabbitmqctl set_permissions -p {connection.virtual_host} {who or 'USER'} '' '.*' '.*' allows to write and read")
+        return NotLetIn(f"{where}: {who or 'this login'} has no permission for the virtual host {connection.virtual_host}.",
+                        hint=f"rabbitmqctl set_permissions -p {connection.virtual_host} {who or 'USER'} '' '.*' '.*' allows to write and read")
     if code:
         return Unreachable(f"{where}: the broker does not let us in: {text.partition(' - ')[2] or text} ({code}).", hint="the broker's log says more")
     if isinstance(problem, pika.exceptions.AuthenticationError):

@@ -20,13 +20,15 @@ from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapte
 from brokercli.backends.rabbitmq.bulk_frames import BulkConnection, NotAMQP, Sink
 from brokercli.backends.rabbitmq.connect import address, explain_end_of_tls, explain_login, open_socket, parameters, port_of
 from brokercli.backends.rabbitmq.diagnose import explain_greeting, explain_silence
-from brokercli.backends.rabbitmq.failures import NO_ANSWER, NoVirtualHost, deleted_with_all, ended_for_good, translate
+from brokercli.backends.rabbitmq.failures import NO_ANSWER, NotLetIn, NoVirtualHost, deleted_with_all, ended_for_good, translate
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, Unreachable
 
 GIVE_UP_SECONDS = 30.0
 """How long a lost connection is tried again before it counts as lost for good; the option `give_up_after` changes it."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
+_LET_IN_SECONDS = 10.0
+"""How long a login that was let in before is tried again that is not: its virtual host may be about to be deleted."""
 _GOODBYE_SECONDS = 1.0
 
 Step = Callable[[Any, Callable[[Any], None]], None]
@@ -254,12 +256,12 @@ class Link:
         self._loop.remove_timeout(timer)
 
     def _after_failed_attempt(self, problem: BrokercliError, since: float) -> None:
-        limit = float(self.where.options.get("give_up_after", GIVE_UP_SECONDS))
+        limit, away = float(self.where.options.get("give_up_after", GIVE_UP_SECONDS)), monotonic() - since
         if isinstance(problem, NoVirtualHost):
             self.give_up(deleted_with_all(self.where.virtual_host))
-        elif not isinstance(problem, Unreachable):
+        elif not isinstance(problem, Unreachable if away > min(limit, _LET_IN_SECONDS) else (Unreachable, NotLetIn)):
             self.give_up(problem)
-        elif monotonic() - since > limit:
+        elif away > limit:
             self.give_up(Unreachable(f"{self.where} has been away for {limit:g} s: {problem}", hint=problem.hint))
 
     def _establish(self) -> None:
@@ -393,5 +395,6 @@ class _Opening:
 def _reason_of(problem: BaseException | None) -> str:
     code = getattr(problem, "reply_code", None)
     if code is not None:
-        return f"the broker closed the connection: {getattr(problem, 'reply_text', '')} ({code})"
+        # what Erlang prints it breaks into lines
+        return f"the broker closed the connection: {' '.join(getattr(problem, 'reply_text', '').split())} ({code})"
     return "the connection broke"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from time import monotonic, sleep
 from typing import Any
 
 from brokercli.backends.rabbitmq.failures import NoSuch, translate
 from brokercli.backends.rabbitmq.link import Link, Step
-from brokercli.model.errors import BrokercliError
+from brokercli.model.errors import BrokercliError, NotAuthorised
 
 _PATIENCE = 10.0
+_ASK_AGAIN_SECONDS = 0.1
 
 
 class StillThere:
@@ -62,9 +64,21 @@ class StillThere:
             except FutureTimeout:
                 pass
         if not self._asked:
-            try:
-                self._link.ask(self._doing, *self._steps, timeout=_PATIENCE)
-            except BrokercliError as problem:
-                self._problem = problem
+            self._problem = self._ask()
             self._asked = True
         return self._problem
+
+    def _ask(self) -> BrokercliError | None:
+        deadline = monotonic() + _PATIENCE
+        while True:
+            try:
+                self._link.ask(self._doing, *self._steps, timeout=_PATIENCE)
+            except NotAuthorised as problem:
+                # of a virtual host that is being deleted the permissions go first (seen on 4.3.6); soon it is known that all of it is gone
+                if monotonic() >= deadline:
+                    return problem
+                sleep(_ASK_AGAIN_SECONDS)
+            except BrokercliError as problem:
+                return problem
+            else:
+                return None
