@@ -15,7 +15,7 @@ from brokercli.commands.publish_output import Decided, Delivery
 from brokercli.commands.session import Session, open_address, open_destination, streams_of
 from brokercli.model.amount import amount
 from brokercli.model.capability import Capability
-from brokercli.model.errors import UsageProblem
+from brokercli.model.errors import OutOfRange, UsageProblem
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.position import Span
 from brokercli.operations.bulk import prepare_for_bulk
@@ -69,7 +69,10 @@ class CopyRun:
             prepare_for_bulk()
             if journal is not None and resumed and not incarnation:
                 journal.require_same(last_delivered(source.backend, source.address, journal))
-            reader = stack.enter_context(source.backend.look(source.address, span))
+            try:
+                reader = stack.enter_context(source.backend.look(source.address, span))
+            except OutOfRange as problem:
+                raise journal.beyond(problem) if journal is not None and resumed else problem from None
             if journal is not None and resumed and not incarnation:
                 journal.require_reach(reader.bounds)
             if journal is not None and not journal.bounds:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from brokercli.local.on_disk import keep_name
-from brokercli.model.errors import LocalIO, UsageProblem
+from brokercli.model.errors import LocalIO, OutOfRange, UsageProblem
 from brokercli.model.message import Record
 from brokercli.model.position import Number, Span, parse_position
 
@@ -131,6 +131,11 @@ class Journal:
         end = parse_position(self.bounds["end"]) if "end" in self.bounds else None
         if found is not None and isinstance(end, Number) and isinstance(found.end, Number) and found.end.value < end.value:
             raise self._made_anew()
+
+    def beyond(self, problem: OutOfRange) -> OutOfRange:
+        """Return what to raise where the source does not hold the place that the copy goes on from."""
+        return OutOfRange(f"The copy of the journal {self.path} goes on behind what it delivered last, and that is not stored: {problem}",
+                          hint="another --resume FILE begins another copy, of what is there now")
 
     def _check(self, incarnation: str) -> None:
         if incarnation and not self._incarnation:

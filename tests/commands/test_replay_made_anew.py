@@ -110,3 +110,18 @@ def test_a_copy_that_is_complete_says_so(cli: CommandLine, place: Place, make_pl
     assert "nothing was left to copy: 3 messages were delivered by earlier runs" in again.stderr
     assert json.loads((cli.home / "report").read_bytes())["confirmed"] == 0
     assert "left to copy" not in copy(cli, place, target, "--grep", "meant", "--quiet").stderr
+
+
+@pytest.mark.rabbitmq
+def test_a_journal_whose_next_message_is_not_stored_any_more_says_so_and_what_is(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    source, target = make_place("rabbitmq"), make_place("rabbitmq")
+    publish(cli, source, "1", "2", "3")
+    assert copy(cli, source, target, "-n", "2").code == 0
+    make_anew(source)
+    publish(cli, source, "4")
+    refused = copy(cli, source, target)
+    assert refused.code == 1, refused.stderr
+    assert "The copy of the journal journal goes on behind what it delivered last, and that is not stored" in refused.stderr
+    assert "holds the offsets 0 to 0; 2 is not among them" in refused.stderr
+    assert "another --resume FILE begins another copy" in refused.stderr
+    assert "--from" not in refused.stderr
