@@ -16,7 +16,7 @@ STREAM = "stream"
 EXCHANGE = "exchange"
 
 _UNNUMBERED = Support.never("a queue numbers nothing and remembers no times; what was read is gone from it")
-_KEEPS_NOTHING = Support.never("an exchange keeps nothing; it shows what is published from now on")
+_KEEPS_NOTHING = Support.never("an exchange keeps nothing; the queues and streams bound to it do, and each partition of a super stream is a stream")
 _THROUGH_BINDINGS = Support.some("what reaches the queue through its bindings, by a temporary queue that is bound the same; that takes the management API."
                                  " A queue that is reached through the default exchange only cannot be tapped")
 
