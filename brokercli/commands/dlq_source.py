@@ -54,7 +54,8 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
     """Open a destination of dead letters, the one named or the one found. `lift_limit` True has its limit of deliveries lifted to look and
     to repair, None to repair only, False never."""
     with open_letters(streams, name, context_name, verb, quiet=quiet, connect_timeout=connect_timeout) as session:
-        session.require(Capability.REDRIVE)
+        ways = {"redrive": f"brokercli dlq export FILE {session.address}, and then brokercli dlq redrive --from-file FILE, puts them back, each once"}
+        session.require(Capability.REDRIVE, hint=ways.get(verb, "brokercli brokers says what each broker can do"))
         if lift_limit:
             check_may_change(session.context, "without --lift-limit nothing is changed")
 

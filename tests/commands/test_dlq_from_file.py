@@ -10,7 +10,7 @@ import pytest
 
 from tests.brokers.nats import Nats
 from tests.commandline import CommandLine
-from tests.commands.conftest import make_nats, unmake
+from tests.commands.conftest import Place, make_nats, unmake
 from tests.commands.dead_letters import Graveyard, make_graveyard
 from tests.conftest import StartServer
 
@@ -173,3 +173,18 @@ def test_one_letter_can_be_edited_on_its_way(cli: CommandLine, on_kafka: Graveya
     assert on_kafka.at_home() == [b'{"amount":7}']
     assert orjson.loads((cli.home / "kept").read_bytes())["body"] == '{"amount":"7"}'
     assert on_kafka.states() == {"redriven": 1, "pending": 1}
+
+
+@pytest.mark.rabbitmq
+def test_letters_of_a_stream_which_cannot_be_taken_out_go_home_by_way_of_a_file(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    source, home = make_place("rabbitmq"), make_place("rabbitmq")
+    assert cli("context", "add", "here", "--url", source.server, "--use").code == 0
+    assert cli("publish", source.url, stdin=b"a\nb\n").code == 0
+    refused = cli("dlq", "redrive", source.url, "--to", home.url, "--yes")
+    assert refused.code == 7, refused.stderr
+    assert f"brokercli dlq export FILE stream:{source.name}, and then brokercli dlq redrive --from-file FILE, puts them back" in refused.stderr
+    assert cli("dlq", "export", "letters", source.url).code == 0
+    for _ in range(2):
+        ended = cli("dlq", "redrive", "--from-file", "letters", "--to", home.url, "--yes")
+        assert ended.code == 0, ended.stderr
+    assert cli("replay", home.url).lines == [b"a", b"b"]
