@@ -39,6 +39,8 @@ class Overtaken:
         self._then: list[Callable[[], None]] = []
         self._said = self._count = 0
         self._in_doubt = False
+        self._has_holes = False
+        """Whether something was passed over that was there."""
 
     def passed(self, gaps: Iterable[Gap]) -> None:
         """These were passed over."""
@@ -126,8 +128,13 @@ class Overtaken:
     def _learnt(self, first: int | None, count: int | None = None) -> None:
         """Take in where the stream began after the first `count` of the suspects were passed over."""
         asked, self._suspects = self._suspects[:count], [] if count is None else self._suspects[count:]
-        self._known.extend((gap, False) for gap in asked if first is None)
-        self._known.extend((Gap(gap.start, min(gap.stop, first)), True) for gap in asked if first is not None and gap.start < first)
+        if first is None:
+            self._known.extend((gap, False) for gap in asked)
+        else:
+            gone = [gap for gap in asked if gap.start < first]
+            self._has_holes = self._has_holes or len(gone) < len(asked)
+            # a hole like others is deleted as well, soon after it was passed over
+            self._known.extend((gap, not self._has_holes) for gap in gone)
         if not self._suspects:
             then, self._then = self._then, []
             for call in then:
