@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import struct
 import time
+from typing import Any
 
 import pytest
+from pika.exceptions import ChannelClosedByBroker
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.rabbitmq import stream_look
+from brokercli.backends.rabbitmq.link import Link
 from brokercli.model.address import Address
-from brokercli.model.errors import NotFound, OutOfRange, Unsupported
+from brokercli.model.errors import Failed, NotFound, OutOfRange, Unsupported
 from brokercli.model.message import Message
 from brokercli.model.position import End, Last, Number, PerPartition, Position, Span, Start
 from tests.backends.rabbitmq_places import Places, bodies_of, records_of
@@ -123,6 +126,52 @@ def test_a_stream_that_is_deleted_while_it_is_read_ends_the_look_with_the_reason
         with pytest.raises(NotFound) as gone:
             wait_until(lambda: reader.read(1) and False, PATIENCE, "the end")
         assert stream in str(gone.value)
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
+    """Have so many consumers refused, as by a node that has no copy of their stream that runs; return the refusals, which grow."""
+    text = "PRECONDITION_FAILED - stream 's' in vhost '/' does not have a running replica on the local node"
+    refusals: list[str] = []
+    open_channel = Link.open_channel
+
+    def opened(self: Link, sink: Any, steps: Any, done: Any, failed: Any, ended: Any = None) -> None:
+        if isinstance(sink, stream_look.StreamReader) and len(refusals) < times:
+            refusals.append(text)
+            failed(ChannelClosedByBroker(406, text))
+        else:
+            open_channel(self, sink, steps, done, failed, ended)
+
+    monkeypatch.setattr(Link, "open_channel", opened)
+    return refusals
+
+
+def test_a_node_that_has_no_copy_for_a_moment_after_a_lost_connection_is_asked_again(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = places.stream([b"before"])
+    with places.open() as backend, backend.look(Address(stream, "stream"), Span(Start(), None)) as reader:
+        assert isinstance(reader, stream_look.StreamReader)
+        assert bodies_of(reader, 1) == [b"before"]
+        refusals = refusing(monkeypatch, 2)
+        reader._link.post(reader._link.reconnect)
+        wait_until(lambda: len(refusals) == 2, PATIENCE, "two refusals")
+        places.put("", stream, [b"after"])
+        assert bodies_of(reader, 1) == [b"after"]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_node_that_has_no_copy_ends_the_look(places: Places, monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
+    """At once where it was so from the beginning, and otherwise when the time is over that a lost connection has."""
+    monkeypatch.setattr(stream_look, "GIVE_UP_SECONDS", 0.5)
+    stream = places.stream([b"before"])
+    if not lost:
+        refusing(monkeypatch, 1000)
+    with places.open() as backend, backend.look(Address(stream, "stream"), Span(Start(), None)) as reader:
+        assert isinstance(reader, stream_look.StreamReader)
+        if lost:
+            assert bodies_of(reader, 1) == [b"before"]
+            refusing(monkeypatch, 1000)
+            reader._link.post(reader._link.reconnect)
+        with pytest.raises(Failed, match="has no copy of the stream"):
+            wait_until(lambda: reader.read(1) and False, PATIENCE, "the end")
 
 
 def test_records_that_are_deleted_before_they_were_read_do_not_keep_a_look_waiting(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,11 @@ class NoSuch(NotFound):
     """The broker says that there is nothing of this name, and not only that it cannot be reached."""
 
 
+class NoCopy(Failed):
+    """The node that we are connected to has no copy of a stream that runs. It is said for a moment as well by one that has a copy, when the node that
+    led the stream was killed (seen on 4.3.6, three nodes)."""
+
+
 class NoVirtualHost(NotAuthorised):
     """The broker lets nobody into a virtual host that there is not."""
 
@@ -84,7 +89,7 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 405:
         return Failed(f"Locked while {doing}: {gist(text)}.", hint="another connection has it for itself")
     if code == 406 and "running replica" in text:
-        return Failed(f"This node of the cluster has no copy of the stream, and {doing} needs one.",
+        return NoCopy(f"This node of the cluster has no copy of the stream, and {doing} needs one.",
                       hint="connect to a node that has; brokercli describe shows which")
     if code == 406 and "acknowledgement" in text and "timed out" in text:
         return Failed(f"The broker took back what was held while {doing}: it lets nobody hold messages for longer than its consumer_timeout,"

@@ -12,8 +12,8 @@ from pika.exceptions import ChannelClosedByClient
 from brokercli.backends.contract import Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
-from brokercli.backends.rabbitmq.failures import translate
-from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.failures import NoCopy, translate
+from brokercli.backends.rabbitmq.link import GIVE_UP_SECONDS, Link
 from brokercli.backends.rabbitmq.overtaken import Gap, Overtaken, gaps
 from brokercli.backends.rabbitmq.records import RabbitMQBatch, offset_of
 from brokercli.backends.rabbitmq.stream_range import ask_first, consume, end_of
@@ -25,6 +25,7 @@ _HELD_BYTES = 16 * 1024 * 1024
 _FEWEST = 8
 _LARGEST_BATCH = 5000
 _IDLE_SECONDS = 2.0
+_OPEN_AGAIN_SECONDS = 0.25
 _SURE = 3
 """How often in a row nothing at all is seen in a stream before what is to be read counts as deleted."""
 _LAST_WORD_SECONDS = 2.0
@@ -51,6 +52,9 @@ class StreamReader(Reader):
         self._last_came = monotonic()
         self._handed_on = self._found_nothing = 0
         self._overtaken = Overtaken(lambda answered: ask_first(link, stream, answered), link.later)
+        self._patient_until = 0.0
+        """Until when a node that has no copy of the stream may still get it: one that led it is gone, and with it our connection."""
+        self._again: Any = None
         self._channel: Any = None
         self._unacknowledged = 0
         self.notes: list[str] = []
@@ -85,7 +89,10 @@ class StreamReader(Reader):
         if self._end is None or self._at_end or monotonic() - self._last_came < _IDLE_SECONDS or self._link.live is None:
             return
         self._last_came = monotonic()
-        last, place = end_of(self._link, self._stream), self._place
+        try:
+            last, place = end_of(self._link, self._stream), self._place
+        except NoCopy:
+            return  # where that lasts, whoever opens the consumer says it
         # a broker that is slow shows nothing as well, for a while
         self._found_nothing = self._found_nothing + 1 if last is None else 0
         shorter = last is not None and isinstance(place, int) and last.offset <= place
@@ -115,6 +122,7 @@ class StreamReader(Reader):
     # on the connection's thread
 
     def _open(self) -> None:
+        self._again = None
         if not self._closed:
             self._link.open_channel(self, consume(self._stream, self._place, self._prefetch), self._opened, self._failed, self._failed)
 
@@ -127,8 +135,13 @@ class StreamReader(Reader):
 
     def _failed(self, problem: BaseException) -> None:
         # with the whole connection gone, `restored` or `given_up` follows; a channel that we closed is no failure
-        if not self._closed and not isinstance(problem, ChannelClosedByClient) and self._link.live is not None and self._link.live.is_open:
-            self._handover.fail(translate(problem, f"reading the stream {self._stream}", self._link.where))
+        if self._closed or isinstance(problem, ChannelClosedByClient) or self._link.live is None or not self._link.live.is_open:
+            return
+        failure = translate(problem, f"reading the stream {self._stream}", self._link.where)
+        if isinstance(failure, NoCopy) and monotonic() < self._patient_until:
+            self._again = self._link.later(_OPEN_AGAIN_SECONDS, self._open)
+        else:
+            self._handover.fail(failure)
 
     def delivered(self, deliveries: list[Delivery]) -> None:
         tag, last = deliveries[-1].tag, offset_of(deliveries[-1])
@@ -165,6 +178,10 @@ class StreamReader(Reader):
         raise AssertionError("nothing is published here")
 
     def lost(self, reason: str) -> None:
+        self._patient_until = monotonic() + GIVE_UP_SECONDS
+        if self._again is not None:
+            self._link.forget(self._again)
+            self._again = None
         self._channel = None
         self._unacknowledged = 0
 
