@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import Any, NamedTuple
 
+from brokercli.model.amount import amount
+
 _ASK_SECONDS = 1.0
 """How often at most it is asked where the stream begins: of a stream whose offsets are never dense that would be asked all the time."""
 
@@ -99,7 +101,7 @@ class Overtaken:
     def stopped(self, before: int) -> list[str]:
         """Return what there is to say of a look that is over, in which everything before an offset was handed on."""
         doubts = [note for gap in self.open_before(before) for note in self._doubt(gap)]
-        return doubts + ([f"{self._count:,} offsets in all went unread"] if self._said > 1 else [])
+        return doubts + ([f"{amount(self._count, 'offset')} in all went unread"] if self._said > 1 else [])
 
     def _doubt(self, gap: Gap) -> list[str]:
         said, self._in_doubt = self._in_doubt, True
