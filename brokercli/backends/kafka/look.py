@@ -10,6 +10,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Reader
 from brokercli.backends.kafka.failures import connection_lost, translate
+from brokercli.backends.kafka.mute import MuteLeaders
 from brokercli.backends.kafka.odd_headers import OddHeaders, ReadAnew, Stored
 from brokercli.backends.kafka.reading import Lent
 from brokercli.backends.kafka.records import KafkaBatch
@@ -64,6 +65,7 @@ class KafkaReader(Reader):
         self._failure: BrokercliError | None = None
         self.notes: list[str] = []
         self._known = set(starts)
+        self._mute = MuteLeaders(self._topic)
         self._look_for_partitions = monotonic() + NEW_PARTITIONS_SECONDS
         self._passed: set[int] = set()
         """Partitions of which the client said, since the last batch, that it has passed the end."""
@@ -97,6 +99,7 @@ class KafkaReader(Reader):
                 self._go_on_with_nothing_ahead(self._nothing_ahead)
             if messages:
                 self._troubles.down_since = None
+                self._mute.heard_of(message.partition() for message in messages)
                 self._check_identity()
                 if self._failure is None:
                     return KafkaBatch(messages, odd)
@@ -209,6 +212,8 @@ class KafkaReader(Reader):
         now = monotonic()
         if self._troubles.down_since is not None and now - self._troubles.down_since > LOST_SECONDS:
             self._check_connection()
+        elif (told := self._mute.ask(self._consumer, self._open)) is not None:
+            self.notes.append(told)
         elif now >= self._look_for_partitions:
             self._look_for_partitions = now + NEW_PARTITIONS_SECONDS
             self._ask_for_partitions()

@@ -15,7 +15,7 @@ from brokercli.model.position import End, Last, Moment, Number, PerPartition, Po
 
 _MILLISECOND = 1_000_000
 # what ListOffsets calls the ends of a log in place of a time (Kafka protocol)
-_EARLIEST, _LATEST = -2, -1
+EARLIEST, LATEST = -2, -1
 RETRY_SECONDS = 0.1
 PATIENCE_SECONDS = 2.0
 """How long questions about many topics are asked again because of what may be over in a moment."""
@@ -42,11 +42,11 @@ class Offsets:
 
     def starts(self, partitions: Collection[int]) -> dict[int, int]:
         """Return the oldest offset of each partition."""
-        return self.at_time(partitions, _EARLIEST)
+        return self.at_time(partitions, EARLIEST)
 
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """Return one past the newest offset of each partition that may be read."""
-        return self.at_time(partitions, _LATEST)
+        return self.at_time(partitions, LATEST)
 
     def ranges(self, partitions: Collection[int]) -> dict[int, Range]:
         """Return what each partition holds now."""
@@ -59,7 +59,7 @@ class Offsets:
 
     def epochs(self, partitions: Collection[int]) -> dict[int, int]:
         """Return the epoch of each partition's leader; -1 where the broker tells none."""
-        return {partition: -1 if answer.leader_epoch is None else answer.leader_epoch for partition, answer in self._answers(partitions, _LATEST).items()}
+        return {partition: -1 if answer.leader_epoch is None else answer.leader_epoch for partition, answer in self._answers(partitions, LATEST).items()}
 
     def _answers(self, partitions: Collection[int], milliseconds: int) -> dict[int, TopicPartition]:
         asked = [TopicPartition(self.topic, partition, milliseconds) for partition in partitions]
