@@ -84,7 +84,8 @@ class CopyRun:
             notes = Notes(reader, streams.say, quiet=self.quiet)
             notes.say_new()
             publishing = Publishing(publisher, delivery.take, delivery.stopping, self.rate, delivery_timeout=self.policy.delivery_timeout)
-            reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=delivery.stopping)
+            reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=delivery.stopping,
+                              waiting=notes.say_new)
             copying = Copying(publishing, self.keep_time, self.keep_partition, self.through, self.pace, journal)
             began = time.monotonic()
             code = delivery.run(publishing, lambda: copying.run(reading), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty,
@@ -105,12 +106,14 @@ class CopyRun:
         streams = streams_of(self.context)
         with (Interrupt(streams, connecting=True) as interrupt, self._opened() as (source, destination), interrupt.connected(),
               source.backend.look(source.address, self.span) as reader):
-            reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=lambda: interrupt.requested)
+            notes = Notes(reader, streams.say, quiet=self.quiet)
+            reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=lambda: interrupt.requested,
+                              waiting=notes.say_new)
             with Progress(streams, "read", reader.expected) as progress:
                 for batch in reading:
                     progress.advance(len(batch))
             reader.close()
-            self._say_late(streams, Notes(reader, streams.say, quiet=self.quiet))
+            self._say_late(streams, notes)
             streams.say(f"dry run: {reading.matched:,} of {amount(reading.read, 'message')} would go from {source.address} to {destination.address}; "
                         "nothing was published")
         return code_of(reading, interrupt.exit_code, fail_if_empty)

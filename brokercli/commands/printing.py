@@ -51,7 +51,7 @@ class Printing:
                 notes = Notes(reader, streams.say, quiet=self.quiet)
                 notes.say_new()
                 reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, idle_timeout=self.idle_timeout, timeout=self.timeout,
-                                  stopping=lambda: interrupt.requested)
+                                  stopping=lambda: interrupt.requested, waiting=notes.say_new)
                 try:
                     with Progress(streams, "read", reader.expected) as progress:
                         for batch in reading:

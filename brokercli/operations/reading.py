@@ -27,17 +27,18 @@ class Reading:
     """An iteration over non-empty batches; `ended` says afterwards why it stopped.
 
     `limit` counts records that match, and what lies behind the last of them counts as not read; `idle_timeout` and `timeout` are seconds
-    without a record and in all.
+    without a record and in all. `waiting` is called again and again while nothing comes, for whatever the reader has to tell of that.
     """
 
     def __init__(self, reader: Reader, *, narrowing: Filter | None = None, limit: int | None = None, idle_timeout: float | None = None,
-                 timeout: float | None = None, stopping: Callable[[], bool] = lambda: False) -> None:
+                 timeout: float | None = None, stopping: Callable[[], bool] = lambda: False, waiting: Callable[[], None] = lambda: None) -> None:
         self._reader = reader
         self._narrowing = narrowing
         self._limit = limit
         self._idle_timeout = idle_timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._stopping = stopping
+        self._waiting = waiting
         self.read = 0
         self.matched = 0
         self.ended: Ended | None = None
@@ -61,6 +62,7 @@ class Reading:
                 if self._reader.finished:
                     self.ended = Ended.AT_THE_END
                     return
+                self._waiting()
                 now = time.monotonic()
                 if self._idle_timeout is not None and now - last_seen >= self._idle_timeout:
                     self.ended = Ended.IDLE

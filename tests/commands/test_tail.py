@@ -8,8 +8,9 @@ from collections.abc import Callable
 import orjson
 import pytest
 
+from tests.brokers.kafka import Kafka
 from tests.commandline import CommandLine, Terminal
-from tests.commands.conftest import Place
+from tests.commands.conftest import Place, make_kafka
 
 OSC_52 = "\x1b]52;c;ZXZpbA==\x07[/] [link=http://x]y\u202e"
 
@@ -108,3 +109,19 @@ def test_the_envelopes_of_a_tail_are_one_json_object_a_line(cli: CommandLine, pl
     lines = cli("tail", place.url, "-e", "-o", "json").lines
     assert [orjson.loads(line)["body"] for line in lines] == ["a", "b"]
     assert {orjson.loads(line)["broker"] for line in lines} == {place.broker}
+
+
+def test_what_there_is_to_tell_of_a_wait_is_told_while_it_lasts(cli: CommandLine, private_kafka: Kafka, unique: Callable[[str], str]) -> None:
+    place = make_kafka(private_kafka.address, unique("frozen"))
+    assert cli("publish", place.url, "before").code == 0
+    follower = cli.start("tail", place.url, "--from", "start")
+    assert follower.stdout is not None
+    assert follower.stderr is not None
+    assert follower.stdout.readline() == b"before\n"
+    private_kafka.pause()
+    try:
+        assert b"no leader of " in follower.stderr.readline()
+    finally:
+        private_kafka.resume()
+    follower.send_signal(signal.SIGINT)
+    assert cli.finish(follower).code == 130
