@@ -28,6 +28,7 @@ MESSAGE_KEYS = ("time", "id", "key", "headers", "properties", "body", "value")
 COMMENT_KEYS = ("v", "broker", "dead_letter", "distance", "original")
 _KEYS = {*MESSAGE_KEYS, *PLACE_KEYS, *COMMENT_KEYS}
 _DEAD_AT_HOME = "at home"
+_AS_IT_IS = "--input lines takes each line as a body as it is"
 # DEL is the one control character that JSON does not escape
 _SEPARATOR, _BETWEEN_STRINGS = b"\x7f", b'"\x7f"'
 _LARGE = 65_536
@@ -169,18 +170,22 @@ def _decode(line: bytes, number: int, read: Callable[[Mapping[str, Any]], _Read]
         envelope = orjson.loads(line)
     except orjson.JSONDecodeError as problem:
         raise InputRefused(f"line {number} is not JSON: {problem.msg}, at character {problem.pos + 1}", number,
-                           hint="--input lines takes each line as a body as it is") from None
+                           hint=_AS_IT_IS) from None
     if not isinstance(envelope, dict):
-        raise InputRefused(f"line {number} is JSON, but not an object", number)
+        raise InputRefused(f"line {number} is JSON, but not an object", number, hint=_AS_IT_IS)
     _check_names(envelope, line, number)
+    bodiless = "body" not in envelope and "value" not in envelope
     if strange := envelope.keys() - _KEYS:
         name = next(name for name in envelope if name in strange)
         near = get_close_matches(name, MESSAGE_KEYS + PLACE_KEYS, 1)
-        raise InputRefused(f"line {number} has the key {name[:80]!r}, which no envelope has" + (f"; did you mean {near[0]!r}?" if near else ""), number)
+        raise InputRefused(f"line {number} has the key {name[:80]!r}, which no envelope has" + (f"; did you mean {near[0]!r}?" if near else ""), number,
+                           hint=_AS_IT_IS if bodiless else None)
     if envelope.get("v", VERSION) != VERSION:
         raise InputRefused(f"line {number} is an envelope of version {envelope['v']!r}; this brokercli reads version {VERSION}", number)
-    if "body" not in envelope and "value" not in envelope:
-        raise InputRefused(f"line {number} has no body (an empty one is \"\", a tombstone is null)", number)
+    if bodiless:
+        raise InputRefused(f"line {number} has no body (an empty one is \"\", a tombstone is null)", number, hint=_AS_IT_IS)
+    if isinstance(body := envelope.get("body"), (dict, list, int, float)) and "base64" not in (body if isinstance(body, dict) else ()):
+        raise InputRefused(f'line {number}: body is neither a string nor {{"base64":…}} nor null', number, hint='JSON goes under "value" in place of "body"')
     try:
         return read(envelope)
     except (ValueError, TypeError, NotBase64, KeyError, OverflowError, RecursionError, UsageProblem) as problem:

@@ -134,6 +134,22 @@ def test_what_an_envelope_cannot_mean_is_refused_with_its_line(line: bytes, why:
     assert why in str(refused.value)
 
 
+@pytest.mark.parametrize("line", [b"{", b"[]", b"5", b'{"id":1}', b'{"order":1}', b'{"topic":"t"}'])
+def test_a_line_without_a_body_is_told_how_it_is_published_as_it_is(line: bytes) -> None:
+    with pytest.raises(InputRefused) as refused:
+        decode_envelope(line, 7)
+    assert refused.value.hint == "--input lines takes each line as a body as it is"
+
+
+@pytest.mark.parametrize(("body", "hint"), [(b'{"id":1}', True), (b"[1]", True), (b"5", True), (b"true", True), (b'{"base64":"/w==","x":1}', False)])
+def test_a_body_that_is_json_is_told_where_json_goes(body: bytes, hint: bool) -> None:
+    with pytest.raises(InputRefused, match="body is neither") as refused:
+        decode_envelope(b'{"body":' + body + b"}", 7)
+    assert refused.value.hint == ('JSON goes under "value" in place of "body"' if hint else None)
+    if hint:
+        assert decode_envelope(b'{"value":' + body + b"}", 7).body == body
+
+
 def test_a_record_without_its_broker_is_none() -> None:
     with pytest.raises(InputRefused, match="line 7: it does not say which broker"):
         decode_record(b'{"body":"1","offset":3}', 7)
