@@ -27,7 +27,8 @@ def list_names(streams: Streams, pattern: str | None, context_name: str | None, 
         found = [listing for listing in backend.list(kinds) if address is None or fnmatchcase(listing.name, address.name)]
     print_table(streams, [_row(listing, output) for listing in found], _columns(found) if output != "json" else None, output=output)
     if not found and output != "json":
-        streams.say(f"nothing {'there' if address is None else 'of this name'} on {resolved.name}")
+        everything = address is None or (address.name == "*" and address.kind is None)
+        streams.say(f"nothing {'there' if everything else 'of this name'} on {resolved.name}")
     return len(found)
 
 

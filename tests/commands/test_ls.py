@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.brokers.memory import Memory
 from tests.commandline import CommandLine
 from tests.commands.conftest import Place
 
@@ -69,6 +71,17 @@ def test_nothing_of_that_name_is_no_failure_unless_asked(cli: CommandLine, here:
     assert (nothing.code, nothing.stdout) == (0, b"")
     assert "nothing of this name" in nothing.stderr
     assert cli("ls", unique("nothing"), "--context", "here", "--fail-if-empty").code == 9
+
+
+def test_a_broker_that_has_nothing_at_all_is_not_said_to_lack_a_name(cli: CommandLine, tmp_path: Path) -> None:
+    empty = Memory(tmp_path / "empty")
+    empty.start()
+    try:
+        for arguments in (("-c", empty.address), (f"{empty.address}/",)):
+            assert cli("ls", *arguments).stderr.startswith("nothing there on ")
+        assert cli("ls", "queue:", "-c", empty.address).stderr.startswith("nothing of this name on ")
+    finally:
+        empty.stop()
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
