@@ -35,6 +35,7 @@ def carry_out(context: typer.Context, file: str, *, prune: bool, prune_names: li
     streams = streams_of(context)
     data = read_file(streams, file, "the topology" if file == "-" else file, "brokercli topology export FILE writes one")
     topologies: list[Topology] = []
+    patterns: list[str] = []
 
     def check(descriptor: Descriptor) -> None:
         check_declarable(descriptor)
@@ -42,6 +43,7 @@ def carry_out(context: typer.Context, file: str, *, prune: bool, prune_names: li
         if prune and not topology.prune and not prune_names:
             raise UsageProblem("--prune deletes only what a pattern names, and the file has none.",
                                hint='for example: prune = ["orders.*"] in the file, or --prune-name \'orders.*\'')
+        patterns.extend(topology.prune)
         topologies.append(replace(topology, prune=(*(topology.prune if prune else ()), *(prune_names or ()))))
 
     with open_broker(None, context_name, connect_timeout=connect_timeout, check=check) as broker:
@@ -51,6 +53,10 @@ def carry_out(context: typer.Context, file: str, *, prune: bool, prune_names: li
         except (UsageProblem, Unsupported) as problem:
             place = place_of_problem(str(problem), topologies[0], data, file)
             raise type(problem)(f"{place}: {problem}" if place else str(problem), hint=problem.hint) from None
+        if not plan.changes and not quiet and output != "json":
+            pruned = prune or prune_names
+            streams.say("nothing is declared" + (", and nothing there has a name that is pruned" if pruned else "; --prune deletes what its patterns name"
+                                                 if patterns else ""))
         return DeclareRun(streams, broker, declarer, output, yes, dry_run, quiet, doer=doer).run(plan)
 
 

@@ -86,6 +86,18 @@ def test_nothing_is_deleted_without_prune_or_beside_its_patterns(cli: CommandLin
     assert set(there(memory, name)) == {"-not", ".t"}
 
 
+def test_a_file_that_declares_nothing_is_said_to(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
+    file.write_text("")
+    assert cli("topology", "plan", str(file)).stderr == "nothing is declared\n"
+    file.write_text(f'prune = ["{name}.*"]\n')
+    assert cli("topology", "plan", str(file)).stderr == "nothing is declared; --prune deletes what its patterns name\n"
+    for words in (["plan"], ["apply", "--yes"]):
+        ended = cli("topology", *words, str(file), "--prune")
+        assert (ended.code, ended.stdout, ended.stderr) == (0, b"", "nothing is declared, and nothing there has a name that is pruned\n")
+        assert cli("topology", *words, str(file), "--prune", "-q").stderr == ""
+        assert cli("topology", *words, str(file), "--prune", "-o", "json").stderr == ""
+
+
 def test_prune_without_a_pattern_is_refused(cli: CommandLine, memory: MemoryBroker, name: str, file: Path) -> None:
     file.write_text(f"[topic.{name}]\n")
     ended = cli("topology", "apply", str(file), "--prune", "--yes")
