@@ -161,6 +161,8 @@ class RepairPolicy:
     delivery_timeout: float = 30.0
     batch: int = 5000
     """How many letters are settled together at most."""
+    homeward: bool = True
+    """Whether letters go to where they came from; where they are dropped, parked or sent elsewhere, nothing need be told of their homes."""
     waiting: Callable[[str], None] = lambda what: None
     """Told in words, while the repair is opened or works, what is waited for longer than usual."""
 

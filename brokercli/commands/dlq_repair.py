@@ -116,7 +116,8 @@ class RepairRun:
         began = time.monotonic()
         run: Redriving | None = None
         try:
-            policy = RepairPolicy(self.delivery_timeout, waiting=(lambda what: None) if self.quiet else streams.say)
+            homeward = self.verb == "redrive" and self.to is None
+            policy = RepairPolicy(self.delivery_timeout, homeward=homeward, waiting=(lambda what: None) if self.quiet else streams.say)
             with (letters.lift_to_repair() as lift, letters.repair(policy) as repair,
                   nullcontext() if letters.journal is None else LetterFile(letters.journal, "--journal FILE keeps the letters elsewhere") as kept,
                   Progress(streams, DONE[self.verb], repair.expected) as progress):

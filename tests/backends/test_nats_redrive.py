@@ -122,6 +122,8 @@ def test_where_an_interest_stream_has_other_consumers_it_is_said_that_they_get_w
     with streams.backend().repair(stream(f"{name}_DLQ" if captured else name), RepairPolicy()) as repair:
         notes = " ".join(repair.notes)
     assert ("reaches every consumer of its subject again" in notes) == bool(others)
+    with streams.backend().repair(stream(f"{name}_DLQ" if captured else name), RepairPolicy(homeward=False)) as repair:
+        assert "reaches every consumer" not in " ".join(repair.notes), "nothing is put back"
     assert (f"taken out of {name} as well, unless another consumer still wants it: that one gets both" in notes) == bool(others and captured)
     assert (f"taken out of {name} as well; dropping a letter" in notes) == bool(captured and not others)
 

@@ -44,7 +44,7 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     counts = LetterCounts(jetstream, letters)
     guarantee = _GUARANTEE.format(windows=_windows([letters.info] if within else fed), stream=stream)
     return NatsRepair(link, stream, open_letters(jetstream, letters), homes, DeadOriginals(jetstream, questions, letters.info, within=within), remover, counts,
-                      policy, guarantee, (*letters.notes, *_notes(letters, fed)))
+                      policy, guarantee, (*letters.notes, *_notes(letters, fed, policy.homeward)))
 
 
 def check_repair(jetstream: JetStream, questions: Questions, letters: Letters) -> None:
@@ -94,9 +94,9 @@ def _windows(streams: list[Json]) -> str:
     return " and ".join(f"{info['config']['name']} ({int(info['config'].get('duplicate_window') or 0) / NANOSECONDS:g} s)" for info in streams)
 
 
-def _notes(letters: Letters, fed: list[Json]) -> list[str]:
+def _notes(letters: Letters, fed: list[Json], homeward: bool) -> list[str]:
     back_in = fed if letters.consumers is None else [letters.info]
-    notes = [_EVERYBODY] if any(resource_of(info) == LIMITS_STREAM or _has_others(info) for info in back_in) else []
+    notes = [_EVERYBODY] if homeward and any(resource_of(info) == LIMITS_STREAM or _has_others(info) for info in back_in) else []
     for info in fed:
         if resource_of(info) == LIMITS_STREAM:
             continue
