@@ -10,6 +10,9 @@ from brokercli.model.amount import amount
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import check_output, print_json, print_table
 
+SAID = 12
+"""How many of the things that are counted are named."""
+
 
 class Counted(Protocol):
     """A plan; see `operations/planning.py`."""
@@ -40,10 +43,13 @@ def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacle
         streams.say(f"{destination}: {amount(count, 'letter')} would be refused and stay{'' if count > 1 else 's'} pending: {reason}")
     if quiet:
         return
+    if obstacles and verb == "redrive":
+        streams.say("such letters go elsewhere with --to ADDRESS (--origin NAME chooses them), or out of the way with dlq park")
     for title, counts in (("home read from", plan.derived), ("taken off", plan.stripped), ("cannot be put back as it was", plan.lost),
                           ("do not go along, because they steer the broker", plan.withheld)):
         if counts:
-            streams.say(f"{title}: " + ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(12)))
+            more = f", and {len(counts) - SAID:,} more (-o json names all)" if len(counts) > SAID else ""
+            streams.say(f"{title}: " + ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(SAID)) + more)
     if plan.destinations and verb == "redrive":
         compaction = "; on a compacted topic an older value replaces a newer one of its key" if any(map(_is_topic, plan.destinations)) else ""
         streams.say(f"letters that go back come after what was published meanwhile{compaction}")

@@ -102,6 +102,7 @@ def test_a_home_that_is_not_there_is_said_in_the_plan_before_anything_is_refused
     (said,) = [line for line in ended.stderr.splitlines() if "would be refused" in line]
     assert gone in said
     assert "2 letters would be refused and stay pending" in said
+    assert "such letters go elsewhere with --to ADDRESS" in ended.stderr
     planned = orjson.loads(cli("dlq", "redrive", graveyard.url, "-o", "json").stdout)
     assert [name.partition(":")[2] for name in planned["obstacles"]] == [gone]
     ended = cli("dlq", "redrive", graveyard.url, "--yes")
