@@ -124,10 +124,15 @@ def test_what_amqp_cannot_carry_is_refused_with_the_reason(message: Message, sai
 
 @pytest.mark.parametrize("value", [Typed("decimal", (2, 125)), Typed("table", ()), Typed("array", ())])
 def test_what_a_stream_would_drop_is_refused(value: Any) -> None:
-    message = Message(headers=(("h", value),), origin="rabbitmq")
+    message = Message(headers=(("a", b"1"), ("h", value)), origin="rabbitmq")
     assert carried(message)[0] == message.headers
-    with pytest.raises(CannotCarry, match=f"a stream keeps no header of the type {value.kind}"):
+    with pytest.raises(CannotCarry, match=f"a stream keeps no header of the type {value.kind}: h"):
         carried(message, to_stream=True)
+
+
+def test_of_a_header_that_repeats_it_is_said_why_a_stream_would_drop_it() -> None:
+    with pytest.raises(CannotCarry, match="a stream keeps no header of the type array: h; one that repeats is an array"):
+        carried(Message(headers=(("h", b"1"), ("h", b"2")), origin="kafka"), to_stream=True)
 
 
 def test_a_message_that_may_end_the_channel_is_marked() -> None:

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from brokercli.backends.rabbitmq.amqp_table import CannotEncode, encode_table
@@ -160,7 +160,8 @@ class Converter:
         if "not finite" in kinds:
             raise CannotCarry("a header is a float that is no finite number, which RabbitMQ never answers")
         if self._to_stream and (lossy := kinds & {"decimal", "table", "array"}):
-            raise CannotCarry(f"a stream keeps no header of the type {', '.join(sorted(lossy))}")
+            raise CannotCarry(f"a stream keeps no header of the type {', '.join(sorted(lossy))}: {', '.join(_of_kind(headers, lossy))}"
+                              + ("; one that repeats is an array" if "array" in lossy else ""))
         if "decimal" in kinds and not self._certain:
             risk = "a decimal header breaks the connection if a stream is among the places it is routed to"
         for name in _ROUTING:
@@ -205,6 +206,15 @@ def _kinds(headers: Iterable[Header], kinds: set[str]) -> None:
                 kinds.add("not finite")
         elif isinstance(value, float) and not math.isfinite(value):
             kinds.add("not finite")
+
+
+def _of_kind(headers: Iterable[Header], wanted: set[str]) -> Iterator[str]:
+    """Return the names of headers in which a value of such a kind is."""
+    for header in headers:
+        kinds: set[str] = set()
+        _kinds((header,), kinds)
+        if kinds & wanted:
+            yield header[0]
 
 
 def _finite(kind: str, bits: int) -> bool:
