@@ -56,9 +56,11 @@ def doctor(
     check_output(output)
     address = parse_broker(broker)
     if broker and address is None:
-        named = "The URL" if "://" in broker else repr(broker)  # there may be a password in it
+        if "://" in broker:  # not repeated: there may be a password in it
+            raise UsageProblem("The URL names something on a broker, and doctor looks over a broker.",
+                               hint="leave out what is behind the host; a virtual host ends with a /, or --context takes the URL as a context has it")
         hint = "@CONTEXT or a URL; brokercli describe explains what is on one"
-        raise UsageProblem(f"{named} names no broker.", hint=f"the context of this name is @{broker}" if broker in read_contexts().names() else hint)
+        raise UsageProblem(f"{broker!r} names no broker.", hint=f"the context of this name is @{broker}" if broker in read_contexts().names() else hint)
     resolved = resolve_connection(address, context_name)
     connection = resolved.within(connect_timeout)
     descriptor = find(connection.scheme)
