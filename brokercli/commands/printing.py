@@ -63,9 +63,11 @@ class Printing:
             notes.say_new()
         if self.narrowing is not None and self.narrowing.note:
             streams.say(self.narrowing.note)
-        if reading.ended is Ended.OUT_OF_TIME and not self.quiet:
-            # in the log of a job that waited for one message, the exit code alone does not say what it waited for
-            streams.say(f"--timeout is over: {amount(reading.matched, 'record')} of {session.address} printed, {reading.read:,} read")
+        # in the log of a job that waited for one message, the exit code alone does not say what it waited for
+        short = reading.ended is Ended.IDLE and (self.limit is not None or not reading.matched)
+        if (reading.ended is Ended.OUT_OF_TIME or short) and not self.quiet:
+            streams.say(f"{'--idle-timeout' if short else '--timeout'} is over: {amount(reading.matched, 'record')} of {session.address} printed, "
+                        f"{reading.read:,} read")
         return code_of(reading, interrupt.exit_code, self.fail_if_empty)
 
 

@@ -59,7 +59,10 @@ def test_a_filter_that_cannot_be_read_is_said_before_anything_is_read(cli: Comma
 
 
 def test_idle_timeout_ends_with_0_and_timeout_with_124(cli: CommandLine, place: Place) -> None:
-    assert cli("tail", place.url, "--idle-timeout", "300ms").code == 0
+    idle = cli("tail", place.url, "-n", "1", "--idle-timeout", "300ms")
+    assert idle.code == 0
+    assert "--idle-timeout is over: 0 records of " in idle.stderr
+    assert "is over" not in cli("tail", place.url, "--idle-timeout", "300ms", "-q").stderr
     late = cli("tail", place.url, "--timeout", "300ms")
     assert late.code == 124
     assert "--timeout is over: 0 records of " in late.stderr
@@ -109,6 +112,13 @@ def test_the_envelopes_of_a_tail_are_one_json_object_a_line(cli: CommandLine, pl
     lines = cli("tail", place.url, "-e", "-o", "json").lines
     assert [orjson.loads(line)["body"] for line in lines] == ["a", "b"]
     assert {orjson.loads(line)["broker"] for line in lines} == {place.broker}
+
+
+def test_a_tail_that_printed_and_was_to_end_when_nothing_comes_says_nothing(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, "x").code == 0
+    ended = cli("tail", place.url, "--from", "start", "--idle-timeout", "2s")
+    assert (ended.code, ended.lines, "is over" in ended.stderr) == (0, [b"x"], False)
+    assert "--idle-timeout is over: 1 record of " in cli("tail", place.url, "--from", "start", "-n", "5", "--idle-timeout", "2s").stderr
 
 
 def test_what_there_is_to_tell_of_a_wait_is_told_while_it_lasts(cli: CommandLine, private_kafka: Kafka, unique: Callable[[str], str]) -> None:
