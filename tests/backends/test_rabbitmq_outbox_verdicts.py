@@ -337,7 +337,7 @@ def test_no_more_leaves_our_hands_than_can_still_be_taken_back() -> None:
 def test_once_it_is_known_to_be_lost_nothing_is_written_and_that_is_why() -> None:
     sending = Sending()
     sending.put(entry(1))
-    sending.box.given_up(Unreachable("it is gone"))
+    sending.box.given_up(Unreachable("it is gone."))
     sending.box.give_up(30.0)
     sending.put(entry(2))
     sending.box.abandon("given up")

@@ -320,5 +320,5 @@ class Outbox:
         if self._blocked is not None:
             return f" (blocked by the broker: {self._blocked})"
         if self.failure is not None:
-            return f" ({self.failure})"
+            return f" ({str(self.failure).removesuffix('.')})"
         return "" if self._channel is not None else " (the connection is away)"
