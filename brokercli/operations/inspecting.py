@@ -205,4 +205,4 @@ def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, st
             if found:
                 ((letter,),) = recogniser.read(batch.select([index]))
                 return letter, reader.state(record)
-    raise NotFound(f"There is no letter {wanted}.", hint="brokercli dlq inspect shows one position of each kind; #1 is the oldest pending one")
+    raise NotFound(f"There is no letter {wanted}.", hint="brokercli dlq inspect shows one position of each kind; #1 is the first pending one")

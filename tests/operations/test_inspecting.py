@@ -70,8 +70,9 @@ def test_a_letter_is_found_by_its_place_or_as_the_nth_that_is_pending(wanted: st
 
 @pytest.mark.parametrize("wanted", ["#0", "#16", "#x", "0:20", ""])
 def test_there_is_no_letter_of_another_number(wanted: str) -> None:
-    with pytest.raises(NotFound, match=f"There is no letter {wanted}"):
+    with pytest.raises(NotFound, match=f"There is no letter {wanted}") as nowhere:
         find_letter(lying(20, handled=5), RECOGNISER, wanted)
+    assert "#1 is the first pending one" in str(nowhere.value.hint), "of several partitions it need not be the oldest"
 
 
 @pytest.mark.parametrize("letter_filter", [ALL, ONE_BY_ONE], ids=["by kind", "one by one"])
