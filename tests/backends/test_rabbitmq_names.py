@@ -137,6 +137,16 @@ def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(places: Plac
     assert name in str(caught.value.hint)
 
 
+def test_what_is_nearly_right_is_of_the_kind_that_was_said(places: Places) -> None:
+    name = f"orders-{uuid.uuid4().hex}"
+    made = {"queue": places.queue(name=f"{name}q"), "exchange": places.exchange(name=f"{name}x")}
+    for kind, other in (("queue", "exchange"), ("exchange", "queue")):
+        with pytest.raises(NotFound) as caught:
+            places.open().resolve(Address(f"{name}s", kind), "look")
+        assert made[kind] in str(caught.value.hint)
+        assert made[other] not in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(("kind", "made"), [(None, "queue"), ("queue", "queue"), ("stream", "stream"), ("exchange", "exchange")])
 def test_where_a_new_name_is_to_be_published_to_the_command_that_makes_it_is_named(places: Places, kind: str | None, made: str) -> None:
     with pytest.raises(NotFound) as caught:

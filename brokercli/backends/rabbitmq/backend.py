@@ -123,7 +123,7 @@ class RabbitMQBackend(Backend):
         from difflib import get_close_matches
         from shlex import quote
 
-        known = self._existing.names()
+        known = self._existing.names(kind)
         # the slash may be the name's own
         whole = f"{name}/{route}"
         spelled = route is not None and whole in known

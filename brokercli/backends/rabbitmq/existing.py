@@ -105,10 +105,11 @@ class Existing:
             return Exchange("", "direct")
         return self._exchange(name, self._look(_exchange_named(name)))
 
-    def names(self) -> list[str]:
-        """Return names there are, for a hint, not all where there are thousands; none where they cannot be had."""
+    def names(self, kind: str | None = None) -> list[str]:
+        """Return names there are, those of a kind or of all, for a hint, not all where there are thousands; none where they cannot be had."""
         try:
-            found = chain(islice(self._management.queues(), _FOR_A_HINT), islice(self._management.exchanges(), _FOR_A_HINT))
+            found = chain(() if kind == "exchange" else islice(self._management.queues(), _FOR_A_HINT),
+                          () if kind in ("queue", "stream") else islice(self._management.exchanges(), _FOR_A_HINT))
             # a queue and an exchange may have the same
             return list(dict.fromkeys(str(facts["name"]) for facts in found if facts.get("name")))
         except Away:
