@@ -34,8 +34,8 @@ class Group:
     origin: str
     consumer: str
     sample_name: str
-    """What `dlq show` calls the first one met; empty where nothing names it and it was not counted because of a filter. The letter itself is
-    not kept: there may be many groups, and megabytes in each letter."""
+    """What `dlq show` calls the first pending one met, or the first where none is; empty where nothing names it and it was not counted because
+    of a filter. The letter itself is not kept: there may be many groups, and megabytes in each letter."""
     exception_message: str
     """Of that letter."""
     remarks: tuple[str, ...]
@@ -46,6 +46,7 @@ class Group:
     last: int | None = None
     fewest_attempts: int | None = None
     most_attempts: int | None = None
+    sample_pending: bool = False
 
     def take(self, died: int | None, attempts: int | None, state: State) -> None:
         """Count one more."""
@@ -93,9 +94,15 @@ class Inspection:
         found = self.groups.get(key)
         if found is None:
             assert sample is not None
-            found = self.groups[key] = Group(*key, identity(sample) or (f"#{number}" if number else ""), sample.exception_message, sample.remarks)
+            found = self.groups[key] = Group(*key, _shown(sample, number), sample.exception_message, sample.remarks)
             self._bytes += sum(map(len, (*key, sample.exception_message, *sample.remarks)))
         return found
+
+    def show_pending(self, group: Group, sample: DeadLetter, number: int = 0) -> None:
+        """Have a group show a letter that is pending, the `number`th that was read, in place of one that was handled."""
+        self._bytes += sum(map(len, (sample.exception_message, *sample.remarks))) - sum(map(len, (group.exception_message, *group.remarks)))
+        group.sample_name, group.exception_message, group.remarks = _shown(sample, number), sample.exception_message, sample.remarks
+        group.sample_pending = True
 
     def count_seconds(self, seconds: Iterable[int]) -> None:
         """Count letters that died in these seconds."""
@@ -110,6 +117,10 @@ class Inspection:
     def by_count(self) -> list[Group]:
         """Return the groups, the largest first."""
         return sorted(self.groups.values(), key=lambda group: (-group.count, group.reason, group.exception, group.origin))
+
+
+def _shown(sample: DeadLetter, number: int) -> str:
+    return identity(sample) or (f"#{number}" if number else "")
 
 
 def inspect(reader: LetterReader, recogniser: Recogniser, letter_filter: LetterFilter, *, stopping: Callable[[], bool] = lambda: False,
@@ -167,9 +178,14 @@ def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, ba
             samples.setdefault(kind.group, (letter, before + index + 1))
         found.append(kind)
     seconds = []
-    for kind, (_, _, _, stored, _), state in zip(found, outlines, reader.states(batch), strict=True):
+    for index, (kind, (_, _, _, stored, _), state) in enumerate(zip(found, outlines, reader.states(batch), strict=True)):
         died = stored if kind.death is None else kind.death
-        inspection.group_of(kind, *samples.get(kind.group, (None,))).take(died, kind.attempts, state)
+        group = inspection.group_of(kind, *(sample := samples.get(kind.group, (None, 0))))
+        if state is State.PENDING and not group.sample_pending:
+            number = before + index + 1
+            read = sample[0] if sample[1] == number else None
+            inspection.show_pending(group, read or kinds.learn(batch.select([index]).records()[0])[0], number)
+        group.take(died, kind.attempts, state)
         inspection.states[state] += 1
         inspection.homeless += kind.homeless
         if died is not None:
@@ -183,7 +199,10 @@ def _take(inspection: Inspection, letter: DeadLetter, state: State, number: int)
     kind = Kind.of(letter)
     inspection.matched += 1
     inspection.states[state] += 1
-    inspection.group_of(kind, letter, number).take(letter.died, letter.attempts, state)
+    group = inspection.group_of(kind, letter, number)
+    if state is State.PENDING and not group.sample_pending:
+        inspection.show_pending(group, letter, number)
+    group.take(letter.died, letter.attempts, state)
     if letter.died is not None:
         inspection.count_seconds((letter.died // NANOSECONDS,))
     gone = letter.pointer is not None and not letter.fetched

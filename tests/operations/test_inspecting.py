@@ -50,6 +50,13 @@ def test_groups_beyond_so_many_are_counted_together_and_all_counts_stay_right(le
         (53, "various", "various", "0:7"), (1, "order 0 timed out", "topic:orders", "0:0")]
 
 
+@pytest.mark.parametrize("letter_filter", [ALL, ONE_BY_ONE], ids=["by kind", "one by one"])
+@pytest.mark.parametrize(("handled", "sample"), [(0, "0:0"), (5, "0:5"), (10, "0:10"), (13, "0:13"), (20, "0:0")])
+def test_the_sample_is_the_first_that_is_pending_where_one_is(letter_filter: LetterFilter, handled: int, sample: str) -> None:
+    (group,) = inspect(lying(20, handled=handled), RECOGNISER, letter_filter).groups.values()
+    assert group.sample_name == sample
+
+
 def test_nothing_is_counted_together_where_there_are_few_groups() -> None:
     counted = inspect(lying(60), RECOGNISER, ALL)
     assert (counted.matched, counted.together, len(counted.groups)) == (60, 0, 1)
