@@ -178,20 +178,23 @@ def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, ba
             samples.setdefault(kind.group, (letter, before + index + 1))
         found.append(kind)
     seconds = []
-    for index, (kind, (_, _, _, stored, _), state) in enumerate(zip(found, outlines, reader.states(batch), strict=True)):
+    states = reader.states(batch)
+    for kind, (_, _, _, stored, _), state in zip(found, outlines, states, strict=True):
         died = stored if kind.death is None else kind.death
-        group = inspection.group_of(kind, *(sample := samples.get(kind.group, (None, 0))))
-        if state is State.PENDING and not group.sample_pending:
-            number = before + index + 1
-            read = sample[0] if sample[1] == number else None
-            inspection.show_pending(group, read or kinds.learn(batch.select([index]).records()[0])[0], number)
-        group.take(died, kind.attempts, state)
+        inspection.group_of(kind, *samples.get(kind.group, (None,))).take(died, kind.attempts, state)
         inspection.states[state] += 1
         inspection.homeless += kind.homeless
         if died is not None:
             seconds.append(died // NANOSECONDS)
     inspection.matched += len(found)
     inspection.count_seconds(seconds)
+    # most batches hold nothing of a group that shows none yet, and are not gone through a second time
+    if not all(inspection.group_of(kind, None).sample_pending for kind in {id(kind): kind for kind in found}.values()):
+        for index, (kind, state) in enumerate(zip(found, states, strict=True)):
+            if state is State.PENDING and not (group := inspection.group_of(kind, None)).sample_pending:
+                number = before + index + 1
+                sample, place = samples.get(kind.group, (None, 0))
+                inspection.show_pending(group, sample if sample and place == number else kinds.learn(batch.select([index]).records()[0])[0], number)
     return True
 
 
