@@ -269,6 +269,19 @@ def test_letters_that_others_take_as_well_are_looked_at_and_that_is_said(places:
             assert bodies_of(reader) == numbered(5)[1:]
 
 
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_who_takes_from_letters_is_said_as_it_is_now_and_not_as_it_was(places: Places, kind: str) -> None:
+    _, dlq = work_and_letters(places, kind)
+    with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+        channel = connection.channel()
+        tag = channel.basic_consume(dlq, lambda *delivery: None)
+        assert "1 consumer takes from it" in sources(places)[dlq].remarks
+        listed = Management(places.connection, None, PATIENCE)
+        wait_until(lambda: any(facts["name"] == dlq and facts.get("consumers") for facts in listed.queues_in_use()), PATIENCE, "the statistics")
+        channel.basic_cancel(tag)
+        assert not any("from it" in remark for remark in sources(places)[dlq].remarks)
+
+
 def test_letters_of_a_stream_are_read_and_nothing_changes(places: Places) -> None:
     name = places.stream(numbered(5))
     with places.open().look_letters(Address(name, "stream")) as reader:

@@ -34,8 +34,8 @@ def find_sources(patterns: Sequence[str], management: Management, link: Link) ->
     for name in sorted(nodes):
         # what a run keeps is counted with the queue that it is of
         if not name.startswith(LIFTS) and (why := found_by(nodes[name], nodes, patterns)) is not None:
-            kept = sum([_ready(nodes[target], link) or 0 for target in nodes[name].targets if target.startswith(LIFTS)])
-            yield _source(nodes[name], nodes, why, _ready(nodes[name], link), kept)
+            kept = sum([_ready(nodes[target], link)[0] or 0 for target in nodes[name].targets if target.startswith(LIFTS)])
+            yield _source(nodes[name], nodes, why, *_ready(nodes[name], link), kept)
 
 
 def require_letters(queue: Queue, management: Management) -> None:
@@ -68,20 +68,21 @@ def feeds_of(node: Node, nodes: dict[str, Node]) -> list[str]:
     return sorted(name for name in node.feeds if name != node.name and not nodes[name].waits and name not in node.targets)
 
 
-def _ready(node: Node, link: Link) -> int | None:
-    """Count what lies in a queue, where it can be told. What a consumer holds at the moment is not among it."""
+def _ready(node: Node, link: Link) -> tuple[int | None, int | None]:
+    """Count what lies in a queue, where it can be told, and its consumers: the queue itself says both as they are at the moment, and the
+    management API still has those of a run that is over. What a consumer holds at the moment is not among it."""
     if node.down:
-        return None
+        return None, node.consumers
     if node.type == "stream":
-        return node.messages
+        return node.messages, node.consumers
     try:
         (count,) = link.ask(f"counting the letters of {node.name}", counting(node.name))
     except (NotAuthorised, NotFound):
-        return None
-    return int(count.messages) if count.certain else None
+        return None, node.consumers
+    return (int(count.messages), int(count.consumers)) if count.certain else (None, node.consumers)
 
 
-def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, kept: int) -> DeadLetterSource:
+def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, consumers: int | None, kept: int) -> DeadLetterSource:
     stream = node.type == "stream"
     feeds = feeds_of(node, nodes)
     if not feeds and (named := feed_of(node.name, nodes.__contains__)):
@@ -91,8 +92,8 @@ def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, kep
         remarks.append(f"{kept:,} went over its delivery limit and {'is' if kept == 1 else 'are'} kept by a run; if that was killed, the next one with "
                        f"--lift-limit puts {'it' if kept == 1 else 'them'} back")
         depth = (depth or 0) + kept
-    if node.consumers:
-        remarks.append(f"{amount(node.consumers, 'consumer takes', 'consumers take')} from it")
+    if consumers:
+        remarks.append(f"{amount(consumers, 'consumer takes', 'consumers take')} from it")
     if stream:
         remarks.append("a stream does not say which of its letters were handled")
     if "message-ttl" in node.settings:
