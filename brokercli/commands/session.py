@@ -13,7 +13,8 @@ from brokercli.backends.registry import Descriptor, find, open_backend
 from brokercli.commands.may_change import check_may_change
 from brokercli.model.address import Address, parse_address, split_broker
 from brokercli.model.capability import Capability
-from brokercli.model.errors import Unsupported, UsageProblem
+from brokercli.model.errors import NotFound, Unsupported, UsageProblem
+from brokercli.settings.contexts import read_contexts
 from brokercli.settings.resolve import ResolvedContext, resolve_connection
 from brokercli.terminal.streams import Streams
 
@@ -82,7 +83,18 @@ def open_address(text: str, context_option: str | None, purpose: Purpose, *, con
                            hint=f"for example: {descriptor.kinds[0]}:{address.name or 'orders'}")
     connection = resolved.within(connect_timeout)
     with open_backend(connection) as backend:
-        yield Session(backend, backend.resolve(address, purpose), resolved, descriptor)
+        try:
+            found = backend.resolve(address, purpose)
+        except (NotFound, UsageProblem) as problem:
+            problem.hint = _meant(text) or problem.hint
+            raise
+        yield Session(backend, found, resolved, descriptor)
+
+
+def _meant(text: str) -> str | None:
+    """Say what is meant where the name of a context stands in front of an address, and nothing says that it is one."""
+    context, slash, rest = text.partition("/")
+    return f"did you mean @{text}? {context} is a context" if slash and rest and context in read_contexts().names() else None
 
 
 def open_destination(text: str, context_option: str | None, *, connect_timeout: float | None = None) -> AbstractContextManager[Session]:

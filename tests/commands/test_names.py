@@ -32,3 +32,13 @@ def test_what_an_exchange_does_not_have_is_said_in_english(cli: CommandLine, rab
         ended = cli(*command, f"{rabbitmq_address.rstrip('/')}/exchange:amq.direct/key")
         assert (ended.code, ended.stdout) == (7, b"")
         assert " on an exchange: " in ended.stderr
+
+
+@pytest.mark.parametrize("rest", ["orders", "queue:orders"])
+def test_a_context_without_its_sign_is_taken_for_a_name_and_the_sign_is_named(cli: CommandLine, kafka_address: str, rabbitmq_address: str, rest: str) -> None:
+    for name, url in (("kafka", f"kafka://{kafka_address}"), ("rabbit", rabbitmq_address)):
+        assert cli("context", "add", name, "--url", url).code == 0
+    for context in ("kafka", "rabbit"):
+        ended = cli("publish", f"rabbit/{rest}", "body", "--context", context)
+        assert (ended.code in (1, 2), f"did you mean @rabbit/{rest}? rabbit is a context" in ended.stderr) == (True, True), ended.stderr
+        assert "did you mean @" not in cli("publish", f"other/{rest}", "body", "--context", context).stderr
