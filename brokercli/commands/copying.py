@@ -83,7 +83,8 @@ class CopyRun:
                                                     total=reader.expected))
             notes = Notes(reader, streams.say, quiet=self.quiet)
             notes.say_new()
-            publishing = Publishing(publisher, delivery.take, delivery.stopping, self.rate, delivery_timeout=self.policy.delivery_timeout)
+            publishing = Publishing(publisher, delivery.take, delivery.stopping, self.rate, delivery_timeout=self.policy.delivery_timeout,
+                                    waiting=delivery.silence.waits)
             reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=delivery.stopping,
                               waiting=notes.say_new)
             copying = Copying(publishing, self.keep_time, self.keep_partition, self.through, self.pace, journal)

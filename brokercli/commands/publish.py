@@ -93,7 +93,7 @@ def publish(
         with (session.backend.publisher(session.address, policy) as publisher,
               Delivery(streams, decided, "published", receipts=receipts, quiet=quiet, report=report,
                        stops_at_bad_input=on_bad_input == "stop", typed=wanted.typed(streams)) as delivery):
-            publishing = Publishing(publisher, delivery.take, delivery.stopping, Rate(per_second), on_bad_input, seconds)
+            publishing = Publishing(publisher, delivery.take, delivery.stopping, Rate(per_second), on_bad_input, seconds, delivery.silence.waits)
             began = time.monotonic()
             delivery.run(publishing, lambda: publishing.run(source), lambda: time.monotonic() - began, fail_if_empty=fail_if_empty)
     raise typer.Exit(decided.code or 0)

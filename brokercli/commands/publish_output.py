@@ -14,6 +14,7 @@ from brokercli.terminal.failure import present
 from brokercli.terminal.interrupt import Interrupt, StopNow
 from brokercli.terminal.notes import Notes
 from brokercli.terminal.progress import Progress
+from brokercli.terminal.silence import Silence
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.summary import report_end, summarise
 from brokercli.terminal.tables import print_json
@@ -52,14 +53,13 @@ class Delivery:
         self._streams = streams
         self._decided = decided
         self._verb = verb
-        self._receipts = receipts
-        self._quiet = quiet
-        self._report = report
+        self._receipts, self._quiet, self._report = receipts, quiet, report
         self._stops_at_bad_input = stops_at_bad_input
         self._said = 0
         self._notes: Notes | None = None
         self._interrupt = Interrupt(streams)
         self._progress = Progress(streams, verb, total, typed=typed)
+        self.silence = Silence(self._progress.note, quiet=quiet)
         self._publishing: Publishing | None = None
 
     def __enter__(self) -> Self:
@@ -80,6 +80,7 @@ class Delivery:
 
     def take(self, receipts: Receipts) -> None:
         """Print verdicts as they come: problems to standard error, and everything to standard output where asked."""
+        self.silence.heard()
         self._progress.advance(len(receipts))
         for receipt in receipts.problems:
             if (self._publishing is not None and self._publishing.closing) or (self._stops_at_bad_input and receipt.index < 0):

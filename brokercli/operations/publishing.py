@@ -111,6 +111,8 @@ class Publishing:
     rate: Rate = field(default_factory=lambda: Rate(None))
     on_bad_input: Literal["stop", "skip"] = "stop"
     delivery_timeout: float = 30.0
+    waiting: Callable[[int], None] = lambda in_flight: None
+    """Called again and again while no verdict comes on what is in flight, so many messages, or nothing is accepted."""
     outcome: Outcome = field(default_factory=Outcome)
     accepted: int = 0
     """How many messages the publisher has accepted; the next one has this number."""
@@ -155,7 +157,7 @@ class Publishing:
             self.accepted += accepted
             self._offered = self.accepted
             refused = self.outcome.account.refused
-            self._take(self.publisher.collect(0 if accepted else SLICE / 10 if not allowed else SLICE))
+            self._take(self.publisher.collect(0 if accepted else SLICE / 10 if not allowed else SLICE), stuck=not accepted and allowed > 0)
             if self.outcome.account.refused > refused and not self.publisher.in_flight:
                 # where all are refused for what does not change, the rest need not be read
                 self._take(self.publisher.collect(0))
@@ -232,8 +234,11 @@ class Publishing:
             self._take(self.publisher.collect(0))
         return True
 
-    def _take(self, receipts: Receipts) -> None:
-        if len(receipts):
+    def _take(self, receipts: Receipts, *, stuck: bool = False) -> None:
+        if not len(receipts):
+            if (in_flight := self.publisher.in_flight) or stuck:
+                self.waiting(in_flight)
+        else:
             self._named.take(receipts)
             if self.unconfirmed is not None:
                 self.unconfirmed.update(receipt.index for receipt in receipts.problems if receipt.verdict is not Verdict.CONFIRMED)

@@ -300,3 +300,16 @@ def test_a_rate_never_lets_through_more_than_its_share_after_a_stall() -> None:
 
 def test_what_may_go_in_a_moment_is_one_at_least() -> None:
     assert [Rate(each).share for each in (None, 1000, 25, 1, 0.001)] == [None, 100, 2, 1, 1]
+
+
+def test_whoever_is_told_of_waits_is_told_only_while_something_is_in_flight_or_not_taken() -> None:
+    waits: list[int] = []
+    publisher = ScriptedPublisher([Verdict.CONFIRMED], [1, 1])
+    Publishing(publisher, waiting=waits.append).run(ScriptedSource([[b"1"], [], [b"2"], []]))
+    assert waits == []
+    publisher = ScriptedPublisher([None], [1, 1])
+    Publishing(publisher, waiting=waits.append, delivery_timeout=0.0).run(ScriptedSource([[b"1"], []]))
+    assert waits == [1, 1]
+    publisher = ScriptedPublisher([Verdict.CONFIRMED], [1, 0])
+    Publishing(publisher, waiting=waits.append).run(ScriptedSource([[b"1"]]))
+    assert waits == [1, 1, 0]
