@@ -146,6 +146,11 @@ class Publisher(ABC):
     notes: Sequence[str] = ()
     """What the user should be told before the first message. Grows while publishing."""
 
+    @property
+    def denied(self) -> NotAuthorised | None:
+        """Why some of the messages may not be published by this login, where others perhaps may; None while nothing of the kind is known."""
+        return None
+
     @abstractmethod
     def send(self, messages: Sequence[Message]) -> int:
         """Accept messages from the front, as many as the window has room for; return how many. Does not wait.
@@ -222,6 +227,16 @@ class Backend(ABC):
     def leaves_route_open(self, destination: Address) -> bool:
         """Say whether a message for a resolved address says itself where it goes from there (`Message.route`)."""
         return False
+
+    def by_way_of(self, destination: Address) -> tuple[Address, str | None]:
+        """Return the address whose publisher carries the messages for a resolved destination, with those for others beside it and in their
+        order, and the route that such a message needs (`Message.route`; None for its own): for whoever publishes to many destinations at a
+        time. Raises as `publisher`."""
+        return destination, None
+
+    def require_answer(self) -> None:  # noqa: B027  where nothing can be asked, every destination speaks for itself
+        """Ask the broker something of no matter. Raises Unreachable where it is gone, for every destination there is on it: for whoever
+        got no answer about one of them."""
 
     @abstractmethod
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:

@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import orjson
 
-from brokercli.backends.contract import Backend, Batch, PublishPolicy, withheld_in_words
+from brokercli.backends.contract import Backend, Batch, PublishPolicy
 from brokercli.backends.dead_letters import LetterReader, Move, Repair, State
 from brokercli.backends.envelope import decode_original, decode_record, is_dead_at_home
-from brokercli.model.address import Address
 from brokercli.model.amount import amount
-from brokercli.model.errors import BrokercliError, InputRefused, NotAuthorised, Unreachable, UsageProblem
+from brokercli.model.errors import BrokercliError, InputRefused, UsageProblem
 from brokercli.model.message import Record
-from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.model.receipt import Receipts
+from brokercli.operations.homes import Homes
 from brokercli.operations.journal import Journal
 from brokercli.operations.record_list import RecordList
-from brokercli.operations.settling import Settling
 
 _PART = 1000
 _PART_BYTES = 8 << 20
 """How much of the file is read at once, unless one letter is larger."""
-_OPEN_DESTINATIONS = 64
 
 
 @dataclass(slots=True)
@@ -153,22 +148,17 @@ class FiledRepair(Repair):
     """A run over the letters of a file."""
 
     def __init__(self, content: LetterFileContent, journal: Journal, backend: Backend, delivery_timeout: float) -> None:
-        self._backend = backend
-        self._timeout = delivery_timeout
         self._journal = journal
         self._reader = FiledReader(content, journal)
-        self._open: dict[Address, Settling] = {}
-        self._withheld: Counter[str] = Counter()
-        self._on_the_way: tuple[Settling, list[Move]] | None = None
-        """What is being published and is not written down yet."""
+        self._homes = Homes(backend, PublishPolicy(delivery_timeout=delivery_timeout, only_wanted=True), self._enter_confirmed)
+        self._moves: Sequence[Move] = ()
+        """Those of the call that is at work."""
         self._settled = 0
-        """How many letters of the call that is at work are put back and written down."""
-        self._stack = ExitStack()
+        """How many of them are put back and written down."""
         self.expected = content.count
         self.guarantee = (f"at least once: each letter is confirmed before it is written down in {journal.path}; a run that is killed between the two repeats"
                           " at most one batch")
         self.notes: list[str] = self._reader.notes
-        self.failure: BrokercliError | None = None
 
     def read(self, timeout: float) -> Batch | None:
         return self._reader.read(timeout)
@@ -177,21 +167,20 @@ class FiledRepair(Repair):
     def finished(self) -> bool:
         return self._reader.finished
 
+    @property
+    def failure(self) -> BrokercliError | None:  # type: ignore[override]
+        """As promised."""
+        return self._homes.failure
+
+    def check(self) -> None:
+        if self._homes.ended is not None:
+            raise self._homes.ended
+
     def settle(self, moves: Sequence[Move]) -> Receipts:
-        receipts, start = Receipts(), 0
-        self._settled = 0
-        for destination, group in groupby(moves, key=lambda move: move.destination):
-            part = list(group)
-            taken = self._put(destination, part)
-            problems = {receipt.index for receipt in taken.problems if receipt.verdict is not Verdict.CONFIRMED}
-            self._enter([move.record for index, move in enumerate(part) if index not in problems])
-            self._on_the_way = None
-            self._settled += taken.confirmed
-            for receipt in taken.problems:
-                receipt.index += start
-            receipts.add(taken)
-            start += len(part)
-        self._settled = 0
+        self.check()
+        self._moves, self._settled = moves, 0
+        receipts = self._homes.put([move.message for move in moves], [move.destination for move in moves])
+        self._moves, self._settled = (), 0
         return receipts
 
     def confirmed_at_stop(self) -> int:
@@ -207,53 +196,18 @@ class FiledRepair(Repair):
     def close(self) -> None:
         self._reader.close()
         try:
-            self._enter_what_is_known()
+            # after a second Ctrl-C, which comes while verdicts are waited for: those that had come
+            self._enter_confirmed(self._homes.confirmed_so_far())
         except BrokercliError as problem:
             self.notes.append(str(problem))
-        self._let_go()
-        if self._withheld:
-            self.notes.append(withheld_in_words(self._withheld))
-            self._withheld.clear()
+        self._homes.close()
+        self.notes += [note for note in self._homes.notes if note not in self.notes]
 
-    def _enter_what_is_known(self) -> None:
-        """After a second Ctrl-C, which comes while verdicts are waited for: write down those that had come."""
-        if self._on_the_way is not None:
-            (settling, moves), self._on_the_way = self._on_the_way, None
-            confirmed = settling.confirmed_so_far()
-            self._enter([moves[index].record for index in confirmed])
-            self._settled += len(confirmed)
-
-    def _let_go(self) -> None:
-        """Close the publishers that are open; what they have to tell is told."""
-        for publisher in [settling.publisher for settling in self._open.values()]:
-            self.notes += [note for note in publisher.notes if note not in self.notes]
-            self._withheld.update(publisher.withheld)
-        self._open.clear()
-        self._stack.close()
-
-    def _put(self, destination: Address, moves: list[Move]) -> Receipts:
-        try:
-            settling = self._open.get(destination) or self._publisher(destination)
-        except (Unreachable, NotAuthorised):
-            raise
-        except BrokercliError as problem:
-            refused = Receipts()
-            for index in range(len(moves)):
-                refused.count(Receipt(index, Verdict.REFUSED, reason=f"{destination}: {problem}"))
-            return refused
-        self._on_the_way = settling, moves
-        receipts = settling.put([move.message for move in moves])
-        self.failure = self.failure or settling.failure
-        return receipts
-
-    def _publisher(self, destination: Address) -> Settling:
-        if len(self._open) >= _OPEN_DESTINATIONS:
-            self._let_go()
-        resolved = self._backend.resolve(destination, "publish")
-        policy = PublishPolicy(delivery_timeout=self._timeout, only_wanted=True)
-        publisher = self._stack.enter_context(self._backend.publisher(resolved, policy))
-        self._open[destination] = Settling(publisher, self._timeout)
-        return self._open[destination]
+    def _enter_confirmed(self, indices: Iterable[int]) -> None:
+        """Write down which letters of the call at work are done."""
+        done = [self._moves[index].record for index in indices]
+        self._enter(done)
+        self._settled += len(done)
 
     def _enter(self, records: Sequence[Record]) -> None:
         """Write down which lines are done, as ranges."""

@@ -79,7 +79,7 @@ _WAITING = """
 import os, signal, sys
 from brokercli.commands.run import run
 from brokercli.model.receipt import Receipt, Receipts, Verdict
-from brokercli.operations.filed_letters import FiledRepair
+from brokercli.operations.homes import Homes
 
 class Slow:
     # the verdicts have come when we are told to stop, and nobody has taken them yet; of the last message none came
@@ -88,6 +88,7 @@ class Slow:
         self.verdicts = None
     def __getattr__(self, name):
         return getattr(self.publisher, name)
+    in_flight = 0
     def collect(self, timeout):
         return Receipts()
     def finish(self, timeout):
@@ -102,12 +103,12 @@ class Slow:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-def slow(self, destination, *, open_one=FiledRepair._publisher):
+def slow(self, destination, *, open_one=Homes._publisher):
     settling = open_one(self, destination)
     settling.publisher = Slow(settling.publisher)
     return settling
 
-FiledRepair._publisher = slow
+Homes._publisher = slow
 sys.exit(run(sys.argv[1:]))
 """
 """Stands for `brokercli`."""

@@ -54,6 +54,9 @@ class Ended(ScriptedPublisher):
 class Homes(Backend):
     """Has a publisher for each home that is there, and what a home that is not raises."""
 
+    gone: BrokercliError | None = None
+    """Raised where the broker is asked for an answer."""
+
     def __init__(self, homes: dict[str, Publisher | BrokercliError]) -> None:
         self.homes = homes
         self.policies: list[PublishPolicy] = []
@@ -69,6 +72,10 @@ class Homes(Backend):
         found = self.homes[destination.name]
         assert isinstance(found, Publisher)
         return found
+
+    def require_answer(self) -> None:
+        if self.gone is not None:
+            raise self.gone
 
 
 Homes.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # a repair asks for nothing else
@@ -101,6 +108,12 @@ def begin(letters: Path) -> Iterator[Begin]:
 def left(repair: FiledRepair) -> list[int]:
     """Lines that the next run would read, by what has been entered."""
     return [line for line in (1, 2, 3, 5, 6, 7) if line not in Handled(repair._journal.done)]
+
+
+def backend_of(repair: FiledRepair) -> Homes:
+    backend = repair._homes.backend
+    assert isinstance(backend, Homes)
+    return backend
 
 
 def moves(records: Sequence[FiledRecord], destinations: Sequence[Address]) -> list[Move]:
@@ -150,12 +163,27 @@ def test_a_home_that_is_gone_refuses_its_letters_alone(begin: Begin) -> None:
 
 def test_a_broker_that_is_gone_ends_the_run_with_nothing_written_down_for_what_was_not_confirmed(begin: Begin) -> None:
     repair, records = begin(a=Unreachable("gone"), b=ScriptedPublisher([C], [9]))
-    with pytest.raises(Unreachable):
-        repair.settle(moves(records[:3], [B, A, B]))
-    # what the call at work has settled by then is known
-    assert repair.confirmed_at_stop() == 1
+    backend_of(repair).gone = Unreachable("no answer")
+    # what was under way is judged
+    receipts = repair.settle(moves(records[:2], [B, B]))
+    receipts.add(repair.settle(moves(records[2:5], [A, B, A])))
+    assert (receipts.confirmed, receipts.refused, str(repair.failure)) == (2, 3, "gone")
+    with pytest.raises(Unreachable, match="gone"):
+        repair.check()
+    with pytest.raises(Unreachable, match="gone"):
+        repair.settle(moves(records[5:], [B]))
+    assert repair.confirmed_at_stop() == 0
     repair.close()
-    assert left(repair) == [2, 3, 5, 6, 7]
+    assert left(repair) == [3, 5, 6, 7]
+
+
+def test_a_home_that_gives_no_answer_refuses_its_letters_alone_where_the_broker_does(begin: Begin) -> None:
+    repair, records = begin(a=Unreachable("gone"), b=ScriptedPublisher([C], [9]))
+    receipts = repair.settle(moves(records[:3], [B, A, B]))
+    assert (receipts.confirmed, receipts.refused, str(repair.failure)) == (2, 1, "gone")
+    repair.check()
+    assert repair.settle(moves(records[3:], [B, A, B])).confirmed == 2
+    assert left(repair) == [2, 6]
 
 
 def test_why_a_home_takes_nothing_any_more_is_told(begin: Begin) -> None:
@@ -174,7 +202,6 @@ def test_after_a_second_interrupt_only_what_is_known_to_be_confirmed_is_written_
     repair, records = begin(a=publisher, b=ScriptedPublisher([C], [9]))
     with pytest.raises(Interrupted):
         repair.settle(moves(records[:3], [B, A, A]))
-    assert repair.confirmed_at_stop() == 1
     repair.close()
     assert (repair.confirmed_at_stop(), left(repair)) == (confirmed, [*lines, 5, 6, 7])
 
@@ -196,7 +223,7 @@ def test_a_journal_that_cannot_be_written_after_an_interrupt_is_told_and_hides_n
 
 
 def test_of_many_homes_a_few_are_open_and_what_each_has_to_tell_is_told_once(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brokercli.operations.filed_letters._OPEN_DESTINATIONS", 2)
+    monkeypatch.setattr("brokercli.operations.homes.OPEN_WAYS", 2)
     homes = {name: Telling(name) for name in "abc"}
     repair, records = begin(**homes)
     repair.settle(moves(records[:3], [A, B, A]))
@@ -213,5 +240,4 @@ def test_of_many_homes_a_few_are_open_and_what_each_has_to_tell_is_told_once(beg
 def test_what_no_consumer_wants_is_not_taken_for_delivered(begin: Begin) -> None:
     repair, records = begin(a=ScriptedPublisher([C], [9]))
     repair.settle(moves(records[:1], [A]))
-    assert isinstance(repair._backend, Homes)
-    assert repair._backend.policies == [PublishPolicy(delivery_timeout=7.0, only_wanted=True)]
+    assert backend_of(repair).policies == [PublishPolicy(delivery_timeout=7.0, only_wanted=True)]

@@ -110,6 +110,9 @@ class KafkaBackend(Backend):
     def resource(self, address: Address) -> str:
         return "topic"
 
+    def require_answer(self) -> None:
+        self._metadata()
+
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         if policy.fire_and_forget:
             raise Unsupported(f"{SUPPORT['topic'][Capability.FIRE_AND_FORGET].note}.")

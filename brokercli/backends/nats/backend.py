@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -15,7 +16,7 @@ from brokercli.backends.nats.subjects import check_stream_name, check_subject, h
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
-from brokercli.model.errors import BrokercliError, Unreachable, Unsupported, UsageProblem
+from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable, Unsupported, UsageProblem
 from brokercli.model.message import Message, Place, Record
 from brokercli.model.position import Span
 
@@ -77,6 +78,18 @@ class NatsBackend(Backend):
 
     def leaves_route_open(self, destination: Address) -> bool:
         return destination.kind == "stream"
+
+    def by_way_of(self, destination: Address) -> tuple[Address, str | None]:
+        if destination.kind != "subject":
+            return destination, None
+        with suppress(NotAuthorised, TimedOut):
+            capturing = self._link.run(self._jetstream.capturing(destination.name))
+            if capturing:
+                return Address(capturing[0], "stream"), destination.name
+        return destination, None
+
+    def require_answer(self) -> None:
+        self._link.run(self._link.barrier())
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         from brokercli.backends.nats.destination import open_publisher

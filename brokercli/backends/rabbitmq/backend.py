@@ -144,6 +144,14 @@ class RabbitMQBackend(Backend):
     def leaves_route_open(self, destination: Address) -> bool:
         return destination.kind == "exchange" and destination.route is None
 
+    def by_way_of(self, destination: Address) -> tuple[Address, str | None]:
+        if destination.kind != "exchange" or destination.route is None:
+            return destination, None
+        return replace(destination, route=None), destination.route
+
+    def require_answer(self) -> None:
+        self._link.ask("being asked for nothing but an answer")
+
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         if policy.fire_and_forget:
             raise Unsupported(f"{SUPPORT[EXCHANGE][Capability.FIRE_AND_FORGET].note}.")
