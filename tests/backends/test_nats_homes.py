@@ -9,9 +9,11 @@ import pytest
 
 from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.nats import homes
+from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import Unreachable
 from brokercli.model.message import Message
+from brokercli.model.receipt import Verdict
 from tests.backends.nats_letters import RETENTIONS, capture, dlq_of, failing, fill_dlq, in_stream, numbers, redrive, wait_for
 from tests.backends.nats_streams import Streams, everything, stream, subject
 from tests.backends.nats_workers import fail
@@ -77,6 +79,30 @@ def test_a_home_that_kept_silent_is_not_waited_for_again_with_each_subject_that_
         assert (asked[:2], asked.count(away)) == ([away, home], 1)
         clock[0] += 60.0
         assert repair.settle(moves[4:]).confirmed == 1
+
+
+def test_a_home_that_falls_silent_on_the_way_keeps_its_own_letters_and_no_others(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream whose server is away, in a cluster where the others answer: the run ended with the first letter that it did not confirm."""
+    away, home = streams.make(), streams.make()
+    name, writes = dlq_of(streams, away), Link.write
+    fill_dlq(streams, away, 6)
+
+    def swallow(link: Link, frames: bytes) -> bool:
+        return True if b"PUB %b." % away.lower().encode() in frames else writes(link, frames)
+
+    with streams.backend().repair(stream(name), RepairPolicy(1.0)) as repair:
+        moves = [Move(record, record.message, subject(f"{(away if number % 2 else home).lower()}.a")) for number, record in enumerate(everything(repair))]
+        assert repair.settle(moves[:2]).confirmed == 2
+        monkeypatch.setattr(Link, "write", swallow)
+        receipts = repair.settle(moves[2:4])
+        assert (receipts.confirmed, [(receipt.index, receipt.verdict) for receipt in receipts.problems]) == (1, [(1, Verdict.UNKNOWN)])
+        receipts = repair.settle(moves[4:])
+        assert (receipts.confirmed, [(receipt.index, receipt.verdict) for receipt in receipts.problems]) == (1, [(1, Verdict.REFUSED)])
+        assert f"subject:{away.lower()}.a takes nothing any more" in receipts.problems[0].reason
+        repair.check()
+        assert isinstance(repair.failure, Unreachable)
+    assert in_stream(streams, home) == numbers(6)[::2]
+    assert in_stream(streams, name) == numbers(6)[3::2]
 
 
 @pytest.mark.parametrize("filters", [[], ["a"], [">"]], ids=["nobody", "one", "all"])

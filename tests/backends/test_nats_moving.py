@@ -45,7 +45,6 @@ def test_verdicts_are_told_by_the_place_in_their_own_window() -> None:
     windows = [mover.begin(one, one.send, [b""] * count) for one, count in given]
     told = [{index: receipt.reason for index, receipt in mover.finish(window).items()} for window in windows]
     assert told == [{3: "no 3"}, {3: "no 3"}, {2: "no 7", 6: "no 11"}, {}]
-    assert mover.failure is None
 
 
 def test_a_window_says_how_many_left_before_the_publisher_was_gone() -> None:
@@ -53,6 +52,6 @@ def test_a_window_says_how_many_left_before_the_publisher_was_gone() -> None:
     gone: Any = publisher
     window = mover.begin(gone, gone.send, [b""] * 9)
     assert (window.first, window.taken) == (0, 4)
-    assert mover.failure is publisher.failure is not None
+    assert publisher.failure is not None
     assert list(mover.finish(window)) == [3]
     assert mover.begin(gone, gone.send, [b""]).taken == 0

@@ -50,6 +50,8 @@ class Homes:
         self._streams: dict[str, Home] = {}
         self._silent: dict[str, tuple[str, float]] = {}
         """Stream, or empty for whoever says which there are → what came of asking about it, and until when that is enough."""
+        self._shut: dict[int, bool] = {}
+        """Publishers that have failed → whether others go on."""
         self._perishing: list[str] = []
 
     def find(self, destination: Address) -> Home | str:
@@ -65,7 +67,21 @@ class Homes:
             except BrokercliError as problem:
                 home = str(problem).rstrip(".")
             self._known[key] = home
+        if isinstance(home, Home) and (failure := home.publisher.failure) is not None:
+            return f"{destination} takes nothing any more: {str(failure).rstrip('.')}"
         return home
+
+    def shut(self, publisher: JetStreamPublisher) -> bool:
+        """Return whether a publisher that has failed is the only one: whether the server answers all the same. Asked once of each."""
+        known = self._shut.get(id(publisher))
+        if known is None:
+            try:
+                self._jetstream.link.run(self._jetstream.link.barrier())
+                known = True
+            except Unreachable:
+                known = False
+            self._shut[id(publisher)] = known
+        return known
 
     def _open(self, destination: Address) -> Home | str:
         name = destination.name

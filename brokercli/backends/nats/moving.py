@@ -25,10 +25,10 @@ class Window:
 
 
 class Mover:
-    """Gives messages to publishers, and tells which of a window's were not plainly stored. Raises nothing: what stops it is its `failure`."""
+    """Gives messages to publishers, and tells which of a window's were not plainly stored. Raises nothing: what stops a publisher is its `failure`,
+    and says nothing of the others."""
 
     def __init__(self, timeout: float) -> None:
-        self.failure: BrokercliError | None = None
         self._timeout = timeout
         self._next: dict[int, int] = {}
         self._told: dict[int, dict[int, Receipt]] = defaultdict(dict)
@@ -44,8 +44,7 @@ class Mover:
                 if sent < len(messages):
                     self._note(publisher, publisher.collect(0.0 if taken else 0.1).problems)
         except BrokercliError:
-            # what only this publisher may not says nothing of the others
-            self.failure = self.failure or publisher.failure
+            pass  # it is its failure, or what it may not
         first = self._next.get(id(publisher), 0)
         self._next[id(publisher)] = first + sent
         return Window(publisher, first, sent)
@@ -59,9 +58,7 @@ class Mover:
         """Wait for the verdicts, and return those that say more than that a message is stored, by its index in the window."""
         publisher = window.publisher
         end = window.first + window.taken
-        self._note(publisher, publisher.finish(self._timeout if self.failure is None else 0, end).problems)
-        # where it gave up while it waited, the verdicts are all that came of it
-        self.failure = self.failure or publisher.failure
+        self._note(publisher, publisher.finish(self._timeout if publisher.failure is None else 0, end).problems)
         told = self._told[id(publisher)]
         return {number - window.first: told.pop(number) for number in [number for number in told if window.first <= number < end]}
 

@@ -148,10 +148,9 @@ class NatsRepair(Repair):
             else:
                 firsts[letter.original] = index
                 ways[id(letter.home.publisher)].append(letter)
-        stored: list[Handled] = []
-        for letters in ways.values():
-            publisher = letters[0].home.publisher
-            stored += self.stored(letters, self.mover.begin(publisher, publisher.send, [letter.copy for letter in letters]), receipts)
+        begun = [(letters, self.mover.begin(publisher, publisher.send, [letter.copy for letter in letters]))
+                 for letters in ways.values() for publisher in (letters[0].home.publisher,)]
+        stored = [letter for letters, window in begun for letter in self.stored(letters, window, receipts)]
         stored_indices = {letter.index for letter in stored}
         for letter, first in repeats:
             if first < 0 or first in stored_indices:
@@ -233,13 +232,15 @@ class NatsRepair(Repair):
     def stored(self, letters: Sequence[Handled], window: Window, receipts: Receipts) -> list[Handled]:
         """Return the letters whose copies are stored; the verdict on every other one is entered."""
         judged = self.mover.finish(window)
-        self._failure, denial = self._failure or self.mover.failure, window.publisher.denied
-        self._denial = self._denial or denial
+        if (failure := window.publisher.failure) is not None and not self._homes.shut(window.publisher):
+            self._failure = self._failure or failure
+        why = failure or window.publisher.denied
+        self._denial = self._denial or why
         stored = []
         for place, letter in enumerate(letters):
             receipt = judged.get(place)
             if place >= window.taken:
-                receipt = Receipt(letter.index, Verdict.REFUSED, reason=str(self._failure or denial))
+                receipt = Receipt(letter.index, Verdict.REFUSED, reason=str(why))
             if receipt is None or receipt.verdict is Verdict.CONFIRMED:
                 letter.duplicate = BEFORE if receipt is not None else ""
                 stored.append(letter)
