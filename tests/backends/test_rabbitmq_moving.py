@@ -16,7 +16,7 @@ from brokercli.model.message import Header, Message
 from brokercli.model.receipt import Verdict
 from tests.backends.test_rabbitmq_outbox_verdicts import Wire
 
-HOME = Address("orders", "queue")
+HOME, BILLS = Address("orders", "queue"), Address("bills", "queue")
 
 
 class There:
@@ -31,23 +31,38 @@ class There:
         return Queue(name, "classic")
 
 
+class Answering(Wire):
+    """A connection over which the broker answers questions, or does not."""
+
+    answers = False
+
+    def ask(self, doing: str, *, timeout: float) -> list[Any]:
+        if not self.answers:
+            raise Unreachable("nobody answers")
+        return []
+
+
 class Moving:
     """A mover on a connection that does what it is told."""
 
     def __init__(self, timeout: float = 3600.0) -> None:
-        self.wire = Wire()
+        self.wire = Answering()
         self.mover = Mover(cast("Any", self.wire), cast("Any", There()), "guest", timeout, lambda: None, lambda queue: None, 10)
 
     def begin(self, *bodies: bytes, to: Address = HOME, headers: tuple[Header, ...] = ()) -> Window:
-        window = self.mover.begin([(Message(body, None, headers, origin="rabbitmq"), to) for body in bodies])
+        return self.begin_each(*((body, to) for body in bodies), headers=headers)
+
+    def begin_each(self, *letters: tuple[bytes, Address], headers: tuple[Header, ...] = ()) -> Window:
+        window = self.mover.begin([(Message(body, None, headers, origin="rabbitmq"), to) for body, to in letters])
         self.wire.serve()
         return window
 
     def opened(self) -> None:
-        self.wire.opened()
+        while self.wire.asked:
+            self.wire.opened()
 
-    def settled(self, tag: int, *, exchange: str = "") -> None:
-        self.mover._outboxes[exchange].settled(tag, multiple=True, confirmed=True)
+    def settled(self, tag: int, lane: tuple[str, int] = ("", 0)) -> None:
+        self.mover._outboxes[lane].settled(tag, multiple=True, confirmed=True)
 
     def finish(self, window: Window) -> list[tuple[int, Verdict, str]]:
         return [(index, receipt.verdict, receipt.reason) for index, receipt in sorted(self.mover.finish(window).items())]
@@ -63,7 +78,7 @@ def test_what_has_no_verdict_when_the_time_is_over_is_not_confirmed() -> None:
 def test_a_connection_that_is_lost_for_good_is_not_waited_for_and_is_why() -> None:
     moving = Moving()
     window = moving.begin(b"one", b"two")
-    moving.mover._outboxes[""].given_up(Unreachable("it is gone"))
+    moving.mover._outboxes["", 0].given_up(Unreachable("it is gone"))
     assert moving.finish(window) == [(number, Verdict.REFUSED, "not sent: given up (it is gone)") for number in (0, 1)]
     assert str(moving.mover.failure) == "it is gone"
 
@@ -73,8 +88,8 @@ def test_each_window_has_the_verdicts_on_its_own() -> None:
     first, second = moving.begin(b"one", b"two"), moving.begin(b"three", b"four")
     moving.opened()
     moving.settled(1)
-    moving.mover._outboxes[""].returned(Returned(312, b"NO_ROUTE", b"", b"orders", b"\x10\x00\x02", b"three"))
-    moving.mover._outboxes[""].settled(2, multiple=False, confirmed=False)
+    moving.mover._outboxes["", 0].returned(Returned(312, b"NO_ROUTE", b"", b"orders", b"\x10\x00\x02", b"three"))
+    moving.mover._outboxes["", 0].settled(2, multiple=False, confirmed=False)
     moving.settled(4)
     assert [index for index, _, _ in moving.finish(first)] == [1]
     assert moving.finish(second) == [(0, Verdict.REFUSED, "there is no queue orders")]
@@ -103,7 +118,7 @@ def test_one_that_is_larger_than_the_broker_takes_is_not_sent_once_that_is_known
     moving.opened()
     moving.settled(1)
     assert moving.finish(window) == []
-    moving.mover._outboxes[""].size_limit = 10
+    moving.mover._outboxes["", 0].size_limit = 10
     window = moving.begin(b"x" * 10, b"x" * 11)
     moving.settled(2)
     assert moving.finish(window) == [(1, Verdict.REFUSED, "it is 11 bytes; the broker takes 10 (max_message_size)")]
@@ -133,7 +148,7 @@ def test_letters_that_differ_in_anything_but_their_bodies_have_envelopes_of_thei
 
     window = moving.mover.forward(letters, message_of)
     assert made == [(delivery.properties, to, headers) for delivery, to, headers in letters[:4]]
-    assert [entry.routing_key for entry in moving.mover._outboxes[""]._backlog] == [b"orders", b"bills", b"orders", b"orders", b"orders"]
+    assert [[entry.routing_key for entry in outbox._backlog] for outbox in moving.mover._outboxes.values()] == [[b"orders"] * 4, [b"bills"]]
     assert window.count == 5
 
 
@@ -142,3 +157,49 @@ def test_whoever_cannot_be_asked_is_why_nothing_more_goes_there() -> None:
     for _ in range(2):
         moving.finish(moving.begin(b"one", to=Address("silent", "queue")))
     assert isinstance(moving.mover.failure, BrokercliError)
+
+
+def test_what_goes_to_one_queue_waits_for_no_other() -> None:
+    moving = Moving()
+    window = moving.begin_each((b"one", HOME), (b"two", BILLS), (b"three", HOME), (b"four", BILLS))
+    moving.opened()
+    moving.settled(1, ("", 1))
+    moving.settled(2, ("", 1))
+    assert [outbox.open for outbox in moving.mover._outboxes.values()] == [2, 0]
+    moving.settled(1)
+    moving.settled(2)
+    assert moving.finish(window) == []
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["the broker answers", "nobody answers"])
+def test_a_queue_that_confirms_nothing_in_the_time_it_has_gets_no_more_where_the_broker_answers(answers: bool) -> None:
+    moving = Moving(0.02)
+    moving.wire.answers = answers
+    first, second = (moving.begin_each((b"one", HOME), (b"two", BILLS), (b"three", HOME)) for _ in range(2))
+    moving.opened()
+    for tag in (1, 2):
+        moving.settled(tag, ("", 1))
+    # the first of a channel goes alone: what is behind it certainly never left
+    assert [(index, verdict) for index, verdict, _ in moving.finish(first)] == [(0, Verdict.UNKNOWN), (2, Verdict.REFUSED)]
+    assert [(index, verdict) for index, verdict, _ in moving.finish(second)] == [(0, Verdict.REFUSED), (2, Verdict.REFUSED)]
+    third = moving.begin_each((b"one", HOME), (b"two", BILLS))
+    moving.settled(3, ("", 1))
+    ((index, _, reason),) = moving.finish(third)
+    assert (index, moving.mover.failure) == (0, None)
+    assert (reason == "queue:orders takes nothing any more: it has confirmed nothing for 0.02 s") is answers
+    moving.mover.close()
+    moving.wire.serve()
+    assert moving.wire.watchers == []
+
+
+def test_what_shares_a_channel_with_a_queue_that_confirms_nothing_goes_on_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.backends.rabbitmq.moving.LANES", 1)
+    moving = Moving(0.02)
+    moving.wire.answers = True
+    window = moving.begin_each((b"one", HOME), (b"two", BILLS))
+    moving.opened()
+    assert [(index, verdict) for index, verdict, _ in moving.finish(window)] == [(0, Verdict.UNKNOWN), (1, Verdict.REFUSED)]
+    window = moving.begin_each((b"one", HOME), (b"two", BILLS))
+    moving.opened()
+    moving.settled(1)
+    assert [(index, verdict) for index, verdict, _ in moving.finish(window)] == [(0, Verdict.REFUSED)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
@@ -28,9 +28,17 @@ _ENTRY_OVERHEAD = 64
 _HELD_BYTES = 32 * 1024 * 1024
 # the broker works on these while the next are converted
 _AT_ONCE = 250
+LANES = 64
+"""So many channels carry what goes to queues, each queue's on one of them: a leader that does nothing holds up all that comes behind it
+on its channel (seen on 4.3.6 with a quorum queue's), and a broker allows a connection some 2,000."""
+_ANSWER_SECONDS = 5.0
 
 Envelope = tuple[str, bytes, bytes, str, tuple[str, ...]]
 """What goes around a body: exchange, routing key, encoded properties, the risk there is in them, and the names of what does not go along."""
+
+
+Lane = tuple[str, int]
+"""An exchange and a number: messages that go one after the other, on a channel of their own."""
 
 
 Forwarded = tuple[Delivery, Goal, tuple[Header, ...]]
@@ -56,7 +64,9 @@ class Window:
     deadline: float
     problems: dict[int, Receipt]
     """By index in the window."""
-    used: list[Outbox]
+    keys: list[bytes] = field(default_factory=list)
+    """The routing key of each message; empty for one that was not given to anybody."""
+    used: list[Outbox] = field(default_factory=list)
 
 
 class Mover:
@@ -73,7 +83,12 @@ class Mover:
         self._user = user
         self._timeout = timeout
         self._give_back = give_back
-        self._outboxes: dict[str, Outbox] = {}
+        self._outboxes: dict[Lane, Outbox] = {}
+        self._lanes: dict[bytes, int] = {}
+        self._shut: dict[bytes, str] = {}
+        """Queues that take nothing any more, and why."""
+        self._stalled: list[Outbox] = []
+        """Channels that such a queue holds up: nothing more is given to them."""
         self._converters: dict[tuple[str | None, str], Converter | str] = {}
         self._largest_header = int(link.live.params.frame_max if link.live is not None else LARGEST_FRAME) - FRAME_OVERHEAD - 12
         self._envelopes: Remembered[tuple[tuple[Any, ...], Envelope]] = Remembered()
@@ -117,16 +132,20 @@ class Mover:
         return self._begin([delivery.body for delivery, _, _ in items], envelopes())
 
     def _begin(self, bodies: Sequence[bytes], envelopes: Iterator[Envelope | CannotCarry]) -> Window:
-        window = Window(self._next, len(bodies), monotonic() + self._timeout, {}, [])
+        window = Window(self._next, len(bodies), monotonic() + self._timeout, {}, [b""] * len(bodies))
         self._next += len(bodies)
-        pending: dict[str, list[Entry]] = {}
+        pending: dict[Lane, list[Entry]] = {}
         held = waiting = 0
         for index, (body, envelope) in enumerate(zip(bodies, envelopes, strict=True)):
             if isinstance(envelope, CannotCarry):
                 window.problems[index] = Receipt(index, Verdict.REFUSED, reason=str(envelope))
                 continue
             exchange, key, properties, risk, left_out = envelope
-            outbox = self._outboxes.get(exchange)
+            if not exchange and key in self._shut:
+                window.problems[index] = Receipt(index, Verdict.REFUSED, reason=self._shut[key])
+                continue
+            lane = self._lane(exchange, key)
+            outbox = self._outboxes.get(lane)
             if outbox is not None and outbox.size_limit is not None and len(body) > outbox.size_limit:
                 too_large = f"it is {len(body)} bytes; the broker takes {outbox.size_limit} (max_message_size)"
                 window.problems[index] = Receipt(index, Verdict.REFUSED, reason=too_large)
@@ -134,7 +153,8 @@ class Mover:
             if left_out:
                 self._left_out.update(left_out)
             size = len(body) + len(properties) + _ENTRY_OVERHEAD
-            pending.setdefault(exchange, []).append(Entry(window.first + index, key, properties, body, size, window.deadline, risk))
+            window.keys[index] = key
+            pending.setdefault(lane, []).append(Entry(window.first + index, key, properties, body, size, window.deadline, risk))
             held += size
             waiting += 1
             if waiting >= _AT_ONCE or held > _HELD_BYTES // 8:
@@ -155,7 +175,10 @@ class Mover:
                 if not outbox.all_before(end):
                     outbox.abandon("given up")
                 news, outbox.news = outbox.news, Receipts()
-                self.failure = self.failure or outbox.failure
+                if outbox not in self._stalled:
+                    self.failure = self.failure or outbox.failure
+            if news.unknown and not news.confirmed:
+                self._find_stalled(outbox, window, news)
             self._judged.update({receipt.index: receipt for receipt in news.problems})
         for number in [number for number in self._judged if number < end]:
             receipt = self._judged.pop(number)
@@ -163,9 +186,30 @@ class Mover:
             window.problems[index] = Receipt(index, receipt.verdict, reason=receipt.reason)
         return window.problems
 
-    def _put(self, pending: dict[str, list[Entry]], window: Window) -> None:
-        for exchange, entries in pending.items():
-            outbox = self._outbox(exchange)
+    def _find_stalled(self, outbox: Outbox, window: Window, news: Receipts) -> None:
+        """Take in that nothing of a window was confirmed on a channel: where that was for all the time there was, and the broker answers, the queue
+        of the oldest message holds it up."""
+        if monotonic() < window.deadline or outbox in self._stalled or outbox.failure is not None or outbox.held_back:
+            return
+        try:
+            self._link.ask("being asked for nothing but an answer", timeout=_ANSWER_SECONDS)
+        except BrokercliError:
+            return
+        oldest = min(receipt.index for receipt in news.problems if receipt.verdict is Verdict.UNKNOWN)
+        if not 0 <= oldest - window.first < window.count:
+            return
+        key = window.keys[oldest - window.first]
+        name = key.decode(errors="replace")
+        self._shut[key] = f"queue:{name} takes nothing any more: it has confirmed nothing for {self._timeout:g} s"
+        with outbox.changed:
+            outbox.give_up(self._timeout)
+        self._stalled.append(outbox)
+        for lane in [lane for lane, one in self._outboxes.items() if one is outbox]:
+            del self._outboxes[lane]
+
+    def _put(self, pending: dict[Lane, list[Entry]], window: Window) -> None:
+        for lane, entries in pending.items():
+            outbox = self._outbox(lane)
             if outbox not in window.used:
                 window.used.append(outbox)
             with outbox.changed:
@@ -230,11 +274,15 @@ class Mover:
         return Converter(user=self._user, to_stream=queue is not None and queue.kind == "stream", certain=queue is not None and queue.type is not None,
                          keep_control_headers=True)
 
-    def _outbox(self, exchange: str) -> Outbox:
-        outbox = self._outboxes.get(exchange)
+    def _lane(self, exchange: str, key: bytes) -> Lane:
+        return exchange, 0 if exchange else self._lanes.setdefault(key, len(self._lanes) % LANES)
+
+    def _outbox(self, lane: Lane) -> Outbox:
+        outbox = self._outboxes.get(lane)
         if outbox is None:
+            exchange, _ = lane
             target = Target(exchange.encode(), None) if exchange else ToQueues(b"", None)
-            outbox = self._outboxes[exchange] = Outbox(self._link, target, positions=False)
+            outbox = self._outboxes[lane] = Outbox(self._link, target, positions=False)
             outbox.notes = self.notes
             self._link.watchers.append(outbox)
             self._link.post(outbox.open_channel)
@@ -245,7 +293,7 @@ class Mover:
         if self._left_out:
             self.notes.append(withheld_in_words(self._left_out))
             self._left_out.clear()
-        for outbox in self._outboxes.values():
+        for outbox in (*self._outboxes.values(), *self._stalled):
             if outbox in self._link.watchers:
                 self._link.watchers.remove(outbox)
             self._link.post(outbox.close)

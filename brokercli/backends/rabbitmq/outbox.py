@@ -108,6 +108,11 @@ class Outbox:
         """How many have no verdict."""
         return len(self._backlog) + len(self._written)
 
+    @property
+    def held_back(self) -> bool:
+        """Whether nothing may be written now: the broker has said so, or there is no channel."""
+        return self._blocked is not None or self._channel is None
+
     def all_before(self, number: int) -> bool:
         """Whether every message of a lower number has its verdict; messages are put in the order of their numbers."""
         lowest = self._written.lowest
