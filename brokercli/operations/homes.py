@@ -121,7 +121,7 @@ class Homes:
     def _begun(self, way: Address, indices: list[int], messages: Sequence[Message], receipts: Receipts) -> list[_Part]:
         """Return what goes a way, if it can be gone; nothing is sent yet."""
         if self.ended is not None or way in self._closed:
-            _refuse(receipts, indices, self._closed.get(way) or f"not sent: {self.ended}")
+            _refuse(receipts, indices, self._closed.get(way) or str(self.ended))
             return []
         settling = self._open.get(way)
         if settling is None:
@@ -165,12 +165,12 @@ class Homes:
                 self._shut(part.way, part.settling.failure)
             elif part.settling.in_vain:
                 # every call would wait as long again, and the others' messages with it
-                self._closed[part.way] = f"not sent: {part.way} has confirmed nothing for {self.policy.delivery_timeout:g} s"
+                self._closed[part.way] = f"{part.way} takes nothing any more: it has confirmed nothing for {self.policy.delivery_timeout:g} s"
             self.failure = self.failure or part.settling.publisher.denied
         self._tell(parts, judged, receipts)
 
     def _shut(self, way: Address, problem: BrokercliError) -> None:
-        self._closed[way] = f"not sent: {problem}"
+        self._closed[way] = f"{way} takes nothing any more: {problem}"
         self._take_failure(problem)
 
     def _tell(self, parts: list[_Part], judged: list[Receipts], receipts: Receipts) -> None:

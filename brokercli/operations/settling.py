@@ -75,7 +75,7 @@ class Settling:
         self.failure = failure
         receipts = self._judged()
         for index in range(self._sent, len(self._messages)):
-            receipts.count(Receipt(index, Verdict.REFUSED, reason=f"not sent: {failure}"))
+            receipts.count(Receipt(index, Verdict.REFUSED, reason=str(failure)))
         return receipts
 
     def confirmed_so_far(self) -> list[int]:
