@@ -85,10 +85,12 @@ PUBLISHING: dict[str, dict[str, Point]] = {
     } for broker, name in _PUBLISHERS.items()}
 
 _FILED = "operations.filed_letters:FiledRepair"
+_HOMES = "operations.homes:Homes"
 FROM_A_FILE = {
     "a batch was read": Point("operations.filed_letters:FiledReader.read", "after"),
-    "before publishing": Point(f"{_FILED}._put", "before"),
-    "copies confirmed": Point(f"{_FILED}._put", "after"),
+    "before publishing": Point(f"{_HOMES}._settle", "before"),
+    "some are on their way": Point("operations.settling:Settling.go_on", "after"),
+    "copies confirmed": Point(f"{_HOMES}._tell", "before"),
     "resume half written": Point("operations.journal:Journal._append", "before"),
     "resume written, not forced to the disk": Point("operations.journal:os.fsync", "before"),
     "written down": Point(f"{_FILED}._enter", "after"),
