@@ -198,6 +198,8 @@ def withheld_in_words(withheld: Mapping[str, int]) -> str:
     return f"headers that steer the broker were withheld: {names}" if names else ""
 
 
+ANSWER_SECONDS = 5.0
+"""So long a broker may take for an answer that costs it nothing."""
 Purpose = Literal["publish", "look", "letters", "describe"]
 """What is to be done at an address; `letters`: whatever is done about the dead letters there, so that what keeps nothing is not meant."""
 
@@ -235,8 +237,8 @@ class Backend(ABC):
         return destination, None
 
     def require_answer(self) -> None:  # noqa: B027  where nothing can be asked, every destination speaks for itself
-        """Ask the broker something of no matter. Raises Unreachable where it is gone, for every destination there is on it: for whoever
-        got no answer about one of them."""
+        """Ask the broker something of no matter, for `ANSWER_SECONDS` at most. Raises Unreachable where it is gone, for every destination there
+        is on it: for whoever got no answer about one of them."""
 
     @abstractmethod
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:

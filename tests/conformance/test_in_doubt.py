@@ -201,3 +201,11 @@ def test_a_declaration_whose_verdict_did_not_come_is_unknown_and_neither_made_no
         assert now.action in ({known} if known else {Action.CREATE, Action.UNCHANGED})
         for removal in declarer.plan_removal([wanted]):
             declarer.apply(removal)
+
+
+def test_whoever_got_no_answer_about_a_destination_is_told_whether_the_broker_gives_one(reached: Broker, proxy: Proxy) -> None:
+    with reached.open() as backend:
+        backend.require_answer()
+        proxy.lose_answers()
+        with pytest.raises(Unreachable):
+            backend.require_answer()

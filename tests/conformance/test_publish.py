@@ -39,6 +39,18 @@ def test_what_is_confirmed_is_stored_once_and_in_the_order_given(broker: Broker,
 
 
 @needs(Capability.PUBLISH)
+def test_by_way_of_what_carries_others_too_messages_arrive_where_they_were_to_go_and_in_order(broker: Broker, resource: Resource) -> None:
+    sent = [b"message %d" % number for number in range(100)]
+    with broker.open() as backend:
+        way, route = backend.by_way_of(backend.resolve(resource.destination, "publish"))
+        with backend.publisher(way, PublishPolicy()) as publisher:
+            receipts = publish(publisher, [Message(body, route=route) for body in sent])
+        backend.require_answer()
+    assert (receipts.confirmed, receipts.problems) == (100, [])
+    assert [stored.body for stored in resource.stored(100)] == sent
+
+
+@needs(Capability.PUBLISH)
 def test_bare_bodies_are_published_with_the_headers_of_the_template(broker: Broker, resource: Resource) -> None:
     policy = PublishPolicy(template=Message(b"", headers=(("x-origin-service", b"tests"),)))
     sent = [b"", b"one line", b"\x00\xff" * 500]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
+from brokercli.backends.contract import ANSWER_SECONDS, Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.connect import Troubles, client_configuration, create, open_handle, sent_elsewhere
 from brokercli.backends.kafka.failures import no_such_topic, translate
@@ -69,8 +69,8 @@ class KafkaBackend(Backend):
         self._topic(address.name, wanted=purpose == "publish")
         return address.of_kind("topic")
 
-    def _metadata(self, name: str | None = None) -> Any:
-        deadline = monotonic() + self._connection.connect_timeout
+    def _metadata(self, name: str | None = None, seconds: float | None = None) -> Any:
+        deadline = monotonic() + (self._connection.connect_timeout if seconds is None else seconds)
         while True:
             left = max(0.1, deadline - monotonic())
             try:
@@ -111,7 +111,7 @@ class KafkaBackend(Backend):
         return "topic"
 
     def require_answer(self) -> None:
-        self._metadata()
+        self._metadata(seconds=ANSWER_SECONDS)
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         if policy.fire_and_forget:

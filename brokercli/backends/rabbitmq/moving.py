@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from brokercli.backends.contract import withheld_in_words
+from brokercli.backends.contract import ANSWER_SECONDS, withheld_in_words
 from brokercli.backends.dead_letters import Goal
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
@@ -31,7 +31,6 @@ _AT_ONCE = 250
 LANES = 64
 """So many channels carry what goes to queues, each queue's on one of them: a leader that does nothing holds up all that comes behind it
 on its channel (seen on 4.3.6 with a quorum queue's), and a broker allows a connection some 2,000."""
-_ANSWER_SECONDS = 5.0
 
 Envelope = tuple[str, bytes, bytes, str, tuple[str, ...]]
 """What goes around a body: exchange, routing key, encoded properties, the risk there is in them, and the names of what does not go along."""
@@ -192,7 +191,7 @@ class Mover:
         if monotonic() < window.deadline or outbox in self._stalled or outbox.failure is not None or outbox.held_back:
             return
         try:
-            self._link.ask("being asked for nothing but an answer", timeout=_ANSWER_SECONDS)
+            self._link.ask("being asked for nothing but an answer", timeout=ANSWER_SECONDS)
         except BrokercliError:
             return
         oldest = min(receipt.index for receipt in news.problems if receipt.verdict is Verdict.UNKNOWN)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from brokercli.backends.consumers import Consumers
-from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
+from brokercli.backends.contract import ANSWER_SECONDS, Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability, SupportTable
 from brokercli.model.connection import Connection
 from brokercli.model.description import Description, Listing
-from brokercli.model.errors import NotFound, Unsupported, UsageProblem
+from brokercli.model.errors import NotFound, Unreachable, Unsupported, UsageProblem
 from brokercli.model.flow import Flow
 from brokercli.model.position import End, Position, Span
 from brokercli_memory import SUPPORT, descriptor
@@ -48,6 +48,11 @@ class MemoryBackend(Backend):
     def resource(self, address: Address) -> str:
         assert address.kind is not None
         return address.kind
+
+    def require_answer(self) -> None:
+        self._line.say({"do": "list"})
+        if self._line.hear(ANSWER_SECONDS) is None:
+            raise Unreachable("The memory broker does not answer.")
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         row = self.resource(destination)
