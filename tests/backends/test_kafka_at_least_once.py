@@ -52,6 +52,12 @@ class Group:
 
 
 class NoTopicIsGone:
+    def __init__(self) -> None:
+        self.closed: dict[str, str] = {}
+
+    def close_to_us(self, topic: str, reason: str) -> None:
+        self.closed[topic] = reason
+
     def gone(self, topics: Sequence[str]) -> list[str]:
         return []
 
@@ -60,11 +66,11 @@ def letters(*topics: str) -> list[Letter]:
     return [Letter(number, 0, 100 + number, topic, to_kafka(Message(b"%d" % number))) for number, topic in enumerate(topics)]
 
 
-def way(group: Group, publishers: dict[str, Publisher]) -> AtLeastOnce:
+def way(group: Group, publishers: dict[str, Publisher], timeout: float = 30.0, topics: NoTopicIsGone | None = None) -> AtLeastOnce:
     opened: Callable[[str], Publisher] = publishers.pop
-    destinations: Any = NoTopicIsGone()
+    destinations: Any = topics or NoTopicIsGone()
     ledger: Any = group
-    return AtLeastOnce("orders.dlq", ledger, destinations, opened, 30.0, "it was asked for")
+    return AtLeastOnce("orders.dlq", ledger, destinations, opened, timeout, "it was asked for")
 
 
 def verdicts(receipts: Receipts) -> dict[int, tuple[Verdict, str]]:
@@ -123,6 +129,14 @@ def test_what_a_publisher_that_is_gone_had_taken_has_its_verdict_and_the_rest_wa
     receipts = run.move(letters("a", "a", "a", "a", "b"), State.REDRIVEN)
     assert verdicts(receipts) == {1: (Verdict.UNKNOWN, ""), 2: (Verdict.REFUSED, "gone"), 3: (Verdict.REFUSED, "gone"), 4: (Verdict.REFUSED, "gone")}
     assert (receipts.confirmed, group.marked) == (1, [0])
+
+
+@pytest.mark.parametrize(("timeout", "closed"), [(0.0, ["a"]), (30.0, [])], ids=["for as long as it had", "for a moment"])
+def test_a_topic_that_confirms_nothing_gets_no_more_and_the_others_do(timeout: float, closed: list[str]) -> None:
+    group, topics = Group(), NoTopicIsGone()
+    run = way(group, {"a": ScriptedPublisher([NEVER], [9]), "b": ScriptedPublisher([C], [9]), "c": ScriptedPublisher([C, NEVER], [9])}, timeout, topics)
+    assert run.move(letters("a", "b", "c", "c"), State.REDRIVEN).confirmed == 2
+    assert (list(topics.closed), run.failure, group.marked) == (closed, None, [1, 2])
 
 
 def test_beside_another_run_nothing_is_published() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 from brokercli.backends.contract import Publisher
 from brokercli.backends.dead_letters import State
@@ -66,14 +67,14 @@ class AtLeastOnce(Way):
             give(receipts, letters, Verdict.REFUSED, str(problem))
             return []
         messages = [to_message(letter.native) for letter in letters if letter.native is not None]
-        verdicts, sent = Receipts(), 0
+        verdicts, sent, began = Receipts(), 0, monotonic()
         try:
             while sent < len(messages):
                 taken = publisher.send(messages[sent:])
                 sent += taken
                 verdicts.add(publisher.collect(0.0 if taken else 0.1))
             verdicts.add(publisher.finish(self._delivery_timeout))
-            self._learn_from(topic, publisher, verdicts)
+            self._learn_from(topic, publisher, verdicts, monotonic() - began)
         except BrokercliError as problem:
             self.failure = problem
             verdicts.add(publisher.finish(0))
@@ -92,7 +93,7 @@ class AtLeastOnce(Way):
                 receipts.count(Receipt(letter.number, receipt.verdict, reason=receipt.reason))
         return stored
 
-    def _learn_from(self, topic: str, publisher: Publisher, verdicts: Receipts) -> None:
+    def _learn_from(self, topic: str, publisher: Publisher, verdicts: Receipts, seconds: float) -> None:
         """Take in what the verdicts say of the topic, so that the next letters for it need not wait to hear it again. Raises why its
         publisher cannot go on."""
         if any(receipt.reason == DENIED for receipt in verdicts.problems):
@@ -100,6 +101,9 @@ class AtLeastOnce(Way):
         elif verdicts.refused or verdicts.unknown:
             for gone in self._destinations.gone([topic]):
                 self._destinations.close_to_us(gone, GONE)
+            if seconds >= self._delivery_timeout and not verdicts.confirmed:
+                # the next part's would wait as long again, and the other topics' letters with them
+                self._destinations.close_to_us(topic, f"{topic} takes nothing any more: it has confirmed nothing for {self._delivery_timeout:g} s")
             verdicts.add(publisher.collect(0))
 
     def _mark(self, letters: Sequence[Letter], state: State, receipts: Receipts) -> None:
