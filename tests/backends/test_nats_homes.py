@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.nats import homes
 from brokercli.backends.nats.link import Link
@@ -14,6 +15,7 @@ from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import Unreachable
 from brokercli.model.message import Message
 from brokercli.model.receipt import Verdict
+from brokercli.operations.homes import Homes
 from tests.backends.nats_letters import RETENTIONS, capture, dlq_of, failing, fill_dlq, in_stream, numbers, redrive, wait_for
 from tests.backends.nats_streams import Streams, everything, stream, subject
 from tests.backends.nats_workers import fail
@@ -79,6 +81,14 @@ def test_a_home_that_kept_silent_is_not_waited_for_again_with_each_subject_that_
         assert (asked[:2], asked.count(away)) == ([away, home], 1)
         clock[0] += 60.0
         assert repair.settle(moves[4:]).confirmed == 1
+
+
+def test_letters_out_of_a_file_for_several_subjects_of_a_stream_keep_their_order_in_it(streams: Streams) -> None:
+    home = streams.make()
+    going = Homes(streams.backend(), PublishPolicy(only_wanted=True), lambda confirmed: None)
+    told = going.put([Message(body) for body in numbers(300)], [subject(f"{home.lower()}.{'abc'[number % 3]}") for number in range(300)])
+    assert (told.confirmed, in_stream(streams, home)) == (300, numbers(300))
+    going.close()
 
 
 def test_a_home_that_falls_silent_on_the_way_keeps_its_own_letters_and_no_others(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,9 +99,9 @@ class AtLeastOnce(Way):
         if any(receipt.reason == DENIED for receipt in verdicts.problems):
             self._destinations.close_to_us(topic, DENIED)
         elif verdicts.refused or verdicts.unknown:
-            for gone in self._destinations.gone([topic]):
-                self._destinations.close_to_us(gone, GONE)
-            if seconds >= self._delivery_timeout and not verdicts.confirmed:
+            if self._destinations.gone([topic]):
+                self._destinations.close_to_us(topic, GONE)
+            elif seconds >= self._delivery_timeout and not verdicts.confirmed:
                 # the next part's would wait as long again, and the other topics' letters with them
                 self._destinations.close_to_us(topic, f"{topic} takes nothing any more: it has confirmed nothing for {self._delivery_timeout:g} s")
             verdicts.add(publisher.collect(0))
