@@ -45,8 +45,9 @@ class Answering(Wire):
 class Moving:
     """A mover on a connection that does what it is told."""
 
-    def __init__(self, timeout: float = 3600.0) -> None:
+    def __init__(self, timeout: float = 3600.0, *, channels: int = 2047) -> None:
         self.wire = Answering()
+        self.wire.params.channel_max = channels
         self.mover = Mover(cast("Any", self.wire), cast("Any", There()), "guest", timeout, lambda: None, lambda queue: None, 10)
 
     def begin(self, *bodies: bytes, to: Address = HOME, headers: tuple[Header, ...] = ()) -> Window:
@@ -190,6 +191,13 @@ def test_a_queue_that_confirms_nothing_in_the_time_it_has_gets_no_more_where_the
     moving.mover.close()
     moving.wire.serve()
     assert moving.wire.watchers == []
+
+
+@pytest.mark.parametrize(("allowed", "used"), [(2047, 8), (0, 8), (16, 8), (12, 4), (1, 1)])
+def test_no_more_channels_are_opened_than_the_broker_allows(allowed: int, used: int) -> None:
+    moving = Moving(channels=allowed)
+    moving.begin_each(*((b"one", Address(f"queue {number}", "queue")) for number in range(100)))
+    assert len(moving.mover._outboxes) == moving.wire.asked == used
 
 
 def test_what_shares_a_channel_with_a_queue_that_confirms_nothing_goes_on_another(monkeypatch: pytest.MonkeyPatch) -> None:

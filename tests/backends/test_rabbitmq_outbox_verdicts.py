@@ -29,7 +29,7 @@ class Wire:
     failure: BrokercliError | None = None
 
     def __init__(self) -> None:
-        self.is_open, self.unwritten, self.params = True, 0, SimpleNamespace(frame_max=131_072)
+        self.is_open, self.unwritten, self.params = True, 0, SimpleNamespace(frame_max=131_072, channel_max=2047)
         self.live = self
         self.written = b""
         self.largest = 0

@@ -28,9 +28,11 @@ _ENTRY_OVERHEAD = 64
 _HELD_BYTES = 32 * 1024 * 1024
 # the broker works on these while the next are converted
 _AT_ONCE = 250
-LANES = 64
+LANES = 8
 """So many channels carry what goes to queues, each queue's on one of them: a leader that does nothing holds up all that comes behind it
-on its channel (seen on 4.3.6 with a quorum queue's), and a broker allows a connection some 2,000."""
+on its channel (seen on 4.3.6 with a quorum queue's). A broker may allow a connection, or a login, as few as 16 (`failures.py`)."""
+_OTHER_CHANNELS = 8
+"""Of those that are allowed, so many are for letters that are held, for questions, and for exchanges."""
 
 Envelope = tuple[str, bytes, bytes, str, tuple[str, ...]]
 """What goes around a body: exchange, routing key, encoded properties, the risk there is in them, and the names of what does not go along."""
@@ -84,6 +86,8 @@ class Mover:
         self._give_back = give_back
         self._outboxes: dict[Lane, Outbox] = {}
         self._lanes: dict[bytes, int] = {}
+        allowed = int(link.live.params.channel_max or LANES + _OTHER_CHANNELS) if link.live is not None else 0
+        self._most = max(1, min(LANES, allowed - _OTHER_CHANNELS))
         self._shut: dict[bytes, str] = {}
         """Queues that take nothing any more, and why."""
         self._stalled: list[Outbox] = []
@@ -274,7 +278,7 @@ class Mover:
                          keep_control_headers=True)
 
     def _lane(self, exchange: str, key: bytes) -> Lane:
-        return exchange, 0 if exchange else self._lanes.setdefault(key, len(self._lanes) % LANES)
+        return exchange, 0 if exchange else self._lanes.setdefault(key, len(self._lanes) % self._most)
 
     def _outbox(self, lane: Lane) -> Outbox:
         outbox = self._outboxes.get(lane)
