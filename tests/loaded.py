@@ -6,6 +6,7 @@ environment, folder and files it is given. What it imports is there before; what
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -29,31 +30,46 @@ from typing import IO, NoReturn
 BROKERCLI = "brokercli.__main__"
 _LARGEST_REQUEST = 64 * 1024
 # what commands import when they come to it, and programs that are run more than once
-_LATER = ("confluent_kafka.admin", "encodings.idna", "http.client", "tests.torture.child", "tests.backends.kafka_redrive", "tests.backends.rabbitmq_redrive",
-          "tests.conformance.left_behind")
+_LATER = ("brokercli_memory.backend", "brokercli_memory.consumers", "brokercli_memory.declaring", "brokercli_memory.look", "brokercli_memory.publish", "cel",
+          "confluent_kafka.admin", "encodings.idna", "encodings.utf_8_sig", "http.client", "rich._emoji_codes", "tomlkit", "typer._click._textwrap",
+          "typer._click.decorators", "tests.torture.child", "tests.backends.kafka_redrive", "tests.backends.rabbitmq_redrive", "tests.conformance.left_behind")
 _lock = threading.Lock()
 _nurseries: dict[int, Nursery] = {}
 
 
 class Nursery:
-    """The process that forks them. It ends with this one."""
+    """The process that forks them: one for all workers of a run, begun by the first of them that asks. It ends with the run."""
 
     def __init__(self) -> None:
+        run, number = os.environ.get("PYTEST_XDIST_TESTRUNUID"), os.getpid()
         # nobody else finds it: the name is not in the file system; and nobody has the same: containers on one network may count processes alike
-        self._name = f"\0brokercli-tests-{uuid.uuid4().hex}"
-        self._open, theirs = os.pipe()[::-1]
-        self._process = subprocess.Popen([sys.executable, "-m", "tests.loaded", self._name[1:], str(theirs)], stdin=subprocess.DEVNULL,
-                                         stdout=subprocess.PIPE, pass_fds=(theirs,), cwd=Path(__file__).resolve().parent.parent)
-        os.close(theirs)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
+        self._name = f"\0brokercli-tests-{run or uuid.uuid4().hex}"
+        self._run = os.getppid() if run else number
+        self._begun: subprocess.Popen[bytes] | None = None
 
     def begin(self, request: bytes, descriptors: Sequence[int]) -> socket.socket:
         """Fork a command; what is returned says its process id, with a handle of it, and in the end how it ended."""
-        line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        line.connect(self._name)
+        line = self._connect()
         socket.send_fds(line, [request], list(descriptors))
         return line
+
+    def _connect(self) -> socket.socket:
+        """Return a connection to it. It answers once everything is loaded."""
+        while True:
+            line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                line.connect(self._name)
+                return line
+            except ConnectionRefusedError:
+                line.close()
+            # one that finds the name taken ends well
+            ended = 0 if self._begun is None else self._begun.poll()
+            assert not ended, "what forks commands ended"
+            if ended == 0:
+                # a pipe, though nothing is written to it: a forked command has its standard output as one in which nobody can go back
+                self._begun = subprocess.Popen([sys.executable, "-m", "tests.loaded", self._name[1:], str(self._run)], stdin=subprocess.DEVNULL,
+                                               stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parent.parent)
+            time.sleep(0.02)
 
 
 class Command:
@@ -185,25 +201,26 @@ def _close(end: IO[bytes]) -> None:
         end.close()
 
 
-def _serve(name: str, alive: int) -> None:
-    """Fork until the other end of `alive` is closed."""
-    _load()
+def _serve(name: str, run: int) -> None:
+    """Fork until the process `run` ends. Does nothing where somebody else does so under this name."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door, selectors.DefaultSelector() as ready:
-        door.bind(f"\0{name}")
+        try:
+            door.bind(f"\0{name}")
+        except OSError as problem:
+            if problem.errno != errno.EADDRINUSE:
+                raise
+            return
         door.listen(64)
+        _load()
+        over = os.pidfd_open(run)
         ready.register(door, selectors.EVENT_READ)
-        ready.register(alive, selectors.EVENT_READ)
-        os.write(1, b"ready\n")
+        ready.register(over, selectors.EVENT_READ)
         while True:
             for key, _ in ready.select():
-                if key.fd == alive:
+                if key.fd == over:
                     return
                 if key.fileobj is door:
-                    line, _ = door.accept()
-                    process = _fork(line)
-                    handle = os.pidfd_open(process)
-                    socket.send_fds(line, [b"%d" % process], [handle])
-                    ready.register(handle, selectors.EVENT_READ, (process, line))
+                    _take(door, ready)
                 else:
                     process, line = key.data
                     ready.unregister(key.fd)
@@ -214,8 +231,27 @@ def _serve(name: str, alive: int) -> None:
                     line.close()
 
 
+def _take(door: socket.socket, ready: selectors.BaseSelector) -> None:
+    """Fork what is asked for; a worker may have been killed before it asked, or before it was answered."""
+    line, _ = door.accept()
+    request, descriptors, _, _ = socket.recv_fds(line, _LARGEST_REQUEST, 3)
+    if not request:
+        line.close()
+        return
+    process = os.fork()
+    if not process:
+        _become(request, descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    handle = os.pidfd_open(process)
+    with suppress(BrokenPipeError):
+        socket.send_fds(line, [b"%d" % process], [handle])
+    ready.register(handle, selectors.EVENT_READ, (process, line))
+
+
 def _load() -> None:
     """Import whatever a command may come to."""
+    import confluent_kafka
     import typer.rich_utils
 
     import brokercli
@@ -224,18 +260,15 @@ def _load() -> None:
         import_module(module)
     # it asks for its environment while it is imported, so each command has its own; what it imports is there
     del sys.modules["typer.rich_utils"], typer.rich_utils
+    # what Kafka's client sets up once in a process is half of what the first one costs; of one that is closed no thread is left
+    confluent_kafka.Consumer({"group.id": "tests", "log_level": 0}).close()
+    assert len(list(Path("/proc/self/task").iterdir())) == 1
+    # patterns of every command line, which are compiled as they are used
+    from brokercli.settings.broker_url import parse_broker_url
+
+    parse_broker_url("amqp://user:password@localhost:5672/host", "this")
     gc.collect()
     gc.freeze()
-
-
-def _fork(line: socket.socket) -> int:
-    request, descriptors, _, _ = socket.recv_fds(line, _LARGEST_REQUEST, 3)
-    process = os.fork()
-    if not process:
-        _become(request, descriptors)
-    for descriptor in descriptors:
-        os.close(descriptor)
-    return process
 
 
 def _become(request: bytes, descriptors: Sequence[int]) -> NoReturn:
