@@ -39,7 +39,7 @@ SomeServer = TypeVar("SomeServer", bound=Server)
 StartServer = Callable[..., SomeServer]
 
 
-# five tests run at a time on two cores: an example that took long, or was long in the making, says nothing
+# eight tests run at a time on two cores: an example that took long, or was long in the making, says nothing
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 

@@ -117,7 +117,7 @@ class Broker(ABC):
     @property
     def connection(self) -> Connection:
         """How brokercli reaches it."""
-        # five tests run at a time on two cores: a broker may be slow without anything being wrong
+        # eight tests run at a time on two cores: a broker may be slow without anything being wrong
         return Connection(self.scheme, ((self.host, self.port),), connect_timeout=20)
 
     def support(self, row: str, capability: Capability) -> Support:
