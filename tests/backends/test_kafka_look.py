@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -14,7 +14,7 @@ from brokercli.backends.kafka.reading import PROMISED
 from brokercli.model.address import Address
 from brokercli.model.errors import NotFound, OutOfRange, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
-from tests.backends.kafka_topics import Topics, bodies, everything
+from tests.backends.kafka_topics import PATIENCE, Topics, bodies, everything
 from tests.brokers.server import wait_until
 from tests.native.kafka import listed_groups
 
@@ -343,3 +343,23 @@ def test_small_records_come_many_at_a_time(topics: Topics) -> None:
     batch = topics.look(topic).read(20)
     assert batch is not None
     assert len(batch) > 100
+
+
+@pytest.mark.parametrize("start", [End(), Start(), Last(2)], ids=str)
+def test_whoever_waits_for_what_comes_asks_the_broker_seldom_and_nobody_else_goes_on_asking(
+        topics: Topics, monkeypatch: pytest.MonkeyPatch, start: Position) -> None:
+    topic = topics.make(partitions=3)
+    topics.fill(topic, [b"1", b"2", b"3"])
+    backend = topics.backend()
+    opened: list[Mapping[str, int]] = []
+    monkeypatch.setattr(backend, "_open_consumer", lambda troubles, reading, really=backend._open_consumer: opened.append(reading) or really(troubles, reading))
+    with backend.look(topic, Span(start, None)) as reader:
+        assert [reading["fetch.wait.max.ms"] >= 250 for reading in opened] == [True]
+        assert backend._consumer.assignment() == []
+        topics.fill(topic, [b"4"], partition=2)
+        came: list[bytes] = []
+        while b"4" not in came:
+            batch = reader.read(PATIENCE)
+            assert batch is not None
+            came += batch.bodies()
+        assert len(came) == {"end": 1, "start": 4}.get(str(start), 3)

@@ -16,7 +16,7 @@ from brokercli.backends.kafka.connect import Troubles, client_configuration, cre
 from brokercli.backends.kafka.failures import no_such_topic, translate
 from brokercli.backends.kafka.last import newest
 from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader
-from brokercli.backends.kafka.reading import NOTHING_AHEAD, PROMISED, READING, Lent
+from brokercli.backends.kafka.reading import FOLLOWING, NOTHING_AHEAD, PROMISED, READING, Lent
 from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.backends.kafka.retired import retire
 from brokercli.backends.kafka.span import RETRY_SECONDS, LastOf, Offsets, Range, locate
@@ -159,7 +159,20 @@ class KafkaBackend(Backend):
         return self._administrator
 
     def look(self, source: Address, span: Span) -> Reader:
-        return self._look(source, span, self._borrow, self._with_nothing_ahead)
+        if span.end is not None:
+            return self._look(source, span, self._borrow, self._with_nothing_ahead)
+        with self._borrowed() as lent:
+            _, starts, ends = self._located(source, span, lent, self._with_nothing_ahead)
+            if lent.consumer.assignment():
+                # it read to find the place, and would go on asking
+                lent.consumer.unassign()
+        lent = self._another(FOLLOWING)
+        try:
+            offsets = Offsets(lent.consumer, source.name, self._connection.connect_timeout)
+            return self._read_from(lent, self._with_nothing_ahead, offsets, starts, ends)
+        except BaseException:
+            lent.give_back()
+            raise
 
     def look_bodies(self, source: Address, span: Span) -> Reader:
         from brokercli.backends.kafka.look_bodies import MANY, KafkaBodyReader, is_plain, leaders_of
