@@ -20,7 +20,7 @@ from tests.backends.kafka_guarded import GuardedKafka
 from tests.backends.kafka_permissions import allow as permit
 from tests.backends.kafka_permissions import as_reader
 from tests.backends.kafka_redrive import letters, numbered, redrive, repair, states, stored, to
-from tests.backends.kafka_topics import Topics, bodies, everything
+from tests.backends.kafka_topics import Topics, bodies, everything, wait_until_named
 from tests.brokers.kafka import Kafka
 
 HASTE = 5.0
@@ -140,6 +140,7 @@ def test_frozen_before_the_commit_letters_stay_pending_or_in_doubt_and_none_is_h
         run.settle(to(home, found[15:]))
     run.close()
     private_kafka.resume()
+    wait_until_named(private_kafka.address, home)
     assert set(bodies(stored(private_topics, home))) >= set(numbered(5))
     assert redrive(repair(private_topics, dlq), home).refused == 0
     assert sorted(filter(None, bodies(stored(private_topics, home)))) == sorted(numbered(20))
@@ -183,6 +184,7 @@ def test_frozen_while_letters_are_stored_nothing_is_home_and_all_is_refused(
         run.read(0)
     run.close()
     private_kafka.resume()
+    wait_until_named(private_kafka.address, home)
     again = repair(private_topics, dlq)
     assert bodies(stored(private_topics, home)) == numbered(5)
     assert redrive(again, home).confirmed == 15
