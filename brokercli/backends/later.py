@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from types import ModuleType
 
@@ -21,37 +21,32 @@ class _Later(ModuleType):
         return getattr(import_module(own), name)
 
 
-@contextmanager
-def put_off(name: str) -> Iterator[None]:
+def put_off(name: str) -> AbstractContextManager[None]:
     """Let whoever imports a module within this have a stand-in for it, which loads it when it is first asked for something. Whoever
     imports it afterwards gets the module itself."""
-    if name in sys.modules:
-        yield
-        return
-    later = sys.modules[name] = _Later(name)
-    try:
-        yield
-    finally:
-        if sys.modules.get(name) is later:
-            del sys.modules[name]
-            package, _, own = name.rpartition(".")
-            if package in sys.modules:
-                setattr(sys.modules[package], own, later)
+    return _in_its_place(_Later(name), stays=True)
+
+
+def instead_of(name: str, **content: object) -> AbstractContextManager[None]:
+    """Let whoever imports a module within this have one that holds nothing but `content`; where it is loaded already, the module itself."""
+    instead = ModuleType(name)
+    vars(instead).update(content)
+    return _in_its_place(instead, stays=False)
 
 
 @contextmanager
-def instead_of(name: str, **content: object) -> Iterator[None]:
-    """Let whoever imports a module within this have one that holds nothing but `content`; where it is loaded already, the module itself."""
+def _in_its_place(stand_in: ModuleType, *, stays: bool) -> Iterator[None]:
+    """Have a module that is not loaded stood in for. `stays`: its package goes on having the stand-in."""
+    name = stand_in.__name__
     if name in sys.modules:
         yield
         return
-    instead = sys.modules[name] = ModuleType(name)
-    vars(instead).update(content)
+    sys.modules[name] = stand_in
     try:
         yield
     finally:
-        if sys.modules.get(name) is instead:
+        if sys.modules.get(name) is stand_in:
             del sys.modules[name]
             package, _, own = name.rpartition(".")
-            if getattr(sys.modules.get(package), own, None) is instead:
-                delattr(sys.modules[package], own)
+            if stays and package in sys.modules:
+                setattr(sys.modules[package], own, stand_in)

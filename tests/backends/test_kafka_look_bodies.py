@@ -13,8 +13,10 @@ from confluent_kafka import TopicPartition
 from brokercli.backends.contract import Reader
 from brokercli.backends.kafka import look as look_module
 from brokercli.backends.kafka import look_bodies as module
+from brokercli.backends.kafka import straight
 from brokercli.backends.kafka.look import KafkaReader
-from brokercli.backends.kafka.look_bodies import KafkaBodyReader, is_plain
+from brokercli.backends.kafka.look_bodies import KafkaBodyReader
+from brokercli.backends.kafka.straight import is_plain
 from brokercli.model.address import Address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import Failed, NotFound, OutOfRange
@@ -28,7 +30,7 @@ EVERYTHING = Span(Start(), End())
 
 @pytest.fixture(autouse=True)
 def _any_number_is_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MANY", 1)
+    monkeypatch.setattr(straight, "MANY", 1)
 
 
 @pytest.fixture
@@ -308,9 +310,9 @@ def test_what_is_closed_in_the_middle_leaves_the_connection_to_the_next(topics: 
 def test_few_records_and_a_look_that_goes_on_are_the_clients(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     topic = topics.make()
     topics.fill(topic, numbered(0, 10))
-    monkeypatch.setattr(module, "MANY", 11)
+    monkeypatch.setattr(straight, "MANY", 11)
     assert isinstance(look(topics, topic), KafkaReader)
-    monkeypatch.setattr(module, "MANY", 10)
+    monkeypatch.setattr(straight, "MANY", 10)
     assert isinstance(look(topics, topic), KafkaBodyReader)
     assert isinstance(look(topics, topic, Span(Start(), None)), KafkaReader)
 

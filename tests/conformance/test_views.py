@@ -5,15 +5,18 @@ The fast paths build no object for a message; this is what says that they build 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from brokercli.backends.contract import Batch
+from brokercli.backends.contract import Backend, Batch, Reader
 from brokercli.backends.envelope import encode_record
-from brokercli.backends.kafka import look_bodies
+from brokercli.backends.kafka import straight
 from brokercli.dialects.reading import lies_in
+from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.position import End, Span, Start
 from tests.conformance.driving import read_batches
@@ -39,50 +42,45 @@ def agree(batch: Batch) -> None:
         assert orjson.loads(envelope) == orjson.loads(encode_record(record))
 
 
-@needs(Capability.LOOK_STORED)
-def test_the_three_views_of_stored_records_agree(broker: Broker, row: str) -> None:
+def check_stored(broker: Broker, row: str, look: Callable[[Backend, Address], Reader], check: Callable[[Batch, list[int]], None]) -> None:
+    """Store messages of any kind, check each batch in which they come back and which of its records to select, and that the bodies are theirs."""
     @EXAMPLES
     @given(st.data())
-    def check(data: st.DataObject) -> None:
+    def drawn(data: st.DataObject) -> None:
         resource = broker.make(row)
         messages = data.draw(st.lists(broker.messages(row), min_size=1, max_size=30))
         resource.put_messages(messages)
-        with broker.open() as backend, backend.look(resource.address, Span(Start(), End())) as reader:
+        with broker.open() as backend, look(backend, resource.address) as reader:
             batches = read_batches(reader)
             for batch in batches:
-                agree(batch)
-                chosen = data.draw(st.sets(st.integers(0, len(batch) - 1)).map(sorted))
-                part = batch.select(chosen)
-                agree(part)
-                assert part.records() == [batch.records()[index] for index in chosen]
+                check(batch, data.draw(st.sets(st.integers(0, len(batch) - 1)).map(sorted)))
         assert [body for batch in batches for body in batch.bodies()] == [message.body or b"" for message in messages]
         broker.clean()
 
-    check()
+    drawn()
+
+
+@needs(Capability.LOOK_STORED)
+def test_the_three_views_of_stored_records_agree(broker: Broker, row: str) -> None:
+    def check(batch: Batch, chosen: list[int]) -> None:
+        agree(batch)
+        part = batch.select(chosen)
+        agree(part)
+        assert part.records() == [batch.records()[index] for index in chosen]
+
+    check_stored(broker, row, lambda backend, address: backend.look(address, Span(Start(), End())), check)
 
 
 @needs(Capability.LOOK_STORED)
 def test_whoever_asks_for_bodies_only_gets_the_same_bodies(broker: Broker, row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(batch: Batch, chosen: list[int]) -> None:
+        bodies = batch.bodies()
+        assert (len(batch), batch.lines()) == (len(bodies), b"".join([body + b"\n" for body in bodies]))
+        assert batch.select(chosen).bodies() == [bodies[index] for index in chosen]
+
     # as if there were many, where few are read as for whoever asks for more
-    monkeypatch.setattr(look_bodies, "MANY", 1)
-
-    @EXAMPLES
-    @given(st.data())
-    def check(data: st.DataObject) -> None:
-        resource = broker.make(row)
-        messages = data.draw(st.lists(broker.messages(row), min_size=1, max_size=30))
-        resource.put_messages(messages)
-        with broker.open() as backend, backend.look_bodies(resource.address, Span(Start(), End())) as reader:
-            batches = read_batches(reader)
-            for batch in batches:
-                bodies = batch.bodies()
-                assert (len(batch), batch.lines()) == (len(bodies), b"".join([body + b"\n" for body in bodies]))
-                chosen = data.draw(st.sets(st.integers(0, len(batch) - 1)).map(sorted))
-                assert batch.select(chosen).bodies() == [bodies[index] for index in chosen]
-        assert [body for batch in batches for body in batch.bodies()] == [message.body or b"" for message in messages]
-        broker.clean()
-
-    check()
+    monkeypatch.setattr(straight, "MANY", 1)
+    check_stored(broker, row, lambda backend, address: backend.look_bodies(address, Span(Start(), End())), check)
 
 
 @needs(Capability.LOOK_NEW)

@@ -166,45 +166,37 @@ class KafkaBackend(Backend):
             if lent.consumer.assignment():
                 # it read to find the place, and would go on asking
                 lent.consumer.unassign()
-        lent = self._another(FOLLOWING)
-        try:
-            offsets = Offsets(lent.consumer, source.name, self._connection.connect_timeout)
-            return self._read_from(lent, self._with_nothing_ahead, offsets, starts, ends)
-        except BaseException:
-            lent.give_back()
-            raise
+        with _given_back_where_it_fails(self._another(FOLLOWING)) as lent:
+            return self._read_from(lent, self._with_nothing_ahead, self._offsets_by(lent, source.name), starts, ends)
 
     def look_bodies(self, source: Address, span: Span) -> Reader:
-        from brokercli.backends.kafka.look_bodies import MANY, KafkaBodyReader, is_plain, leaders_of
+        from brokercli.backends.kafka.straight import are_many, is_plain
 
         if span.end is None or not is_plain(self._connection):
             return self.look(source, span)
-        lent = self._borrow()
-        try:
+        with _given_back_where_it_fails(self._borrow()) as lent:
             offsets, starts, ends = self._located(source, span, lent, self._with_nothing_ahead)
             read = partial(self._read_from, lent, self._with_nothing_ahead, offsets)
-            if ends is None or sum(ends.values()) - sum(starts.values()) < MANY:
+            if ends is None or not are_many(starts, ends):
                 return read(starts, ends)
+            from brokercli.backends.kafka.look_bodies import KafkaBodyReader, leaders_of
+
             leaders = leaders_of(self._metadata(source.name), source.name, starts)
             return KafkaBodyReader(source.name, starts, ends, leaders, min(self._connection.connect_timeout, LOST_SECONDS), read, lent.give_back)
-        except BaseException:
-            lent.give_back()
-            raise
 
     def _look(self, source: Address, span: Span, borrow: Callable[[], Lent], nothing_ahead: Callable[[], Lent] | None) -> KafkaReader:
-        lent = borrow()
-        try:
+        with _given_back_where_it_fails(borrow()) as lent:
             return self._read_from(lent, nothing_ahead, *self._located(source, span, lent, nothing_ahead))
-        except BaseException:
-            lent.give_back()
-            raise
 
     def _located(self, source: Address, span: Span, lent: Lent,
                  nothing_ahead: Callable[[], Lent] | None) -> tuple[Offsets, dict[int, int], dict[int, int] | None]:
         partitions = sorted(self._topic(source.name).partitions)
-        offsets = Offsets(lent.consumer, source.name, self._connection.connect_timeout)
+        offsets = self._offsets_by(lent, source.name)
         last = partial(newest, lent=lent, offsets=offsets, nothing_ahead=nothing_ahead, patience=LOST_SECONDS)
         return offsets, *locate(span, partitions, offsets, last)
+
+    def _offsets_by(self, lent: Lent, name: str) -> Offsets:
+        return Offsets(lent.consumer, name, self._connection.connect_timeout)
 
     def _read_from(self, lent: Lent, nothing_ahead: Callable[[], Lent] | None, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None,
                    number: int | None = None) -> KafkaReader:
@@ -343,6 +335,16 @@ class KafkaBackend(Backend):
             if self._header_bytes is not None:
                 self._header_bytes.close()
             retire(self._consumer)
+
+
+@contextmanager
+def _given_back_where_it_fails(lent: Lent) -> Iterator[Lent]:
+    """Whoever is made within this has the consumer from then on."""
+    try:
+        yield lent
+    except BaseException:
+        lent.give_back()
+        raise
 
 
 def _names_in(metadata: Any) -> list[str]:

@@ -17,12 +17,9 @@ from brokercli.backends.kafka.look import KafkaReader, held_back
 from brokercli.backends.kafka.record_batches import Bodies, RecordBatch, Unreadable, batches_in
 from brokercli.backends.kafka.topic_ids import tag
 from brokercli.backends.kafka.wire import Fetched, Wire, WireFailed
-from brokercli.model.connection import Connection
 from brokercli.model.message import Record
 from brokercli.model.position import PerPartition, Span
 
-MANY = 20_000
-"""So many records are worth a connection of their own."""
 _TOGETHER = 2500
 """Small batches are handed out together until they have so many records."""
 _BYTES, _LEAST_BYTES = 8 << 20, 1 << 20
@@ -34,12 +31,6 @@ Leaders = dict[tuple[str, int], list[int]]
 """Host and port → the partitions that are led there."""
 GoOn = Callable[[dict[int, int], dict[int, int], int | None], KafkaReader]
 """Makes a reader of what is left: from offsets, up to offsets, of the topic that has this number (`topic_ids`), where it is known."""
-
-
-def is_plain(connection: Connection) -> bool:
-    """Whether the brokers can be talked to without TLS and a login, and nothing was said about how to read."""
-    return (connection.tls is None and connection.user is None and connection.password is None and connection.token is None and connection.mechanism is None
-            and not connection.options)
 
 
 def leaders_of(metadata: Any, topic: str, partitions: Iterable[int]) -> Leaders:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from brokercli.backends.contract import ANSWER_SECONDS, Backend, Publisher, PublishPolicy, Purpose, Reader
+from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.nats import SUBJECT, descriptor
 from brokercli.backends.nats.link import GIVE_UP_SECONDS, Link
 from brokercli.backends.nats.questions import Questions
@@ -89,7 +89,7 @@ class NatsBackend(Backend):
         return destination, None
 
     def require_answer(self) -> None:
-        self._link.run(self._link.barrier(ANSWER_SECONDS))
+        self._link.require_answer()
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         from brokercli.backends.nats.destination import open_publisher

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
-from brokercli.backends.contract import ANSWER_SECONDS, PublishPolicy
+from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.destination import open_publisher
 from brokercli.backends.nats.fetch import fetch_last
 from brokercli.backends.nats.letters import Letters
@@ -76,7 +76,7 @@ class Homes:
         known = self._shut.get(id(publisher))
         if known is None:
             try:
-                self._jetstream.link.run(self._jetstream.link.barrier(ANSWER_SECONDS))
+                self._jetstream.link.require_answer()
                 known = True
             except Unreachable:
                 known = False

@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError as ThreadCancelled
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from brokercli.backends.contract import ANSWER_SECONDS
 from brokercli.backends.nats.bulk_parser import BulkParser, Delivery, Sink, split_headers, status_of
 from brokercli.backends.nats.connect import as_failure, connect
 from brokercli.backends.nats.failures import inbox_prefix, not_permitted
@@ -208,6 +209,10 @@ class Link:
         self._client._subs.pop(sid, None)
         if self.connected:
             self.write(b"UNSUB %d\r\n" % sid)
+
+    def require_answer(self) -> None:
+        """Wait until the server has answered, `ANSWER_SECONDS` at most. Raises Unreachable."""
+        self.run(self.barrier(ANSWER_SECONDS))
 
     async def barrier(self, timeout: float = 10.0) -> None:
         """Return once the server has read everything written so far. Raises Unreachable where the connection is lost meanwhile."""

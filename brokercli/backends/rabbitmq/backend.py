@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from brokercli.backends.contract import ANSWER_SECONDS, Backend, Publisher, PublishPolicy, Purpose, Reader
+from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM, SUPPORT
 from brokercli.backends.rabbitmq.connect import user_of
 from brokercli.backends.rabbitmq.existing import Exchange, Existing, Queue
@@ -150,7 +150,9 @@ class RabbitMQBackend(Backend):
         return replace(destination, route=None), destination.route
 
     def require_answer(self) -> None:
-        self._link.ask("being asked for nothing but an answer", timeout=ANSWER_SECONDS)
+        from brokercli.backends.rabbitmq.answering import require_answer
+
+        require_answer(self._link)
 
     def publisher(self, destination: Address, policy: PublishPolicy) -> Publisher:
         if policy.fire_and_forget:

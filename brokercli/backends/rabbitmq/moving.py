@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from brokercli.backends.contract import ANSWER_SECONDS, withheld_in_words
+from brokercli.backends.contract import withheld_in_words
 from brokercli.backends.dead_letters import Goal
+from brokercli.backends.rabbitmq.answering import require_answer
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
 from brokercli.backends.rabbitmq.existing import Existing
@@ -195,7 +196,7 @@ class Mover:
         if monotonic() < window.deadline or outbox in self._stalled or outbox.failure is not None or outbox.held_back:
             return
         try:
-            self._link.ask("being asked for nothing but an answer", timeout=ANSWER_SECONDS)
+            require_answer(self._link)
         except BrokercliError:
             return
         oldest = min(receipt.index for receipt in news.problems if receipt.verdict is Verdict.UNKNOWN)
