@@ -5,10 +5,11 @@ from __future__ import annotations
 from threading import Thread
 
 import pytest
+from pika.exceptions import ChannelClosedByBroker
 
 from brokercli.backends.rabbitmq import holding
 from brokercli.backends.rabbitmq.counting import Count
-from brokercli.model.errors import BrokercliError, Failed, Unreachable
+from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 from tests.backends.rabbitmq_held import ACK, GONE, MULTIPLE, NACK, REQUEUE, Broker, Held
 from tests.brokers.server import wait_until
 
@@ -293,3 +294,12 @@ def test_which_of_two_queues_is_gone_is_not_known_where_both_were_asked_about(re
     held = Held(Broker(Count(0, 0), GONE), 3, rescue=rescue).taken((1, 2, 3))
     assert held.holding.give_back()
     assert (held.holding.gone, held.holding.back, held.back) == (not rescue, False, 0 if rescue else 1)
+
+
+def test_a_queue_of_which_a_part_came_and_that_is_not_found_for_the_next_was_deleted_meanwhile() -> None:
+    held = Held(Broker(Count(0, 0)), 9, part=4).taken((1, 2, 3, 4))
+    # what a virtual host that is being deleted says between its queues' end and the connection's (seen on 4.3.6)
+    held.holding._failed(ChannelClosedByBroker(404, "NOT_FOUND - no queue 'orders.dlq' in vhost 'shop'"))
+    with pytest.raises(NotFound, match=r"The queue orders\.dlq was deleted meanwhile"):
+        held.holding.take(0)
+    assert held.holding.gone

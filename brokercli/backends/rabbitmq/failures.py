@@ -48,6 +48,12 @@ def deleted_with_all(virtual_host: str) -> NoSuch:
     return NoSuch(f"The virtual host {virtual_host} was deleted meanwhile, and everything in it.", hint="rabbitmqctl list_vhosts shows which there are")
 
 
+def deleted(queue: str) -> NoSuch:
+    """Return what to raise where there is no longer a queue out of which something came. Of a virtual host that is deleted the queues go before the
+    connections, so it may have gone with all of it (seen on 4.3.6)."""
+    return NoSuch(f"The queue {queue} was deleted meanwhile.", hint="brokercli ls shows what there is")
+
+
 def gist(text: str) -> str:
     """Leave out the name of the code in front of a reply text."""
     return re.sub(r"^[A-Z_]+ - ", "", text).strip().rstrip(".")

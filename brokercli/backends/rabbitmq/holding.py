@@ -23,7 +23,7 @@ from pika.exceptions import ChannelClosedByClient
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
 from brokercli.backends.rabbitmq.counting import Count, counting
-from brokercli.backends.rabbitmq.failures import NoSuch, translate
+from brokercli.backends.rabbitmq.failures import NoSuch, deleted, translate
 from brokercli.backends.rabbitmq.held_tags import HeldTags
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.still_there import StillThere
@@ -77,8 +77,7 @@ class Holding:
         self.short = 0
         """How many fewer there were than wanted, once the end is reached."""
         self._channel: Any = None
-        self._number = 0
-        self._parts = 0
+        self._number = self._parts = 0
         self._consumer = ""
         self._before = ""
         """The consumer of the part before, until the next one is there. What is to be said after that is deferred."""
@@ -362,7 +361,8 @@ class Holding:
 
     def _failed(self, problem: BaseException) -> None:
         if not isinstance(problem, ChannelClosedByClient):
-            self._cut(translate(problem, f"reading the queue {self._queue}", self._link.where))
+            failure = translate(problem, f"reading the queue {self._queue}", self._link.where)
+            self._cut(deleted(self._queue) if self.taken and isinstance(failure, NoSuch) else failure)
 
     def _cut(self, failure: BrokercliError) -> None:
         if self.cut_off:
