@@ -54,6 +54,12 @@ def test_a_topic_that_is_deleted_while_many_are_asked_about_hides_no_other(topic
 class OneIsMute:
     """What lists offsets while the broker that leads partition 1 of `b` is frozen, and still its leader by the metadata of the others."""
 
+    def __init__(self, metadata: Any) -> None:
+        self.metadata = metadata
+
+    def list_topics(self, timeout: float) -> Any:
+        return self.metadata
+
     def list_offsets(self, asked: Mapping[TopicPartition, Any], **options: Any) -> dict[TopicPartition, Future[Any]]:
         answers = {place: Future[Any]() for place in asked}
         for place, answer in answers.items():
@@ -69,7 +75,7 @@ def test_a_partition_that_does_not_answer_hides_no_topic_and_is_counted() -> Non
     metadata = SimpleNamespace(topics={name: SimpleNamespace(error=None, partitions={number: SimpleNamespace(leader=leader, replicas=[1, 2])
                                                                                       for number, leader in enumerate(leaders)})
                                        for name, leaders in (("a", (1,)), ("b", (1, 2, -1)))})
-    one, other = list_topics(OneIsMute(), metadata, 0.1)  # type: ignore[arg-type]
+    one, other = list_topics(OneIsMute(metadata), metadata, 0.1)  # type: ignore[arg-type]
     assert (one.name, one.messages, one.facts) == ("a", 5, {"partitions": 1, "replicas": 2})
     assert (other.name, other.messages) == ("b", None)
     assert other.facts == {"partitions": 3, "replicas": 2, "without leader": 1, "without answer": 1}

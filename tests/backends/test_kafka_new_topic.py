@@ -38,8 +38,10 @@ class NotLedYet:
         assert self.consumer is not None
         return self.consumer.offsets_for_times(asked, timeout=timeout)
 
-    def list_topics(self, name: str, timeout: float) -> Any:
-        return SimpleNamespace(topics={name: SimpleNamespace(partitions={0: SimpleNamespace(leader=self.leader)})})
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        if self.admin is not None:
+            return self.admin.list_topics(topic, timeout=timeout)
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: SimpleNamespace(leader=self.leader)})})
 
     def list_offsets(self, asked: dict[TopicPartition, Any], **more: Any) -> dict[TopicPartition, Future[Any]]:
         assert self.admin is not None
@@ -87,6 +89,34 @@ def test_one_that_stays_without_a_leader_hides_no_other(topics: Topics, monkeypa
     topic = topics.make(partitions=2)
     admin = cast("AdminClient", NotLedYet(1_000, admin=topics.admin))
     assert held(admin, [(topic.name, 0), (topic.name, 1)], 20) == {(topic.name, 1): Range(0, 0)}
+
+
+class Slow:
+    """What of the client's knows nothing at first of a topic, and of a partition's leader the second time."""
+
+    def __init__(self, admin: AdminClient) -> None:
+        self.admin = admin
+        self.asked: list[set[int]] = []
+        self.known: list[dict[int, int]] = [{}, {0: 1, 1: -1}]
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        if self.known:
+            return SimpleNamespace(topics={topic: SimpleNamespace(partitions={number: SimpleNamespace(leader=leader)
+                                                                              for number, leader in self.known.pop(0).items()})})
+        return self.admin.list_topics(topic, timeout=timeout)
+
+    def list_offsets(self, asked: dict[TopicPartition, Any], **more: Any) -> dict[TopicPartition, Future[Any]]:
+        self.asked.append({place.partition for place in asked})
+        return self.admin.list_offsets(asked, **more)
+
+
+def test_offsets_are_asked_of_no_partition_whose_leader_the_client_does_not_know_yet(topics: Topics) -> None:
+    # where it has to find that out itself, it may take the process with it
+    topic = topics.make(partitions=2)
+    topics.fill(topic, numbered(3), 1)
+    slow = Slow(topics.admin)
+    assert held(cast("AdminClient", slow), [(topic.name, 0), (topic.name, 1)], 20) == {(topic.name, 0): Range(0, 0), (topic.name, 1): Range(0, 3)}
+    assert slow.asked == [{0}, {0}, {1}, {1}]
 
 
 def test_partitions_that_are_added_are_told_by_a_connection_that_knew_the_topic_before(topics: Topics, consumer_groups: Groups) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
 
@@ -21,31 +20,54 @@ _UNKNOWN_HERE = (KafkaError._UNKNOWN_PARTITION, KafkaError._NOENT)
 def held(admin: AdminClient, places: Collection[Place], seconds: float) -> dict[Place, Range]:
     """Return what each partition holds that a reader of committed records can read; what does not answer within `seconds` is missing.
 
-    A partition whose leader is changing, or that was just made, is asked again for a moment: metadata show it before its leader knows it.
+    A partition whose leader is changing, or that was just made, is asked again for a moment: metadata show it before its leader knows it, and one
+    broker's before another's.
     """
     specifications: Any = OffsetSpec
     lows: dict[Place, int] = {}
     highs: dict[Place, int] = {}
     deadline = monotonic() + min(seconds, PATIENCE_SECONDS)
-    refreshed = False
+    asked_again = False
     while places:
-        asked = [(found, admin.list_offsets({TopicPartition(*place): spec for place in places}, isolation_level=IsolationLevel.READ_COMMITTED,
-                                            request_timeout=seconds))
+        leaders = known_leaders(admin, places, seconds)
+        asked = [(found, ask_offsets(admin, leaders, spec, IsolationLevel.READ_COMMITTED, seconds))
                  for found, spec in ((lows, specifications.earliest()), (highs, specifications.latest()))]
         failed = {(place.topic, place.partition): code for found, answers in asked for place, future in answers.items()
                   if (code := take_offset((place.topic, place.partition), future, seconds, found)) is not None}
-        again = {place for place, code in failed.items() if code in FOR_A_MOMENT}
-        unknown = {place for place, code in failed.items() if code in _UNKNOWN_HERE}
-        if unknown and not refreshed:
-            refreshed = True
-            _refresh(admin, seconds)
-            places = again | unknown
-        elif again and monotonic() < deadline:
-            places = again
-            sleep(RETRY_SECONDS)
-        else:
+        again = {place for place in places if leaders.get(place, 0) < 0 or failed.get(place) in FOR_A_MOMENT}
+        if not asked_again:
+            asked_again = True
+            again |= {place for place in places if place not in leaders or failed.get(place) in _UNKNOWN_HERE}
+        if not again or monotonic() >= deadline:
             break
+        places = again
+        sleep(RETRY_SECONDS)
     return {place: Range(low, highs[place]) for place, low in lows.items() if place in highs}
+
+
+def known_leaders(admin: AdminClient, places: Collection[Place], seconds: float) -> dict[Place, int]:
+    """Return who leads each of these partitions, below 0 where nobody does; the client knows it as well from now on. What does not exist is left
+    out, and so is everything where nobody answers."""
+    topics = {topic for topic, _ in places}
+    if not topics:
+        return {}
+    only = {"topic": next(iter(topics))} if len(topics) == 1 else {}
+    try:
+        there = admin.list_topics(timeout=seconds, **only).topics
+    except KafkaException:
+        return {}
+    return {(topic, number): there[topic].partitions[number].leader for topic, number in places if topic in there and number in there[topic].partitions}
+
+
+def ask_offsets(admin: AdminClient, leaders: Mapping[Place, int], which: Any, level: Any, seconds: float) -> dict[Any, Any]:
+    """Ask the leaders that are known for one offset of each of their partitions.
+
+    The client is never asked about others. It looks for the leader itself then, and goes on using its notes of that after its other thread, to
+    which metadata came at this moment, has done what is to be done and has thrown them away: a description of a topic ended so with SIGSEGV (2.16.0,
+    once, on a busy machine; rd_kafka_topic_partition_list_query_leaders_async).
+    """
+    led_by_somebody = {TopicPartition(*place): which for place, leader in leaders.items() if leader >= 0}
+    return admin.list_offsets(led_by_somebody, isolation_level=level, request_timeout=seconds) if led_by_somebody else {}
 
 
 def take_offset(place: Place, future: Any, seconds: float, found: dict[Place, int]) -> int | None:
@@ -60,12 +82,6 @@ def take_offset(place: Place, future: Any, seconds: float, found: dict[Place, in
     except TimeoutError:
         pass
     return None
-
-
-def _refresh(admin: AdminClient, seconds: float) -> None:
-    """Have the client learn of partitions that were added: it remembers how many a topic has, and does not ask again by itself (2.16)."""
-    with suppress(KafkaException):
-        admin.list_topics(timeout=seconds)
 
 
 def led(metadata: Any, topics: Collection[str]) -> list[Place]:

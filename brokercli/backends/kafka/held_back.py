@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from time import sleep
 from typing import Any
 
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from brokercli.backends.dead_letters import some_of
-from brokercli.backends.kafka.ends import take_offset
+from brokercli.backends.kafka.ends import ask_offsets, known_leaders, take_offset
 from brokercli.backends.kafka.groups import Place
 from brokercli.backends.kafka.span import Range
 from brokercli.model.amount import amount
@@ -22,9 +22,10 @@ _LOOK_AGAIN_SECONDS = 1.0
 
 def held_back(admin: AdminClient, places: Collection[Place], seconds: float) -> dict[Place, Range]:
     """Return what transactions hold back in each partition now, and nothing for the others; what does not answer within `seconds` is left out."""
+    leaders = known_leaders(admin, places, seconds)
     # in this order: what is committed between the two is not taken for held back
-    ends = _ends(admin, places, IsolationLevel.READ_UNCOMMITTED, seconds)
-    stable = _ends(admin, places, IsolationLevel.READ_COMMITTED, seconds)
+    ends = _ends(admin, leaders, IsolationLevel.READ_UNCOMMITTED, seconds)
+    stable = _ends(admin, leaders, IsolationLevel.READ_COMMITTED, seconds)
     return {place: Range(offset, ends[place]) for place, offset in stable.items() if offset < ends.get(place, 0)}
 
 
@@ -55,11 +56,9 @@ def _where(held: Mapping[Place, Range]) -> str:
     return some_of([f"{partition}:{there.low}" for (_, partition), there in sorted(held.items())], 5)
 
 
-def _ends(admin: AdminClient, places: Collection[Place], level: IsolationLevel, seconds: float) -> dict[Place, int]:
+def _ends(admin: AdminClient, leaders: Mapping[Place, int], level: IsolationLevel, seconds: float) -> dict[Place, int]:
     found: dict[Place, int] = {}
-    if places:
-        latest: Any = OffsetSpec
-        answers = admin.list_offsets({TopicPartition(*place): latest.latest() for place in places}, isolation_level=level, request_timeout=seconds)
-        for place, future in answers.items():
-            take_offset((place.topic, place.partition), future, seconds, found)
+    latest: Any = OffsetSpec
+    for place, future in ask_offsets(admin, leaders, latest.latest(), level, seconds).items():
+        take_offset((place.topic, place.partition), future, seconds, found)
     return found
