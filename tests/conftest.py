@@ -60,6 +60,12 @@ def pytest_configure(config: pytest.Config) -> None:
                                        " have none of `without`, and for which where(broker, row) is true")
 
 
+def pytest_collection_finish() -> None:
+    # the tests themselves are no garbage, and there are more of them than of all else
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test with the brokers it needs and narrow; keep together, and begin with, what shares something costly."""

@@ -16,7 +16,7 @@ from tests.brokers.downloads import Missing, cache, fetched, need, run
 from tests.brokers.server import HOST, Server, conversation
 
 VERSION = "4.4.0"
-LASTING = {"broker.session.timeout.ms": "60000"}
+LASTING = {"broker.session.timeout.ms": "60000", "broker.heartbeat.interval.ms": "2000"}
 """Settings of a broker that nobody kills: one that a busy machine holds up for longer than its session is shut out of its cluster."""
 USER, PASSWORD = "operator", "kafka-secret"
 _ARTIFACTS = (("org.apache.kafka", "kafka_2.13", VERSION), ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.5"))
@@ -135,6 +135,9 @@ class Kafka(Server):
             # a killed broker's registration ends this soon; until then it is not let in again
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "300",
+            # 3 and 8 as it comes, each of which looks three times a second whether there is something to do
+            "num.network.threads": "2",
+            "num.io.threads": "3",
             # 128 MB as it comes, all of it written to at the start
             "log.cleaner.dedupe.buffer.size": str(2 * 1024 * 1024),
             # nothing is deleted or forgotten while a test looks at it, because it is old
