@@ -56,6 +56,13 @@ def test_of_a_batch_that_is_not_wanted_whole_only_the_offsets_asked_for_come_out
     assert read(content, start=start, end=end) == expected
 
 
+def test_an_end_that_compaction_has_taken_away_is_not_looked_for_in_the_batch_behind_it() -> None:
+    content = stored([(None, b"before", [])] * 5) + stored([(None, b"behind", [])] * 10, 20)
+    for end in range(5, 21):
+        assert read(content, end=end) == [b"before"] * 5
+    assert read(content, end=21) == [b"before"] * 5 + [b"behind"]
+
+
 def test_lengths_that_are_known_are_read_in_one_call_and_a_new_one_is_learnt_once() -> None:
     bodies = Bodies()
     for size in (90, 90, 91, 90, 91):

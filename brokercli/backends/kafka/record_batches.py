@@ -85,7 +85,7 @@ class Bodies:
         whole = start <= batch.first and batch.following <= end
         if whole or dense:
             found = self._all(content, batch)
-            return found if whole else found[max(0, start - batch.first):end - batch.first]
+            return found if whole else found[max(0, start - batch.first):max(0, end - batch.first)]
         return [body or b"" for offset, _, body, _ in _records(content, batch) if start <= batch.first + offset < end]
 
     def _all(self, content: memoryview, batch: RecordBatch) -> list[bytes]:
