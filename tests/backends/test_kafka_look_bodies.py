@@ -74,6 +74,14 @@ def fill(topics: Topics, topic: Address, batches: int, size: int) -> list[bytes]
     return numbered(0, batches * size, 100)
 
 
+def fill_compressed(topics: Topics, topic: Address, codec: str) -> None:
+    """Store the bodies 100 to 999 of 200 bytes."""
+    producer = topics.producer(compression_type=codec)
+    for body in numbered(100, 1000, 200):
+        producer.produce(topic.name, body, partition=0)
+    assert producer.flush(60) == 0
+
+
 def by_client(reader: Reader) -> bool:
     """Whether the client had to take over."""
     assert isinstance(reader, KafkaBodyReader)
@@ -129,10 +137,7 @@ def test_what_comes_later_is_not_waited_for_nor_read(topics: Topics) -> None:
 def test_what_is_compressed_goes_through_the_client_from_where_it_begins(topics: Topics, codec: str) -> None:
     topic = topics.make()
     topics.fill(topic, numbered(0, 100))
-    producer = topics.producer(compression_type=codec)
-    for body in numbered(100, 1000, 200):
-        producer.produce(topic.name, body, partition=0)
-    assert producer.flush(60) == 0
+    fill_compressed(topics, topic, codec)
     reader = look(topics, topic)
     assert read(reader) == numbered(0, 100) + numbered(100, 1000, 200)
     assert by_client(reader)
@@ -211,6 +216,21 @@ def test_a_topic_that_is_made_anew_is_not_taken_for_the_rest_of_the_old_one(topi
     topics.delete(topic)
     topics.make(called=topic.name)
     topics.fill(topic, numbered(1000, 1200, 100))
+    with pytest.raises(Failed, match="made anew while it was being read"):
+        read(reader)
+
+
+def test_a_topic_that_was_made_anew_while_nobody_read_on_is_not_left_to_the_client_as_the_same(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TOGETHER", 1)
+    monkeypatch.setattr(module, "IDENTITY_SECONDS", 0.0)
+    topic = topics.make()
+    topics.fill(topic, numbered(0, 100))
+    fill_compressed(topics, topic, "lz4")
+    reader = look(topics, topic)
+    assert first_of(reader) == numbered(0, 100)
+    topics.delete(topic)
+    topics.make(called=topic.name)
+    topics.fill(topic, numbered(0, 2000))
     with pytest.raises(Failed, match="made anew while it was being read"):
         read(reader)
 

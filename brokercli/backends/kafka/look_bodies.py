@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, NoReturn
 
 from brokercli.backends.contract import Batch, Reader
-from brokercli.backends.kafka.look import KafkaReader, held_back
+from brokercli.backends.kafka.look import IDENTITY_SECONDS, KafkaReader, held_back
 from brokercli.backends.kafka.record_batches import Bodies, RecordBatch, Unreadable, batches_in
 from brokercli.backends.kafka.topic_ids import tag
 from brokercli.backends.kafka.wire import Fetched, Wire, WireFailed
@@ -98,6 +98,7 @@ class KafkaBodyReader(Reader):
         self._fruitless = 0
         """How many answers in a row brought nothing."""
         self._waited = 0.0
+        self._began = monotonic()
         self.expected = sum(ends[partition] - starts[partition] for partition in starts)
         self.bounds = Span(PerPartition(tuple(sorted(starts.items()))), PerPartition(tuple(sorted(ends.items()))))
         self.notes: list[str] = []
@@ -119,7 +120,9 @@ class KafkaBodyReader(Reader):
             if bodies := self._handed_out():
                 return BodyBatch(bodies)
             if self._over or not self._bodies.pays:
-                self._leave_to_client(None if self._well else self._topic)
+                # whoever reads on after a while may come to another topic of that name
+                soon = monotonic() - self._began < IDENTITY_SECONDS
+                self._leave_to_client(None if self._well and soon else self._topic)
             elif self._open:
                 try:
                     if not self._next_answer(deadline):
