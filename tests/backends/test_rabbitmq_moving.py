@@ -8,6 +8,7 @@ import pytest
 
 from brokercli.backends.dead_letters import Goal
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
+from brokercli.backends.rabbitmq.counting import Count
 from brokercli.backends.rabbitmq.existing import Exchange, Queue
 from brokercli.backends.rabbitmq.moving import Mover, Window
 from brokercli.model.address import Address
@@ -35,11 +36,13 @@ class Answering(Wire):
     """A connection over which the broker answers questions, or does not."""
 
     answers = False
+    silent: str | None = None
+    """The queue whose leader does not answer."""
 
-    def ask(self, doing: str, *, timeout: float) -> list[Any]:
+    def ask(self, doing: str, *steps: Any, timeout: float) -> list[Any]:
         if not self.answers:
             raise Unreachable("nobody answers")
-        return []
+        return [Count(0, 0, certain=self.silent is None or self.silent not in doing)] if steps else []
 
 
 class Moving:
@@ -211,3 +214,73 @@ def test_what_shares_a_channel_with_a_queue_that_confirms_nothing_goes_on_anothe
     moving.opened()
     moving.settled(1)
     assert [(index, verdict) for index, verdict, _ in moving.finish(window)] == [(0, Verdict.REFUSED)]
+
+
+@pytest.mark.parametrize("confirmed_before", [False, True], ids=["nothing of it was confirmed", "some of it was confirmed before"])
+def test_a_queue_is_not_left_out_for_another_that_holds_up_the_channel_they_share(monkeypatch: pytest.MonkeyPatch, confirmed_before: bool) -> None:
+    monkeypatch.setattr("brokercli.backends.rabbitmq.moving.LANES", 1)
+    moving = Moving(0.1)
+    moving.wire.answers = True
+    window = moving.begin_each((b"one", HOME), (b"two", BILLS), (b"three", BILLS), (b"four", HOME))
+    moving.opened()
+    moving.settled(1)
+    if confirmed_before:
+        moving.settled(2)
+    assert {index for index, _, _ in moving.finish(window)} == ({2, 3} if confirmed_before else {1, 2, 3})
+    if confirmed_before:
+        # it may have been slow once; where nothing more comes it is the one whose turn it was
+        window = moving.begin_each((b"five", HOME), (b"six", BILLS))
+        assert [index for index, _, _ in moving.finish(window)] == [0, 1]
+    window = moving.begin_each((b"seven", HOME), (b"eight", BILLS))
+    moving.opened()
+    moving.settled(1)
+    assert moving.finish(window) == [(1, Verdict.REFUSED, "queue:bills takes nothing any more: it has confirmed nothing for 0.1 s")]
+
+
+def test_a_queue_is_not_left_out_whose_confirms_wait_behind_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.backends.rabbitmq.moving.LANES", 1)
+    moving = Moving(0.1)
+    moving.wire.answers, moving.wire.silent = True, "bills"
+    window = moving.begin_each((b"one", HOME), (b"two", HOME), (b"three", BILLS))
+    moving.opened()
+    moving.settled(1)
+    assert [index for index, _, _ in moving.finish(window)] == [1, 2]
+    window = moving.begin_each((b"four", HOME), (b"five", BILLS))
+    moving.opened()
+    moving.settled(1)
+    assert moving.finish(window) == [(1, Verdict.REFUSED, "queue:bills takes nothing any more: it has confirmed nothing for 0.1 s")]
+
+
+def test_a_queue_that_was_slow_once_is_not_left_out_for_what_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brokercli.backends.rabbitmq.moving.LANES", 1)
+    moving = Moving(0.1)
+    moving.wire.answers = True
+    window = moving.begin_each((b"one", BILLS), (b"two", BILLS))
+    moving.opened()
+    moving.settled(1)
+    assert [index for index, _, _ in moving.finish(window)] == [1]
+    window = moving.begin_each((b"three", HOME), (b"four", BILLS))
+    moving.settled(4)
+    assert moving.finish(window) == []
+    window = moving.begin_each((b"five", HOME), (b"six", BILLS))
+    assert [index for index, _, _ in moving.finish(window)] == [0, 1]
+    window = moving.begin_each((b"seven", HOME), (b"eight", BILLS))
+    moving.opened()
+    moving.settled(1)
+    assert moving.finish(window) == [(0, Verdict.REFUSED, "queue:orders takes nothing any more: it has confirmed nothing for 0.1 s")]
+
+
+def test_an_exchange_that_confirms_nothing_for_a_key_is_not_taken_for_the_queue_of_that_name() -> None:
+    moving = Moving(0.02)
+    moving.wire.answers = True
+    events = Address("events", "exchange", "orders")
+    window = moving.begin_each((b"one", events), (b"two", HOME))
+    moving.opened()
+    moving.settled(1)
+    assert [(index, verdict) for index, verdict, _ in moving.finish(window)] == [(0, Verdict.UNKNOWN)]
+    window = moving.begin_each((b"three", events), (b"four", HOME), (b"five", Address("events", "exchange", "bills")))
+    moving.opened()
+    moving.settled(2)
+    moving.settled(1, ("events", 0))
+    reason = "exchange:events/orders takes nothing any more: it has confirmed nothing for 0.02 s"
+    assert moving.finish(window) == [(0, Verdict.REFUSED, reason)]

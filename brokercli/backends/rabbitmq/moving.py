@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from brokercli.backends.contract import withheld_in_words
+from brokercli.backends.contract import ANSWER_SECONDS, withheld_in_words
 from brokercli.backends.dead_letters import Goal
 from brokercli.backends.rabbitmq.answering import require_answer
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
+from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.in_flight import Entry
@@ -20,7 +21,7 @@ from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.outbox import Outbox, Target
 from brokercli.backends.rabbitmq.perishing import ROOM_BYTES, Fate
 from brokercli.model.address import Address
-from brokercli.model.errors import BrokercliError, NotAuthorised
+from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
 from brokercli.model.message import Header, Message
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 from brokercli.model.remembered import Remembered
@@ -41,6 +42,10 @@ Envelope = tuple[str, bytes, bytes, str, tuple[str, ...]]
 
 Lane = tuple[str, int]
 """An exchange and a number: messages that go one after the other, on a channel of their own."""
+
+
+Home = tuple[str, bytes]
+"""An exchange and a routing key: the default exchange's is a queue's name."""
 
 
 Forwarded = tuple[Delivery, Goal, tuple[Header, ...]]
@@ -66,8 +71,8 @@ class Window:
     deadline: float
     problems: dict[int, Receipt]
     """By index in the window."""
-    keys: list[bytes] = field(default_factory=list)
-    """The routing key of each message; empty for one that was not given to anybody."""
+    homes: list[Home | None] = field(default_factory=list)
+    """Of each message; None for one that was not given to anybody."""
     used: list[Outbox] = field(default_factory=list)
 
 
@@ -89,10 +94,12 @@ class Mover:
         self._lanes: dict[bytes, int] = {}
         allowed = int(link.live.params.channel_max or LANES + _OTHER_CHANNELS) if link.live is not None else 0
         self._most = max(1, min(LANES, allowed - _OTHER_CHANNELS))
-        self._shut: dict[bytes, str] = {}
-        """Queues that take nothing any more, and why."""
+        self._shut: dict[Home, str] = {}
+        """What takes nothing any more, and why."""
         self._stalled: list[Outbox] = []
-        """Channels that such a queue holds up: nothing more is given to them."""
+        """Channels that such a home holds up: nothing more is given to them."""
+        self._suspects: dict[Outbox, Home] = {}
+        """Channels on which not all was confirmed in time, and whose turn it was: where nothing more comes, that is what holds up the others."""
         self._converters: dict[tuple[str | None, str], Converter | str] = {}
         self._largest_header = int(link.live.params.frame_max if link.live is not None else LARGEST_FRAME) - FRAME_OVERHEAD - 12
         self._envelopes: Remembered[tuple[tuple[Any, ...], Envelope]] = Remembered()
@@ -136,7 +143,7 @@ class Mover:
         return self._begin([delivery.body for delivery, _, _ in items], envelopes())
 
     def _begin(self, bodies: Sequence[bytes], envelopes: Iterator[Envelope | CannotCarry]) -> Window:
-        window = Window(self._next, len(bodies), monotonic() + self._timeout, {}, [b""] * len(bodies))
+        window = Window(self._next, len(bodies), monotonic() + self._timeout, {}, [None] * len(bodies))
         self._next += len(bodies)
         pending: dict[Lane, list[Entry]] = {}
         held = waiting = 0
@@ -145,8 +152,9 @@ class Mover:
                 window.problems[index] = Receipt(index, Verdict.REFUSED, reason=str(envelope))
                 continue
             exchange, key, properties, risk, left_out = envelope
-            if not exchange and key in self._shut:
-                window.problems[index] = Receipt(index, Verdict.REFUSED, reason=self._shut[key])
+            home = exchange, key
+            if home in self._shut:
+                window.problems[index] = Receipt(index, Verdict.REFUSED, reason=self._shut[home])
                 continue
             lane = self._lane(exchange, key)
             outbox = self._outboxes.get(lane)
@@ -157,7 +165,7 @@ class Mover:
             if left_out:
                 self._left_out.update(left_out)
             size = len(body) + len(properties) + _ENTRY_OVERHEAD
-            window.keys[index] = key
+            window.homes[index] = home
             pending.setdefault(lane, []).append(Entry(window.first + index, key, properties, body, size, window.deadline, risk))
             held += size
             waiting += 1
@@ -181,9 +189,11 @@ class Mover:
                 news, outbox.news = outbox.news, Receipts()
                 if outbox not in self._stalled:
                     self.failure = self.failure or outbox.failure
-            if news.unknown and not news.confirmed:
-                self._find_stalled(outbox, window, news)
             self._judged.update({receipt.index: receipt for receipt in news.problems})
+            if news.confirmed:
+                self._suspects.pop(outbox, None)
+            if news.unknown:
+                self._find_stalled(outbox, window, news)
         for number in [number for number in self._judged if number < end]:
             receipt = self._judged.pop(number)
             index = number - window.first
@@ -191,25 +201,46 @@ class Mover:
         return window.problems
 
     def _find_stalled(self, outbox: Outbox, window: Window, news: Receipts) -> None:
-        """Take in that nothing of a window was confirmed on a channel: where that was for all the time there was, and the broker answers, the queue
-        of the oldest message holds it up."""
+        """Take in that not all of a window was confirmed on a channel in all the time there was. Where the broker answers, one home holds it up and is
+        left out: a queue that does not answer, or else the one of the oldest message without a verdict, where nothing of it was confirmed."""
         if monotonic() < window.deadline or outbox in self._stalled or outbox.failure is not None or outbox.held_back:
             return
         try:
             require_answer(self._link)
         except BrokercliError:
             return
-        oldest = min(receipt.index for receipt in news.problems if receipt.verdict is Verdict.UNKNOWN)
-        if not 0 <= oldest - window.first < window.count:
+        without = sorted(receipt.index - window.first for receipt in news.problems if receipt.verdict is Verdict.UNKNOWN)
+        homes = list(dict.fromkeys(home for index in without if 0 <= index < window.count and (home := window.homes[index]) is not None))
+        if not homes:
             return
-        key = window.keys[oldest - window.first]
-        name = key.decode(errors="replace")
-        self._shut[key] = f"queue:{name} takes nothing any more: it has confirmed nothing for {self._timeout:g} s"
+        # what a queue confirmed just before it may wait behind its message in the channel (seen on 4.3.6): the order alone tells too little
+        home = next((home for home in homes if self._is_silent(home)), None)
+        if home is None:
+            home = self._suspects.setdefault(outbox, homes[0])
+            if any(given == home and window.first + index not in self._judged for index, given in enumerate(window.homes)):
+                return
+        exchange, key = home[0], home[1].decode(errors="replace")
+        name = Address(exchange, "exchange", key) if exchange else Address(key, "queue")
+        self._shut[home] = f"{name} takes nothing any more: it has confirmed nothing for {self._timeout:g} s"
         with outbox.changed:
             outbox.give_up(self._timeout)
         self._stalled.append(outbox)
         for lane in [lane for lane, one in self._outboxes.items() if one is outbox]:
             del self._outboxes[lane]
+
+    def _is_silent(self, home: Home) -> bool:
+        """Whether a queue does not answer, on a connection that does."""
+        exchange, key = home
+        if exchange:
+            return False
+        queue = key.decode(errors="surrogateescape")
+        try:
+            (count,) = self._link.ask(f"asking whether {queue} answers", counting(queue), timeout=ANSWER_SECONDS)
+        except Unreachable:
+            return True
+        except BrokercliError:
+            return False
+        return not count.certain
 
     def _put(self, pending: dict[Lane, list[Entry]], window: Window) -> None:
         for lane, entries in pending.items():
