@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+NAMELESS = "not all of those it went with are stored, and which of them are is not known"
+"""Why a message is in doubt where a verdict cannot be named that may be its own (`Receipt.index`)."""
+
 
 class Verdict(StrEnum):
     """What is known of one published message."""

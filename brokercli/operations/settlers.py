@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from brokercli.backends.dead_letters import Repair, State
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.message import Record
-from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.model.receipt import NAMELESS, Receipt, Receipts, Verdict
 from brokercli.operations.decisions import Decision
 from brokercli.operations.settling import Settling
 
@@ -61,6 +61,8 @@ class PuttingElsewhere:
     def _mark(self, records: Sequence[Record], receipts: Receipts) -> Receipts:
         problems = {receipt.index: receipt for receipt in receipts.problems if receipt.verdict is not Verdict.CONFIRMED}
         confirmed = [index for index in range(len(records)) if index not in problems]
+        if len(receipts) != len(records) or not all(0 <= index < len(records) for index in problems):
+            return self._in_doubt(len(records), problems)
         marked = self.repair.mark([records[index] for index in confirmed], State.REDRIVEN)
         whole = Receipts()
         whole.confirmed += marked.confirmed - marked.duplicates
@@ -74,4 +76,13 @@ class PuttingElsewhere:
         if unmarked := marked.refused + marked.unknown:
             self._unmarked = Failed(f"Stopped: {amount(unmarked, 'letter is', 'letters are')} stored there and could not be marked here.",
                                      hint="as long as they are pending, the same command puts them there a second time")
+        return whole
+
+    def _in_doubt(self, count: int, problems: Mapping[int, Receipt]) -> Receipts:
+        """Mark nothing of so many letters: a verdict that cannot be named may be that of any of them."""
+        self._unmarked = Failed("Stopped: what was stored there cannot be told from what was not, so it is not marked here.",
+                                hint="as long as they are pending, the same command puts those that are stored there a second time")
+        whole = Receipts()
+        for index in range(count):
+            whole.count(problems.get(index) or Receipt(index, Verdict.UNKNOWN, reason=NAMELESS))
         return whole

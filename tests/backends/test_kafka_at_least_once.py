@@ -4,6 +4,7 @@ each letter has one verdict. Both are scripted here; what real ones do is in `te
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,29 @@ def test_what_is_confirmed_is_marked_and_nothing_else_whichever_topic_it_goes_to
         assert {index: verdict for index, (verdict, _) in verdicts(receipts).items()} == {1: Verdict.REFUSED, 2: Verdict.REFUSED, 4: Verdict.UNKNOWN}
         assert receipts.confirmed == 2
     assert group.marked == [0, 3] * 2
+
+
+class Nameless(ScriptedPublisher):
+    """Does not say of which messages its verdicts are."""
+
+    def collect(self, timeout: float) -> Receipts:
+        return nameless(super().collect(timeout))
+
+    def finish(self, timeout: float) -> Receipts:
+        return nameless(super().finish(timeout))
+
+
+def nameless(receipts: Receipts) -> Receipts:
+    return replace(receipts, problems=[replace(receipt, index=-1) for receipt in receipts.problems])
+
+
+@pytest.mark.parametrize("verdict", [R, NEVER])
+def test_where_a_verdict_names_no_letter_none_is_marked_that_may_be_meant(verdict: Verdict | None) -> None:
+    group = Group()
+    run = way(group, {"a": Nameless([C, verdict, C], [9]), "b": ScriptedPublisher([C], [9])})
+    receipts = run.move(letters("a", "a", "a", "b"), State.REDRIVEN)
+    assert {index: verdict for index, (verdict, _) in verdicts(receipts).items()} == dict.fromkeys(range(3), Verdict.UNKNOWN)
+    assert (receipts.confirmed, len(receipts), group.marked) == (1, 4, [3])
 
 
 def test_what_there_is_no_room_to_mark_is_not_published() -> None:

@@ -159,6 +159,19 @@ def test_what_is_stored_there_and_not_marked_here_is_in_doubt_and_says_so() -> N
         (0, Verdict.REFUSED, "too large"), (2, Verdict.UNKNOWN, "stored at its destination, but not marked here: nobody answers")]
 
 
+@pytest.mark.parametrize("verdict", [Verdict.REFUSED, Verdict.UNKNOWN])
+def test_where_a_verdict_names_no_letter_none_is_marked_that_may_be_meant(verdict: Verdict) -> None:
+    repair = Marking()
+    records = (repair.read(0) or RecordList([])).records()[:4]
+    there = PuttingElsewhere(Choosy({1: Receipt(1, Verdict.REFUSED, reason="too large"), 2: Receipt(-1, verdict, reason="cut off")}), repair)
+    receipts = there.settle([Decision(DeadLetter(record), HOME, record.message) for record in records])
+    assert repair.marked == []
+    assert [(receipt.index, receipt.verdict) for receipt in receipts.problems] == [
+        (0, Verdict.UNKNOWN), (1, Verdict.REFUSED), (2, Verdict.UNKNOWN), (3, Verdict.UNKNOWN)]
+    assert len(receipts) == 4
+    assert isinstance(there.failure, Failed)
+
+
 def test_what_stopped_the_marks_stops_a_run_that_drops() -> None:
     repair = Confirming(12)
     repair.failure = Unreachable("the broker is gone")

@@ -13,7 +13,7 @@ from brokercli.backends.kafka.destinations import DENIED, GONE, Destinations
 from brokercli.backends.kafka.ledger import Ledger, Letter
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
 from brokercli.model.errors import BrokercliError, Failed, Unreachable
-from brokercli.model.receipt import Receipt, Receipts, Verdict
+from brokercli.model.receipt import NAMELESS, Receipt, Receipts, Verdict
 
 _NOT_MARKED = "stored at its destination, but not marked here: {}"
 
@@ -82,13 +82,18 @@ class AtLeastOnce(Way):
         first = self._numbered.get(topic, 0)
         self._numbered[topic] = first + sent
         judged = {receipt.index - first: receipt for receipt in verdicts.problems}
+        # a verdict that cannot be named may be that of any of them
+        named = len(verdicts) == sent and all(0 <= place < sent for place in judged)
         stored = []
         for place, letter in enumerate(letters):
             receipt = judged.get(place)
             if place >= sent:
                 give(receipts, [letter], Verdict.REFUSED, str(self.failure))
             elif receipt is None or receipt.verdict is Verdict.CONFIRMED:
-                stored.append(letter)
+                if named:
+                    stored.append(letter)
+                else:
+                    give(receipts, [letter], Verdict.UNKNOWN, NAMELESS)
             else:
                 receipts.count(Receipt(letter.number, receipt.verdict, reason=receipt.reason))
         return stored
