@@ -184,8 +184,9 @@ class Homes:
             # a verdict that cannot be named may be that of any of them
             confirmed += [index for index in part.indices if index not in others] if named else []
         self.on_judged(confirmed)
-        for part, verdicts in zip(parts, judged, strict=True):
-            self._at_work.remove(part)
+        # in one statement, between whose parts no signal is heard: some of them told once more would be taken for all of them
+        self._at_work = [part for part in self._at_work if part not in parts]
+        for verdicts in judged:
             receipts.add(verdicts)
 
     def _make_room(self, wanted: Sequence[Address]) -> None:

@@ -261,6 +261,23 @@ def test_what_cannot_be_written_down_ends_the_call_and_is_known_as_not_told(grou
     assert list(ground.homes.confirmed_so_far()) == []
 
 
+def test_what_was_told_is_not_told_again_in_part_where_a_second_signal_comes_while_it_is_counted(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped(Receipts):
+        def add(self, other: Receipts) -> None:
+            raise Stop
+
+    class Stop(BaseException):
+        pass
+
+    monkeypatch.setattr("brokercli.operations.homes.Receipts", Stopped)
+    ground.with_homes(a=Home("a", ground.log), b=Home("b", ground.log))
+    with pytest.raises(Stop):
+        ground.put(("1", A), ("2", B), ("3", A))
+    assert ground.told == [[0, 1, 2]]
+    # in the journal a line for some of a range stands in place of the one for all of it
+    assert list(ground.homes.confirmed_so_far()) == []
+
+
 def test_with_more_ways_than_may_be_open_those_that_are_open_go_first(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brokercli.operations.homes.OPEN_WAYS", 2)
     ground.with_homes(a=Home("a", ground.log), b=Home("b", ground.log), c=Home("c", ground.log))
