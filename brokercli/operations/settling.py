@@ -27,7 +27,8 @@ class Settling:
     """How many of them the publisher has accepted."""
     _first: int = 0
     """The publisher's number of the first of them."""
-    _began: float = 0.0
+    _began: float | None = None
+    """When the first of them was offered."""
     _given_up_at: float | None = None
     """When their verdicts are waited for no longer; None while not all are accepted."""
     _verdicts: Receipts = field(default_factory=Receipts)
@@ -46,7 +47,7 @@ class Settling:
         """Take messages to publish in order, once those of the last call have their verdicts; nothing is sent yet."""
         self._first += self._sent
         self._messages, self._sent = messages, 0
-        self._began, self._given_up_at = monotonic(), None
+        self._began = self._given_up_at = None
         self._verdicts, self._unconfirmed = Receipts(), set()
 
     def go_on(self, timeout: float) -> bool:
@@ -67,7 +68,7 @@ class Settling:
     @property
     def in_vain(self) -> bool:
         """Whether a call that has ended waited for the whole delivery timeout, and nothing was confirmed."""
-        return not self._verdicts.confirmed and monotonic() - self._began >= self.delivery_timeout
+        return not self._verdicts.confirmed and self._began is not None and monotonic() - self._began >= self.delivery_timeout
 
     def break_off(self, failure: BrokercliError) -> Receipts:
         """Return the verdicts once the publisher has raised: what was on its way and has none is unknown, what it did not take is refused."""
@@ -89,6 +90,8 @@ class Settling:
         return [number for number in range(count) if number not in unconfirmed]
 
     def _send(self) -> None:
+        if self._began is None:
+            self._began = monotonic()
         if self._sent < len(self._messages):
             self._sent += self.publisher.send(self._messages[self._sent:] if self._sent else self._messages)
         if self._sent == len(self._messages) and self._given_up_at is None:

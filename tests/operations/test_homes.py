@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,6 +185,21 @@ def test_a_home_that_confirms_nothing_in_the_time_it_has_gets_no_more_and_the_ot
     assert [(receipt.index, receipt.reason) for receipt in receipts.problems] == [(0, "queue:a takes nothing any more: it has confirmed nothing for 0.2 s")]
     assert [body for body, _ in a.taken] == ["1"]
     assert ground.homes.ended is None
+
+
+def test_the_time_that_another_home_takes_to_be_opened_is_not_counted_as_a_homes_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ground = Ground(timeout=0.2)
+    a = Home("a", ground.log, lambda body: Verdict.REFUSED if body == "1" else Verdict.CONFIRMED)
+    ground.with_homes(a=a, b=Home("b", ground.log))
+    open_one = ground.broker.publisher
+
+    def slowly(destination: Any, policy: PublishPolicy) -> Publisher:
+        time.sleep(0.3 if destination is B else 0)
+        return open_one(destination, policy)
+
+    monkeypatch.setattr(ground.broker, "publisher", slowly)
+    assert counts(ground.put(("1", A), ("2", B))) == (1, 1, 0)
+    assert counts(ground.put(("3", A), ("4", B))) == (2, 0, 0)
 
 
 @pytest.mark.parametrize(("failure", "asked"), [(Failed("it was deleted meanwhile"), 0), (Unreachable("it confirms nothing"), 1)])
