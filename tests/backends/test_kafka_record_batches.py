@@ -144,5 +144,5 @@ def test_it_says_that_it_does_not_pay_where_lengths_never_come_back_or_batches_a
 def test_places_are_those_of_what_was_received() -> None:
     content = stored([(None, b"a", []), (None, b"b", [])], 3)
     (batch,) = batches_in(memoryview(b"...." + content), 4, 4 + len(content))
-    assert batch == RecordBatch(3, 5, 4 + 61, 4 + len(content), 2)
+    assert batch == RecordBatch(3, 5, 4 + 61, 4 + len(content), 2, -1)
     assert struct.unpack_from(">q", content) == (3,)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequen
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic, sleep
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -199,12 +200,12 @@ class KafkaBackend(Backend):
         return Offsets(lent.consumer, name, self._connection.connect_timeout)
 
     def _read_from(self, lent: Lent, nothing_ahead: Callable[[], Lent] | None, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None,
-                   number: int | None = None) -> KafkaReader:
-        """`number` is the topic's (`topic_ids`), where it is known."""
+                   number: int | None = None, epochs: Mapping[int, int] = MappingProxyType({})) -> KafkaReader:
+        """`number` is the topic's (`topic_ids`), where it is known; `epochs` as of `KafkaReader`."""
         made_anew = Failed(f"{offsets.topic} was deleted and made anew while it was being read: what came last may be of the new one, which was not "
                            "read from its start.", hint="the same command reads the new one")
         reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead,
-                             still_there=StillThere(self._admin, offsets.topic, self._connection.connect_timeout, made_anew, number))
+                             still_there=StillThere(self._admin, offsets.topic, self._connection.connect_timeout, made_anew, number), epochs=epochs)
         reader.notes += self.notes
         return reader
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from time import monotonic
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic, sleep
+from types import MappingProxyType
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
@@ -14,7 +15,7 @@ from brokercli.backends.kafka.mute import MuteLeaders
 from brokercli.backends.kafka.odd_headers import OddHeaders, ReadAnew, Stored
 from brokercli.backends.kafka.reading import Lent
 from brokercli.backends.kafka.records import KafkaBatch
-from brokercli.backends.kafka.span import NOT_STORED, Offsets, out_of_range
+from brokercli.backends.kafka.span import NOT_STORED, RETRY_SECONDS, Offsets, out_of_range
 from brokercli.backends.kafka.still_there import StillThere
 from brokercli.backends.kafka.waiting import take
 from brokercli.model.errors import BrokercliError, Failed
@@ -29,6 +30,7 @@ IDENTITY_SECONDS = 3.0
 makes it anew and fills it beyond where we read in the meantime."""
 LOST_SECONDS = 30.0
 """How long all brokers may be away before a look is given up; a restart takes less."""
+_LETTING_GO_SECONDS = 5.0
 _BATCH = 2500
 # the client looks for the coordinator of the group that it must name and never joins: reading needs no permission for it
 _NOT_OURS = (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError._TRANSPORT,
@@ -46,10 +48,12 @@ class KafkaReader(Reader):
     """
 
     def __init__(self, lent: Lent, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, read_anew: ReadAnew,
-                 batch: int = _BATCH, nothing_ahead: Callable[[], Lent] | None = None, still_there: StillThere | None = None) -> None:
+                 batch: int = _BATCH, nothing_ahead: Callable[[], Lent] | None = None, still_there: StillThere | None = None,
+                 epochs: Mapping[int, int] = MappingProxyType({})) -> None:
         """`read_anew` reads headers that the client cannot read, once somebody asks for them. A read returns at most `batch` records and
         one more, fewer where they are large. `nothing_ahead` makes a consumer that goes on where headers turn out to be large; None where
-        this is one. Without `still_there` whoever reads asks that himself, or is done before it matters."""
+        this is one. Without `still_there` whoever reads asks that himself, or is done before it matters. `epochs` are those of the leaders who
+        stored what lies before the starts, where that was read: the client finds out whether it lies there still."""
         self._still_there = still_there
         self._identity_due = monotonic() + IDENTITY_SECONDS
         self._read_anew = read_anew
@@ -78,6 +82,9 @@ class KafkaReader(Reader):
         self.expected = None if ends is None else sum(ends[partition] - starts[partition] for partition in self._open)
         self.bounds = None if ends is None else Span(PerPartition(tuple(sorted(starts.items()))), PerPartition(tuple(sorted(ends.items()))))
         self._consumer.assign([TopicPartition(self._topic, partition, starts[partition]) for partition in sorted(self._open)])
+        if epochs:
+            self._find_out_what_lies_before([TopicPartition(self._topic, partition, starts[partition], leader_epoch=epochs[partition])
+                                             for partition in self._open & epochs.keys()])
 
     def read(self, timeout: float) -> KafkaBatch | None:
         deadline = monotonic() + timeout
@@ -106,6 +113,21 @@ class KafkaReader(Reader):
         if self._failure is not None:
             raise self._failure
         return None
+
+    def _find_out_what_lies_before(self, places: Iterable[TopicPartition]) -> None:
+        """Have the client ask whether what leaders of these epochs had stored there is there still, and fail where it is not. It asks where it is sent
+        to a place; where it begins at one it does not, once it knows the leader (2.16)."""
+        give_up = monotonic() + _LETTING_GO_SECONDS
+        for place in places:
+            while True:
+                try:
+                    self._consumer.seek(place)
+                except KafkaException as problem:
+                    # of what was read before it is still letting go
+                    if problem.args[0].code() == KafkaError._STATE and monotonic() < give_up:
+                        sleep(RETRY_SECONDS / 10)
+                        continue
+                break
 
     def _go_on_with_nothing_ahead(self, another: Callable[[], Lent]) -> None:
         """Let go of what the client has read ahead, whose own bounds leave headers out, and read that once more with one that does not."""

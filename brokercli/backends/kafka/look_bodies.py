@@ -16,7 +16,7 @@ from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.kafka.look import IDENTITY_SECONDS, KafkaReader, held_back
 from brokercli.backends.kafka.record_batches import Bodies, RecordBatch, Unreadable, batches_in
 from brokercli.backends.kafka.topic_ids import tag
-from brokercli.backends.kafka.wire import Fetched, Wire, WireFailed
+from brokercli.backends.kafka.wire import Fetched, Known, Wire, WireFailed
 from brokercli.model.message import Record
 from brokercli.model.position import PerPartition, Span
 
@@ -29,8 +29,9 @@ _FRUITLESS, _PATIENCE_SECONDS = 10, 3.0
 """How many answers may bring nothing, and how long none may come, before the client is asked, which knows what to do about it."""
 Leaders = dict[tuple[str, int], list[int]]
 """Host and port → the partitions that are led there."""
-GoOn = Callable[[dict[int, int], dict[int, int], int | None], KafkaReader]
-"""Makes a reader of what is left: from offsets, up to offsets, of the topic that has this number (`topic_ids`), where it is known."""
+GoOn = Callable[[dict[int, int], dict[int, int], int | None, dict[int, int]], KafkaReader]
+"""Makes a reader of what is left: from offsets, up to offsets, of the topic that has this number (`topic_ids`), where it is known, and behind what
+leaders of these epochs have stored."""
 
 
 def leaders_of(metadata: Any, topic: str, partitions: Iterable[int]) -> Leaders:
@@ -78,13 +79,15 @@ class KafkaBodyReader(Reader):
         self._ends = ends
         self._positions = dict(starts)
         """What is to be handed out next."""
+        self._epochs: dict[int, int] = {}
+        """Of the leaders who stored what was handed out last."""
         self._ahead = dict(starts)
         """What is to be asked for next."""
         self._open = set(starts)
         self._go_on, self._give_back = go_on, give_back
         self._closed = False
         self._client: KafkaReader | None = None
-        self._topic: bytes | None = None
+        self._topic: Known | None = None
         self._wires: dict[Wire, set[int]] = {}
         self._most = max(_LEAST_BYTES, _BYTES // max(1, len(leaders)))
         self._bodies = Bodies()
@@ -109,7 +112,7 @@ class KafkaBodyReader(Reader):
                 wire = Wire(host, port, seconds)
                 self._wires[wire] = set(partitions)
                 if self._topic is None:
-                    self._topic = wire.id_of(topic, seconds)
+                    self._topic = wire.learn(topic, seconds)
                 self._ask(wire)
         except WireFailed:
             self._leave_to_client(self._topic)
@@ -147,7 +150,7 @@ class KafkaBodyReader(Reader):
                 bodies += found
             else:
                 bodies = found
-            self._positions[partition] = batch.following
+            self._positions[partition], self._epochs[partition] = batch.following, batch.epoch
             if batch.following >= end:
                 self._open.discard(partition)
         return bodies
@@ -207,12 +210,12 @@ class KafkaBodyReader(Reader):
         assert self._topic is not None
         wire.ask_for_records(self._topic, {partition: self._ahead[partition] for partition in self._wires[wire]}, self._most, _WAIT_MILLISECONDS)
 
-    def _leave_to_client(self, topic: bytes | None) -> None:
+    def _leave_to_client(self, topic: Known | None) -> None:
         """Read what is left of the topic of this id, where it may have become another one, through the client."""
         self._hang_up()
         if self._open:
             self._client = self._go_on({partition: self._positions[partition] for partition in self._open},
-                                       {partition: self._ends[partition] for partition in self._open}, _number(topic))
+                                       {partition: self._ends[partition] for partition in self._open}, _number(topic), self._epochs)
             # one list, which whoever reads it has already
             self.notes += self._client.notes
             self._client.notes = self.notes
@@ -237,9 +240,9 @@ class KafkaBodyReader(Reader):
             self._client.close()
 
 
-def _number(topic: bytes | None) -> int | None:
+def _number(topic: Known | None) -> int | None:
     if topic is None:
         return None
     from confluent_kafka import Uuid
 
-    return tag(str(Uuid(*unpack(">qq", topic))))
+    return tag(str(Uuid(*unpack(">qq", topic.identity))))

@@ -35,25 +35,26 @@ class Unreadable(Exception):
 
 class RecordBatch(NamedTuple):
     """Where a batch lies: its first offset and the one behind its last, and in what was received the places of its records, and how many
-    they are. Compaction leaves fewer than offsets."""
+    they are. Compaction leaves fewer than offsets. `epoch` is that of the leader who stored it."""
 
     first: int
     following: int
     begin: int
     end: int
     number: int
+    epoch: int
 
 
 def batches_in(content: memoryview, begin: int, end: int) -> Iterator[RecordBatch]:
     """Yield the batches that are there whole. Raises Unreadable at the first that is compressed, or of a transaction, or older than magic 2."""
     while begin + HEAD <= end:
-        first, length, _, magic, _, attributes, last, *_, count = _HEAD.unpack_from(content, begin)
+        first, length, epoch, magic, _, attributes, last, *_, count = _HEAD.unpack_from(content, begin)
         following = begin + _UP_TO_LENGTH + length
         if magic != _MAGIC or attributes & ~_LOG_APPEND_TIME or length < HEAD - _UP_TO_LENGTH or count < 0:
             raise Unreadable
         if following > end:
             return
-        yield RecordBatch(first, first + last + 1, begin + HEAD, following, count)
+        yield RecordBatch(first, first + last + 1, begin + HEAD, following, count, epoch)
         begin = following
 
 

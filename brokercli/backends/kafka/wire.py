@@ -1,4 +1,4 @@
-"""Kafka's protocol itself, as far as a bulk read needs it: a topic's id, and Fetch by that id.
+"""Kafka's protocol itself, as far as a bulk read needs it: a topic's id and leaders, and Fetch by that id.
 
 Metadata version 12 and Fetch version 13, which brokers have since 3.1 (KIP-516); the message schemas are those of Apache Kafka's
 `clients/src/main/resources/common/message`. Without TLS and without a login.
@@ -41,6 +41,13 @@ class Fetched(NamedTuple):
     """Where the partition ends, and below where what is committed ends."""
     stable: int
     records: tuple[int, int]
+
+
+class Known(NamedTuple):
+    """What a broker says of a topic: its id, 16 bytes, and the epoch of each partition's leader."""
+
+    identity: bytes
+    epochs: dict[int, int]
 
 
 class _Answer:
@@ -100,8 +107,8 @@ class Wire:
         """What `select` waits for."""
         return self._socket.fileno()
 
-    def id_of(self, topic: str, seconds: float) -> bytes:
-        """Return the id of a topic, 16 bytes. Raises WireFailed, also where it has none."""
+    def learn(self, topic: str, seconds: float) -> Known:
+        """Ask about a topic. Raises WireFailed, also where it has no id."""
         name = topic.encode()
         # one topic: no id, this name; none is to be created
         self._ask(_METADATA, b"\2" + bytes(16) + _length(len(name)) + name + _NO_TAGS + b"\0\0" + _NO_TAGS)
@@ -123,14 +130,25 @@ class Wire:
         identity = bytes(content[at:at + 16])
         if not any(identity):
             raise WireFailed("a topic without an id")
-        return identity
+        answer.skip(1)
+        epochs = {}
+        for _ in range(answer.length()):
+            answer.skip(2)
+            partition = answer.number(_INT32)
+            answer.skip(4)
+            epochs[partition] = answer.number(_INT32)
+            for _ in range(3):  # its replicas, those in sync and those that are away
+                answer.skip(4 * max(0, answer.length()))
+            answer.tags()
+        return Known(identity, epochs)
 
-    def ask_for_records(self, topic: bytes, offsets: Mapping[int, int], most: int, milliseconds: int) -> None:
+    def ask_for_records(self, topic: Known, offsets: Mapping[int, int], most: int, milliseconds: int) -> None:
         """Ask for what lies at offsets of some partitions of a topic, `most` bytes of it or one batch that is larger (KIP-74); the broker waits so
-        long where there is nothing. Raises WireFailed."""
-        wanted = b"".join(_WANTED.pack(partition, -1, offset, -1, -1, min(most, _PARTITION_BYTES)) + _NO_TAGS for partition, offset in offsets.items())
+        long where there is nothing, and says so where a partition has another leader by now than it had. Raises WireFailed."""
+        wanted = b"".join(_WANTED.pack(partition, topic.epochs.get(partition, -1), offset, -1, -1, min(most, _PARTITION_BYTES)) + _NO_TAGS
+                          for partition, offset in offsets.items())
         self._ask(_FETCH, _FETCH_HEAD.pack(-1, milliseconds, 1, most, _READ_COMMITTED, 0, -1)
-                  + b"\2" + topic + _length(len(offsets)) + wanted + _NO_TAGS + b"\1" + b"\1" + _NO_TAGS)
+                  + b"\2" + topic.identity + _length(len(offsets)) + wanted + _NO_TAGS + b"\1" + b"\1" + _NO_TAGS)
 
     def records(self, seconds: float) -> tuple[memoryview, list[Fetched]] | None:
         """Return the answer to what was asked; None where it is not there, or not all of it, within so many seconds. What is returned is
