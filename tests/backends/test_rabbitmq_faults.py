@@ -117,6 +117,21 @@ def test_an_alarm_that_outlasts_the_delivery_timeout_leaves_in_doubt_only_what_w
     assert own.taken(queue) in ([], [b"0"])
 
 
+def test_many_publishers_to_a_broker_that_hears_nothing_are_closed_as_soon_as_one(private_rabbitmq: RabbitMQ, own: Places) -> None:
+    backend = RabbitMQBackend(own.connection)
+    publishers = [backend.publisher(Address(own.queue(), "queue"), PublishPolicy()) for _ in range(8)]
+    private_rabbitmq.pause()
+    try:
+        began = time.monotonic()
+        for publisher in publishers:
+            publisher.close()
+        backend.close()
+        # each waits for a second
+        assert time.monotonic() - began < 4
+    finally:
+        private_rabbitmq.resume()
+
+
 def test_letters_that_a_memory_alarm_keeps_from_going_home_are_explained(private_rabbitmq: RabbitMQ, own: Places) -> None:
     dlq, home = own.queue(), own.queue()
     own.put("", dlq, [b"letter"])

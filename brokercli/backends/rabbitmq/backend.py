@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from brokercli.backends.contract import Backend, Publisher, PublishPolicy, Purpose, Reader
@@ -51,6 +53,8 @@ class RabbitMQBackend(Backend):
         self._rows: dict[str, str] = {}
         self._lent = False
         self._own: list[Link] = []
+        self._leaving: list[Thread] = []
+        """Say goodbye on connections that publishers had, and wait for the broker."""
         self._lifts: dict[str, LimitLift] = {}
 
     def resolve(self, address: Address, purpose: Purpose) -> Address:
@@ -172,7 +176,7 @@ class RabbitMQBackend(Backend):
             certain = queue is not None and queue.type is not None
             target = Target(b"", name.encode())
         converter = Converter(user=user_of(self._connection), to_stream=to_stream, certain=certain, keep_control_headers=policy.keep_control_headers)
-        link, give_back = self._lend()
+        link, give_back = self._lend(self._leave)
         try:
             publisher = RabbitMQPublisher(link, target, policy, converter, give_back)
         except BaseException:
@@ -326,21 +330,34 @@ class RabbitMQBackend(Backend):
                                 lifted=lift is not None and lift.open)
         return found if found.auto_delete is not None else replace(found, auto_delete=self._existing.goes_with_its_last_consumer(queue))
 
-    def _lend(self) -> tuple[Link, Callable[[], None]]:
-        """Return a connection for one publisher or look, and how to give it back."""
+    def _lend(self, end: Callable[[Link], None] = Link.close) -> tuple[Link, Callable[[], None]]:
+        """Return a connection for one publisher or look, and how to give it back; one of its own is ended so."""
         if self._lent:
             own = Link(self._connection)
             self._own.append(own)
-            return own, own.close
+            return own, partial(end, own)
         self._lent = True
         return self._link, self._take_back
 
     def _take_back(self) -> None:
         self._lent = False
 
-    def close(self) -> None:
-        for link in (*self._own, self._link):
+    def _leave(self, link: Link) -> None:
+        """End a connection while others are ended: a broker that hears nothing is waited for by each of them."""
+        try:
+            leaving = Thread(target=link.close, daemon=True)
+            leaving.start()
+        except RuntimeError:  # no memory for another thread
             link.close()
+        else:
+            self._leaving.append(leaving)
+
+    def close(self) -> None:
+        for link in self._own:
+            self._leave(link)
+        self._link.close()
+        for leaving in self._leaving:
+            leaving.join()
         self._own.clear()
         self._management.close()
         if self._hurried is not None:
