@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 import pytest
+from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import TopicPartition
 
 from brokercli.backends.kafka.look import KafkaReader
 from brokercli.model.address import Address
@@ -87,3 +89,24 @@ def test_where_no_second_client_gets_in_the_first_goes_on(topics: Topics, topic:
     reader._nothing_ahead, before = turned_away, reader._consumer
     assert numbers_in(everything(reader)) == {0: [*range(4)], 1: [*range(60)], 2: [*range(3000)]}
     assert reader._consumer is before
+
+
+def test_the_second_client_is_told_who_stored_what_was_read_so_that_it_finds_out_whether_that_is_there_still(
+        topics: Topics, topic: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[int, tuple[int, int | None]] = {}
+
+    def note(reader: KafkaReader, places: Iterable[TopicPartition]) -> None:
+        asked.update({place.partition: (place.offset, place.leader_epoch) for place in places})
+
+    monkeypatch.setattr(KafkaReader, "_find_out_what_lies_before", note)
+    reader = topics.look(topic)
+    assert isinstance(reader, KafkaReader)
+    reader._batch, before = 1, reader._consumer
+    last: dict[int, KafkaMessage] = {}
+    while reader._consumer is before:
+        batch = reader.read(PATIENCE)
+        assert batch is not None
+        last.update({message.partition() or 0: message for message in batch._messages})
+    behind = {partition: ((message.offset() or 0) + 1, message.leader_epoch()) for partition, message in last.items()}
+    assert asked
+    assert {partition: behind[partition] for partition in asked} == asked

@@ -136,11 +136,13 @@ class KafkaReader(Reader):
             consumer, troubles, give_back = another()
         except BrokercliError:
             return  # a broker that lets nobody else in; this client is still connected
-        following = self._starts | {place.partition: place.offset for place in self._consumer.position(self._places()) if place.offset >= 0}
+        read = {place.partition: place for place in self._consumer.position(self._places()) if place.offset >= 0}
+        following = self._starts | {partition: place.offset for partition, place in read.items()}
         self._consumer.unassign()
         self._consumer, self._troubles = consumer, troubles
         self._give_back.append(give_back)
         consumer.assign([TopicPartition(self._topic, partition, following[partition]) for partition in sorted(self._open)])
+        self._find_out_what_lies_before(place for partition, place in read.items() if partition in self._open and place.leader_epoch is not None)
 
     def _places(self) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in sorted(self._open)]
