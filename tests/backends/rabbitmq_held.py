@@ -134,18 +134,19 @@ class Broker:
         for start in range(0, len(frames), _SETTLE.size):
             kind, channel, _, method, tag, bits, _ = _SETTLE.unpack_from(frames, start)
             assert (kind, channel) == (1, 7)
-            assert method == ACK or self.channel.cancelled == self.channel.consumers, "what goes back would come again"
+            assert method == ACK or sorted(self.channel.cancelled) == sorted(self.channel.consumers), "what goes back would come again"
             self.said.append((method, tag, bits))
 
 
 class Held:
     """Letters that are held, and how often all were said to be back."""
 
-    def __init__(self, broker: Broker, wanted: int, *, part: int = 16, others: int = 0, rescue: str = "", lasting: bool = False) -> None:
+    def __init__(self, broker: Broker, wanted: int, *, part: int = 16, others: int = 0, rescue: str = "", lasting: bool = False,
+                 together: bool = False) -> None:
         self.broker = broker
         self.back = 0
         self.holding = Holding(cast("Link", broker), "orders.dlq", wanted, part=part, others=others, rescue=rescue, lasting=lasting,
-                               taking=lambda: self._all_back)
+                               together=together, taking=lambda: self._all_back)
 
     def _all_back(self) -> None:
         self.back += 1

@@ -121,7 +121,7 @@ def test_letters_of_a_virtual_host_that_is_deleted_are_not_said_to_be_back(own_h
         assert isinstance(repair, RabbitMQRepair)
         held, holding_on = letters(repair, 10), repair._holding
         # RabbitMQ fails itself over a consumer that is asked for while all is being deleted (541), and whoever comes back is told something else
-        wait_until(lambda: holding_on._parts == 4 and not holding_on._taking, SECONDS, "a part that nobody has read yet")
+        wait_until(lambda: holding_on._turns._names == 4 and not holding_on._taking, SECONDS, "a part that nobody has read yet")
         own_host.delete_virtual_host()
         wait_until(lambda: repair._link.failure is not None, SECONDS, "the end of the connection")
         # the broker deletes the queues first, and a consumer may hear of that before the virtual host is gone

@@ -39,14 +39,14 @@ def take_all(held: Holding) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("kind", ["classic", "quorum"])
-def test_a_hold_on_a_queue_that_was_deleted_meanwhile_ends_without_waiting_for_the_broker(places: Places, link: Link, kind: str,
+@pytest.mark.parametrize(("kind", "together"), [("classic", False), ("classic", True), ("quorum", False)])
+def test_a_hold_on_a_queue_that_was_deleted_meanwhile_ends_without_waiting_for_the_broker(places: Places, link: Link, kind: str, together: bool,
                                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holding, "_PATIENCE", 600.0)
     # it says that it is empty once it is gone, and before that the end comes no sooner
     monkeypatch.setattr(holding, "_EMPTY_ANSWERS", 1000)
     dlq = make(places, kind)
-    held = Holding(link, dlq, 5, part=5)
+    held = Holding(link, dlq, 5, part=5, together=together)
     places.put("", dlq, [b"first", b"second"])
     # the first part is one letter, and the second lacks some
     while held.taken < 2:

@@ -204,7 +204,7 @@ def test_there_is_a_consumer_until_all_is_taken_and_none_makes_room_for_more() -
     answers: list[bool] = []
     reader = Thread(target=lambda: answers.append(held.holding.acknowledge([1])))
     reader.start()
-    wait_until(lambda: held.holding._deferred, 60.0, "what is to be said")
+    wait_until(lambda: held.holding._turns.deferred, 60.0, "what is to be said")
     assert (channel.cancelled, held.broker.said) == ([], [])
     channel.mute = False
     channel.begun()

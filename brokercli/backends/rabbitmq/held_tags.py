@@ -10,7 +10,7 @@ _MULTIPLE, _REQUEUE = 1, 2
 
 
 class HeldTags:
-    """Tags count from 1 and are one channel's. Its deliveries came in parts, each to a consumer of its own."""
+    """Tags count from 1 and are one channel's. Its deliveries came in parts, each to a consumer of its own, or to that of the part before."""
 
     def __init__(self) -> None:
         self._ends: list[int] = []
@@ -18,8 +18,10 @@ class HeldTags:
         self._settled: set[int] = set()
         """Tags above the lowest open one that are settled."""
 
-    def end_part(self, tag: int) -> None:
-        """Note the last tag of a part."""
+    def end_part(self, tag: int, *, joined: bool = False) -> None:
+        """Note the last tag of a part; `joined`: it is returned as one with the part before."""
+        if joined:
+            self._ends.pop()
         self._ends.append(tag)
 
     def held(self, taken: int) -> int:

@@ -44,7 +44,7 @@ class QueueLetterReader(LetterReader):
         self.expected = wanted
         self.notes: list[str] = notes
         self._holding = Holding(link, conditions.name, wanted, part=PART, others=conditions.queue.consumers or 0, rescue=conditions.rescue,
-                                lasting=conditions.lasting, taking=taking)
+                                lasting=conditions.lasting, together=conditions.queue.type == "classic", taking=taking)
 
     @property
     def side_effects(self) -> str:  # type: ignore[override]
