@@ -12,8 +12,10 @@ from tests.bench.cases import Case, Peer, Together, at_least
 from tests.bench.measure import Command, run
 from tests.bench.tools import brokercli, brokercli_command, peer
 from tests.brokers.rabbitmq import RabbitMQ
+from tests.brokers.server import wait_until
 
 LETTERS = 100_000
+_PATIENCE = 60.0
 _FOLDER = Path(__file__).parent
 
 
@@ -43,6 +45,8 @@ def cases(server: RabbitMQ, lines: Path, letters: Path, count: int) -> Iterator[
 
     def away(number: int) -> Sequence[str]:
         export.unlink(missing_ok=True)
+        # the peer ends once the broker has heard that all go back, four times in six before they are back, and that is its time and not ours
+        wait_until(lambda: _ready(server, "bench.read.dlq") == LETTERS, _PATIENCE, "what the peer has put back")
         return [str(export), f"{address}/queue:bench.read.dlq"]
 
     yield [Case(f"RabbitMQ classic queue read: dlq export, all held and put back ({LETTERS:,})", "≥ 0.8 of the fastest pika loop",
@@ -76,6 +80,12 @@ def _redrive(server: RabbitMQ, address: str, letters: Path) -> Case:
 
 def _loop(what: str, server: RabbitMQ, queue: str, count: int, stdin: Path | None = None) -> Peer:
     return Peer("pika select loop", Command([sys.executable, str(_FOLDER / "pika_loop.py"), what, server.address, queue, str(count)], count, stdin))
+
+
+def _ready(server: RabbitMQ, queue: str) -> int:
+    with pika.BlockingConnection(pika.URLParameters(server.address)) as connection:
+        ready: int = connection.channel().queue_declare(queue, passive=True).method.message_count
+        return ready
 
 
 def _purge(server: RabbitMQ, *queues: str) -> None:
