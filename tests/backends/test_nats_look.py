@@ -138,13 +138,20 @@ def test_a_moment_starts_at_the_first_message_stored_then_or_later(streams: Stre
         next(index for index, time in enumerate(times) if time > moment) + 1, times.index(times[200]) + 1)
 
 
-def test_following_goes_on_where_the_stored_ones_end(streams: Streams, numbered: str) -> None:
-    reader = streams.look(stream(numbered), Last(3), follow=True)
-    assert bodies(some(reader, 3)) == numbers(298, 301)
-    streams.fill(f"{numbered.lower()}.b", [b"new", b"newer"])
-    assert bodies(some(reader, 2)) == [b"new", b"newer"]
-    assert not reader.finished
-    assert reader.read(0.1) is None
+@pytest.mark.parametrize("gone", [(13, 14), (10, 11, 12, 13, 14, 15)])
+def test_a_time_at_which_what_lay_there_was_deleted_is_where_the_next_message_lies(streams: Streams, gone: tuple[int, ...]) -> None:
+    # 13 of them fill one of the server's files: of what was deleted at its end, and behind it, the server says that nothing lies there or later
+    name = streams.make()
+    streams.fill(f"{name.lower()}.a", [bytes(600_000)] * 17)
+    times = [parse_time(streams.api(f"STREAM.MSG.GET.{name}", seq=number)["message"]["time"]) for number in range(1, 18)]
+    streams.delete(name, *gone)
+    stored = [str(number) for number in range(1, 18) if number not in gone]
+    for asked in (9, 10, 13, 14, 16, 17):
+        behind = [record.position for record in everything(streams.look(stream(name), Moment(times[asked - 1])))]
+        before = [record.position for record in everything(streams.look(stream(name), Start(), Moment(times[asked - 1])))]
+        assert (before + behind, all(int(position) >= asked for position in behind)) == (stored, True)
+        assert all(int(position) < asked for position in before)
+    assert everything(streams.look(stream(name), Moment(times[-1] + 1))) == []
 
 
 def test_new_messages_only_are_shown_from_the_end(streams: Streams, numbered: str) -> None:

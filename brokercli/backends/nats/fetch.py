@@ -27,8 +27,29 @@ async def fetch_last(jetstream: JetStream, stream: str, subject: str) -> Row | N
 
 
 async def fetch_at_time(jetstream: JetStream, stream: str, time: str) -> Row | None:
-    """Return the first message at or after a time (RFC 3339), None where there is none. Needs nats-server 2.11 (ADR-31)."""
-    return await _fetch(jetstream, stream, {"start_time": time})
+    """Return the first message at or after a time (RFC 3339), None where there is none. Needs nats-server 2.11 (ADR-31).
+
+    Where what lay at the end of one of its files was deleted, a server says of times in there that there is none, whatever lies behind (seen on
+    2.15.1): that is not believed before the last message is seen to be older.
+    """
+    row = await _fetch(jetstream, stream, {"start_time": time})
+    return row if row is not None else await _search(jetstream, stream, parse_time(time))
+
+
+async def _search(jetstream: JetStream, stream: str, nanoseconds: int) -> Row | None:
+    """Return the first message at or after a time by halving the sequences, which are in the order of their times."""
+    found = await fetch_last(jetstream, stream, ">")
+    if found is None or found.sequence is None or (found.nanoseconds or 0) < nanoseconds:
+        return None
+    low, high = 1, found.sequence
+    while low < high:
+        middle = (low + high) // 2
+        row = await fetch_next(jetstream, stream, middle)
+        if row is None or row.sequence is None or (row.nanoseconds or 0) >= nanoseconds:
+            found, high = row or found, middle
+        else:
+            low = row.sequence + 1
+    return found
 
 
 async def _fetch(jetstream: JetStream, stream: str, question: Json) -> Row | None:
