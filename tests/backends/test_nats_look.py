@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from brokercli.backends.nats import look_consumer, look_sequence, reading
+from brokercli.backends.nats import look_consumer, look_sequence, reading, span
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import Failed, NotFound, OutOfRange, Unsupported, UsageProblem
@@ -104,6 +104,21 @@ def test_gaps_are_passed_over_and_do_not_hang(streams: Streams, numbered: str) -
     assert bodies(everything(streams.look(stream(numbered), Last(4)))) == expected[-4:]
     assert bodies(everything(streams.look(stream(numbered), Number(99), Number(103)))) == [b"99"]
     assert bodies(everything(streams.look(stream(numbered), Number(100), Number(103)))) == []
+
+
+@pytest.mark.parametrize(("asked", "first"), [(10, 291), (300, 1), (1000, 1)])
+def test_the_last_are_those_before_the_end_however_many_come_while_they_are_counted(streams: Streams, monkeypatch: pytest.MonkeyPatch, asked: int,
+                                                                                   first: int) -> None:
+    name = streams.make()
+    streams.fill(f"{name.lower()}.a", [b"%d" % number for number in range(1, 301)])
+    counted = span.count_from
+
+    async def busy(*question: Any) -> int:
+        streams.fill(f"{name.lower()}.a", [b"later"] * 3)
+        return await counted(*question)
+
+    monkeypatch.setattr(span, "count_from", busy)
+    assert bodies(everything(streams.look(subject(f"{name.lower()}.*"), Last(asked)))) == numbers(first, 301)
 
 
 def test_an_empty_stream_ends_at_once_and_says_so(streams: Streams, numbered: str) -> None:

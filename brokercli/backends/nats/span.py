@@ -17,6 +17,9 @@ NANOSECONDS = 1_000_000_000
 KEPT_NANOSECONDS = 30 * NANOSECONDS
 """How long a consumer of ours outlives its last pull, where its stream allows so much."""
 
+_COUNTED_OFF = 1000
+"""The last so many messages, at most, are asked for one by one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -132,15 +135,25 @@ async def _last(jetstream: JetStream, source: Source, count: int) -> int:
 
 
 async def _last_by_counting(jetstream: JetStream, source: Source, count: int) -> int:
-    """Halve the range until so many messages lie behind; a consumer's creation says how many that are."""
-    low, high = source.first, source.end
+    """Halve the range until so many messages lie behind, up to the end; a consumer's creation says how many that are, with those that have come
+    since. Where some came while it was counted, a few more than were asked for may lie behind: those are counted off one by one, unless too many
+    are asked for."""
+    low, high, came = source.first, source.end, False
     while low < high:
         middle = (low + high + 1) // 2
-        if await count_from(jetstream, source, middle) >= count:
+        counted = await count_from(jetstream, source, middle)
+        if counted >= count:
+            # asked afterwards, so that what came is never taken for what was there
+            since = await count_from(jetstream, source, source.end)
+            counted, came = counted - since, came or since > 0
+        if counted >= count:
             low = middle
         else:
             high = middle - 1
-    return low
+    if not came or count > _COUNTED_OFF:
+        return low
+    found = await _sequences(jetstream, source, low, source.end)
+    return found[max(0, len(found) - count)] if found else source.end
 
 
 async def count_from(jetstream: JetStream, source: Source, sequence: int, filters: Sequence[str] = ()) -> int:
