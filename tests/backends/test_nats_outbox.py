@@ -357,3 +357,28 @@ def test_refusals_beforehand_are_told_and_what_nobody_asks_for_any_more_is_dropp
     rig.outbox.forget()
     rig.stored((1, 11))
     assert (rig.verdicts, rig.outbox.open) == ({0: (R, "too large")}, 0)
+
+
+def test_what_could_not_be_sent_again_is_sent_once_when_the_connection_is_there_once_more() -> None:
+    rig = Rig()
+    rig.put(2)
+    rig.line.writes = False
+    # found out about, and the connection closes before any of it is written
+    rig.settle(Outcome(repeat={0, 1}))
+    assert rig.line.written == [b"0", b"1"]
+    rig.outbox.lost()
+    rig.line.writes = True
+    rig.put(1)
+    rig.restore(Outcome(repeat={0, 1}))
+    assert rig.line.written[2:] == [b"0", b"1", b"2"]
+
+
+def test_what_could_not_be_sent_again_waits_until_it_is_known_what_became_of_it() -> None:
+    rig = Rig()
+    rig.put(2)
+    rig.line.writes = False
+    rig.settle(Outcome(repeat={0, 1}))
+    rig.line.writes = True
+    rig.settle(Outcome(stored={0: 11}, why="nothing is known"))
+    assert {number: verdict for number, (verdict, _) in rig.verdicts.items()} == {0: C, 1: U}
+    assert rig.line.written == [b"0", b"1"]

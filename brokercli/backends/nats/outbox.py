@@ -289,6 +289,10 @@ class Outbox(Watcher):
                 self.silence.heard()
             self._last_sequence = max(self._last_sequence, outcome.last_sequence)
             self._settling = False
+            anew = set(again)
+            # what was to be sent again the last time, and could not be, has been found out about anew
+            self.unsent = deque([number for number in self.unsent if number in self._pending and not self._pending[number].first_sent
+                                 and number not in anew])
             if again:
                 self._write(again)
             self.changed.notify()
