@@ -382,3 +382,19 @@ def test_what_could_not_be_sent_again_waits_until_it_is_known_what_became_of_it(
     rig.settle(Outcome(stored={0: 11}, why="nothing is known"))
     assert {number: verdict for number, (verdict, _) in rig.verdicts.items()} == {0: C, 1: U}
     assert rig.line.written == [b"0", b"1"]
+
+
+@pytest.mark.parametrize(("block", "verdict"), [(b"NATS/1.0\r\nNats-Msg-Id: 1\r\n\r\n", U), (b"", R)])
+@pytest.mark.parametrize("denied", [False, True])
+def test_what_was_sent_again_and_refused_then_may_have_been_stored_the_first_time(block: bytes, verdict: Verdict, denied: bool) -> None:
+    # without an id it is sent again only where it was certainly not stored
+    rig = Rig()
+    rig.outbox.put({0: Sent(b"orders.new", block, b"x")}, 80, ())
+    rig.settle(Outcome(repeat={0}))
+    if denied:
+        rig.outbox.refused("publish", "orders.new")
+    else:
+        rig.answered(0, b'{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 11"},"stream":"ORDERS","seq":0}')
+    found, why = rig.verdicts[0]
+    assert (found, "was sent before" in why) == (verdict, verdict is U)
+    assert ("not permitted" if denied else "wrong last sequence") in why

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from brokercli.backends.nats.bulk_parser import Delivery, split_headers, status_of
+from brokercli.backends.nats.convert import sent_id
 from brokercli.backends.nats.failures import reason
 from brokercli.backends.nats.link import NO_RESPONDERS
 from brokercli.model.receipt import Receipt, Verdict
@@ -46,6 +47,13 @@ class Sent:
         """Return the bytes it has on the wire, roughly."""
         return len(self.subject) + self.payload + 60
 
+    def turned_away(self, number: int, why: str) -> Receipt:
+        """Return the verdict where it was refused just now. Where it was sent before, and is told apart by its id, that may have been stored all the
+        same: a stream looks at what else a message asks for before it looks at the id (seen on 2.15.1)."""
+        if self.in_doubt and sent_id(self.block) is not None:
+            return Receipt(number, Verdict.UNKNOWN, reason=f"it was sent before, and what became of that is not known; sent again, it was refused: {why}")
+        return Receipt(number, Verdict.REFUSED, reason=why)
+
     def frame(self, reply: bytes) -> bytes:
         """Return the protocol frame."""
         if self.block:
@@ -80,7 +88,7 @@ def read_acknowledgement(number: int, delivery: Delivery, sent: Sent, stream: st
     except (orjson.JSONDecodeError, AttributeError):
         return _unknown(number, "something that is not JetStream answered it")
     if error is not None:
-        return _refused(number, reason(error))
+        return Acknowledgement(sent.turned_away(number, reason(error)))
     if type(sequence) is not int or sequence <= 0 or not name:
         return _unknown(number, f"its acknowledgement names no place: {str(answer)[:200]}")
     if stream is not None and (of := answer.get("domain") or "") != domain:
@@ -104,10 +112,6 @@ def plain_acknowledgement(inbox: bytes, stream: str, domain: str = "") -> bytes:
 def without_groups(pattern: bytes) -> bytes:
     """Return it for matching only."""
     return pattern.replace(b"(\\d+)", b"\\d+").replace(b"([1-9]\\d*)", b"[1-9]\\d*")
-
-
-def _refused(number: int, why: str) -> Acknowledgement:
-    return Acknowledgement(Receipt(number, Verdict.REFUSED, reason=why))
 
 
 def _unknown(number: int, why: str) -> Acknowledgement:

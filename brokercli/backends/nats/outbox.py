@@ -310,5 +310,5 @@ class Outbox(Watcher):
             waiting = [number for number, sent in self._pending.items() if sent.subject == name and sent.first_sent] if kind == "publish" else ()
             for number in self.denials.take(name, waiting):
                 self.silence.heard()
-                self._settle(Receipt(number, Verdict.REFUSED, reason=self.denials.reason(name)))
+                self._settle(self._pending[number].turned_away(number, self.denials.reason(name)))
             self.changed.notify()
