@@ -12,7 +12,7 @@ import pytest
 from brokercli.backends.nats import look_consumer, look_sequence, reading, span
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.streams import JetStream, Json
-from brokercli.model.errors import Failed, NotFound, OutOfRange, Unsupported, UsageProblem
+from brokercli.model.errors import Failed, NotFound, OutOfRange, TimedOut, Unreachable, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Start, parse_time
 from tests.backends.nats_streams import Streams, bodies, everything, some, stream, subject
 from tests.brokers.server import wait_until
@@ -119,6 +119,38 @@ def test_the_last_are_those_before_the_end_however_many_come_while_they_are_coun
 
     monkeypatch.setattr(span, "count_from", busy)
     assert bodies(everything(streams.look(subject(f"{name.lower()}.*"), Last(asked)))) == numbers(first, 301)
+
+
+def test_a_stream_that_does_not_answer_for_a_moment_when_its_end_is_asked_for_ends_no_look(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = streams.make()
+    streams.fill(f"{name.lower()}.a", [b"1", b"2", b"3"])
+    fetched, silent = look_consumer.fetch_next, [Unreachable("The servers that keep the stream do not answer."), TimedOut("No answer came.")]
+
+    async def asked(*question: Any) -> Any:
+        if silent:
+            raise silent.pop()
+        return await fetched(*question)
+
+    # what is missing at the end makes the stream be asked
+    streams.delete(name, 3)
+    monkeypatch.setattr(look_consumer, "fetch_next", asked)
+    reader = streams.look(subject(f"{name.lower()}.*"), Start(), Number(4))
+    assert bodies(everything(reader)) == [b"1", b"2"]
+    assert not silent
+
+
+def test_a_stream_that_says_for_too_long_nothing_of_its_end_fails_the_look(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = streams.make()
+    streams.fill(f"{name.lower()}.a", [b"1", b"2", b"3"])
+    streams.delete(name, 3)
+
+    async def asked(*question: Any) -> Any:
+        raise TimedOut("No answer came.")
+
+    monkeypatch.setattr(look_consumer, "fetch_next", asked)
+    monkeypatch.setattr(Link, "patience", 0.5)
+    with pytest.raises(TimedOut, match="No answer came"):
+        everything(streams.look(subject(f"{name.lower()}.*"), Start(), Number(4)))
 
 
 def test_an_empty_stream_ends_at_once_and_says_so(streams: Streams, numbered: str) -> None:

@@ -69,6 +69,8 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
         self._heard = 0.0
         self._since_word = 0
         self._verifying = False
+        self._unanswered = 0.0
+        """Since when the stream does not say whether that was all; 0 while it does."""
         self._verified = 0
         """What came next when the consumer last had nothing more and the stream had."""
         self._watch: asyncio.TimerHandle | None = None
@@ -211,7 +213,16 @@ class ConsumerReader(BufferedReader[list[Delivery] | Run]):
             left = await fetch_next(self._jetstream, self._source.stream, self._next, self._source.subject or ">")
         except (NotAuthorised, NotFound):
             left = None
-        self._verifying = False
+        except (TimedOut, Unreachable):
+            # it is choosing a leader perhaps, and whoever publishes over this connection goes on
+            now = asyncio.get_running_loop().time()
+            self._unanswered = self._unanswered or now
+            if now - self._unanswered >= self.link.patience:
+                raise
+            self._verifying = False
+            self._replace()
+            return
+        self._verifying, self._unanswered = False, 0.0
         if self._done or self._replacing or self._end is None:
             return
         if left is None or left.sequence is None or left.sequence >= self._end:
