@@ -385,16 +385,18 @@ def test_what_could_not_be_sent_again_waits_until_it_is_known_what_became_of_it(
 
 
 @pytest.mark.parametrize(("block", "verdict"), [(b"NATS/1.0\r\nNats-Msg-Id: 1\r\n\r\n", U), (b"", R)])
-@pytest.mark.parametrize("denied", [False, True])
-def test_what_was_sent_again_and_refused_then_may_have_been_stored_the_first_time(block: bytes, verdict: Verdict, denied: bool) -> None:
+@pytest.mark.parametrize("why", ["wrong last sequence", "not permitted", "Maximum Payload Violation"])
+def test_what_was_sent_again_and_refused_then_may_have_been_stored_the_first_time(block: bytes, verdict: Verdict, why: str) -> None:
     # without an id it is sent again only where it was certainly not stored
     rig = Rig()
     rig.outbox.put({0: Sent(b"orders.new", block, b"x")}, 80, ())
     rig.settle(Outcome(repeat={0}))
-    if denied:
+    if why == "not permitted":
         rig.outbox.refused("publish", "orders.new")
+    elif why == "Maximum Payload Violation":
+        rig.line.too_large = 1
+        rig.settle(Outcome())
     else:
         rig.answered(0, b'{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 11"},"stream":"ORDERS","seq":0}')
-    found, why = rig.verdicts[0]
-    assert (found, "was sent before" in why) == (verdict, verdict is U)
-    assert ("not permitted" if denied else "wrong last sequence") in why
+    found, reason = rig.verdicts[0]
+    assert (found, "was sent before" in reason, why in reason) == (verdict, verdict is U, True)

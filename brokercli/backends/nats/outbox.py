@@ -270,7 +270,7 @@ class Outbox(Watcher):
             read, waiting = self._on_their_way()[0], list(self._pending.items())
             for number, sent in waiting:
                 if self._too_large(sent):
-                    self._settle(Receipt(number, Verdict.REFUSED, reason=_TOO_LARGE))
+                    self._settle(sent.turned_away(number, _TOO_LARGE))
                     self.silence.heard()
                 elif not sent.first_sent:
                     continue
