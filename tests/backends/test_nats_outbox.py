@@ -373,17 +373,6 @@ def test_what_could_not_be_sent_again_is_sent_once_when_the_connection_is_there_
     assert rig.line.written[2:] == [b"0", b"1", b"2"]
 
 
-def test_what_could_not_be_sent_again_waits_until_it_is_known_what_became_of_it() -> None:
-    rig = Rig()
-    rig.put(2)
-    rig.line.writes = False
-    rig.settle(Outcome(repeat={0, 1}))
-    rig.line.writes = True
-    rig.settle(Outcome(stored={0: 11}, why="nothing is known"))
-    assert {number: verdict for number, (verdict, _) in rig.verdicts.items()} == {0: C, 1: U}
-    assert rig.line.written == [b"0", b"1"]
-
-
 @pytest.mark.parametrize(("block", "verdict"), [(b"NATS/1.0\r\nNats-Msg-Id: 1\r\n\r\n", U), (b"", R)])
 @pytest.mark.parametrize("why", ["wrong last sequence", "not permitted", "Maximum Payload Violation"])
 def test_what_was_sent_again_and_refused_then_may_have_been_stored_the_first_time(block: bytes, verdict: Verdict, why: str) -> None:
