@@ -168,11 +168,11 @@ class Publishing:
         deadline = time.monotonic() + (self.delivery_timeout if timeout is None else timeout)
         try:
             while self.publisher.in_flight and time.monotonic() < deadline:
-                self._take(self.publisher.collect(SLICE))
+                self._take_to_the_end(self.publisher.collect(SLICE))
         except BrokercliError as error:
             self.outcome.error = self.outcome.error or error
         finally:
-            self._take(self.publisher.finish(0))
+            self._take_to_the_end(self.publisher.finish(0))
             self._judge_the_rest()
 
     def _judge_the_rest(self) -> None:
@@ -185,7 +185,7 @@ class Publishing:
             missing = self._named.missing(self._offered)
             numbers = missing if len(missing) == lost else [-1] * lost
             why = "sent, and stopped before its verdict was read"
-            self._take(Receipts(unknown=lost, problems=[Receipt(number, Verdict.UNKNOWN, reason=why) for number in numbers]))
+            self._take_to_the_end(Receipts(unknown=lost, problems=[Receipt(number, Verdict.UNKNOWN, reason=why) for number in numbers]))
         if account.refused and self.outcome.error is None and not self.publisher.in_flight:
             self.outcome.blame(failure_of(self.publisher))
         if self.outcome.error is None:
@@ -193,7 +193,7 @@ class Publishing:
         else:
             never_sent = range(self._offered, self._offered + account.open)
             why = f"never sent: {str(self.outcome.error).rstrip('.')}"
-            self._take(Receipts(refused=len(never_sent), problems=[Receipt(index, Verdict.REFUSED, reason=why) for index in never_sent]))
+            self._take_to_the_end(Receipts(refused=len(never_sent), problems=[Receipt(index, Verdict.REFUSED, reason=why) for index in never_sent]))
         self.closing = False
 
     def refuse(self, reason: str) -> None:
@@ -233,6 +233,13 @@ class Publishing:
         else:
             self._take(self.publisher.collect(0))
         return True
+
+    def _take_to_the_end(self, receipts: Receipts) -> None:
+        """Take verdicts where nothing more is sent. That they cannot be printed is no reason not to wait for the others, and to count them."""
+        try:
+            self._take(receipts)
+        except (LocalIO, ReaderLeft) as problem:
+            self.outcome.error = self.outcome.error or problem
 
     def _take(self, receipts: Receipts, *, stuck: bool = False) -> None:
         if not len(receipts):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokercli.backends.contract import Publisher
-from brokercli.model.errors import BrokercliError, InputRefused, LocalIO, NotAuthorised, Unreachable
+from brokercli.model.errors import BrokercliError, InputRefused, LocalIO, NotAuthorised, ReaderLeft, Unreachable
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.message import Message
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
@@ -218,6 +218,47 @@ def test_the_message_whose_verdict_was_lost_is_named_where_all_others_are(verdic
     outcome = publishing.abandon()
     assert (outcome.account.unknown, outcome.account.open) == (1, 0)
     assert [receipt.index for receipt in receipts.problems] == told
+
+
+class Slow(ScriptedPublisher):
+    """Judges one message at a time, and has no verdict for whoever does not wait."""
+
+    def collect(self, timeout: float) -> Receipts:
+        self.collected += 1
+        return self._judge(self.waiting[:1]) if self.collected > 1 else Receipts()
+
+    def finish(self, timeout: float) -> Receipts:
+        receipts = Receipts()
+        for index in self.waiting:
+            receipts.count(Receipt(index, Verdict.UNKNOWN))
+        self.waiting.clear()
+        return receipts
+
+
+@pytest.mark.parametrize("problem", [LocalIO("the disk is full"), ReaderLeft("the reader has gone")])
+@pytest.mark.parametrize(("verdicts", "timeout", "account", "code"), [
+    ([Verdict.CONFIRMED], 30.0, Account(read=3, confirmed=3), None), ([None], 0.0, Account(read=3, unknown=3), ExitCode.IN_DOUBT)])
+def test_where_verdicts_cannot_be_printed_those_that_are_out_are_waited_for_all_the_same(
+        problem: BrokercliError, verdicts: list[Verdict | None], timeout: float, account: Account, code: ExitCode | None) -> None:
+    told: list[Receipts] = []
+
+    def print_them(receipts: Receipts) -> None:
+        told.append(receipts)
+        if len(told) == 1:
+            raise problem
+
+    outcome = Publishing(Slow(verdicts, [9]), print_them, delivery_timeout=timeout).run(ScriptedSource([[b"1", b"2", b"3"]]))
+    assert (outcome.account, outcome.error) == (account, problem)
+    assert outcome.exit_code is (code or problem.exit_code)
+
+
+def test_where_it_cannot_be_printed_that_messages_were_never_sent_they_are_refused_all_the_same() -> None:
+    def print_them(receipts: Receipts) -> None:
+        raise LocalIO("the disk is full")
+
+    outcome = Publishing(GoneWhileAccepting([None], [1]), print_them, delivery_timeout=0.0).run(ScriptedSource([[b"1", b"2", b"3", b"4"]]))
+    assert outcome.account == Account(read=4, unknown=2, refused=2)
+    assert isinstance(outcome.error, Unreachable)
 
 
 class GoneWhileAccepting(ScriptedPublisher):
