@@ -58,6 +58,10 @@ class Copying:
         if self.journal is not None:
             self.publishing.unconfirmed = set()
         outcome = self.publishing.outcome
+        if not self.publishing.rate.unlimited:
+            # what may go only after the time is over is not waited for
+            asked = self.publishing.stopping
+            self.publishing.stopping = lambda: asked() or reading.out_of_time
         cut_short = False
         try:
             for batch in reading:
@@ -130,16 +134,20 @@ class Copying:
                     account.skipped += 1
                     continue
             message = self._message(record)
+            if message is not None and self.pace is not None and not self._wait(messages, self.pace.delay(record), reading):
+                cut_short = True
+                account.read += len(records) - index
+                account.skipped += len(records) - index
+                break
             if place is not None:
                 self._sent.append((*place, -1 if message is None else following, record))
             if message is None:
                 continue
             following += 1
-            if self.pace is not None:
-                self._wait(messages, self.pace.delay(record))
             messages.append(message)
         if messages:
             self.publishing.send(messages)
+        cut_short = cut_short or (self.publishing.accepted < following and reading.out_of_time)
         if self.journal is not None and self._sent:
             self.publishing.settle()
             whole = self._enter()
@@ -162,14 +170,18 @@ class Copying:
             self.publishing.refuse(f"{record.position}: {transformed.reason}")
         return transformed.message
 
-    def _wait(self, messages: list[Message], delay: float) -> None:
+    def _wait(self, messages: list[Message], delay: float, reading: Reading) -> bool:
+        """Wait until a message is due, or it is stopped; return False where the time is over before that."""
         # what is due goes out before the pause, not after it
         while delay > 0.005 and not self.publishing.stopping():
+            if reading.out_of_time:
+                return False
             if messages:
                 self.publishing.send(messages)
                 messages.clear()
             time.sleep(min(delay, SLICE))
             delay -= SLICE
+        return True
 
 
 def numbered(record: Record) -> tuple[int, int]:

@@ -5,6 +5,7 @@ The publisher is scripted, for the order of verdicts and what a second Ctrl-C ta
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +15,14 @@ import pytest
 
 from brokercli.model.address import Address
 from brokercli.model.errors import OutOfRange, Unreachable
+from brokercli.model.exit_code import ExitCode
 from brokercli.model.message import Message, Record
 from brokercli.model.position import NANOSECONDS, Number, Span, parse_position
 from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
 from brokercli.operations.copying import Copying, Pace, fix_bounds, last_delivered, span_of
 from brokercli.operations.filter import Filter
 from brokercli.operations.journal import Journal, mark_of
-from brokercli.operations.publishing import Outcome, Publishing
+from brokercli.operations.publishing import Outcome, Publishing, Rate
 from brokercli.operations.reading import Reading
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.through import Through
@@ -309,6 +311,21 @@ def test_what_was_recorded_goes_out_in_its_rhythm_and_what_is_due_does_not_wait_
     # the third has no time, and the fourth is older than the first
     outcome = Copying(Publishing(Clocked([C], [10])), pace=Pace(factor)).run(Reading(Recorded(0, 1, None, -5, 4, 4)))  # type: ignore[arg-type]
     assert (went, outcome.account) == (sent, Account(read=6, confirmed=6))
+
+
+@pytest.mark.parametrize("journalled", [False, True])
+@pytest.mark.parametrize("slowly", ["as recorded", "at a rate"])
+def test_what_is_to_go_only_after_the_time_is_over_is_not_waited_for(tmp_path: Path, slowly: str, journalled: bool) -> None:
+    publisher = ScriptedPublisher([C], [10])
+    began = time.monotonic()
+    with Journal(str(tmp_path / "journal"), {"from": "a", "to": "b"}) as journal:
+        publishing = Publishing(publisher, stopping=lambda: time.monotonic() - began > 5, rate=Rate(1 / 600 if slowly == "at a rate" else None))
+        copying = Copying(publishing, pace=Pace(1.0) if slowly == "as recorded" else None, journal=journal if journalled else None)
+        outcome = copying.run(Reading(Recorded(0, 600, 1200), timeout=0.2, limit=3))  # type: ignore[arg-type]
+    assert time.monotonic() - began < 4
+    assert (publisher.bodies, outcome.account) == ([b"0"], Account(read=3, confirmed=1, skipped=2))
+    assert (outcome.timed_out, outcome.error, outcome.exit_code) == (True, None, ExitCode.TIMED_OUT)
+    assert journal.done == ({0: 0} if journalled else {})
 
 
 class Lying(OneBatch):
