@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 
 # C0, DEL and C1; lone surrogates; what reorders text (bidi), hides in it (zero width, fillers, tags, soft hyphen) or ends its line
@@ -13,6 +14,7 @@ _STEERING = (
 _LOWEST = "\x00-\x1f"
 _BUT_LINE_FEED_AND_TAB = "\x00-\x08\x0b-\x1f"
 _ASCII_CLEAN = re.compile(rb"[\x20-\x7e]*")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -45,6 +47,28 @@ def visible_json(line: bytes) -> bytes:
     if line.isascii() and b"\x7f" not in line:
         return line
     return _steering("").sub(_escape_json, line.decode(errors="surrogateescape")).encode()
+
+
+def json_of(value: object, option: int | None = None) -> bytes:
+    """Write a value as JSON, times and the like as text. Bytes that are not UTF-8 (lone surrogates, as in a file's name) have no place in it and
+    become what they are in words, `\\xff`."""
+    import orjson
+
+    try:
+        return orjson.dumps(value, default=str, option=option)
+    except TypeError:
+        return orjson.dumps(_in_words(value), default=str, option=option)
+
+
+def _in_words(value: object) -> object:
+    match value:
+        case str():
+            return _SURROGATES.sub(_escape, value)
+        case Mapping():
+            return {_in_words(name): _in_words(held) for name, held in value.items()}
+        case list() | tuple():
+            return [_in_words(held) for held in value]
+    return value
 
 
 def visible_toml(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from brokercli.model.errors import LocalIO, ReaderLeft
 from brokercli.terminal.cells import folded_words, shortened
-from brokercli.terminal.escape import visible, visible_json
+from brokercli.terminal.escape import json_of, visible, visible_json
 
 CLOSED = -1
 """The descriptor of a stream that was closed when we were started."""
@@ -127,9 +127,7 @@ class Streams:
 
     def say_json(self, value: object) -> None:
         """Print one JSON object on a line of standard error, for a program that reads there."""
-        import orjson
-
-        self._tell(visible_json(orjson.dumps(value, default=str)).decode())
+        self._tell(visible_json(json_of(value)).decode())
 
     def end_line(self) -> None:
         """Start a new line on standard error: the terminal has just printed `^C`."""

@@ -12,6 +12,7 @@ from brokercli.model.amount import amount
 from brokercli.model.errors import LocalIO, ReaderLeft
 from brokercli.model.exit_code import ExitCode
 from brokercli.model.receipt import Account
+from brokercli.terminal.escape import json_of
 from brokercli.terminal.failure import present
 from brokercli.terminal.progress import spoken_duration
 from brokercli.terminal.streams import Streams
@@ -64,4 +65,4 @@ def report_end(streams: Streams, path: str, verb: str, account: Account, exit_co
 
 def _report(verb: str, account: Account, exit_code: int, seconds: float, extra: Mapping[str, object] | None) -> bytes:
     told = {"summary": verb, **asdict(account), "exit_code": int(exit_code), "seconds": round(seconds, 3), **(extra or {})}
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
+    return json_of(told, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

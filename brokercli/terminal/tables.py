@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import orjson
-
 from brokercli.model.errors import UsageProblem
 from brokercli.terminal.cells import NARROWEST, folded, padded, width_of
-from brokercli.terminal.escape import visible, visible_json
+from brokercli.terminal.escape import json_of, visible, visible_json
 from brokercli.terminal.streams import STYLES, Streams, terminal_width
 
 if TYPE_CHECKING:
@@ -66,7 +64,7 @@ def print_description(streams: Streams, description: Description, output: str = 
 
 def print_json(streams: Streams, values: Sequence[object]) -> None:
     """Print one JSON value a line."""
-    print_json_lines(streams, [orjson.dumps(value, default=str) for value in values])
+    print_json_lines(streams, [json_of(value) for value in values])
 
 
 def print_json_lines(streams: Streams, lines: Sequence[bytes]) -> None:

@@ -11,7 +11,7 @@ import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokercli.terminal.escape import visible, visible_bytes, visible_json, visible_toml
+from brokercli.terminal.escape import json_of, visible, visible_bytes, visible_json, visible_toml
 
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 HIDDEN = set("\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\u2066\ufeff\U000e0041")
@@ -108,3 +108,15 @@ def test_toml_says_the_same_and_steers_nothing(names: dict[str, str]) -> None:
     shown = visible_toml(document)
     assert tomllib.loads(shown) == tomllib.loads(document)
     assert not [character for character in shown if dangerous(character) and character != "\n"]
+
+
+@given(ANY_TEXT)
+def test_text_that_is_utf8_is_in_json_as_it_is_and_any_other_as_something_that_can_be_read(text: str) -> None:
+    found = orjson.loads(json_of({text: [text, (text,)], "count": 1}))
+    if not any("\ud800" <= character <= "\udfff" for character in text):
+        assert found == {text: [text, [text]], "count": 1}
+    assert found["count"] == 1
+
+
+def test_bytes_that_are_not_utf8_are_in_json_as_they_are_in_words() -> None:
+    assert json_of(["orders\udcff", "\ud800"]) == b'["orders\\\\xff","\\\\ud800"]'

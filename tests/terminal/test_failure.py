@@ -75,6 +75,12 @@ def test_only_the_name_of_the_program_is_coloured(capture: Callable[..., Any]) -
     assert captured.err == "\x1b[1;31mbrokercli:\x1b[0m no: such thing\n"
 
 
+def test_an_error_about_a_file_whose_name_is_not_utf8_is_an_object_as_well(capture: Callable[..., Any]) -> None:
+    captured = capture()
+    assert present(UsageProblem("--ids a\udcff cannot be read"), captured.streams, output_json=True) == 2
+    assert orjson.loads(captured.err) == {"error": "--ids a\\xff cannot be read", "hint": None, "exit_code": 2}
+
+
 def test_for_a_program_an_error_is_one_json_object(capture: Callable[..., Any]) -> None:
     captured = capture()
     assert present(Unreachable("x\n\u202e", hint="try"), captured.streams, output_json=True) == 5

@@ -74,6 +74,11 @@ def test_a_report_is_private_json_in_place_of_the_last(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
+def test_a_report_names_a_file_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    write_report(str(tmp_path / "report"), "redriven", Account(1, 1), exit_code=0, seconds=0.1, extra={"journal": "kept\udcff"})
+    assert orjson.loads((tmp_path / "report").read_bytes())["journal"] == "kept\\xff"
+
+
 def test_a_report_through_a_link_replaces_what_it_points_at(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_text("old")
     (tmp_path / "link.json").symlink_to(tmp_path / "real.json")

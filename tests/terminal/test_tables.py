@@ -53,6 +53,10 @@ def test_json_has_the_values_as_they_are(capture: Callable[..., Any]) -> None:
     assert [orjson.loads(line) for line in table(capture(), ROWS, None, "json").splitlines()] == ROWS
 
 
+def test_a_name_that_is_not_utf8_is_in_json_as_it_is_in_words(capture: Callable[..., Any]) -> None:
+    assert table(capture(), [{"name": "orders\udcff"}], None, "json") == '{"name":"orders\\\\xff"}\n'
+
+
 def test_columns_choose_and_order(capture: Callable[..., Any]) -> None:
     assert table(capture(), ROWS, ["messages", "name"]) == "MESSAGES  NAME\n 1234567  orders\n       -  日本\n"
     assert table(capture(), ROWS, ["name", "durable"], "json") == '{"name":"orders","durable":null}\n{"name":"日本","durable":true}\n'
