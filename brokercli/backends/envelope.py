@@ -17,7 +17,7 @@ import orjson
 from brokercli.backends.envelope_values import bytes_of, decode_headers, decode_value, encode_headers, encode_name, encode_value, text_or_base64
 from brokercli.model.errors import InputRefused, UsageProblem
 from brokercli.model.message import Header, Message, Place, Record
-from brokercli.model.position import format_time, parse_time
+from brokercli.model.position import format_time, parse_time, read_time
 from brokercli.model.remembered import Remembered
 
 VERSION = 1
@@ -252,4 +252,4 @@ def _record_of(envelope: Mapping[str, Any]) -> Record:
     number = next((place[name] for name in ("offset", "sequence") if isinstance(place.get(name), int)), None)
     position = "" if number is None else f"{place['partition']}:{number}" if place.get("partition") is not None else str(number)
     time = envelope.get("time")
-    return Record(broker, place, position, None if time is None else parse_time(time), message)
+    return Record(broker, place, position, None if time is None else read_time(time), message)

@@ -14,6 +14,8 @@ _UNITS = {"ms": 10**6, "s": NANOSECONDS, "m": 60 * NANOSECONDS, "h": 3600 * NANO
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?)?(Z|z|[+-]\d\d:?\d\d)?", re.ASCII)
+# a stored time may be any number of milliseconds of 64 bits
+_NANOSECONDS = re.compile(r"-?\d{1,30}ns", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GRAMMAR = "positions: start, end, 1200, -20 (the last 20), 3:1200 (partition:offset), @2026-11-23T10:00Z, @-1h, @now"
 LARGEST_NUMBER = 2**63 - 1
@@ -164,6 +166,11 @@ def parse_time(text: str) -> int:
         raise UsageProblem(f"{text!r} is no time: {problem}.") from None
     whole = moment - _EPOCH
     return (whole.days * 86400 + whole.seconds) * NANOSECONDS + int((fraction or "").ljust(9, "0"))
+
+
+def read_time(text: str) -> int:
+    """Read what `format_time` wrote, also of a year that has no name, and whatever else `parse_time` reads."""
+    return int(text.removesuffix("ns")) if _NANOSECONDS.fullmatch(text) else parse_time(text)
 
 
 def format_time(nanoseconds: int) -> str:

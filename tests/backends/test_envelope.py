@@ -78,7 +78,8 @@ def test_every_value_of_a_header_or_property_is_read_as_it_was_written(value: He
 @pytest.mark.parametrize("body", [None, b"", b"{}", "ä\n\x7f".encode(), b"\xff\xfe"])
 def test_a_record_is_read_as_it_lay_and_what_is_published_of_it_does_not_say_where_that_was(
         place: Place, broker: str, position: str, route: str | None, body: bytes | None) -> None:
-    for time, key in itertools.product((None, 0, 1_795_000_000_123_456_789), (None, b"", b"c-7", b"\xff")):
+    nameless = (1_795_000_000_123_456_789_000_000, -(10**20)) if position else ()
+    for time, key in itertools.product((None, 0, 1_795_000_000_123_456_789, *nameless), (None, b"", b"c-7", b"\xff")):
         message = Message(body, key, (("a", b"1"),), route=route, origin=broker)
         published = replace(message, time=None if position else time)
         record = Record(broker, place, position, time, published)
@@ -86,6 +87,11 @@ def test_a_record_is_read_as_it_lay_and_what_is_published_of_it_does_not_say_whe
         assert b"\n" not in line
         assert decode_record(line, 1) == record
         assert decode_envelope(line, 1) == published
+
+
+def test_a_time_in_a_year_without_a_name_is_none_that_can_be_asked_for() -> None:
+    with pytest.raises(InputRefused, match="line 7: '9999999999999999999999ns' is no time"):
+        decode_envelope(b'{"body":"1","time":"9999999999999999999999ns"}', 7)
 
 
 def test_a_record_that_points_at_its_message_is_written_with_it_and_each_is_read_alone() -> None:

@@ -24,6 +24,7 @@ from brokercli.model.position import (
     parse_position,
     parse_range,
     parse_time,
+    read_time,
 )
 
 SECOND = 1_000_000_000
@@ -102,6 +103,17 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     ("1970-01-01T00:00:00Z", 0), ("1969-12-31T23:59:59.999Z", -SECOND // 1000), ("2026-11-24T07:00:00-0500", NOON)])
 def test_a_time_is_read_to_the_nanosecond_and_without_a_zone_is_utc(text: str, nanoseconds: int) -> None:
     assert parse_time(text) == nanoseconds
+
+
+@pytest.mark.parametrize("text", ["ns", f"{10**40}ns", "1.5ns", "2026-02-30", "-"])
+def test_what_was_never_written_for_a_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageProblem, match="is no time"):
+        read_time(text)
+
+
+@given(st.integers(-(2**63), 2**63 - 1).map(lambda milliseconds: milliseconds * 1_000_000) | st.integers(1 - 10**30, 10**30 - 1))
+def test_any_time_is_read_as_it_is_written_also_in_a_year_that_has_no_name(nanoseconds: int) -> None:
+    assert read_time(format_time(nanoseconds)) == nanoseconds
 
 
 @pytest.mark.parametrize("text", ["2026-02-30", "2026-11-24T25:00", "2026-11-24T12", "24.11.2026", "2026-11-24T12:00:00.1234567890Z", "2026-11-24T12:00+25:00"])
