@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 
-from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.contract import PublishPolicy, Reader
 from brokercli.commands.printing import code_of, require_for
 from brokercli.commands.publish_output import Decided, Delivery
 from brokercli.commands.session import Session, open_address, open_destination, streams_of
@@ -65,16 +66,8 @@ class CopyRun:
             incarnation = "" if self.resume is None else source.backend.incarnation(source.address)
             journal = None if self.resume is None else stack.enter_context(Journal(self.resume, self._identity(source, destination), incarnation))
             resumed = journal is not None and bool(journal.bounds)
-            span = span_of(journal.bounds, journal.done) if journal is not None and resumed else self.span
             prepare_for_bulk()
-            if journal is not None and resumed and not incarnation:
-                journal.require_same(last_delivered(source.backend, source.address, journal))
-            try:
-                reader = stack.enter_context(source.backend.look(source.address, span))
-            except OutOfRange as problem:
-                raise journal.beyond(problem) if journal is not None and resumed else problem from None
-            if journal is not None and resumed and not incarnation:
-                journal.require_reach(reader.bounds)
+            reader = self._look(stack, source, journal, incarnation)
             if journal is not None and not journal.bounds:
                 if reader.bounds is None:
                     raise UsageProblem("A journal needs a source that numbers its records, and an end.")
@@ -103,10 +96,14 @@ class CopyRun:
         return decided.code or 0
 
     def count(self, *, fail_if_empty: bool) -> int:
-        """Read and count what would be copied, publish nothing; return the exit code."""
+        """Read and count what would be copied, publish nothing; return the exit code. A journal that was begun says what is left of it."""
         streams = streams_of(self.context)
-        with (Interrupt(streams, connecting=True) as interrupt, self._opened() as (source, destination), interrupt.connected(),
-              source.backend.look(source.address, self.span) as reader):
+        with (Interrupt(streams, connecting=True) as interrupt, self._opened() as (source, destination), interrupt.connected(), ExitStack() as stack):
+            journal, incarnation = None, ""
+            if self.resume is not None and (kept := Path(self.resume)).is_file() and kept.stat().st_size:
+                incarnation = source.backend.incarnation(source.address)
+                journal = stack.enter_context(Journal(self.resume, self._identity(source, destination), incarnation))
+            reader = self._look(stack, source, journal, incarnation)
             notes = Notes(reader, streams.say, quiet=self.quiet)
             reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, timeout=self.timeout, stopping=lambda: interrupt.requested,
                               waiting=notes.say_new)
@@ -118,6 +115,20 @@ class CopyRun:
             streams.say(f"dry run: {reading.matched:,} of {amount(reading.read, 'message')} would go from {source.address} to {destination.address}; "
                         "nothing was published")
         return code_of(reading, interrupt.exit_code, fail_if_empty)
+
+    def _look(self, stack: ExitStack, source: Session, journal: Journal | None, incarnation: str) -> Reader:
+        """Look at what is to be copied: at what a journal that was begun does not have yet. Raises where its source is another one by now."""
+        if journal is None or not journal.bounds:
+            return stack.enter_context(source.backend.look(source.address, self.span))
+        if not incarnation:
+            journal.require_same(last_delivered(source.backend, source.address, journal))
+        try:
+            reader = stack.enter_context(source.backend.look(source.address, span_of(journal.bounds, journal.done)))
+        except OutOfRange as problem:
+            raise journal.beyond(problem) from None
+        if not incarnation:
+            journal.require_reach(reader.bounds)
+        return reader
 
     def _say_late(self, streams: Streams, notes: Notes) -> None:
         notes.say_new()

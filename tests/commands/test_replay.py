@@ -129,6 +129,25 @@ def test_a_journal_is_no_way_to_go_on_with_another_choice_of_messages(cli: Comma
     assert bodies(cli, target) == [b"3"]
 
 
+def test_a_dry_run_with_a_journal_counts_what_the_copy_would_go_on_with(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
+    target = make_place(place.broker)
+    assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0
+    copy = ("replay", place.url, "--to", target.url, "--resume", "journal")
+    for options, words in (((), "3 of 3 messages would go"), (("-n", "2"), "2 of 2 messages would go")):
+        assert words in cli(*copy, "--dry-run", *options).stderr
+        assert not (cli.home / "journal").exists()
+    assert cli(*copy, "-n", "2").code == 0
+    assert cli("publish", place.url, stdin=b"4\n").code == 0
+    kept = (cli.home / "journal").read_bytes()
+    assert "dry run: 1 of 1 message would go" in cli(*copy, "--dry-run").stderr
+    assert (cli.home / "journal").read_bytes() == kept
+    refused = cli(*copy, "--dry-run", "--grep", "3")
+    assert (refused.code, "its --grep is nothing, not 3" in refused.stderr) == (2, True), refused.stderr
+    assert cli(*copy).code == 0
+    assert "dry run: 0 of 0 messages would go" in cli(*copy, "--dry-run").stderr
+    assert bodies(cli, target) == [b"1", b"2", b"3"]
+
+
 def test_a_journal_goes_on_where_the_last_run_was_confirmed(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
     target = make_place(place.broker)
     assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0
