@@ -47,6 +47,18 @@ def test_messages_that_differ_in_their_headers_only_are_told_apart_when_one_come
     assert len(places.taken(queue)) == receipts.confirmed == 3
 
 
+def test_of_messages_that_are_the_same_once_the_broker_has_sorted_their_headers_each_that_comes_back_is_refused(places: Places) -> None:
+    exchange, queue = places.exchange("headers"), places.queue()
+    places.bind(queue, exchange, "", [("kind", ("S", b"wanted"))])
+    # in flight together are only those behind one that was confirmed
+    first = Message(b"first", headers=(("kind", b"wanted"),))
+    unsorted = Message(b"same", headers=(("z", b"1"), ("kind", b"other")))
+    as_returned = Message(b"same", headers=(("kind", b"other"), ("z", b"1")))
+    receipts = sent(places, Address(exchange, "exchange"), first, unsorted, as_returned, unsorted, as_returned)
+    assert (receipts.confirmed, [problem.index for problem in receipts.problems]) == (1, [1, 2, 3, 4])
+    assert places.taken(queue) == [b"first"]
+
+
 def test_all_of_a_window_can_come_back(places: Places) -> None:
     exchange = places.exchange("direct")
     with places.open() as backend, backend.publisher(Address(exchange, "exchange", "k"), PublishPolicy()) as publisher:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from brokercli.backends.rabbitmq.amqp_table import decode_table
+from brokercli.backends.rabbitmq.amqp_table import decode_table, encode_table
 from brokercli.backends.rabbitmq.bulk_frames import Returned
 from brokercli.backends.rabbitmq.exact_properties import split_headers
 
@@ -68,19 +68,23 @@ class InFlight:
 
     def take_returned(self, message: Returned) -> Entry | None:
         """Take out the entry of a returned message; None where it has its verdict already."""
-        entries, alike = self._entries, []
+        entries, wanted = self._entries, None
+        chosen = alike = 0
         for number in range(max(self._lowest, self._returned + 1), self._next):
             entry = entries.get(number)
-            if entry is not None and entry.routing_key == message.routing_key and entry.body == message.body:
-                alike.append(number)
-                if entry.properties == message.properties:
-                    break
-        if not alike:
+            if entry is None or entry.routing_key != message.routing_key or entry.body != message.body:
+                continue
+            alike = alike or number
+            if entry.properties != message.properties:
+                # one behind it with these very octets is another message all the same
+                wanted = wanted or _comparable(message.properties)
+                if _comparable(entry.properties) != wanted:
+                    continue
+            chosen = number
+            break
+        chosen = chosen or alike
+        if not chosen:
             return None
-        chosen = alike[-1]
-        if entries[chosen].properties != message.properties:
-            wanted = _comparable(message.properties)
-            chosen = next((number for number in alike if _comparable(entries[number].properties) == wanted), alike[0])
         self._returned = chosen
         return entries.pop(chosen)
 
@@ -96,7 +100,7 @@ class InFlight:
         return taken
 
 
-def _comparable(properties: bytes) -> tuple[bytes, object]:
-    # RabbitMQ sorts headers by name
+def _comparable(properties: bytes) -> tuple[bytes, list[bytes]]:
+    # RabbitMQ sorts headers by name. To Python True and 1 are equal, and encoded they are not
     fixed, table = split_headers(properties)
-    return fixed, sorted(decode_table(table)[0], key=lambda header: header[0].encode(errors="surrogateescape")) if table else ()
+    return fixed, sorted([encode_table((header,)) for header in decode_table(table)[0]]) if table else []
