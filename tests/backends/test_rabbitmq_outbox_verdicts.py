@@ -10,12 +10,15 @@ from typing import Any, cast
 import pytest
 from pika.exceptions import ChannelClosedByBroker
 
+from brokercli.backends.rabbitmq.amqp_table import encode_table
 from brokercli.backends.rabbitmq.bulk_frames import Returned
+from brokercli.backends.rabbitmq.exact_properties import encode_properties
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import ToQueues
 from brokercli.backends.rabbitmq.outbox import Outbox, Target
 from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound, Unreachable
+from brokercli.model.message import Header
 from brokercli.model.receipt import Receipts, Verdict
 
 PLAIN = b"\0\0"
@@ -276,6 +279,18 @@ def test_what_came_back_is_refused_and_its_confirm_confirms_nothing() -> None:
     assert sending.box.news.confirmed == 2
     assert sending.verdicts() == {2: (Verdict.REFUSED, "there is no queue orders")}
     assert (sending.box.open, sending.box.held_bytes) == (0, 0)
+
+
+def test_what_comes_back_with_headers_that_the_broker_wrote_on_it_is_the_one_that_has_the_others() -> None:
+    def with_headers(*headers: Header) -> bytes:
+        return encode_properties({}, encode_table(headers))
+
+    sending = Sending()
+    sending.proven(*[entry(number)._replace(properties=with_headers(*headers), body=b"same") for number, headers in (
+        (2, ()), (3, (("kind", b"wanted"),)), (4, (("kind", True),)), (5, (("kind", 1),)), (6, (("kind", 1),)))])
+    sending.box.returned(Returned(312, b"NO_ROUTE", b"", b"orders", with_headers(("kind", 1), ("timestamp_in_ms", 1_700_000_000_000)), b"same"))
+    sending.box.settled(6, multiple=True, confirmed=True)
+    assert list(sending.verdicts()) == [5]
 
 
 def test_a_first_message_that_came_back_lets_the_next_go_and_proves_nothing() -> None:

@@ -59,6 +59,20 @@ def test_of_messages_that_are_the_same_once_the_broker_has_sorted_their_headers_
     assert places.taken(queue) == [b"first"]
 
 
+def test_of_messages_that_differ_in_whom_else_they_go_to_the_one_that_comes_back_is_refused(places: Places) -> None:
+    exchange, queue = places.exchange("topic"), places.queue()
+    places.bind(queue, exchange, "there")
+
+    def also_to(key: bytes) -> Message:
+        # RabbitMQ takes BCC off, also where it returns the message
+        return Message(b"same", headers=(("BCC", Typed("array", (key,))),), route="nowhere")
+
+    messages = [Message(b"first", route="there"), also_to(b"there"), also_to(b"elsewhere"), also_to(b"there"), also_to(b"elsewhere")]
+    receipts = sent(places, Address(exchange, "exchange"), *messages)
+    assert (receipts.confirmed, [problem.index for problem in receipts.problems]) == (3, [2, 4])
+    assert places.taken(queue) == [b"first", b"same", b"same"]
+
+
 def test_all_of_a_window_can_come_back(places: Places) -> None:
     exchange = places.exchange("direct")
     with places.open() as backend, backend.publisher(Address(exchange, "exchange", "k"), PublishPolicy()) as publisher:

@@ -168,6 +168,8 @@ class Converter:
             keys = next((value for header, value in headers if header == name), b"")
             if keys != b"" and not (isinstance(keys, Typed) and keys.kind == "array" and all(isinstance(key, bytes) for key in _items(keys))):
                 raise CannotCarry(f"the header {name} is no array of strings, which RabbitMQ refuses")
+            if name == "BCC" and keys != b"":
+                risk = "RabbitMQ takes BCC off what it returns, so that it could be any other that was routed by another"
         return risk
 
     def _check_properties(self, properties: dict[str, HeaderValue]) -> str:

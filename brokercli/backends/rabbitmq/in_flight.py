@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from brokercli.backends.rabbitmq.amqp_table import decode_table, encode_table
 from brokercli.backends.rabbitmq.bulk_frames import Returned
 from brokercli.backends.rabbitmq.exact_properties import split_headers
+
+_SHORT = 4096
 
 
 class Entry(NamedTuple):
@@ -30,8 +33,9 @@ class InFlight:
     A basic.return says no number. What is certain is that the broker handles one channel's messages in order and returns an
     unroutable one at once, before it confirms it (RabbitMQ's confirms guide; rabbit_channel), so returns come in the order of
     their messages. A returned message is therefore the first one behind the last returned that has its exchange, routing key,
-    body and properties. Where several are identical and only some could be routed, because a binding came or went in between,
-    the count is right and the messages are interchangeable.
+    body and properties; where the broker added headers, the first of those that have most of them in common. Where several
+    are identical and only some could be routed, because a binding came or went in between, the count is right and the
+    messages are interchangeable.
     """
 
     def __init__(self) -> None:
@@ -68,21 +72,20 @@ class InFlight:
 
     def take_returned(self, message: Returned) -> Entry | None:
         """Take out the entry of a returned message; None where it has its verdict already."""
-        entries, wanted = self._entries, None
-        chosen = alike = 0
+        entries, wanted = self._entries, _comparable(message.properties)
+        chosen, most = 0, -1
         for number in range(max(self._lowest, self._returned + 1), self._next):
             entry = entries.get(number)
             if entry is None or entry.routing_key != message.routing_key or entry.body != message.body:
                 continue
-            alike = alike or number
-            if entry.properties != message.properties:
-                # one behind it with these very octets is another message all the same
-                wanted = wanted or _comparable(message.properties)
-                if _comparable(entry.properties) != wanted:
-                    continue
-            chosen = number
-            break
-        chosen = chosen or alike
+            # one behind it with these very octets is another message all the same
+            if entry.properties == message.properties or (compared := _comparable(entry.properties)) == wanted:
+                chosen = number
+                break
+            # a broker may write headers of its own on what comes in (message_interceptors), and returns them
+            common = len(compared.headers) if compared.headers <= wanted.headers else -1
+            if not chosen or common > most:
+                chosen, most = number, common
         if not chosen:
             return None
         self._returned = chosen
@@ -100,7 +103,20 @@ class InFlight:
         return taken
 
 
-def _comparable(properties: bytes) -> tuple[bytes, list[bytes]]:
-    # RabbitMQ sorts headers by name. To Python True and 1 are equal, and encoded they are not
+class _Comparable(NamedTuple):
+    fixed: bytes
+    headers: frozenset[bytes]
+    """Encoded, in no order: RabbitMQ sorts them by name. To Python True and 1 are equal, and encoded they are not."""
+
+
+def _comparable(properties: bytes) -> _Comparable:
+    return _read_short(properties) if len(properties) <= _SHORT else _read(properties)
+
+
+def _read(properties: bytes) -> _Comparable:
     fixed, table = split_headers(properties)
-    return fixed, sorted([encode_table((header,)) for header in decode_table(table)[0]]) if table else []
+    return _Comparable(fixed, frozenset([encode_table((header,)) for header in decode_table(table)[0]]) if table else frozenset())
+
+
+_read_short = lru_cache(maxsize=2048)(_read)
+"""The same, once for all of a window: each that comes back is compared with those before it."""
