@@ -174,6 +174,35 @@ def test_a_node_that_has_no_copy_ends_the_look(places: Places, monkeypatch: pyte
             wait_until(lambda: reader.read(1) and False, PATIENCE, "the end")
 
 
+@pytest.mark.parametrize("anew", [True, False], ids=["made anew", "the same"])
+def test_a_stream_that_was_made_anew_while_the_connection_was_lost_ends_the_look_that_waits_for_what_comes(places: Places, monkeypatch: pytest.MonkeyPatch,
+                                                                                                      anew: bool) -> None:
+    monkeypatch.setattr(stream_look, "_IDLE_SECONDS", 0.1)
+    stream = places.stream([b"%d" % number for number in range(10)])
+    establish = Link._establish
+
+    def late(self: Link) -> None:
+        monkeypatch.setattr(Link, "_establish", establish)
+        if anew:
+            places.delete_queue(stream)
+            places.queue("stream", name=stream)
+            places.put("", stream, [b"another"])
+        establish(self)
+
+    with places.open() as backend, backend.look(Address(stream, "stream"), Span(Start(), None)) as reader:
+        assert isinstance(reader, stream_look.StreamReader)
+        assert len(bodies_of(reader, 10)) == 10
+        monkeypatch.setattr(Link, "_establish", late)
+        reader._link.post(reader._link.reconnect)
+        if anew:
+            with pytest.raises(NotFound, match="ends at the offset 1 by now, and was read up to 10"):
+                wait_until(lambda: reader.read(0.2) and False, PATIENCE, "the end")
+            return
+        wait_until(lambda: reader.read(0.2) is None and Link._establish is establish and not reader._came_back, PATIENCE, "that it is known to be the same")
+        places.put("", stream, [b"later"])
+        assert bodies_of(reader, 1) == [b"later"]
+
+
 def test_records_that_are_deleted_before_they_were_read_do_not_keep_a_look_waiting(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     # so little that the broker has not sent the rest when it deletes it
     monkeypatch.setattr(stream_look, "_HELD_BYTES", 20_000)

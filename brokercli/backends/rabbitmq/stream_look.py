@@ -17,7 +17,7 @@ from brokercli.backends.rabbitmq.link import GIVE_UP_SECONDS, Link
 from brokercli.backends.rabbitmq.overtaken import Gap, Overtaken, gaps
 from brokercli.backends.rabbitmq.records import RabbitMQBatch, offset_of
 from brokercli.backends.rabbitmq.stream_range import ask_first, consume, end_of
-from brokercli.model.errors import BrokercliError, NotFound
+from brokercli.model.errors import BrokercliError, NotFound, Unreachable
 from brokercli.model.position import Number, Span
 
 PREFETCH = 8000
@@ -50,7 +50,9 @@ class StreamReader(Reader):
         self._give_back = give_back
         self._closed = self._at_end = False
         self._last_came = monotonic()
-        self._handed_on = self._found_nothing = 0
+        self._handed_on = self._found_nothing = self._found_less = 0
+        self._came_back = False
+        """The connection was lost since the last record came: there may be another stream of that name."""
         self._overtaken = Overtaken(lambda answered: ask_first(link, stream, answered), link.later)
         self._patient_until = 0.0
         """Until when a node that has no copy of the stream may still get it: one that led it is gone, and with it our connection."""
@@ -85,14 +87,31 @@ class StreamReader(Reader):
         return RabbitMQBatch(list(chain.from_iterable(waiting)), self._stream, numbered=True)
 
     def _look_for_the_end(self) -> None:
-        """End where the records between here and the end were deleted meanwhile."""
-        if self._end is None or self._at_end or monotonic() - self._last_came < _IDLE_SECONDS or self._link.live is None:
+        """End where the records between here and the end were deleted meanwhile, and fail where what was read is of another stream."""
+        if (self._end is None and not self._came_back) or self._at_end or monotonic() - self._last_came < _IDLE_SECONDS or self._link.live is None:
             return
         self._last_came = monotonic()
+        before = self._place
         try:
             last, place = end_of(self._link, self._stream), self._place
         except NoCopy:
             return  # where that lasts, whoever opens the consumer says it
+        except Unreachable:
+            if self._end is None:
+                return
+            raise
+        # of a stream that was made anew the broker sends nothing up to the place that was asked for; a copy that is behind catches up
+        less = self._came_back and last is not None and isinstance(before, int) and last.offset < before
+        self._found_less = self._found_less + 1 if less else 0
+        if less and last is not None:
+            if self._found_less >= _SURE:
+                self._handover.fail(NotFound(f"The stream {self._stream} ends at the offset {last.offset} by now, and was read up to {before}: it was deleted"
+                                             " and made anew while the connection was lost, or the copy on this node is behind.",
+                                             hint="the same command reads what is there now"))
+            return
+        self._came_back = self._came_back and last is None
+        if self._end is None:
+            return
         # a broker that is slow shows nothing as well, for a while
         self._found_nothing = self._found_nothing + 1 if last is None else 0
         shorter = last is not None and isinstance(place, int) and last.offset <= place
@@ -144,6 +163,7 @@ class StreamReader(Reader):
             self._handover.fail(failure)
 
     def delivered(self, deliveries: list[Delivery]) -> None:
+        self._came_back = False
         tag, last = deliveries[-1].tag, offset_of(deliveries[-1])
         place, end = self._place, self._end
         if isinstance(place, int) and offset_of(deliveries[0]) < place:
@@ -187,6 +207,7 @@ class StreamReader(Reader):
 
     def restored(self) -> None:
         if not self._at_end:
+            self._came_back = True
             self._open()
         self._overtaken.restored()
 
