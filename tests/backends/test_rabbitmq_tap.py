@@ -239,6 +239,25 @@ def test_what_a_slow_reader_misses_is_said(places: Places, monkeypatch: pytest.M
         assert bodies_of(reader, 1) == [b"later"]
 
 
+def test_what_was_missed_just_before_the_end_is_said_as_well(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap_reader, "MOST_WAITING", 20)
+    monkeypatch.setattr(tap_reader, "PREFETCH", 5)
+    monkeypatch.setattr(tap_reader, "_HELD_BYTES", 10)
+    monkeypatch.setattr(tap_reader, "_CHECK_SECONDS", 3600.0)
+    exchange = kept(places)
+    with tap(places, exchange, "exchange") as reader:
+        places.put(exchange, "a", [b"%05d" % number for number in range(200)])
+        found: list[bytes] = []
+        deadline = monotonic() + SECONDS
+        while found[-1:] != [b"00199"]:
+            if batch := reader.read(0.2):
+                found += batch.bodies()
+            assert monotonic() < deadline, f"the last of {len(found)} that came is not the last that was sent"
+        assert len(found) < 200
+        assert reader.notes == []
+    assert "the oldest were dropped" in reader.notes[0]
+
+
 def test_a_reader_that_stalls_gets_everything_that_fits(places: Places) -> None:
     exchange = kept(places, "fanout")
     with tap(places, exchange, "exchange") as reader:

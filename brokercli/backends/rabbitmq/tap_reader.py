@@ -246,10 +246,19 @@ class TapReader(Reader):
         if channel is None or not channel.is_open:
             gone.set()
             return
+        channel.add_on_close_callback(lambda *_: gone.set())
+        if self._counts_drops:
+            # of what was dropped since this was asked last nobody has been told
+            channel.queue_declare(self._overflow, passive=True, callback=lambda answer: self._delete(channel, answer))
+        else:
+            self._delete(channel)
+
+    def _delete(self, channel: Any, answer: Any = None) -> None:
+        if answer is not None:
+            self._dropped(answer)
         channel.queue_delete(self._tap)
         if self._overflow:
             channel.queue_delete(self._overflow)
-        channel.add_on_close_callback(lambda *_: gone.set())
         channel.close()
 
 
