@@ -258,6 +258,16 @@ def test_what_was_missed_just_before_the_end_is_said_as_well(places: Places, mon
     assert "the oldest were dropped" in reader.notes[0]
 
 
+def test_messages_that_expired_while_they_waited_are_not_said_to_have_been_too_many(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap_reader, "PREFETCH", 5)
+    monkeypatch.setattr(tap_reader, "_HELD_BYTES", 10)
+    exchange = kept(places)
+    with tap(places, exchange, "exchange") as reader:
+        places.put(exchange, "a", [b"%05d" % number for number in range(200)], [("expiration", b"1")])
+        assert eventually(lambda: reader.notes), "what expired was not noticed"
+        assert "or expired" in reader.notes[0]
+
+
 def test_a_reader_that_stalls_gets_everything_that_fits(places: Places) -> None:
     exchange = kept(places, "fanout")
     with tap(places, exchange, "exchange") as reader:

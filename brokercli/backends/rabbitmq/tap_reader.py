@@ -214,7 +214,7 @@ class TapReader(Reader):
     def _dropped(self, answer: Any) -> None:
         if answer.method.message_count:
             self._tell(f"messages came faster than they were read: of those that waited, the oldest were dropped (more than {MOST_WAITING:,},"
-                       f" or than {MOST_BYTES_WAITING >> 20} MiB)")
+                       f" or than {MOST_BYTES_WAITING >> 20} MiB), or expired where they say how long they last")
 
     def _tell(self, note: str) -> None:
         if note not in self._told:
