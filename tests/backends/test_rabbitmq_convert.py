@@ -146,3 +146,9 @@ def test_a_refused_message_counts_nothing_as_withheld() -> None:
     with pytest.raises(CannotCarry):
         converting.convert(Message(headers=(("CC", b"q"), ("n", 2**63)), origin="rabbitmq"))
     assert converting.withheld == {}
+
+
+@pytest.mark.parametrize("name", ["CC", "BCC"])
+def test_a_routing_header_that_is_an_empty_string_is_refused_as_any_other_string(name: str) -> None:
+    with pytest.raises(CannotCarry, match="no array of strings"):
+        Converter(user=None, to_stream=False, certain=True, keep_control_headers=False).convert(Message(b"", headers=((name, b""),)))

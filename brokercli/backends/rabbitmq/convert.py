@@ -164,11 +164,12 @@ class Converter:
                               + ("; one that repeats is an array" if "array" in lossy else ""))
         if "decimal" in kinds and not self._certain:
             risk = "a decimal header breaks the connection if a stream is among the places it is routed to"
-        for name in _ROUTING:
-            keys = next((value for header, value in headers if header == name), b"")
-            if keys != b"" and not (isinstance(keys, Typed) and keys.kind == "array" and all(isinstance(key, bytes) for key in _items(keys))):
+        for name, keys in headers:
+            if name not in _ROUTING:
+                continue
+            if not (isinstance(keys, Typed) and keys.kind == "array" and all(isinstance(key, bytes) for key in _items(keys))):
                 raise CannotCarry(f"the header {name} is no array of strings, which RabbitMQ refuses")
-            if name == "BCC" and keys != b"":
+            if name == "BCC":
                 risk = "RabbitMQ takes BCC off what it returns, so that it could be any other that was routed by another"
         return risk
 
