@@ -152,3 +152,12 @@ def test_a_refused_message_counts_nothing_as_withheld() -> None:
 def test_a_routing_header_that_is_an_empty_string_is_refused_as_any_other_string(name: str) -> None:
     with pytest.raises(CannotCarry, match="no array of strings"):
         Converter(user=None, to_stream=False, certain=True, keep_control_headers=False).convert(Message(b"", headers=((name, b""),)))
+
+
+@pytest.mark.parametrize("message", [Message(b"", properties={"reply_to": b"\xff"}), Message(b"", headers=(("x-stream-filter-value", 5),)),
+                                     Message(b"", headers=(("x-stream-filter-value", b"\xff"),))], ids=["reply_to", "filter", "no text"])
+def test_what_a_stream_breaks_the_connection_for_is_refused_or_goes_alone(message: Message) -> None:
+    with pytest.raises(CannotCarry, match="breaks the connection"):
+        Converter(user=None, to_stream=True, certain=True, keep_control_headers=False).convert(message)
+    assert "breaks the connection" in Converter(user=None, to_stream=False, certain=False, keep_control_headers=False).convert(message).risk
+    assert not Converter(user=None, to_stream=False, certain=True, keep_control_headers=False).convert(message).risk

@@ -73,6 +73,15 @@ def test_of_messages_that_differ_in_whom_else_they_go_to_the_one_that_comes_back
     assert places.taken(queue) == [b"first", b"same", b"same"]
 
 
+@pytest.mark.parametrize("expiration", [b"soon", b"-1", b"99999999999999", b"", b"\xff"])
+def test_an_expiration_that_the_broker_does_not_take_costs_that_message_alone(places: Places, expiration: bytes) -> None:
+    queue = places.queue()
+    messages = [Message(b"%d" % number, properties={"expiration": expiration} if number == 3 else {}) for number in range(6)]
+    receipts = sent(places, Address(queue), *messages)
+    assert [(problem.index, problem.verdict) for problem in receipts.problems] == [(3, Verdict.REFUSED)]
+    assert places.taken(queue) == [b"0", b"1", b"2", b"4", b"5"]
+
+
 def test_all_of_a_window_can_come_back(places: Places) -> None:
     exchange = places.exchange("direct")
     with places.open() as backend, backend.publisher(Address(exchange, "exchange", "k"), PublishPolicy()) as publisher:

@@ -28,7 +28,8 @@ in `withheld`:
 | property `reply_to`, where it is a direct reply address | it belongs to a channel that is not ours; the broker refuses it |
 
 A stream keeps neither tables nor arrays, and a decimal on its way into one kills the connection (verified on 4.3.6), so a
-message with one is refused alone. A stream turns `bytes` into long strings and drops cluster_id. No broker answers a message
+message with one is refused alone; so is one whose reply_to or x-stream-filter-value is no text. An expiration that is no number has
+the channel closed, and so goes alone. A stream turns `bytes` into long strings and drops cluster_id. No broker answers a message
 whose header is a float that is no finite number (verified on 4.3.6), so that is refused as well.
 """
 
@@ -52,7 +53,9 @@ _WITHHELD = frozenset({*_ROUTING, "x-death", "x-delivery-count", "x-acquired-cou
 _WITHHELD_PREFIXES = ("x-first-death-", "x-last-death-")
 _DIRECT_REPLY = b"amq.rabbitmq.reply-to."
 _PERSISTENT = 2
+_FILTER = "x-stream-filter-value"
 _LONGEST_KEY = 255
+_LONGEST_EXPIRATION = 2**32 - 1
 _SECOND = 1_000_000_000
 
 
@@ -162,6 +165,9 @@ class Converter:
         if self._to_stream and (lossy := kinds & {"decimal", "table", "array"}):
             raise CannotCarry(f"a stream keeps no header of the type {', '.join(sorted(lossy))}: {', '.join(_of_kind(headers, lossy))}"
                               + ("; one that repeats is an array" if "array" in lossy else ""))
+        filtered = next((value for name, value in headers if name == _FILTER), b"")
+        if not _is_text(filtered):
+            risk = self._breaks_streams(f"the header {_FILTER} is no text")
         if "decimal" in kinds and not self._certain:
             risk = "a decimal header breaks the connection if a stream is among the places it is routed to"
         for name, keys in headers:
@@ -180,7 +186,25 @@ class Converter:
             risk = "its user_id is not our login"
         if isinstance(reply_to, bytes) and reply_to.startswith(b"amq.rabbitmq.reply-to"):
             risk = "its reply_to is a direct reply address"
+        elif reply_to is not None and not _is_text(reply_to):
+            risk = self._breaks_streams("its reply_to is no text") or risk
+        expiration = properties.get("expiration")
+        if isinstance(expiration, bytes) and not (expiration.isdigit() and int(expiration) <= _LONGEST_EXPIRATION):
+            risk = "its expiration is no number of milliseconds that RabbitMQ takes"
         return risk
+
+    def _breaks_streams(self, why: str) -> str:
+        """Refuse what a stream would end the connection for, or return why it is a risk; empty where it is none."""
+        if self._to_stream:
+            raise CannotCarry(f"{why}, and a stream breaks the connection for that")
+        return "" if self._certain else f"{why}, which breaks the connection if a stream is among the places it is routed to"
+
+
+def _is_text(value: HeaderValue) -> bool:
+    try:
+        return isinstance(value, bytes) and value.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _without_repeats(headers: list[Header]) -> tuple[Header, ...]:
