@@ -10,12 +10,13 @@ import pytest
 from pika.exceptions import ChannelClosedByBroker
 
 from brokercli.backends.contract import PublishPolicy
-from brokercli.backends.rabbitmq import stream_look
+from brokercli.backends.rabbitmq import look, stream_look
 from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.stream_range import Edge, Place, first_at, range_of
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, NotFound, OutOfRange, Unsupported
 from brokercli.model.message import Message
-from brokercli.model.position import End, Last, Number, PerPartition, Position, Span, Start
+from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
 from tests.backends.rabbitmq_places import Places, bodies_of, records_of
 from tests.brokers.server import wait_until
 from tests.conformance.driving import publish
@@ -250,3 +251,23 @@ def test_the_time_of_a_record_is_what_its_publisher_wrote(places: Places) -> Non
         assert publish(publisher, [Message(b"timed", time=now + 123), Message(b"not")]).confirmed == 2
         with backend.look(Address(stream, "stream"), Span(Start(), End())) as reader:
             assert [record.time for record in records_of(reader)] == [now, None]
+
+
+def test_a_broker_that_is_slow_to_show_what_there_is_gets_more_time_to_show_what_came_since_a_time(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def slow(link: Link, stream: str) -> tuple[Edge, Edge] | None:
+        time.sleep(0.3)
+        return range_of(link, stream)
+
+    def note(link: Link, queue: str, place: Place, at_least: float) -> Edge | None:
+        waited.append(at_least)
+        return first_at(link, queue, place, at_least)
+
+    monkeypatch.setattr(look, "range_of", slow)
+    monkeypatch.setattr(look, "first_at", note)
+    stream = Address(places.stream([b"one"]), "stream")
+    with places.open() as backend, backend.look(stream, Span(Moment(0), End())) as reader:
+        assert bodies_of(reader) == [b"one"]
+    # nothing comes of a time that lies behind all there is, and nothing else says so
+    assert waited[0] > 0.3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 
 from brokercli.backends.contract import Reader
 from brokercli.backends.rabbitmq import STREAM, SUPPORT
@@ -13,6 +14,8 @@ from brokercli.model.capability import Capability
 from brokercli.model.errors import OutOfRange, Unsupported, UsageProblem
 from brokercli.model.position import End, Last, Moment, Number, PerPartition, Position, Span, Start
 
+_AS_LONG_AGAIN = 5
+
 Lend = Callable[[], tuple[Link, Callable[[], None]]]
 
 
@@ -20,7 +23,10 @@ def look_at_stream(link: Link, stream: str, span: Span, lend: Lend) -> Reader:
     """Open a look at a stream. Raises OutOfRange with the range there is, UsageProblem for a span that ends before it starts."""
     if isinstance(span.start, Number) and isinstance(span.end, Number) and span.end.value < span.start.value:
         raise UsageProblem(f"The range ends at {span.end} before it starts at {span.start}.")
+    began = monotonic()
     edges = range_of(link, stream)
+    # of a broker that took long to show what there is, nothing after a moment is not yet nothing at all
+    patience = _AS_LONG_AGAIN * (monotonic() - began)
     low, high = (0, 0) if edges is None else (edges[0].offset, edges[1].offset)
 
     def offset_of(position: Position) -> int:
@@ -39,7 +45,7 @@ def look_at_stream(link: Link, stream: str, span: Span, lend: Lend) -> Reader:
             case Last(count):
                 return max(low, high - count)
             case Moment(nanoseconds):
-                found = first_at(link, stream, at_time(nanoseconds))
+                found = first_at(link, stream, at_time(nanoseconds), patience)
                 return high if found is None else min(found.offset, high)
             case PerPartition():
                 raise Unsupported(f"{SUPPORT[STREAM][Capability.PARTITION].note}.", hint="give the offset alone")

@@ -46,9 +46,9 @@ def consume(queue: str, place: Place, prefetch: int) -> tuple[Step, ...]:
             lambda channel, answered: channel.basic_consume(queue, _ignore, arguments={"x-stream-offset": place}, callback=answered))
 
 
-def first_at(link: Link, queue: str, place: Place) -> Edge | None:
-    """Return the first visible record from a place on; None where there is none yet."""
-    found = _probe(link, queue, place, 1)
+def first_at(link: Link, queue: str, place: Place, at_least: float = 0.0) -> Edge | None:
+    """Return the first visible record from a place on; None where there is none yet. `at_least` so many seconds it is waited for."""
+    found = _probe(link, queue, place, 1, at_least)
     return None if found is None else Edge(found.first, found.largest)
 
 
@@ -97,11 +97,11 @@ class _Found(NamedTuple):
     largest: int
 
 
-def _probe(link: Link, queue: str, place: Place, prefetch: int) -> _Found | None:
-    probe = _Probe(link, queue, place, once=prefetch == 1)
+def _probe(link: Link, queue: str, place: Place, prefetch: int, at_least: float = 0.0) -> _Found | None:
+    probe = _Probe(link, queue, place, once=prefetch == 1, at_least=at_least)
     link.post(lambda: link.open_channel(probe, consume(queue, place, prefetch), probe.opened, probe.failed, probe.failed))
     try:
-        return probe.found.result(link.where.connect_timeout * 2 + _PATIENCE)
+        return probe.found.result(link.where.connect_timeout * 2 + max(_PATIENCE, at_least))
     except FutureTimeout:
         raise Unreachable(f"{link.where} did not answer about the stream {queue}.", hint="the broker may be overloaded") from None
     except BrokercliError:
@@ -113,12 +113,13 @@ def _probe(link: Link, queue: str, place: Place, prefetch: int) -> _Found | None
 class _Probe:
     """Looks at deliveries until an answer comes without one before it; waits for the first where there may be one."""
 
-    def __init__(self, link: Link, queue: str, place: Place, *, once: bool) -> None:
+    def __init__(self, link: Link, queue: str, place: Place, *, once: bool, at_least: float = 0.0) -> None:
         self.found: Future[_Found | None] = Future()
         self._link = link
         self._queue = queue
         self._place = place
         self._once = once
+        self._at_least = at_least
         self._seen: _Found | None = None
         self._tag = self._asked_at = 0
         self._channel: Any = None
@@ -166,7 +167,7 @@ class _Probe:
 
     def _patience(self, counted: int) -> float:
         # the count is up to five seconds old; that it is not 0 is certain, and that after a time there is nothing is usual
-        return _PATIENCE if counted and not isinstance(self._place, datetime) else _PATIENCE_WITH_NOTHING
+        return max(self._at_least, _PATIENCE if counted and not isinstance(self._place, datetime) else _PATIENCE_WITH_NOTHING)
 
 
 def _ignore(*arguments: Any) -> None:
