@@ -133,6 +133,47 @@ def test_what_another_made_of_the_letters_is_no_confirmation_that_they_are_home(
     assert (receipts.confirmed, receipts.refused) == (0, 1)
 
 
+class Overtaken(Broker):
+    """Loses a producer, and another run puts two letters back before there is a new one."""
+
+    def open(self, batch_bytes: int) -> Any:
+        if self.producers:
+            other = Ledger(cast("Any", self), cast("Any", self), 0, GroupLimits(), 1.0)
+            other.reread([0])
+            self.committed_offsets = other.entry([Letter(0, 0, 0), Letter(1, 0, 1)], State.REDRIVEN).offsets
+            self.home += [b"the other's 0", b"the other's 1"]
+        return Lost(super().open(batch_bytes))
+
+
+class Lost:
+    """A producer that cannot be used after a transaction that was not done."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+
+    @property
+    def usable(self) -> bool:
+        return self._producer.usable
+
+    def run(self, *what: Any) -> Ending:
+        ending = self._producer.run(*what)
+        self._producer.usable = ending.outcome == DONE
+        return ending
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+@pytest.mark.parametrize("heard", [LOST, ABORTED])
+def test_letters_that_another_put_back_while_this_one_had_lost_its_broker_are_not_put_back_again(heard: str) -> None:
+    broker = Overtaken((heard, False), (DONE, True), code=KafkaError._TIMED_OUT)
+    receipts, run = move(broker)
+    assert broker.home == [b"the other's 0", b"the other's 1", b"2", b"3"]
+    assert [(receipt.index, receipt.verdict, receipt.reason) for receipt in receipts.problems] == [
+        (0, Verdict.REFUSED, "it is handled already (redriven)"), (1, Verdict.REFUSED, "it is handled already (redriven)")]
+    assert (receipts.confirmed, run.failure, broker.committed_offsets[0].offset) == (2, None, 4)
+
+
 class Refusing(Broker):
     """Aborts a transaction for which `refuse` returns an ending: it is asked with the topic and body of each copy."""
 

@@ -51,6 +51,8 @@ class ExactlyOnce(Way):
         self._open = open_transactions
         self._batch_bytes = destinations.batch_bytes
         self._transactions = open_transactions(self._batch_bytes)
+        self._renewed = False
+        """Whether producers were changed on the way, between which another run may have handled letters that are in hand here."""
         self.failure: BrokercliError | None = None
 
     def move(self, letters: Sequence[Letter], state: State) -> Receipts:
@@ -60,6 +62,8 @@ class ExactlyOnce(Way):
             part, tries = parts.pop()
             if self.failure is not None:
                 give(receipts, part, Verdict.REFUSED, str(self.failure))
+                continue
+            if self._renewed and not (part := self._still_pending(part, receipts)):
                 continue
             entry = self._ledger.entry(part, state)
             give(receipts, entry.without_room, Verdict.REFUSED, NO_ROOM)
@@ -77,6 +81,17 @@ class ExactlyOnce(Way):
                 # the first of them comes next
                 parts.extend(reversed([*self._after_abort(entry.letters, ending, tries, receipts)]))
         return receipts
+
+    def _still_pending(self, letters: Sequence[Letter], receipts: Receipts) -> Sequence[Letter]:
+        """Return the letters that nobody has handled meanwhile; the others are refused."""
+        pending = []
+        for letter in letters:
+            state = self._ledger.state(letter.partition, letter.offset)
+            if state is State.PENDING:
+                pending.append(letter)
+            else:
+                give(receipts, [letter], Verdict.REFUSED, f"it is handled already ({state})")
+        return pending
 
     def record_passed(self, ends: dict[int, int]) -> None:
         entry = self._ledger.passed(ends)
@@ -173,6 +188,7 @@ class ExactlyOnce(Way):
             self.failure = problem
 
     def _reread(self) -> None:
+        self._renewed = True
         self._when_it_is_back(lambda: self._ledger.reread(self._ledger.handled.sets))
 
     def _when_it_is_back(self, ask: Callable[[], Answer]) -> Answer:
