@@ -278,6 +278,27 @@ def test_partitions_added_while_following_are_read_from_their_start(topics: Topi
     assert follow(reader, 30) == [b"in the new one"]
 
 
+def test_partitions_added_while_others_are_never_idle_are_read_from_their_start(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_module, "NEW_PARTITIONS_SECONDS", 0.2)
+    topic = topics.make()
+    reader = topics.look(topic, End(), follow=True)
+    topics.add_partitions(topic, 2)
+    topics.fill(topic, [b"in the new one"], 1)
+    seen: list[bytes] = []
+    deadline = time.monotonic() + 10
+    while b"in the new one" not in seen and time.monotonic() < deadline:
+        # there is always something to read
+        topics.fill(topic, [b"in the old one"], 0)
+        seen += read(reader)
+    assert b"in the new one" in seen
+
+
+def read(reader: Reader) -> list[bytes]:
+    batch = reader.read(20)
+    assert batch is not None
+    return batch.bodies()
+
+
 def test_looking_leaves_no_group_and_no_offset_behind(topics: Topics, ten: Address) -> None:
     with topics.look(ten) as reader:
         everything(reader)

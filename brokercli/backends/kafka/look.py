@@ -24,7 +24,8 @@ from brokercli.model.position import PerPartition, Span
 LARGE_HEADERS = 8192
 """Bytes of one record's headers from which nothing is read ahead: 6,000 times that is what memory there is for."""
 NEW_PARTITIONS_SECONDS = 10.0
-"""How long nothing comes before a look asks whether partitions were added, the topic deleted, or what comes is held back."""
+"""How often a look to which nothing comes asks whether partitions were added, the topic deleted, or what comes is held back; one that follows
+asks also while something comes of other partitions."""
 IDENTITY_SECONDS = 3.0
 """How often a look that lasts asks whether its topic is still the one it was. One that is over sooner does not ask: nobody deletes a topic,
 makes it anew and fills it beyond where we read in the meantime."""
@@ -109,6 +110,9 @@ class KafkaReader(Reader):
                 self._mute.heard_of(message.partition() for message in messages)
                 self._check_identity()
                 if self._failure is None:
+                    if self._ends is None:
+                        # it may never be idle
+                        self._look_around(monotonic())
                     return KafkaBatch(messages, odd)
         if self._failure is not None:
             raise self._failure
@@ -238,11 +242,16 @@ class KafkaReader(Reader):
             self._check_connection()
         elif (told := self._mute.ask(self._consumer, self._open)) is not None:
             self.notes.append(told)
-        elif now >= self._look_for_partitions:
-            self._look_for_partitions = now + NEW_PARTITIONS_SECONDS
-            self._ask_for_partitions()
-            if self._ends is None and self._failure is None:
-                self._look_for_open_transactions()
+        else:
+            self._look_around(now)
+
+    def _look_around(self, now: float) -> None:
+        if now < self._look_for_partitions:
+            return
+        self._look_for_partitions = now + NEW_PARTITIONS_SECONDS
+        self._ask_for_partitions()
+        if self._ends is None and self._failure is None:
+            self._look_for_open_transactions()
 
     def _check_connection(self) -> None:
         # an idle topic says nothing when its broker is back, so ask before giving up
