@@ -19,7 +19,9 @@ from brokercli.backends.kafka.lost_end import count_what_came_since, count_what_
 from brokercli.backends.kafka.span import Offsets, Range
 
 _REMEMBERED_GAPS = 100_000
-_REFRESHED_PARTITIONS = 40
+_RENEWED_BYTES = 500_000
+"""So much of what is committed is there to be kept: what a broker writes at once of a group's offsets is one batch, of a megabyte by default."""
+_EACH_BYTES = 64
 _SCARCE = 1000
 
 
@@ -56,7 +58,8 @@ class Ledger:
         self.room: Room = limits.room
         self._gaps: dict[tuple[int, int], int] = {}
         self._bridges: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        self._refreshed = False
+        self._renewed: set[int] = set()
+        """Partitions whose state was committed in this run."""
         self._seen: dict[int, tuple[int, str]] = {}
         self._read: dict[int, tuple[int, int]] = {}
         """Offset and leader's epoch of the last letter of each partition that was read."""
@@ -169,11 +172,22 @@ class Ledger:
         offsets = self.handled.offsets(sets, sets, self.room)
         if offsets is None:
             return None
-        if not self._refreshed:
-            # the broker forgets offsets that were committed long ago, partition by partition
-            rest = [partition for partition in self.handled.sets if partition not in sets and self._seen.get(partition, (-1, ""))[0] >= 0]
-            offsets += self.handled.offsets(rest[:_REFRESHED_PARTITIONS], self.handled.sets, self.room) or []
-        return sets, offsets
+        return sets, offsets + self._to_renew(sets)
+
+    def _to_renew(self, others: Collection[int]) -> list[TopicPartition]:
+        """Return what is committed of other partitions once more: the broker forgets offsets that were committed long ago, partition by partition.
+        What is too much for one commit comes with those that follow, the oldest first."""
+        handled, left, offsets = self.handled, _RENEWED_BYTES, list[TopicPartition]()
+        rest = [partition for partition in handled.sets if partition not in others and partition not in self._renewed
+                and self._seen.get(partition, (-1, ""))[0] >= 0]
+        for partition in sorted(rest, key=lambda partition: handled.written.get(partition, 0)):
+            for place in handled.offsets([partition], handled.sets, self.room) or ():
+                # the topic's name is there twice: the group has it, too
+                left -= _EACH_BYTES + 2 * len(place.topic) + len((place.metadata or "").encode())
+                if left < 0:
+                    return offsets
+                offsets.append(place)
+        return offsets
 
     def _runs(self, partition: int, offsets: list[int]) -> list[tuple[int, int]]:
         gaps = self._gaps
@@ -194,7 +208,7 @@ class Ledger:
         for partition in entry.sets:
             self._bridges.pop(partition, None)
         self._seen.update((place.partition, (place.offset, place.metadata or "")) for place in entry.offsets)
-        self._refreshed = True
+        self._renewed.update(place.partition for place in entry.offsets)
 
     def passed(self, ends: dict[int, int]) -> Entry | None:
         """Prepare to enter that nothing is stored between the floor and these offsets; None when that is entered already."""
