@@ -57,3 +57,26 @@ def test_a_partition_that_is_choosing_its_leader_is_waited_for() -> None:
 def test_a_partition_that_does_not_exist_is_not_waited_for() -> None:
     with pytest.raises(Failed, match="Unknown partition"):
         offsets(Cluster([-1], []), 600.0)
+
+
+class OneIsMute:
+    """Answers for the first of two partitions; the leader of the other one says nothing."""
+
+    def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[Any]:
+        return [SimpleNamespace(partition=one.partition, offset=-1001 if one.partition else 7, error=None) for one in asked]
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: SimpleNamespace(leader=1), 1: SimpleNamespace(leader=2)})})
+
+
+def test_a_leader_that_is_mute_is_not_taken_for_one_that_holds_nothing() -> None:
+    with pytest.raises(Unreachable, match="partition 1 of"):
+        Offsets(cast("Any", OneIsMute()), "one", 0.2).ranges([0, 1])
+
+
+def test_that_there_is_nothing_at_a_time_is_an_answer() -> None:
+    class Empty(OneIsMute):
+        def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[Any]:
+            return [SimpleNamespace(partition=one.partition, offset=-1, error=None) for one in asked]
+
+    assert Offsets(cast("Any", Empty()), "one", 0.2).at_time([0, 1], 5) == {0: -1, 1: -1}

@@ -16,6 +16,8 @@ from brokercli.model.position import End, Last, Moment, Number, PerPartition, Po
 _MILLISECOND = 1_000_000
 # what ListOffsets calls the ends of a log in place of a time (Kafka protocol)
 EARLIEST, LATEST = -2, -1
+# what it answers where no record is as young as a time
+_NONE_THERE = -1
 RETRY_SECONDS = 0.1
 PATIENCE_SECONDS = 2.0
 """How long questions about many topics are asked again because of what may be over in a moment."""
@@ -72,10 +74,11 @@ class Offsets:
                 # where no partition has an answer, the client raises what one of them said
                 error = problem.args[0]
             else:
-                wrong = next((answer for answer in answers if answer.error is not None), None)
+                wrong = next((answer for answer in answers if answer.error is not None or answer.offset < _NONE_THERE), None)
                 if wrong is None:
                     return {answer.partition: answer for answer in answers}
-                where, error = f"partition {wrong.partition} of ", wrong.error
+                # an offset that is none, and no error, is what the client gives for a leader that is mute where another one has answered
+                where, error = f"partition {wrong.partition} of ", wrong.error or KafkaError(KafkaError._TIMED_OUT)
             over = monotonic() >= deadline
             # the client calls a partition unknown that has no leader (2.16.1); where others of the topic have one it says so
             leaders = self._leaders(partitions) if error.code() == KafkaError._UNKNOWN_PARTITION or (over and error.code() in FOR_A_MOMENT) else {}
