@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka import dead_letters
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, waits
-from brokercli.backends.kafka.handled_group import group_of
+from brokercli.backends.kafka.handled_group import HandledLetters, group_of
+from brokercli.backends.kafka.handled_set import HandledSet, Run
 from brokercli.backends.kafka.span import Range
 from brokercli.model.address import Address
 from brokercli.model.message import Place
@@ -175,3 +179,12 @@ def test_a_topic_of_smallryes_letters_is_known_by_its_name_and_so_is_where_they_
     assert by_name("dead-letter-topic-orders", ()) == "name matches dead-letter-topic-* (SmallRye)"
     assert feeds_of("dead-letter-topic-orders", {"orders"}.__contains__) == "orders"
     assert by_name("orders_retry_10000", ()) is None
+
+
+@pytest.mark.parametrize(("first", "pending", "oldest"), [(4, 1, 7_000_000), (0, 2, 7_000_000), (2, 1, None), (None, 0, None)])
+def test_what_compaction_took_from_between_handled_letters_is_counted_out_once(first: int | None, pending: int, oldest: int | None,
+                                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    record = None if first is None else SimpleNamespace(offset=lambda: first, timestamp=lambda: (1, 7))
+    monkeypatch.setattr(dead_letters, "_first_records", lambda *asked: {("orders.dlq", 0): record})
+    handled = HandledLetters("orders.dlq", 0, {0: HandledSet(0, [Run(1, 4, False)])})
+    assert dead_letters._pending("orders.dlq", {0: Range(0, 5)}, handled, cast("Any", None), 1.0) == (pending, oldest)

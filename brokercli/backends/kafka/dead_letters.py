@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from brokercli.backends.dead_letters import DeadLetterSource, some_of
+from brokercli.backends.dead_letters import DeadLetterSource, State, some_of
 from brokercli.backends.kafka.dead_letter_names import by_headers, by_name, feeds_of, is_plausible, is_retry, waits
 from brokercli.backends.kafka.ends import held, led
 from brokercli.backends.kafka.handled_group import CommittedOffsets, HandledLetters, ask_committed, understand
@@ -105,17 +105,21 @@ def _pending(name: str, held: dict[int, Range], handled: HandledLetters, consume
     starts = {(name, partition): max(there.low, handled.sets[partition].floor) for partition, there in held.items()}
     open_ = {place: start for place, start in starts.items() if start < held[place[1]].high}
     oldest: int | None = None
+    told = True
     if pending:
         for place, first in _first_records(consumer, open_, {place: held[place[1]].high for place in open_}, timeout).items():
+            letters, low = handled.sets[place[1]], open_[place]
+            # up to there is only what a transaction or compaction has left behind, also of letters that were handled
+            high = held[place[1]].high if first is None else first.offset()
+            pending -= high - low - letters.handled_between(low, high)
             if first is None:
-                # only what a transaction or compaction has left behind
-                pending -= held[place[1]].high - open_[place]
                 continue
-            pending -= first.offset() - open_[place]
+            # compaction has taken the one at the floor, and which is the first behind it that waits is not known
+            told = told and letters.state(high) is State.PENDING
             kind, milliseconds = first.timestamp()
             if kind and (oldest is None or milliseconds * _MILLISECOND < oldest):
                 oldest = milliseconds * _MILLISECOND
-    return max(0, pending), oldest
+    return max(0, pending), oldest if told else None
 
 
 def _first_records(consumer: Consumer, starts: dict[Place, int], ends: dict[Place, int], timeout: float) -> dict[Place, Stored | None]:
