@@ -177,3 +177,9 @@ def test_that_nothing_is_stored_up_to_an_offset_is_entered_as_long_as_the_group_
     assert isinstance(run.failure, Unreachable) is failing
     run.record_passed({0: 9})
     assert group.commits == tries
+
+
+def test_that_nothing_is_stored_up_to_an_offset_is_not_written_over_what_another_run_has_entered() -> None:
+    group = Group(another=True)
+    way(group, {}).record_passed({0: 5})
+    assert group.commits == 0

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections import Counter
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 
 from brokercli.backends.dead_letters import Move, Repair, RepairPolicy, State
-from brokercli.backends.kafka import open_repair
+from brokercli.backends.kafka import handled_group, open_repair
 from brokercli.backends.kafka.convert import to_kafka
 from brokercli.backends.kafka.destinations import size_alone
 from brokercli.backends.kafka.handled_group import group_of
-from brokercli.backends.kafka.handled_text import Room
+from brokercli.backends.kafka.handled_text import Room, Written, read
 from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, NotFound
 from brokercli.model.message import Message, Record
 from brokercli.model.receipt import Verdict
-from tests.backends.kafka_redrive import AT_LEAST_ONCE, POINTS, by_body, committed, letters, numbered, redrive, repair, states, stored, to
+from tests.backends.kafka_redrive import AT_LEAST_ONCE, EXACTLY_ONCE, POINTS, by_body, committed, letters, numbered, redrive, repair, states, stored, to
 from tests.backends.kafka_topics import Topics, bodies, of_verdict, publish
 from tests.brokers.server import wait_until
 from tests.commandline import run_module
@@ -371,3 +372,29 @@ def test_at_least_once_notices_another_redrive(groups: Topics) -> None:
     assert (refused.confirmed, refused.refused) == (0, 10)
     with pytest.raises(Failed, match="Another redrive"):
         first.read(0)
+
+
+@pytest.mark.parametrize("guarantee", [EXACTLY_ONCE, AT_LEAST_ONCE])
+@pytest.mark.parametrize(("days", "renewed"), [(0.5, 0), (3, 3 * 1440)])
+def test_a_run_that_finds_nothing_to_do_renews_what_the_broker_would_forget(days: float, renewed: int, guarantee: str, topics: Topics,
+                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    dlq, home = topics.make(), topics.make()
+    topics.fill(dlq, numbered(3))
+    with repair(topics, dlq, guarantee) as run:
+        assert redrive(run, home).confirmed == 3
+    committed(topics, dlq)
+    before = written(topics, dlq)
+    now = time.time() + days * 86_400
+    monkeypatch.setattr(handled_group, "time", lambda: now)
+    with repair(topics, dlq, guarantee) as run:
+        assert redrive(run, home).confirmed == 0
+    committed(topics, dlq)
+    after = written(topics, dlq)
+    assert after.handled.floor == before.handled.floor >= 3
+    assert abs(after.minutes - before.minutes - renewed) <= 1
+
+
+def written(topics: Topics, dlq: Address) -> Written:
+    group = group_of(dlq.name)
+    (place,) = topics.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(60).topic_partitions
+    return read(place.offset, place.metadata)

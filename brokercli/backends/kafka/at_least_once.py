@@ -128,7 +128,9 @@ class AtLeastOnce(Way):
         if entry is None or self.failure is not None:
             return
         try:
-            self._ledger.commit(entry)
+            # what another run has entered meanwhile is not written over
+            if not self._ledger.changed_by_another():
+                self._ledger.commit(entry)
         except BrokercliError as problem:
             self.failure = problem
 

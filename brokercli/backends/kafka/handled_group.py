@@ -28,6 +28,8 @@ _PREFIX = "brokercli.dlq."
 _ASKING = "asking which letters are handled in"
 _UNSTABLE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.005
+_OLD = 0.1
+"""After this share of the time for which a broker keeps a state it is worth writing once more."""
 RETENTION_MINUTES = 10_080
 """What a broker's offsets.retention.minutes is unless set."""
 
@@ -77,6 +79,11 @@ class HandledLetters:
                 return None
             found.append(TopicPartition(self.topic, partition, sets[partition].floor, text, self.epochs.get(partition, -1)))
         return found
+
+    def is_old(self, partition: int, retention_minutes: int) -> bool:
+        """Whether a partition's state was written so long ago that it is worth writing once more, of a broker that forgets it after a time."""
+        written = self.written.get(partition)
+        return written is not None and int(time()) // 60 - written > retention_minutes * _OLD
 
 
 def understand(topic: str, topic_tag: int, committed: Iterable[TopicPartition], ranges: dict[int, Range]) -> HandledLetters:

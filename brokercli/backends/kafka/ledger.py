@@ -56,6 +56,7 @@ class Ledger:
         self._topic_tag = topic_tag
         self._timeout = timeout
         self.room: Room = limits.room
+        self._retention_minutes = limits.retention_minutes
         self._gaps: dict[tuple[int, int], int] = {}
         self._bridges: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._renewed: set[int] = set()
@@ -211,13 +212,15 @@ class Ledger:
         self._renewed.update(place.partition for place in entry.offsets)
 
     def passed(self, ends: dict[int, int]) -> Entry | None:
-        """Prepare to enter that nothing is stored between the floor and these offsets; None when that is entered already."""
+        """Prepare to enter that nothing is stored between the floor and these offsets, and what the broker may forget before long; None when that
+        is entered already."""
         sets = {}
         for partition, end in ends.items():
             handled = self._bridged(partition)
             if handled.floor < end and self._seen.get(partition, (-1, ""))[0] >= 0:
                 sets[partition] = handled.handled([(handled.floor, end)], State.REDRIVEN, 0)
-        written = self._written(sets) if sets else None
+        old = any(self.handled.is_old(partition, self._retention_minutes) for partition in self.handled.sets.keys() - self._renewed)
+        written = self._written(sets) if sets or old else None
         return None if written is None else Entry((), (), *written)
 
     def commit(self, entry: Entry) -> None:

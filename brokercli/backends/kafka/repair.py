@@ -237,10 +237,10 @@ class KafkaRepair(Repair):
         self._closed = True
         if self._newcomers is not None:
             self._newcomers.close()
-        if self._settled and self._reader.finished:
+        if self._reader.finished:
             # nothing is stored between a partition's last letter and its end (a transaction's marker, say)
-            sets = self._ledger.handled.sets
-            self._way.record_passed({partition: end for partition, end in self._ends.items() if sets[partition].floor >= self._next[partition]})
+            sets, ends = self._ledger.handled.sets, self._ends if self._settled else {}
+            self._way.record_passed({partition: end for partition, end in ends.items() if sets[partition].floor >= self._next[partition]})
         self.notes += [note for note in self._way.notes if note not in self.notes]
         self._way.close()
         self._let_go()

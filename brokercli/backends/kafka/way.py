@@ -30,7 +30,8 @@ class Way(ABC):
 
     @abstractmethod
     def record_passed(self, ends: dict[int, int]) -> None:
-        """Enter that nothing is stored between each partition's floor and these offsets, if it can be done; raises nothing."""
+        """Enter that nothing is stored between each partition's floor and these offsets, and what the broker may forget before long, if it can be
+        done; raises nothing."""
 
     @abstractmethod
     def close(self) -> None:
