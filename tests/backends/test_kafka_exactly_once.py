@@ -174,6 +174,27 @@ def test_letters_that_another_put_back_while_this_one_had_lost_its_broker_are_no
     assert (receipts.confirmed, run.failure, broker.committed_offsets[0].offset) == (2, None, 4)
 
 
+class Expiring(Broker):
+    """Deletes what lies before an offset while nobody is connected."""
+
+    def __init__(self, low: int, *script: tuple[str, bool]) -> None:
+        super().__init__(*script)
+        self.low = low
+
+    def ranges(self, partitions: Collection[int]) -> dict[int, Range]:
+        return dict.fromkeys(partitions, Range(self.low if self.producers > 1 else 0, 20))
+
+
+@pytest.mark.parametrize(("low", "done", "verdicts"), [
+    (4, False, (0, 0, 4)), (4, True, (4, 0, 0)), (9, False, (0, 0, 4)), (2, False, (2, 2, 0)), (2, True, (4, 0, 0))])
+def test_letters_that_were_deleted_while_a_commit_was_in_doubt_are_not_taken_for_put_back(low: int, done: bool, verdicts: tuple[int, int, int]) -> None:
+    broker = Expiring(low, (LOST, done), (DONE, True))
+    receipts, run = move(broker)
+    assert (receipts.confirmed, receipts.refused, receipts.unknown, run.failure) == (*verdicts, None)
+    assert broker.home == ([b"0", b"1", b"2", b"3"] if done else [b"2", b"3"] if receipts.confirmed else [])
+    assert {receipt.reason for receipt in receipts.problems if receipt.verdict is Verdict.REFUSED} <= {"it is not stored any more"}
+
+
 class Refusing(Broker):
     """Aborts a transaction for which `refuse` returns an ending: it is asked with the topic and body of each copy."""
 

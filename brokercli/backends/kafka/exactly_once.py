@@ -90,7 +90,8 @@ class ExactlyOnce(Way):
             if state is State.PENDING:
                 pending.append(letter)
             else:
-                give(receipts, [letter], Verdict.REFUSED, f"it is handled already ({state})")
+                why = f"it is handled already ({state})" if self._ledger.is_stored(letter) else "it is not stored any more"
+                give(receipts, [letter], Verdict.REFUSED, why)
         return pending
 
     def record_passed(self, ends: dict[int, int]) -> None:
@@ -218,7 +219,11 @@ class ExactlyOnce(Way):
             return True
         if ending.taken_over:
             self.failure = self._taken_over()
-        if all(self._ledger.state(letter.partition, letter.offset) in (state, State.HANDLED) for letter in entry.letters):
+        stored = [letter for letter in entry.letters if self._ledger.is_stored(letter)]
+        if not stored and not self._ledger.has(entry):
+            give(receipts, entry.letters, Verdict.UNKNOWN, "the answer to the commit was lost, and the letters were deleted before the broker could be asked")
+            return True
+        if all(self._ledger.state(letter.partition, letter.offset) in (state, State.HANDLED) for letter in stored):
             receipts.confirmed += len(entry.letters)
             return True
         return False

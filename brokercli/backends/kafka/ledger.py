@@ -132,6 +132,14 @@ class Ledger:
         handled = self.handled.sets.get(partition)
         return None if handled is None else handled.state(offset)
 
+    def is_stored(self, letter: Letter) -> bool:
+        """Whether a letter had not been deleted when the broker was last asked; one that was counts as handled, whatever became of it."""
+        return letter.offset >= self.ranges[letter.partition].low
+
+    def has(self, entry: Entry) -> bool:
+        """Whether the broker has just what an entry says."""
+        return all(self._seen.get(place.partition) == (place.offset, place.metadata or "") for place in entry.offsets)
+
     def note_gap(self, partition: int, start: int, offset: int) -> None:
         """Remember that nothing is stored from `start` up to the letter at `offset`: handling that one handles the gap."""
         if self.state(partition, offset) is not State.PENDING:
