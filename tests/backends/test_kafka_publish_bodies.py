@@ -15,6 +15,7 @@ from brokercli.backends.kafka import bulk_producer
 from brokercli.backends.kafka import publish as publish_module
 from brokercli.backends.kafka.bulk_producer import PART, BulkProducer, Failed
 from brokercli.backends.kafka.connect import create
+from brokercli.backends.kafka.never_sent import never_sent
 from brokercli.backends.kafka.publish import KafkaPublisher
 from brokercli.backends.kafka.publish_bodies import KafkaBodyPublisher
 from brokercli.model.address import Address
@@ -280,3 +281,23 @@ def test_a_producer_that_is_closed_has_nothing_and_says_nothing(topics: Topics) 
     assert (len(producer), producer.poll(0), producer.flush(0)) == (0, 0, 0)
     producer.purge()
     publisher.close()
+
+
+@pytest.mark.parametrize("cut_off", ["sending", "verdict"])
+def test_what_was_cut_off_is_not_counted_as_another_one_that_never_left(topics: Topics, cut_off: str) -> None:
+    publisher = publisher_of(topics, topics.make())
+    given_up = KafkaError(KafkaError._PURGE_QUEUE)
+    # 0 has left and waits to be sent again, 1 has not
+    publisher._report(0, given_up, Failed(0, b"0"))
+    if cut_off == "sending":
+        publisher._doubt(1)
+        publisher._report(1, given_up, Failed(0, b"1"))
+    else:
+        def stop(timeout: float) -> int:
+            raise _StopNow
+
+        with pytest.raises(_StopNow):
+            publisher._dispatch(stop, 0)
+    statistics = '{"topics": {"one": {"partitions": {"0": {"msgs": 2, "txmsgs": 1}}}}}'
+    asked: Any = SimpleNamespace(poll=lambda seconds: publisher._sent.note(statistics))
+    assert [verdict for _, verdict, _ in never_sent(publisher._sent, asked, "no broker")] == [Verdict.UNKNOWN]

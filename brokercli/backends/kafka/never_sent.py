@@ -26,8 +26,8 @@ class Sent:
     INTERVAL_MILLISECONDS = 500
 
     def __init__(self) -> None:
-        self.reordered = False
-        """Some message was sent a second time, out of its order: nothing can be told any more."""
+        self.incomplete = False
+        """Some message was sent a second time, out of its order, or it is not known here what became of one: nothing can be told any more."""
         self._latest: str | None = None
         self._given_up: dict[int | None, list[int]] = defaultdict(list)
         self._failed: Counter[int] = Counter()
@@ -59,7 +59,7 @@ def never_sent(sent: Sent, producer: Producer, why: str) -> Iterator[tuple[int, 
     deadline = monotonic() + 4 * Sent.INTERVAL_MILLISECONDS / 1000
     while sent._latest is None and monotonic() < deadline:
         producer.poll(0.1)
-    unsent: dict[int, int] = _unsent(sent._latest) if sent._latest is not None and not sent.reordered else {}
+    unsent: dict[int, int] = _unsent(sent._latest) if sent._latest is not None and not sent.incomplete else {}
     for partition, indices in sent._given_up.items():
         certain = len(indices) if partition is None or partition < 0 else max(0, unsent.get(partition, 0) - sent._failed[partition])
         at = len(indices) - min(certain, len(indices))

@@ -208,6 +208,9 @@ class KafkaPublisher(Publisher):
 
     def _report(self, index: int, error: KafkaError | None, message: Any) -> None:
         if index in self._doubtful:
+            if error is not None:
+                # one that may have been among those that never left
+                self._sent.failed(message.partition())
             return
         if error is None:
             self._report_stored(index, message)
@@ -251,6 +254,7 @@ class KafkaPublisher(Publisher):
             # a second Ctrl-C, perhaps at the start of a callback that then never said that its message failed
             self._failed += 1
             self._news.count(_CUT_OFF)
+            self._sent.incomplete = True
             raise
 
     def _note_fatal(self, problem: BaseException) -> None:
@@ -278,7 +282,7 @@ class KafkaPublisher(Publisher):
                 self._news.count(Receipt(index, Verdict.REFUSED, reason=judge(problem.args[0])[1]))
             else:
                 self._produced += 1
-            self._sent.reordered = True
+            self._sent.incomplete = True
             self._again.pop()
 
     def _repeat(self, index: int, message: Any) -> None:
