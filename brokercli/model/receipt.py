@@ -59,6 +59,11 @@ class Receipts:
         self.problems += other.problems
         self.confirmations += other.confirmations
 
+    def tell_apart(self, count: int, first: int = 0) -> bool:
+        """Whether these are the verdicts of just so many messages, from number `first` on, each of them named where it is not plainly confirmed. Where
+        not, one that cannot be named may be that of any of them."""
+        return len(self) == count and all(first <= receipt.index < first + count for receipt in self.problems)
+
     def count(self, receipt: Receipt) -> None:
         """Take one verdict in; a plain confirmation is counted only."""
         if receipt.verdict is Verdict.CONFIRMED:

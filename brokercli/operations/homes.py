@@ -176,12 +176,10 @@ class Homes:
     def _tell(self, parts: list[_Part], judged: list[Receipts], receipts: Receipts) -> None:
         confirmed: list[int] = []
         for part, verdicts in zip(parts, judged, strict=True):
-            count = len(part.indices)
-            named = len(verdicts) == count and all(0 <= receipt.index < count for receipt in verdicts.problems)
+            named = verdicts.tell_apart(len(part.indices))
             for receipt in verdicts.problems:
                 receipt.index = part.indices[receipt.index] if named else -1
             others = {receipt.index for receipt in verdicts.problems if receipt.verdict is not Verdict.CONFIRMED}
-            # a verdict that cannot be named may be that of any of them
             confirmed += [index for index in part.indices if index not in others] if named else []
         self.on_judged(confirmed)
         # in one statement, between whose parts no signal is heard: some of them told once more would be taken for all of them

@@ -61,7 +61,7 @@ class PuttingElsewhere:
     def _mark(self, records: Sequence[Record], receipts: Receipts) -> Receipts:
         problems = {receipt.index: receipt for receipt in receipts.problems if receipt.verdict is not Verdict.CONFIRMED}
         confirmed = [index for index in range(len(records)) if index not in problems]
-        if len(receipts) != len(records) or not all(0 <= index < len(records) for index in problems):
+        if not receipts.tell_apart(len(records)):
             return self._in_doubt(len(records), problems)
         marked = self.repair.mark([records[index] for index in confirmed], State.REDRIVEN)
         whole = Receipts()
@@ -79,7 +79,7 @@ class PuttingElsewhere:
         return whole
 
     def _in_doubt(self, count: int, problems: Mapping[int, Receipt]) -> Receipts:
-        """Mark nothing of so many letters: a verdict that cannot be named may be that of any of them."""
+        """Mark nothing of so many letters, whose verdicts cannot be told apart."""
         self._unmarked = Failed("Stopped: what was stored there cannot be told from what was not, so it is not marked here.",
                                 hint="as long as they are pending, the same command puts those that are stored there a second time")
         whole = Receipts()

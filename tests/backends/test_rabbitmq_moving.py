@@ -156,6 +156,20 @@ def test_letters_that_differ_in_anything_but_their_bodies_have_envelopes_of_thei
     assert window.count == 5
 
 
+@pytest.fixture
+def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that goes to queues shares a channel."""
+    monkeypatch.setattr("brokercli.backends.rabbitmq.moving.LANES", 1)
+
+
+def assert_one_is_left_out(moving: Moving, index: int, queue: str) -> None:
+    """Of what is begun with now for both queues, the other's is taken."""
+    window = moving.begin_each((b"to orders", HOME), (b"to bills", BILLS))
+    moving.opened()
+    moving.settled(1)
+    assert moving.finish(window) == [(index, Verdict.REFUSED, f"{queue} takes nothing any more: it has confirmed nothing for 0.1 s")]
+
+
 def test_whoever_cannot_be_asked_is_why_nothing_more_goes_there() -> None:
     moving = Moving()
     for _ in range(2):
@@ -203,8 +217,8 @@ def test_no_more_channels_are_opened_than_the_broker_allows(allowed: int, used: 
     assert len(moving.mover._outboxes) == moving.wire.asked == used
 
 
-def test_what_shares_a_channel_with_a_queue_that_confirms_nothing_goes_on_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brokercli.backends.rabbitmq.moving.LANES", 1)
+@pytest.mark.usefixtures("one_lane")
+def test_what_shares_a_channel_with_a_queue_that_confirms_nothing_goes_on_another() -> None:
     moving = Moving(0.02)
     moving.wire.answers = True
     window = moving.begin_each((b"one", HOME), (b"two", BILLS))
@@ -216,9 +230,9 @@ def test_what_shares_a_channel_with_a_queue_that_confirms_nothing_goes_on_anothe
     assert [(index, verdict) for index, verdict, _ in moving.finish(window)] == [(0, Verdict.REFUSED)]
 
 
+@pytest.mark.usefixtures("one_lane")
 @pytest.mark.parametrize("confirmed_before", [False, True], ids=["nothing of it was confirmed", "some of it was confirmed before"])
-def test_a_queue_is_not_left_out_for_another_that_holds_up_the_channel_they_share(monkeypatch: pytest.MonkeyPatch, confirmed_before: bool) -> None:
-    monkeypatch.setattr("brokercli.backends.rabbitmq.moving.LANES", 1)
+def test_a_queue_is_not_left_out_for_another_that_holds_up_the_channel_they_share(confirmed_before: bool) -> None:
     moving = Moving(0.1)
     moving.wire.answers = True
     window = moving.begin_each((b"one", HOME), (b"two", BILLS), (b"three", BILLS), (b"four", HOME))
@@ -231,28 +245,22 @@ def test_a_queue_is_not_left_out_for_another_that_holds_up_the_channel_they_shar
         # it may have been slow once; where nothing more comes it is the one whose turn it was
         window = moving.begin_each((b"five", HOME), (b"six", BILLS))
         assert [index for index, _, _ in moving.finish(window)] == [0, 1]
-    window = moving.begin_each((b"seven", HOME), (b"eight", BILLS))
-    moving.opened()
-    moving.settled(1)
-    assert moving.finish(window) == [(1, Verdict.REFUSED, "queue:bills takes nothing any more: it has confirmed nothing for 0.1 s")]
+    assert_one_is_left_out(moving, 1, "queue:bills")
 
 
-def test_a_queue_is_not_left_out_whose_confirms_wait_behind_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brokercli.backends.rabbitmq.moving.LANES", 1)
+@pytest.mark.usefixtures("one_lane")
+def test_a_queue_is_not_left_out_whose_confirms_wait_behind_one_that_does_not_answer() -> None:
     moving = Moving(0.1)
     moving.wire.answers, moving.wire.silent = True, "bills"
     window = moving.begin_each((b"one", HOME), (b"two", HOME), (b"three", BILLS))
     moving.opened()
     moving.settled(1)
     assert [index for index, _, _ in moving.finish(window)] == [1, 2]
-    window = moving.begin_each((b"four", HOME), (b"five", BILLS))
-    moving.opened()
-    moving.settled(1)
-    assert moving.finish(window) == [(1, Verdict.REFUSED, "queue:bills takes nothing any more: it has confirmed nothing for 0.1 s")]
+    assert_one_is_left_out(moving, 1, "queue:bills")
 
 
-def test_a_queue_that_was_slow_once_is_not_left_out_for_what_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brokercli.backends.rabbitmq.moving.LANES", 1)
+@pytest.mark.usefixtures("one_lane")
+def test_a_queue_that_was_slow_once_is_not_left_out_for_what_comes_later() -> None:
     moving = Moving(0.1)
     moving.wire.answers = True
     window = moving.begin_each((b"one", BILLS), (b"two", BILLS))
@@ -264,10 +272,7 @@ def test_a_queue_that_was_slow_once_is_not_left_out_for_what_comes_later(monkeyp
     assert moving.finish(window) == []
     window = moving.begin_each((b"five", HOME), (b"six", BILLS))
     assert [index for index, _, _ in moving.finish(window)] == [0, 1]
-    window = moving.begin_each((b"seven", HOME), (b"eight", BILLS))
-    moving.opened()
-    moving.settled(1)
-    assert moving.finish(window) == [(0, Verdict.REFUSED, "queue:orders takes nothing any more: it has confirmed nothing for 0.1 s")]
+    assert_one_is_left_out(moving, 0, "queue:orders")
 
 
 def test_an_exchange_that_confirms_nothing_for_a_key_is_not_taken_for_the_queue_of_that_name() -> None:

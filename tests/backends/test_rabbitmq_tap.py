@@ -53,6 +53,25 @@ def quiet(reader: Reader) -> bool:
     return reader.read(0.3) is None
 
 
+def up_to(reader: Reader, last: bytes) -> list[bytes]:
+    """Read bodies until one comes."""
+    found: list[bytes] = []
+    deadline = monotonic() + SECONDS
+    while found[-1:] != [last]:
+        if batch := reader.read(0.2):
+            found += batch.bodies()
+        assert monotonic() < deadline, f"the last of {len(found)} that came is not the last that was sent"
+    return found
+
+
+@pytest.fixture
+def little_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tap at which few messages may wait, and that is given few at a time."""
+    monkeypatch.setattr(tap_reader, "MOST_WAITING", 20)
+    monkeypatch.setattr(tap_reader, "PREFETCH", 5)
+    monkeypatch.setattr(tap_reader, "_HELD_BYTES", 10)
+
+
 @pytest.mark.parametrize(("kind", "keys"), [("topic", ["a.b", ""]), ("fanout", ["x", "y"]), ("headers", ["", "z"])])
 def test_an_exchange_shows_everything_that_is_published_to_it(places: Places, kind: str, keys: list[str]) -> None:
     exchange = kept(places, kind)
@@ -218,41 +237,27 @@ def test_without_the_permission_to_bind_it_is_a_question_of_permission(places: P
         tap(places, kept(places), "exchange", connection=connection)
 
 
-def test_what_a_slow_reader_misses_is_said(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tap_reader, "MOST_WAITING", 20)
-    monkeypatch.setattr(tap_reader, "PREFETCH", 5)
-    monkeypatch.setattr(tap_reader, "_HELD_BYTES", 10)
+@pytest.mark.usefixtures("little_waits")
+def test_what_a_slow_reader_misses_is_said(places: Places) -> None:
     exchange = kept(places)
     with tap(places, exchange, "exchange") as reader:
         places.put(exchange, "a", [b"%05d" % number for number in range(200)])
         assert eventually(lambda: reader.notes), "the drop was not noticed"
         assert "the oldest were dropped" in reader.notes[0]
-        found: list[bytes] = []
-        deadline = monotonic() + SECONDS
-        while found[-1:] != [b"00199"]:
-            if batch := reader.read(0.2):
-                found += batch.bodies()
-            assert monotonic() < deadline, f"the last of {len(found)} that came is not the last that was sent"
+        found = up_to(reader, b"00199")
         assert found == sorted(found)
         assert 20 <= len(found) < 200
         places.put(exchange, "a", [b"later"])
         assert bodies_of(reader, 1) == [b"later"]
 
 
+@pytest.mark.usefixtures("little_waits")
 def test_what_was_missed_just_before_the_end_is_said_as_well(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tap_reader, "MOST_WAITING", 20)
-    monkeypatch.setattr(tap_reader, "PREFETCH", 5)
-    monkeypatch.setattr(tap_reader, "_HELD_BYTES", 10)
     monkeypatch.setattr(tap_reader, "_CHECK_SECONDS", 3600.0)
     exchange = kept(places)
     with tap(places, exchange, "exchange") as reader:
         places.put(exchange, "a", [b"%05d" % number for number in range(200)])
-        found: list[bytes] = []
-        deadline = monotonic() + SECONDS
-        while found[-1:] != [b"00199"]:
-            if batch := reader.read(0.2):
-                found += batch.bodies()
-            assert monotonic() < deadline, f"the last of {len(found)} that came is not the last that was sent"
+        found = up_to(reader, b"00199")
         assert len(found) < 200
         assert reader.notes == []
     assert "the oldest were dropped" in reader.notes[0]

@@ -82,8 +82,7 @@ class AtLeastOnce(Way):
         first = self._numbered.get(topic, 0)
         self._numbered[topic] = first + sent
         judged = {receipt.index - first: receipt for receipt in verdicts.problems}
-        # a verdict that cannot be named may be that of any of them
-        named = len(verdicts) == sent and all(0 <= place < sent for place in judged)
+        named = verdicts.tell_apart(sent, first)
         stored = []
         for place, letter in enumerate(letters):
             receipt = judged.get(place)

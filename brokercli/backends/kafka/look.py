@@ -82,10 +82,7 @@ class KafkaReader(Reader):
         self._open = set(starts)
         self.expected = None if ends is None else sum(ends[partition] - starts[partition] for partition in self._open)
         self.bounds = None if ends is None else Span(PerPartition(tuple(sorted(starts.items()))), PerPartition(tuple(sorted(ends.items()))))
-        self._consumer.assign([TopicPartition(self._topic, partition, starts[partition]) for partition in sorted(self._open)])
-        if epochs:
-            self._find_out_what_lies_before([TopicPartition(self._topic, partition, starts[partition], leader_epoch=epochs[partition])
-                                             for partition in self._open & epochs.keys()])
+        self._begin(starts, epochs)
 
     def read(self, timeout: float) -> KafkaBatch | None:
         deadline = monotonic() + timeout
@@ -118,6 +115,12 @@ class KafkaReader(Reader):
             raise self._failure
         return None
 
+    def _begin(self, offsets: Mapping[int, int], epochs: Mapping[int, int]) -> None:
+        """Have the client read what is open from these offsets on, behind what leaders of these epochs had stored, where that is known."""
+        self._consumer.assign([TopicPartition(self._topic, partition, offsets[partition]) for partition in sorted(self._open)])
+        self._find_out_what_lies_before([TopicPartition(self._topic, partition, offsets[partition], leader_epoch=epochs[partition])
+                                         for partition in self._open & epochs.keys()])
+
     def _find_out_what_lies_before(self, places: Iterable[TopicPartition]) -> None:
         """Have the client ask whether what leaders of these epochs had stored there is there still, and fail where it is not. It asks where it is sent
         to a place; where it begins at one it does not, once it knows the leader (2.16)."""
@@ -140,13 +143,12 @@ class KafkaReader(Reader):
             consumer, troubles, give_back = another()
         except BrokercliError:
             return  # a broker that lets nobody else in; this client is still connected
-        read = {place.partition: place for place in self._consumer.position(self._places()) if place.offset >= 0}
-        following = self._starts | {partition: place.offset for partition, place in read.items()}
+        read = [place for place in self._consumer.position(self._places()) if place.offset >= 0]
         self._consumer.unassign()
         self._consumer, self._troubles = consumer, troubles
         self._give_back.append(give_back)
-        consumer.assign([TopicPartition(self._topic, partition, following[partition]) for partition in sorted(self._open)])
-        self._find_out_what_lies_before(place for partition, place in read.items() if partition in self._open and place.leader_epoch is not None)
+        self._begin(self._starts | {place.partition: place.offset for place in read},
+                    {place.partition: place.leader_epoch for place in read if place.leader_epoch is not None})
 
     def _places(self) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in sorted(self._open)]

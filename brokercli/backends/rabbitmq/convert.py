@@ -201,10 +201,13 @@ class Converter:
 
 
 def _is_text(value: HeaderValue) -> bool:
+    if not isinstance(value, bytes):
+        return False
     try:
-        return isinstance(value, bytes) and value.decode() is not None
+        value.decode()
     except UnicodeDecodeError:
         return False
+    return True
 
 
 def _without_repeats(headers: list[Header]) -> tuple[Header, ...]:

@@ -101,14 +101,14 @@ class StreamReader(Reader):
                 return
             raise
         # of a stream that was made anew the broker sends nothing up to the place that was asked for; a copy that is behind catches up
-        less = self._came_back and last is not None and isinstance(before, int) and last.offset < before
-        self._found_less = self._found_less + 1 if less else 0
-        if less and last is not None:
+        if self._came_back and last is not None and isinstance(before, int) and last.offset < before:
+            self._found_less += 1
             if self._found_less >= _SURE:
                 self._handover.fail(NotFound(f"The stream {self._stream} ends at the offset {last.offset} by now, and was read up to {before}: it was deleted"
                                              " and made anew while the connection was lost, or the copy on this node is behind.",
                                              hint="the same command reads what is there now"))
             return
+        self._found_less = 0
         self._came_back = self._came_back and last is None
         if self._end is None:
             return
