@@ -14,7 +14,7 @@ import re
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.names import shown
 from brokercli.dialects.rabbitmq_x_death import fill_in, read_deaths
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.model.dead_letter import DeadLetter
 
 _WAIT_QUEUE = re.compile(r"celery_delayed_\d{1,3}", re.ASCII)
@@ -30,7 +30,7 @@ def read(reading: Reading) -> DeadLetter | None:
     letter.consumer = reading.text("task")
     retries = reading.count("the header retries", reading.last("retries"))
     letter.attempts = letter.attempts if retries is None else retries + 1
-    if expires := reading.text("expires", deciding=False):
+    if expires := reading.text("expires", decides=Decides.NOTHING):
         reading.remarks.append(f"its header expires, which names {shown(expires)}, is not put back: after that Celery's workers discard it unrun")
     return letter
 

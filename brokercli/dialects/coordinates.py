@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.values import text_of
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 from brokercli.model.message import Place
@@ -35,8 +35,8 @@ class Coordinates:
 def read_coordinates(reading: Reading, prefix: str) -> Coordinates:
     """Read the headers behind `prefix`; the latest death first among the homes, last in the journey."""
     topics = [text_of(value) for value in reading.all(f"{prefix}topic")[-_MOST_DEATHS:]] or [""]
-    place: Place = {"partition": reading.partition(f"{prefix}partition", reading.last(f"{prefix}partition", deciding=False)),
-                    "offset": reading.offset(f"{prefix}offset", reading.last(f"{prefix}offset", deciding=False))}
+    place: Place = {"partition": reading.partition(f"{prefix}partition", reading.last(f"{prefix}partition", decides=Decides.NOTHING)),
+                    "offset": reading.offset(f"{prefix}offset", reading.last(f"{prefix}offset", decides=Decides.NOTHING))}
     latest, *others = dict.fromkeys(reversed(topics))
     homes = [reading.home(latest, f"{prefix}topic", Confidence.LIKELY if others else Confidence.CERTAIN, place=place)]
     homes += [reading.home(topic, f"{prefix}topic, of an earlier death", Confidence.GUESS) for topic in others]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from brokercli.dialects.coordinates import read_coordinates
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.values import integer_of, milliseconds_of
 from brokercli.model.dead_letter import DeadLetter
 
@@ -23,9 +23,9 @@ def read(reading: Reading) -> DeadLetter | None:
     letter = reading.letter(dialect.name, origin.homes)
     letter.reason = "exception"
     letter.exception = reading.text(_ERROR)
-    letter.exception_message = reading.text(_MESSAGE, deciding=False)
+    letter.exception_message = reading.text(_MESSAGE, decides=Decides.NOTHING)
     letter.attempts = reading.count(f"{_CHANNEL}attempts", reading.last(f"{_CHANNEL}attempts"))
-    letter.original_time = milliseconds_of(integer_of(reading.last(f"{_ORIGIN}timestamp", deciding=False)))
+    letter.original_time = milliseconds_of(integer_of(reading.last(f"{_ORIGIN}timestamp", decides=Decides.NOTHING)))
     letter.journey = origin.journey
     return letter
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from brokercli.dialects.coordinates import read_coordinates
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.model.dead_letter import DeadLetter
 
 _PREFIX = "__connect.errors."
@@ -21,8 +21,8 @@ def read(reading: Reading) -> DeadLetter | None:
     letter = reading.letter(dialect.name, origin.homes)
     letter.reason = reading.text(f"{_PREFIX}stage").lower().replace("_", " ") or "failed"
     letter.exception = reading.text(f"{_PREFIX}exception.class.name")
-    letter.exception_message = reading.text(f"{_PREFIX}exception.message", deciding=False)
-    letter.stack_trace = reading.text(f"{_PREFIX}exception.stacktrace", deciding=False)
+    letter.exception_message = reading.text(f"{_PREFIX}exception.message", decides=Decides.NOTHING)
+    letter.stack_trace = reading.text(f"{_PREFIX}exception.stacktrace", decides=Decides.NOTHING)
     letter.connector = reading.text(f"{_PREFIX}connector.name")
     task, code = reading.text(f"{_PREFIX}task.id"), reading.text(f"{_PREFIX}class.name")
     letter.consumer = f"{code} (task {task})" if code and task else code or (f"task {task}" if task else "")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from brokercli.dialects.coordinates import Coordinates, point_at, read_coordinates
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.model.dead_letter import DeadLetter
 
 _PREFIX = "__streams.errors."
@@ -35,8 +35,8 @@ def _read(reading: Reading, origin: Coordinates) -> DeadLetter:
     letter = reading.letter(dialect.name, origin.homes)
     letter.reason = "exception"
     letter.exception = reading.text(f"{_PREFIX}exception")
-    letter.exception_message = reading.text(f"{_PREFIX}message", deciding=False)
-    letter.stack_trace = reading.text(f"{_PREFIX}stacktrace", deciding=False)
+    letter.exception_message = reading.text(f"{_PREFIX}message", decides=Decides.NOTHING)
+    letter.stack_trace = reading.text(f"{_PREFIX}stacktrace", decides=Decides.NOTHING)
     letter.journey = origin.journey
     letter.original_time = reading.stored
     return letter

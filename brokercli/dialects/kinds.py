@@ -2,7 +2,8 @@
 
 A dialect is a pure function of what it asks its `Reading` for. So two records that lie under the same name, with headers of
 the same names, and the same values in those that a dialect asked for and that decide anything, are of the same kind; offsets,
-times and messages of the original decide nothing and are asked for as such (`deciding=False`).
+times and messages of the original decide nothing and are asked for as such (`Decides`). Where only homes are to be told apart, whatever
+decides no more than what letters are counted by is left aside too. A time of death is read of each letter.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading, lies_in
+from brokercli.dialects.reading import Decides, Reading, lies_in
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.message import Header, HeaderValue, Record, bytes_in
 from brokercli.model.remembered import Room
@@ -24,34 +25,46 @@ _TRIALS = 1000
 """So many letters with headers of the same names are looked up before it is judged whether that pays."""
 
 
+_Clock = tuple[int, Callable[[HeaderValue], int | None]]
+"""Which of the headers tells the time of death, and what reads it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is counted of a letter. `death` is the time of death that its headers say, None where they say none: then it
-    died when it was stored."""
+    """What is counted of a letter."""
 
     group: tuple[str, str, str, str, str]
     """Dialect, reason, exception, origin, and consumer, group or connector."""
     homeless: bool
     attempts: int | None
     death: int | None
+    """The time of death that its headers say, nanoseconds since 1970."""
+    clock: _Clock | None = None
+    """What tells the last death of each letter of the kind; `death` is for those where it does not."""
 
     @classmethod
-    def of(cls, letter: DeadLetter) -> Kind:
-        """Return the kind of a letter."""
+    def of(cls, letter: DeadLetter, clock: _Clock | None = None) -> Kind:
+        """Return the kind of a letter, whose last death is what `clock` says."""
         home = letter.home
         origin = "" if home is None else str(home.address)
-        return cls((letter.dialect, letter.reason, letter.exception, origin, letter.consumer or letter.group or letter.connector),
-                   home is None, letter.attempts, letter.last_death if letter.last_death is not None else letter.first_death)
+        return cls((letter.dialect, letter.reason, letter.exception, origin, letter.consumer or letter.group or letter.connector), home is None,
+                   letter.attempts, letter.last_death if letter.last_death is not None and clock is None else letter.first_death, clock)
+
+    def died(self, headers: Sequence[Header], stored: int | None) -> int | None:
+        """Return when a letter of this kind died, with these headers and stored then: that is when it died where no header says it."""
+        written = None if self.clock is None else self.clock[1](headers[self.clock[0]][1])
+        return next((time for time in (written, self.death) if time is not None), stored)
 
 
 class WatchedReading(Reading):
     """A reading that notes what is asked for."""
 
-    __slots__ = ("asked", "asked_beyond")
+    __slots__ = ("asked", "asked_beyond", "clock")
 
     def __init__(self, *arguments: Any) -> None:
-        self.asked: set[str] = set()
-        """The headers that decide."""
+        self.asked: dict[str, Decides] = {}
+        """The headers that were asked for, and what each decides."""
+        self.clock: _Clock | None = None
         self.asked_beyond = False
         """Whether more was asked for than headers and what all letters of a destination share."""
         super().__init__(*arguments)
@@ -62,15 +75,25 @@ class WatchedReading(Reading):
         self.asked_beyond = True
         return self._record
 
-    def all(self, name: str, *, deciding: bool = True) -> list[HeaderValue]:
-        if deciding:
-            self.asked.add(name)
+    def all(self, name: str, *, decides: Decides = Decides.HOME) -> list[HeaderValue]:
+        self._note(name, decides)
         return super().all(name)
 
-    def folded(self, name: str, *, deciding: bool = True) -> list[HeaderValue]:
-        if deciding:
-            self.asked.update(spelled for spelled in self.headers if spelled.lower() == name)
+    def folded(self, name: str, *, decides: Decides = Decides.HOME) -> list[HeaderValue]:
+        for spelled in self.headers:
+            if spelled.lower() == name:
+                self._note(spelled, decides)
         return super().folded(name)
+
+    def time_of_death(self, name: str, read: Callable[[HeaderValue], int | None], *, folded: bool = False, first: bool = False) -> int | None:
+        places = [place for place, (spelled, _) in enumerate(self._record.message.headers) if (spelled.lower() if folded else spelled) == name]
+        if len(places) != 1:
+            return super().time_of_death(name, read, folded=folded, first=first)
+        self.clock = places[0], read
+        return read(self._record.message.headers[places[0]][1])
+
+    def _note(self, name: str, decides: Decides) -> None:
+        self.asked[name] = max(decides, self.asked.get(name, decides))
 
 
 @dataclass(slots=True)
@@ -92,11 +115,13 @@ class _Names:
 class Kinds:
     """The kinds of the letters of one destination, by header names and values. `read` is what recognises a letter, given
     what makes its readings and a list that takes every dialect that was tried; `deciding` are headers that tell kinds apart
-    whoever asked for them."""
+    whoever asked for them. Headers that decide `least` do; less does not."""
 
-    def __init__(self, read: Callable[[Record, Callable[..., Reading], list[Dialect]], DeadLetter], deciding: frozenset[str] = frozenset()) -> None:
+    def __init__(self, read: Callable[[Record, Callable[..., Reading], list[Dialect]], DeadLetter], deciding: frozenset[str] = frozenset(),
+                 least: Decides = Decides.GROUP) -> None:
         self._read = read
         self._deciding = deciding
+        self._least = least
         self._names: dict[tuple[str, ...], _Names] = {}
         self._room_for_names = Room(_NAMES_REMEMBERED, _NAMES_BYTES)
         self._room = Room(_KINDS_REMEMBERED, _KINDS_BYTES)
@@ -133,7 +158,7 @@ class Kinds:
 
         tried: list[Dialect] = []
         letter = self._read(record, watched, tried)
-        kind = Kind.of(letter)
+        kind = Kind.of(letter, readings[-1].clock if readings else None)
         headers = record.message.headers
         known = self._known((lies_in(record), *[name for name, _ in headers]))
         body = record.message.body or b""
@@ -144,7 +169,8 @@ class Kinds:
             known.useless = True
             known.kinds.clear()
         if not known.useless:
-            self._remember(known, headers, self._deciding.union(*[reading.asked for reading in readings]), tried, kind)
+            asked = {name for reading in readings for name, decides in reading.asked.items() if decides >= self._least}
+            self._remember(known, headers, self._deciding | asked, tried, kind)
         return letter, kind
 
     def _known(self, names: tuple[str, ...]) -> _Names:

@@ -7,7 +7,7 @@ an exception adds of its own (`ContextAware`) has any names, and cannot be told 
 from __future__ import annotations
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.model.dead_letter import DeadLetter
 
 _CLASS, _MESSAGE, _CODE = "kafka_throwable_class_name", "kafka_throwable_message", "kafka_throwable_code"
@@ -18,7 +18,7 @@ def read(reading: Reading) -> DeadLetter | None:
     letter = reading.letter(dialect.name)
     letter.reason = "exception"
     letter.exception = reading.text(_CLASS)
-    letter.exception_message = reading.text(_MESSAGE, deciding=False)
+    letter.exception_message = reading.text(_MESSAGE, decides=Decides.NOTHING)
     letter.last_death = reading.record.time
     return letter
 

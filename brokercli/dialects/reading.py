@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import IntEnum
 
 from brokercli.dialects.facts import NO_FACTS, Facts
 from brokercli.dialects.names import problem_with, shown
@@ -15,6 +16,17 @@ KIND_OF = {"kafka": "topic", "nats": "subject", "rabbitmq": "queue"}
 """Broker → kind of address its letters go home to."""
 NO_HOME = "as its origin; it cannot go there"
 """In the remark on a letter that names an origin and is given no home."""
+
+
+class Decides(IntEnum):
+    """What may follow from the value of a header."""
+
+    NOTHING = 0
+    """What is shown of the one letter, like its place in the original topic."""
+    GROUP = 1
+    """What letters are counted by too: reason, exception, consumer, attempts, time of death."""
+    HOME = 2
+    """Anything: where it goes, what does not go along, whether it is a letter of this dialect at all."""
 
 
 class Reading:
@@ -53,7 +65,7 @@ class Reading:
         Reading.folded(self, "")
         return tuple(self._by_folded_name or ())
 
-    def folded(self, name: str, *, deciding: bool = True) -> list[HeaderValue]:
+    def folded(self, name: str, *, decides: Decides = Decides.HOME) -> list[HeaderValue]:
         """Return the values of a lower-case name, however it is spelled in the record; see `all`."""
         if self._by_folded_name is None:
             self._by_folded_name = {}
@@ -61,36 +73,37 @@ class Reading:
                 self._by_folded_name.setdefault(spelled.lower(), []).extend(values)
         return self._by_folded_name.get(name, [])
 
-    def all(self, name: str, *, deciding: bool = True) -> list[HeaderValue]:
-        """Return a header's values in order.
-
-        With `deciding=False` nothing that letters are grouped by may follow from them: neither reason, exception, home,
-        consumer, attempts, time of death nor whether it is a letter of this dialect at all; only what is shown of the one
-        letter, like its place in the original topic.
-        """
+    def all(self, name: str, *, decides: Decides = Decides.HOME) -> list[HeaderValue]:
+        """Return a header's values in order. Nothing more may follow from them than `decides` says, but for whether there are any."""
         return self.headers.get(name, [])
 
-    def in_order(self, names: Mapping[str, bool]) -> list[Header]:
-        """Return the headers of these names in the order they were written, of all of them together; each name says whether it decides,
+    def in_order(self, names: Mapping[str, Decides]) -> list[Header]:
+        """Return the headers of these names in the order they were written, of all of them together; each name says what it decides,
         see `all`."""
-        for name, deciding in names.items():
-            self.all(name, deciding=deciding)
+        for name, decides in names.items():
+            self.all(name, decides=decides)
         return [header for header in self._record.message.headers if header[0] in names]
 
-    def last(self, name: str, *, deciding: bool = True) -> HeaderValue:
+    def time_of_death(self, name: str, read: Callable[[HeaderValue], int | None], *, folded: bool = False, first: bool = False) -> int | None:
+        """Return what `read` makes of a header's last value, or of its `first`; None where it is absent. Only for who makes a letter: it is
+        to be its last death, and nothing else that letters are counted by may follow from it."""
+        values = self.folded(name, decides=Decides.GROUP) if folded else self.all(name, decides=Decides.GROUP)
+        return read(values[0 if first else -1]) if values else None
+
+    def last(self, name: str, *, decides: Decides = Decides.HOME) -> HeaderValue:
         """Return a header's last value; None where it is null or absent."""
-        values = self.all(name, deciding=deciding)
+        values = self.all(name, decides=decides)
         return values[-1] if values else None
 
-    def text(self, name: str, *, deciding: bool = True) -> str:
+    def text(self, name: str, *, decides: Decides = Decides.HOME) -> str:
         """Return the text of a header's last value; empty where it is null or absent."""
-        values = self.all(name, deciding=deciding)
+        values = self.all(name, decides=decides)
         return text_of(values[-1]) if values else ""
 
-    def first_text(self, *folded_names: str, deciding: bool = True) -> str:
+    def first_text(self, *folded_names: str, decides: Decides = Decides.HOME) -> str:
         """Return the text of the first of these lower-case names that is there and not empty, its last value."""
         for name in folded_names:
-            values = self.folded(name, deciding=deciding)
+            values = self.folded(name, decides=decides)
             if values and (text := text_of(values[-1])):
                 return text
         return ""

@@ -9,15 +9,16 @@ written only where there is one, so it counts within its run only.
 from __future__ import annotations
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.values import integer_of, milliseconds_of, text_of
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 from brokercli.model.message import HeaderValue
 
 _DEAD, _RETRIED, _UNREAD = "dead-letter-", "delayed-retry-", "deserialization-failure-"
 _CLASS, _CAUSE_CLASS = "exception-class-name", "cause-class-name"
-_WRITTEN = {_CLASS: True, "reason": False, _CAUSE_CLASS: True, "cause": False, "topic": True, "partition": False, "offset": False}
-"""The names of a run, and whether each decides what letters are grouped by."""
+_WRITTEN = {_CLASS: Decides.GROUP, "reason": Decides.NOTHING, _CAUSE_CLASS: Decides.GROUP, "cause": Decides.NOTHING, "topic": Decides.HOME,
+            "partition": Decides.NOTHING, "offset": Decides.NOTHING}
+"""The names of a run, and what each decides."""
 _UNREADABLE = "org.apache.kafka.common.errors.RecordDeserializationException"
 _PARTS = {f"{prefix}{name}": (prefix, name) for prefix in (_DEAD, _RETRIED) for name in _WRITTEN}
 _DECIDING = {header: _WRITTEN[name] for header, (_, name) in _PARTS.items()}
@@ -42,7 +43,7 @@ def read(reading: Reading) -> DeadLetter | None:
         retries = reading.count(f"{_RETRIED}count", reading.last(f"{_RETRIED}count"))
         letter.attempts = None if retries is None else retries + 1
     if deaths[-1][0] == _RETRIED:
-        letter.original_time = milliseconds_of(integer_of(reading.last(f"{_RETRIED}original-timestamp", deciding=False)))
+        letter.original_time = milliseconds_of(integer_of(reading.last(f"{_RETRIED}original-timestamp", decides=Decides.NOTHING)))
     letter.journey = tuple(Hop(text_of(death["topic"])) for _, death in reversed(deaths))
     if _key_for_body(reading):
         letter.homes = ()

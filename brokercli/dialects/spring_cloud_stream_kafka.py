@@ -9,7 +9,7 @@ listener got (KafkaMessageChannelBinder.handleRecordForDlq).
 from __future__ import annotations
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.spring_headers import VALUE_EXCEPTION, read_origin
 from brokercli.dialects.stack_traces import root_class_of
 from brokercli.model.dead_letter import DeadLetter
@@ -27,9 +27,9 @@ def read(reading: Reading) -> DeadLetter | None:
     homes, journey, original_time = read_origin(reading, _PREFIX)
     letter = reading.letter(dialect.name, homes)
     letter.reason = "exception"
-    letter.stack_trace = reading.text("x-exception-stacktrace")
-    letter.exception = root_class_of(letter.stack_trace) or reading.text("x-exception-fqcn")
-    letter.exception_message = reading.text("x-exception-message", deciding=False)
+    letter.stack_trace = reading.text("x-exception-stacktrace", decides=Decides.GROUP)
+    letter.exception = root_class_of(letter.stack_trace) or reading.text("x-exception-fqcn", decides=Decides.GROUP)
+    letter.exception_message = reading.text("x-exception-message", decides=Decides.NOTHING)
     letter.group = _group_of(reading.lies_in, journey[-1].where)
     letter.journey, letter.original_time = journey, original_time
     if reading.all(VALUE_EXCEPTION) and reading.record.message.body is None:

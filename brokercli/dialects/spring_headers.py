@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.stack_traces import root_class_of
 from brokercli.dialects.values import big_endian_of, milliseconds_of, offset_of, partition_of, text_of
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
@@ -25,7 +25,7 @@ CONTAINER_HEADERS = frozenset({"springDeserializerExceptionKey", VALUE_EXCEPTION
 def read_origin(reading: Reading, prefix: str) -> tuple[list[Home | None], tuple[Hop, ...], int | None]:
     """Return the homes (the true origin first), the hops (oldest first) and the true origin's record time."""
     topics = reading.all(f"{prefix}original-topic")
-    partitions, offsets, times = (_aligned(reading.all(f"{prefix}original-{what}", deciding=False), len(topics))
+    partitions, offsets, times = (_aligned(reading.all(f"{prefix}original-{what}", decides=Decides.NOTHING), len(topics))
                                   for what in ("partition", "offset", "timestamp"))
     homes: list[Home | None] = []
     hops: list[Hop] = []
@@ -49,22 +49,22 @@ def read_origin(reading: Reading, prefix: str) -> tuple[list[Home | None], tuple
 def read_exception(reading: Reading, letter: DeadLetter, prefix: str) -> None:
     """Enter class, message and stack trace; of a letter whose key could not be deserialised, the key's."""
     failed = "exception"
-    if not reading.all(f"{prefix}exception-fqcn") and reading.all(f"{prefix}key-exception-fqcn"):
+    if not reading.all(f"{prefix}exception-fqcn", decides=Decides.GROUP) and reading.all(f"{prefix}key-exception-fqcn", decides=Decides.GROUP):
         failed = "key-exception"
-    wrapper = reading.text(f"{prefix}{failed}-fqcn")
-    letter.exception = reading.text(f"{prefix}exception-cause-fqcn") or wrapper
-    letter.exception_message = reading.text(f"{prefix}{failed}-message", deciding=False)
-    letter.stack_trace = reading.text(f"{prefix}{failed}-stacktrace", deciding=False)
+    wrapper = reading.text(f"{prefix}{failed}-fqcn", decides=Decides.GROUP)
+    letter.exception = reading.text(f"{prefix}exception-cause-fqcn", decides=Decides.GROUP) or wrapper
+    letter.exception_message = reading.text(f"{prefix}{failed}-message", decides=Decides.NOTHING)
+    letter.stack_trace = reading.text(f"{prefix}{failed}-stacktrace", decides=Decides.NOTHING)
     letter.reason = "exception"
     if wrapper.endswith(".DeserializationException"):
         letter.reason = "key deserialisation" if failed == "key-exception" else "value deserialisation"
         # its cause header names the wrapper again (verified on 3.3.9)
-        letter.exception = root_class_of(reading.text(f"{prefix}{failed}-stacktrace")) or wrapper
+        letter.exception = root_class_of(reading.text(f"{prefix}{failed}-stacktrace", decides=Decides.GROUP)) or wrapper
 
 
 def read_attempts(reading: Reading) -> int | None:
     """Return the container's own count of deliveries; it is there only with deliveryAttemptHeader=true."""
-    return reading.count("kafka_deliveryAttempt", reading.last("kafka_deliveryAttempt"), 4, 4)
+    return reading.count("kafka_deliveryAttempt", reading.last("kafka_deliveryAttempt", decides=Decides.GROUP), 4, 4)
 
 
 def _aligned(values: Sequence[HeaderValue], length: int) -> Sequence[HeaderValue]:

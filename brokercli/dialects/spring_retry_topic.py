@@ -8,7 +8,7 @@ versions). Left on a message that goes home, they would make its next failure sk
 from __future__ import annotations
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.spring_headers import CONTAINER_HEADERS, read_attempts, read_exception, read_origin
 from brokercli.dialects.values import big_endian_of, milliseconds_of
 from brokercli.model.dead_letter import DeadLetter
@@ -29,7 +29,7 @@ def read(reading: Reading) -> DeadLetter | None:
     counted = reading.count("retry_topic-attempts", attempts, 1, 4)
     # it counts the attempt to come: 4 in the letter of three attempts (verified on 3.3.9)
     letter.attempts = read_attempts(reading) if attempts is None else counted - 1 if counted else counted
-    first_sent = milliseconds_of(big_endian_of(reading.last("retry_topic-original-timestamp", deciding=False), 1, 9))
+    first_sent = milliseconds_of(big_endian_of(reading.last("retry_topic-original-timestamp", decides=Decides.NOTHING), 1, 9))
     letter.journey, letter.original_time = journey, first_sent if first_sent is not None else original_time
     return letter
 

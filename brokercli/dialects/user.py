@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import KIND_OF, Reading
+from brokercli.dialects.reading import KIND_OF, Decides, Reading
 from brokercli.dialects.values import amqp_time_of, big_endian_of, integer_of, milliseconds_of, moment_of, text_of
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 from brokercli.model.errors import UsageProblem
@@ -38,6 +38,9 @@ _NUMBER_FIELDS = ("partition", "offset", "sequence", "attempts")
 _TIME_FIELDS = ("failed_at", "original_time")
 _SETTINGS = ("when", "strip", "ignore_case", "take")
 _LONGEST_NAME = 200
+_DECIDES = {**dict.fromkeys(("stream", "partition", "offset", "sequence", "exception_message", "stack_trace", "original_time"), Decides.NOTHING),
+            **dict.fromkeys(("reason", "exception", "attempts", "consumer", "group", "connector"), Decides.GROUP)}
+"""What follows from each meaning; from one that is not here, where the letter goes."""
 
 
 @dataclass(frozen=True)
@@ -94,19 +97,19 @@ def parse_user_dialect(name: str, table: Mapping[str, object]) -> UserDialect:
 
 
 def _read(reading: Reading, definition: _Definition) -> DeadLetter | None:
-    def values(header: str) -> list[HeaderValue]:
-        return reading.folded(header.lower()) if definition.ignores_case else reading.all(header)
+    def values(header: str, decides: Decides) -> list[HeaderValue]:
+        return reading.folded(header.lower(), decides=decides) if definition.ignores_case else reading.all(header, decides=decides)
 
     def value(meaning: str) -> HeaderValue:
         field = definition.fields.get(meaning)
-        found = values(field.header) if field is not None else []
+        found = values(field.header, _DECIDES.get(meaning, Decides.HOME)) if field is not None else []
         return found[0 if definition.take_first else -1] if found else None
 
     def number(meaning: str) -> int | None:
         written = value(meaning)
         return None if written is None else _NUMBERS[definition.fields[meaning].format](written)
 
-    if not all(values(header) for header in definition.when):
+    if not all(values(header, Decides.NOTHING) for header in definition.when):
         return None
     place: Place = {}
     for meaning, check in (("partition", reading.partition), ("offset", reading.offset), ("sequence", reading.offset)):
@@ -124,8 +127,11 @@ def _read(reading: Reading, definition: _Definition) -> DeadLetter | None:
     if written is not None:
         decoded = number("attempts")
         letter.attempts = reading.count(definition.fields["attempts"].header, written if decoded is None else decoded)
-    letter.last_death, letter.original_time = (
-        _TIMES[definition.fields[name].format](value(name)) if name in definition.fields else None for name in _TIME_FIELDS)
+    died, sent = (definition.fields.get(name) for name in _TIME_FIELDS)
+    if died is not None:
+        header = died.header.lower() if definition.ignores_case else died.header
+        letter.last_death = reading.time_of_death(header, _TIMES[died.format], folded=definition.ignores_case, first=definition.take_first)
+    letter.original_time = _TIMES[sent.format](value("original_time")) if sent is not None else None
     letter.journey = (Hop(letter.homes[0].address.name, letter.reason, dict(place), letter.last_death, letter.attempts),) if letter.homes else ()
     return letter
 

@@ -7,7 +7,7 @@ survives only where the publisher derives it from the message.
 from __future__ import annotations
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.model.dead_letter import DeadLetter, Hop
 
 
@@ -17,7 +17,7 @@ def read(reading: Reading) -> DeadLetter | None:
     topic = reading.text("topic_poisoned")
     letter = reading.letter(dialect.name, [reading.home(topic, "topic_poisoned")] if topic else [])
     letter.reason = "poisoned"
-    letter.exception_message = reading.text("reason_poisoned", deciding=False)
+    letter.exception_message = reading.text("reason_poisoned", decides=Decides.NOTHING)
     handler, subscriber = reading.text("handler_poisoned"), reading.text("subscriber_poisoned")
     letter.consumer = f"{handler} ({subscriber})" if handler and subscriber else handler or subscriber
     letter.attempts = reading.count("_watermill_requeuer_retries", reading.last("_watermill_requeuer_retries"))

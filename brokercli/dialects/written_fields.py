@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from brokercli.dialects.reading import KIND_OF, Reading
+from brokercli.dialects.reading import KIND_OF, Decides, Reading
 from brokercli.dialects.values import integer_of, moment_of, text_of
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 from brokercli.model.message import HeaderValue, Place
@@ -14,8 +14,9 @@ Fields = Mapping[str, tuple[str, ...]]
 partition, offset, sequence, reason, exception, exception_message, stack_trace, attempts, consumer, group, failed_at,
 original_time."""
 
-_OF_ONE_LETTER = frozenset({"stream", "partition", "offset", "sequence", "exception_message", "stack_trace", "original_time"})
-"""Meanings that decide nothing about the kind of a letter."""
+_DECIDES = {**dict.fromkeys(("stream", "partition", "offset", "sequence", "exception_message", "stack_trace", "original_time"), Decides.NOTHING),
+            **dict.fromkeys(("reason", "exception", "attempts", "consumer", "group"), Decides.GROUP)}
+"""What follows from each meaning; from one that is not here, where the letter goes."""
 
 
 def read_fields(reading: Reading, dialect: str, fields: Fields, confidence: Confidence) -> DeadLetter:
@@ -23,11 +24,11 @@ def read_fields(reading: Reading, dialect: str, fields: Fields, confidence: Conf
     fields = _present(fields, reading.folded_names)
 
     def text(meaning: str) -> str:
-        return reading.first_text(*fields.get(meaning, ()), deciding=meaning not in _OF_ONE_LETTER)
+        return reading.first_text(*fields.get(meaning, ()), decides=_DECIDES.get(meaning, Decides.HOME))
 
     def value(meaning: str) -> HeaderValue:
-        deciding = meaning not in _OF_ONE_LETTER
-        return next((values[-1] for name in fields.get(meaning, ()) if (values := reading.folded(name, deciding=deciding))), None)
+        decides = _DECIDES.get(meaning, Decides.HOME)
+        return next((values[-1] for name in fields.get(meaning, ()) if (values := reading.folded(name, decides=decides))), None)
 
     place: Place = {}
     for meaning, check in (("partition", reading.partition), ("offset", reading.offset), ("sequence", reading.offset)):
@@ -41,7 +42,8 @@ def read_fields(reading: Reading, dialect: str, fields: Fields, confidence: Conf
     letter.exception, letter.exception_message, letter.stack_trace = text("exception"), text("exception_message"), text("stack_trace")
     letter.consumer, letter.group = text("consumer"), text("group")
     letter.attempts = reading.count("the number of attempts", value("attempts"))
-    letter.last_death, letter.original_time = moment_of(value("failed_at")), moment_of(value("original_time"))
+    letter.last_death = next((reading.time_of_death(name, moment_of, folded=True) for name in fields.get("failed_at", ())), None)
+    letter.original_time = moment_of(value("original_time"))
     where = next((text(meaning) for meaning in ("topic", "subject", "queue", "exchange") if text(meaning)), "")
     letter.journey = (Hop(where, letter.reason, dict(place), letter.last_death, letter.attempts),) if where else ()
     return letter

@@ -179,8 +179,8 @@ def _take_by_kind(inspection: Inspection, reader: LetterReader, kinds: Kinds, ba
         found.append(kind)
     seconds = []
     states = reader.states(batch)
-    for kind, (_, _, _, stored, _), state in zip(found, outlines, states, strict=True):
-        died = stored if kind.death is None else kind.death
+    for kind, (headers, _, _, stored, _), state in zip(found, outlines, states, strict=True):
+        died = kind.died(headers, stored)
         inspection.group_of(kind, *samples.get(kind.group, (None,))).take(died, kind.attempts, state)
         inspection.states[state] += 1
         inspection.homeless += kind.homeless

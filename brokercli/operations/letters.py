@@ -13,7 +13,7 @@ from brokercli.dialects import Facts, UserDialect, died_at_home, holds_another, 
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.facts import NO_FACTS
 from brokercli.dialects.kinds import Kinds
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import UsageProblem
@@ -37,12 +37,13 @@ class Recogniser:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_originals", Originals(self.backend))
 
-    def kinds(self, deciding: frozenset[str] = frozenset()) -> Kinds:
-        """Return what finds out the kinds of letters of one destination; headers of the names in `deciding` tell kinds apart too."""
+    def kinds(self, deciding: frozenset[str] = frozenset(), least: Decides = Decides.GROUP) -> Kinds:
+        """Return what finds out the kinds of letters of one destination, told apart by headers that decide `least`, and by those of the
+        names in `deciding`."""
         def read(record: Record, make_reading: Callable[..., Reading], tried: list[Dialect]) -> DeadLetter:
             return recognise(record, extra=self.extra, facts=self.facts, make_reading=make_reading, tried=tried)
 
-        return Kinds(read, deciding)
+        return Kinds(read, deciding, least)
 
     def read(self, batch: Batch) -> Iterator[list[DeadLetter]]:
         """Yield a letter for each record, in order: all of them together, and where they point at their messages, as many as there is memory

@@ -9,7 +9,7 @@ from operator import itemgetter
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Goal
 from brokercli.dialects.kinds import Kind
-from brokercli.dialects.reading import lies_in
+from brokercli.dialects.reading import Decides, lies_in
 from brokercli.dialects.redrive_headers import COUNT, FROM, stamps
 from brokercli.model.message import Header, Record, size_of
 from brokercli.model.remembered import Room
@@ -104,7 +104,7 @@ class Sorter:
     def __init__(self, recogniser: Recogniser, rules: Rules) -> None:
         self._rules = rules
         # how often it was put back decides whether it may go
-        self._kinds = recogniser.kinds(frozenset({COUNT}))
+        self._kinds = recogniser.kinds(frozenset({COUNT}), Decides.HOME)
         self._ways: dict[int, tuple[Kind, Way | None]] = {}
         self._wrapped: dict[bytes, _Wrapped] = {}
         self._room = Room(_WAYS_REMEMBERED, _WAYS_BYTES)

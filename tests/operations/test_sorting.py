@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from brokercli.backends.contract import Outline
 from brokercli.backends.dead_letters import Goal
 from brokercli.dialects import Facts, recognise
-from brokercli.dialects.reading import lies_in
+from brokercli.dialects.reading import KIND_OF, lies_in
 from brokercli.dialects.redrive_headers import COUNT
 from brokercli.model.address import Address
 from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
@@ -162,6 +162,21 @@ def test_thousands_of_one_kind_are_read_once() -> None:
         found = check(sorter, rules, laid(letters[start:start + 500]))
         assert found is not None
         assert len(found.decisions) == 1
+    assert sorter._learned == 1
+
+
+@pytest.mark.parametrize("broker", ["kafka", "nats"])
+def test_whatever_says_only_why_and_when_they_died_tells_no_letters_apart(broker: str) -> None:
+    place = {"topic": DLQ.name, "partition": 0} if broker == "kafka" else {"subject": DLQ.name, "stream": "DLQ"}
+    numbered = "offset" if broker == "kafka" else "sequence"
+    kind = KIND_OF[broker]
+    letters = [Record(broker, {**place, numbered: number}, f"0:{number}", 10**18, Message(body=b"{}", headers=(
+        (f"x-original-{kind}", b"orders"), ("x-attempts", b"%d" % (number % 7)), ("x-reason", b"no stock of item %d" % number),
+        ("x-failed-at", b"2026-11-27T10:%02d:%02dZ" % (number // 60 % 60, number % 60)), ("x-consumer", b"worker-%d" % number)))) for number in range(3000)]
+    rules = Redrive(source=DLQ)
+    sorter = Sorter(recogniser(), rules)
+    for start in range(0, 3000, 500):
+        assert check(sorter, rules, Outlined(letters[start:start + 500])) is not None
     assert sorter._learned == 1
 
 
