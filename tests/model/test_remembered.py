@@ -29,6 +29,21 @@ def test_what_is_forgotten_makes_room() -> None:
     assert [remembered.get(these) for these in headers] == [None, None, 2]
 
 
+def test_what_is_never_found_again_is_hardly_remembered_until_things_are_alike_again() -> None:
+    remembered: Remembered[int] = Remembered(most=10_000)
+    headers = [(("a", b"%d" % number),) for number in range(3000)]
+    for number, these in enumerate(headers):
+        assert remembered.put(these, number) == number
+    assert len(remembered._entries) < 700
+    alike = (("b", b"again"),)
+    found = sum(remembered.get(alike) is not None or remembered.put(alike, 7) != 7 for _ in range(3000))
+    assert found > 2900
+    others = [(("c", b"%d" % number),) for number in range(100)]
+    for number, these in enumerate(others):
+        remembered.put(these, number)
+    assert [remembered.get(these) for these in others] == list(range(100))
+
+
 def test_a_message_holds_its_body_its_key_and_its_headers_with_all_that_is_in_them() -> None:
     headers = (("ab", b"1234"), ("n", None), ("i", 5), ("t", Typed("table", (("x", b"123"),))), ("a", Typed("array", (b"1", True))))
     assert bytes_in(headers) == (2 + 4) + (1 + 8) + (1 + 8) + (1 + 5 + 1 + 3) + (1 + 5 + 1 + 8)
