@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Hashable, Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from brokercli.model.flow import Flow
 
 
-Outline = tuple[Sequence[Header], bytes | None, bytes | None, int | None, str]
-"""Headers, key, body, the time of storing in nanoseconds since 1970, and the name of the topic, subject or queue it lies in."""
+Outline = tuple[Sequence[Header], bytes | None, bytes | None, int | None, Hashable]
+"""Headers, key, body, the time of storing in nanoseconds since 1970, and the name of the topic, subject or queue it lies in, together with
+whatever else decides what a letter is."""
 
 
 class Batch(ABC):
@@ -62,6 +63,11 @@ class Batch(ABC):
     def wrappings(self) -> list[bytes] | None:
         """Return what stands around each body, in the broker's own form: where it is the same, headers and properties are, and all of
         it lies under one name. None where no two records that are numbered would have the same."""
+        return None
+
+    def encoded_outlines(self) -> list[Outline] | None:
+        """The same, with header values as they are encoded: good for being compared, and for `Repair.forward`, which puts them on as they
+        are. No time of storing. None where that is no cheaper than `records`."""
         return None
 
     def positions(self) -> list[str]:

@@ -8,7 +8,7 @@ decides no more than what letters are counted by is left aside too. A time of de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -122,12 +122,13 @@ class Kinds:
         self._read = read
         self._deciding = deciding
         self._least = least
-        self._names: dict[tuple[str, ...], _Names] = {}
+        self._names: dict[tuple[Hashable, ...], _Names] = {}
         self._room_for_names = Room(_NAMES_REMEMBERED, _NAMES_BYTES)
         self._room = Room(_KINDS_REMEMBERED, _KINDS_BYTES)
 
-    def find(self, headers: Sequence[Header], key: bytes | None, body: bytes | None, lies_in: str) -> Kind | None:
-        """Return the kind of a record with these headers, key and body, under this name; None where it has to be read."""
+    def find(self, headers: Sequence[Header], key: bytes | None, body: bytes | None, lies_in: Hashable) -> Kind | None:
+        """Return the kind of a record with these headers, key and body, under this name; None where it has to be read. Header values may be
+        as the broker encodes them, where those of all records are."""
         known = self._names.get((lies_in, *[name for name, _ in headers]))
         if known is None or known.useless:
             return None
@@ -148,8 +149,9 @@ class Kinds:
         known = self._names.get((lies_in, *[name for name, _ in headers]))
         return () if known is None else known.by_body
 
-    def learn(self, record: Record) -> tuple[DeadLetter, Kind]:
-        """Read a record and remember its kind where that can be done: then `find` returns that very object for others of it."""
+    def learn(self, record: Record, headers: Sequence[Header] | None = None, under: Hashable = None) -> tuple[DeadLetter, Kind]:
+        """Read a record and remember its kind where that can be done: then `find` returns that very object for others of it. `headers` and
+        `under` are what it is found by, where that is not as the record says."""
         readings: list[WatchedReading] = []
 
         def watched(*arguments: Any) -> Reading:
@@ -159,8 +161,8 @@ class Kinds:
         tried: list[Dialect] = []
         letter = self._read(record, watched, tried)
         kind = Kind.of(letter, readings[-1].clock if readings else None)
-        headers = record.message.headers
-        known = self._known((lies_in(record), *[name for name, _ in headers]))
+        headers = record.message.headers if headers is None else headers
+        known = self._known((lies_in(record) if under is None else under, *[name for name, _ in headers]))
         body = record.message.body or b""
         by_more = any(reading.asked_beyond for reading in readings) or any(dialect.body_sign and dialect.body_sign in body for dialect in tried)
         if by_more or not letter.complete or letter.unwrapped is not None:
@@ -173,11 +175,11 @@ class Kinds:
             self._remember(known, headers, self._deciding | asked, tried, kind)
         return letter, kind
 
-    def _known(self, names: tuple[str, ...]) -> _Names:
+    def _known(self, names: tuple[Hashable, ...]) -> _Names:
         """Return what is known of records under the same name, with headers of the same names, from here on."""
         known = self._names.get(names)
         if known is None:
-            if not self._room_for_names.take(sum(map(len, names))):
+            if not self._room_for_names.take(sum([len(name) for name in names if isinstance(name, str)])):
                 self._names.clear()
             known = self._names[names] = _Names()
         return known

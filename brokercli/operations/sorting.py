@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Goal
-from brokercli.dialects.kinds import Kind
+from brokercli.dialects.kinds import Kind, Kinds
 from brokercli.dialects.reading import Decides, lies_in
 from brokercli.dialects.redrive_headers import COUNT, FROM, stamps
 from brokercli.model.message import Header, Record, size_of
@@ -18,6 +18,8 @@ from brokercli.operations.letters import Recogniser
 
 _TRIALS = 1000
 """So many letters are sorted before it is judged whether that pays."""
+_MANY_ALIKE = 4
+"""So many letters have the same around their bodies where it pays to look at that as a whole."""
 _WAYS_REMEMBERED, _WAYS_BYTES = 10_000, 8 << 20
 """The first letter of a kind is remembered with it."""
 
@@ -105,6 +107,7 @@ class Sorter:
         self._rules = rules
         # how often it was put back decides whether it may go
         self._kinds = recogniser.kinds(frozenset({COUNT}), Decides.HOME)
+        self._encoded_kinds = recogniser.kinds(frozenset({COUNT}), Decides.HOME)
         self._ways: dict[int, tuple[Kind, Way | None]] = {}
         self._wrapped: dict[bytes, _Wrapped] = {}
         self._room = Room(_WAYS_REMEMBERED, _WAYS_BYTES)
@@ -117,20 +120,22 @@ class Sorter:
         if batch.at_home or self._learned > max(_TRIALS, self._sorted // 2):
             return None
         wrappings = batch.wrappings()
-        if wrappings is not None:
+        if wrappings is not None and len(set(wrappings)) * _MANY_ALIKE <= len(wrappings):
             return self._sort_wrapped(batch, wrappings, at)
-        outlines = batch.outlines()
+        kinds, outlines = self._kinds, batch.outlines()
         if outlines is None:
-            return None
+            kinds, outlines = self._encoded_kinds, batch.encoded_outlines()
+        if outlines is None:
+            return None if wrappings is None else self._sort_wrapped(batch, wrappings, at)
         self._sorted += len(outlines)
         found = Sorted()
         met: dict[int, _Met] = {}
-        find, known = self._kinds.find, self._ways
+        find, known = kinds.find, self._ways
         indices, goals, copies = found.indices, found.goals, found.headers
         for index, ((headers, key, body, _, name), position) in enumerate(zip(outlines, batch.positions(), strict=True)):
             kind = find(headers, key, body, name)
             entry = known.get(id(kind))
-            way = entry[1] if entry is not None and entry[0] is kind else self._learn(batch, index, at)
+            way = entry[1] if entry is not None and entry[0] is kind else self._learn(batch, index, at, kinds, headers, name)
             if way is None:
                 return None
             group = met.get(id(way))
@@ -183,11 +188,13 @@ class Sorter:
         known = self._wrapped[wrapping] = way, message.headers, self._kinds.signs(message.headers, name)
         return known
 
-    def _learn(self, batch: Batch, index: int, at: int) -> Way | None:
+    def _learn(self, batch: Batch, index: int, at: int, kinds: Kinds, headers: Sequence[Header], under: Hashable) -> Way | None:
         self._learned += 1
         record = batch.select([index]).records()[0]
-        letter, kind = self._kinds.learn(record)
+        letter, kind = kinds.learn(record, headers, under)
         way = Way.of(self._rules.decide(letter, at), at)
+        if way is not None and kinds is self._encoded_kinds and way.decision.message is record.message:
+            way = None  # one that goes on as it is has its own routing key, by which it is told from no other
         self._make_room(record)
         self._ways[id(kind)] = kind, way
         return way

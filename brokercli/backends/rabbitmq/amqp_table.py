@@ -73,6 +73,14 @@ def encode_value(value: HeaderValue) -> bytes:
     raise CannotEncode(f"AMQP has no form for {str(value)[:60]}")
 
 
+def decode_value(encoded: bytes) -> HeaderValue:
+    """Decode one value with its type in front. Raises ValueError for what is none."""
+    try:
+        return _decode_value(encoded, 0, 0)[0]
+    except (IndexError, struct.error):
+        raise ValueError("it ends in the middle of a value") from None
+
+
 def encode_short_string(value: bytes, what: str) -> bytes:
     """Encode a string of up to 255 bytes. Raises CannotEncode for a longer one."""
     if len(value) > _LONGEST_NAME:

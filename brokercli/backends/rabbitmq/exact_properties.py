@@ -26,12 +26,23 @@ def split_headers(encoded: bytes) -> tuple[bytes, bytes]:
     """Return the properties without the headers, still encoded (flags included), and the encoded table (empty: no headers)."""
     if len(encoded) < 2 or not encoded[0] & (HEADERS >> 8):
         return encoded, b""
+    start, end = _headers_in(encoded)
+    return bytes((encoded[0] & ~(HEADERS >> 8), encoded[1])) + encoded[2:start] + encoded[end:], encoded[start:end]
+
+
+def around_headers(encoded: bytes) -> tuple[int, bytes, bytes]:
+    """Return the flags, and the properties before and behind the headers, still encoded."""
+    start, end = _headers_in(encoded)
+    return int.from_bytes(encoded[:2], "big"), encoded[2:start], encoded[end:]
+
+
+def _headers_in(encoded: bytes) -> tuple[int, int]:
+    """Return where the headers begin and end; where there are none, where they would."""
     start = 2
     for flag in (0x80, 0x40):
         if encoded[0] & flag:
             start += 1 + encoded[start]
-    end = start + 4 + struct.unpack_from(">I", encoded, start)[0]
-    return bytes((encoded[0] & ~(HEADERS >> 8), encoded[1])) + encoded[2:start] + encoded[end:], encoded[start:end]
+    return start, start + (4 + struct.unpack_from(">I", encoded, start)[0] if encoded[0] & (HEADERS >> 8) else 0)
 
 
 def decode_properties(encoded: bytes) -> dict[str, HeaderValue]:

@@ -15,6 +15,7 @@ from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAM
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
 from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.existing import Existing
+from brokercli.backends.rabbitmq.forwarding import Envelope, Forwarding
 from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
@@ -35,10 +36,6 @@ LANES = 8
 on its channel (seen on 4.3.6 with a quorum queue's). A broker may allow a connection, or a login, as few as 16 (`failures.py`)."""
 _OTHER_CHANNELS = 8
 """Of those that are allowed, so many are for letters that are held, for questions, and for exchanges."""
-
-Envelope = tuple[str, bytes, bytes, str, tuple[str, ...]]
-"""What goes around a body: exchange, routing key, encoded properties, the risk there is in them, and the names of what does not go along."""
-
 
 Lane = tuple[str, int]
 """An exchange and a number: messages that go one after the other, on a channel of their own."""
@@ -125,22 +122,9 @@ class Mover:
         return self._begin([message.body or b"" for message, _ in items], envelopes())
 
     def forward(self, items: Sequence[Forwarded], message_of: Callable[[Delivery, Goal, tuple[Header, ...]], Message]) -> Window:
-        """The same for letters that go on as they are but for their headers; `message_of` makes what is to be published, of which only
-        the body differs for letters with the same properties, goal and headers."""
-        def envelopes() -> Iterator[Envelope | CannotCarry]:
-            known: dict[tuple[bytes, int, int], Envelope | CannotCarry] = {}
-            for delivery, goal, headers in items:
-                # goals and headers are the same objects for letters of a kind, and live as long as this
-                found = known.get(about := (delivery.properties, id(goal), id(headers)))
-                if found is None:
-                    try:
-                        found = self._envelope(message_of(delivery, goal, headers), goal.address)
-                    except CannotCarry as problem:
-                        found = problem
-                    known[about] = found
-                yield found
-
-        return self._begin([delivery.body for delivery, _, _ in items], envelopes())
+        """The same for letters that go on as they are but for their headers; `message_of` makes what is to be published."""
+        forwarding = Forwarding(lambda delivery, goal, headers: self._envelope(message_of(delivery, goal, headers), goal.address), self._largest_header)
+        return self._begin([delivery.body for delivery, _, _ in items], (forwarding.envelope(*item) for item in items))
 
     def _begin(self, bodies: Sequence[bytes], envelopes: Iterator[Envelope | CannotCarry]) -> Window:
         window = Window(self._next, len(bodies), monotonic() + self._timeout, {}, [None] * len(bodies))

@@ -11,6 +11,7 @@ from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, St
 from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.counting import counting
+from brokercli.backends.rabbitmq.encoded_headers import decoded
 from brokercli.backends.rabbitmq.exact_properties import split_headers
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.letters import count_ready, fewer, notes_on, unseen
@@ -54,7 +55,7 @@ class HeldBatch(RabbitMQBatch):
     def copied(self, delivery: Delivery, goal: Goal, headers: tuple[Header, ...]) -> Message:
         """Return the message that puts a letter back with these headers."""
         message = self._record(delivery).message
-        return Message(message.body, None, headers, route=goal.route, origin="rabbitmq",
+        return Message(message.body, None, decoded(headers), route=goal.route, origin="rabbitmq",
                        properties={name: value for name, value in message.properties.items() if name not in goal.without})
 
     def select(self, indices: Sequence[int]) -> HeldBatch:

@@ -1,0 +1,152 @@
+"""A table of headers taken apart and put together without reading its values: letters of which each has values of its own are compared,
+and go back, as they are encoded."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from functools import lru_cache
+
+from brokercli.backends.rabbitmq.amqp_table import decode_value, encode_short_string, encode_value
+from brokercli.model.message import Header
+
+_LENGTHS = {**dict.fromkeys(b"lLdT", 8), **dict.fromkeys(b"Iif", 4), **dict.fromkeys(b"suU", 2), **dict.fromkeys(b"bBt", 1), ord("V"): 0, ord("D"): 5}
+"""Octet of a type → how long its values are; of the others the length is in front."""
+_WITH_LENGTH = b"SxFA"
+_TIME = b"\x04timeT"
+_LAYOUTS_REMEMBERED, _LONGEST = 1024, 4096
+
+
+class EncodedValue(bytes):
+    """A header's value as it is encoded, its type in front: what is equal is the same value of the same type."""
+
+    __slots__ = ()
+
+
+class EncodedDeaths(EncodedValue):
+    """What x-death says, equal where all but the times of the deaths is: from those nothing follows but times (`brokercli.dialects`)."""
+
+    # octets can have no slots of their own
+    _timeless: bytes
+
+    def __new__(cls, value: bytes) -> EncodedDeaths:
+        made = super().__new__(cls, value)
+        made._timeless = without_times(value)
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EncodedDeaths) and self._timeless == other._timeless
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._timeless)
+
+
+def split_table(encoded: bytes) -> list[tuple[str, EncodedValue]]:
+    """Return the headers of a table with its length in front, their values still encoded. Raises ValueError for what is no table."""
+    headers: list[tuple[str, EncodedValue]] = []
+    try:
+        offset, end = 4, 4 + struct.unpack_from(">I", encoded)[0]
+        while offset < end:
+            start = offset + 1
+            begin = start + encoded[offset]
+            octet = encoded[begin]
+            # written out here, where it is done for every header of every letter
+            offset = begin + 1 + (_LENGTHS[octet] if octet in _LENGTHS else _length_in_front(encoded, begin))
+            headers.append((_name(encoded[start:begin]), EncodedValue(encoded[begin:offset])))
+    except (IndexError, struct.error):
+        raise ValueError("the table ends in the middle of a value") from None
+    if offset != end or end != len(encoded):
+        raise ValueError("the table is longer than what holds it")
+    return headers
+
+
+def join_table(headers: Iterable[Header]) -> bytes:
+    """Return the table of such headers, and of others, with its length in front. Raises CannotEncode for one of the others."""
+    joined = b"".join([_encoded_name(name) + (value if isinstance(value, EncodedValue) else encode_value(value)) for name, value in headers])
+    return struct.pack(">I", len(joined)) + joined
+
+
+def decoded(headers: Iterable[Header]) -> tuple[Header, ...]:
+    """Return headers with their values read."""
+    return tuple([(name, decode_value(bytes(value)) if isinstance(value, EncodedValue) else value) for name, value in headers])
+
+
+def without_times(deaths: bytes) -> bytes:
+    """Return an encoded x-death without the times of its entries; as it is where it is anything but a list of tables."""
+    pieces: list[bytes] = []
+    start = 0
+    while (found := deaths.find(_TIME, start)) >= 0:
+        pieces.append(deaths[start:found + len(_TIME)])
+        start = found + len(_TIME) + 8
+    if not pieces:
+        return bytes(deaths)
+    # eight octets for each of them: where the rest is the same, so is what they are taken from
+    places = (*[len(piece) for piece in pieces], len(deaths))
+    shape = b"".join([*pieces, deaths[start:]])
+    return shape if _are_times(shape, places) else bytes(deaths)
+
+
+@lru_cache(maxsize=_LAYOUTS_REMEMBERED)
+def _are_times(shape: bytes, places: tuple[int, ...]) -> bool:
+    """Whether what was left out are the fields `time` of the tables of a list, and nothing that only looks like them."""
+    *lengths, size = places
+    octets, taken, offset = bytearray(), set[int](), 0
+    for length in lengths:
+        octets += shape[offset:offset + length]
+        taken.add(len(octets))
+        octets += bytes(8)
+        offset += length
+    octets += shape[offset:]
+    if len(octets) != size or size > _LONGEST:
+        return False
+    try:
+        return taken == set(_times_of(bytes(octets)))
+    except (IndexError, ValueError, struct.error):
+        return False
+
+
+def _times_of(deaths: bytes) -> list[int]:
+    """Return where the times begin in a list of tables. Raises ValueError for anything else."""
+    if deaths[:1] != b"A" or len(deaths) != 5 + struct.unpack_from(">I", deaths, 1)[0]:
+        raise ValueError("no list")
+    found: list[int] = []
+    offset = 5
+    while offset < len(deaths):
+        if deaths[offset:offset + 1] != b"F":
+            raise ValueError("no table")
+        end = offset + 5 + struct.unpack_from(">I", deaths, offset + 1)[0]
+        offset += 5
+        while offset < end:
+            start = offset + 1
+            offset = start + deaths[offset]
+            octet = deaths[offset]
+            if deaths[start:offset + 1] == _TIME[1:]:
+                found.append(offset + 1)
+            offset += 1 + (_LENGTHS[octet] if octet in _LENGTHS else _length_in_front(deaths, offset))
+        if offset != end:
+            raise ValueError("a table that is longer than what holds it")
+    if offset != len(deaths):
+        raise ValueError("a list that is longer than what holds it")
+    return found
+
+
+def _length_in_front(encoded: bytes, begin: int) -> int:
+    """Return how long a value is that says so, with what says it. Raises ValueError, or struct.error where it is cut off."""
+    octet = encoded[begin]
+    if octet not in _WITH_LENGTH:
+        raise ValueError(f"AMQP has no field type {bytes((octet,))!r}")
+    length: int = struct.unpack_from(">I", encoded, begin + 1)[0]
+    return 4 + length
+
+
+@lru_cache(maxsize=1024)
+def _name(encoded: bytes) -> str:
+    return encoded.decode(errors="surrogateescape")
+
+
+@lru_cache(maxsize=1024)
+def _encoded_name(name: str) -> bytes:
+    return encode_short_string(name.encode(errors="surrogateescape"), f"the name of the header {name[:20]!r}…")

@@ -1,0 +1,83 @@
+"""What goes around the bodies of letters that go on as they are but for their headers.
+
+It is worked out once for letters that are alike, and once for those that only have other values in headers and properties of the same
+names and types: where no value matters, and the octets put together are those that were worked out, they are right for the others too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from brokercli.backends.dead_letters import Goal
+from brokercli.backends.rabbitmq.bulk_frames import Delivery
+from brokercli.backends.rabbitmq.convert import CannotCarry
+from brokercli.backends.rabbitmq.encoded_headers import EncodedValue, join_table
+from brokercli.backends.rabbitmq.exact_properties import HEADERS, around_headers
+from brokercli.model.message import Header
+
+Envelope = tuple[str, bytes, bytes, str, tuple[str, ...]]
+"""What goes around a body: exchange, routing key, encoded properties, the risk there is in them, and the names of what does not go along."""
+_Layout = tuple[int, bytes, tuple[str, ...], bytes]
+"""A goal, which properties there are, and the headers' names and types."""
+
+_PLAIN = frozenset(b"SxlITVtbBsui")
+"""Types of which every value goes everywhere: neither a float, which may be no number, nor what may hold one or a stream does not keep."""
+_LOOKED_INTO = frozenset({"CC", "BCC", "x-stream-filter-value"})
+_DELIVERY_MODE, _REPLY_TO, _EXPIRATION, _USER_ID = 0x1000, 0x0200, 0x0100, 0x0010
+
+
+class Forwarding:
+    """The letters of one batch. `work_out` makes what goes around one of them; goals and headers live as long as this."""
+
+    def __init__(self, work_out: Callable[[Delivery, Goal, tuple[Header, ...]], Envelope], largest: int) -> None:
+        """`largest`: so many octets of properties fit into a frame."""
+        self._work_out = work_out
+        self._largest = largest
+        self._known: dict[tuple[bytes, int, int], Envelope | CannotCarry] = {}
+        self._layouts: dict[_Layout, tuple[str, bytes] | Literal[False]] = {}
+
+    def envelope(self, delivery: Delivery, goal: Goal, headers: tuple[Header, ...]) -> Envelope | CannotCarry:
+        """Return what goes around its body, or why it cannot go."""
+        known = self._known.get(about := (delivery.properties, id(goal), id(headers)))
+        if known is not None:
+            return known
+        octets = _octets(delivery.properties, headers)
+        if octets is None:
+            return self._remembered(about, delivery, goal, headers)
+        layout = id(goal), delivery.properties[:2], tuple([name for name, _ in headers]), bytes([_type(value) for _, value in headers])
+        way = self._layouts.get(layout)
+        if way and len(octets) <= self._largest:
+            return (*way, octets, "", ())
+        found = self._remembered(about, delivery, goal, headers)
+        if way is None:
+            same = not isinstance(found, CannotCarry) and found[2:] == (octets, "", ())
+            self._layouts[layout] = found[:2] if same and not isinstance(found, CannotCarry) and _is_plain(layout) else False
+        return found
+
+    def _remembered(self, about: tuple[bytes, int, int], delivery: Delivery, goal: Goal, headers: tuple[Header, ...]) -> Envelope | CannotCarry:
+        try:
+            found: Envelope | CannotCarry = self._work_out(delivery, goal, headers)
+        except CannotCarry as problem:
+            found = problem
+        self._known[about] = found
+        return found
+
+
+def _octets(properties: bytes, headers: tuple[Header, ...]) -> bytes | None:
+    """Return encoded properties with other headers in them; None where these have values that are no octets."""
+    if not all(isinstance(value, bytes) for _, value in headers):
+        return None
+    flags, before, after = around_headers(properties)
+    return b"".join([(flags | HEADERS if headers else flags & ~HEADERS).to_bytes(2, "big"), before, join_table(headers) if headers else b"", after])
+
+
+def _is_plain(layout: _Layout) -> bool:
+    _, properties, names, types = layout
+    flags = int.from_bytes(properties, "big")
+    return (flags & _DELIVERY_MODE != 0 and not flags & (_REPLY_TO | _EXPIRATION | _USER_ID) and _PLAIN.issuperset(types)
+            and _LOOKED_INTO.isdisjoint(names) and len(set(names)) == len(names))
+
+
+def _type(value: object) -> int:
+    return value[0] if isinstance(value, EncodedValue) else ord("S")

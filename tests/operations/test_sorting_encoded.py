@@ -1,0 +1,104 @@
+"""Letters of a RabbitMQ queue that are all different go where each would go alone, their headers never read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from brokercli.backends.rabbitmq.amqp_table import encode_table
+from brokercli.backends.rabbitmq.bulk_frames import Delivery
+from brokercli.backends.rabbitmq.encoded_headers import decoded
+from brokercli.backends.rabbitmq.exact_properties import encode_properties
+from brokercli.backends.rabbitmq.records import RabbitMQBatch
+from brokercli.dialects import recognise
+from brokercli.model.address import Address
+from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
+from brokercli.operations.decisions import Drop, Park, Redrive, Rules
+from brokercli.operations.planning import Plan
+from brokercli.operations.sorting import Sorter
+from tests.dialects.real_letters import NAMES, read_letter
+from tests.dialects.test_any_input import MINE
+from tests.dialects.test_kinds import with_value
+from tests.operations.test_sorting import AT, DLQ, FACTS, recogniser
+
+RABBITMQ = [letter for name in NAMES if (letter := read_letter(name)).broker == "rabbitmq"]
+OTHERS: list[HeaderValue] = [b"x", 1, True, 1.0, None, Typed("int32", 1), Typed("table", (("queue", b"orders"),)), b"orders", b"orders.dlq"]
+RULES: list[Rules] = [Redrive(source=Address(DLQ.name, "queue")), Redrive(Address("else", "exchange", "where"), source=DLQ, max_redrives=1), Drop(),
+                      Redrive(source=Address(DLQ.name, "queue"), max_redrives=1, park=Address("parked", "queue"))]
+
+
+def lying(records: Sequence[Record]) -> RabbitMQBatch:
+    """Return records as they are delivered from one queue, each with an id of its own."""
+    deliveries = []
+    for number, record in enumerate(records):
+        properties = {**record.message.properties, "message_id": b"m-%d" % number, "timestamp": Typed("timestamp", 10**9 + number)}
+        headers = record.message.headers
+        deliveries.append(Delivery(number + 1, False, b"", b"key.%d" % number, encode_properties(properties, encode_table(headers) if headers else b""),
+                                   record.message.body or b""))
+    return RabbitMQBatch(deliveries, DLQ.name, numbered=False)
+
+
+def check(sorter: Sorter, rules: Rules, batch: RabbitMQBatch) -> bool:
+    """Compare what a batch is sorted into with the decisions on each letter; False where it is not sorted."""
+    found = sorter.sort(batch, AT)
+    if found is None:
+        return False
+    going: list[tuple[int, Address, tuple[str, ...], tuple[Header, ...]]] = []
+    right, planned = Plan(), Plan()
+    for index, record in enumerate(batch.records()):
+        decision = rules.decide(recognise(record, extra=(MINE,), facts=FACTS), AT)
+        right.take(decision)
+        if decision.message is not None and decision.destination is not None and not decision.left:
+            assert decision.message.body == record.message.body
+            lost = tuple(name for name in record.message.properties if name not in decision.message.properties)
+            going.append((index, decision.destination, lost, decision.message.headers))
+    assert [(index, goal.address, goal.without, decoded(headers))
+            for index, goal, headers in zip(found.indices, found.goals, found.headers, strict=True)] == going
+    for decision, times in found.decisions:
+        planned.take(decision, times)
+    assert planned == right
+    return True
+
+
+@pytest.mark.parametrize("rules", RULES, ids=lambda rules: repr(rules)[:60])
+def test_real_letters_go_where_each_would_go_alone_whichever_header_changes(rules: Rules) -> None:
+    sorted_batches = 0
+    for letter in RABBITMQ:
+        changed = [with_value(letter, index, value) for index in range(len(letter.message.headers)) for value in OTHERS]
+        sorted_batches += check(Sorter(recogniser(), rules), rules, lying([letter, *changed, letter]))
+    assert sorted_batches > len(RABBITMQ) // 2
+
+
+@pytest.mark.parametrize("rules", RULES[:2], ids=lambda rules: repr(rules)[:60])
+def test_real_letters_go_where_each_would_go_alone_whatever_properties_and_body_they_have(rules: Rules) -> None:
+    sorted_batches = 0
+    for letter in RABBITMQ:
+        others = [replace(letter, message=replace(letter.message, body=body)) for body in (b"", b'{"BasicProperties"', b'"actor_name"', b"\xff")]
+        carrying = [replace(letter, message=replace(letter.message, properties=properties)) for properties in (
+            {}, {"expiration": b"1"}, {"user_id": b"guest", "priority": 3}, {"reply_to": b"amq.rabbitmq.reply-to.x"}, {"reply_to": b"mine"})]
+        for batch in ([letter, *others, letter], [letter, *carrying, letter], [*others, *carrying]):
+            sorted_batches += check(Sorter(recogniser(), rules), rules, lying(batch))
+    assert sorted_batches > len(RABBITMQ)
+
+
+def died(second: int) -> Record:
+    deaths = Typed("array", (Typed("table", (("count", 1), ("reason", b"rejected"), ("queue", b"orders"), ("time", Typed("timestamp", 10**9 + second)),
+                                             ("exchange", b""), ("routing-keys", Typed("array", (b"orders",))))),))
+    headers = (("trace", b"t-%d" % second), ("x-death", deaths), ("x-first-death-queue", b"orders"))
+    return Record("rabbitmq", {"queue": DLQ.name}, "", None, Message(body=b"{}", headers=headers, properties={"delivery_mode": 2}, origin="rabbitmq"))
+
+
+def test_thousands_that_died_at_different_times_and_have_ids_of_their_own_are_read_once() -> None:
+    rules = Redrive(source=Address(DLQ.name, "queue"))
+    sorter = Sorter(recogniser(), rules)
+    letters = [died(second) for second in range(3000)]
+    for start in range(0, 3000, 500):
+        assert check(sorter, rules, lying(letters[start:start + 500]))
+    assert sorter._learned == 1
+
+
+def test_what_goes_on_as_it_is_keeps_its_own_routing_key_and_so_is_read_one_by_one() -> None:
+    letters = [died(second) for second in range(10)]
+    assert Sorter(recogniser(), Park(Address("parked", "exchange"))).sort(lying(letters), AT) is None
