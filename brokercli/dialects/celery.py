@@ -23,12 +23,12 @@ _WAIT_QUEUE = re.compile(r"celery_delayed_\d{1,3}", re.ASCII)
 def read(reading: Reading) -> DeadLetter | None:
     """Read a task that died; None for a message that died and is no task, or a task that did not die."""
     deaths = read_deaths(reading)
-    if not deaths or not reading.all("task") or not reading.all("id"):
+    if not deaths or not all(reading.all(name, decides=Decides.NOTHING) for name in ("task", "id")):
         return None
     letter = reading.letter(dialect.name)
     fill_in(reading, letter, deaths, frozenset(death.queue for death in deaths if _WAIT_QUEUE.fullmatch(death.queue)))
-    letter.consumer = reading.text("task")
-    retries = reading.count("the header retries", reading.last("retries"))
+    letter.consumer = reading.text("task", decides=Decides.GROUP)
+    retries = reading.count("the header retries", reading.last("retries", decides=Decides.GROUP))
     letter.attempts = letter.attempts if retries is None else retries + 1
     if expires := reading.text("expires", decides=Decides.NOTHING):
         reading.remarks.append(f"its header expires, which names {shown(expires)}, is not put back: after that Celery's workers discard it unrun")

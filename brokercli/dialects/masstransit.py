@@ -10,7 +10,7 @@ from __future__ import annotations
 from urllib.parse import unquote, urlsplit
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.values import moment_of
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 
@@ -20,19 +20,19 @@ _OF_THE_SENDER = frozenset({"mt-fault-address", "mt-host-info"})
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read a moved message; None without MT-Reason or a fault."""
-    if not reading.folded("mt-reason") and not reading.folded("mt-fault-inputaddress") and not reading.folded("mt-fault-exceptiontype"):
+    if not any(reading.folded(name, decides=Decides.NOTHING) for name in ("mt-reason", "mt-fault-inputaddress", "mt-fault-exceptiontype")):
         return None
     address = reading.first_text("mt-fault-inputaddress")
     letter = reading.letter(dialect.name, _homes(reading, address))
-    letter.reason = reading.first_text("mt-reason") or "fault"
-    letter.exception = reading.first_text("mt-fault-exceptiontype")
-    letter.exception_message = reading.first_text("mt-fault-message")
-    letter.stack_trace = reading.first_text("mt-fault-stacktrace")
-    letter.consumer = reading.first_text("mt-fault-consumertype")
-    retries = next(iter(reading.folded("mt-fault-retrycount")), None)
+    letter.reason = reading.first_text("mt-reason", decides=Decides.GROUP) or "fault"
+    letter.exception = reading.first_text("mt-fault-exceptiontype", decides=Decides.GROUP)
+    letter.exception_message = reading.first_text("mt-fault-message", decides=Decides.NOTHING)
+    letter.stack_trace = reading.first_text("mt-fault-stacktrace", decides=Decides.NOTHING)
+    letter.consumer = reading.first_text("mt-fault-consumertype", decides=Decides.GROUP)
+    retries = next(iter(reading.folded("mt-fault-retrycount", decides=Decides.GROUP)), None)
     counted = reading.count("MT-Fault-RetryCount", retries)
     letter.attempts = None if counted is None else counted + 1
-    letter.last_death = moment_of(next(iter(reading.folded("mt-fault-timestamp")), None))
+    letter.last_death = reading.time_of_death("mt-fault-timestamp", moment_of, folded=True, first=True)
     letter.journey = (Hop(letter.home.address.name if letter.home else address, letter.reason, time=letter.last_death),)
     return letter
 

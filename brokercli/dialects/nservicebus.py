@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.stack_traces import innermost_of
-from brokercli.dialects.values import written_time
+from brokercli.dialects.values import text_of, written_time
 from brokercli.model.dead_letter import DeadLetter, Hop
+from brokercli.model.message import HeaderValue
 
 # "yyyy-MM-dd HH:mm:ss:ffffff Z": a colon before the microseconds
 _WIRE_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d):(\d{1,9}) Z", re.ASCII)
@@ -28,22 +29,26 @@ def read(reading: Reading) -> DeadLetter | None:
     """Read a message moved to the error queue."""
     queue = reading.text("NServiceBus.FailedQ")
     letter = reading.letter(dialect.name, [reading.home(queue, "NServiceBus.FailedQ")])
-    letter.reason = reading.text("NServiceBus.ExceptionInfo.Reason") or "exception"
-    letter.stack_trace = reading.text("NServiceBus.ExceptionInfo.StackTrace")
+    letter.reason = reading.text("NServiceBus.ExceptionInfo.Reason", decides=Decides.GROUP) or "exception"
+    letter.stack_trace = reading.text("NServiceBus.ExceptionInfo.StackTrace", decides=Decides.GROUP)
     letter.exception, letter.exception_message = _failure(reading, letter.stack_trace)
-    letter.consumer = reading.text("NServiceBus.ProcessingEndpoint")
-    written = reading.text("NServiceBus.TimeOfFailure")[:64]
-    match = _WIRE_TIME.fullmatch(written)
-    letter.last_death = written_time(f"{match[1]}.{match[2]}Z" if match else written)
+    letter.consumer = reading.text("NServiceBus.ProcessingEndpoint", decides=Decides.GROUP)
+    letter.last_death = reading.time_of_death("NServiceBus.TimeOfFailure", _moment)
     letter.journey = (Hop(queue, letter.reason, time=letter.last_death),)
     return letter
 
 
+def _moment(value: HeaderValue) -> int | None:
+    written = text_of(value)[:64]
+    match = _WIRE_TIME.fullmatch(written)
+    return written_time(f"{match[1]}.{match[2]}Z" if match else written)
+
+
 def _failure(reading: Reading, stack_trace: str) -> tuple[str, str]:
     """Return class and message of one exception: the inner one where its message is told, which is in the stack trace only."""
-    outer, inner = reading.text("NServiceBus.ExceptionInfo.ExceptionType"), reading.text("NServiceBus.ExceptionInfo.InnerExceptionType")
+    outer, inner = (reading.text(f"NServiceBus.ExceptionInfo.{which}ExceptionType", decides=Decides.GROUP) for which in ("", "Inner"))
     name, message = innermost_of(stack_trace) if inner else ("", "")
-    return (name, message) if name and name != outer else (outer or inner, reading.text("NServiceBus.ExceptionInfo.Message"))
+    return (name, message) if name and name != outer else (outer or inner, reading.text("NServiceBus.ExceptionInfo.Message", decides=Decides.NOTHING))
 
 
 dialect = Dialect("nservicebus", read, frozenset({"rabbitmq"}), signs=frozenset({"NServiceBus.FailedQ"}), adds=_ADDS,

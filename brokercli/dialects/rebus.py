@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.stack_traces import class_of
 from brokercli.model.dead_letter import DeadLetter, Hop
 
@@ -20,7 +20,7 @@ _TRIES = re.compile(r"(\d{1,6}) unhandled exceptions")
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read a message moved to the error queue."""
-    queue, details = reading.text("rbs2-source-queue"), reading.text("rbs2-error-details")
+    queue, details = reading.text("rbs2-source-queue"), reading.text("rbs2-error-details", decides=Decides.GROUP)
     letter = reading.letter(dialect.name, [reading.home(queue, "rbs2-source-queue")] if queue else [])
     letter.reason = "exception"
     letter.stack_trace = details
@@ -29,7 +29,7 @@ def read(reading: Reading) -> DeadLetter | None:
         letter.exception, letter.exception_message = failures[-1]
     else:
         letter.exception, letter.exception_message = class_of(details), details.partition("\n")[0].strip()
-    letter.attempts = reading.count("rbs2-delivery-count", reading.last("rbs2-delivery-count"))
+    letter.attempts = reading.count("rbs2-delivery-count", reading.last("rbs2-delivery-count", decides=Decides.GROUP))
     if letter.attempts is None and (tries := _TRIES.match(details)):
         # the counter is taken off by newer versions, and was never there on classic queues (RabbitMqErrorHandlerDecorator)
         letter.attempts = int(tries[1])

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.names import shown
-from brokercli.dialects.reading import Reading
+from brokercli.dialects.reading import Decides, Reading
 from brokercli.dialects.stack_traces import root_class_of, root_message_of
 from brokercli.dialects.values import integer_of
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
@@ -37,8 +37,10 @@ def read(reading: Reading) -> DeadLetter | None:
 def read_of_binder(reading: Reading) -> DeadLetter | None:
     """Read a message that the binder republished; None for the recoverer's alone, whose outermost exception is the listener container's,
     and which may write no stack trace, as the binder always does."""
+    if not reading.all(_COUNT, decides=Decides.NOTHING):
+        return None
     stack_trace = reading.text("x-exception-stacktrace")
-    if not reading.all(_COUNT) or not stack_trace or stack_trace.startswith(_OF_THE_CONTAINER):
+    if not stack_trace or stack_trace.startswith(_OF_THE_CONTAINER):
         return None
     letter = _read(reading, binder.name, _homes_of_binder)
     if letter is not None and (integer_of(reading.last(_COUNT)) or 0) > 1:
@@ -52,9 +54,9 @@ def _read(reading: Reading, name: str, homes: _Homes) -> DeadLetter | None:
     exchange, key = reading.text("x-original-exchange"), reading.text("x-original-routingKey")
     letter = reading.letter(name, homes(reading, exchange, key))
     letter.reason = "exception"
-    letter.stack_trace = reading.text("x-exception-stacktrace")
+    letter.stack_trace = reading.text("x-exception-stacktrace", decides=Decides.GROUP)
     letter.exception = root_class_of(letter.stack_trace)
-    letter.exception_message = root_message_of(letter.stack_trace) or reading.text("x-exception-message")
+    letter.exception_message = root_message_of(letter.stack_trace) or reading.text("x-exception-message", decides=Decides.NOTHING)
     letter.journey = (Hop(exchange or key, place={"exchange": exchange, "routing_key": key}),)
     reading.lost.append("content type, priority and delivery mode, where Spring fills in its own, and text in headers that was not UTF-8")
     return letter

@@ -83,11 +83,15 @@ def test_real_letters_go_where_each_would_go_alone_whatever_properties_and_body_
     assert sorted_batches > len(RABBITMQ)
 
 
+def written(*headers: Header) -> Record:
+    """Return a letter with these headers."""
+    return Record("rabbitmq", {"queue": DLQ.name}, "", None, Message(body=b"{}", headers=headers, properties={"delivery_mode": 2}, origin="rabbitmq"))
+
+
 def died(second: int) -> Record:
     deaths = Typed("array", (Typed("table", (("count", 1), ("reason", b"rejected"), ("queue", b"orders"), ("time", Typed("timestamp", 10**9 + second)),
                                              ("exchange", b""), ("routing-keys", Typed("array", (b"orders",))))),))
-    headers = (("trace", b"t-%d" % second), ("x-death", deaths), ("x-first-death-queue", b"orders"))
-    return Record("rabbitmq", {"queue": DLQ.name}, "", None, Message(body=b"{}", headers=headers, properties={"delivery_mode": 2}, origin="rabbitmq"))
+    return written(("trace", b"t-%d" % second), ("x-death", deaths), ("x-first-death-queue", b"orders"))
 
 
 def test_thousands_that_died_at_different_times_and_have_ids_of_their_own_are_read_once() -> None:
@@ -96,6 +100,29 @@ def test_thousands_that_died_at_different_times_and_have_ids_of_their_own_are_re
     letters = [died(second) for second in range(3000)]
     for start in range(0, 3000, 500):
         assert check(sorter, rules, lying(letters[start:start + 500]))
+    assert sorter._learned == 1
+
+
+@pytest.mark.parametrize(("letter", "own"), [
+    (written(("MT-Reason", b"fault"), ("MT-Fault-InputAddress", b"rabbitmq://localhost/orders"), ("MT-Fault-Timestamp", b""), ("MT-Fault-Message", b""),
+             ("MT-Fault-StackTrace", b""), ("MT-Fault-RetryCount", b"")), ("MT-Fault-Timestamp", "MT-Fault-Message", "MT-Fault-StackTrace")),
+    (written(("NServiceBus.FailedQ", b"orders"), ("NServiceBus.TimeOfFailure", b""), ("NServiceBus.ExceptionInfo.Message", b""),
+             ("NServiceBus.ExceptionInfo.StackTrace", b""), ("NServiceBus.MessageId", b"")),
+     ("NServiceBus.TimeOfFailure", "NServiceBus.ExceptionInfo.Message", "NServiceBus.ExceptionInfo.StackTrace", "NServiceBus.MessageId")),
+    (written(("rbs2-source-queue", b"orders"), ("rbs2-error-details", b""), ("rbs2-msg-id", b"")), ("rbs2-error-details", "rbs2-msg-id")),
+    (read_letter("celery"), ("id", "root_id", "argsrepr", "origin", "retries")),
+    (read_letter("spring_amqp"), ("x-exception-message", "x-exception-stacktrace"))], ids=["MassTransit", "NServiceBus", "Rebus", "Celery", "Spring"])
+def test_letters_with_words_times_and_ids_of_their_own_are_read_once(letter: Record, own: tuple[str, ...]) -> None:
+    rules = Redrive(source=Address(DLQ.name, "queue"))
+    places = [index for index, (header, _) in enumerate(letter.message.headers) if header in own]
+    assert len(places) == len(own)
+    letters = []
+    for number in range(1500):
+        letters.append(letter)
+        for place in places:
+            letters[-1] = with_value(letters[-1], place, b"2026-11-23T10:00:00.%04dZ no such order" % number)
+    sorter = Sorter(recogniser(), rules)
+    assert check(sorter, rules, lying(letters))
     assert sorter._learned == 1
 
 
