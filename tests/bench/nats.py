@@ -10,6 +10,7 @@ import nats as client
 
 from tests.bench.cases import Case, Peer, Together, at_least
 from tests.bench.measure import run
+from tests.bench.own_letters import write_own_letters
 from tests.bench.tools import brokercli_command, peer
 from tests.brokers.nats import Nats
 
@@ -44,6 +45,16 @@ def cases(server: Nats, lines: Path, few: Path, letters: Path, count: int) -> It
     yield [Case(f"JetStream dlq redrive with its journal ({LETTERS:,})", "≥ 0.5 × publish, confirmed",
                 brokercli_command(LETTERS, "dlq", "redrive", f"{address}/stream:DLQ", "--yes", prepare=fill),
                 [Peer("publish", brokercli_command(LETTERS, "publish", f"{address}/ours.created", stdin=letters))], at_least(0.5))]
+    own = write_own_letters(letters.with_name("own"), LETTERS, {"x-original-subject": "home.created"})
+
+    def fill_with_own(number: int) -> Sequence[str]:
+        run(brokercli_command(LETTERS, "publish", f"{address}/dlq.bench", "--input", "json", stdin=own))
+        return ()
+
+    yield [Case(f"JetStream dlq redrive, each letter with headers of its own ({LETTERS:,})", "≥ 0.5 × publish of them, confirmed",
+                brokercli_command(LETTERS, "dlq", "redrive", f"{address}/stream:DLQ", "--yes", prepare=fill_with_own),
+                [Peer("publish of the same letters, from envelopes", brokercli_command(LETTERS, "publish", f"{address}/ours.created", "--input", "json",
+                                                                                       stdin=own))], at_least(0.5))]
 
 
 async def _make(address: str) -> None:

@@ -10,6 +10,7 @@ import pika
 
 from tests.bench.cases import Case, Peer, Together, at_least
 from tests.bench.measure import Command, run
+from tests.bench.own_letters import write_own_letters
 from tests.bench.tools import brokercli, brokercli_command, peer
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import wait_until
@@ -51,13 +52,18 @@ def cases(server: RabbitMQ, lines: Path, letters: Path, count: int) -> Iterator[
 
     yield [Case(f"RabbitMQ classic queue read: dlq export, all held and put back ({LETTERS:,})", "≥ 0.8 of the fastest pika loop",
                 Command(brokercli("dlq", "export"), LETTERS, prepare=away), [_loop("queue", server, "bench.read.dlq", LETTERS)], at_least(0.8))]
-    yield [_redrive(server, address, letters)]
+    # on a quorum queue it asks the management API how often a letter may come back
+    run(Command(brokercli("context", "add", "bench", "--url", server.address, "--management", server.management), 1))
+    yield [_redrive(server, address, "RabbitMQ dlq redrive with its journal, quorum to quorum", letters,
+                    "-H", "x-original-queue=bench.home", "-H", "x-error-message=timeout")]
+    own = write_own_letters(letters.with_name("own"), LETTERS, {"x-original-queue": "bench.home"}, {"content_type": "application/json", "delivery_mode": 2})
+    yield [_redrive(server, address, "RabbitMQ dlq redrive, quorum to quorum, each letter with headers and an id of its own", own, "--input", "json")]
 
 
-def _redrive(server: RabbitMQ, address: str, letters: Path) -> Case:
+def _redrive(server: RabbitMQ, address: str, work: str, letters: Path, *how: str) -> Case:
+    """Return the comparison of putting back `letters`, which are published like that."""
     def fill(queue: str) -> None:
-        run(brokercli_command(LETTERS, "publish", f"{address}/queue:{queue}", "-H", "x-original-queue=bench.home", "-H", "x-error-message=timeout",
-                              stdin=letters))
+        run(brokercli_command(LETTERS, "publish", f"{address}/queue:{queue}", *how, stdin=letters))
 
     def fresh(number: int) -> Sequence[str]:
         _purge(server, "bench.home", "bench.dlq")
@@ -71,11 +77,11 @@ def _redrive(server: RabbitMQ, address: str, letters: Path) -> Case:
 
     shovel = Command([sys.executable, str(_FOLDER / "shovel.py"), server.management, "bench.shovelled.dlq", "bench.shovelled"], LETTERS,
                      prepare=fresh_for_the_shovel)
-    # on a quorum queue it asks the management API how often a letter may come back
-    run(Command(brokercli("context", "add", "bench", "--url", server.address, "--management", server.management), 1))
-    return Case(f"RabbitMQ dlq redrive with its journal, quorum to quorum ({LETTERS:,})", "≥ 0.8 × the broker's shovel, on-confirm",
+    # the bodies alone, or the envelopes
+    publish = brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", *(how if "json" in how else ()), stdin=letters)
+    return Case(f"{work} ({LETTERS:,})", "≥ 0.8 × the broker's shovel, on-confirm",
                 brokercli_command(LETTERS, "dlq", "redrive", "@bench/queue:bench.dlq", "--yes", prepare=fresh),
-                [Peer("shovel", shovel), Peer("publish", brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", stdin=letters))], at_least(0.8))
+                [Peer("shovel", shovel), Peer("publish", publish)], at_least(0.8))
 
 
 def _loop(what: str, server: RabbitMQ, queue: str, count: int, stdin: Path | None = None) -> Peer:
