@@ -60,7 +60,7 @@ def export(
               Progress(streams, "exported", look.reader.expected) as progress):
             prepare_for_bulk()
             count, handled = 0, list[int]()
-            for found in pending_envelopes(look.reader, recogniser_of(session, fetch_originals=False), letter_filter,
+            for found in pending_envelopes(look.reader, recogniser_of(session), letter_filter,
                                            on_handled=handled.append, stopping=lambda: interrupt.requested):
                 if kept is None:
                     print_json_lines(streams, found)

@@ -84,11 +84,11 @@ def _nothing_found(where: str, destinations: int, *, complete: bool, hint: str) 
     return NothingPending(f"No letter is pending in any of the {amount(destinations, 'destination')} of dead letters on {where}.", hint=hint)
 
 
-def recogniser_of(session: Session, *, fetch_originals: bool = True) -> Recogniser:
+def recogniser_of(session: Session) -> Recogniser:
     """Return what reads the letters of an open destination."""
     feeding, lies_in = session.backend.feeding(), frozenset({session.address.name})
     facts = Facts(None, lies_in) if feeding is None else Facts(feeding.wait_queues, lies_in, feeding.origins)
-    return Recogniser(session.backend, user_dialects(), facts, fetch_originals)
+    return Recogniser(session.backend, user_dialects(), facts)
 
 
 def letter_filter_of(streams: Streams, reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None,

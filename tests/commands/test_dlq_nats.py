@@ -178,3 +178,17 @@ def test_a_letter_is_not_given_to_a_stream_that_drops_what_nobody_wants(cli: Com
     done = cli("dlq", "redrive", *given, "--yes")
     assert done.code == 0, done.stderr
     assert in_stream(streams, parked) == numbers(2)
+
+
+@pytest.mark.parametrize("options", [("--grep", "2"), ("--origin", "*.a", "--grep", "2"), ("--where", "body == '2'")])
+def test_an_export_asks_what_letters_point_at_as_a_redrive_does(options: tuple[str, ...], cli: CommandLine, streams: Streams, nats_address: str) -> None:
+    name = record_deaths(cli, streams, nats_address, numbers(3))
+    letters = f"{nats_address}/stream:{name}_DLQ"
+    inspected = cli("dlq", "inspect", letters, *options, "-o", "json")
+    assert [orjson.loads(line)["count"] for line in inspected.lines] == [1]
+    exported = cli("dlq", "export", "kept", letters, *options)
+    assert "exported: 1 letter of " in exported.stderr, exported.stderr
+    assert cli("context", "add", "here", "--url", nats_address, "--use").code == 0
+    back = cli("dlq", "redrive", "--from-file", "kept", "--yes")
+    assert back.code == 0, back.stderr
+    assert in_stream(streams, name) == [*numbers(3), b"2"]
