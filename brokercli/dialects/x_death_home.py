@@ -34,16 +34,19 @@ _RANK = {"rejected": 0, "delivery_limit": 0, "maxlen": 1}
 
 def choose_homes(reading: Reading, deaths: Sequence[QueueDeath], wait_queues: frozenset[str] = frozenset()) -> tuple[Home, ...]:
     """Return the homes, the best first: queues that were rejected from, then overflowed, then only expired in, each kind
-    the earliest first; wait queues that are known count as the queue they return to. `deaths` is the latest first."""
+    the earliest first; wait queues that are known, and that nobody rejected from, count as the queue they return to. `deaths` is the latest
+    first."""
     first_queue = reading.text("x-first-death-queue")
     known = reading.facts.wait_queues
+    # whatever the topology looks like now, while those who work there may be away
+    worked_on = {death.queue for death in deaths if _RANK.get(death.reason) == 0}
     ranked: dict[str, tuple[int, int, str, QueueDeath]] = {}
     returning: list[tuple[str, str, QueueDeath]] = []
     for age, death in enumerate(deaths):
         if death.queue == reading.lies_in:
             continue
         target = (known or {}).get(death.queue)
-        if death.queue in wait_queues or (known is not None and death.queue in known):
+        if death.queue in wait_queues or (known is not None and death.queue in known and death.queue not in worked_on):
             if target is not None:
                 returning.append((target, death.queue, death))
             continue

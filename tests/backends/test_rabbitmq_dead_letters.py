@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pika
@@ -12,6 +13,7 @@ import pytest
 
 from brokercli.backends.dead_letters import DeadLetterSource, RepairPolicy, State
 from brokercli.backends.rabbitmq.management import Management
+from brokercli.dialects import Facts, recognise
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, Unsupported
 from tests.backends.rabbitmq_places import Places, bodies_of, records_of
@@ -80,6 +82,31 @@ def test_a_queue_that_only_holds_messages_back_is_none_and_neither_is_the_work_i
     assert feeding is not None
     assert work not in feeding.wait_queues
     assert feeding.wait_queues.get(wait) == (work if lasting else None)
+
+
+def test_letters_go_home_also_while_nobody_works_there_and_somebody_watches_the_letters(places: Places) -> None:
+    dlq, backend = make(places, "classic"), places.open()
+    work = places.queue("classic", x_dead_letter_exchange=text(""), x_dead_letter_routing_key=text(dlq), x_message_ttl=("l", 600_000))
+    places.put("", work, numbered(1))
+
+    def waiting() -> Mapping[str, str | None]:
+        feeding = backend.feeding()
+        return {} if feeding is None else feeding.wait_queues
+
+    with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+        channel = connection.channel()
+        for method, _, _ in channel.consume(work):
+            channel.basic_reject(method.delivery_tag, requeue=False)
+            break
+        channel.cancel()
+        wait_until(lambda: count(places, dlq) == 1, PATIENCE, "the letter")
+        channel.basic_consume(dlq, lambda *delivery: None)
+        wait_until(lambda: waiting().get(work) == dlq, PATIENCE, "what expires there taken for something that somebody works on next")
+        facts = Facts(waiting(), frozenset({dlq}))
+    wait_until(lambda: count(places, dlq) == 1, PATIENCE, "the letter back")
+    (record,) = records_of(backend.look_letters(queue(dlq)))
+    letter = recognise(record, facts=facts)
+    assert (letter.reason, letter.home and letter.home.address) == ("rejected", queue(work))
 
 
 def test_which_of_the_queues_that_letters_come_from_got_a_message_its_exchange_and_key_tell(places: Places) -> None:

@@ -168,3 +168,11 @@ def test_the_first_and_the_last_death_are_one_where_queue_and_reason_are_the_sam
 def test_what_is_no_list_of_deaths_is_read_as_far_as_it_goes(forged: HeaderValue, homes: list[str]) -> None:
     letter = _letter(("x-death", forged), ("x-first-death-queue", b"orders"), ("x-first-death-reason", b"rejected"))
     assert [name for name, _ in _homes(letter)] == homes
+
+
+@pytest.mark.parametrize("reason", ["rejected", "delivery_limit"])
+def test_a_queue_that_was_worked_on_is_home_also_where_it_looks_like_a_wait_queue_now(reason: str) -> None:
+    deaths = ("x-death", x_death(("orders", "expired", 1), ("retry", "expired", 3), ("orders", reason, 3)))
+    for returning in ("retry", "orders.dead", None):
+        letter = _letter(deaths, ("x-first-death-queue", b"orders"), facts=Facts(wait_queues={"orders": returning, "retry": "orders"}))
+        assert _homes(letter) == [("queue:orders", Confidence.CERTAIN)]
