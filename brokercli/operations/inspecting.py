@@ -214,8 +214,9 @@ def _take(inspection: Inspection, letter: DeadLetter, state: State, number: int)
 
 
 def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, stopping: Callable[[], bool] = lambda: False) -> tuple[DeadLetter, State]:
-    """Return the letter of a position or message id, or the Nth pending one (`#N`, from 1). Raises NotFound."""
+    """Return the letter of a position or message id, or the Nth pending one (`#N`, from 1); what is both is the position. Raises NotFound."""
     left = int(wanted[1:]) if wanted.startswith("#") and wanted[1:].isdecimal() else None
+    by_id: tuple[DeadLetter, State] | None = None
     for batch in batches(reader, stopping):
         for index, record in enumerate(batch.records()):
             if left is not None:
@@ -223,8 +224,14 @@ def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, st
                 left -= pending
                 found = pending and left == 0
             else:
-                found = wanted != "" and wanted in (record.position, message_id(record))
+                found = wanted != "" and (wanted == record.position or (by_id is None and wanted == message_id(record)))
             if found:
                 ((letter,),) = recogniser.read(batch.select([index]))
-                return letter, reader.state(record)
+                chosen = letter, reader.state(record)
+                if left is not None or record.position in (wanted, "") or not wanted.replace(":", "").isdecimal():
+                    return chosen
+                # ids are numbers, too: one further on may lie there
+                by_id = chosen
+    if by_id is not None:
+        return by_id
     raise NotFound(f"There is no letter {wanted}.", hint="brokercli dlq inspect shows one position of each kind; #1 is the first pending one")

@@ -75,6 +75,15 @@ def test_a_letter_is_found_by_its_place_or_as_the_nth_that_is_pending(wanted: st
     assert (letter.record.position, state is State.PENDING) == (position, position != "0:2")
 
 
+@pytest.mark.parametrize(("wanted", "body"), [("7", b"at 7"), ("8", b"at 1"), ("eight", b"at 2")])
+def test_a_position_means_the_letter_there_also_where_one_before_it_has_it_for_its_id(wanted: str, body: bytes) -> None:
+    def letter(number: int, identity: str) -> Record:
+        return Record("nats", {"subject": "dlq", "sequence": number}, str(number), None, Message(body=b"at %d" % number, id=identity))
+
+    looked = Looked([RecordList([letter(1, "8"), letter(2, "eight"), letter(3, "7")]), RecordList([letter(6, "8"), letter(7, "x")])])
+    assert find_letter(looked, RECOGNISER, wanted)[0].record.message.body == body
+
+
 @pytest.mark.parametrize("wanted", ["#0", "#16", "#x", "0:20", ""])
 def test_there_is_no_letter_of_another_number(wanted: str) -> None:
     with pytest.raises(NotFound, match=f"There is no letter {wanted}") as nowhere:
