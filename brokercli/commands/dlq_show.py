@@ -38,7 +38,13 @@ def show(
           open_letters(streams, dlq, context_name, "show POSITION", quiet=quiet, connect_timeout=connect_timeout) as session):
         interrupt.connected()
         with look_at_letters(streams, session, lift_limit) as look:
-            letter, state = find_letter(look.reader, recogniser_of(session), position, stopping=lambda: interrupt.requested)
-        print_letter(streams, letter, str(state), output)
+            found = find_letter(look.reader, recogniser_of(session), position, stopping=lambda: interrupt.requested)
+        if found is not None:
+            letter, state = found
+            print_letter(streams, letter, str(state), output)
+        elif not quiet:
+            streams.say(f"stopped before it was found: {position}")
         if not quiet:
             streams.say(f"side effects: {look.side_effects}")
+    if found is None:
+        raise typer.Exit(interrupt.exit_code)

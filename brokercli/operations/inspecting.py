@@ -213,8 +213,10 @@ def _take(inspection: Inspection, letter: DeadLetter, state: State, number: int)
     inspection.gone += gone
 
 
-def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, stopping: Callable[[], bool] = lambda: False) -> tuple[DeadLetter, State]:
-    """Return the letter of a position or message id, or the Nth pending one (`#N`, from 1); what is both is the position. Raises NotFound."""
+def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *,
+                stopping: Callable[[], bool] = lambda: False) -> tuple[DeadLetter, State] | None:
+    """Return the letter of a position or message id, or the Nth pending one (`#N`, from 1); what is both is the position. None where it was
+    stopped first; raises NotFound."""
     left = int(wanted[1:]) if wanted.startswith("#") and wanted[1:].isdecimal() else None
     by_id: tuple[DeadLetter, State] | None = None
     for batch in batches(reader, stopping):
@@ -232,6 +234,8 @@ def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *, st
                     return chosen
                 # ids are numbers, too: one further on may lie there
                 by_id = chosen
+    if stopping():
+        return None
     if by_id is not None:
         return by_id
     raise NotFound(f"There is no letter {wanted}.", hint="brokercli dlq inspect shows one position of each kind; #1 is the first pending one")

@@ -152,3 +152,27 @@ def test_a_signal_while_a_file_is_checked_ends_it_at_once_and_it_is_said_that_no
     assert (f"bytes checked {len(line)} of {len(line) * 3} (33%)" in shown) is moving
     assert shown.endswith(f"stopped while {path} was checked: nothing was sent\n")
     assert moving or shown.count("\n") == 1
+
+
+_LOOKING = """
+import os, signal, sys
+from brokercli.commands.run import run
+from brokercli.operations import inspecting
+
+def told_first(reader, stopping, *, go=inspecting.batches):
+    os.kill(os.getpid(), signal.SIGINT)
+    return go(reader, stopping)
+
+inspecting.batches = told_first
+sys.exit(run(sys.argv[1:]))
+"""
+"""Stands for `brokercli`."""
+
+
+def test_a_search_that_is_interrupted_does_not_say_that_there_is_no_such_letter(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b")
+    ended = subprocess.run([sys.executable, "-c", _LOOKING, "dlq", "show", "#2", graveyard.url], capture_output=True, text=True, timeout=120, check=False,
+                           cwd=cli.home, env=environment(cli.home))
+    assert (ended.returncode, ended.stdout) == (130, ""), ended.stderr
+    assert "stopped before it was found" in ended.stderr
+    assert "no letter" not in ended.stderr
