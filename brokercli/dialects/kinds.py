@@ -144,10 +144,10 @@ class Kinds:
             known.hits += 1
         return found
 
-    def signs(self, headers: Sequence[Header], lies_in: str) -> tuple[bytes, ...]:
-        """Return what makes a body of records with headers of these names, under this name, worth reading."""
+    def signs(self, headers: Sequence[Header], lies_in: str) -> tuple[tuple[bytes, ...], tuple[Callable[[bytes | None, bytes | None], bool], ...]]:
+        """Return what makes records with headers of these names, under this name, worth reading: what their body holds, and which keys and bodies."""
         known = self._names.get((lies_in, *[name for name, _ in headers]))
-        return () if known is None else known.by_body
+        return ((), ()) if known is None else (known.by_body, known.by_content)
 
     def learn(self, record: Record, headers: Sequence[Header] | None = None, under: Hashable = None) -> tuple[DeadLetter, Kind]:
         """Read a record and remember its kind where that can be done: then `find` returns that very object for others of it. `headers` and

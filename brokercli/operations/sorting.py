@@ -85,8 +85,10 @@ class Sorted:
     """One decision of each kind, and how many letters it is about."""
 
 
-_Wrapped = tuple[Way, tuple[Header, ...], tuple[bytes, ...]]
-"""What becomes of letters of which everything but the body is the same; their headers; what in a body would make it another kind."""
+_Signs = tuple[tuple[bytes, ...], tuple[Callable[[bytes | None, bytes | None], bool], ...]]
+_Wrapped = tuple[Way, tuple[Header, ...], _Signs]
+"""What becomes of letters of which everything but the body is the same; their headers; what in a body, or which one, would make it another
+kind."""
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class _Met:
     way: Way
     headers: tuple[Header, ...] = ()
     """What each of them gets behind its own; of wrapped ones everything that it gets."""
-    signs: tuple[bytes, ...] = ()
+    signs: _Signs = ((), ())
     letters: int = 0
 
 
@@ -162,8 +164,12 @@ class Sorter:
                     return None
                 way, headers, signs = known
                 group = met[wrapping] = _Met(way, () if way.goal is None else way.headers(headers, "", way.behind(at)), signs)
-            for sign in group.signs:
+            held, may_be = group.signs
+            for sign in held:
                 if sign in body:
+                    return None
+            for is_another in may_be:
+                if is_another(None, body):
                     return None
             group.letters += 1
             if group.way.goal is not None:

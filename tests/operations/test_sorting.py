@@ -132,7 +132,8 @@ def test_real_letters_of_a_queue_go_where_each_would_go_alone(rules: Rules) -> N
         others = [replace(letter, message=replace(letter.message, body=body)) for body in (b"", b'{"BasicProperties"', b'"actor_name"', b"\xff")]
         stripped = [replace(letter, message=replace(letter.message, properties=properties)) for properties in (
             {}, {"expiration": b"1"}, {"user_id": b"guest", "priority": 3}, {"reply_to": b"amq.rabbitmq.reply-to.x"}, {"reply_to": b"mine"})]
-        for batch in ([letter, *changed, letter], [letter, others[0], others[3], letter], [letter, *stripped, letter], [letter, *others]):
+        failed = replace(letter, message=replace(letter.message, body=b'O:36:\\"Symfony\\Component:1:{SentToFailureTransportStamp}'))
+        for batch in ([letter, *changed, letter], [letter, others[0], others[3], letter], [letter, *stripped, letter], [letter, *others], [letter, failed]):
             sorted_batches += check(sorter, rules, queued(batch)) is not None
     assert sorted_batches > 2 * len(letters)
 
