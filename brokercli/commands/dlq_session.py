@@ -86,7 +86,9 @@ def _nothing_found(where: str, destinations: int, *, complete: bool, hint: str) 
 
 def recogniser_of(session: Session) -> Recogniser:
     """Return what reads the letters of an open destination."""
-    feeding, lies_in = session.backend.feeding(), frozenset({session.address.name})
+    feeding = session.backend.feeding()
+    # the name of a file is none of its broker's
+    lies_in = frozenset({session.address.name} if session.address.kind != "file" else ())
     facts = Facts(None, lies_in) if feeding is None else Facts(feeding.wait_queues, lies_in, feeding.origins)
     return Recogniser(session.backend, user_dialects(), facts)
 

@@ -82,7 +82,8 @@ class Redrive:
         home = self.to or (letter.home.address if letter.home else None)
         if home is None:
             return Decision(letter, left=_homeless(letter))
-        if self.source is not None and home.name == self.source.name and home.kind in (self.source.kind, "queue", "stream"):
+        if (self.source is not None and self.source.kind != "file" and home.name == self.source.name
+                and home.kind in (self.source.kind, "queue", "stream")):
             return Decision(letter, left="its origin is where it lies now")
         return Decision(letter, home, stamp(to_message(letter), letter, at), original=letter.pointer)
 

@@ -188,3 +188,11 @@ def test_letters_of_a_stream_which_cannot_be_taken_out_go_home_by_way_of_a_file(
         ended = cli("dlq", "redrive", "--from-file", "letters", "--to", home.url, "--yes")
         assert ended.code == 0, ended.stderr
     assert cli("replay", home.url).lines == [b"a", b"b"]
+
+
+def test_a_file_may_have_the_name_of_the_home(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", "b")
+    assert cli("dlq", "export", graveyard.origin, graveyard.url).code == 0
+    ended = cli("dlq", "redrive", "--from-file", graveyard.origin, "--yes")
+    assert ended.code == 0, ended.stderr
+    assert graveyard.at_home() == [b"a", b"b"], ended.stderr
