@@ -19,6 +19,8 @@ from brokercli.dialects.values import written_time
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 from brokercli.model.message import Header, HeaderValue, Message, Typed
 
+_READ_AS_BASE64 = ("the original body, if it was plain text: it reads as base64, and is unwrapped as such (--through 'base64 -w0' puts back the text that it"
+                   " was wrapped as)")
 _NEEDED = ("RoutingKey", "Exchange", "Message", "Exception", "BasicProperties")
 _LARGEST_BODY = 64 << 20
 _TEXTS = {"ContentType": "content_type", "ContentEncoding": "content_encoding", "CorrelationId": "correlation_id", "ReplyTo": "reply_to",
@@ -70,7 +72,8 @@ def _body_of(reading: Reading, text: str) -> bytes:
     decoded = base64_of(text)
     if decoded is not None and not _is_json(plain):
         if not _is_json(decoded):
-            reading.remarks.append("its wrapped body reads as base64 and is unwrapped as such; if it was plain text, put it back with --through")
+            # in the plan, because nothing tells the two apart: binary under Base64ErrorMessageSerializer, a number of an order under the default
+            reading.lost.append(_READ_AS_BASE64)
         return decoded
     if "\ufffd" in text:
         reading.lost.append("the original body: it was not UTF-8, and EasyNetQ replaced what it could not read")

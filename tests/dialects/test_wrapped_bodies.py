@@ -61,12 +61,15 @@ def test_json_that_lacks_a_part_of_the_wrapping_is_somebodys_own(name: str) -> N
             assert recognise(_record("{}", **{name: value})).dialect == "unknown"
 
 
-@pytest.mark.parametrize(("written", "body", "remarks"), [('{"id":1}', b'{"id":1}', 0), ("eyJpZCI6MX0=", b'{"id":1}', 0), ("1234", b"1234", 0),
-                                                          ("AP8=", b"\x00\xff", 1), ("no such order", b"no such order", 0), ("", b"", 0)])
-def test_base64_is_unwrapped_where_the_text_is_no_json_itself(written: str, body: bytes, remarks: int) -> None:
+@pytest.mark.parametrize(("written", "body", "doubts"), [
+    ('{"id":1}', b'{"id":1}', 0), ("eyJpZCI6MX0=", b'{"id":1}', 0), ("1234", b"1234", 0), ("AP8=", b"\x00\xff", 1),
+    ("ORDER123", b"9\x10\xc4G]\xb7", 1), ("no such order", b"no such order", 0), ("", b"", 0)])
+def test_base64_is_unwrapped_where_the_text_is_no_json_itself_and_the_plan_says_where_it_may_have_been_text(
+        written: str, body: bytes, doubts: int) -> None:
     letter = recognise(_record(written))
     assert to_message(letter).body == body
-    assert len(letter.remarks) == remarks
+    assert len(letter.lost) == doubts
+    assert all("--through 'base64 -w0'" in lost for lost in letter.lost)
 
 
 def test_a_body_that_was_binary_is_said_to_be_lost() -> None:
