@@ -30,10 +30,13 @@ class Edited:
 
 
 def edit_one(streams: Streams, chosen: Sequence[Decision]) -> Edited:
-    """Have the only chosen letter edited, before anything is taken. Raises UsageProblem where there are more."""
+    """Have the only chosen letter edited, before anything is taken. Raises UsageProblem where there are more, and where it would be parked."""
     if len(chosen) != 1 or chosen[0].message is None:
         raise UsageProblem("--edit is for one letter, and more than one matches. Nothing was changed.",
                            hint="-n 1 takes the first; --ids FILE, --grep and the like choose another")
+    if chosen[0].message is chosen[0].letter.record.message:
+        raise UsageProblem("--edit is for a letter that goes home: what is parked goes as it is. Nothing was changed.",
+                           hint="--max-redrives with a larger number has it go home once more")
     before = chosen[0].message.body
     shown = before or b""
     after = edit(shown, environment_for_children())

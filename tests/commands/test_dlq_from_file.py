@@ -175,6 +175,14 @@ def test_one_letter_can_be_edited_on_its_way(cli: CommandLine, on_kafka: Graveya
     assert on_kafka.states() == {"redriven": 1, "pending": 1}
 
 
+def test_a_letter_that_is_parked_because_it_was_put_back_too_often_cannot_be_edited_on_its_way(cli: CommandLine, on_kafka: Graveyard) -> None:
+    on_kafka.bury('{"amount":"7"}', x_brokercli_redriven_count="3")
+    ended = cli("dlq", "redrive", on_kafka.url, "--edit", "--park", on_kafka.home.name, "--yes", extra={"EDITOR": """sed -i 's/"7"/7/'"""})
+    assert ended.code == 2, ended.stderr
+    assert "what is parked goes as it is" in ended.stderr
+    assert on_kafka.pending == 1
+
+
 @pytest.mark.rabbitmq
 def test_letters_of_a_stream_which_cannot_be_taken_out_go_home_by_way_of_a_file(cli: CommandLine, make_place: Callable[..., Place]) -> None:
     source, home = make_place("rabbitmq"), make_place("rabbitmq")
