@@ -25,11 +25,15 @@ class Originals:
         """How many are to be fetched next."""
 
     def attach(self, pointers: Sequence[DeadLetter]) -> None:
-        """Complete letters that only point at their message; one whose message is gone says so."""
-        originals = self._backend.fetch([letter.pointer or {} for letter in pointers])
-        for letter, original in zip(pointers, originals, strict=True):
-            filed = letter.record.original if isinstance(letter.record, FiledRecord) else None
-            if not any(_attached(letter, found) for found in (original, filed) if found is not None):
+        """Complete letters that only point at their message; one whose message is gone says so. A file that has it as well is believed
+        first: it may be put back on another broker, where another message lies in that place."""
+        missing = [letter for letter in pointers
+                   if not (isinstance(letter.record, FiledRecord) and letter.record.original is not None and _attached(letter, letter.record.original))]
+        if not missing:
+            return
+        originals = self._backend.fetch([letter.pointer or {} for letter in missing])
+        for letter, original in zip(missing, originals, strict=True):
+            if original is None or not _attached(letter, original):
                 original_is_gone(letter)
         largest = max((size_of(original.message) for original in originals if original is not None), default=0)
         self.at_once = max(1, min(_MOST, self.at_once * _MORE, _BYTES // max(1, largest)))

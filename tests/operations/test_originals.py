@@ -10,10 +10,12 @@ import pytest
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Move
+from brokercli.dialects import recognise, to_message
 from brokercli.model.address import Address
 from brokercli.model.message import Message, Place, Record
 from brokercli.model.receipt import Receipts
 from brokercli.operations.decisions import Redrive
+from brokercli.operations.filed_letters import FiledRecord
 from brokercli.operations.letters import LetterFilter, Recogniser
 from brokercli.operations.record_list import RecordList
 from brokercli.operations.redriving import Redriving
@@ -69,6 +71,15 @@ def test_nothing_more_is_fetched_where_a_limit_is_reached() -> None:
     outcome = Redriving(letters, recogniser(letters), Redrive(Address("orders.again", "subject")), LetterFilter(), limit=16).run()
     assert (outcome.account.read, outcome.account.confirmed) == (16, 16)
     assert letters.done == [("fetched", 16), ("settled", 16)]
+
+
+def test_what_a_file_has_of_a_message_is_not_taken_from_another_broker_where_another_lies_in_its_place() -> None:
+    letters = Pointing(1, 9)
+    place = recognise(POINTER).pointer or {}
+    died = Record("nats", {"subject": "orders.created", **place}, str(place["sequence"]), 1, Message(body=b"what died"))
+    filed = FiledRecord(POINTER.broker, POINTER.place, POINTER.position, POINTER.time, POINTER.message, line=1, size=1, original=died)
+    (read,) = recogniser(letters).read(RecordList([filed]))
+    assert ([to_message(letter).body for letter in read], letters.done) == ([b"what died"], [])
 
 
 def test_what_was_learned_of_one_batch_goes_for_the_next() -> None:
