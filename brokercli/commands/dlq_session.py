@@ -56,7 +56,8 @@ def open_letters(streams: Streams, text: str | None, context_name: str | None, v
         if broker.context.dlq is not None:
             with open_address(broker.context.dlq, context_name or broker.context.name, "letters", connect_timeout=connect_timeout) as session:
                 session.require(Capability.LOOK_LETTERS, hint=_ELSEWHERE)
-                yield session
+                # whether the context was named in the command: not by us, who have just named it to find its letters
+                yield session._replace(context=broker.context)
             return
         unseen: list[str] = []
         every = list(broker.backend.dead_letter_sources(dead_letter_patterns(), unseen))

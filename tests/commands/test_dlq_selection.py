@@ -131,6 +131,19 @@ def test_a_protected_context_is_named_and_a_read_only_one_is_only_looked_at(cli:
     assert graveyard.pending == 3
 
 
+@pytest.mark.parametrize("dlq", ["", "@prod/"], ids=["its dlq", "its dlq with its name"])
+def test_the_letters_that_a_protected_context_names_are_not_named_by_whoever_leaves_them_out(cli: CommandLine, graveyard: Graveyard, dlq: str) -> None:
+    added = cli("context", "add", "prod", "--url", graveyard.dlq.server, "--dlq", f"{dlq}{graveyard.address}", "--protected", "--use")
+    assert added.code == 0, added.stderr
+    for command in (("redrive",), ("drop",), ("park", "--to", graveyard.home.name)):
+        refused = cli("dlq", *command, "--yes")
+        assert (refused.code, "The context prod is protected" in refused.stderr) == (2, True), refused.stderr
+    assert graveyard.pending == 5
+    assert cli("dlq", "drop", "--yes", "--reason", "timeout", "--context", "prod").code == 0
+    assert cli("dlq", "drop", "@prod/", "--yes", "--reason", "schema").code == 0
+    assert graveyard.pending == 2
+
+
 @pytest.fixture
 def lonely(servers: StartServer[Nats], cli: CommandLine) -> Nats:
     """A NATS with nothing on it, chosen."""
