@@ -11,6 +11,7 @@ from brokercli.model.declaration import Action, Declaration, binding
 from brokercli.model.errors import Failed, NotAuthorised, UsageProblem
 from tests.backends.rabbitmq_declared import Declared, actions, only
 from tests.backends.rabbitmq_places import Places
+from tests.brokers.server import wait_until
 from tests.native.amqp import Wire
 
 
@@ -86,6 +87,41 @@ def test_a_queue_that_got_messages_or_consumers_since_is_not_deleted(declared: D
     change = only(declarer.plan_removal([Declaration("queue", name)]))
     worker.consume(name, "w")
     with pytest.raises(Failed, match="has got 1 consumer since"):
+        declarer.apply(change)
+    assert name in there(declared)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_consumers_have_in_hand_is_said_to_go_with_a_queue(declared: Declared, places: Places, worker: Wire, kind: str) -> None:
+    name = places.queue(kind, name=declared.name("q"))
+    places.put("", name, [b"1", b"2", b"3"])
+    worker.consume(name, "w", 2)
+    declarer = declared.declarer()
+
+    def said() -> tuple[str, ...]:
+        return only(declarer.plan_removal([Declaration("queue", name)])).remarks
+
+    # what is in hand of a quorum queue the broker counts once a second
+    wait_until(lambda: len(said()) > 2, 15, "the count of what is in hand")
+    assert said() == ("1 message is lost with it", "2 messages in the hands of consumers go with it: what they do not finish is lost",
+                      "1 consumer is cut off")
+    unseen = only(declared.declarer(places.without_management).plan_removal([Declaration("queue", name)]))
+    assert unseen.remarks == ("1 message is lost with it",
+                              "1 consumer is cut off; what they have in hand goes with it, and only the management API says how much")
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_queue_whose_consumers_got_messages_since_is_not_deleted(declared: Declared, places: Places, worker: Wire, kind: str) -> None:
+    name = places.queue(kind, name=declared.name("q"))
+    worker.consume(name, "w", 10)
+    declarer = declared.declarer()
+    change = only(declarer.plan_removal([Declaration("queue", name)]))
+    assert change.remarks == ("1 consumer is cut off",)
+    places.put("", name, [b"1"])
+    if kind == "quorum":
+        wait_until(lambda: (places.api(f"queues/%2F/{name}?disable_stats=true&enable_queue_totals=true") or {}).get("messages_unacknowledged"), 15,
+                   "the count of what is in hand")
+    with pytest.raises(Failed, match="have got 1 message in hand since"):
         declarer.apply(change)
     assert name in there(declared)
 
