@@ -68,6 +68,27 @@ def test_what_was_just_delivered_is_not_taken_for_finished(places: Places) -> No
         assert [lag.lag for lag in consumers.lag(name)] == [5]
 
 
+def test_what_is_in_hand_counts_at_once_and_not_when_the_figures_come(places: Places) -> None:
+    name = places.queue("classic")
+    with holding(places, name, 10):
+        places.put("", name, [b"1", b"2", b"3"])
+        # for five seconds the figures say nothing of it
+        (lag,) = places.open().consumers().lag(name)
+    assert (lag.lag, lag.in_hand, lag.at_least) == (3, 3, False)
+
+
+def test_where_nobody_says_what_is_in_hand_a_lag_is_one_at_least(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = places.queue("classic")
+    places.put("", name, [b"1"])
+    consumers = places.open().consumers()
+    for question in ("queue", "queue_now"):
+        told = getattr(Management, question)
+        monkeypatch.setattr(Management, question, lambda self, name, told=told: {
+            key: value for key, value in (told(self, name) or {}).items() if key != "messages_unacknowledged"})
+    (lag,) = consumers.lag(name)
+    assert (lag.lag, lag.in_hand, lag.at_least) == (1, None, True)
+
+
 def test_a_consumer_that_has_just_connected_is_named_without_where_it_runs(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     name = places.queue("classic")
     consumers = places.open().consumers()

@@ -27,7 +27,8 @@ _MOST_ROWS = 500
 class RabbitMQConsumers(Consumers):
     """Asks the management API; of a queue that is named, AMQP itself tells how many messages are ready and how many consume it.
 
-    Figures of the management API are up to five seconds old; a lag that mixes both is rather too high than too low.
+    Figures of the management API are up to five seconds old, but for the counts of a queue that is named; a lag that mixes both is rather
+    too high than too low.
     """
 
     def __init__(self, link: Link, management: Management, existing: Existing) -> None:
@@ -61,7 +62,7 @@ class RabbitMQConsumers(Consumers):
                                        " only stream clients see")
         else:
             said["messages ready"] = self._ready(name, facts)
-            said["messages in delivery"] = _number(facts.get("messages_unacknowledged"))
+            said["messages in delivery"] = _number((self._counted(name) or facts).get("messages_unacknowledged"))
         if (facts.get("arguments") or {}).get("x-single-active-consumer"):
             said["single active consumer"] = True
         rates = facts.get("message_stats") or {}
@@ -89,11 +90,13 @@ class RabbitMQConsumers(Consumers):
         if facts.get("type") == "stream":
             # the figure counts offsets, and where the consumers are in it nobody but them knows
             return [Lag(f"stream:{name}", member=_members(facts))]
-        in_hand = _number(facts.get("messages_unacknowledged"))
-        # what is ready is known now, what is in hand only as it was up to five seconds ago: what was delivered since is in neither
+        # first what is ready, which is known now: what is delivered in between is in both rather than in neither
         ready = self._ready(name, facts)
-        behind = None if ready is None else max(ready + (in_hand or 0), _number(facts.get("messages")) or 0)
-        return [Lag(f"queue:{name}", lag=behind, in_hand=in_hand, member=_members(facts))]
+        # of a quorum queue both are up to a second old, and what was delivered since is in hand nowhere but still in the total
+        counted = self._counted(name) or facts
+        in_hand = _number(counted.get("messages_unacknowledged"))
+        behind = None if ready is None else max(ready + (in_hand or 0), _number(counted.get("messages")) or 0)
+        return [Lag(f"queue:{name}", lag=behind, in_hand=in_hand, member=_members(facts), at_least=in_hand is None)]
 
     def plan_seek(self, name: str, position: Position, source: Address | None = None) -> Seek:
         self._refuse(name, Capability.SEEK_CONSUMERS)
@@ -172,6 +175,13 @@ class RabbitMQConsumers(Consumers):
         if not count.messages and self._is_down(name, facts):
             return None
         return int(count.messages) if count.certain else _number(facts.get("messages_ready"))
+
+    def _counted(self, name: str) -> Facts | None:
+        """Return what lies in a queue and in hands as it is now; None where the management API stopped answering, or the queue is gone."""
+        try:
+            return self._management.queue_now(name)
+        except Away:
+            return None
 
     def _is_down(self, name: str, facts: Facts) -> bool:
         try:
