@@ -125,8 +125,8 @@ def plan_topology(declarer: Declarer, topology: Topology, prune: bool = False) -
         # first: while the old way and the new one are both there, a message goes both
         changes = [*declarer.plan_removal(obsolete), *changes]
     if prune:
-        kept = {(declaration.kind, declaration.name) for declaration in wanted}
-        named = [found for found in declarer.declared() if (found.kind, found.name) not in kept and is_named(found, topology.prune)]
+        kept = {_place(declaration) for declaration in wanted}
+        named = [found for found in declarer.declared() if _place(found) not in kept and is_named(found, topology.prune)]
         needed = _needed(wanted, topology.retries)
         notes += [f"{found} is kept: {needed[found.name]}" for found in named if found.name in needed]
         changes = [*changes, *declarer.plan_removal([found for found in named if found.name not in needed])]
@@ -164,6 +164,12 @@ def expand(declarer: Declarer, topology: Topology) -> tuple[list[Declaration], l
             notes += [f"{one}: {name} is as declared, not as the retries of {retry.source} would have it" for name in differing]
             wanted[key] = replace(one, settings=_merged(one.settings, before.settings))
     return list(wanted.values()), [one for one in obsolete if (one.kind, one.name) not in wanted], worker, notes
+
+
+def _place(one: Declaration) -> tuple[str, str]:
+    """Return what no two things can share. RabbitMQ's queues and streams have their names in common, and one that is declared as a queue
+    without a type may be there as a stream."""
+    return "queue" if one.kind == "stream" else one.kind, one.name
 
 
 def _needed(wanted: Sequence[Declaration], retries: Sequence[RetrySpecification]) -> dict[str, str]:

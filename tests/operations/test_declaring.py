@@ -136,6 +136,12 @@ def test_nothing_is_pruned_unless_it_is_asked_for() -> None:
     assert plan.changes == ()
 
 
+def test_a_queue_that_is_declared_and_there_as_a_stream_is_not_pruned() -> None:
+    there = (Declaration("stream", "orders"), Declaration("stream", "orders.old"), Declaration("exchange", "orders"))
+    plan = plan_topology(Pretended(*there), Topology((queue("orders"),), prune=("orders*",)), prune=True)
+    assert [str(change.declaration) for change in plan.changes if change.action is Action.DELETE] == ["stream orders.old", "exchange orders"]
+
+
 def test_what_a_retry_makes_is_not_pruned() -> None:
     plan = plan_topology(Pretended(queue("orders.wait"), queue("orders.old")), Topology(retries=(retry("orders"),), prune=("orders*",)), prune=True)
     assert [change.declaration.name for change in plan.changes if change.action is Action.DELETE] == ["orders.old"]
