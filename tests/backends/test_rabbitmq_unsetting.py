@@ -5,6 +5,7 @@ from __future__ import annotations
 from brokercli.backends.rabbitmq.policies import our_name
 from brokercli.model.declaration import Action
 from tests.backends.rabbitmq_declared import Declared, only
+from tests.backends.rabbitmq_places import Places
 from tests.backends.test_rabbitmq_declaring import differences, queue
 
 
@@ -52,3 +53,19 @@ def test_what_cannot_be_seen_is_not_taken_for_unset(declared: Declared) -> None:
     change = only(declared.declarer(declared.places.without_management).plan([queue(name, max_length=None)]))
     assert change.action is Action.CANNOT
     assert "cannot be seen" in change.differences[0].obstacle
+
+
+def test_what_an_earlier_queue_of_that_name_was_limited_to_does_not_limit_the_new_one(declared: Declared, places: Places) -> None:
+    name, theirs = declared.name("q"), declared.policy(declared.name("theirs"), f"^{declared.prefix}", **{"message-ttl": 100_000})
+    declared.apply(queue(name, max_length=2, expires=3_600_000))
+    ours = our_name("queue", name)
+    places.wire.delete_queue(name)
+    change = only(declared.apply(queue(name, expires=3_600_000)))
+    assert f"what the policy {ours} says of an earlier queue of this name goes: max-length" in change.remarks
+    assert declared.policies()[ours]["definition"] == {"message-ttl": 100_000, "expires": 3_600_000}
+    places.put("", name, [b"1", b"2", b"3"])
+    assert places.counts(name) == (3, 0)
+    places.wire.delete_queue(name)
+    change = only(declared.apply(queue(name)))
+    assert f"what the policy {ours} says of an earlier queue of this name goes: expires" in change.remarks
+    assert set(declared.policies()) == {theirs}

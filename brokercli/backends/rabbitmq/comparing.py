@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from brokercli.backends.rabbitmq.consequences import consequences
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC, EXCHANGE_KEEPING, KEEPING, QUORUM, STREAM, Keeping, argument_of, effective, from_broker, to_broker
-from brokercli.backends.rabbitmq.management import Away
+from brokercli.backends.rabbitmq.management import Away, Facts
 from brokercli.backends.rabbitmq.names import check_arguments, check_name, check_short
 from brokercli.backends.rabbitmq.policies import EXCHANGE, PolicyChange
 from brokercli.model.declaration import Action, Change, Declaration, Difference, SettingValue
@@ -169,6 +169,9 @@ def _check_queue(declaration: Declaration, wanted: _Wanted, kind: str | None) ->
 def _create(declaration: Declaration, wanted: _Wanted, inventory: Inventory, kind: str, keepings: Mapping[str, Keeping]) -> Change:
     target = EXCHANGE if declaration.kind == EXCHANGE else kind
     operator, user = ({}, {}) if inventory.away is not None else inventory.policies.definitions(declaration.name, target)
+    left: Facts = {}
+    if not inventory.cannot_write and inventory.policies.is_left(declaration.name, target):
+        left, user = user, (inventory.policies.beneath(declaration.name, target) or {}).get("definition") or {}
     fresh = Have(declaration.name, kind, {}, {}, operator, user)
     split = _Split(arguments=dict(wanted.extra))
     remarks: list[str] = []
@@ -186,8 +189,10 @@ def _create(declaration: Declaration, wanted: _Wanted, inventory: Inventory, kin
                                                                                           if "dead-letter-exchange" in keepings else None) is None:
         raise UsageProblem(f"dead-letter-routing-key of {declaration.name} says nothing without dead-letter-exchange.",
                            hint="an empty dead-letter-exchange is the default exchange, which leads to the queue that the key names")
-    policy = inventory.policies.plan(declaration.name, target, split.policy) if split.policy else None
-    remarks += _how_kept(policy, list(split.policy))
+    policy = None if inventory.cannot_write else inventory.policies.plan_anew(declaration.name, target, split.policy)
+    if policy is not None and (gone := [setting for setting in left if setting not in (policy.definition or user)]):
+        remarks.append(f"what the policy {policy.name} says of an earlier {declaration.kind} of this name goes: {', '.join(gone)}")
+    remarks += _how_kept(policy, list(split.policy)) if split.policy else []
     changeable = [setting for setting, value in wanted.settings.items() if keepings[setting].policy and value is not None]
     if changeable and inventory.cannot_write:
         remarks.append(f"kept in arguments, which can never be changed, as no policy can be written: {', '.join(changeable)}")

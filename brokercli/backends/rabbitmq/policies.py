@@ -109,13 +109,29 @@ class Policies:
         """Return the policy that would hold for a name if ours were gone."""
         return self._users().highest(name, target, without=our_name(target, name))
 
+    def is_left(self, name: str, target: str) -> bool:
+        """Whether the policy that would hold for what is not there yet is ours: an earlier queue or exchange of that name has left it."""
+        before = self.holding(name, target)
+        return before is not None and before["name"] == our_name(target, name)
+
     def plan(self, name: str, target: str, settings: Mapping[str, Any], said: Any = None) -> PolicyChange:
         """Return the change that makes settings hold for a name; None takes one away."""
         before = self.holding(name, target, said)
-        definition = {key: value for key, value in ((before or {}).get("definition") or {}).items() if key not in settings}
+        return self._change(name, target, settings, before, before)
+
+    def plan_anew(self, name: str, target: str, settings: Mapping[str, Any]) -> PolicyChange | None:
+        """Return the change that makes settings, and no others of ours, hold for what is not there yet: what an earlier queue or exchange of
+        that name has left goes. None where that is nothing, and there are no settings."""
+        before = self.holding(name, target)
+        if not settings:
+            return PolicyChange(our_name(target, name), target, name, {}, 0, before) if self.is_left(name, target) else None
+        return self._change(name, target, settings, before, self.beneath(name, target))
+
+    def _change(self, name: str, target: str, settings: Mapping[str, Any], before: Facts | None, base: Facts | None) -> PolicyChange:
+        definition = {key: value for key, value in ((base or {}).get("definition") or {}).items() if key not in settings}
         definition |= {key: value for key, value in settings.items() if value is not None}
         called = our_name(target, name)
-        priority = int((before or {}).get("priority") or 0) + (before is not None and before["name"] != called)
+        priority = int((base or {}).get("priority") or 0) + (base is not None and base["name"] != called)
         return PolicyChange(called, target, name, definition, priority, before)
 
     def make(self, change: PolicyChange, said: Any = None) -> None:
