@@ -266,6 +266,19 @@ def test_a_removal_says_what_goes_with_the_topic_and_takes_only_what_is_there(to
         topics.admin.delete_consumer_groups([group])[group].exception(10)
 
 
+def test_a_topic_that_was_empty_and_has_got_messages_since_is_not_deleted(topics: Topics) -> None:
+    made = topics.make(partitions=2)
+    declarer = topics.backend().declarer()
+    planned = only(declarer.plan_removal([topic(made.name)]))
+    assert not [remark for remark in planned.remarks if "go with it" in remark]
+    topics.fill(made, [b"x"] * 3)
+    with pytest.raises(Failed, match="has got 3 messages since it was looked at"):
+        declarer.apply(planned)
+    assert made.name in topics.admin.list_topics(timeout=10).topics
+    declarer.apply(only(declarer.plan_removal([topic(made.name)])))
+    assert made.name not in topics.admin.list_topics(timeout=10).topics
+
+
 @pytest.mark.parametrize("plan", ["plan", "plan_removal"])
 def test_the_brokers_own_topics_are_not_declared(topics: Topics, plan: str) -> None:
     declarer = topics.backend().declarer()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.kafka.altering import Alterations, CameMeanwhile, named
 from brokercli.backends.kafka.listing import is_internal
-from brokercli.backends.kafka.removal import goes_with
+from brokercli.backends.kafka.removal import goes_with, messages_in
 from brokercli.backends.kafka.retrying import retry_topology
 from brokercli.backends.kafka.settings import PARTITIONS, REPLICAS, SETTINGS
 from brokercli.backends.kafka.topic_name import check_topic_name
@@ -26,6 +26,14 @@ _KNOWN = frozenset(setting.name for setting in SETTINGS["topic"])
 _FIXED_REPLICAS = "it stays {have}: {why}; or make a new topic and copy the messages (brokercli replay {name} --to NEW)"
 _WHY_FIXED = next(setting.fixed for setting in SETTINGS["topic"] if setting.name == REPLICAS)
 _FEWER = "Kafka takes no partition away: make a new topic with {want} and copy the messages (brokercli replay {name} --to NEW)"
+
+
+class _Removal(NamedTuple):
+    """What a deletion was planned on."""
+
+    state: TopicState
+    messages: int | None
+    """None: it was not known, and said so."""
 
 
 class KafkaDeclarer(Declarer):
@@ -93,9 +101,10 @@ class KafkaDeclarer(Declarer):
                     raise Failed(f"{name} is no longer what was planned on: somebody changed {', '.join(moved)}. Nothing was changed.", hint="plan again")
                 self._alterations.change(now, change.differences)
             case Action.DELETE:
-                planned = change.handle
-                assert isinstance(planned, TopicState)
-                self._same_topic(planned)
+                removal = change.handle
+                assert isinstance(removal, _Removal)
+                self._same_topic(removal.state)
+                self._require_empty_still(removal)
                 self._alterations.delete(name)
             case _:
                 raise Failed(f"There is nothing to apply about {change.declaration}: {change.action}.")
@@ -107,6 +116,12 @@ class KafkaDeclarer(Declarer):
         if now.identity != planned.identity:
             raise Failed(f"{planned.name} is no longer what was planned on: it was made anew. Nothing was changed.", hint="plan again")
         return now
+
+    def _require_empty_still(self, removal: _Removal) -> None:
+        name = removal.state.name
+        if removal.messages == 0 and (count := messages_in(name, self._metadata(), self._admin, self._seconds)) != 0:
+            what = f"has got {amount(count, 'message')}" if count else "does not say any more what it holds"
+            raise Failed(f"{name} {what} since it was looked at, so it was not deleted.", hint="look at what is in it, then plan again")
 
     def declared(self, kinds: Sequence[str] = ()) -> Iterable[Declaration]:
         if kinds and "topic" not in kinds:
@@ -126,8 +141,9 @@ class KafkaDeclarer(Declarer):
             _check(declaration)
         by_name = {declaration.name: declaration for declaration in unwanted}
         states = list(read_states(self._admin, by_name, self._seconds))
-        remarks = goes_with([state.name for state in states], self._metadata(), self._admin, self._seconds)
-        return [Change(by_name[state.name], Action.DELETE, remarks=remarks[state.name], handle=state) for state in states]
+        losses = goes_with([state.name for state in states], self._metadata(), self._admin, self._seconds)
+        return [Change(by_name[state.name], Action.DELETE, remarks=losses[state.name].remarks, handle=_Removal(state, losses[state.name].messages))
+                for state in states]
 
     def retry(self, specification: RetrySpecification) -> RetryTopology:
         check_topic_name(specification.source)

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.ends import held, led, offsets_in
-from brokercli.backends.kafka.groups import Group, Place
+from brokercli.backends.kafka.groups import Group
 from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import HANDLED, total
 from brokercli.backends.kafka.readers import kind_of, readers_of
-from brokercli.backends.kafka.span import Range
 from brokercli.model.amount import amount
 from brokercli.model.consumption import Lag
 
 
-def goes_with(topics: Sequence[str], metadata: Any, admin: AdminClient, seconds: float) -> dict[str, tuple[str, ...]]:
-    """Return remarks about each topic: the messages it holds, the groups that read it. Asks every group once for all."""
+class Loss(NamedTuple):
+    """What goes with one topic."""
+
+    messages: int | None
+    """How many at most; None where that is not known."""
+    remarks: tuple[str, ...]
+    """The messages it holds, the groups that read it."""
+
+
+def goes_with(topics: Sequence[str], metadata: Any, admin: AdminClient, seconds: float) -> dict[str, Loss]:
+    """Return what goes with each topic. Asks every group once for all."""
     if not topics:
         return {}
     patience = Patience(seconds)
     ranges = patience.ask(lambda seconds: held(admin, led(metadata, topics), seconds))
     readers = readers_of(topics, metadata, admin, patience)
     unknown = [f"not known: {missing}" for missing in readers.missing]
-    return {topic: (*_messages(topic, metadata, ranges), *(_reader(group, lags) for group, lags in readers.of(topic)), *unknown) for topic in topics}
+    found: dict[str, Loss] = {}
+    for topic in topics:
+        count = offsets_in(topic, metadata, ranges)
+        found[topic] = Loss(count, (*_messages(count), *(_reader(group, lags) for group, lags in readers.of(topic)), *unknown))
+    return found
 
 
-def _messages(topic: str, metadata: Any, ranges: Mapping[Place, Range]) -> list[str]:
-    count = offsets_in(topic, metadata, ranges)
+def messages_in(topic: str, metadata: Any, admin: AdminClient, seconds: float) -> int | None:
+    """Return how many messages a topic holds at most; None where that is not known."""
+    return offsets_in(topic, metadata, held(admin, led(metadata, [topic]), seconds))
+
+
+def _messages(count: int | None) -> list[str]:
     if count is None:
         return ["how many messages go with it is not known: not every partition answers"]
     # offsets are an upper bound of messages
