@@ -123,7 +123,8 @@ def test_a_change_touches_only_what_is_named(topics: Topics) -> None:
     ({}, {"retention_bytes": 1000}, "deleted"), ({"retention_ms": "1000"}, {"retention_ms": 2000}, ""), ({}, {"max_message_bytes": 1000}, "refused"),
     ({"min_insync_replicas": "2"}, {"min_insync_replicas": 1}, "once 1 replica has it"), ({}, {"unclean_leader_election_enable": True}, "lost"),
     ({}, {"cleanup_policy": ["compact"]}, "without a key are refused"),
-    ({"cleanup_policy": "compact"}, {"cleanup_policy": ["delete"]}, "older than retention.ms")])
+    ({"cleanup_policy": "compact"}, {"cleanup_policy": ["delete"]}, "older than retention.ms"),
+    ({"cleanup_policy": "compact"}, {"cleanup_policy": None}, "the broker's own cleanup.policy")])
 def test_a_change_says_what_it_does_to_messages(topics: Topics, before: dict[str, str], after: dict[str, object], says: str) -> None:
     planned = only(topics.backend().declarer().plan([topic(topics.make(**before).name, **after)]))
     assert [says in remark for remark in planned.remarks] == ([True] if says else [])

@@ -185,6 +185,8 @@ def _consequences(differences: Sequence[Difference]) -> Iterable[str]:
         match difference.setting:
             case "partitions":
                 yield "messages with a key go to other partitions from now on: those of one key are no longer in order across the change"
+            case "cleanup.policy" if want is None:
+                yield "from now on the broker's own cleanup.policy holds: it may delete messages, or compact them"
             case "retention.ms" | "retention.bytes" if want is None:
                 yield f"messages beyond the broker's own {difference.setting} are deleted soon after"
             case "retention.ms" | "retention.bytes" if isinstance(want, int) and isinstance(have, int) and want >= 0 and (have < 0 or want < have):
