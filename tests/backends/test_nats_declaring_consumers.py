@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from brokercli.backends.declaring import Declarer
+from brokercli.backends.registry import descriptors, settings_of
 from brokercli.model.declaration import Action
+from brokercli.settings.topology_file import read_topology
+from brokercli.settings.topology_writing import write_topology
 from tests.backends.nats_declarations import DAY, SECOND, a_consumer, apply_all, config, only, told
 from tests.backends.nats_letters import wait_for
 from tests.backends.nats_streams import Streams
@@ -81,3 +84,16 @@ def test_a_narrower_filter_on_an_interest_stream_says_that_it_deletes(streams: S
 def test_a_filter_that_matches_nothing_is_remarked_on(streams: Streams, declarer: Declarer) -> None:
     name = streams.make()
     assert "nothing is delivered of other.x" in told(only(declarer.plan([a_consumer(name, filter_subject="other.x")])))
+
+
+def test_a_consumer_that_acknowledges_by_flow_control_is_written_as_a_file_that_is_read(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    nats = next(one for one in descriptors() if one.name == "nats")
+    settings = {"durable_name": "pushed", "ack_policy": "flow_control", "flow_control": True, "idle_heartbeat": SECOND, "deliver_subject": f"{name}.out"}
+    streams.api(f"CONSUMER.CREATE.{name}.pushed", stream_name=name, config=settings, action="create")
+    found = [one for one in declarer.declared(["consumer"]) if one.name.startswith(f"{name}/")]
+    read = read_topology(write_topology(found, "nats", settings_of(nats), ""), "a.toml", nats).declarations
+    assert only(declarer.plan(read)).action is Action.UNCHANGED
+    streams.api(f"CONSUMER.DELETE.{name}.pushed")
+    assert only(apply_all(declarer, *read)).action is Action.CREATE
+    assert config(streams, name, "pushed")["ack_policy"] == "flow_control"

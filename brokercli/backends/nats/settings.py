@@ -90,8 +90,9 @@ _STREAM = (
 
 _CONSUMER = (
     _text("description", "a few words for whoever looks at it"),
-    _text("ack_policy", "how messages are acknowledged: each one (explicit, unless said otherwise), up to one (all), not at all (none)",
-          "explicit", "all", "none", fixed="how a consumer acknowledges is decided when it is made"),
+    _text("ack_policy", "how messages are acknowledged: each one (explicit, unless said otherwise), up to one (all), not at all (none), or by flow control"
+                        " (flow_control, server 2.14; with deliver_subject)",
+          "explicit", "all", "none", "flow_control", fixed="how a consumer acknowledges is decided when it is made"),
     _duration("ack_wait", "how long it waits for an acknowledgement before it delivers again; 30s, or the first of backoff"),
     _whole("max_deliver", "how often a message is delivered in all; -1 is without end"),
     Setting("backoff", Form.LIST, "how long it waits for the acknowledgement of the first delivery, the second, …; the last one repeats; no more than"
