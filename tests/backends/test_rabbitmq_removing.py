@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -160,3 +161,18 @@ def test_dead_letters_that_would_have_nowhere_to_go_are_said_before(declared: De
     assert change.remarks == (f"dead letters of {work} go through it, and would be lost", "1 binding goes with it")
     both = declared.declarer().plan_removal([Declaration("exchange", exchange), Declaration("queue", work)])
     assert both[1].remarks == ("1 binding goes with it",)
+
+
+@pytest.mark.parametrize("arguments", [{"t": ("T", 1_767_225_600)}, {"f": ("d", b"?\xf8\0\0\0\0\0\0")}, {"n": ("V", None)}, {"b": ("x", b"\xff")},
+                                       {"s": ("s", 5), "x-match": ("S", b"any")}],
+                         ids=["timestamp", "fraction", "null", "bytes", "short"])
+def test_a_binding_goes_whatever_its_arguments_are_made_of(declared: Declared, places: Places, arguments: dict[str, Any]) -> None:
+    exchange, name = places.exchange("headers", declared.name("x")), places.queue(name=declared.name("q"))
+    places.bind(name, exchange, "", list(arguments.items()))
+    places.bind(name, exchange, "")
+    declarer = declared.declarer()
+    found = [one for one in declarer.declared(["binding"]) if one.settings["source"] == exchange and one.settings.get("arguments")]
+    declarer.apply(only(declarer.plan_removal(found)))
+    assert [one for one in there(declared) if "->" in one] == [f"{exchange}/ -> queue:{name}"]
+    declarer.apply(only(declarer.plan_removal([binding(exchange, f"queue:{name}")])))
+    assert not [one for one in there(declared) if "->" in one]

@@ -96,7 +96,7 @@ def compare_binding(declaration: Declaration, inventory: Inventory) -> Change:
     bind = bind_of(declaration)
     if inventory.away is None:
         try:
-            there = any(_same_binding(bind, facts) for facts in inventory.bindings_from(bind.source))
+            there = any(same_binding(bind, facts) for facts in inventory.bindings_from(bind.source))
             if not there:
                 check_arguments(bind.arguments, str(declaration))
             return Change(declaration, Action.UNCHANGED if there else Action.CREATE, handle=bind)
@@ -123,7 +123,8 @@ def bind_of(declaration: Declaration) -> Bind:
     return Bind(source, name, kind != "exchange", "" if key is None else str(key), dict(arguments) if isinstance(arguments, dict) else {})
 
 
-def _same_binding(bind: Bind, facts: Mapping[str, Any]) -> bool:
+def same_binding(bind: Bind, facts: Mapping[str, Any]) -> bool:
+    """Whether a binding is this one, by what the management API says of it."""
     return (facts.get("destination") == bind.destination and (facts.get("destination_type") == "queue") == bind.to_queue
             and facts.get("routing_key") == bind.key and _as_told(facts.get("arguments") or {}) == _as_told(bind.arguments))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
 from pika import exceptions
 
 from brokercli.model.errors import BrokercliError, Bug, Failed, NotAuthorised, NotFound, Unreachable
@@ -142,3 +143,12 @@ def topic_denied(text: str) -> bytes | None:
     """Return the routing key that a login's topic permissions deny, where the text says it: other keys may be permitted."""
     found = re.search(r"access to topic '(.*)' in exchange '", text, re.DOTALL)
     return found[1].encode() if found else None
+
+
+def reason(text: bytes) -> str:
+    """Return why the management API refused something, as it says it."""
+    try:
+        said = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return "without a reason"
+    return " ".join(str(said.get("reason") or said.get("error") or said).removeprefix("Validation failed").split()) if isinstance(said, dict) else str(said)

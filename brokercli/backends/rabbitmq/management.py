@@ -18,6 +18,7 @@ import orjson
 
 from brokercli.backends.handshake import not_trusted
 from brokercli.backends.rabbitmq.connect import DEFAULT_PORT, login_of, port_of
+from brokercli.backends.rabbitmq.failures import reason
 from brokercli.backends.tls import tls_context
 from brokercli.model.connection import TLS, Connection, spell_place
 from brokercli.model.errors import Failed, NotAuthorised, Unreachable
@@ -186,6 +187,12 @@ class Management:
         """Take a policy away; one that is gone already is none to complain about. Raises as `put_policy`."""
         self._tell("DELETE", f"policies/{self._vhost}/{quote(name, safe='')}", f"deleting the policy {name}")
 
+    def delete_binding(self, found: Facts) -> None:
+        """Take away a binding that was found here, whatever its arguments are; one that is gone is none to complain about. Raises as `put_policy`."""
+        kind = "q" if found["destination_type"] == "queue" else "e"
+        place = "/".join(quote(part, safe="") for part in (found["source"], kind, found["destination"], found["properties_key"]))
+        self._tell("DELETE", f"bindings/{self._vhost}/e/{place}", f"unbinding {found['destination']}", may="read on the exchange, and write on the other end")
+
     def close(self) -> None:
         """Hang up."""
         if self._http is not None:
@@ -239,16 +246,16 @@ class Management:
             self.close()
             raise
 
-    def _tell(self, method: str, path: str, doing: str, body: Facts | None = None) -> None:
+    def _tell(self, method: str, path: str, doing: str, body: Facts | None = None, may: str = "") -> None:
         """Change something; repeated where a connection that was kept is gone, which makes no difference to what is told."""
         try:
             status, text = self._exchange(method, path, body)
         except Away as problem:
             raise Unreachable(f"{doing[:1].upper()}{doing[1:]} had no answer: {problem}.", hint="whether it was done, the same command says") from None
         if status in (401, 403):
-            raise NotAuthorised(f"No permission for {doing}.", hint=f"{MAY_WRITE_POLICIES}: rabbitmqctl set_user_tags USER management policymaker")
+            raise NotAuthorised(f"No permission for {doing}.", hint=may or f"{MAY_WRITE_POLICIES}: rabbitmqctl set_user_tags USER management policymaker")
         if status >= 300 and not (method == "DELETE" and status == 404):
-            raise Failed(f"RabbitMQ refused {doing}: {_reason(text)} ({status}).")
+            raise Failed(f"RabbitMQ refused {doing}: {reason(text)} ({status}).")
 
     def _exchange(self, method: str, path: str, body: Facts | None = None) -> tuple[int, bytes]:
         if self._away is not None:
@@ -375,14 +382,6 @@ class Management:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
             raise Away(f"what answers at {base} is not RabbitMQ's management API") from None
-
-
-def _reason(text: bytes) -> str:
-    try:
-        said = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return "without a reason"
-    return " ".join(str(said.get("reason") or said.get("error") or said).removeprefix("Validation failed").split()) if isinstance(said, dict) else str(said)
 
 
 def _facts(answer: Any) -> Facts | None:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from brokercli.backends.rabbitmq.comparing import Bind, bind_of, compare_binding
+from brokercli.backends.rabbitmq.comparing import Bind, bind_of, same_binding
 from brokercli.backends.rabbitmq.counting import Count, counting
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
 from brokercli.backends.rabbitmq.keeping import CLASSIC, STREAM
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.management import Away
+from brokercli.backends.rabbitmq.management import Away, Facts
 from brokercli.backends.rabbitmq.topology import Node, read_topology
 from brokercli.model.amount import amount
 from brokercli.model.declaration import Action, Change, Declaration
@@ -36,11 +36,17 @@ class Remove:
     policy: str = ""
     """Ours, which goes with it."""
     bind: Bind | None = None
+    found: Facts | None = None
+    """Of a binding with arguments: how the management API tells it."""
 
     def apply(self, link: Link, inventory: Inventory) -> None:
         """Do it. Raises Failed where a queue has got messages or consumers since; a classic queue and an exchange are asked to
         make sure themselves, at the moment of deleting."""
         doing = f"deleting the {self.kind} {self.name}"
+        if self.found is not None:
+            # it does not tell of which types the arguments are, and unbinding with others does nothing, and says that all is well
+            inventory.management.delete_binding(self.found)
+            return
         if self.bind is not None:
             _unbind(link, self.bind, doing)
             return
@@ -94,10 +100,13 @@ def plan_removal(unwanted: Sequence[Declaration], inventory: Inventory) -> list[
 
 def _plan_binding(declaration: Declaration, inventory: Inventory) -> Change | None:
     bind = bind_of(declaration)
-    if inventory.away is None and compare_binding(declaration, inventory).action is not Action.UNCHANGED:
+    if inventory.away is not None:
+        remark = "whether it is there only the management API says"
+        return Change(declaration, Action.DELETE, remarks=(remark,), handle=Remove("binding", declaration.name, bind=bind))
+    found = next((facts for facts in inventory.bindings_from(bind.source) if same_binding(bind, facts)), None)
+    if found is None:
         return None
-    remarks = [] if inventory.away is None else ["whether it is there only the management API says"]
-    return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=Remove("binding", declaration.name, bind=bind))
+    return Change(declaration, Action.DELETE, handle=Remove("binding", declaration.name, bind=bind, found=found if bind.arguments else None))
 
 
 def _plan_exchange(declaration: Declaration, inventory: Inventory, feeds: Sequence[str]) -> Change | None:
