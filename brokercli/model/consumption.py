@@ -48,6 +48,8 @@ class Lag:
     """The number of the record it gets next, where that is not the first from its position on: a filter leaves out others."""
     at_least: bool = False
     """Its lag may be more: what is in hand is not told."""
+    readable: int | None = None
+    """One past the newest number that can be looked at, where that is less than `end`: the rest is written and not committed yet."""
 
     @property
     def is_untold(self) -> bool:

@@ -77,12 +77,18 @@ def _window(lag: Lag, before: int, after: int) -> tuple[int, int]:
     begin = max(position - before, first)
     # what is lost of the numbers after the position is not looked for
     end = max(position, first) + after
-    return begin, min(end, lag.end) if lag.end is not None else end
+    there = _end(lag)
+    return begin, min(end, there) if there is not None else end
+
+
+def _end(lag: Lag) -> int | None:
+    return lag.end if lag.readable is None else lag.readable
 
 
 def _wider(one: Around, window: tuple[int, int], reach: tuple[int, int], before: int, after: int) -> tuple[int, int] | None:
     short_before = len(one.before) < before and window[0] > (one.lag.start or 0)
-    short_after = len(one.following) < after + 1 and (one.lag.end is None or window[1] < one.lag.end)
+    end = _end(one.lag)
+    short_after = len(one.following) < after + 1 and (end is None or window[1] < end)
     if not short_before and not short_after:
         return None
     return reach[0] * FACTOR if short_before else reach[0], reach[1] * FACTOR if short_after else reach[1]

@@ -40,7 +40,8 @@ def print_around(streams: Streams, found: Sequence[Surroundings], output: str) -
             lines.append(f"  … {one.lost:,} from {one.lag.position} on {'is' if one.lost == 1 else 'are'} not stored any more, and will not be read")
         lines += [f"{'  ' if place else '→ '}{entry.render(record)[:-1]}" for place, record in enumerate(one.following)]
         if not one.following:
-            lines.append("→ the end: nothing waits here")
+            lines.append("→ the end: nothing waits here" if one.lag.readable is None or not one.lag.lag else
+                         "→ what waits here is not committed yet, and cannot be shown")
         streams.write("".join(f"{line}\n" for line in lines).encode())
 
 

@@ -10,7 +10,11 @@ from confluent_kafka import Producer
 
 from brokercli.backends.kafka import look
 from brokercli.model.address import Address
-from brokercli.model.position import End, Last, Span, Start
+from brokercli.model.declaration import Declaration
+from brokercli.model.errors import OutOfRange
+from brokercli.model.position import End, Last, Number, Span, Start
+from brokercli.operations.peeking import around
+from tests.backends.kafka_groups import Groups
 from tests.backends.kafka_topics import Topics, bodies, everything
 
 
@@ -101,4 +105,37 @@ def test_a_partition_of_which_an_open_transaction_holds_back_all_is_not_said_to_
         reader = topics.look(topic, start)
         assert everything(reader) == []
         assert list(reader.notes) == ["partition 0: a transaction that is still open holds back 3 offsets from 0 on"]
+    producer.abort_transaction(60)
+
+
+def test_a_group_that_reads_what_is_not_committed_yet_is_not_said_to_be_beyond_the_end(topics: Topics, consumer_groups: Groups) -> None:
+    topic, consumers = topics.make(), consumer_groups.consumers
+    topics.fill(topic, [b"1", b"2", b"3"])
+    producer = transaction(topics, topic, [b"open"] * 5, commit=None)
+    ahead, behind = consumer_groups.name(), consumer_groups.name()
+    consumer_groups.commit(ahead, topic, {0: 6})
+    consumer_groups.commit(behind, topic, {0: 1})
+    assert [(lag.position, lag.end, lag.lag) for name in (ahead, behind) for lag in consumers.lag(name)] == [(6, 8, 2), (1, 3, 2)]
+    assert consumers.describe(ahead).missing == []
+    (lag,) = consumers.lag(ahead)
+    # of what it is stuck on nothing can be shown
+    for before in (0, 4):
+        (shown,) = around(topics.backend(), topic, [lag], before, 2)
+        assert ([record.message.body for record in shown.before], shown.following) == ([b"1", b"2", b"3"][:before], [])
+    for position, want, skipped in ((Number(7), 7, 1), (End(), 8, 2), (Start(), 0, -6)):
+        planned = consumers.plan_seek(ahead, position)
+        assert ([(step.have, step.want, step.skipped) for step in planned.steps], planned.remarks) == ([(6, want, skipped)], ())
+    consumers.seek(planned)
+    assert [step.want for step in consumers.plan_seek(ahead, Number(6)).steps] == [6], "where it was is somewhere to go back to"
+    with pytest.raises(OutOfRange):
+        consumers.plan_seek(ahead, Number(9))
+    assert [step.want for step in consumers.plan_seek(behind, End()).steps] == [3]
+    producer.abort_transaction(60)
+
+
+def test_what_an_open_transaction_has_written_counts_among_what_goes_with_a_topic(topics: Topics) -> None:
+    topic = topics.make()
+    producer = transaction(topics, topic, [b"open"] * 5, commit=None)
+    (planned,) = topics.backend().declarer().plan_removal([Declaration("topic", topic.name)])
+    assert "up to 5 messages go with it" in planned.remarks
     producer.abort_transaction(60)

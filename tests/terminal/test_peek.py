@@ -53,3 +53,10 @@ def test_no_name_of_a_member_or_source_steers_the_terminal(capture: Callable[...
     captured = capture(stdout_is_terminal=True)
     print_around(captured.streams, [Found(Lag("topic:a\x1b[31m", None, 7, 8, 0, 1, member="\u202eevil\n"))], "auto")
     assert captured.out.decode().splitlines()[0] == "topic:a\\x1b[31m  position 7  end 8  1 behind  read by \\u202eevil\\n"
+
+
+def test_what_is_not_committed_yet_is_not_said_to_be_nothing(capture: Callable[..., Any]) -> None:
+    captured = capture()
+    print_around(captured.streams, [Found(Lag("topic:a", 0, 6, 8, 0, 2, readable=3))], "auto")
+    heading, line = captured.out.decode().splitlines()
+    assert (heading, line) == ("topic:a 0  position 6  end 8  2 behind", "→ what waits here is not committed yet, and cannot be shown")

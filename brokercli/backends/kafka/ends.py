@@ -17,20 +17,22 @@ _UNKNOWN_HERE = (KafkaError._UNKNOWN_PARTITION, KafkaError._NOENT)
 """What the client says of partitions that it does not know; the second where it knows none of those it is asked for."""
 
 
-def held(admin: AdminClient, places: Collection[Place], seconds: float) -> dict[Place, Range]:
-    """Return what each partition holds that a reader of committed records can read; what does not answer within `seconds` is missing.
+def held(admin: AdminClient, places: Collection[Place], seconds: float, *, committed: bool = True) -> dict[Place, Range]:
+    """Return what each partition holds that a reader of committed records can read, or, unless `committed`, one who reads what open transactions
+    have written as well; what does not answer within `seconds` is missing.
 
     A partition whose leader is changing, or that was just made, is asked again for a moment: metadata show it before its leader knows it, and one
     broker's before another's.
     """
     specifications: Any = OffsetSpec
+    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
     lows: dict[Place, int] = {}
     highs: dict[Place, int] = {}
     deadline = monotonic() + min(seconds, PATIENCE_SECONDS)
     asked_again = False
     while places:
         leaders = known_leaders(admin, places, seconds)
-        asked = [(found, ask_offsets(admin, leaders, spec, IsolationLevel.READ_COMMITTED, seconds))
+        asked = [(found, ask_offsets(admin, leaders, spec, level, seconds))
                  for found, spec in ((lows, specifications.earliest()), (highs, specifications.latest()))]
         failed = {(place.topic, place.partition): code for found, answers in asked for place, future in answers.items()
                   if (code := take_offset((place.topic, place.partition), future, seconds, found)) is not None}

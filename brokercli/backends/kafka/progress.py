@@ -23,12 +23,16 @@ HANDLED = "handled letters"
 
 
 def lags_of(groups: Collection[Group], metadata: Any, admin: AdminClient, patience: Patience) -> dict[str, list[Lag]]:
-    """Return how far each group is in every partition of the topics that it reads: two requests for all."""
+    """Return how far each group is in every partition of the topics that it reads: two requests for all, and two more where a group is beyond
+    what is committed there."""
     topics = sorted({topic for group in groups for topic in group.topics})
     ranges = patience.ask(lambda seconds: held(admin, led(metadata, topics), seconds))
+    # who reads what open transactions have written may well be beyond their beginning
+    beyond = {place for group in groups for place, at in group.committed.items() if place in ranges and at.offset > ranges[place].high}
+    written = patience.ask(lambda seconds: held(admin, beyond, seconds, committed=False)) if beyond else {}
     ours = {topic for group in groups if (topic := handled_topic(group, metadata)) is not None}
     tags = patience.ask(lambda seconds: tags_of(admin, ours, seconds))
-    return {group.name: _lags(group, metadata, ranges, tags) for group in groups}
+    return {group.name: _lags(group, metadata, ranges, written, tags) for group in groups}
 
 
 def handled_topic(group: Group, metadata: Any) -> str | None:
@@ -37,14 +41,28 @@ def handled_topic(group: Group, metadata: Any) -> str | None:
     return topic if topic is not None and topic in metadata.topics else None
 
 
-def _lags(group: Group, metadata: Any, ranges: Mapping[Place, Range], tags: Mapping[str, int | BrokercliError]) -> list[Lag]:
+def _lags(group: Group, metadata: Any, ranges: Mapping[Place, Range], written: Mapping[Place, Range],
+          tags: Mapping[str, int | BrokercliError]) -> list[Lag]:
     topic, readers = handled_topic(group, metadata), group.readers()
     tag = tags[topic] if topic is not None else 0
     if isinstance(tag, BrokercliError):
         # what it says may be of an older topic of that name
         return [replace(_lag(group, place, ranges.get(place), None, readers.get(place, "")), lag=None) for place in _places(group, metadata)]
     letters = letters_of(group, topic, ranges, tag) if topic is not None else None
-    return [_lag(group, place, ranges.get(place), letters, readers.get(place, "")) for place in _places(group, metadata)]
+    found: list[Lag] = []
+    for place in _places(group, metadata):
+        there, reach = ranges.get(place), _reach(group, place, ranges, written)
+        lag = _lag(group, place, reach, letters, readers.get(place, ""))
+        found.append(replace(lag, readable=there.high) if there is not None and reach != there else lag)
+    return found
+
+
+def _reach(group: Group, place: Place, ranges: Mapping[Place, Range], written: Mapping[Place, Range]) -> Range | None:
+    """Return what a partition holds for a group: as far as it is committed, or as it is written for one that has read beyond that."""
+    there, at = ranges.get(place), group.committed.get(place)
+    if there is not None and at is not None and there.high < at.offset <= (more := written.get(place, there)).high:
+        return more
+    return there
 
 
 def _places(group: Group, metadata: Any) -> Sequence[Place]:

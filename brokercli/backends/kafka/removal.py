@@ -20,7 +20,7 @@ class Loss(NamedTuple):
     """What goes with one topic."""
 
     messages: int | None
-    """How many at most; None where that is not known."""
+    """How many at most, those of open transactions among them; None where that is not known."""
     remarks: tuple[str, ...]
     """The messages it holds, the groups that read it."""
 
@@ -30,7 +30,7 @@ def goes_with(topics: Sequence[str], metadata: Any, admin: AdminClient, seconds:
     if not topics:
         return {}
     patience = Patience(seconds)
-    ranges = patience.ask(lambda seconds: held(admin, led(metadata, topics), seconds))
+    ranges = patience.ask(lambda seconds: held(admin, led(metadata, topics), seconds, committed=False))
     readers = readers_of(topics, metadata, admin, patience)
     unknown = [f"not known: {missing}" for missing in readers.missing]
     found: dict[str, Loss] = {}
@@ -42,7 +42,7 @@ def goes_with(topics: Sequence[str], metadata: Any, admin: AdminClient, seconds:
 
 def messages_in(topic: str, metadata: Any, admin: AdminClient, seconds: float) -> int | None:
     """Return how many messages a topic holds at most; None where that is not known."""
-    return offsets_in(topic, metadata, held(admin, led(metadata, [topic]), seconds))
+    return offsets_in(topic, metadata, held(admin, led(metadata, [topic]), seconds, committed=False))
 
 
 def _messages(count: int | None) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
 from brokercli.backends.dead_letters import some_of
+from brokercli.backends.kafka.ends import held
 from brokercli.backends.kafka.failures import AUTHORISATION, no_answer, translate, while_coming_back
 from brokercli.backends.kafka.groups import Coordinators, Group, Member, Place
 from brokercli.backends.kafka.patience import Patience
@@ -56,12 +57,20 @@ class Seeker:
         """Return the steps in one topic, and the partitions of these in which the committed offset is not stored (any more)."""
         partitions, offsets, last = self._look(topic)
         ranges = offsets.ranges(partitions)
-        wanted = offsets_of(position, ranges, offsets, last)
+        reach = ranges | self._written(topic, [number for number in partitions if (_offset(group, (topic, number)) or 0) > ranges[number].high])
+        # the newest records are those that can be read here
+        wanted = offsets_of(position, ranges if isinstance(position, Last) else reach, offsets, last)
+        ranges = reach | self._written(topic, [number for number, want in wanted.items() if want > reach[number].high])
         check_stored(wanted, ranges)
         address = str(Address(topic, "topic"))
         steps = [_step(address, number, group.committed.get((topic, number)), want, ranges[number]) for number, want in sorted(wanted.items())]
         return steps, [number for number in sorted(wanted) if (committed := group.committed.get((topic, number))) is not None
                        and not ranges[number].low <= committed.offset <= ranges[number].high]
+
+    def _written(self, topic: str, partitions: Sequence[int]) -> dict[int, Range]:
+        """Return what partitions hold with what open transactions have written: whoever reads that may be there, and go there."""
+        there = held(self._admin, {(topic, number) for number in partitions}, self._seconds, committed=False) if partitions else {}
+        return {number: found for (_, number), found in there.items()}
 
     def seek(self, planned: Seek) -> None:
         """Commit the planned offsets, in one request, where no member is at work and everything is still where it was planned on.
