@@ -8,7 +8,20 @@ from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.consequences import consequences
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
-from brokercli.backends.rabbitmq.keeping import CLASSIC, EXCHANGE_KEEPING, KEEPING, QUORUM, STREAM, Keeping, argument_of, effective, from_broker, to_broker
+from brokercli.backends.rabbitmq.keeping import (
+    CLASSIC,
+    EXCHANGE_KEEPING,
+    KEEPING,
+    QUORUM,
+    STREAM,
+    TYPE_ARGUMENT,
+    Keeping,
+    argument_of,
+    effective,
+    from_broker,
+    said_type,
+    to_broker,
+)
 from brokercli.backends.rabbitmq.management import Away, Facts
 from brokercli.backends.rabbitmq.names import check_arguments, check_name, check_short
 from brokercli.backends.rabbitmq.policies import EXCHANGE, PolicyChange
@@ -140,12 +153,15 @@ def _as_told(value: object) -> object:
 
 def _take_apart(declaration: Declaration) -> _Wanted:
     settings = dict(declaration.settings)
-    kind = settings.pop("type", None)
+    kind = STREAM if declaration.kind == STREAM else said_type(settings)
+    settings.pop("type", None)
     flags = {flag: bool(settings.pop(flag)) for flag in _FLAGS if settings.get(flag) is not None}
     settings = {name: value for name, value in settings.items() if name not in _FLAGS}
     extra = settings.pop("arguments", None)
-    return _Wanted(STREAM if declaration.kind == "stream" else None if kind is None else str(kind), flags, settings,
-                   dict(extra) if isinstance(extra, dict) else {})
+    extra = dict(extra) if isinstance(extra, dict) else {}
+    if declaration.kind != EXCHANGE and (argument := extra.pop(TYPE_ARGUMENT, kind)) != kind:
+        raise UsageProblem(f"The {declaration} has the type {kind}, and {TYPE_ARGUMENT}={argument} among its arguments.", hint="leave one of them out")
+    return _Wanted(None if kind is None else str(kind), flags, settings, extra)
 
 
 def _check_queue(declaration: Declaration, wanted: _Wanted, kind: str | None) -> None:

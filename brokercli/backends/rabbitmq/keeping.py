@@ -51,9 +51,17 @@ KEEPING: dict[str, Keeping] = {
     "stream-filter-size-bytes": Keeping((STREAM,), policy=False), "initial-cluster-size": Keeping((STREAM,), policy=False),
 }
 EXCHANGE_KEEPING: dict[str, Keeping] = {"alternate-exchange": Keeping(("exchange",), argument="alternate-exchange")}
+TYPE_ARGUMENT = "x-queue-type"
 _AGE = re.compile(r"(\d+)([YMDhms])")
 # as rabbit_amqqueue reads them
 _SECONDS = {"Y": 31_536_000, "M": 2_592_000, "D": 86_400, "h": 3600, "m": 60, "s": 1}
+
+
+def said_type(settings: Mapping[str, SettingValue]) -> SettingValue:
+    """Return the type of queue that is declared, as a setting or, as RabbitMQ has it, among the arguments."""
+    arguments = settings.get("arguments")
+    kind = settings.get("type")
+    return arguments.get(TYPE_ARGUMENT) if kind is None and isinstance(arguments, dict) else kind
 
 
 def argument_of(setting: str) -> str:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
-from brokercli.backends.rabbitmq.keeping import CLASSIC, QUORUM, STREAM, argument_of
+from brokercli.backends.rabbitmq.keeping import CLASSIC, QUORUM, STREAM, argument_of, said_type
 from brokercli.backends.rabbitmq.survivable import UNLIMITED, version_of
 from brokercli.backends.rabbitmq.telling import told
 from brokercli.model.amount import amount
@@ -64,7 +64,7 @@ def plan_retries(wanted: RetrySpecification, inventory: Inventory) -> RetryTopol
 def _source_type(wanted: RetrySpecification, have: Have | None, inventory: Inventory) -> str:
     if have is None and wanted.declared is None:
         raise UsageProblem(f"There is no queue {wanted.source}, and retries are of one that is there.", hint=f"brokercli declare queue {wanted.source}")
-    said = (wanted.declared or {}).get("type")
+    said = said_type(wanted.declared or {})
     kind = (have.type if have is not None else None) or (str(said) if said else None) or inventory.default_type or CLASSIC
     if kind == STREAM:
         raise UsageProblem(f"{wanted.source} is a stream: nothing can be rejected from it, so it has no retries.")
@@ -83,7 +83,7 @@ def _letters(name: str, wanted: RetrySpecification, inventory: Inventory) -> Dec
 
 def _work(wanted: RetrySpecification, kind: str, have: Have | None, settings: Mapping[str, SettingValue]) -> Declaration:
     declared = dict(wanted.declared or {})
-    if "type" not in declared and have is None and kind == QUORUM:
+    if said_type(declared) is None and have is None and kind == QUORUM:
         declared["type"] = kind
     return Declaration("queue", wanted.source, declared | dict(settings))
 
