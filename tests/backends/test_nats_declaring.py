@@ -347,3 +347,18 @@ def test_durations_count_nanoseconds_and_nothing_is_named_twice() -> None:
     for settings in SETTINGS.values():
         assert len({setting.name for setting in settings}) == len(settings)
         assert {setting.unit for setting in settings if Form.DURATION in (setting.form, setting.items)} == {1}
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"consumer_limits": {"inactive_threshold": "5s"}}, 'inactive_threshold of consumer_limits is a whole number, of nanoseconds, and "5s" is not'),
+    ({"metadata": {"owner": 5}}, "owner of metadata is a text, and 5 is not"),
+    ({"placement": {"tags": "ssd"}}, 'tags of placement is a list, and "ssd" is not'),
+    ({"republish": {"src": ">", "dest": "copy.>", "headers_only": "yes"}}, "headers_only of republish is true or false"),
+    ({"sources": [{"name": "ORDERS", "opt_start_seq": True}]}, "opt_start_seq of sources is a whole number"),
+    ({"mirror": {"name": 5}}, "name of mirror is a text")])
+def test_what_no_field_of_a_table_can_be_is_refused_before_anything_is_made(streams: Streams, declarer: Declarer, settings: dict[str, Any],
+                                                                            words: str) -> None:
+    before = a_stream(streams)
+    with pytest.raises(UsageProblem) as refusal:
+        declarer.plan([before, Declaration("stream", streams.name(), settings)])
+    assert words in str(refusal.value)

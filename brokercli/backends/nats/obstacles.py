@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 
@@ -19,6 +20,12 @@ SHORTEST_AGE = 100_000_000
 # what the server sets by itself (seen on 2.15.1)
 _IMPLIED = {"subject_delete_marker_ttl": {"allow_msg_ttl": True, "allow_rollup_hdrs": True, "deny_purge": False},
             "allow_msg_schedules": {"allow_rollup_hdrs": True, "deny_purge": False}}
+
+_FORMS: dict[str, tuple[type, str]] = {
+    "opt_start_seq": (int, "a whole number"), "inactive_threshold": (int, "a whole number, of nanoseconds"), "max_ack_pending": (int, "a whole number"),
+    "headers_only": (bool, "true or false"), "tags": (list, "a list"), "subject_transforms": (list, "a list of tables"), "external": (dict, "a table"),
+    "consumer": (dict, "a table")}
+"""Of fields in tables that are no texts. The server refuses a request with any other, when half a topology may be made."""
 
 
 def check(declaration: Declaration) -> None:
@@ -55,13 +62,16 @@ def check_consumer_name(name: str) -> None:
 
 def _check_tables(declaration: Declaration, name: str, value: SettingValue) -> None:
     fields = TABLE_FIELDS.get(name)
-    if fields is None:
+    if fields is None and name != "metadata":
         return
     for table in value if isinstance(value, list) else [value]:
-        for field in table if isinstance(table, dict) else ():
-            if field not in fields:
+        for field, given in table.items() if isinstance(table, dict) else ():
+            if fields is not None and field not in fields:
                 near = get_close_matches(field, fields, 1)
                 raise UsageProblem(f"{declaration}: {name} has no field {field!r}.", hint=f"did you mean {near[0]}?" if near else f"it has {', '.join(fields)}")
+            form, words = (str, "a text") if name == "metadata" else _FORMS.get(field, (str, "a text"))
+            if not isinstance(given, form) or (form is int and isinstance(given, bool)):
+                raise UsageProblem(f"{declaration}: {field} of {name} is {words}, and {json.dumps(given, ensure_ascii=False)} is not.")
 
 
 def _check_stream(declaration: Declaration) -> None:
