@@ -127,6 +127,17 @@ def test_a_queue_whose_consumers_got_messages_since_is_not_deleted(declared: Dec
     assert name in there(declared)
 
 
+def test_an_exchange_that_something_was_bound_to_since_is_not_deleted(declared: Declared, places: Places) -> None:
+    exchange, name = places.exchange(name=declared.name("x")), places.queue(name=declared.name("q"))
+    declarer = declared.declarer()
+    change = only(declarer.plan_removal([Declaration("exchange", exchange)]))
+    assert change.remarks == ()
+    places.bind(name, exchange)
+    with pytest.raises(Failed, match=r"bound to .* since it was looked at"):
+        declarer.apply(change)
+    assert f"{exchange}/# -> queue:{name}" in there(declared)
+
+
 def test_what_is_not_there_is_not_deleted(declared: Declared) -> None:
     exchange = declared.places.exchange()
     wanted = [Declaration("queue", declared.name("q")), Declaration("stream", declared.name("s")), Declaration("exchange", declared.name("x")),

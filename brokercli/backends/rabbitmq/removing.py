@@ -35,13 +35,15 @@ class Remove:
     """What its consumers had in hand then; None where that was not known."""
     policy: str = ""
     """Ours, which goes with it."""
+    unbound: bool = False
+    """Of an exchange: nothing was bound to it."""
     bind: Bind | None = None
     found: Facts | None = None
     """Of a binding with arguments: how the management API tells it."""
 
     def apply(self, link: Link, inventory: Inventory) -> None:
-        """Do it. Raises Failed where a queue has got messages or consumers since; a classic queue and an exchange are asked to
-        make sure themselves, at the moment of deleting."""
+        """Do it. Raises Failed where a queue has got messages or consumers since, or an exchange a binding; a classic queue and an exchange
+        are asked to make sure themselves, at the moment of deleting."""
         doing = f"deleting the {self.kind} {self.name}"
         if self.found is not None:
             # it does not tell of which types the arguments are, and unbinding with others does nothing, and says that all is well
@@ -51,7 +53,7 @@ class Remove:
             _unbind(link, self.bind, doing)
             return
         if self.kind == "exchange":
-            link.ask(doing, lambda channel, done: channel.exchange_delete(self.name, callback=done))
+            self._delete_exchange(link, doing)
         else:
             self._require_same(inventory)
             classic = self.type == CLASSIC
@@ -60,6 +62,14 @@ class Remove:
                                                                        if_empty=classic and not self.messages, callback=done))
         if self.policy and not inventory.cannot_write:
             inventory.management.delete_policy(self.policy)
+
+    def _delete_exchange(self, link: Link, doing: str) -> None:
+        try:
+            link.ask(doing, lambda channel, done: channel.exchange_delete(self.name, if_unused=self.unbound, callback=done))
+        except Failed as problem:
+            if not self.unbound or "in use" not in str(problem):
+                raise
+            raise Failed(f"Something was bound to {self.name} since it was looked at, so it was not deleted.", hint=_AGAIN) from None
 
     def _require_same(self, inventory: Inventory) -> None:
         count = _now(inventory, self.name)
@@ -114,13 +124,16 @@ def _plan_exchange(declaration: Declaration, inventory: Inventory, feeds: Sequen
     if have is None:
         return None
     remarks = []
+    unbound = False
     if feeds:
         remarks.append(f"dead letters of {', '.join(feeds)} go through it, and would be lost")
     if inventory.away is None:
         away, here = len(inventory.bindings_from(have.name)), len(inventory.management.bindings_to_exchange(have.name))
+        unbound = not away
         if away + here:
             remarks.append(f"{amount(away + here, 'binding')} {'goes' if away + here == 1 else 'go'} with it")
-    return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=Remove("exchange", have.name, policy=_ours(inventory, "exchange", have)))
+    return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=Remove(
+        "exchange", have.name, policy=_ours(inventory, "exchange", have), unbound=unbound))
 
 
 def _plan_queue(declaration: Declaration, inventory: Inventory, feeds: Sequence[str]) -> Change | None:
