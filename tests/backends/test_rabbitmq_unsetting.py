@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from brokercli.backends.rabbitmq.policies import our_name
-from brokercli.model.declaration import Action
+from brokercli.model.declaration import Action, RetrySpecification, Topology
+from brokercli.operations.declaring import plan_topology
 from tests.backends.rabbitmq_declared import Declared, only
 from tests.backends.rabbitmq_places import Places
 from tests.backends.test_rabbitmq_declaring import differences, queue
@@ -69,3 +70,15 @@ def test_what_an_earlier_queue_of_that_name_was_limited_to_does_not_limit_the_ne
     change = only(declared.apply(queue(name)))
     assert f"what the policy {ours} says of an earlier queue of this name goes: expires" in change.remarks
     assert set(declared.policies()) == {theirs}
+
+
+def test_what_a_policy_for_many_names_ends_is_said_of_a_new_queue(declared: Declared) -> None:
+    source = declared.name("q")
+    declared.apply(queue(source))
+    declared.policy(declared.name("all"), f"^{declared.prefix}", **{"max-length": 2, "message-ttl": 100_000})
+    plan = plan_topology(declared.declarer(), Topology(retries=(RetrySpecification(source, (5_000_000_000,), 2),)))
+    said = "a policy that matches its name says as well: message-ttl=100000, max-length=2"
+    assert {change.declaration.name for change in plan.changes if said in change.remarks} == {f"{source}.dlq", f"{source}.retry.1.5s"}
+    fresh = only(declared.declarer().plan([queue(declared.name("fresh"), max_length=5)]))
+    assert [remark for remark in fresh.remarks if "as well" in remark] == []
+    assert "takes over what that says (message-ttl)" in " ".join(fresh.remarks)

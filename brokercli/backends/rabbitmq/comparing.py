@@ -31,6 +31,8 @@ from brokercli.model.errors import UsageProblem
 _FLAGS = {"durable": True, "auto_delete": False, "internal": False}
 _ANEW = {"queue": "a new queue, its messages moved there", "stream": "a new stream", EXCHANGE: "the exchange deleted and made again with its bindings"}
 
+_ENDS = ("message-ttl", "expires", "max-length", "max-length-bytes", "delivery-limit", "max-age")
+
 
 @dataclass(frozen=True, slots=True)
 class Make:
@@ -210,6 +212,7 @@ def _create(declaration: Declaration, wanted: _Wanted, inventory: Inventory, kin
     if policy is not None and (gone := [setting for setting in left if setting not in (policy.definition or user)]):
         remarks.append(f"what the policy {policy.name} says of an earlier {declaration.kind} of this name goes: {', '.join(gone)}")
     remarks += _how_kept(policy, list(split.policy)) if split.policy else []
+    remarks += _also_said(wanted, operator if policy is not None and policy.definition else {**user, **operator})
     changeable = [setting for setting, value in wanted.settings.items() if keepings[setting].policy and value is not None]
     if changeable and inventory.cannot_write:
         remarks.append(f"kept in arguments, which can never be changed, as no policy can be written: {', '.join(changeable)}")
@@ -331,6 +334,12 @@ def _how_kept(policy: PolicyChange | None, settings: Sequence[str]) -> list[str]
         told.append(f"it takes the place of the policy {policy.takes_over}, as only one can hold,{kept}: later changes of {policy.takes_over} do not reach"
                     f" {policy.of}")
     return told
+
+
+def _also_said(wanted: _Wanted, policies: Mapping[str, Any]) -> list[str]:
+    """Say what ends messages of a new queue that nobody declares and policies say of its name: one for all names reaches queues of dead letters."""
+    said = [f"{setting}={policies[setting]}" for setting in _ENDS if setting in policies and setting not in wanted.settings]
+    return [f"a policy that matches its name says as well: {', '.join(said)}"] if said else []
 
 
 def _weak_strategy(have: Have, wanted: _Wanted) -> str:
