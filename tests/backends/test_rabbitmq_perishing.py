@@ -174,3 +174,34 @@ def test_letters_that_have_room_at_home_go_without_a_word(places: Places) -> Non
         assert redrive(repair).confirmed == 6
         assert list(repair.notes) == []
     assert places.taken(work) == numbered(6)
+
+
+def refusing_with_copies(places: Places, dlq: str, most: int) -> str:
+    return str(places.queue(x_max_length=at(most), x_overflow=("S", b"reject-publish-dlx"), x_dead_letter_exchange=("S", b""),
+                            x_dead_letter_routing_key=("S", dlq.encode())))
+
+
+def test_a_home_that_dead_letters_what_it_refuses_gets_no_more_letters_once_it_has_refused_one(places: Places) -> None:
+    dlq = places.queue()
+    home = refusing_with_copies(places, dlq, 2)
+    places.put("", home, numbered(2))
+    places.put("", dlq, numbered(300))
+    wait_until(lambda: backend_counts(places, home) == 2, SECONDS, "the count of the management API")
+    with places.open() as backend, backend.repair(queue(dlq), RepairPolicy(batch=8)) as repair:
+        receipts = redrive(repair, queue(home))
+        assert list(repair.notes)[:1] == [
+            f"queue:{home} keeps 2 messages (max-length) and refuses what goes beyond, and a copy of that is dead-lettered to queue:{dlq}"]
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 300, 0)
+    assert f"queue:{home} is full, and a copy of what it refuses is dead-lettered to queue:{dlq}: it gets no more" in {
+        receipt.reason for receipt in receipts.problems}
+    # those of the first step, and of one that was under way already
+    assert len(places.taken(dlq)) <= 300 + 4
+    assert places.taken(home) == numbered(2)
+
+
+def test_whoever_publishes_to_a_queue_that_dead_letters_what_it_refuses_is_told(places: Places) -> None:
+    dlq = places.queue()
+    with_copies, without = refusing_with_copies(places, dlq, 2), places.queue(x_max_length=at(2), x_overflow=("S", b"reject-publish-dlx"))
+    assert notes_of(places, queue(with_copies)) == [
+        f"queue:{with_copies} keeps 2 messages (max-length) and refuses what goes beyond, and a copy of that is dead-lettered to queue:{dlq}"]
+    assert notes_of(places, queue(without)) == []

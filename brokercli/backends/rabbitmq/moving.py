@@ -19,7 +19,7 @@ from brokercli.backends.rabbitmq.forwarding import Envelope, Forwarding
 from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.outbox import Outbox, Target
+from brokercli.backends.rabbitmq.outbox import NOT_TAKEN, Outbox, Target
 from brokercli.backends.rabbitmq.perishing import ROOM_BYTES, Fate
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable
@@ -93,6 +93,8 @@ class Mover:
         self._most = max(1, min(LANES, allowed - _OTHER_CHANNELS))
         self._shut: dict[Home, str] = {}
         """What takes nothing any more, and why."""
+        self._copying: dict[Home, str] = {}
+        """What becomes of a copy of each letter that a home refuses because it is full: with every one that it is given there is one letter more."""
         self._stalled: list[Outbox] = []
         """Channels that such a home holds up: nothing more is given to them."""
         self._suspects: dict[Outbox, Home] = {}
@@ -182,6 +184,9 @@ class Mover:
             receipt = self._judged.pop(number)
             index = number - window.first
             window.problems[index] = Receipt(index, receipt.verdict, reason=receipt.reason)
+            home = window.homes[index]
+            if home in self._copying and receipt.reason == NOT_TAKEN:
+                self._shut.setdefault(home, f"queue:{_text(home[1])} is full, and a copy of what it refuses is {self._copying[home]}: it gets no more")
         return window.problems
 
     def _find_stalled(self, outbox: Outbox, window: Window, news: Receipts) -> None:
@@ -203,7 +208,7 @@ class Mover:
             home = self._suspects.setdefault(outbox, homes[0])
             if any(given == home and window.first + index not in self._judged for index, given in enumerate(window.homes)):
                 return
-        exchange, key = home[0], home[1].decode(errors="replace")
+        exchange, key = home[0], _text(home[1])
         name = Address(exchange, "exchange", key) if exchange else Address(key, "queue")
         self._shut[home] = f"{name} takes nothing any more: it has confirmed nothing for {self._timeout:g} s"
         with outbox.changed:
@@ -289,6 +294,8 @@ class Mover:
             queue = None
         if (fate := self._fate_of(destination.name)) is not None:
             self.notes += [*fate.notes, *([fate.full] if fate.exceeded(self._expected, ROOM_BYTES) else [])]
+            if fate.copies:
+                self._copying["", destination.name.encode(errors="surrogateescape")] = fate.copies
         # one that is not there may be made while this runs: the broker says of each message whether there is one
         return Converter(user=self._user, to_stream=queue is not None and queue.kind == "stream", certain=queue is not None and queue.type is not None,
                          keep_control_headers=True)
@@ -318,3 +325,7 @@ class Mover:
             self._link.post(outbox.close)
         self._outboxes.clear()
         self._give_back()
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="replace")

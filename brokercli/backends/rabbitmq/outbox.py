@@ -20,6 +20,7 @@ _WRITE_AHEAD = 512 * 1024
 _SMALL = 16 * 1024
 _LOOK_AGAIN_SECONDS = 0.005
 _CLOCK_SECONDS = 0.2
+NOT_TAKEN = "the queue did not take it: it is full (x-overflow: reject-publish) or not available"
 
 
 class Target(NamedTuple):
@@ -43,7 +44,7 @@ class Target(NamedTuple):
     def not_acknowledged(self) -> tuple[Verdict, str]:
         """Judge a message that the broker answered with basic.nack."""
         if self.is_queue:
-            return Verdict.REFUSED, "the queue did not take it: it is full (x-overflow: reject-publish) or not available"
+            return Verdict.REFUSED, NOT_TAKEN
         return Verdict.UNKNOWN, "a queue it was routed to did not take it (full, or not available); others may have it"
 
 

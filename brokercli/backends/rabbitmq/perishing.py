@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from brokercli.backends.rabbitmq.keeping import STREAM, effective
+from brokercli.backends.rabbitmq.keeping import CLASSIC, STREAM, effective
 from brokercli.backends.rabbitmq.management import Facts
 from brokercli.backends.rabbitmq.telling import fate_of_the_dead, told
 from brokercli.model.amount import amount
@@ -30,9 +30,11 @@ class Fate:
         policy = facts.get("effective_policy_definition")
         self._policy = policy if isinstance(policy, dict) else {}
         self.full = ""
-        """What is to be said once more is given than there is room for; empty where there is no limit, or publishers are refused."""
+        """What is to be said once more is given than there is room for; empty where there is no limit, or publishers are just refused."""
         self.notes: list[str] = []
         """What is to be said in any case."""
+        self.copies = ""
+        """What becomes of a copy of each message that it refuses because it is full; empty where it just refuses them."""
         self._messages = self._bytes = 0
         self._room: int | None = None
         self._room_bytes: int | None = None
@@ -61,7 +63,9 @@ class Fate:
             self.notes.append(f"nobody consumes queue:{self._name}, and it is deleted with its messages after {told(unused)} without consumers (expires)")
 
     def _note_limits(self, facts: Facts) -> None:
-        if (self._holds("overflow") or "drop-head") != "drop-head":
+        overflow, exchange = self._holds("overflow") or "drop-head", self._holds("dead-letter-exchange")
+        copying = overflow == "reject-publish-dlx" and facts.get("type") == CLASSIC and exchange is not None
+        if overflow != "drop-head" and not copying:
             return
         most, most_bytes = self._holds("max-length"), self._holds("max-length-bytes")
         limits = []
@@ -73,8 +77,10 @@ class Fate:
             self._room_bytes = max(0, most_bytes - _number(facts.get("message_bytes_ready")))
             limits.append(f"{amount(most_bytes, 'byte')} (max-length-bytes)")
         if limits:
-            beyond = fate_of_the_dead(self._holds("dead-letter-exchange"), self._holds("dead-letter-routing-key"))
-            self.full = f"queue:{self._name} keeps {' and '.join(limits)} and drops the oldest: what goes beyond is {beyond}"
+            beyond = fate_of_the_dead(exchange, self._holds("dead-letter-routing-key"))
+            self.copies = beyond if copying else ""
+            what_then = "refuses what goes beyond, and a copy of that is" if copying else "drops the oldest: what goes beyond is"
+            self.full = f"queue:{self._name} keeps {' and '.join(limits)} and {what_then} {beyond}"
 
 
 def _number(value: Any) -> int:
