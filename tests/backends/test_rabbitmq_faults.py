@@ -148,6 +148,20 @@ def test_letters_that_a_memory_alarm_keeps_from_going_home_are_explained(private
     assert own.taken(dlq) == [b"letter"]
 
 
+def test_an_alarm_that_never_ends_ends_the_run_over_letters_instead_of_every_window_one_by_one(private_rabbitmq: RabbitMQ, own: Places) -> None:
+    dlq, home = own.queue(), own.queue()
+    own.put("", dlq, [b"%d" % number for number in range(100)])
+    private_rabbitmq.alarm(on=True)
+    try:
+        with (RabbitMQBackend(own.connection) as backend, backend.repair(queue(dlq), RepairPolicy(delivery_timeout=IN_VAIN, batch=4)) as repair,
+              pytest.raises(Unreachable, match="blocked by the broker: low on memory")):
+            redrive(repair, queue(home))
+    finally:
+        private_rabbitmq.alarm(on=False)
+    assert len(own.taken(home)) <= 1
+    assert sorted(own.taken(dlq), key=int) == [b"%d" % number for number in range(100)]
+
+
 def test_an_alarm_that_never_ends_ends_the_run_instead_of_every_window_one_by_one(private_rabbitmq: RabbitMQ, own: Places) -> None:
     queue = own.queue()
     private_rabbitmq.alarm(on=True)

@@ -289,3 +289,16 @@ def test_an_exchange_that_confirms_nothing_for_a_key_is_not_taken_for_the_queue_
     moving.settled(1, ("events", 0))
     reason = "exchange:events/orders takes nothing any more: it has confirmed nothing for 0.02 s"
     assert moving.finish(window) == [(0, Verdict.REFUSED, reason)]
+
+
+def test_a_broker_that_is_blocked_for_all_the_time_there_is_ends_it_and_one_that_was_in_between_does_not() -> None:
+    moving = Moving(0.05)
+    window = moving.begin(b"one", b"two")
+    moving.opened()
+    box = moving.mover._outboxes["", 0]
+    box.blocked("low on memory")
+    box.settled(1, multiple=False, confirmed=True)
+    assert [verdict for _, verdict, _ in moving.finish(window)] == [Verdict.REFUSED]
+    assert moving.mover.failure is None
+    moving.finish(moving.begin(b"three"))
+    assert "(blocked by the broker: low on memory)" in str(moving.mover.failure)

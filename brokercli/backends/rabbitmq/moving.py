@@ -180,6 +180,11 @@ class Mover:
                 self._suspects.pop(outbox, None)
             if news.unknown:
                 self._find_stalled(outbox, window, news)
+            if not news.confirmed and outbox.why_blocked and monotonic() >= window.deadline:
+                # with an alarm that stays each window would wait for all the time it has, one after the other
+                self.failure = self.failure or Unreachable(
+                    f"{self._link.where} has confirmed nothing for {self._timeout:g} s (blocked by the broker: {outbox.why_blocked}).",
+                    hint="when it takes messages again, the same command goes on with what is left")
         for number in [number for number in self._judged if number < end]:
             receipt = self._judged.pop(number)
             index = number - window.first

@@ -114,6 +114,11 @@ class Outbox:
         """Whether nothing may be written now: the broker has said so, or there is no channel."""
         return self._blocked is not None or self._channel is None
 
+    @property
+    def why_blocked(self) -> str | None:
+        """Why the broker takes nothing from this connection; None where it does, or nothing was said."""
+        return self._blocked
+
     def all_before(self, number: int) -> bool:
         """Whether every message of a lower number has its verdict; messages are put in the order of their numbers."""
         lowest = self._written.lowest
