@@ -131,8 +131,11 @@ def test_a_limit_of_an_operator_is_not_lifted_and_that_is_said(versions: Places)
     policy = f"operator-policies/{places.virtual_host}/firm-{dlq}"
     places.api(policy, "PUT", **{"pattern": f"^{dlq}$", "definition": {"delivery-limit": 7}, "apply-to": "quorum_queues"})
     try:
-        with pytest.raises(Unsupported, match="an operator's policy keeps it at 7"):
+        with pytest.raises(Unsupported, match="an operator's policy keeps it at 7") as refused:
             places.open().lift_limit(queue(dlq))
+        # a policy of a user's own would change nothing
+        assert "list_operator_policies" in refused.value.hint
+        assert "set_policy" not in refused.value.hint
     finally:
         places.api(policy, "DELETE")
     assert lifting(places, dlq) == []

@@ -24,6 +24,8 @@ _PATIENCE = 10.0
 _LOOK_AGAIN = 0.1
 _ABOVE_ANY = 1000
 _NACK_IS_FREE = (4, 3)
+_OPERATORS = ("rabbitmqctl list_operator_policies shows it, and no other policy comes before it: have that one changed, or let letters go to a classic queue"
+              " or a stream instead")
 
 
 class LimitLift(Lift):
@@ -177,7 +179,7 @@ class LimitLift(Lift):
             if now.survivable:
                 return
             if now.limit is not None and str((now.facts or {}).get("policy")).startswith(LIFTS):
-                raise self._cannot(self._kept_at(now.limit))
+                raise self._cannot(self._kept_at(now.limit), hint=_OPERATORS)
             if monotonic() >= deadline:
                 raise self._cannot(now.unknown or f"{_PATIENCE:g} s after a policy was set that should, it is still {now.limit}")
             sleep(_LOOK_AGAIN)
@@ -213,5 +215,6 @@ class LimitLift(Lift):
             return False
         return False
 
-    def _cannot(self, why: str) -> Unsupported:
-        return Unsupported(f"The delivery limit{self._was} of {self._conditions.name} cannot be lifted: {why}.", hint=ways_out(self._conditions, by_hand=True))
+    def _cannot(self, why: str, hint: str = "") -> Unsupported:
+        return Unsupported(f"The delivery limit{self._was} of {self._conditions.name} cannot be lifted: {why}.",
+                           hint=hint or ways_out(self._conditions, by_hand=True))
