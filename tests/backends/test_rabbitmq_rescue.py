@@ -155,6 +155,20 @@ def test_looks_leave_every_letter_as_it_was(versions: Places) -> None:
     assert {body for body, where in home.items() if where is not None and where.address.name == work} == {*numbered(2), b"rejected"}
 
 
+def test_what_is_not_as_it_was_on_those_that_went_over_the_limit_is_said(places: Places) -> None:
+    dlq = argued(places, 0)
+    work = work_for(places, dlq)
+    fail(places, work, [b"copied"], {"headers": {"CC": [places.queue()]}})
+    backend = places.open()
+    seen = []
+    for _ in range(4):
+        with backend.lift_limit(queue(dlq)), backend.look_letters(queue(dlq)) as reader:
+            seen.append({name for record in records_of(reader) for name, _ in record.message.headers})
+        assert "the others have one header more (x-brokercli-deaths), and CC no longer" in reader.side_effects
+    assert "CC" in seen[0] - seen[-1]
+    assert "x-brokercli-deaths" in seen[-1] - seen[0]
+
+
 def test_a_selection_is_put_back_and_the_rest_stays_as_it_was(versions: Places) -> None:
     work, dlq = worn_out(versions, numbered(6))
     backend = versions.open()

@@ -56,7 +56,8 @@ class QueueLetterReader(LetterReader):
         if self._holding.unseen or self._holding.cut_off:
             return f"{letters} marked as redelivered; whether all are there is not known"
         counted = " and has one acquisition more (x-acquired-count)" if taken == 1 else " and have one acquisition more each (x-acquired-count)"
-        kept = ("how many there are and their contents are as they were, and so is the order of those that did not go over the limit"
+        kept = ("how many there are is as it was, and so are the order and the contents of those that did not go over the limit; the others have one header"
+                " more (x-brokercli-deaths), and CC no longer"
                 if self._conditions.rescue else
                 "how many there are and their contents are as they were; this RabbitMQ puts what is returned to a quorum queue behind its other letters"
                 if self._conditions.behind else "how many there are, their order and their contents are as they were")
