@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import stat
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from brokercli.model.errors import LocalIO, UsageProblem
+from brokercli.settings import writing
 from brokercli.settings.contexts import read_contexts
 from brokercli.settings.schema import Setting
 from brokercli.settings.writing import add_context, remove_context, use_context
@@ -124,3 +127,27 @@ def test_a_place_that_cannot_be_written_is_said_to_be_one(home: Path, monkeypatc
     with pytest.raises(LocalIO, match="cannot be written") as refused:
         use_context("local")
     assert "BROKERCLI_CONFIG_DIR" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("other", [lambda: add_context("mine", {"url": "nats://m"}), lambda: use_context("a"), lambda: remove_context("b")])
+def test_of_two_changes_at_once_neither_undoes_the_other(user_configuration: Path, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
+    user_configuration.write_text(WRITTEN_BY_HAND)
+    read, begun, other_is_done = writing.read_configuration, threading.Event(), threading.Event()
+
+    def read_and_linger(path: Path) -> object:
+        found = read(path)
+        if not begun.is_set():
+            begun.set()
+            other_is_done.wait(0.5)  # the other one has to wait for us: only where it does not is it done by then
+        return found
+
+    monkeypatch.setattr(writing, "read_configuration", read_and_linger)
+    first = threading.Thread(target=add_context, args=("first", {"url": "nats://f"}))
+    first.start()
+    begun.wait()
+    other()
+    other_is_done.set()
+    first.join()
+    together = read_contexts()
+    assert "first" in together.names()
+    assert "mine" in together.names() or together.current() is not None or "b" not in together.names()
