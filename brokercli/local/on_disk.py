@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from pathlib import Path
+
+_DESCRIPTORS = re.compile(r"/proc/(\d+)(?:/task/\d+)?/fd|/dev/fd")
 
 
 def make_private(directory: Path) -> None:
@@ -19,9 +22,13 @@ def make_private(directory: Path) -> None:
 def write_whole(path: str | Path, content: bytes, *, mode: int = 0o600) -> None:
     """Replace a file in one step: whoever opens it finds what it held before, or all of `content`, whatever happens meanwhile.
 
-    A link stays a link; what is no file (a pipe, /dev/stdout) is written to. `mode` is less the umask. Raises OSError; then what it
-    held before is still there.
+    A link stays a link; what is no file (a pipe) is written to, and so is what somebody has open (/dev/stdout, /dev/fd/63), also where that
+    is a file: what stands in it stays. `mode` is less the umask. Raises OSError; then what it held before is still there.
     """
+    if (opened := _opened(Path(path))) is not None:
+        with os.fdopen(opened, "wb") as file:
+            file.write(content)
+        return
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         target.write_bytes(content)
@@ -37,6 +44,20 @@ def write_whole(path: str | Path, content: bytes, *, mode: int = 0o600) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _opened(path: Path) -> int | None:
+    """Return a descriptor of what a path leads to where that is not a file by its name but what a process has open; else None."""
+    for _ in range(40):  # more links than that lead nowhere
+        if not path.is_symlink() and path.parent != Path("/dev/fd"):
+            return None
+        folder = os.path.realpath(path.parent)
+        if found := _DESCRIPTORS.fullmatch(folder):
+            if path.name.isdecimal() and found[1] in (None, str(os.getpid())):
+                return os.dup(int(path.name))  # where it is, which is where the next thing goes that is written there
+            return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        path = Path(folder) / path.readlink()
+    return None
 
 
 def keep_name(path: str | Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +92,38 @@ def test_a_report_through_a_link_replaces_what_it_points_at(tmp_path: Path) -> N
 
 def test_a_report_may_go_to_a_device() -> None:
     write_report("/dev/null", "published", Account(), exit_code=0, seconds=0)
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_a_report_to_what_is_open_already_comes_behind_what_stands_there(tmp_path: Path, through_a_link: bool) -> None:
+    log = tmp_path / "run.log"
+    log.write_text("of the run before\n")
+    with log.open("ab") as opened:  # as by: brokercli … --report /dev/stderr 2>> run.log
+        place = f"/dev/fd/{opened.fileno()}"
+        if through_a_link:
+            (tmp_path / "link").symlink_to(place)
+            place = str(tmp_path / "link")
+        write_report(place, "published", Account(), exit_code=0, seconds=0)
+        opened.write(b"and more\n")
+    before, report, after = re.split("(?<=\n)(?={)|(?<=}\n)", log.read_text())
+    assert (before, orjson.loads(report)["summary"], after) == ("of the run before\n", "published", "and more\n")
+
+
+def test_a_report_to_what_somebody_else_has_open_comes_behind_what_stands_there(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.write_text("[\n")
+    with log.open("ab") as opened, subprocess.Popen(["sleep", "60"], stdout=opened) as other:
+        write_report(f"/proc/{other.pid}/fd/1", "published", Account(), exit_code=0, seconds=0)
+        other.kill()
+    assert orjson.loads(log.read_bytes() + b"]")[0]["summary"] == "published"
+
+
+def test_a_report_may_go_into_a_pipe() -> None:
+    reading, writing = os.pipe()
+    write_report(f"/dev/fd/{writing}", "published", Account(), exit_code=0, seconds=0)  # as by: brokercli … --report >(jq .unknown)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert orjson.loads(pipe.read())["summary"] == "published"
 
 
 @pytest.mark.parametrize("path", ["missing/report.json", "."])
