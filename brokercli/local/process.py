@@ -37,6 +37,19 @@ def ours(files: Files) -> int | None:
     return process.pid if process.started and _start_of(process.pid) == process.started else None
 
 
+def serves(files: Files, pid: int) -> bool:
+    """Whether a process is a server that was started with our configuration. A number in a file may be that of another system on which the
+    same folder is (a container's): here it is somebody else's."""
+    said = Path(f"/proc/{pid}/cmdline")
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return os.fsencode(files.configuration) in said.read_bytes().split(b"\0")
+        except OSError:
+            return False
+    answer = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return answer.stdout.rstrip().endswith(os.fsencode(files.configuration))
+
+
 def stop(files: Files, pid: int, patience: float = 10.0) -> None:
     """End the process that `ours` returned, and wait for it. The server syncs JetStream's data before it ends."""
     for demand in (signal.SIGTERM, signal.SIGKILL):

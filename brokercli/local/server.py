@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from brokercli.model.errors import Failed, Unreachable
 
 START_PATIENCE = 15.0
 """Seconds a server may take until JetStream answers; recovering much data takes a while."""
+
+RELEASE_PATIENCE = 3.0
+"""Seconds to wait for the data of a server that has ended: some of its threads may be there for a moment longer, and hold what it held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +69,17 @@ def start(place: Files) -> tuple[Identity, bool]:
 
 def stop(place: Files) -> int | None:
     """End it; return the process number, or None when it was not running. Never signals a process that is not ours. Raises Failed where it
-    runs and its number is lost."""
+    runs and its number is lost, or it runs where it cannot be seen from here."""
     if not place.directory.exists():
         return None
     with locked(place):
         pid = process.ours(place)
         if pid is None:
-            place.process.unlink(missing_ok=True)
             # one whose number was lost, or not yet written down when its start was cut off
             pid = process.ours(place) if _adopt(place) is not None else None
         if pid is None:
-            return None
+            with _keeping(place):
+                return None
         process.stop(place, pid)
         return pid
 
@@ -110,11 +115,15 @@ def _adopt(place: Files) -> Identity | None:
     info = server_info(identity.port, 2.0) if identity else None
     if identity is None or info is None or info.get("server_name") != identity.name:
         return None
-    try:
-        process.remember(place, int(place.server_pid.read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        raise Failed(f"A local broker of yours runs on port {identity.port}, and its process number is lost.",
-                     hint=f"end the nats-server that was started with -c {place.configuration}") from None
+    if process.ours(place) is None:
+        try:
+            pid = int(place.server_pid.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            pid = 0
+        if not process.serves(place, pid):
+            raise Failed(f"A local broker of yours runs on port {identity.port}, and its process number is lost.",
+                         hint=f"end the nats-server that was started with -c {place.configuration}")
+        process.remember(place, pid)
     return _running(place)
 
 
@@ -122,6 +131,35 @@ def _launch(place: Files) -> Identity:
     from brokercli.local.program import nats_server
 
     program = nats_server()
+    with _keeping(place) as lock:
+        return _launch_alone(place, program, lock)
+
+
+@contextmanager
+def _keeping(place: Files) -> Iterator[int]:
+    """Hold the lock of the data, for a server to inherit and hold as long as it lives: two at once spoil it, and one that runs in a container, or
+    on another machine with the same home, is neither seen nor reached from here. Raises Failed where one holds it."""
+    import fcntl
+
+    with open_file(place.directory / "data.lock", "ab") as lock:
+        deadline = time.monotonic() + RELEASE_PATIENCE
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(0.02)
+                    continue
+                raise Failed(f"A nats-server that cannot be reached from here keeps its data in {place.directory}.",
+                             hint="stop it where it runs: in a container, or on another machine with this home; or set BROKERCLI_STATE_DIR to a folder "
+                                  "of this one's own") from None
+            except OSError:
+                pass  # a file system without locks
+            break
+        yield lock.fileno()
+
+
+def _launch_alone(place: Files, program: Path, lock: int) -> Identity:
     identity = read_identity(place)
     if identity is None or _taken(identity.port):
         identity = new_identity(place, identity)
@@ -131,7 +169,7 @@ def _launch(place: Files) -> Identity:
         try:
             # a session of its own: Ctrl-C and the end of the terminal are not for it
             server = subprocess.Popen([program, "-c", place.configuration], cwd=place.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                      start_new_session=True, env=_server_environment())
+                                      start_new_session=True, env=_server_environment(), pass_fds=[lock])
         except OSError as problem:
             raise Failed(f"{program} cannot be started: {problem.strerror}.") from None
     process.remember(place, server.pid)

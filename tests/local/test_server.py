@@ -120,6 +120,35 @@ def test_a_process_number_that_belongs_to_somebody_else_by_now_is_never_signalle
         stranger.kill()
 
 
+def test_a_process_number_that_the_server_wrote_on_another_system_is_never_signalled(files: Files) -> None:
+    server.start(files)
+    pid = server.status(files).pid
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        files.process.unlink()
+        files.server_pid.write_text(str(stranger.pid))  # the server's own number in a container, which has this folder and this network
+        for ask in (server.start, server.stop):
+            with pytest.raises(Failed, match="its process number is lost"):
+                ask(files)
+        assert stranger.poll() is None
+        stranger.kill()
+    files.server_pid.write_text(str(pid))
+    assert server.stop(files) == pid
+
+
+def test_data_that_a_server_has_which_cannot_be_seen_from_here_is_given_to_no_second_one(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity, _ = server.start(files)
+    with monkeypatch.context() as elsewhere:  # as in a container with this home: other process numbers, another 127.0.0.1
+        elsewhere.setattr(process, "ours", lambda place: None)
+        elsewhere.setattr(server, "server_info", lambda port, timeout: None)
+        elsewhere.setattr(server, "RELEASE_PATIENCE", 0.1)
+        for ask in (server.start, server.stop):
+            with pytest.raises(Failed, match="cannot be reached from here"):
+                ask(files)
+    assert server.start(files) == (identity, False)
+    assert server.stop(files) is not None
+    assert server.start(files) == (identity, True)
+
+
 def test_a_port_that_somebody_else_took_is_left_to_them(files: Files) -> None:
     identity, _ = server.start(files)
     server.stop(files)
