@@ -41,6 +41,11 @@ class Printing:
         """Print the records of a span and return the exit code."""
         streams = streams_of(self.context)
         writer = RecordWriter(streams, self.output, self.format)
+
+        def stopping() -> bool:
+            streams.wait(0)  # whoever reads may have gone, and nothing that would be printed may come for hours
+            return interrupt.requested
+
         with Interrupt(streams, connecting=True) as interrupt, open_address(address, context_name, "look", connect_timeout=connect_timeout) as session:
             interrupt.connected()
             require_for(session, span)
@@ -51,7 +56,7 @@ class Printing:
                 notes = Notes(reader, streams.say, quiet=self.quiet)
                 notes.say_new()
                 reading = Reading(reader, narrowing=self.narrowing, limit=self.limit, idle_timeout=self.idle_timeout, timeout=self.timeout,
-                                  stopping=lambda: interrupt.requested, waiting=notes.say_new)
+                                  stopping=stopping, waiting=notes.say_new)
                 try:
                     with Progress(streams, "read", reader.expected) as progress:
                         for batch in reading:

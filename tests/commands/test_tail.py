@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from collections.abc import Callable
 
 import orjson
 import pytest
 
 from tests.brokers.kafka import Kafka
-from tests.commandline import CommandLine, Terminal
+from tests.commandline import PATIENCE, CommandLine, Terminal
 from tests.commands.conftest import Place, make_kafka
 
 OSC_52 = "\x1b]52;c;ZXZpbA==\x07[/] [link=http://x]y\u202e"
@@ -34,6 +36,15 @@ def test_until_end_begins_at_the_start_and_ends(cli: CommandLine, place: Place) 
     assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0
     assert cli("tail", place.url, "-e").lines == [b"1", b"2", b"3"]
     assert cli("tail", place.url, "--from", "-2", "-e").lines == [b"2", b"3"]
+
+
+def test_it_ends_once_its_reader_has_gone_though_nothing_more_comes(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, "only").code == 0
+    follower = cli.start("tail", place.url, "--from", "start", stderr=subprocess.DEVNULL)
+    assert follower.stdout is not None
+    assert os.read(follower.stdout.fileno(), 100) == b"only\n"  # as by: brokercli tail … | head -1
+    follower.stdout.close()
+    assert follower.wait(PATIENCE) == 141
 
 
 @pytest.mark.parametrize(("arguments", "bodies"), [
