@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from brokercli.backends.registry import Descriptor, find, open_backend
 from brokercli.model.address import KINDS, Address, parse_address
 from brokercli.model.capability import Capability
 from brokercli.model.description import Listing
 from brokercli.model.errors import Unsupported, UsageProblem
+from brokercli.model.pattern import matches
 from brokercli.settings.resolve import resolve_connection
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import print_table
@@ -24,7 +24,7 @@ def list_names(streams: Streams, pattern: str | None, context_name: str | None, 
     kinds = _kinds(descriptor, address)
     connection = resolved.within(connect_timeout)
     with open_backend(connection) as backend:
-        found = [listing for listing in backend.list(kinds) if address is None or fnmatchcase(listing.name, address.name)]
+        found = [listing for listing in backend.list(kinds) if address is None or matches(listing.name, address.name)]
     print_table(streams, [_row(listing, output) for listing in found], _columns(found) if output != "json" else None, output=output)
     if not found and output != "json":
         everything = address is None or (address.name == "*" and address.kind is None)

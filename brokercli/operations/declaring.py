@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.registry import Descriptor, check_declarable, known_settings, settings_of
 from brokercli.model.declaration import KINDS, Action, Change, Declaration, RetrySpecification, Setting, SettingValue, Topology
 from brokercli.model.errors import BrokercliError, Failed, Unreachable, UsageProblem
+from brokercli.model.pattern import matches
 from brokercli.model.retrying import retry_settings
 from brokercli.model.setting_value import Unfit, find_setting, find_unset, nearest, read_text
 
@@ -200,16 +200,11 @@ def is_named(declaration: Declaration, patterns: Sequence[str], everything: bool
     for pattern in patterns:
         kind, colon, name = pattern.partition(":")
         if colon and kind in KINDS:
-            if kind == declaration.kind and _matches(declaration.name, name):
+            if kind == declaration.kind and matches(declaration.name, name):
                 return True
-        elif (everything or declaration.kind not in SHARED_KINDS) and _matches(declaration.name, pattern):
+        elif (everything or declaration.kind not in SHARED_KINDS) and matches(declaration.name, pattern):
             return True
     return False
-
-
-def _matches(name: str, pattern: str) -> bool:
-    # orders[1] means that name, and not orders1
-    return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 def apply(declarer: Declarer, changes: Sequence[Change], stopping: Callable[[], bool] = lambda: False) -> Iterator[Step]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from itertools import islice
 
 from brokercli.backends.contract import Backend, Batch
@@ -18,6 +17,7 @@ from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Record
+from brokercli.model.pattern import matches
 from brokercli.operations.filed_letters import FiledRecord
 from brokercli.operations.filter import Filter
 from brokercli.operations.originals import Originals
@@ -175,4 +175,4 @@ def read_ids(content: bytes, source: str) -> frozenset[str]:
 
 def _matches(pattern: str, texts: Iterable[str]) -> bool:
     wanted = pattern.lower()
-    return any(fnmatchcase(text.lower(), wanted) for text in texts if text)
+    return any(matches(text.lower(), wanted) for text in texts if text)

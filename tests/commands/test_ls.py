@@ -46,6 +46,13 @@ def test_a_place_is_listed_by_pattern_kind_and_context(cli: CommandLine, here: P
     assert {found for found, _ in names(cli, f"{kind}:", "--context", "here")} == {kind}
 
 
+@pytest.mark.nats
+def test_a_name_with_brackets_is_listed_by_itself(cli: CommandLine, make_place: Callable[[str], Place]) -> None:
+    place = make_place("nats")
+    assert cli("publish", f"{place.url}[1]", "hi").code == 0
+    assert cli("ls", f"{place.url}[1]", "--fail-if-empty").code == 0
+
+
 @pytest.mark.kafka
 def test_a_broker_is_listed_by_its_url(cli: CommandLine, make_place: Callable[[str], Place]) -> None:
     place = make_place("kafka")

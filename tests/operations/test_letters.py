@@ -33,6 +33,12 @@ def test_an_origin_is_the_whole_name_of_the_best_home(pattern: str, passes: bool
     assert LetterFilter(origin=pattern).passes(letter(x_original_topic="a\tb")) is False
 
 
+def test_brackets_in_a_pattern_are_those_of_the_name() -> None:
+    # RabbitMQ's queues are called so, and what is chosen may be dropped
+    assert not LetterFilter(origin="orders[1]").passes(letter(x_original_topic="orders1"))
+    assert LetterFilter(reason="KeyError[*]").passes(letter(x_exception_class="KeyError[id]"))
+
+
 def test_times_are_those_of_the_death_from_and_before() -> None:
     died = letter(x_failed_at="1970-01-04T00:00:00Z")
     assert LetterFilter(since=3 * DAY).passes(died)

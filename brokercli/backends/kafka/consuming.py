@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException
@@ -25,6 +24,7 @@ from brokercli.model.capability import Capability
 from brokercli.model.consumption import Consumption, Lag, Seek
 from brokercli.model.description import Description, Section, Value
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unsupported
+from brokercli.model.pattern import matches
 from brokercli.model.position import Position
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _holds(name: str) -> str:
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatchcase(name, pattern.replace("[", "[[]")) or name == pattern for pattern in patterns)
+    return not patterns or any(matches(name, pattern) for pattern in patterns)
 
 
 def _no_such_group(name: str) -> NotFound:

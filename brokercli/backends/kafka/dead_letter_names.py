@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from fnmatch import fnmatchcase
 
 from brokercli.model.message import Header
+from brokercli.model.pattern import matches
 
 NAMES: tuple[tuple[str, str], ...] = (
     ("*-dlt", "Spring Kafka"), ("*.DLT", "Spring Kafka before 3.0"), ("*.dlt", ""), ("*_dlt", ""),
@@ -34,12 +34,12 @@ _PREFIX = re.compile(r"^(?:dlq|dead-letter-topic|dead-?letters?)[._-](.+)$")
 def by_name(name: str, patterns: Sequence[str]) -> str | None:
     """Say why a topic is taken for dead letters by its name; None where the name says nothing."""
     for pattern in patterns:
-        if fnmatchcase(name, pattern):
+        if matches(name, pattern):
             return f"name matches {pattern}"
     if _RETRY.search(name):
         return None
     for pattern, whose in NAMES:
-        if fnmatchcase(name, pattern):
+        if matches(name, pattern):
             return f"name matches {pattern}" + (f" ({whose})" if whose else "")
     return None
 

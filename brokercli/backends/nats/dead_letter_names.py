@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from brokercli.backends.nats.rewriting import stored_as
 from brokercli.backends.nats.streams import Json
 from brokercli.backends.nats.subjects import covers, overlap
+from brokercli.model.pattern import matches
 
 ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER"
 """Under it JetStream says once, to whoever listens, that a message will not be delivered any more (docs.nats.io, "Monitoring
@@ -50,7 +50,7 @@ def marks_of(config: Json, patterns: Sequence[str] = ()) -> Marks | None:
         return Marks("records JetStream's advisories", advisories=True, subjects=() if whole else deaths)
     name = str(config["name"])
     for pattern in patterns:
-        if fnmatchcase(name, pattern):
+        if matches(name, pattern):
             return Marks(f"name matches {pattern}")
     if _WORD.match(name):
         return Marks("name is that of dead letters")
@@ -100,7 +100,7 @@ def rewritten_letters(config: Json, patterns: Sequence[str] = ()) -> str | None:
 
 def _speaking(subjects: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
     """Return the subjects that say they are of dead letters."""
-    return tuple(subject for subject in subjects if any(fnmatchcase(subject, pattern) for pattern in patterns)
+    return tuple(subject for subject in subjects if any(matches(subject, pattern) for pattern in patterns)
                  or any(_WORD.match(token) for token in subject.split(".")))
 
 

@@ -4,7 +4,6 @@ moved, paused or removed."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
 from brokercli.backends.consumers import Consumers
@@ -19,6 +18,7 @@ from brokercli.model.capability import Capability
 from brokercli.model.consumption import Consumption, Lag, Seek
 from brokercli.model.description import Description, Section, Value
 from brokercli.model.errors import Failed, NotFound, Unsupported
+from brokercli.model.pattern import matches
 from brokercli.model.position import Position
 
 _MOST_ROWS = 500
@@ -123,7 +123,7 @@ class RabbitMQConsumers(Consumers):
         try:
             for facts in self._management.consumed():
                 name = str(facts["name"])
-                if _shown(facts) and (not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)):
+                if _shown(facts) and (not patterns or any(matches(name, pattern) for pattern in patterns)):
                     yield _consumption(facts)
         except Away as problem:
             raise self._away(problem) from None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
+
+from brokercli.model.pattern import matches
 
 NAMES: tuple[tuple[str, str], ...] = (
     ("*_error", "MassTransit"), ("*_skipped", "MassTransit"), ("error", "NServiceBus, Rebus"), ("*.XQ", "Dramatiq"),
@@ -24,10 +25,10 @@ _ENDINGS = ("_error", "_skipped", ".XQ", ".dlq", "-dlq", "_dlq", ".DLQ", "-DLQ",
 def by_name(name: str, patterns: Sequence[str] = ()) -> str | None:
     """Say why a queue is taken for dead letters by its name; None where the name says nothing."""
     for pattern in patterns:
-        if fnmatchcase(name, pattern):
+        if matches(name, pattern):
             return f"name matches {pattern}"
     for pattern, whose in NAMES:
-        if fnmatchcase(name, pattern):
+        if matches(name, pattern):
             return f"name matches {pattern}" + (f" ({whose})" if whose else "")
     return None
 
