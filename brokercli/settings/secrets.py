@@ -24,6 +24,7 @@ COMMAND_TIMEOUT = 60.0
 BACKGROUND_TIMEOUT = 0.4
 """Seconds it may take while a word is completed."""
 _LARGEST = 65_536
+_LOOK_SECONDS = 0.05
 
 
 def is_literal(setting: str) -> bool:
@@ -95,7 +96,8 @@ def check_private_file(path: Path, where: str) -> None:
 
 
 def _read_for(process: subprocess.Popen[bytes], timeout: float) -> bytes | None:
-    """Read up to the largest password there is; None when it did not end in time."""
+    """Read up to the largest password there is; None when it did not end in time. What it has left running (an agent) may hold the pipe for
+    as long as it likes."""
     import select
 
     assert process.stdout is not None
@@ -103,8 +105,14 @@ def _read_for(process: subprocess.Popen[bytes], timeout: float) -> bytes | None:
     waiting = select.poll()
     waiting.register(process.stdout, select.POLLIN)
     while len(output) <= _LARGEST:
-        if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            return None
+        ended = process.poll() is not None  # before it is looked whether there is more: all that it wrote is there then
+        left = deadline - time.monotonic()
+        if not waiting.poll(0 if ended else min(max(0.0, left), _LOOK_SECONDS) * 1000):
+            if ended:
+                return output
+            if left <= 0:
+                return None
+            continue
         piece = os.read(process.stdout.fileno(), _LARGEST)
         if not piece:
             return output

@@ -106,6 +106,15 @@ def test_a_password_command_that_hangs_is_ended_and_not_waited_for(monkeypatch: 
     assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
+def test_what_a_password_command_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
+    # as a key agent that is started on demand, and keeps what it was given for its output
+    started = tmp_path / "agent"
+    try:
+        assert run_password_command(["sh", "-c", f"sleep 600 & echo $! > {started}; echo secret"], "password_command", 300) == Secret("secret")
+    finally:
+        os.kill(int(started.read_text()), signal.SIGKILL)
+
+
 def test_a_credential_file_of_somebody_else_is_theirs_to_protect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "app.creds"
     with pytest.raises(UsageProblem, match=r"credentials: .* cannot be read: No such file"):
