@@ -45,11 +45,11 @@ class Correlated:
         known = present.get(TRACE_ID)
         trace = known.decode(errors="replace") if isinstance(known, bytes) else secrets.token_hex(16)
         wanted: list[Header] = [
-            (CORRELATION_ID, (self.correlation_id or str(uuid.uuid4())).encode()),
+            (CORRELATION_ID, (self.correlation_id or str(uuid.uuid4())).encode(errors="surrogateescape")),
             (TRACE_ID, trace.encode()),
             # version 00, sampled: https://www.w3.org/TR/trace-context/#traceparent-header
             (TRACEPARENT, f"00-{trace}-{secrets.token_hex(8)}-01".encode()),
-            (ORIGIN_SERVICE, self.origin_service.encode()),
+            (ORIGIN_SERVICE, self.origin_service.encode(errors="surrogateescape")),
             (ATTEMPTS, b"0"),
         ]
         if len(trace) != 32 or TRACEPARENT in present:

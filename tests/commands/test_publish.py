@@ -137,6 +137,14 @@ def test_the_correlation_envelope_is_added_where_it_was_asked_for(cli: CommandLi
     assert re.fullmatch(rf"00-{headers['x-trace-id']}-[0-9a-f]{{16}}-01", headers["traceparent"])
 
 
+@pytest.mark.nats
+def test_what_is_correlated_by_may_be_any_bytes(cli: CommandLine, make_place: Callable[[str], Place]) -> None:
+    place = make_place("nats")
+    assert cli("publish", place.url, "x", "--correlate", "--correlation-id", "a\udcff", "--origin-service", "b\udcff").code == 0
+    headers = {header["name"]: header["value"] for header in envelopes(cli, place)[0]["headers"]}
+    assert (headers["x-correlation-id"], headers["x-origin-service"]) == ({"base64": "Yf8="}, {"base64": "Yv8="})
+
+
 @pytest.mark.parametrize(("options", "said"), [
     (("--correlation-id", "c-1"), "--correlation-id goes with --correlate"), (("--origin-service", "brokercli"), "--origin-service goes with --correlate"),
     (("--partition", "2147483648"), "2147483648 is not in the range"),
