@@ -35,6 +35,8 @@ from tests.native.rabbitmq import RabbitBroker
 BROKERS = ("kafka", "nats", "rabbitmq", "memory")
 _OF_ADDRESS = re.compile(rf"(?:private_)?({'|'.join(BROKERS)})(?:_address|_management)?")
 
+_AT_ONCE = 4
+"""So many of the workers begin with tests that are kept together: half of them."""
 SomeServer = TypeVar("SomeServer", bound=Server)
 StartServer = Callable[..., SomeServer]
 
@@ -68,7 +70,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with the brokers it needs and narrow; keep together, and begin with, what shares something costly."""
+    """Mark each test with the brokers it needs and narrow; keep together what shares something costly, and spread it among the others."""
     wanted = set(config.getoption("--broker"))
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
@@ -82,8 +84,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (left_out if wanted and needed - wanted else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-    # the longest tests are among those that are kept together; begun last, one worker would be busy with them alone
-    items[:] = sorted(kept, key=lambda item: item.get_closest_marker("xdist_group") is None)
+    items[:] = _spread(kept)
+
+
+def _spread(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests in the order in which workers take them. Those that are kept together wait most of the time, for a broker that is killed
+    or silent: where all workers have such ones at once the machine does nothing, and begun last they would be waited for alone. So some
+    workers begin with the longest, and the others come among the first half of what keeps it busy."""
+    alone: list[pytest.Item] = []
+    together: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        (alone if group is None else together.setdefault(group.args[0], [])).append(item)
+    names = sorted(together, key=lambda name: not name.startswith("private_"))
+    first, others = names[:_AT_ONCE], names[_AT_ONCE:]
+    ordered = [item for name in first for item in together[name]]
+    between = max(1, len(alone) // 2 // max(1, len(others)))
+    for number, name in enumerate(others):
+        ordered += [*alone[number * between:(number + 1) * between], *together[name]]
+    return ordered + alone[len(others) * between:]
 
 
 def _group(item: pytest.Item) -> str | None:

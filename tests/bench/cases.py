@@ -19,13 +19,15 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`goal` is in the words of the table; `reached` judges our time for a message divided by the first peer's."""
+    """`goal` is in the words of the table; `reached` judges our time for a message divided by the first peer's. How much memory ours takes is a
+    row of its own where it is given a name in `memory`."""
 
     work: str
     goal: str
     ours: Command
     peers: Sequence[Peer]
     reached: Callable[[float], bool]
+    memory: str = ""
 
 
 Together = Sequence[Case]

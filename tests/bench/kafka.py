@@ -40,7 +40,8 @@ def cases(server: Kafka, lines: Path, few: Path, letters: Path, count: int) -> I
                 at_most(1.5))]
     fill(address, "bench.dlq", count)
     yield [Case(f"Kafka dlq inspect ({count:,} letters)", "≤ 1.5 × the envelope replay", brokercli_command(count, "dlq", "inspect", f"{url}/bench.dlq"),
-                [Peer("replay -o json of the same", brokercli_command(count, "replay", f"{url}/bench.dlq", "-o", "json"))], at_most(1.5))]
+                [Peer("replay -o json of the same", brokercli_command(count, "replay", f"{url}/bench.dlq", "-o", "json"))], at_most(1.5),
+                "Kafka dlq inspect")]
 
     def fresh(number: int) -> Sequence[str]:
         # what was put back stays in the topic and is known to be handled, so each run has a topic of its own
@@ -56,7 +57,7 @@ def cases(server: Kafka, lines: Path, few: Path, letters: Path, count: int) -> I
                 brokercli_command(LETTERS, "dlq", "redrive", "--yes", prepare=fresh),
                 [Peer("publish", brokercli_command(LETTERS, "publish", f"{url}/bench.in.ours", stdin=letters)),
                  Peer("publish of the same letters, from envelopes",
-                      brokercli_command(LETTERS, "publish", "--input", "json", f"{url}/bench.in.ours", stdin=same))], at_least(0.5))]
+                      brokercli_command(LETTERS, "publish", "--input", "json", f"{url}/bench.in.ours", stdin=same))], at_least(0.5), "Kafka dlq redrive")]
 
 
 def make(admin: AdminClient, *topics: str) -> None:

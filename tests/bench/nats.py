@@ -54,7 +54,7 @@ def cases(server: Nats, lines: Path, few: Path, letters: Path, count: int) -> It
     yield [Case(f"JetStream dlq redrive, each letter with headers of its own ({LETTERS:,})", "≥ 0.5 × publish of them, confirmed",
                 brokercli_command(LETTERS, "dlq", "redrive", f"{address}/stream:DLQ", "--yes", prepare=fill_with_own),
                 [Peer("publish of the same letters, from envelopes", brokercli_command(LETTERS, "publish", f"{address}/ours.created", "--input", "json",
-                                                                                       stdin=own))], at_least(0.5))]
+                                                                                       stdin=own))], at_least(0.5), "JetStream dlq redrive")]
 
 
 async def _make(address: str) -> None:

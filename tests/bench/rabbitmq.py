@@ -81,7 +81,7 @@ def _redrive(server: RabbitMQ, address: str, work: str, letters: Path, *how: str
     publish = brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", *(how if "json" in how else ()), stdin=letters)
     return Case(f"{work} ({LETTERS:,})", "≥ 0.8 × the broker's shovel, on-confirm",
                 brokercli_command(LETTERS, "dlq", "redrive", "@bench/queue:bench.dlq", "--yes", prepare=fresh),
-                [Peer("shovel", shovel), Peer("publish", publish)], at_least(0.8))
+                [Peer("shovel", shovel), Peer("publish", publish)], at_least(0.8), "RabbitMQ dlq redrive" if "json" in how else "")
 
 
 def _loop(what: str, server: RabbitMQ, queue: str, count: int, stdin: Path | None = None) -> Peer:
