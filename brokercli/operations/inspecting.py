@@ -90,7 +90,9 @@ class Inspection:
         found = self.groups.get(kind.group)
         if found is not None:
             return found
-        key = kind.group if len(self.groups) < MOST_GROUPS and self._bytes < MOST_BYTES else _VARIOUS
+        # for good: shorter words that are shown later may make room again, and those of a kind that was counted together have no sample any more
+        room = _VARIOUS not in self.groups and len(self.groups) < MOST_GROUPS and self._bytes < MOST_BYTES
+        key = kind.group if room else _VARIOUS
         found = self.groups.get(key)
         if found is None:
             assert sample is not None

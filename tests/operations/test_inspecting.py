@@ -51,6 +51,21 @@ def test_groups_beyond_so_many_are_counted_together_and_all_counts_stay_right(le
 
 
 @pytest.mark.parametrize("letter_filter", [ALL, ONE_BY_ONE], ids=["by kind", "one by one"])
+def test_letters_that_are_counted_together_stay_so_where_shorter_words_make_room_again(letter_filter: LetterFilter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspecting, "MOST_BYTES", 5000)
+
+    def record(number: int, words: bytes) -> Record:
+        headers = (("x-dlq-reason", b"order %d timed out" % (number % 10)), ("x-dlq-error-message", words), ("x-original-topic", b"orders"))
+        return Record("kafka", {"topic": "dlq", "partition": 0, "offset": number}, f"0:{number}", SECOND, Message(body=b"{}", headers=headers))
+
+    # the first ten were handled: what is shown of their groups is taken from letters that are pending, once there are some
+    letters = [record(number, b"short" if 10 <= number < 20 else b"very long " * 100) for number in range(30)]
+    counted = inspect(Looked((Outlined(letters[first:first + 10]) for first in (0, 10, 20)), lambda letter: letter.place["offset"] in range(10)),
+                      RECOGNISER, letter_filter)
+    assert (counted.matched, counted.together, len(counted.groups)) == (30, 15, 6)
+
+
+@pytest.mark.parametrize("letter_filter", [ALL, ONE_BY_ONE], ids=["by kind", "one by one"])
 @pytest.mark.parametrize(("handled", "sample"), [(0, "0:0"), (5, "0:5"), (10, "0:10"), (13, "0:13"), (20, "0:0")])
 def test_the_sample_is_the_first_that_is_pending_where_one_is(letter_filter: LetterFilter, handled: int, sample: str) -> None:
     (group,) = inspect(lying(20, handled=handled), RECOGNISER, letter_filter).groups.values()
