@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from brokercli.backends.rabbitmq.amqp_table import encode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
@@ -13,6 +15,7 @@ from brokercli.backends.rabbitmq.encoded_headers import decoded
 from brokercli.backends.rabbitmq.exact_properties import encode_properties
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.dialects import recognise
+from brokercli.dialects.redrive_headers import COUNT
 from brokercli.model.address import Address
 from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
 from brokercli.operations.decisions import Drop, Park, Redrive, Rules
@@ -29,15 +32,19 @@ RULES: list[Rules] = [Redrive(source=Address(DLQ.name, "queue")), Redrive(Addres
                       Redrive(source=Address(DLQ.name, "queue"), max_redrives=1, park=Address("parked", "queue"))]
 
 
-def lying(records: Sequence[Record]) -> RabbitMQBatch:
+def deliveries(records: Sequence[Record]) -> list[Delivery]:
     """Return records as they are delivered from one queue, each with an id of its own."""
-    deliveries = []
+    found = []
     for number, record in enumerate(records):
         properties = {**record.message.properties, "message_id": b"m-%d" % number, "timestamp": Typed("timestamp", 10**9 + number)}
         headers = record.message.headers
-        deliveries.append(Delivery(number + 1, False, b"", b"key.%d" % number, encode_properties(properties, encode_table(headers) if headers else b""),
-                                   record.message.body or b""))
-    return RabbitMQBatch(deliveries, DLQ.name, numbered=False)
+        found.append(Delivery(number + 1, False, b"", b"key.%d" % number, encode_properties(properties, encode_table(headers) if headers else b""),
+                              record.message.body or b""))
+    return found
+
+
+def lying(records: Sequence[Record]) -> RabbitMQBatch:
+    return RabbitMQBatch(deliveries(records), DLQ.name, numbered=False)
 
 
 def check(sorter: Sorter, rules: Rules, batch: RabbitMQBatch) -> bool:
@@ -81,6 +88,25 @@ def test_real_letters_go_where_each_would_go_alone_whatever_properties_and_body_
         for batch in ([letter, *others, letter], [letter, *carrying, letter], [*others, *carrying]):
             sorted_batches += check(Sorter(recogniser(), rules), rules, lying(batch))
     assert sorted_batches > len(RABBITMQ)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(RULES), st.lists(st.sampled_from(RABBITMQ), min_size=1, max_size=2),
+       st.lists(st.tuples(st.integers(0, 1), st.integers(0, 50), st.sampled_from(OTHERS)), min_size=5, max_size=25),
+       st.lists(st.integers(1, 8), min_size=3, max_size=8))
+def test_letters_go_where_each_would_go_alone_whatever_changes_together_and_however_many_are_alike(
+        rules: Rules, letters: list[Record], changes: list[tuple[int, int, HeaderValue]], times: list[int]) -> None:
+    letters = [replace(letter, message=replace(letter.message, headers=(*letter.message.headers, (COUNT, b"1")))) for letter in letters]
+    pool = list(letters)
+    for which, index, value in changes:
+        which %= len(letters)
+        letters[which] = with_value(letters[which], index % len(letters[which].message.headers), value)
+        pool.append(letters[which])
+    sorter = Sorter(recogniser(), rules)
+    for start in range(len(times)):
+        # some lie there several times over, as batches do that are sorted by what is around their bodies
+        alike = [delivery for delivery, count in zip(deliveries(pool), times[start:] + times[:start], strict=False) for _ in range(count)]
+        check(sorter, rules, RabbitMQBatch(alike, DLQ.name, numbered=False))
 
 
 def written(*headers: Header) -> Record:
