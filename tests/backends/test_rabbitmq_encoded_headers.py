@@ -75,6 +75,12 @@ def test_deaths_that_differ_in_anything_else_are_not(other: EncodedDeaths) -> No
     assert one != EncodedValue(bytes(one))
 
 
+def test_what_is_so_long_that_it_would_be_remembered_at_a_cost_is_compared_as_it_is() -> None:
+    one, other = (deaths(death(time, b"q" * 5000)) for time in (5, 6))
+    assert one != other
+    assert one == deaths(death(5, b"q" * 5000))
+
+
 def test_a_queue_whose_name_looks_like_a_time_is_not_taken_for_one() -> None:
     names = [b"orders\x04timeT%08d" % number for number in range(20)]
     assert len({deaths(death(5, name)) for name in names}) == len(names)

@@ -75,10 +75,10 @@ def decoded(headers: Iterable[Header]) -> tuple[Header, ...]:
 
 
 def without_times(deaths: bytes) -> bytes:
-    """Return an encoded x-death without the times of its entries; as it is where it is anything but a list of tables."""
+    """Return an encoded x-death without the times of its entries; as it is where it is anything but a list of tables, or long."""
     pieces: list[bytes] = []
     start = 0
-    while (found := deaths.find(_TIME, start)) >= 0:
+    while len(deaths) <= _LONGEST and (found := deaths.find(_TIME, start)) >= 0:
         pieces.append(deaths[start:found + len(_TIME)])
         start = found + len(_TIME) + 8
     if not pieces:
@@ -100,7 +100,7 @@ def _are_times(shape: bytes, places: tuple[int, ...]) -> bool:
         octets += bytes(8)
         offset += length
     octets += shape[offset:]
-    if len(octets) != size or size > _LONGEST:
+    if len(octets) != size:
         return False
     try:
         return taken == set(_times_of(bytes(octets)))
