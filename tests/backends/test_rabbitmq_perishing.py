@@ -199,6 +199,20 @@ def test_a_home_that_dead_letters_what_it_refuses_gets_no_more_letters_once_it_h
     assert places.taken(home) == numbered(2)
 
 
+def test_a_home_that_dead_letters_what_it_refuses_and_may_be_full_is_given_one_letter_after_the_other(places: Places) -> None:
+    dlq = places.queue()
+    home = refusing_with_copies(places, dlq, 5)
+    places.put("", home, numbered(2))
+    places.put("", dlq, numbered(15))
+    wait_until(lambda: backend_counts(places, home) == 2, SECONDS, "the count of the management API")
+    with places.open() as backend, backend.repair(queue(dlq), RepairPolicy()) as repair:
+        receipts = redrive(repair, queue(home))
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (3, 12, 0)
+    # one copy, of the letter that showed that it is full
+    assert sorted(places.taken(dlq)) == sorted([*numbered(15)[3:], numbered(15)[3]])
+    assert places.taken(home) == [*numbered(2), *numbered(15)[:3]]
+
+
 def test_whoever_publishes_to_a_queue_that_dead_letters_what_it_refuses_is_told(places: Places) -> None:
     dlq = places.queue()
     with_copies, without = refusing_with_copies(places, dlq, 2), places.queue(x_max_length=at(2), x_overflow=("S", b"reject-publish-dlx"))

@@ -95,6 +95,8 @@ class Mover:
         """What takes nothing any more, and why."""
         self._copying: dict[Home, str] = {}
         """What becomes of a copy of each letter that a home refuses because it is full: with every one that it is given there is one letter more."""
+        self._one_by_one: set[Home] = set()
+        """Those of them that have no room for all that may come: they get the next letter when they have taken the last."""
         self._stalled: list[Outbox] = []
         """Channels that such a home holds up: nothing more is given to them."""
         self._suspects: dict[Outbox, Home] = {}
@@ -155,7 +157,11 @@ class Mover:
             pending.setdefault(lane, []).append(Entry(window.first + index, key, properties, body, size, window.deadline, risk))
             held += size
             waiting += 1
-            if waiting >= _AT_ONCE or held > _HELD_BYTES // 8:
+            if home in self._one_by_one:
+                self._put(pending, window)
+                held = waiting = 0
+                self._see_taken(self._outboxes[lane], window, window.first + index, home)
+            elif waiting >= _AT_ONCE or held > _HELD_BYTES // 8:
                 self._put(pending, window)
                 held = waiting = 0
                 for outbox in window.used:
@@ -189,10 +195,25 @@ class Mover:
             receipt = self._judged.pop(number)
             index = number - window.first
             window.problems[index] = Receipt(index, receipt.verdict, reason=receipt.reason)
-            home = window.homes[index]
-            if home in self._copying and receipt.reason == NOT_TAKEN:
-                self._shut.setdefault(home, f"queue:{_text(home[1])} is full, and a copy of what it refuses is {self._copying[home]}: it gets no more")
+            self._learn(window.homes[index], receipt)
         return window.problems
+
+    def _learn(self, home: Home | None, receipt: Receipt) -> None:
+        """Take in that a home refused a letter: one that makes copies of them gets no more."""
+        if home in self._copying and receipt.reason == NOT_TAKEN:
+            self._shut.setdefault(home, f"queue:{_text(home[1])} is full, and a copy of what it refuses is {self._copying[home]}: it gets no more")
+
+    def _see_taken(self, outbox: Outbox, window: Window, number: int, home: Home) -> None:
+        """Wait until a letter has its verdict; a window in which such a one is given has all its time anew for the next."""
+        self._wait(outbox, window, lambda outbox: outbox.all_before(number + 1))
+        with outbox.changed:
+            if not outbox.all_before(number + 1):
+                return
+            verdict = next((receipt for receipt in reversed(outbox.news.problems) if receipt.index == number), None)
+        if verdict is not None:
+            self._learn(home, verdict)
+        else:
+            window.deadline = monotonic() + self._timeout
 
     def _find_stalled(self, outbox: Outbox, window: Window, news: Receipts) -> None:
         """Take in that not all of a window was confirmed on a channel in all the time there was. Where the broker answers, one home holds it up and is
@@ -300,7 +321,10 @@ class Mover:
         if (fate := self._fate_of(destination.name)) is not None:
             self.notes += [*fate.notes, *([fate.full] if fate.exceeded(self._expected, ROOM_BYTES) else [])]
             if fate.copies:
-                self._copying["", destination.name.encode(errors="surrogateescape")] = fate.copies
+                home = "", destination.name.encode(errors="surrogateescape")
+                self._copying[home] = fate.copies
+                if fate.exceeded(self._expected, ROOM_BYTES):
+                    self._one_by_one.add(home)
         # one that is not there may be made while this runs: the broker says of each message whether there is one
         return Converter(user=self._user, to_stream=queue is not None and queue.kind == "stream", certain=queue is not None and queue.type is not None,
                          keep_control_headers=True)
