@@ -363,3 +363,32 @@ def test_the_way_to_the_earlier_dead_letters_goes_only_when_there_is_another(dec
     topology = make(declared, wanted)
     assert earlier not in {one.name for one in topology.obsolete}
     assert [one.name for one in declared.declarer().retry(wanted).obsolete if one.name == earlier] == [earlier]
+
+
+@pytest.mark.parametrize(("settings", "why"), [
+    ({"expires": 3_600_000}, r"retry\.1\.300ms would be deleted with the messages that wait in it"),
+    ({"message-ttl": 299}, r"retry\.1\.300ms would give messages back before they are due: message-ttl is 299ms, and they wait 300ms"),
+    ({"message-ttl": 1999}, r"retry\.2\.2s would give messages back before they are due: message-ttl is 1999ms, and they wait 2s"),
+])
+def test_settings_with_which_nothing_waits_as_long_as_it_is_to_are_refused(declared: Declared, settings: dict[str, Any], why: str) -> None:
+    work = declared.places.queue("quorum")
+    with pytest.raises(UsageProblem, match=why):
+        declared.declarer().retry(specification(work, 300, 2000, attempts=3, settings=settings))
+
+
+def test_an_age_beyond_every_delay_is_for_the_dead_letters(declared: Declared) -> None:
+    work = declared.places.queue("quorum")
+    topology = declared.declarer().retry(specification(work, 300, attempts=2, settings={"message-ttl": 86_400_000}))
+    assert {one.name: dict(one.settings) for one in topology.declarations}[f"{work}.dlq"]["message-ttl"] == 86_400_000
+
+
+@pytest.mark.parametrize(("kind", "then"), [
+    ("quorum", "stays in it, and is tried again only after minutes."), ("classic", "a classic queue, rejects then is lost.")])
+def test_what_becomes_of_messages_where_queues_of_retries_are_full_is_said(declared: Declared, kind: str, then: str) -> None:
+    work = declared.places.queue(kind)
+    said = declared.declarer().retry(specification(work, 300, attempts=2, settings={"max-length": 5})).worker
+    full = [one for one in said if "full" in one]
+    assert full[0].startswith("A wait queue that is full takes no more: ")
+    assert full[0].endswith(then)
+    assert full[1] == f"{work}.dlq drops its oldest letters when it is full."
+    assert not [one for one in declared.declarer().retry(specification(work, 300, attempts=2)).worker if "full" in one]

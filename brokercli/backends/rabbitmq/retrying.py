@@ -36,6 +36,7 @@ _MILLISECOND = 1_000_000
 _DELAYS_RETRIES = (4, 3, 1)
 _AT_LEAST_ONCE: dict[str, SettingValue] = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
 _MOST_RETRIES = 50
+_LENGTHS = ("max-length", "max-length-bytes")
 
 
 def plan_retries(wanted: RetrySpecification, inventory: Inventory) -> RetryTopology:
@@ -92,6 +93,7 @@ def _by_wait_queues(wanted: RetrySpecification, kind: str, have: Have | None, de
     source = wanted.source
     dlx, tiers, first, back, end = (f"{source}.dlx{ending}" for ending in ("", ".retry", ".first", ".return", ".dead"))
     waits = _waits(source, wanted.delays, wanted.attempts - 1)
+    _check_holding(wanted, waits, dead)
     work: dict[str, SettingValue] = {"dead-letter-exchange": dlx, **(_AT_LEAST_ONCE if kind == QUORUM else {})}
     if (have is not None and have.value("dead-letter-routing-key") is not None) or (wanted.declared or {}).get("dead-letter-routing-key") is not None:
         # the key says how often a message was tried
@@ -119,6 +121,18 @@ def _by_wait_queues(wanted: RetrySpecification, kind: str, have: Have | None, de
     return RetryTopology(declarations, _advice(wanted, kind, dead, [told(delay) for _, delay in waits]))
 
 
+def _check_holding(wanted: RetrySpecification, waits: Sequence[tuple[str, int]], dead: str) -> None:
+    """Raise UsageProblem for settings with which wait queues do not keep messages as long as they are to wait."""
+    for name, delay in waits:
+        age = wanted.settings.get("message-ttl")
+        if isinstance(age, int) and age < delay:
+            raise UsageProblem(f"{name} would give messages back before they are due: message-ttl is {told(age)}, and they wait {told(delay)}.",
+                               hint=f"leave message-ttl out; for the dead letters alone it is declared as one of queue {dead}")
+        if wanted.settings.get("expires") is not None:
+            raise UsageProblem(f"{name} would be deleted with the messages that wait in it: expires counts from the last consumer, and it never has one.",
+                               hint=f"leave expires out; for the dead letters alone it is declared as one of queue {dead}")
+
+
 def _waits(source: str, delays: Sequence[int], retries: int) -> list[tuple[str, int]]:
     """Return the wait queues and their times in milliseconds, in the order in which a message goes through them."""
     milliseconds = [-(-delays[min(number, len(delays) - 1)] // _MILLISECOND) for number in range(retries)]
@@ -137,6 +151,13 @@ def _advice(wanted: RetrySpecification, kind: str, dead: str, delays: Sequence[s
             f"How often it was tried stands in the header x-death (count of the entry queue={wanted.source}, reason=rejected) and in its routing key"
             f" ({_key(wanted.source, 1)}, …); the routing keys it was published with are in that entry.",
             f"What dies otherwise (delivery limit, message-ttl, max-length) goes to {dead} without another try."]
+    if any(wanted.settings.get(setting) is not None for setting in _LENGTHS):
+        if delays:
+            said.append("A wait queue that is full takes no more: " + (
+                f"what {wanted.source} rejects then stays in it, and is tried again only after minutes." if kind == QUORUM else
+                f"what {wanted.source}, a {kind} queue, rejects then is lost."))
+        if wanted.settings.get("overflow") != "reject-publish":
+            said.append(f"{dead} drops its oldest letters when it is full.")
     if kind != QUORUM:
         said.append(f"{wanted.source} is a {kind} queue, which hands dead letters over at most once: what it rejects while the broker stops may be lost;"
                     " a quorum queue waits for the confirmation.")
