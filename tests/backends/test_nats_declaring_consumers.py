@@ -86,8 +86,9 @@ def test_a_filter_that_matches_nothing_is_remarked_on(streams: Streams, declarer
     assert "nothing is delivered of other.x" in told(only(declarer.plan([a_consumer(name, filter_subject="other.x")])))
 
 
-def test_a_consumer_that_acknowledges_by_flow_control_is_written_as_a_file_that_is_read(streams: Streams, declarer: Declarer) -> None:
-    name = streams.make()
+@pytest.mark.parametrize("retention", ["limits", "workqueue", "interest"])
+def test_a_consumer_that_acknowledges_by_flow_control_is_written_as_a_file_that_is_read(streams: Streams, declarer: Declarer, retention: str) -> None:
+    name = streams.make(retention)
     nats = next(one for one in descriptors() if one.name == "nats")
     settings = {"durable_name": "pushed", "ack_policy": "flow_control", "flow_control": True, "idle_heartbeat": SECOND, "deliver_subject": f"{name}.out"}
     streams.api(f"CONSUMER.CREATE.{name}.pushed", stream_name=name, config=settings, action="create")
@@ -97,3 +98,9 @@ def test_a_consumer_that_acknowledges_by_flow_control_is_written_as_a_file_that_
     streams.api(f"CONSUMER.DELETE.{name}.pushed")
     assert only(apply_all(declarer, *read)).action is Action.CREATE
     assert config(streams, name, "pushed")["ack_policy"] == "flow_control"
+
+
+def test_a_consumer_that_is_pulled_from_cannot_acknowledge_by_flow_control(streams: Streams, declarer: Declarer) -> None:
+    change = only(declarer.plan([a_consumer(streams.make(), ack_policy="flow_control")]))
+    assert change.action is Action.CANNOT
+    assert "only a consumer with a deliver_subject acknowledges so" in told(change)

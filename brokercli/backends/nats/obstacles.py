@@ -194,9 +194,12 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
         name = "backoff" if "backoff" in settings else "max_deliver"
         too_few = f"{amount(len(backoff), 'wait')} in backoff and only {amount(deliveries, 'delivery', 'deliveries')} (max_deliver)"
         found.append(Difference(name, None, settings.get(name), too_few))
+    if info is None and config.get("ack_policy") == "flow_control" and not config.get("deliver_subject"):
+        found.append(Difference("ack_policy", None, "flow_control", "only a consumer with a deliver_subject acknowledges so"))
     if resource_of({"config": stream}) != WORK_QUEUE_STREAM:
         return found
-    if info is None and config.get("ack_policy") != "explicit":
+    # seen on nats-server 2.15.1: one by flow control is taken as well
+    if info is None and config.get("ack_policy") not in ("explicit", "flow_control"):
         found.append(Difference("ack_policy", None, config.get("ack_policy"), "a work-queue stream removes what is acknowledged, so each message must be"))
     if info is None and value_of("consumer", "deliver_policy", config) != "all":
         found.append(Difference("deliver_policy", None, config.get("deliver_policy"), "a consumer of a work-queue stream begins with all there is"))
