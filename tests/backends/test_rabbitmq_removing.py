@@ -138,6 +138,23 @@ def test_an_exchange_that_something_was_bound_to_since_is_not_deleted(declared: 
     assert f"{exchange}/# -> queue:{name}" in there(declared)
 
 
+def test_an_exchange_whose_bindings_go_before_it_is_not_deleted_where_another_came_since(declared: Declared, places: Places) -> None:
+    exchange, going, staying = places.exchange(name=declared.name("x")), places.queue(name=declared.name("q1")), places.queue(name=declared.name("q2"))
+    places.bind(going, exchange)
+    places.bind(staying, exchange)
+    declarer = declared.declarer()
+    unwanted = [binding(exchange, f"queue:{staying}", "#"), Declaration("queue", going), Declaration("exchange", exchange)]
+    *before, last = declarer.plan_removal(unwanted)
+    for change in before:
+        declarer.apply(change)
+    places.bind(staying, exchange)
+    with pytest.raises(Failed, match=r"bound to .* since it was looked at"):
+        declarer.apply(last)
+    for change in declarer.plan_removal(unwanted[:1] + unwanted[2:]):
+        declarer.apply(change)
+    assert f"{exchange}/# -> queue:{staying}" not in there(declared)
+
+
 def test_what_is_not_there_is_not_deleted(declared: Declared) -> None:
     exchange = declared.places.exchange()
     wanted = [Declaration("queue", declared.name("q")), Declaration("stream", declared.name("s")), Declaration("exchange", declared.name("x")),

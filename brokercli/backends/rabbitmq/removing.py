@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ class Remove:
     policy: str = ""
     """Ours, which goes with it."""
     unbound: bool = False
-    """Of an exchange: nothing was bound to it."""
+    """Of an exchange: nothing was bound to it but what goes before it."""
     bind: Bind | None = None
     found: Facts | None = None
     """Of a binding with arguments: how the management API tells it."""
@@ -91,6 +91,12 @@ def plan_removal(unwanted: Sequence[Declaration], inventory: Inventory) -> list[
     belongs to one connection."""
     nodes = _nodes(inventory) if any(one.kind != "binding" for one in unwanted) else {}
     going = {one.name for one in unwanted if one.kind in ("queue", "stream")}
+    unbinding = [bind_of(one) for one in unwanted if one.kind == "binding"]
+
+    def stays(bound: Facts) -> bool:
+        ends = bound.get("destination_type") == "queue" and bound.get("destination") in going
+        return not ends and not any(bind.source == bound.get("source") and same_binding(bind, bound) for bind in unbinding)
+
     changes = []
     for declaration in unwanted:
         if declaration.name.startswith("amq.") and declaration.kind != "binding":
@@ -99,7 +105,7 @@ def plan_removal(unwanted: Sequence[Declaration], inventory: Inventory) -> list[
             planned = _plan_binding(declaration, inventory)
         elif declaration.kind == "exchange":
             through = sorted(node.name for node in nodes.values() if node.dead_letters and node.exchange == declaration.name and node.name not in going)
-            planned = _plan_exchange(declaration, inventory, through)
+            planned = _plan_exchange(declaration, inventory, through, stays)
         else:
             node = nodes.get(declaration.name)
             planned = _plan_queue(declaration, inventory, sorted(feed for feed in node.feeds if feed not in going) if node is not None else [])
@@ -119,7 +125,7 @@ def _plan_binding(declaration: Declaration, inventory: Inventory) -> Change | No
     return Change(declaration, Action.DELETE, handle=Remove("binding", declaration.name, bind=bind, found=found if bind.arguments else None))
 
 
-def _plan_exchange(declaration: Declaration, inventory: Inventory, feeds: Sequence[str]) -> Change | None:
+def _plan_exchange(declaration: Declaration, inventory: Inventory, feeds: Sequence[str], stays: Callable[[Facts], bool]) -> Change | None:
     have = inventory.exchange(declaration.name)
     if have is None:
         return None
@@ -128,8 +134,9 @@ def _plan_exchange(declaration: Declaration, inventory: Inventory, feeds: Sequen
     if feeds:
         remarks.append(f"dead letters of {', '.join(feeds)} go through it, and would be lost")
     if inventory.away is None:
-        away, here = len(inventory.bindings_from(have.name)), len(inventory.management.bindings_to_exchange(have.name))
-        unbound = not away
+        bound = inventory.bindings_from(have.name)
+        away, here = len(bound), len(inventory.management.bindings_to_exchange(have.name))
+        unbound = not any(stays(one) for one in bound)
         if away + here:
             remarks.append(f"{amount(away + here, 'binding')} {'goes' if away + here == 1 else 'go'} with it")
     return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=Remove(
