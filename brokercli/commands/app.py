@@ -44,17 +44,20 @@ class Tree(TyperGroup):
     def list_commands(self, context: object) -> list[str]:
         return [name for name in COMMANDS if name in self.commands]
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
-        with _discreet():
-            return super().make_context(*arguments, **options)
+    words: Sequence[str] = ()
+
+    def make_context(self, info_name: str | None, args: list[str], *arguments: Any, **options: Any) -> Any:
+        self.words = tuple(args)  # which are taken out of the list as they are read
+        with _discreet(self.words):
+            return super().make_context(info_name, args, *arguments, **options)
 
     def invoke(self, context: Any) -> Any:
-        with _discreet():
+        with _discreet(self.words):
             return super().invoke(context)
 
 
 @contextmanager
-def _discreet() -> Iterator[None]:
+def _discreet(words: Sequence[str]) -> Iterator[None]:
     """What typer says of a command line that cannot be parsed quotes it; where other tools have such a word, it says ours."""
     try:
         yield
@@ -63,7 +66,8 @@ def _discreet() -> Iterator[None]:
         from brokercli.terminal.logins import without_logins
 
         said = ours(problem.ctx.command_path if problem.ctx else "", problem.message)
-        problem.message = without_logins(problem.message if said is None else f"{problem.message.partition(' Did you mean')[0].rstrip('.')}. Here: {said}")
+        message = problem.message if said is None else f"{problem.message.partition(' Did you mean')[0].rstrip('.')}. Here: {said}"
+        problem.message = without_logins(message, words)
         raise
 
 

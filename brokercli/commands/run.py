@@ -41,7 +41,10 @@ def _present(error: BaseException, arguments: Sequence[str]) -> int:
     from brokercli.terminal.failure import present
     from brokercli.terminal.streams import Streams
 
-    return present(error, Streams.system(no_color="--no-color" in arguments), debug="--debug" in arguments, output_json=_asks_for_json(arguments))
+    # a variable may say what an option does, and is quoted as it
+    words = [*arguments, *(value for name, value in os.environ.items() if name.startswith("BROKERCLI_"))]
+    return present(error, Streams.system(no_color="--no-color" in arguments), debug="--debug" in arguments, output_json=_asks_for_json(arguments),
+                   words=words)
 
 
 def _end_of_help(code: int) -> int:

@@ -111,7 +111,8 @@ def _parse_plain(text: str, *, context: str | None, url: str | None) -> Address:
         kind, name = match[1], match[2]
         if kind not in KINDS:
             raise UsageProblem(f"{kind}: is no kind of address; the kinds are {', '.join(f'{known}:' for known in KINDS)}.",
-                               hint=f"a name that holds a colon needs its kind said: queue:{_shown(text)}")
+                               # user:password@host is no name, and is not quoted
+                               hint=f"a name that holds a colon needs its kind said: queue:{'NAME' if '@' in text else _shown(text)}")
     else:
         kind, name = None, text
     route = None

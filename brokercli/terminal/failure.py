@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from brokercli.local.on_disk import make_private
@@ -22,18 +22,19 @@ _UNKEPT = "repeat it as brokercli --debug …, and report what it prints"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
-def present(error: BaseException, streams: Streams, *, debug: bool = False, output_json: bool = False) -> int:
+def present(error: BaseException, streams: Streams, *, debug: bool = False, output_json: bool = False, words: Sequence[str] = ()) -> int:
     """Say on standard error what went wrong and what to type next; return the exit code.
 
     An error that is none of ours is a bug: it is said to be one, and its traceback (without values of variables) is kept in
     a file for the report. A reader that left and Ctrl-C say nothing. `debug`, or BROKERCLI_DEBUG, prints every traceback.
+    `words` is what was written by whoever called us; no login that stands in it is said.
     """
     streams.status("")
     debug = debug or os.environ.get("BROKERCLI_DEBUG", "0") not in ("", "0")
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if debug:
-        for line in _traceback(error).splitlines():
+        for line in _traceback(error, words).splitlines():
             streams.say(line, "dim")
     match error:
         case KeyboardInterrupt():
@@ -45,7 +46,7 @@ def present(error: BaseException, streams: Streams, *, debug: bool = False, outp
         case ReaderLeft():
             return int(ExitCode.READER_LEFT)
         case BrokercliError() if not isinstance(error, Bug):
-            _say(streams, str(error), error.hint, int(error.exit_code), output_json)
+            _say(streams, without_logins(str(error), words), without_logins(error.hint or "", words), int(error.exit_code), output_json)
             return int(error.exit_code)
         case BrokenPipeError():
             return int(ExitCode.READER_LEFT)
@@ -55,12 +56,12 @@ def present(error: BaseException, streams: Streams, *, debug: bool = False, outp
         case OSError(errno=number) if number in (errno.EMFILE, errno.ENFILE):
             _say(streams, "too many files are open", "ulimit -n says how many this process may have", int(ExitCode.LOCAL_IO), output_json)
             return int(ExitCode.LOCAL_IO)
-    _say(streams, f"this is a bug: {_one_line(error)}", _keep(error, os.environ), int(ExitCode.FAILED), output_json)
+    _say(streams, f"this is a bug: {_one_line(error, words)}", _keep(error, os.environ, words), int(ExitCode.FAILED), output_json)
     return int(ExitCode.FAILED)
 
 
 def _say(streams: Streams, message: str, hint: str | None, exit_code: int, output_json: bool) -> None:
-    message, hint = without_logins(message), without_logins(hint) if hint else hint
+    hint = hint or None
     if output_json:
         streams.say_json({"error": message, "hint": hint, "exit_code": exit_code})
         return
@@ -69,20 +70,20 @@ def _say(streams: Streams, message: str, hint: str | None, exit_code: int, outpu
         streams.say_hint(hint)
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(without_logins(str(error)).split())
+def _one_line(error: BaseException, words: Sequence[str]) -> str:
+    text = " ".join(without_logins(str(error), words).split())
     if isinstance(error, Bug):
         return text[:200]
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
-def _keep(error: BaseException, environment: Mapping[str, str]) -> str:
+def _keep(error: BaseException, environment: Mapping[str, str], words: Sequence[str]) -> str:
     from datetime import UTC, datetime
 
     from brokercli import __version__
 
     text = (f"brokercli {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
-            f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}\n\n{_traceback(error)}")
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}\n\n{_traceback(error, words)}")
     directory = _state_directory(environment)
     if directory is None:
         return _UNKEPT
@@ -100,10 +101,10 @@ def _keep(error: BaseException, environment: Mapping[str, str]) -> str:
     return f"please report it, with {f'~{str(path).removeprefix(home)}' if home and path.is_relative_to(home) else path}"
 
 
-def _traceback(error: BaseException) -> str:
+def _traceback(error: BaseException, words: Sequence[str]) -> str:
     import traceback
 
-    return without_logins("".join(traceback.format_exception(error)))
+    return without_logins("".join(traceback.format_exception(error)), words)
 
 
 def _state_directory(environment: Mapping[str, str]) -> Path | None:

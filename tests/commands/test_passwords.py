@@ -30,6 +30,25 @@ def test_a_url_where_none_belongs_is_not_repeated_with_its_password(cli: Command
         assert ended.stderr
 
 
+SPACED, HALF = f"nats://u:my {SECRET}@{HOST}:1/x", f"nats:/u:{SECRET}@{HOST}:1/x"
+
+
+@pytest.mark.parametrize("words", [
+    (SPACED,), tuple(["tail", *SPACED.split()]), ("tail", "x", "--from", SPACED), ("tail", "x", f"--from={SPACED}"), ("tail", "x", "-n", SPACED),
+    ("tail", "x", "--timeout", SPACED), ("publish", "x", "--file", SPACED), ("topology", "plan", SPACED), ("tail", "x", "-o", SPACED), (HALF,),
+    ("tail", HALF), ("tail", f"u:{SECRET}@{HOST}/x"), ("tail", "x", "-c", HALF), ("dlq", "ls", HALF, "-c", "local"), ("tail", "x", "-n", HALF),
+    ("context", "use", HALF),
+], ids=" ".join)
+def test_a_login_is_not_repeated_where_it_makes_no_url(cli: CommandLine, words: tuple[str, ...]) -> None:
+    for more in ((), ("-o", "json")):
+        ended = cli(*words, *more)
+        assert ended.code == 2, ended.stderr
+        # typer's box may break the line anywhere
+        assert SECRET[:5] not in f"{ended.stdout!r}{ended.stderr}"
+    named = cli("tail", "x", extra={"BROKERCLI_CONTEXT": HALF})
+    assert (named.code, SECRET in named.stderr) == (2, False)
+
+
 @pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.kafka), pytest.param("nats", marks=pytest.mark.nats)])
 def with_password(request: pytest.FixtureRequest, make_place: Callable[..., Place]) -> tuple[Place, str, str]:
     """A place, its broker's URL with a login in it, and the password; a NATS without users takes any."""
