@@ -51,7 +51,7 @@ def peek(
     from brokercli.terminal.peek import print_around
 
     streams = streams_of(context)
-    with Interrupt(streams, connecting=True) as interrupt, open_consumers([name], context_name, connect_timeout=connect_timeout) as session:
+    with Interrupt(streams, connecting=True, only_prints=True) as interrupt, open_consumers([name], context_name, connect_timeout=connect_timeout) as session:
         interrupt.connected()
         source = session.resolve(address)
         lags = [lag for lag in session.consumers.lag(session.name)

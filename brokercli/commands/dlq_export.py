@@ -54,7 +54,7 @@ def export(
     streams = streams_of(context)
     check_absent(None if file == "-" else file)
     letter_filter = letter_filter_of(streams, reason, origin, since, until, ids, grep, header, where)
-    with nothing_pending_is_an_end(streams, fail_if_empty, quiet), Interrupt(streams, connecting=True) as interrupt:
+    with nothing_pending_is_an_end(streams, fail_if_empty, quiet), Interrupt(streams, connecting=True, only_prints=True) as interrupt:
         with (open_letters(streams, dlq, context_name, "export FILE", quiet=quiet, connect_timeout=connect_timeout) as session, interrupt.connected(),
               look_at_letters(streams, session, lift_limit) as look, nullcontext() if file == "-" else LetterFile(file) as kept,
               Progress(streams, "exported", look.reader.expected) as progress):

@@ -55,7 +55,7 @@ def inspect(
 
     streams = streams_of(context)
     letter_filter = letter_filter_of(streams, reason, origin, since, until, ids, grep, header, where)
-    with (nothing_pending_is_an_end(streams, fail_if_empty, quiet), Interrupt(streams, connecting=True) as interrupt,
+    with (nothing_pending_is_an_end(streams, fail_if_empty, quiet), Interrupt(streams, connecting=True, only_prints=True) as interrupt,
           open_letters(streams, dlq, context_name, quiet=quiet, connect_timeout=connect_timeout) as session):
         interrupt.connected()
         prepare_for_bulk()

@@ -34,7 +34,7 @@ def show(
     from brokercli.terminal.letter import print_letter
 
     streams = streams_of(context)
-    with (Interrupt(streams, connecting=True) as interrupt,
+    with (Interrupt(streams, connecting=True, only_prints=True) as interrupt,
           open_letters(streams, dlq, context_name, "show POSITION", quiet=quiet, connect_timeout=connect_timeout) as session):
         interrupt.connected()
         with look_at_letters(streams, session, lift_limit) as look:

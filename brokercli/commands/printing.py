@@ -46,7 +46,8 @@ class Printing:
             streams.wait(0)  # whoever reads may have gone, and nothing that would be printed may come for hours
             return interrupt.requested
 
-        with Interrupt(streams, connecting=True) as interrupt, open_address(address, context_name, "look", connect_timeout=connect_timeout) as session:
+        with (Interrupt(streams, connecting=True, only_prints=True) as interrupt,
+              open_address(address, context_name, "look", connect_timeout=connect_timeout) as session):
             interrupt.connected()
             require_for(session, span)
             prepare_for_bulk()

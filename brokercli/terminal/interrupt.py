@@ -40,10 +40,12 @@ class Interrupt:
     for does not look at `requested`.
     """
 
-    def __init__(self, streams: Streams, *, connecting: bool = False) -> None:
-        """`connecting`: nothing is in flight until `connected` is called, and the first signal stops at once."""
+    def __init__(self, streams: Streams, *, connecting: bool = False, only_prints: bool = False) -> None:
+        """`connecting`: nothing is in flight until `connected` is called, and the first signal stops at once. `only_prints`: nothing is but what
+        is written to standard output, and a reader of that who takes nothing is not waited for: StopNow."""
         self.requested = False
         self._connecting = connecting
+        self._only_prints = only_prints
         self.exit_code = 0
         """129, 130 or 143 once requested."""
         self._streams = streams
@@ -67,6 +69,7 @@ class Interrupt:
             number, handler = self._before.popitem()
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._explain_no_more()
+        self._streams.hurry_no_more()
 
     def connected(self) -> AbstractContextManager[None]:
         """Say that from here on something may be in flight. What is returned does nothing: it lets this stand in a `with`."""
@@ -108,6 +111,10 @@ class Interrupt:
             if self._connecting:
                 self._stopped_at = now
                 raise StopNow(self.exit_code)
+            if self._only_prints:
+                self._streams.hurry(StopNow(self.exit_code))
+                if self._streams.writing:
+                    return  # nothing is in flight but that, and it ends by itself
             # not threading.Thread: its locks may be held by the code this handler interrupted
             _thread.start_new_thread(self._explain, ())
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from brokercli.model.errors import LocalIO, ReaderLeft
 from brokercli.terminal.cells import folded_words, shortened
 from brokercli.terminal.escape import json_of, visible, visible_json
 
+# so long a reader that takes nothing is waited for once somebody wants us to stop, in seconds
+STALLED = 1.0
 CLOSED = -1
 """The descriptor of a stream that was closed when we were started."""
 _PLAIN = str.maketrans({"→": "->", "…": "...", "·": "-", "–": "-", "—": "-", "“": '"', "”": '"', "’": "'"})
@@ -44,7 +47,11 @@ class Streams:
     """Of what is said on standard error."""
     written: bool = False
     """Whether anything was written to standard output yet."""
+    writing: bool = False
+    """Whether standard output is being written to."""
     _status: str = field(default="", repr=False)
+    _hurried: BaseException | None = field(default=None, repr=False)
+    _made_nonblocking: bool = field(default=False, repr=False)
 
     @classmethod
     def system(cls, no_color: bool = False, environment: Mapping[str, str] = os.environ) -> Streams:
@@ -75,20 +82,52 @@ class Streams:
         """Write all of `data` to standard output, at once and unbuffered, however long the reader takes.
 
         Raises ReaderLeft when the reader has closed the pipe (standard output is the null device from then on), LocalIO
-        when it cannot be written (disk full, closed, a file too large).
+        when it cannot be written (disk full, closed, a file too large), and what `hurry` was given.
         """
         self.written = True
         if self._status and self.stdout_is_terminal:
             self.status("")
         if self.stdout_fd == CLOSED:
             raise LocalIO("cannot write output: standard output is closed", hint="redirect it to a file or /dev/null")
+        self.writing = True
         try:
-            _write_all(self.stdout_fd, data)
+            self._write_data(data)
         except OSError as problem:
             if problem.errno in (errno.EPIPE, errno.ECONNRESET):
                 _point_at_null(self.stdout_fd)
                 raise ReaderLeft("the reader of our output has gone") from None
             raise LocalIO(f"cannot write output: {problem.strerror}", hint=_output_hint(problem.errno)) from None
+        finally:
+            self.writing = False
+
+    def hurry(self, error: BaseException) -> None:
+        """Let `write` raise `error` where the reader of a pipe takes nothing for `STALLED` seconds; what it was in the midst of is not written
+        beyond the line that was begun. For a signal handler: a write that waits goes on in this way."""
+        self._hurried = error
+        if self.stdout_fd != CLOSED and os.get_blocking(self.stdout_fd) and stat.S_ISFIFO(os.fstat(self.stdout_fd).st_mode):
+            # a write that a signal interrupts is begun once more, and would wait for ever; it returns now
+            self._made_nonblocking = True
+            os.set_blocking(self.stdout_fd, False)
+
+    def hurry_no_more(self) -> None:
+        """Leave standard output as it was."""
+        self._hurried = None
+        if self._made_nonblocking:
+            self._made_nonblocking = False
+            os.set_blocking(self.stdout_fd, True)
+
+    def _write_data(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self.stdout_fd, rest):]
+            except BlockingIOError:
+                hurried = self._hurried
+                _, ready, _ = select.select([], [self.stdout_fd], [], STALLED)
+                if not ready and hurried is not None:
+                    if len(rest) < len(data):
+                        _end_of_line(self.stdout_fd, data, len(data) - len(rest))
+                    raise hurried from None
 
     def wait(self, seconds: float) -> None:
         """Sleep. Raises ReaderLeft as soon as the reader of a pipe at standard output closes it."""
@@ -175,7 +214,8 @@ class Streams:
         if self.stderr_fd == CLOSED:
             return
         try:
-            _write_all(self.stderr_fd, _encode(text, self.encoding))
+            # it may be the pipe that nobody reads (2>&1)
+            _write_all(self.stderr_fd, _encode(text, self.encoding), None if self._hurried is None else 0.0)
         except OSError:
             pass  # nobody listens, and there is nowhere left to say so
 
@@ -200,13 +240,31 @@ def _encode(text: str, encoding: str) -> bytes:
         return text.translate(_PLAIN).encode("ascii" if encoding == "utf-8" else encoding, errors="backslashreplace")
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes, patience: float | None = None) -> None:
     rest = memoryview(data)
     while rest:
         try:
             rest = rest[os.write(descriptor, rest):]
         except BlockingIOError:
-            select.select([], [descriptor], [])
+            if not select.select([], [descriptor], [], patience)[1]:
+                return
+
+
+def _end_of_line(pipe: int, data: bytes, written: int) -> None:
+    """Put the rest of a line that was begun into a pipe that is full, by making it larger: half a line would pass for a whole one. Where it cannot
+    be made so large, nothing."""
+    rest = data[written:data.find(b"\n", written - 1) + 1]
+    if not rest or sys.platform != "linux":
+        return
+    import fcntl
+
+    try:
+        # what is in it lies in pages, which need not be full
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) + len(rest) + 2 * select.PIPE_BUF)
+        while rest:
+            rest = rest[os.write(pipe, rest):]
+    except OSError:
+        return
 
 
 def _fill_holes() -> None:

@@ -34,7 +34,7 @@ SPACED, HALF = f"nats://u:my {SECRET}@{HOST}:1/x", f"nats:/u:{SECRET}@{HOST}:1/x
 
 
 @pytest.mark.parametrize("words", [
-    (SPACED,), tuple(["tail", *SPACED.split()]), ("tail", "x", "--from", SPACED), ("tail", "x", f"--from={SPACED}"), ("tail", "x", "-n", SPACED),
+    (SPACED,), ("tail", *SPACED.split()), ("tail", "x", "--from", SPACED), ("tail", "x", f"--from={SPACED}"), ("tail", "x", "-n", SPACED),
     ("tail", "x", "--timeout", SPACED), ("publish", "x", "--file", SPACED), ("topology", "plan", SPACED), ("tail", "x", "-o", SPACED), (HALF,),
     ("tail", HALF), ("tail", f"u:{SECRET}@{HOST}/x"), ("tail", "x", "-c", HALF), ("dlq", "ls", HALF, "-c", "local"), ("tail", "x", "-n", HALF),
     ("context", "use", HALF),

@@ -13,6 +13,7 @@ import pytest
 from tests.brokers.kafka import Kafka
 from tests.commandline import PATIENCE, CommandLine, Terminal
 from tests.commands.conftest import Place, make_kafka
+from tests.terminal.test_stalled_reader import wait_until_full
 
 OSC_52 = "\x1b]52;c;ZXZpbA==\x07[/] [link=http://x]y\u202e"
 
@@ -90,6 +91,19 @@ def test_a_signal_ends_it_with_its_code_and_without_a_traceback(cli: CommandLine
     ended = cli.finish(process)
     assert ended.code == code
     assert "Traceback" not in ended.stderr
+
+
+def test_one_signal_ends_it_also_while_its_reader_takes_nothing(cli: CommandLine, place: Place) -> None:
+    assert cli("publish", place.url, stdin=b"".join(b"%099d\n" % number for number in range(3000))).code == 0
+    process = cli.start("replay", place.url)
+    assert process.stdout is not None
+    wait_until_full(process.stdout.fileno())
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    ended = cli.finish(process)
+    assert (ended.code, ended.stderr) == (143, "")
+    assert ended.lines == [b"%099d" % number for number in range(len(ended.lines))]
+    assert 0 < len(ended.lines) < 3000
 
 
 def test_nothing_dangerous_reaches_a_terminal_and_a_pipe_gets_the_bytes(cli: CommandLine, terminal: Callable[..., Terminal], place: Place) -> None:
