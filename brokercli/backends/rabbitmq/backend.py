@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # so long a publisher waits at most to be told what its queue does with messages: the answer is for a note alone
 _FATE_SECONDS, _GUESSED_SECONDS = 3.0, 0.25
+_CHANNELS = 3
+"""At a time on one connection, where letters are taken: what they come over, a question, and one that is kept for the next question."""
 
 
 class RabbitMQBackend(Backend):
@@ -258,6 +260,7 @@ class RabbitMQBackend(Backend):
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.rabbitmq.open_repair import open_repair
 
+        self._link.require_channels(_CHANNELS)
         row = self.resource(source)
         if not SUPPORT[row][Capability.REDRIVE]:
             raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")
@@ -270,6 +273,8 @@ class RabbitMQBackend(Backend):
 
         if source.kind == "exchange" or self.resource(source) != QUORUM_QUEUE:
             return Lift()
+        # without them it could not be asked at the end whether the limit is still needed, and would stay lifted
+        self._link.require_channels(_CHANNELS)
         assert not self._lent, "letters are taken over the connection that lifts their limit"
         conditions = self._conditions(source)
         lift = lift_limit(self._link, self._management, conditions, user_of(self._connection))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, NamedTuple
 
-from brokercli.backends.rabbitmq.link import Step
+from brokercli.backends.rabbitmq.opening import Step
 
 _LEADER_SECONDS = 0.25
 _WAYS = 4

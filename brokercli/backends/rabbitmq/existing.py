@@ -23,7 +23,8 @@ from pika.exceptions import ChannelClosedByBroker
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM
 from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.failures import NO_ANSWER, says_absent, translate
-from brokercli.backends.rabbitmq.link import Link, Step
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.opening import Step
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
 from brokercli.model.errors import Unreachable
 

@@ -67,10 +67,15 @@ def translate(problem: BaseException, doing: str, where: Any) -> BrokercliError:
     if isinstance(problem, (exceptions.ChannelClosedByBroker, exceptions.ConnectionClosedByBroker)):
         return from_reply(problem.reply_code, problem.reply_text, doing)
     if isinstance(problem, exceptions.NoFreeChannels):
-        return Failed(f"The broker lets a connection have too few channels (channel_max): {doing} needs one more.", hint=_CHANNELS)
+        return too_few_channels("too few channels", f"{doing} needs one more")
     if isinstance(problem, (exceptions.AMQPConnectionError, exceptions.ChannelClosed, exceptions.ConnectionWrongStateError, exceptions.ChannelWrongStateError)):
         return Unreachable(f"The connection to {where} broke while {doing}.", hint="brokercli doctor says what answers and what does not")
     return Bug(f"in the RabbitMQ backend, {doing}", problem)
+
+
+def too_few_channels(has: str, needs: str) -> Failed:
+    """Return what to raise where a connection needs more channels than it may have."""
+    return Failed(f"The broker lets a connection have {has} (channel_max){',' if needs.startswith('and') else ':'} {needs}.", hint=_CHANNELS)
 
 
 def from_reply(code: int, text: str, doing: str) -> BrokercliError:

@@ -16,11 +16,14 @@ from typing import Any, Protocol
 
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
+from pika.exceptions import NoFreeChannels
 
 from brokercli.backends.rabbitmq.bulk_frames import BulkConnection, NotAMQP, Sink
 from brokercli.backends.rabbitmq.connect import address, explain_end_of_tls, explain_login, open_socket, parameters, port_of
 from brokercli.backends.rabbitmq.diagnose import explain_greeting, explain_silence
-from brokercli.backends.rabbitmq.failures import NO_ANSWER, NotLetIn, NoVirtualHost, deleted_with_all, ended_for_good, translate
+from brokercli.backends.rabbitmq.failures import NO_ANSWER, NotLetIn, NoVirtualHost, deleted_with_all, ended_for_good, too_few_channels, translate
+from brokercli.backends.rabbitmq.opening import Opening, Step
+from brokercli.model.amount import amount
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, Unreachable
 
@@ -30,9 +33,6 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
 _LET_IN_SECONDS = 10.0
 """How long a login that was let in before is tried again that is not: its virtual host may be about to be deleted."""
 _GOODBYE_SECONDS = 1.0
-
-Step = Callable[[Any, Callable[[Any], None]], None]
-"""One question on a channel: takes pika's channel and what to call with the answer."""
 
 
 class Watcher(Protocol):
@@ -67,7 +67,7 @@ class Link:
         self.host = connection.hosts[0]
         """Which of the hosts the connection leads to, or led to last."""
         self._closing = False
-        self._spare: _Opening | None = None
+        self._spare: Opening | None = None
         self._ended: BaseException | None = None
         parameters(connection)
         self._loop: Any = IOLoop()
@@ -107,6 +107,12 @@ class Link:
         except Exception as problem:  # noqa: BLE001  whatever pika raises has a translation
             raise translate(problem, doing, self.where) from None
 
+    def require_channels(self, count: int) -> None:
+        """Raise Failed where the broker lets a connection have fewer channels than that."""
+        live = self.live
+        if live is not None and 0 < live.params.channel_max < count:
+            raise too_few_channels(f"{amount(int(live.params.channel_max), 'channel')}", f"and this takes {count}")
+
     def close(self) -> None:
         """Say goodbye, for a second at most, and end the thread."""
         if self._closing:
@@ -129,7 +135,7 @@ class Link:
         if live is None or not live.is_open:
             failed(self.failure or Unreachable(f"{self.where} is not connected."))
             return
-        _Opening(self, live, sink, steps, done, failed, ended)
+        self._opening(live, sink, steps, done, failed, ended)
 
     def question(self, steps: Sequence[Step], done: Callable[[list[Any]], None], failed: Callable[[BaseException], None]) -> None:
         """Ask what leaves nothing on its channel, and keep that for the next such question: opening one costs both sides several times
@@ -151,7 +157,16 @@ class Link:
         if live is None or not live.is_open:
             failed(self.failure or Unreachable(f"{self.where} is not connected."))
             return
-        asked = _Opening(self, live, None, steps, finished, failed, None)
+        asked = self._opening(live, None, steps, finished, failed, None)
+
+    def _opening(self, live: BulkConnection, sink: Sink | None, steps: Sequence[Step], done: Callable[[Any, list[Any]], None],
+                 failed: Callable[[BaseException], None], ended: Callable[[BaseException], None] | None) -> Opening | None:
+        try:
+            return Opening(live, sink, steps, done, failed, ended)
+        except NoFreeChannels as problem:
+            # raised on this thread it would end the connection, which serves others as well
+            failed(problem)
+            return None
 
     def later(self, seconds: float, callback: Callable[[], None]) -> Any:
         """Call back after a while, on this thread; returns what `forget` takes."""
@@ -338,58 +353,6 @@ class Link:
     def _hang_up(self) -> None:
         if self.live is not None:
             self.live.abort()
-
-
-class _Opening:
-    """A channel being opened, asked and handed over."""
-
-    def __init__(self, link: Link, live: BulkConnection, sink: Sink | None, steps: Sequence[Step], done: Callable[[Any, list[Any]], None],
-                 failed: Callable[[BaseException], None], ended: Callable[[BaseException], None] | None) -> None:
-        self._link = link
-        self._live = live
-        self._sink = sink
-        self._steps = list(steps)
-        self._answers: list[Any] = []
-        self._done: Callable[[Any, list[Any]], None] | None = done
-        self._failed = failed
-        self._tell_end = ended
-        self._channel = live.channel(on_open_callback=self._opened)
-        self._channel.add_on_close_callback(self._closed)
-
-    def usable(self, live: BulkConnection | None) -> bool:
-        """Whether its channel is there for another question."""
-        return self._live is live and bool(self._channel.is_open)
-
-    def again(self, steps: Sequence[Step], done: Callable[[Any, list[Any]], None], failed: Callable[[BaseException], None]) -> None:
-        """Ask on the channel that the last question has left."""
-        self._steps, self._answers, self._done, self._failed = list(steps), [], done, failed
-        self._next()
-
-    def _opened(self, channel: Any) -> None:
-        if self._sink is not None:
-            self._live.sinks[channel.channel_number] = self._sink
-        self._next()
-
-    def _next(self, answer: Any = None) -> None:
-        if len(self._answers) == len(self._steps):
-            done, self._done = self._done, None
-            if done is not None:
-                done(self._channel, self._answers)
-            return
-        step = self._steps[len(self._answers)]
-        step(self._channel, self._answered)
-
-    def _answered(self, answer: Any) -> None:
-        self._answers.append(answer)
-        self._next()
-
-    def _closed(self, channel: Any, reason: BaseException) -> None:
-        self._live.forget(channel.channel_number)
-        pending, self._done = self._done, None
-        if pending is not None:
-            self._failed(reason)
-        elif self._tell_end is not None and self._live.is_open:
-            self._tell_end(reason)
 
 
 def _reason_of(problem: BaseException | None) -> str:

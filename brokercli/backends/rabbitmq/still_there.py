@@ -8,7 +8,8 @@ from time import monotonic, sleep
 from typing import Any
 
 from brokercli.backends.rabbitmq.failures import NoSuch, translate
-from brokercli.backends.rabbitmq.link import Link, Step
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.opening import Step
 from brokercli.model.errors import BrokercliError, NotAuthorised
 
 _PATIENCE = 10.0

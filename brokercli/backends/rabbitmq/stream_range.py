@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
 from brokercli.backends.rabbitmq.failures import translate
-from brokercli.backends.rabbitmq.link import Link, Step
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.opening import Step
 from brokercli.backends.rabbitmq.records import offset_of
 from brokercli.model.errors import BrokercliError, Unreachable
 

@@ -14,7 +14,8 @@ from brokercli.backends.contract import Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
 from brokercli.backends.rabbitmq.failures import NO_ANSWER, translate
-from brokercli.backends.rabbitmq.link import Link, Step
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.opening import Step
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 
