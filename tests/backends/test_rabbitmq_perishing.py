@@ -16,6 +16,7 @@ from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.perishing import ROOM
 from brokercli.model.address import Address
 from brokercli.model.message import Message
+from brokercli.operations.homes import Homes
 from tests.backends.rabbitmq_declared import Declared
 from tests.backends.rabbitmq_places import SECONDS, Places
 from tests.backends.rabbitmq_redrive import fail, numbered, queue, redrive, work_and_letters
@@ -211,6 +212,21 @@ def test_a_home_that_dead_letters_what_it_refuses_and_may_be_full_is_given_one_l
     # one copy, of the letter that showed that it is full
     assert sorted(places.taken(dlq)) == sorted([*numbered(15)[3:], numbered(15)[3]])
     assert places.taken(home) == [*numbered(2), *numbered(15)[:3]]
+
+
+def test_letters_out_of_a_file_are_given_to_no_home_that_dead_letters_what_it_has_refused(places: Places) -> None:
+    dlq = places.queue()
+    home = refusing_with_copies(places, dlq, 2)
+    places.put("", home, numbered(2))
+    wait_until(lambda: backend_counts(places, home) == 2, SECONDS, "the count of the management API")
+    homes = Homes(places.open(), PublishPolicy(only_wanted=True), lambda indices: None)
+    receipts = homes.put([Message(body) for body in numbered(300)], [queue(home)] * 300)
+    homes.close()
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 300, 0)
+    assert f"it is full, and a copy of what it refuses is dead-lettered to queue:{dlq}: it gets no more" in {
+        receipt.reason for receipt in receipts.problems}
+    assert len(places.taken(dlq)) <= 64
+    assert places.taken(home) == numbered(2)
 
 
 def test_whoever_publishes_to_a_queue_that_dead_letters_what_it_refuses_is_told(places: Places) -> None:

@@ -10,7 +10,7 @@ from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAM
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter, Native
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.outbox import Outbox, Target
+from brokercli.backends.rabbitmq.outbox import NOT_TAKEN, Outbox, Target
 from brokercli.backends.rabbitmq.perishing import ROOM, ROOM_BYTES, Fate
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
@@ -19,6 +19,8 @@ from brokercli.model.receipt import Receipts
 WINDOW = 2000
 WINDOW_BYTES = 32 * 1024 * 1024
 _ENTRY_OVERHEAD = 64
+# so many at a time to a queue that makes a copy of each message it refuses: those are stored, and nobody has asked for them
+_WINDOW_TO_COPIES = 64
 # how long a verdict may wait for others to come with it while the window is nearly full
 _GATHER_SECONDS = 0.004
 
@@ -46,6 +48,10 @@ class RabbitMQPublisher(Publisher):
         self._closed = False
         self._fate: Fate | None = None
         """Of what is given to a queue that has room for some more."""
+        self._copies = ""
+        """What becomes of a copy of each message that the queue refuses, where no more are to be given to it then."""
+        self._shut = ""
+        """Why it is given nothing any more."""
         self._outbox = outbox = Outbox(link, target, positions=policy.positions)
         self.notes: list[str] = outbox.notes
         link.watchers.append(outbox)
@@ -54,6 +60,9 @@ class RabbitMQPublisher(Publisher):
     def beware(self, fate: Fate) -> None:
         """Take in what the queue does with what it takes: what is known of it now is noted, and that it is full once it is."""
         self.notes += fate.notes
+        if fate.copies and self._policy.only_wanted:
+            # what is refused stays where it came from, and its copy comes there as well, or elsewhere, with every try
+            self._copies, self._window = fate.copies, min(self._window, _WINDOW_TO_COPIES)
         if fate.exceeded(ROOM, ROOM_BYTES):
             self.notes.append(fate.full)
         elif fate.full:
@@ -74,6 +83,10 @@ class RabbitMQPublisher(Publisher):
             for message in messages[:room]:
                 if held > WINDOW_BYTES:
                     break
+                if self._shut:
+                    outbox.refuse(index, self._shut)
+                    index += 1
+                    continue
                 try:
                     native = self._prepare(message)
                     entries.append(self._entry(index, native, native.body, deadline))
@@ -150,7 +163,12 @@ class RabbitMQPublisher(Publisher):
         outbox = self._outbox
         if not len(outbox.news) and outbox.failure is not None:
             raise outbox.failure
-        news, outbox.news = outbox.news, Receipts()
+        return self._judged()
+
+    def _judged(self) -> Receipts:
+        news, self._outbox.news = self._outbox.news, Receipts()
+        if self._copies and not self._shut and any(receipt.reason == NOT_TAKEN for receipt in news.problems):
+            self._shut = f"it is full, and a copy of what it refuses is {self._copies}: it gets no more"
         return news
 
     def finish(self, timeout: float) -> Receipts:
@@ -161,8 +179,7 @@ class RabbitMQPublisher(Publisher):
                 outbox.changed.wait(min(left, 0.25))
                 outbox.expire()
             outbox.abandon("given up")
-            news, outbox.news = outbox.news, Receipts()
-            return news
+            return self._judged()
 
     @property
     def in_flight(self) -> int:
