@@ -128,7 +128,8 @@ def parse_rate(text: str | None) -> float | None:
         per_second = float(number) / seconds if seconds else 0
     except ValueError:
         per_second = 0
-    if not 0 < per_second < float("inf"):
+    # beyond these nothing would go in a lifetime, and no broker takes as many
+    if not 1e-9 <= per_second <= 1e12:
         raise UsageProblem(f"--rate {text!r} is no rate.", hint="rates: 100, 50/s, 600/m")
     return per_second
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import orjson
 
 from brokercli.backends.envelope_values import decode_value
@@ -43,8 +45,8 @@ def _property(text: str) -> tuple[str, HeaderValue]:
     if not separator or not name:
         raise UsageProblem(f"--property {text!r} is not NAME=VALUE.", hint="for example: --property content_type=application/json")
     number = name in ("priority", "delivery_mode", "timestamp")
-    if number and not value.isdecimal():
-        raise UsageProblem(f"--property {name} is a number, not {value!r}.")
+    if number and not re.fullmatch(r"\d{1,20}", value):
+        raise UsageProblem(f"--property {name} is a number, not {value[:40]!r}.")
     return name, int(value) if number else value.encode(errors="surrogateescape")
 
 

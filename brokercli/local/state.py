@@ -80,9 +80,10 @@ def read_identity(files: Files) -> Identity | None:
     """Return the identity, or None where there is none or it is damaged."""
     try:
         fields = json.loads(files.identity.read_text(encoding="utf-8"))
-        return Identity(str(fields["name"]), str(fields["token"]), int(fields["port"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        identity = Identity(str(fields["name"]), str(fields["token"]), int(fields["port"]))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+    return identity if 0 < identity.port < 65536 else None
 
 
 def new_identity(files: Files, previous: Identity | None = None) -> Identity:

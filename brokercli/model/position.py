@@ -17,6 +17,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9})
 # a stored time may be any number of milliseconds of 64 bits
 _NANOSECONDS = re.compile(r"-?\d{1,30}ns", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST = 100 * 365 * _UNITS["d"]
 _GRAMMAR = "positions: start, end, 1200, -20 (the last 20), 3:1200 (partition:offset), @2026-11-23T10:00Z, @-1h, @now"
 LARGEST_NUMBER = 2**63 - 1
 # digits of a time since 1970 and what makes it nanoseconds: seconds, milli-, micro-, nanoseconds
@@ -138,7 +139,10 @@ def parse_duration(text: str) -> int:
         raise UsageProblem(f"{text!r} is no duration.", hint="durations: 250ms, 90s, 1h30m, 2d, 1w")
     from decimal import Decimal
 
-    return int(sum(Decimal(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(text)))
+    duration = sum(Decimal(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(text))
+    if duration > LONGEST:
+        raise UsageProblem(f"A duration is 100 years at most, and {text[:40]} is longer.")
+    return int(duration)
 
 
 def _parse_moment(text: str, now: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -219,7 +220,8 @@ def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *,
                 stopping: Callable[[], bool] = lambda: False) -> tuple[DeadLetter, State] | None:
     """Return the letter of a position or message id, or the Nth pending one (`#N`, from 1); what is both is the position. None where it was
     stopped first; raises NotFound."""
-    left = int(wanted[1:]) if wanted.startswith("#") and wanted[1:].isdecimal() else None
+    # one with more digits is no number of a letter, as there are not so many
+    left = int(wanted[1:]) if re.fullmatch(r"#\d{1,19}", wanted) else None
     by_id: tuple[DeadLetter, State] | None = None
     for batch in batches(reader, stopping):
         for index, record in enumerate(batch.records()):

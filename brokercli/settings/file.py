@@ -44,6 +44,8 @@ def read_configuration(path: Path) -> ConfigurationFile | None:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise UsageProblem(f"{path} is not TOML: {problem}.", hint="toml.io shows the format; strings need quotes") from None
+    except ValueError:  # Python reads no whole number of more than 4,300 digits
+        raise UsageProblem(f"{path} holds a number with far too many digits.") from None
     except RecursionError:
         raise UsageProblem(f"{path} is nested too deeply to be a configuration.") from None
     try:
@@ -77,7 +79,7 @@ def _parse(lines: list[str]) -> Mapping[str, object] | None:
 
     try:
         return tomllib.loads("\n".join(lines))
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return None
 
 

@@ -59,6 +59,8 @@ def read_topology(text: str, name: str, descriptor: Descriptor) -> Topology:
         at = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(problem))
         where, why = (f"{name}:{at[2]}:{at[3]}", at[1]) if at else (name, str(problem))
         raise UsageProblem(f"{where}: this is not TOML: {why}.", hint='texts, and names with dots, are quoted: [topic."orders.created"]') from None
+    except ValueError:  # Python reads no whole number of more than 4,300 digits
+        raise UsageProblem(f"{name} holds a number with far too many digits.") from None
     for key in document:
         if key not in TOP_KEYS:
             raise reading.problem((key,), f"{key!r} is nothing that can be declared", nearest(key, TOP_KEYS))

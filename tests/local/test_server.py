@@ -184,6 +184,13 @@ def test_a_server_whose_start_was_cut_off_before_it_was_written_down_is_taken_ov
     assert server.status(files).pid == pid
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "9" * 400, "9" * 5000, "1e999", "[]"], ids=len)
+def test_an_identity_with_a_port_that_is_none_is_a_damaged_one(files: Files, port: str) -> None:
+    files.create()
+    files.identity.write_text(f'{{"name": "a", "token": "b", "port": {port}}}')
+    assert read_identity(files) is None
+
+
 def test_a_damaged_state_directory_is_started_over(files: Files) -> None:
     server.start(files)
     server.stop(files)

@@ -98,6 +98,12 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize("text", ["36501d", f"{'9' * 400}s", f"{'9' * 5000}w"], ids=len)
+def test_a_duration_that_nothing_can_wait_for_is_refused(text: str) -> None:
+    with pytest.raises(UsageProblem, match="A duration is 100 years at most"):
+        parse_duration(text)
+
+
 @pytest.mark.parametrize(("text", "nanoseconds"), [
     ("2026-11-24T13:30:00.123456789+01:30", NOON + 123_456_789), ("2026-11-24 12:00", NOON), ("2026-11-24T12:00:00,5z", NOON + SECOND // 2),
     ("1970-01-01T00:00:00Z", 0), ("1969-12-31T23:59:59.999Z", -SECOND // 1000), ("2026-11-24T07:00:00-0500", NOON)])

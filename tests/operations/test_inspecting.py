@@ -153,3 +153,8 @@ def test_a_sample_of_each_group_is_named_by_its_number_where_its_broker_numbers_
     counted = inspect(lying(12, "order # timed out", name=""), RECOGNISER, letter_filter)
     found = {group.reason: group.sample_name for group in counted.groups.values()}
     assert [found[f"order {number} timed out"] for number in (0, 1, 11)] == samples
+
+
+def test_a_number_with_too_many_digits_is_no_letter() -> None:
+    with pytest.raises(NotFound):
+        find_letter(lying(2), RECOGNISER, f"#{'9' * 5000}")
