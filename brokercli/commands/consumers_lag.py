@@ -78,7 +78,7 @@ def lag(
 
 def above(streams: Streams, tick: Tick, limit: int | None) -> int:
     """Return 11 where a lag is above the limit, 0 where none is. Raises Failed where that cannot be told."""
-    from brokercli.model.errors import Failed
+    from brokercli.model.errors import Failed, NotFound
     from brokercli.model.exit_code import ExitCode
 
     if limit is None:
@@ -88,6 +88,8 @@ def above(streams: Streams, tick: Tick, limit: int | None) -> int:
         streams.say(f"{measured.name} is {measured.lag:,} behind, more than {limit:,}")
     if high:
         return int(ExitCode.ABOVE)
+    if tick.gone:
+        raise NotFound(f"{', '.join(tick.gone)} is not there any more, so --fail-above cannot be answered.", hint="brokercli consumers ls shows what there is")
     for measured in tick.measured:
         for unknown in measured.unknown:
             where = unknown.source if unknown.partition is None else f"{unknown.source} {unknown.partition}"

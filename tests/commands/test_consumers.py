@@ -295,6 +295,16 @@ def test_a_watch_ends_when_the_lag_is_above_what_is_allowed(cli: CommandLine, wa
 
 
 @pytest.mark.memory
+def test_a_watch_for_a_lag_ends_when_its_consumer_is_not_there_any_more(cli: CommandLine, watched: Callable[..., Any]) -> None:
+    process = watched("--fail-above", "100")
+    assert process.stdout.readline()
+    assert cli("consumers", "rm", "watched", "--yes").code == 0
+    ended = cli.finish(process)
+    assert ended.code == 1
+    assert "watched is not there any more, so --fail-above cannot be answered" in ended.stderr
+
+
+@pytest.mark.memory
 def test_a_watch_on_a_terminal_is_drawn_in_place(cli: CommandLine, watched: Callable[..., Any], terminal: Callable[..., Any]) -> None:
     shown = terminal("consumers", "lag", "watched", "--watch", "--every", "100ms", extra=cli.extra, columns=60, rows=8)
     shown.wait_for(b"PER SECOND")
