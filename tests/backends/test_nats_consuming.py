@@ -226,3 +226,15 @@ def test_what_an_older_server_cannot_do_is_refused_with_its_version(streams: Str
         with pytest.raises(Unsupported, match=r"\(2\.10\.26\) cannot pause a consumer: nats-server 2\.11"):
             attempt()
     assert state(streams, name) == before
+
+
+def test_a_consumer_that_nothing_was_to_go_with_is_not_removed_once_messages_have_come(streams: Streams, consumers: Consumers) -> None:
+    name = filled(streams, "interest", count=0)
+    assert consumers.goes_with(f"{name}/worker") == []
+    streams.fill(f"{name.lower()}.a", [b"1"])
+    with pytest.raises(Failed, match="Messages have come to stream"):
+        consumers.remove(f"{name}/worker")
+    assert (streams.consumers(name), streams.state(name)["messages"]) == (["worker"], 1)
+    assert consumers.goes_with(f"{name}/worker") != []
+    consumers.remove(f"{name}/worker")
+    assert streams.consumers(name) == []

@@ -9,6 +9,7 @@ import pytest
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.registry import descriptors, settings_of
 from brokercli.model.declaration import Action
+from brokercli.model.errors import Failed
 from brokercli.settings.topology_file import read_topology
 from brokercli.settings.topology_writing import write_topology
 from tests.backends.nats_declarations import DAY, SECOND, a_consumer, apply_all, config, only, told
@@ -104,3 +105,28 @@ def test_a_consumer_that_is_pulled_from_cannot_acknowledge_by_flow_control(strea
     change = only(declarer.plan([a_consumer(streams.make(), ack_policy="flow_control")]))
     assert change.action is Action.CANNOT
     assert "only a consumer with a deliver_subject acknowledges so" in told(change)
+
+
+def test_a_consumer_with_which_messages_would_go_that_came_since_its_deletion_was_planned_stays(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make("interest")
+    streams.worker(name)
+    planned = only(declarer.plan_removal([a_consumer(name)]))
+    streams.fill(f"{name.lower()}.a", [b"1", b"2"])
+    with pytest.raises(Failed, match="Messages have come to stream"):
+        declarer.apply(planned)
+    assert (streams.consumers(name), streams.state(name)["messages"]) == (["worker"], 2)
+    anew = only(declarer.plan_removal([a_consumer(name)]))
+    assert "deletes all 2 messages" in told(anew)
+    streams.fill(f"{name.lower()}.a", [b"3"])
+    declarer.apply(anew)
+    assert streams.consumers(name) == []
+
+
+@pytest.mark.parametrize("retention", ["limits", "workqueue"])
+def test_a_consumer_with_which_no_messages_go_is_deleted_whatever_came(streams: Streams, declarer: Declarer, retention: str) -> None:
+    name = streams.make(retention)
+    streams.worker(name)
+    planned = only(declarer.plan_removal([a_consumer(name)]))
+    streams.fill(f"{name.lower()}.a", [b"1", b"2"])
+    declarer.apply(planned)
+    assert (streams.consumers(name), streams.state(name)["messages"]) == ([], 2)

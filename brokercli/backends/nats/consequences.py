@@ -8,6 +8,7 @@ from brokercli.backends.nats.streams import Json
 from brokercli.backends.nats.subjects import covers
 from brokercli.model.amount import amount
 from brokercli.model.declaration import Declaration, Difference, SettingValue
+from brokercli.model.errors import Failed
 from brokercli.model.position import NANOSECONDS, parse_time
 
 
@@ -123,6 +124,17 @@ def of_nobody_waiting(info: Json, stream: Json, others: int) -> list[str]:
     if retention == "workqueue" and (left := ahead + pending):
         return [f"leaves {amount(left, 'message')} in stream {name} that nobody gets any more, until another consumer takes its place"]
     return []
+
+
+def deletes(info: Json, stream: Json, others: int) -> bool:
+    """Whether messages may go with a consumer."""
+    return stream["config"].get("retention") == "interest" and bool(of_nobody_waiting(info, stream, others))
+
+
+def refuse_what_came(name: str, stream: str) -> Failed:
+    """Return what to raise where messages would go with a consumer with which none went when that was said."""
+    return Failed(f"Messages have come to stream {stream} since this was said, and would be deleted with {name}. It was not deleted.",
+                  hint="the same command says what would go with it now")
 
 
 def _given_up_at_most(info: Json) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from brokercli.backends.consumers import Consumers
 from brokercli.backends.nats.configuration import is_internal, settings_beyond_defaults, value_of
-from brokercli.backends.nats.consequences import of_nobody_waiting
+from brokercli.backends.nats.consequences import deletes, of_nobody_waiting, refuse_what_came
 from brokercli.backends.nats.consumer_state import ConsumerState, ask_state, is_missing, missing, split_name
 from brokercli.backends.nats.death_records import cap_words, record_words, recorders
 from brokercli.backends.nats.failures import api_failure, reason
@@ -33,6 +33,8 @@ class NatsConsumers(Consumers):
 
     def __init__(self, jetstream: JetStream) -> None:
         self._jetstream = jetstream
+        self._said_to_delete: dict[str, bool] = {}
+        """Whether it was said that messages go with a consumer."""
 
     def find(self, patterns: Sequence[str] = ()) -> Iterable[Consumption]:
         return self._jetstream.link.run(_find(self._jetstream, patterns))
@@ -59,10 +61,13 @@ class NatsConsumers(Consumers):
         self._jetstream.link.run(_pause(self._jetstream, name, None))
 
     def goes_with(self, name: str) -> Sequence[str]:
-        return self._jetstream.link.run(_goes_with(self._jetstream, name))
+        said, deletes_some = self._jetstream.link.run(_goes_with(self._jetstream, name))
+        self._said_to_delete[name] = deletes_some
+        return said
 
     def remove(self, name: str) -> None:
-        self._jetstream.link.run(_remove(self._jetstream, name))
+        # whoever was told nothing has agreed to nothing
+        self._jetstream.link.run(_remove(self._jetstream, name, unless_it_deletes=not self._said_to_delete.get(name, True)))
 
 
 async def _find(jetstream: JetStream, patterns: Sequence[str]) -> list[Consumption]:
@@ -201,15 +206,21 @@ async def _removable(jetstream: JetStream, name: str) -> ConsumerState:
     return state
 
 
-async def _goes_with(jetstream: JetStream, name: str) -> list[str]:
+async def _goes_with(jetstream: JetStream, name: str) -> tuple[list[str], bool]:
+    """Return what goes with it in words, and whether that is messages."""
     state = await _removable(jetstream, name)
     stream = await jetstream.info(state.stream)
-    return of_nobody_waiting(state.info, stream, int(stream["state"]["consumer_count"]) - 1)
+    others = int(stream["state"]["consumer_count"]) - 1
+    return of_nobody_waiting(state.info, stream, others), deletes(state.info, stream, others)
 
 
-async def _remove(jetstream: JetStream, name: str) -> None:
-    await _removable(jetstream, name)
+async def _remove(jetstream: JetStream, name: str, *, unless_it_deletes: bool) -> None:
+    state = await _removable(jetstream, name)
     stream, consumer = split_name(name)
+    if unless_it_deletes:
+        info = await jetstream.info(stream)
+        if deletes(state.info, info, int(info["state"]["consumer_count"]) - 1):
+            raise refuse_what_came(name, stream)
     await _tell(jetstream, name, f"CONSUMER.DELETE.{stream}.{consumer}")
 
 

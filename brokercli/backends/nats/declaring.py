@@ -261,6 +261,9 @@ async def _write(jetstream: JetStream, declaration: Declaration, action: str, co
 async def _delete(jetstream: JetStream, declaration: Declaration, planned: _Found, now: Json) -> None:
     stream, _, consumer = declaration.name.partition("/")
     if declaration.kind == "consumer":
+        owner = await jetstream.info(stream)
+        if not planned.messages and consequences.deletes(now, owner, int(owner["state"]["consumer_count"]) - 1):
+            raise consequences.refuse_what_came(declaration.name, stream)
         await _tell(jetstream, declaration, f"CONSUMER.DELETE.{stream}.{consumer}")
         return
     if not planned.messages and int(now["state"]["messages"]):
@@ -334,8 +337,10 @@ async def _plan_removal(jetstream: JetStream, unwanted: Sequence[Declaration]) -
         if declaration.kind != "consumer":
             streams.append((declaration, info))
         elif owner is not None:
-            remarks: list[str] = consequences.of_removing_a_consumer(info, owner, int(owner["state"]["consumer_count"]) - len(going_too[name]))
-            consumers.append(Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=_Found(str(info["created"]))))
+            others = int(owner["state"]["consumer_count"]) - len(going_too[name])
+            remarks: list[str] = consequences.of_removing_a_consumer(info, owner, others)
+            held = int(owner["state"]["messages"]) if consequences.deletes(info, owner, others) else 0
+            consumers.append(Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=_Found(str(info["created"]), held)))
     if not streams:
         return consumers
     unknown: list[str] = []
