@@ -61,7 +61,7 @@ def test_what_is_no_configuration_at_all_is_refused_in_one_sentence(tmp_path: Pa
 def test_a_number_with_too_many_digits_is_said_to_be_one(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f'[contexts.a]\nurl = "nats://h"\nconnect_timeout = {"9" * 5000}\n')
-    with pytest.raises(UsageProblem, match="config.toml holds a number with far too many digits"):
+    with pytest.raises(UsageProblem, match="holds a number with far too many digits"):
         read_configuration(path)
 
 

@@ -24,8 +24,8 @@ from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, S
 from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.failures import NO_ANSWER, says_absent, translate
 from brokercli.backends.rabbitmq.link import Link
-from brokercli.backends.rabbitmq.opening import Step
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
+from brokercli.backends.rabbitmq.opening import Step
 from brokercli.model.errors import Unreachable
 
 ROW_OF = {"classic": CLASSIC_QUEUE, "quorum": QUORUM_QUEUE, "stream": STREAM}

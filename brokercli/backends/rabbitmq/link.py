@@ -149,9 +149,10 @@ class Link:
                 channel.close()
             done(answers)
 
+        asked: Opening | None
         if spare is not None and spare.usable(self.live):
             asked = spare
-            asked.again(steps, finished, failed)
+            spare.again(steps, finished, failed)
             return
         live = self.live
         if live is None or not live.is_open:
