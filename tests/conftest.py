@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -84,18 +85,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (left_out if wanted and needed - wanted else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-    items[:] = _spread(kept)
+    # several workers take them as they become free; alone, one follows the files
+    items[:] = _spread(kept) if hasattr(config, "workerinput") else kept
 
 
 def _spread(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the tests in the order in which workers take them. Those that are kept together wait most of the time, for a broker that is killed
-    or silent: where all workers have such ones at once the machine does nothing, and begun last they would be waited for alone. So some
-    workers begin with the longest, and the others come among the first half of what keeps it busy."""
+    """Return the tests in the order in which workers take them. Many wait most of the time, for a broker that is killed or silent, and those of
+    one file alike: where all workers have such ones at once the machine does nothing. So tests of all files are mixed, the same way on every
+    worker. Among those that are kept together are the longest, which begun last would be waited for alone: some workers begin with these, and
+    the others come among the first half of the rest."""
     alone: list[pytest.Item] = []
     together: dict[str, list[pytest.Item]] = {}
     for item in items:
         group = item.get_closest_marker("xdist_group")
         (alone if group is None else together.setdefault(group.args[0], [])).append(item)
+    alone.sort(key=lambda item: crc32(item.nodeid.encode()))
     names = sorted(together, key=lambda name: not name.startswith("private_"))
     first, others = names[:_AT_ONCE], names[_AT_ONCE:]
     ordered = [item for name in first for item in together[name]]
