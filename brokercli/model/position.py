@@ -133,14 +133,15 @@ def parse_range(text: str) -> Span:
     return found[0]
 
 
-def parse_duration(text: str) -> int:
-    """Read `90s`, `1h30m`, `250ms`, `2d` into nanoseconds."""
+def parse_duration(text: str, longest: int | None = LONGEST) -> int:
+    """Read `90s`, `1h30m`, `250ms`, `2d` into nanoseconds. Raises UsageProblem for more than `longest` of them: nobody waits a hundred years, and
+    no clock counts so far; a broker's setting may say more."""
     if not _DURATION.fullmatch(text):
         raise UsageProblem(f"{text!r} is no duration.", hint="durations: 250ms, 90s, 1h30m, 2d, 1w")
     from decimal import Decimal
 
     duration = sum(Decimal(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(text))
-    if duration > LONGEST:
+    if longest is not None and duration > longest:
         raise UsageProblem(f"A duration is 100 years at most, and {text[:40]} is longer.")
     return int(duration)
 

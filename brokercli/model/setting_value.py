@@ -156,7 +156,7 @@ def _bounded(number: int) -> int:
 
 def _duration(setting: Setting, text: str) -> int:
     try:
-        nanoseconds = parse_duration(text)
+        nanoseconds = parse_duration(text, None)
     except UsageProblem as problem:
         raise Unfit(str(problem).rstrip("."), f"{problem.hint}; a bare number counts in {_unit_name(setting.unit)}") from None
     if nanoseconds % setting.unit:

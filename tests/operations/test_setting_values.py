@@ -99,6 +99,11 @@ def test_what_is_shown_can_be_typed_again(pair: tuple[Setting, SettingValue]) ->
     assert read_text(asked, show(asked, value)) == value
 
 
+def test_a_setting_may_last_as_long_as_a_broker_can_count() -> None:
+    assert show(setting(Form.DURATION), 2**63 - 1) == "106751991167d7h12m55s807ms"
+    assert read_text(setting(Form.DURATION), "106751991167d7h12m55s807ms") == 2**63 - 1
+
+
 @pytest.mark.parametrize(("asked", "value", "text"), [
     (setting(Form.DURATION), 604_800_000, "7d"), (setting(Form.DURATION), 5_400_000, "1h30m"), (setting(Form.DURATION), -1, "-1"),
     (setting(Form.DURATION, unit=NANOSECOND), 90_061_001_000_000, "1d1h1m1s1ms"), (setting(Form.DURATION, unit=NANOSECOND), 1_000_001, "1000001"),
