@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.reading import KIND_OF, Decides, Reading
 from brokercli.dialects.values import amqp_time_of, big_endian_of, integer_of, milliseconds_of, moment_of, text_of
+from brokercli.dialects.written_fields import DECIDES
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import HeaderValue, Place
@@ -38,9 +39,6 @@ _NUMBER_FIELDS = ("partition", "offset", "sequence", "attempts")
 _TIME_FIELDS = ("failed_at", "original_time")
 _SETTINGS = ("when", "strip", "ignore_case", "take")
 _LONGEST_NAME = 200
-_DECIDES = {**dict.fromkeys(("stream", "partition", "offset", "sequence", "exception_message", "stack_trace", "original_time"), Decides.NOTHING),
-            **dict.fromkeys(("reason", "exception", "attempts", "consumer", "group", "connector"), Decides.GROUP)}
-"""What follows from each meaning; from one that is not here, where the letter goes."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def _read(reading: Reading, definition: _Definition) -> DeadLetter | None:
 
     def value(meaning: str) -> HeaderValue:
         field = definition.fields.get(meaning)
-        found = values(field.header, _DECIDES.get(meaning, Decides.HOME)) if field is not None else []
+        found = values(field.header, DECIDES.get(meaning, Decides.HOME)) if field is not None else []
         return found[0 if definition.take_first else -1] if found else None
 
     def number(meaning: str) -> int | None:

@@ -14,8 +14,8 @@ Fields = Mapping[str, tuple[str, ...]]
 partition, offset, sequence, reason, exception, exception_message, stack_trace, attempts, consumer, group, failed_at,
 original_time."""
 
-_DECIDES = {**dict.fromkeys(("stream", "partition", "offset", "sequence", "exception_message", "stack_trace", "original_time"), Decides.NOTHING),
-            **dict.fromkeys(("reason", "exception", "attempts", "consumer", "group"), Decides.GROUP)}
+DECIDES = {**dict.fromkeys(("stream", "partition", "offset", "sequence", "exception_message", "stack_trace", "original_time"), Decides.NOTHING),
+           **dict.fromkeys(("reason", "exception", "attempts", "consumer", "group", "connector"), Decides.GROUP)}
 """What follows from each meaning; from one that is not here, where the letter goes."""
 
 
@@ -24,10 +24,10 @@ def read_fields(reading: Reading, dialect: str, fields: Fields, confidence: Conf
     fields = _present(fields, reading.folded_names)
 
     def text(meaning: str) -> str:
-        return reading.first_text(*fields.get(meaning, ()), decides=_DECIDES.get(meaning, Decides.HOME))
+        return reading.first_text(*fields.get(meaning, ()), decides=DECIDES.get(meaning, Decides.HOME))
 
     def value(meaning: str) -> HeaderValue:
-        decides = _DECIDES.get(meaning, Decides.HOME)
+        decides = DECIDES.get(meaning, Decides.HOME)
         return next((values[-1] for name in fields.get(meaning, ()) if (values := reading.folded(name, decides=decides))), None)
 
     place: Place = {}

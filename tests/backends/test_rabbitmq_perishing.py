@@ -182,12 +182,18 @@ def refusing_with_copies(places: Places, dlq: str, most: int) -> str:
                             x_dead_letter_routing_key=("S", dlq.encode())))
 
 
-def test_a_home_that_dead_letters_what_it_refuses_gets_no_more_letters_once_it_has_refused_one(places: Places) -> None:
+def home_and_letters(places: Places, most: int, letters: int) -> tuple[str, str]:
+    """Return such a queue with two messages, and the queue of so many letters where its copies go."""
     dlq = places.queue()
-    home = refusing_with_copies(places, dlq, 2)
+    home = refusing_with_copies(places, dlq, most)
     places.put("", home, numbered(2))
-    places.put("", dlq, numbered(300))
+    places.put("", dlq, numbered(letters))
     wait_until(lambda: backend_counts(places, home) == 2, SECONDS, "the count of the management API")
+    return home, dlq
+
+
+def test_a_home_that_dead_letters_what_it_refuses_gets_no_more_letters_once_it_has_refused_one(places: Places) -> None:
+    home, dlq = home_and_letters(places, 2, 300)
     with places.open() as backend, backend.repair(queue(dlq), RepairPolicy(batch=8)) as repair:
         receipts = redrive(repair, queue(home))
         assert list(repair.notes)[:1] == [
@@ -201,11 +207,7 @@ def test_a_home_that_dead_letters_what_it_refuses_gets_no_more_letters_once_it_h
 
 
 def test_a_home_that_dead_letters_what_it_refuses_and_may_be_full_is_given_one_letter_after_the_other(places: Places) -> None:
-    dlq = places.queue()
-    home = refusing_with_copies(places, dlq, 5)
-    places.put("", home, numbered(2))
-    places.put("", dlq, numbered(15))
-    wait_until(lambda: backend_counts(places, home) == 2, SECONDS, "the count of the management API")
+    home, dlq = home_and_letters(places, 5, 15)
     with places.open() as backend, backend.repair(queue(dlq), RepairPolicy()) as repair:
         receipts = redrive(repair, queue(home))
     assert (receipts.confirmed, receipts.refused, receipts.unknown) == (3, 12, 0)

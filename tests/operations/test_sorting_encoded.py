@@ -14,17 +14,15 @@ from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.encoded_headers import decoded
 from brokercli.backends.rabbitmq.exact_properties import encode_properties
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
-from brokercli.dialects import recognise
 from brokercli.dialects.redrive_headers import COUNT
 from brokercli.model.address import Address
 from brokercli.model.message import Header, HeaderValue, Message, Record, Typed
 from brokercli.operations.decisions import Drop, Park, Redrive, Rules
-from brokercli.operations.planning import Plan
 from brokercli.operations.sorting import Sorter
 from tests.dialects.real_letters import NAMES, read_letter
-from tests.dialects.test_any_input import MINE
 from tests.dialects.test_kinds import with_value
-from tests.operations.test_sorting import AT, DLQ, FACTS, recogniser
+from tests.operations.test_sorting import AT, DLQ, recogniser
+from tests.operations.test_sorting import check as compare
 
 RABBITMQ = [letter for name in NAMES if (letter := read_letter(name)).broker == "rabbitmq"]
 OTHERS: list[HeaderValue] = [b"x", 1, True, 1.0, None, Typed("int32", 1), Typed("table", (("queue", b"orders"),)), b"orders", b"orders.dlq"]
@@ -49,24 +47,7 @@ def lying(records: Sequence[Record]) -> RabbitMQBatch:
 
 def check(sorter: Sorter, rules: Rules, batch: RabbitMQBatch) -> bool:
     """Compare what a batch is sorted into with the decisions on each letter; False where it is not sorted."""
-    found = sorter.sort(batch, AT)
-    if found is None:
-        return False
-    going: list[tuple[int, Address, tuple[str, ...], tuple[Header, ...]]] = []
-    right, planned = Plan(), Plan()
-    for index, record in enumerate(batch.records()):
-        decision = rules.decide(recognise(record, extra=(MINE,), facts=FACTS), AT)
-        right.take(decision)
-        if decision.message is not None and decision.destination is not None and not decision.left:
-            assert decision.message.body == record.message.body
-            lost = tuple(name for name in record.message.properties if name not in decision.message.properties)
-            going.append((index, decision.destination, lost, decision.message.headers))
-    assert [(index, goal.address, goal.without, decoded(headers))
-            for index, goal, headers in zip(found.indices, found.goals, found.headers, strict=True)] == going
-    for decision, times in found.decisions:
-        planned.take(decision, times)
-    assert planned == right
-    return True
+    return compare(sorter, rules, batch, decoded) is not None
 
 
 @pytest.mark.parametrize("rules", RULES, ids=lambda rules: repr(rules)[:60])

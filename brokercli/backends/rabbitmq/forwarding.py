@@ -51,8 +51,9 @@ class Forwarding:
             return (*way, octets, "", ())
         found = self._remembered(about, delivery, goal, headers)
         if way is None:
-            same = not isinstance(found, CannotCarry) and found[2:] == (octets, "", ())
-            self._layouts[layout] = found[:2] if same and not isinstance(found, CannotCarry) and _is_plain(layout) else False
+            self._layouts[layout] = False
+            if not isinstance(found, CannotCarry) and found[2:] == (octets, "", ()) and _is_plain(layout):
+                self._layouts[layout] = found[:2]
         return found
 
     def _remembered(self, about: tuple[bytes, int, int], delivery: Delivery, goal: Goal, headers: tuple[Header, ...]) -> Envelope | CannotCarry:
