@@ -125,13 +125,20 @@ class Kinds:
         self._names: dict[tuple[Hashable, ...], _Names] = {}
         self._room_for_names = Room(_NAMES_REMEMBERED, _NAMES_BYTES)
         self._room = Room(_KINDS_REMEMBERED, _KINDS_BYTES)
+        self._last: tuple[Sequence[Header], Hashable, _Names, Kind] | None = None
+        """The headers that were found last, the very object, and under which name, until something is learnt."""
 
     def find(self, headers: Sequence[Header], key: bytes | None, body: bytes | None, lies_in: Hashable) -> Kind | None:
         """Return the kind of a record with these headers, key and body, under this name; None where it has to be read. Header values may be
         as the broker encodes them, where those of all records are."""
-        known = self._names.get((lies_in, *[name for name, _ in headers]))
-        if known is None or known.useless:
-            return None
+        last, found = self._last, None
+        if last is not None and headers is last[0] and lies_in == last[1]:
+            _, _, known, found = last
+        else:
+            looked_up = self._names.get((lies_in, *[name for name, _ in headers]))
+            if looked_up is None or looked_up.useless:
+                return None
+            known = looked_up
         for may_hold in known.by_content:
             if may_hold(key, body):
                 return None
@@ -139,9 +146,12 @@ class Kinds:
             if body and sign in body:
                 return None
         known.lookups += 1
-        found = known.kinds.get(known.pick(headers))
-        if found is not None:
-            known.hits += 1
+        if found is None:
+            found = known.kinds.get(known.pick(headers))
+            if found is None:
+                return None
+            self._last = headers, lies_in, known, found
+        known.hits += 1
         return found
 
     def signs(self, headers: Sequence[Header], lies_in: str) -> tuple[tuple[bytes, ...], tuple[Callable[[bytes | None, bytes | None], bool], ...]]:
@@ -152,6 +162,7 @@ class Kinds:
     def learn(self, record: Record, headers: Sequence[Header] | None = None, under: Hashable = None) -> tuple[DeadLetter, Kind]:
         """Read a record and remember its kind where that can be done: then `find` returns that very object for others of it. `headers` and
         `under` are what it is found by, where that is not as the record says."""
+        self._last = None
         readings: list[WatchedReading] = []
 
         def watched(*arguments: Any) -> Reading:

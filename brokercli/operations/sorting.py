@@ -69,9 +69,11 @@ class Way:
 
     def headers(self, headers: Sequence[Header], position: str, behind: tuple[Header, ...]) -> tuple[Header, ...]:
         """Return the headers of the message to put back for a letter with these headers, at this position."""
-        if self.lead is None:
-            return self.kept(headers)
-        return (*self.kept(headers), (FROM, self.lead + position.encode()), *behind)
+        return self.stamped(self.kept(headers), position, behind)
+
+    def stamped(self, kept: tuple[Header, ...], position: str, behind: tuple[Header, ...]) -> tuple[Header, ...]:
+        """The same, for headers that go along."""
+        return kept if self.lead is None else (*kept, (FROM, self.lead + position.encode()), *behind)
 
 
 @dataclass(slots=True)
@@ -100,6 +102,16 @@ class _Met:
     """What each of them gets behind its own; of wrapped ones everything that it gets."""
     signs: _Signs = ((), ())
     letters: int = 0
+    own: Sequence[Header] | None = None
+    """The headers of the letter before, the very object."""
+    kept: tuple[Header, ...] = ()
+    """Those of them that go along."""
+
+    def copied(self, own: Sequence[Header], position: str) -> tuple[Header, ...]:
+        """Return the headers of the message to put back for a letter with headers of its own, at this position."""
+        if own is not self.own:
+            self.own, self.kept = own, self.way.kept(own)
+        return self.way.stamped(self.kept, position, self.headers)
 
 
 class Sorter:
@@ -147,7 +159,7 @@ class Sorter:
             if way.goal is not None:
                 indices.append(index)
                 goals.append(way.goal)
-                copies.append(way.headers(headers, position, group.headers))
+                copies.append(group.copied(headers, position))
         found.decisions = [(group.way.decision, group.letters) for group in met.values()]
         return found
 

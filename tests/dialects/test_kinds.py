@@ -127,6 +127,16 @@ def test_a_key_that_may_hold_the_metadata_is_looked_into() -> None:
     assert finder.found == 1
 
 
+def test_the_very_headers_of_the_letter_before_are_looked_up_anew_under_another_name() -> None:
+    here = Record("kafka", {"topic": "orders.dlq", "partition": 0, "offset": 1}, "0:1", 10**18, Message(
+        body=b"x", headers=(("x-error-message", b"no"), ("x-original-topic", b"orders"))))
+    there = replace(here, place={"topic": "payments.dlq", "partition": 0, "offset": 1})
+    finder = Finder()
+    for record, found in ((here, 0), (here, 1), (here, 2), (there, 2), (there, 3), (here, 4), (there, 5)):
+        finder.check(record)
+        assert finder.found == found
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(soups(), min_size=1, max_size=3), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7), st.sampled_from(OTHER_VALUES)), max_size=25))
 def test_any_record_has_the_kind_that_reading_it_gives(drawn: list[Record], changes: list[tuple[int, int, HeaderValue]]) -> None:

@@ -34,29 +34,52 @@ def held_back(message: Message) -> list[str]:
 
 class CopyBlocks:
     """Writes the header blocks of copies of messages from NATS. Letters of a kind have most of their headers in common, the very
-    objects: a line that the block before had at the same place is not written anew."""
+    objects: a line that the block before had at the same place is not written anew. Where but one differs, what is before and behind it is not
+    even put together anew."""
 
     def __init__(self, left_off: Counter[str]) -> None:
         """What does not go along is counted in `left_off`, each name of a message once."""
         self._left_off = left_off
         self._headers: Sequence[Header] = ()
         self._lines: list[bytes] = []
+        self._place = -1
+        """Where the last two blocks differed, in nothing else; -1 for none such."""
+        self._around: tuple[Sequence[Header], Sequence[Header]] = (), ()
+        """The headers before that place and behind it."""
+        self._written: tuple[bytes, bytes] = b"", b""
+        """What they come to."""
 
     def write(self, headers: Sequence[Header], identity: str) -> bytes:
         """Return the header block of a copy, which is that of `as_copy`. Raises Refusal."""
+        place = self._place
+        if place >= 0 and self._around == (headers[:place], headers[place + 1:]):
+            line = _line(headers[place])
+            if line:
+                before, behind = self._written
+                return b"%b%b%bNats-Msg-Id: %b\r\n\r\n" % (before, line, behind, identity.encode(errors="surrogateescape"))
+        lines = self._lines_of(headers)
+        if b"" in lines:
+            self._left_off.update({name for (name, _), line in zip(headers, lines, strict=True) if not line})
+        return b"%b%bNats-Msg-Id: %b\r\n\r\n" % (STATUS_LINE, b"".join(lines), identity.encode(errors="surrogateescape"))
+
+    def _lines_of(self, headers: Sequence[Header]) -> list[bytes]:
         before, lines = self._headers, self._lines
         # where a line cannot be written, those before it do not fit the headers any more
-        self._headers, self._lines = (), []
+        self._headers, self._lines, self._place = (), [], -1
+        changed: list[int] = []
         if len(before) != len(headers):
             lines = [_line(header) for header in headers]
         else:
             for place, header in enumerate(headers):
                 if header is not before[place]:
                     lines[place] = _line(header)
+                    changed.append(place)
         self._headers, self._lines = headers, lines
-        if b"" in lines:
-            self._left_off.update({name for (name, _), line in zip(headers, lines, strict=True) if not line})
-        return b"%b%bNats-Msg-Id: %b\r\n\r\n" % (STATUS_LINE, b"".join(lines), identity.encode(errors="surrogateescape"))
+        if len(changed) == 1 and b"" not in lines:
+            (place,) = changed
+            self._place, self._around = place, (headers[:place], headers[place + 1:])
+            self._written = STATUS_LINE + b"".join(lines[:place]), b"".join(lines[place + 1:])
+        return lines
 
 
 def _line(header: Header) -> bytes:

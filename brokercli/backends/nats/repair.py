@@ -173,26 +173,29 @@ class NatsRepair(Repair):
         identity, write_block = self._originals.copy_id, CopyBlocks(self._left_off).write
         rows = batch.rows()
         new = self._in_hand.are_new([row.sequence or 0 for row in rows])
-        for index, (row, goal, kept) in enumerate(zip(rows, goals, headers, strict=True)):
-            sequence = row.sequence or 0
-            way = found.get(id(goal))
-            if way is None:
-                way = found[id(goal)] = self._way(goal)
-            why = "" if new else self._in_hand.repeated(sequence, seen)
+        before: Goal | None = None
+        way: tuple[Home, JetStreamPublisher, bytes] | str = ""
+        letters: list[Handled] = []
+        for index, ((_, sequence, _, _, body), goal, kept) in enumerate(zip(rows, goals, headers, strict=True)):
+            if goal is not before:
+                before, way = goal, found.get(id(goal)) or self._way(goal)
+                found[id(goal)] = way
+                if not isinstance(way, str):
+                    letters = ways.setdefault(id(way[1]), (way[1], []))[1]
+            number = sequence or 0
+            why = "" if new else self._in_hand.repeated(number, seen)
             if why or isinstance(way, str):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=why or str(way)))
                 continue
-            home, publisher, subject = way
+            home, _, subject = way
             try:
-                copy = Sent(subject, write_block(kept, identity(sequence, None)), row.body)
+                copy = Sent(subject, write_block(kept, identity(number, None)), body)
             except Refusal as refusal:
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=str(refusal)))
                 continue
-            letters = ways.get(id(publisher))
-            if letters is None:
-                letters = ways[id(publisher)] = publisher, []
-            letters[1].append(Handled(index, sequence, copy, home, None))
-        begun = [(letters, self.mover.begin(publisher, publisher.send_prepared, [letter.copy for letter in letters])) for publisher, letters in ways.values()]
+            letters.append(Handled(index, number, copy, home, None))
+        begun = [(letters, self.mover.begin(publisher, publisher.send_prepared, [letter.copy for letter in letters]))
+                 for publisher, letters in ways.values() if letters]
         self._in_hand.send_off([letter.sequence for letters, _ in begun for letter in letters])
         self._begun = _Begun(self, begun, receipts)
         return self._begun.finish
@@ -232,6 +235,8 @@ class NatsRepair(Repair):
     def stored(self, letters: Sequence[Handled], window: Window, receipts: Receipts) -> list[Handled]:
         """Return the letters whose copies are stored; the verdict on every other one is entered."""
         judged = self.mover.finish(window)
+        if not judged and window.taken == len(letters) and window.publisher.failure is None and window.publisher.denied is None:
+            return list(letters)
         if (failure := window.publisher.failure) is not None and not self._homes.shut(window.publisher):
             self._failure = self._failure or failure
         why = failure or window.publisher.denied
@@ -257,21 +262,22 @@ class NatsRepair(Repair):
         if not letters:
             return lambda: receipts
         stays = self._originals.remove([letter.original for letter in letters if letter.original is not None])
-        going: list[Handled] = []
-        for letter in letters:
-            why = None if letter.original is None else stays.get(letter.original)
-            if why is None:
-                going.append(letter)
-            else:
+        going = letters if not stays else [letter for letter in letters if letter.original is None or letter.original not in stays]
+        for letter in letters if stays else ():
+            if letter.original is not None and (why := stays.get(letter.original)) is not None:
                 self._in_hand.keep(letter.sequence)
                 receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=why))
         if not going:
             return lambda: receipts
         remove = self._in_hand.begin_to_take_out([letter.sequence for letter in going])
+        plain = not [letter for letter in going if letter.duplicate]
 
         def finish() -> Receipts:
             removed = remove()
             self._failure = self._failure or removed.ends_the_run
+            if not removed.failed and not removed.gone_before and plain:
+                receipts.confirmed += len(going)
+                return receipts
             for letter in going:
                 why = removed.failed.get(letter.sequence)
                 if why is not None:

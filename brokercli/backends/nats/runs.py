@@ -44,8 +44,8 @@ class Run:
         subjects of stored messages begin. Everything up to the buffer's last whole message must be of that subscription,
         without headers and without a line end in its body; otherwise this is not the way to read it.
         """
-        # the first line decides cheaply about most other traffic
-        if mark not in buffer[:buffer.find(b"\r\n") + 1]:
+        # the first line decides cheaply about most other traffic, messages with headers among it
+        if not buffer.startswith(b"MSG ") or mark not in buffer[:buffer.find(b"\r\n") + 1]:
             return None, 0
         pieces = buffer.split(b"\r\n")
         # the last piece is cut off, or empty behind the last line end
