@@ -72,6 +72,7 @@ def publish(
     from brokercli.model.errors import UsageProblem
     from brokercli.operations.bulk import prepare_for_bulk
     from brokercli.operations.correlation import Correlated
+    from brokercli.operations.one_id import OneId
     from brokercli.operations.publishing import Publishing, Rate, Source
 
     shared.check_report(report, "what --receipts prints" if receipts else None, files=file or ())
@@ -88,6 +89,8 @@ def publish(
         session.require(Capability.FIRE_AND_FORGET if core else Capability.PUBLISH, *wanted.capabilities(template))
         if routing_key is not None and not session.backend.leaves_route_open(session.address):
             raise UsageProblem(f"--routing-key goes with an address that leaves it open, and {session.address} says where messages go.")
+        if id_ is not None and session.has(Capability.DEDUPLICATE):
+            source = OneId(source, id_)
         policy = PublishPolicy(template, seconds, receipts, core, keep_control_headers, bodies_only=wanted.bodies_only and not correlate)
         prepare_for_bulk()
         with (session.backend.publisher(session.address, policy) as publisher,

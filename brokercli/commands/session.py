@@ -27,6 +27,10 @@ class Session(NamedTuple):
     context: ResolvedContext
     descriptor: Descriptor
 
+    def has(self, capability: Capability) -> bool:
+        """Whether this resource has it, be it in part."""
+        return bool(self.descriptor.support[self.backend.resource(self.address)][capability])
+
     def require(self, *capabilities: Capability, hint: str = "brokercli brokers says what each broker can do") -> None:
         """Raise Unsupported, with the reason of the support table, for what this resource cannot do; nothing was sent."""
         resource = self.backend.resource(self.address)

@@ -266,6 +266,27 @@ def test_a_duplicate_is_confirmed_and_said(cli: CommandLine, make_place: Callabl
     assert len(envelopes(cli, place)) == 1
 
 
+@pytest.mark.nats
+def test_several_messages_with_one_id_of_which_one_would_be_stored_are_refused(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    place = make_place("nats")
+    ended = cli("publish", place.url, "--id", "order-1", "-q", stdin=b"1\n2\n3\n")
+    assert ended.code == 3
+    assert "message 2 would have the id order-1 of message 1: of those the broker stores one" in ended.stderr
+    ended = cli("publish", place.url, "--id", "order-4", "--input", "json", "--on-bad-input", "skip",
+                stdin=b'{"body":"4"}\n{"body":"5","id":"order-5"}\n{"body":"6"}\n{"body":"7"}\n')
+    assert ended.code == 3
+    assert ended.stderr.count("of message 1: of those the broker stores one") == 2
+    assert "read 4, confirmed 2, refused 2" in ended.stderr
+    assert [envelope["body"] for envelope in envelopes(cli, place)] == ["1", "4", "5"]
+
+
+@pytest.mark.parametrize("broker", [pytest.param("kafka", marks=pytest.mark.kafka), pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def test_where_an_id_is_a_name_only_any_number_of_messages_may_have_it(cli: CommandLine, make_place: Callable[..., Place], broker: str) -> None:
+    place = make_place(broker)
+    assert cli("publish", place.url, "--id", "order-1", stdin=b"1\n2\n3\n").code == 0
+    assert [envelope["body"] for envelope in envelopes(cli, place)] == ["1", "2", "3"]
+
+
 def test_no_time_for_a_verdict_is_refused_and_a_very_short_one_is_a_short_one(cli: CommandLine, place: Place) -> None:
     for none in ("0", "0s", "0ms"):
         ended = cli("publish", place.url, "x", "--delivery-timeout", none)
