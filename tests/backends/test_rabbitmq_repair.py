@@ -288,6 +288,22 @@ def test_a_connection_that_breaks_while_letters_are_held_ends_the_run_and_loses_
     assert places.taken(home) == []
 
 
+def test_a_connection_that_breaks_once_letters_were_taken_out_may_bring_them_back_and_that_is_said(places: Places, proxy: Proxy) -> None:
+    """A broker that is killed then forgets what it has read and not written: a classic queue showed 13 of 13 again."""
+    dlq, home = make(places, "classic"), make(places, "classic")
+    places.put("", dlq, numbered(2))
+    with places.open(through(proxy, places)).repair(queue(dlq), RepairPolicy()) as repair:
+        first, _ = letters(repair, 2)
+        assert repair.settle([Move(first, first.message, queue(home))]).confirmed == 1
+        proxy.reset()
+    assert [note for note in repair.notes if note.startswith(f"the connection was lost after letters had been taken out of {dlq}")]
+    wait_until(lambda: count(places, dlq) == 1, PATIENCE, "the letter that was held back in the queue")
+    with places.open().repair(queue(dlq), RepairPolicy()) as undisturbed:
+        (second,) = letters(undisturbed)
+        assert undisturbed.settle([Move(second, second.message, queue(home))]).confirmed == 1
+    assert not [note for note in undisturbed.notes if "the connection was lost" in note]
+
+
 def test_a_broker_that_does_not_answer_is_not_said_to_have_broken_the_connection(places: Places, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     # as with an alarm: it reads nothing more of a connection that publishes
     monkeypatch.setattr(holding, "_PATIENCE", 0.5)

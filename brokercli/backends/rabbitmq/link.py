@@ -63,6 +63,8 @@ class Link:
         """The open connection; None while there is none."""
         self.failure: BrokercliError | None = None
         self.watchers: list[Watcher] = []
+        self.losses = 0
+        """How often the connection was lost."""
         self.server_properties: dict[str, Any] = {}
         self.host = connection.hosts[0]
         """Which of the hosts the connection leads to, or led to last."""
@@ -240,6 +242,7 @@ class Link:
                     break
                 since, wait = monotonic(), _FIRST_WAIT
                 reason = _reason_of(self._ended)
+                self.losses += 1
                 for watcher in list(self.watchers):
                     self._guard(watcher.lost)(reason)
                 if (final := ended_for_good(self._ended, self.where.virtual_host)) is not None:

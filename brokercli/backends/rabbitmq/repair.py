@@ -84,6 +84,8 @@ class RabbitMQRepair(Repair):
         self._written: set[tuple[object, ...]] = set()
         """What this run wrote on letters that it put back: few, because those of a batch have it in common."""
         self._passed_over = 0
+        self._taken_out = 0
+        self._losses = link.losses
         self._closed = False
         self._open_tags: set[int] = set()
         self.failure: BrokercliError | None = None
@@ -224,6 +226,7 @@ class RabbitMQRepair(Repair):
         """Acknowledge letters; `in_doubt` is told why that did not succeed, and returns what to say of each then."""
         if not done or self._holding.acknowledge(sorted(tag for _, tag in done)):
             receipts.confirmed += len(done)
+            self._taken_out += len(done)
             return
         # one with an alarm reads nothing more of a connection that publishes
         reason = in_doubt(_CUT_OFF if self._holding.cut_off else "the broker did not answer")
@@ -259,6 +262,10 @@ class RabbitMQRepair(Repair):
             if not self._holding.give_back() and not self._holding.cut_off:
                 self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
             self.notes += unseen(self._holding, self._conditions)
+            # it has read what it was told, and writes it down a moment later (seen on 4.3.6)
+            if self._taken_out and self._link.losses > self._losses and not self._holding.gone:
+                self.notes.append(f"the connection was lost after letters had been taken out of {self._queue}: where the broker was killed, the last of"
+                                  " them may lie there again, and would be put back once more")
         finally:
             self._let_go()
 
