@@ -76,7 +76,8 @@ class Streams:
             stdin_is_terminal=stdin_terminal, stdout_is_terminal=stdout_terminal, stderr_is_terminal=stderr_terminal,
             colour=colours[0], width=terminal_width(1 if stdout_terminal else 2, environment), stderr_fd=2 if stderr else CLOSED,
             stderr_colour=colours[1], moving=stderr_terminal and not dumb, input_allowed=not environment.get("BROKERCLI_NO_INPUT"),
-            encoding=sys.__stderr__.encoding if sys.__stderr__ is not None else "utf-8")
+            # __main__ says it where it began the process again in UTF-8 mode
+            encoding=str(sys._xoptions.get("terminal_encoding") or (sys.__stderr__.encoding if sys.__stderr__ is not None else "utf-8")))
 
     def write(self, data: bytes) -> None:
         """Write all of `data` to standard output, at once and unbuffered, however long the reader takes.

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
 import pytest
 
-from tests.commandline import CommandLine
+from tests.commandline import CommandLine, environment
+from tests.commands.conftest import Place
+from tests.environment import ROOT
 
 NO_TEXT = "shop\udcff"  # how the byte 0xff of a command line is read
 COMMANDS = [["tail", "NAME"], ["publish", "NAME", "body"], ["describe", "NAME"], ["ls", "NAME"], ["dlq", "redrive", "NAME", "--yes"],
@@ -42,3 +49,17 @@ def test_a_context_without_its_sign_is_taken_for_a_name_and_the_sign_is_named(cl
         ended = cli("publish", f"rabbit/{rest}", "body", "--context", context)
         assert (ended.code in (1, 2), f"did you mean @rabbit/{rest}? rabbit is a context" in ended.stderr) == (True, True), ended.stderr
         assert "did you mean @" not in cli("publish", f"other/{rest}", "body", "--context", context).stderr
+
+
+@pytest.mark.nats
+def test_a_command_line_is_taken_as_utf_8_whatever_the_locale_has(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    """C without Python's own mend of it stands for every locale that has another encoding; of those the machine may have none."""
+    elsewhere = environment(cli.home, {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
+    address = make_place("nats").url.replace(".created", ".größe")
+    for arguments in (["publish", address, "grüße → 日本", "-H", "ü=ö"], ["replay", address, "-o", "json", "--where", 'body.startsWith("grüße →")']):
+        ended = subprocess.run([sys.executable, "-m", "brokercli", *arguments], env=elsewhere, cwd=ROOT, capture_output=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+    stored = json.loads(ended.stdout)
+    assert (stored["body"], stored["headers"]) == ("grüße → 日本", [{"name": "ü", "value": "ö"}])
+    ended = subprocess.run([sys.executable, "-m", "brokercli", "context", "use", "größe"], env=elsewhere, cwd=ROOT, capture_output=True, check=False)
+    assert b"\n  -> known: " in ended.stderr, "an arrow that such a terminal does not have"
