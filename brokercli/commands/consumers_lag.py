@@ -68,6 +68,9 @@ def lag(
     if tick.gone:
         raise NotFound(f"There is no consumer {', '.join(tick.gone)} on {session.context.name}.", hint="brokercli consumers ls shows them")
     print_lag(streams, tick.measured, output)
+    for measured in tick.measured:
+        if not measured.lags:
+            streams.say(f"{measured.name} has no position, and reads nothing")
     for reason in tick.unseen:
         streams.say(reason)
     if not tick.measured:
@@ -91,6 +94,8 @@ def above(streams: Streams, tick: Tick, limit: int | None) -> int:
     if tick.gone:
         raise NotFound(f"{', '.join(tick.gone)} is not there any more, so --fail-above cannot be answered.", hint="brokercli consumers ls shows what there is")
     for measured in tick.measured:
+        if not measured.lags:
+            raise Failed(f"{measured.name} has no position and reads nothing, so --fail-above cannot be answered.")
         for unknown in measured.unknown:
             where = unknown.source if unknown.partition is None else f"{unknown.source} {unknown.partition}"
             known = "only in part (what is in hand is not told)" if unknown.at_least else "not"

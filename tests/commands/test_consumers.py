@@ -6,7 +6,7 @@ import json
 import shlex
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,9 @@ from brokercli.model.capability import Capability
 from tests.commandline import STOPPING, CommandLine, Ended
 from tests.commands.test_completion import live_words
 from tests.native.harness import Broker, Resource
+
+if TYPE_CHECKING:
+    from tests.backends.kafka_topics import Topics
 
 needs = pytest.mark.needs
 MOVABLE = needs(Capability.SEEK_CONSUMERS, where=lambda broker, row: row != "interest stream" and broker != "memory")
@@ -78,6 +81,22 @@ def test_the_lag_is_told_by_name_and_pattern_and_decides_the_exit_code(at_home: 
     assert (missing.code, missing.stdout) == (1, b"")
     assert "There is no consumer" in missing.stderr
     assert at_home("consumers", "lag", f"{name}-missing*", "--fail-above", "2", "--fail-if-empty").code == 9
+
+
+@pytest.mark.kafka
+def test_a_group_that_reads_nothing_and_has_no_position_is_not_called_up_to_date(cli: CommandLine, topics: Topics) -> None:
+    """A worker that joined and went before it had committed: every message may still be to be done."""
+    from tests.backends.kafka_groups import Groups
+
+    groups = Groups(topics)
+    topic, name = topics.make(), groups.name()
+    groups.leave(groups.join(name, topic))
+    cli.extra["BROKERCLI_URL"] = f"kafka://{topics.address}"
+    looked, asked = cli("consumers", "lag", name), cli("consumers", "lag", name, "--fail-above", "1000")
+    groups.close()
+    assert (looked.code, looked.stderr) == (0, f"{name} has no position, and reads nothing\n")
+    assert asked.code == 1
+    assert f"{name} has no position and reads nothing, so --fail-above cannot be answered." in asked.stderr
 
 
 @MOVABLE
