@@ -28,7 +28,9 @@ def summarise(streams: Streams, verb: str, account: Account, *, seconds: float, 
     if not quiet:
         counts = ", ".join(f"{name} {count:,}" for name, count in asdict(account).items())
         facts = "".join(f"; {name.replace('_', ' ')} {f'{value:,}' if isinstance(value, int) else value}" for name, value in (extra or {}).items())
-        rate = f" ({account.read / seconds:,.0f}/s)" if seconds >= 1 and account.read > 1 else ""
+        # what was read ahead and passed over when the run was stopped is no part of its speed
+        done = account.read - account.skipped
+        rate = f" ({done / seconds:,.0f}/s)" if seconds >= 1 and done > 1 else ""
         line = f"{verb}: {counts} in {spoken_duration(seconds)}{rate}{facts}"
         streams.say(line, "bold yellow" if account.unknown else "yellow" if account.refused else "")
     if account.unknown and doubt is not None:

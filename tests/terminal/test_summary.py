@@ -34,6 +34,13 @@ def test_a_longer_run_says_its_rate_and_what_else_is_worth_knowing(capture: Call
     assert captured.err == "published: read 20,000, confirmed 20,000, refused 0, unknown 0, skipped 0 in 10 s (2,000/s); duplicates 1,200\n"
 
 
+def test_the_rate_is_of_what_was_sent_and_not_of_what_was_read_ahead(capture: Callable[..., Any]) -> None:
+    """`--rate 100`, interrupted after a second: a rate of 3,988/s would contradict it."""
+    captured = capture()
+    summarise(captured.streams, "published", Account(3_988, 97, skipped=3_891), seconds=1)
+    assert captured.err == "published: read 3,988, confirmed 97, refused 0, unknown 0, skipped 3,891 in 1.0 s (97/s)\n"
+
+
 @pytest.mark.parametrize(
     ("unknown", "words"), [(1, "1 message was sent and its verdict never came: it may be stored, or not."), (2000, "2,000 messages were sent")]
 )
