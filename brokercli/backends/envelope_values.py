@@ -35,7 +35,10 @@ def bytes_of(value: Any, what: str) -> bytes | None:
         case None:
             return None
         case {"base64": str(text), **rest} if not rest:
-            return b64decode(text, validate=True)
+            try:
+                return b64decode(text, validate=True)
+            except ValueError as problem:
+                raise ValueError(f"{what} is no base64: {problem}") from None
     raise ValueError(f'{what} is neither a string nor {{"base64":…}} nor null')
 
 
@@ -105,7 +108,7 @@ def _number_of(number: float, code: str, bits: int | None = None) -> Any:
 def decode_headers(headers: Any) -> tuple[Header, ...]:
     """Read a list of `{"name":…,"value":…}`; a plain object is taken too, its order kept."""
     if isinstance(headers, dict):
-        return tuple((name, decode_value(value)) for name, value in headers.items())
+        return tuple((name, _decode_of(name, value)) for name, value in headers.items())
     if not isinstance(headers, list):
         raise ValueError("headers is a list of {\"name\":…,\"value\":…}")
     decoded: list[Header] = []
@@ -119,8 +122,16 @@ def decode_headers(headers: Any) -> tuple[Header, ...]:
                 raise ValueError("a header's name is null")
             name = written.decode(errors="surrogateescape")
         # text nearly always, and here most of the time goes
-        decoded.append((name, value.encode() if isinstance(value, str) else decode_value(value)))
+        decoded.append((name, value.encode() if isinstance(value, str) else _decode_of(name, value)))
     return tuple(decoded)
+
+
+def _decode_of(name: str, value: Any) -> HeaderValue:
+    """Read a header's value; one that cannot be read is said with its header's name."""
+    try:
+        return decode_value(value)
+    except ValueError as problem:
+        raise ValueError(f"header {name[:80]!r}: {problem}") from None
 
 
 def decode_value(value: Any) -> HeaderValue:
@@ -140,6 +151,13 @@ def decode_value(value: Any) -> HeaderValue:
 
 
 def _decode_typed(kind: str, value: Any) -> HeaderValue:
+    try:
+        return _decode_kind(kind, value)
+    except (OverflowError, struct.error):
+        raise ValueError(f"{str(value)[:40]} does not fit into {kind}") from None
+
+
+def _decode_kind(kind: str, value: Any) -> HeaderValue:
     if kind == "base64":
         return bytes_of({"base64": value}, "value")
     if kind in INTEGER_BITS:
