@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import typer
 
@@ -22,7 +21,7 @@ from brokercli.model.position import Span
 from brokercli.operations.bulk import prepare_for_bulk
 from brokercli.operations.copying import Copying, Pace, fix_bounds, last_delivered, span_of
 from brokercli.operations.filter import Filter
-from brokercli.operations.journal import Journal
+from brokercli.operations.journal import Journal, is_begun
 from brokercli.operations.publishing import Publishing, Rate
 from brokercli.operations.reading import Ended, Reading
 from brokercli.operations.through import Through
@@ -100,7 +99,7 @@ class CopyRun:
         streams = streams_of(self.context)
         with (Interrupt(streams, connecting=True) as interrupt, self._opened() as (source, destination), interrupt.connected(), ExitStack() as stack):
             journal, incarnation = None, ""
-            if self.resume is not None and (kept := Path(self.resume)).is_file() and kept.stat().st_size:
+            if self.resume is not None and is_begun(self.resume):
                 incarnation = source.backend.incarnation(source.address)
                 journal = stack.enter_context(Journal(self.resume, self._identity(source, destination), incarnation))
             reader = self._look(stack, source, journal, incarnation)

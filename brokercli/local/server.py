@@ -70,8 +70,12 @@ def start(place: Files) -> tuple[Identity, bool]:
 def stop(place: Files) -> int | None:
     """End it; return the process number, or None when it was not running. Never signals a process that is not ours. Raises Failed where it
     runs and its number is lost, or it runs where it cannot be seen from here."""
-    if not place.directory.exists():
+    try:
+        place.directory.stat()
+    except FileNotFoundError:
         return None
+    except OSError:
+        pass  # opening the lock says what is wrong
     with locked(place):
         pid = process.ours(place)
         if pid is None:

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import zlib
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,21 @@ from brokercli.model.message import Record
 from brokercli.model.position import Number, Span, parse_position
 
 VERSION = 1
+
+
+def is_begun(path: str) -> bool:
+    """Whether there is a journal with something in it. Raises LocalIO where that cannot be seen."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - it is a path as it was typed
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as problem:
+        raise _cannot_be_opened(path, problem) from None
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
+
+
+def _cannot_be_opened(path: str, problem: OSError) -> LocalIO:
+    return LocalIO(f"The journal {path} cannot be opened: {problem.strerror}.", hint="--resume names a file in a folder that can be written to")
 
 
 class Journal:
@@ -48,7 +64,7 @@ class Journal:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
         except OSError as problem:
-            raise LocalIO(f"The journal {path} cannot be opened: {problem.strerror}") from None
+            raise _cannot_be_opened(path, problem) from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -82,7 +82,8 @@ def project_file(start: Path | None = None) -> Path | None:
     searched = []
     for place in (directory, *directory.parents):
         searched.append(place)
-        if any((place / root).exists() for root in _ROOTS):
+        # False as well where we may not look, as after `sudo -u app` in /root: what is there is no project of ours. Path.exists() raises
+        if any(os.path.exists(place / root) for root in _ROOTS):  # noqa: PTH110
             break
     else:
         searched = [directory]

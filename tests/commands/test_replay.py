@@ -129,6 +129,16 @@ def test_a_journal_is_no_way_to_go_on_with_another_choice_of_messages(cli: Comma
     assert bodies(cli, target) == [b"3"]
 
 
+@pytest.mark.nats
+def test_a_journal_that_cannot_be_looked_for_is_said_by_a_dry_run_as_by_the_copy(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    """A name that is too long stands for a folder that may not be entered: root may enter all."""
+    place = make_place("nats")
+    for options in ((), ("--dry-run",)):
+        ended = cli("replay", place.url, "--to", place.url, "--resume", "long" * 100, *options)
+        assert (ended.code, ended.stdout) == (10, b""), ended.stderr
+        assert "cannot be opened: File name too long." in ended.stderr
+
+
 def test_a_dry_run_with_a_journal_counts_what_the_copy_would_go_on_with(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
     target = make_place(place.broker)
     assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0

@@ -227,6 +227,13 @@ def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         server.start(Files(tmp_path / "file" / "state"))
 
 
+def test_a_state_directory_that_cannot_be_looked_for_is_named_by_whoever_ends_the_server(tmp_path: Path) -> None:
+    """A name that is too long stands for a directory above it that may not be entered: root may enter all."""
+    with pytest.raises(LocalIO, match="cannot keep its data in"):
+        server.stop(Files(tmp_path / ("long" * 100) / "local"))
+    assert server.stop(Files(tmp_path / "missing" / "local")) is None
+
+
 @pytest.mark.parametrize("name", ["lock", "nats-server.log"])
 def test_a_file_of_it_that_cannot_be_opened_is_named_and_is_no_bug(tmp_path: Path, name: str) -> None:
     place = Files(tmp_path / "local")

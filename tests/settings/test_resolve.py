@@ -10,6 +10,7 @@ from brokercli.model.address import Address, parse_address
 from brokercli.model.connection import TLS, Secret
 from brokercli.model.errors import Unreachable, UsageProblem
 from brokercli.settings.contexts import Context
+from brokercli.settings.places import project_file
 from brokercli.settings.resolve import Choice, check, choose, connection_of, resolve_connection
 from brokercli.settings.schema import Setting
 
@@ -304,6 +305,11 @@ def test_a_projects_file_is_found_up_to_the_top_of_the_repository_and_not_above(
         choose(None, None)
     (home / "work" / "brokercli.toml").write_text('current = "inside"\n')
     assert choose(None, None).name == "inside"
+
+
+def test_a_working_directory_that_cannot_be_looked_into_has_no_projects_file() -> None:
+    """As after `sudo -u app` in /root. A path that is too long stands for it: root may look everywhere."""
+    assert project_file(Path("/" + "deep/" * 819)) is None
 
 
 def test_in_the_background_nobody_is_asked_and_nothing_is_waited_for(user_configuration: Path) -> None:
