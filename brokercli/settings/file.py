@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brokercli.model.errors import UsageProblem
+from brokercli.settings.places import PROJECT_FILE
 from brokercli.settings.schema import Document, Misfit, check_document
 
 LARGEST = 1_048_576
@@ -99,7 +100,8 @@ def _read_bytes(path: Path) -> tuple[bytes, os.stat_result] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as problem:
-        raise UsageProblem(f"The configuration {path} cannot be read: {problem.strerror}.") from None
+        way_out = "make it readable, or move it away" if path.name == PROJECT_FILE else "set BROKERCLI_CONFIG_DIR to a directory you can read"
+        raise UsageProblem(f"The configuration {path} cannot be read: {problem.strerror}.", hint=way_out) from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

@@ -91,6 +91,15 @@ def test_a_wrong_value_is_never_quoted(tmp_path: Path) -> None:
     assert "hunter2" not in f"{problem} {problem.hint}"
 
 
+@pytest.mark.parametrize(("name", "hint"), [("config.toml", "BROKERCLI_CONFIG_DIR"), ("brokercli.toml", "make it readable")])
+def test_one_that_cannot_be_read_says_what_to_do(tmp_path: Path, name: str, hint: str) -> None:
+    """A link to itself stands for the configuration of somebody else: root may read all."""
+    (tmp_path / name).symlink_to(tmp_path / name)
+    with pytest.raises(UsageProblem, match="cannot be read: Too many levels of symbolic links") as refused:
+        read_configuration(tmp_path / name)
+    assert hint in str(refused.value.hint)
+
+
 @given(before=st.integers(0, 5), comments=st.integers(0, 3), after=st.integers(0, 5))
 def test_the_line_of_a_key_is_where_it_is_written_however_long_the_statements_around_it_are(before: int, comments: int, after: int) -> None:
     filler = [f'k{number} = """\n[contexts.a]\nurl = 5\n"""' for number in range(before)]
