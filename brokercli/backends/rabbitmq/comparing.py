@@ -25,6 +25,7 @@ from brokercli.backends.rabbitmq.keeping import (
 from brokercli.backends.rabbitmq.management import Away, Facts
 from brokercli.backends.rabbitmq.names import check_arguments, check_name, check_short
 from brokercli.backends.rabbitmq.policies import EXCHANGE, PolicyChange
+from brokercli.backends.rabbitmq.told_arguments import as_told
 from brokercli.model.declaration import Action, Change, Declaration, Difference, SettingValue
 from brokercli.model.errors import UsageProblem
 
@@ -141,16 +142,7 @@ def bind_of(declaration: Declaration) -> Bind:
 def same_binding(bind: Bind, facts: Mapping[str, Any]) -> bool:
     """Whether a binding is this one, by what the management API says of it."""
     return (facts.get("destination") == bind.destination and (facts.get("destination_type") == "queue") == bind.to_queue
-            and facts.get("routing_key") == bind.key and _as_told(facts.get("arguments") or {}) == _as_told(bind.arguments))
-
-
-def _as_told(value: object) -> object:
-    # the management API says "undefined" for null
-    if isinstance(value, Mapping):
-        return {name: _as_told(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_as_told(inner) for inner in value]
-    return "undefined" if value is None else value
+            and facts.get("routing_key") == bind.key and as_told(facts.get("arguments") or {}) == as_told(bind.arguments))
 
 
 def _take_apart(declaration: Declaration) -> _Wanted:

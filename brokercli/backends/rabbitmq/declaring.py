@@ -19,6 +19,7 @@ from brokercli.backends.rabbitmq.management import Away
 from brokercli.backends.rabbitmq.obsolete import obsolete_bindings
 from brokercli.backends.rabbitmq.removing import Remove, plan_removal
 from brokercli.backends.rabbitmq.retrying import plan_retries
+from brokercli.backends.rabbitmq.told_arguments import as_meant
 from brokercli.model.declaration import Action, Change, Declaration, RetrySpecification, RetryTopology
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, Unsupported, UsageProblem
 
@@ -148,7 +149,7 @@ class RabbitMQDeclarer(Declarer):
 
     def _bind(self, bind: Bind) -> None:
         doing = f"binding {bind.destination} to the exchange {bind.source}"
-        arguments = dict(bind.arguments)
+        arguments = as_meant(bind.arguments)
         if bind.to_queue:
             self._link.ask(doing, lambda channel, done: channel.queue_bind(bind.destination, bind.source, bind.key, arguments, callback=done))
         else:

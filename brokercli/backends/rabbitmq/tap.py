@@ -22,6 +22,7 @@ from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.tap_bindings import ask_for_sources
 from brokercli.backends.rabbitmq.tap_reader import Binding, TapReader
 from brokercli.backends.rabbitmq.tap_routes import COPYING, REPEATING, SHARING, Routes, Way, Ways, in_common, takes_everything
+from brokercli.backends.rabbitmq.told_arguments import as_meant
 from brokercli.model.address import Address, spell_exchange
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Failed, NotFound, Unsupported, UsageProblem
@@ -152,7 +153,7 @@ def _plan_for_queue(queue: str, existing: Existing, management: Management) -> _
     except Away as problem:
         raise Unsupported(f"What leads to the queue {queue} only the management API says, and {problem}.",
                           hint=problem.hint) from None
-    bindings = [Binding(str(binding["source"]), str(binding["routing_key"]), dict(binding.get("arguments") or {}))
+    bindings = [Binding(str(binding["source"]), str(binding["routing_key"]), as_meant(binding.get("arguments") or {}))
                 for binding in found if binding.get("source")]
     if not bindings:
         raise Unsupported(f"The queue {queue} is reached through the default exchange only, which cannot be tapped;"

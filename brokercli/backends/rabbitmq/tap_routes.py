@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.management import Management
+from brokercli.backends.rabbitmq.told_arguments import as_meant
 from brokercli.backends.rabbitmq.topology import matches, words_of
 
 COPYING = ("direct", "fanout", "topic", "headers")
@@ -63,7 +64,7 @@ class Ways:
         in_part: set[str] = set()
         ways: dict[str, Way] = {}
         for binding in bindings:
-            way = Way(str(binding.get("routing_key", "")), dict(binding.get("arguments") or {}))
+            way = Way(str(binding.get("routing_key", "")), as_meant(binding.get("arguments") or {}))
             further = [way] if binding.get("destination_type") == "queue" else self._through(kind, way, str(binding["destination"]), hops, in_part)
             ways |= {f"{one.key} {sorted(one.arguments.items(), key=str)}": one for one in further}
         if kind == "fanout" and ways:
