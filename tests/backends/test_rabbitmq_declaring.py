@@ -253,9 +253,10 @@ def test_something_of_that_name_that_came_meanwhile_is_left_alone(declared: Decl
     assert declared.policies() == {}
 
 
-def test_a_login_that_may_not_make_it_is_told_so_and_no_policy_is_left_behind(declared: Declared) -> None:
+@pytest.mark.parametrize("others", [".*", "^$"])
+def test_a_login_that_may_not_make_it_is_told_so_and_no_policy_is_left_behind(declared: Declared, others: str) -> None:
     name = declared.name("q")
-    connection = declared.restricted("policymaker", configure="^$")
+    connection = declared.restricted("policymaker", configure="^$", write=others, read=others)
     declarer = declared.declarer(connection)
     change = only(declarer.plan([queue(name, type="quorum", max_length=5)]))
     with pytest.raises(NotAuthorised, match="No permission"):

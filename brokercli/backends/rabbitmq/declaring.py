@@ -91,12 +91,22 @@ class RabbitMQDeclarer(Declarer):
                 known.add((kind, name))
 
     def _exists(self, kind: str, name: str) -> bool:
+        """Whether it is there, or it may be that nobody lets us ask."""
+        try:
+            return self._found(kind, name)
+        except NotAuthorised:
+            return True
+
+    def _found(self, kind: str, name: str) -> bool:
+        """Whether it is there. Raises NotAuthorised where this login may do nothing with what is called so, there or not."""
         try:
             self._link.ask(f"looking at the {kind} {name}", lambda channel, done: (
                 channel.queue_declare if kind == "queue" else channel.exchange_declare)(name, passive=True, callback=done))
         except NotFound:
             return False
-        except (NotAuthorised, Failed):
+        except NotAuthorised:
+            raise
+        except Failed:
             return True
         return True
 
@@ -108,7 +118,7 @@ class RabbitMQDeclarer(Declarer):
     def _make(self, declaration: Declaration, make: Make) -> None:
         kind, name = declaration.kind, declaration.name
         address = "exchange" if kind == "exchange" else "queue"
-        if self._exists(address, name):
+        if self._found(address, name):
             raise Failed(f"There is a {address} {name} by now, so nothing was changed.", hint=_AGAIN)
         if make.policy is not None:
             # first, so that it holds from the first message on
