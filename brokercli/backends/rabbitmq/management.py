@@ -166,6 +166,10 @@ class Management:
         said = (_facts(self._ask("whoami")) or {}).get("tags") or ()
         return set(said.replace(" ", "").split(",") if isinstance(said, str) else said)
 
+    def cluster_name(self) -> str:
+        """Return what the cluster that answers calls itself. A said address is believed: nodes without a common name each have their own."""
+        return str((_facts(self._ask("cluster-name")) or {}).get("name"))
+
     def nodes(self) -> list[Facts]:
         """Return the nodes of the cluster with their alarms; only for logins with the tag monitoring."""
         return self._list("nodes")
@@ -276,7 +280,7 @@ class Management:
         problems: list[Away] = []
         for base in self._guesses():
             try:
-                found = self._get(base, "cluster-name")
+                found = self._judge(base, *self._send(base, "GET", "cluster-name"))
             except Away as problem:
                 problems.append(problem)
                 continue
@@ -295,9 +299,6 @@ class Management:
         else:
             ports, scheme = [USUAL_PORT, shifted] if port in (None, DEFAULT_PORT) else [shifted, USUAL_PORT], "http"
         return [f"{scheme}://{spell_place(host, number)}" for number in dict.fromkeys(ports) if number < 65536]
-
-    def _get(self, base: str, path: str) -> Any:
-        return self._judge(base, *self._send(base, "GET", path))
 
     def _send(self, base: str, method: str, path: str, body: Facts | None = None) -> tuple[int, bytes]:
         import http.client  # 15 ms, and not every command asks
