@@ -61,7 +61,9 @@ def test_where_what_is_dropped_goes_is_said(places: Places) -> None:
 def test_a_time_to_live_that_is_over_in_a_moment_is_said_and_a_long_one_is_not(places: Places) -> None:
     short, longer = places.queue(x_message_ttl=at(1)), places.queue(x_message_ttl=at(3_600_000))
     holds_back = places.queue(x_message_ttl=at(1), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", longer.encode()))
+    at_once = places.queue(x_message_ttl=at(0))
     assert notes_of(places, queue(short)) == [f"messages in queue:{short} expire after 1ms (message-ttl) and are deleted"]
+    assert notes_of(places, queue(at_once)) == [f"messages in queue:{at_once} expire after 0s (message-ttl) and are deleted"]
     assert notes_of(places, queue(longer)) == notes_of(places, queue(holds_back)) == []
 
 

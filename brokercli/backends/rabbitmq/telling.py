@@ -12,7 +12,9 @@ _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms"
 
 
 def told(milliseconds: int) -> str:
-    """Say a time with the largest unit that leaves a whole number: 5s, 90s, 2m."""
+    """Say a time with the largest unit that leaves a whole number: 5s, 90s, 2m; no time is 0s."""
+    if not milliseconds:
+        return "0s"
     unit, size = next((unit, size) for unit, size in _UNITS if milliseconds % size == 0)
     return f"{milliseconds // size}{unit}"
 
