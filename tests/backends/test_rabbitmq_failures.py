@@ -39,6 +39,12 @@ def test_a_broker_that_fails_itself_is_not_said_to_refuse_and_the_usual_cause_is
     assert "deleted at this moment" in (from_reply(541, "INTERNAL_ERROR", "reading the stream orders").hint or "")
 
 
+def test_where_a_virtual_host_may_have_no_more_queues_it_is_said_who_sets_that() -> None:
+    problem = from_reply(406, "PRECONDITION_FAILED - cannot declare queue 'orders': queue limit in vhost '/' (33) is reached", "tapping orders")
+    assert str(problem) == "RabbitMQ refused tapping orders: cannot declare queue 'orders': queue limit in vhost '/' (33) is reached (406)."
+    assert "set_vhost_limits" in (problem.hint or "")
+
+
 def test_too_few_channels_are_no_broken_connection() -> None:
     problem = translate(pika.exceptions.NoFreeChannels(), "reading", "amqp://host")
     assert (type(problem), str(problem)) == (Failed, "The broker lets a connection have too few channels (channel_max): reading needs one more.")

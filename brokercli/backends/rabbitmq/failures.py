@@ -109,6 +109,9 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 406 and (other := _OTHER_TYPE.search(text)):
         # only a quorum queue is given that argument (seen on 4.3.6)
         return NoSuch(f"The quorum queue {other[1]} was deleted meanwhile: the one of that name now is a {other[2]}{'' if other[2] == 'stream' else ' queue'}.")
+    if code == 406 and "queue limit in vhost" in text:
+        return Failed(f"RabbitMQ refused {doing}: {gist(text)} ({code}).",
+                      hint="delete queues that nobody needs, or have the limit raised: rabbitmqctl list_vhost_limits, set_vhost_limits")
     if code == 541:
         # a stream that is deleted while a consumer is being opened on it ends the whole connection so (seen on 4.3.6)
         return Failed(f"RabbitMQ itself failed while {doing}: {gist(text)} (541).",
