@@ -72,6 +72,17 @@ def _check_tables(declaration: Declaration, name: str, value: SettingValue) -> N
             form, words = (str, "a text") if name == "metadata" else _FORMS.get(field, (str, "a text"))
             if not isinstance(given, form) or (form is int and isinstance(given, bool)):
                 raise UsageProblem(f"{declaration}: {field} of {name} is {words}, and {json.dumps(given, ensure_ascii=False)} is not.")
+        if name in ("mirror", "sources") and isinstance(table, dict) and table:
+            _check_origin(declaration, name, table)
+
+
+def _check_origin(declaration: Declaration, name: str, origin: Mapping[str, object]) -> None:
+    """A name that is none would be asked about in words that are no question: no answer ever comes to those."""
+    if not origin.get("name"):
+        raise UsageProblem(f"{declaration}: {name} names no stream to copy from.", hint="name=ORDERS")
+    check_stream_name(str(origin["name"]))
+    if origin.get("filter_subject"):
+        check_subject(str(origin["filter_subject"]))
 
 
 def _check_stream(declaration: Declaration) -> None:
