@@ -107,6 +107,38 @@ def test_a_consumer_that_is_pulled_from_cannot_acknowledge_by_flow_control(strea
     assert "only a consumer with a deliver_subject acknowledges so" in told(change)
 
 
+@pytest.mark.parametrize(("settings", "why"), [
+    ({"deliver_policy": "last_per_subject"}, "last_per_subject needs a filter"),
+    ({"flow_control": True}, "only a consumer with a deliver_subject has it"),
+    ({"idle_heartbeat": SECOND}, "only a consumer with a deliver_subject has it"),
+    ({"rate_limit_bps": 100}, "only a consumer with a deliver_subject has it"),
+    ({"deliver_subject": "out.x", "flow_control": True}, "it needs an idle_heartbeat"),
+    ({"deliver_subject": "out.x", "max_waiting": 5}, "only a consumer that is pulled from has it"),
+    ({"deliver_subject": "out.x", "priority_groups": ["a"], "priority_policy": "overflow"}, "only a consumer that is pulled from has it"),
+    ({"priority_timeout": SECOND}, "only a consumer with a priority_policy has it")])
+def test_what_does_not_go_with_how_a_consumer_delivers_is_said_by_its_plan(streams: Streams, declarer: Declarer, settings: dict[str, Any], why: str) -> None:
+    name = streams.make()
+    change = only(declarer.plan([a_consumer(name, **settings)]))
+    assert change.action is Action.CANNOT
+    assert why in told(change)
+    asked = {"durable_name": "worker", "ack_policy": "explicit", **settings}
+    with pytest.raises(AssertionError, match="err_code"):  # the server would have refused it
+        streams.api(f"CONSUMER.CREATE.{name}.worker", stream_name=name, config=asked, action="create")
+
+
+def test_a_consumer_that_is_made_so_plans_to_unchanged_and_can_be_made_again(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    settings: list[dict[str, Any]] = [{"deliver_policy": "last_per_subject", "filter_subject": ">"},
+                                      {"deliver_subject": f"{name}.out", "flow_control": True, "idle_heartbeat": SECOND, "rate_limit_bps": 100},
+                                      {"priority_groups": ["a"], "priority_policy": "pinned_client", "priority_timeout": SECOND}]
+    apply_all(declarer, *(a_consumer(name, f"w{index}", **each) for index, each in enumerate(settings)))
+    found = [one for one in declarer.declared(["consumer"]) if one.name.startswith(f"{name}/")]
+    assert {change.action for change in declarer.plan(found)} == {Action.UNCHANGED}
+    for index in range(len(settings)):
+        streams.api(f"CONSUMER.DELETE.{name}.w{index}")
+    assert {change.action for change in apply_all(declarer, *found)} == {Action.CREATE}
+
+
 def test_a_consumer_with_which_messages_would_go_that_came_since_its_deletion_was_planned_stays(streams: Streams, declarer: Declarer) -> None:
     name = streams.make("interest")
     streams.worker(name)

@@ -10,7 +10,7 @@ from brokercli.backends.nats import WORK_QUEUE_STREAM
 from brokercli.backends.nats.configuration import filters_of, setting_of, value_of
 from brokercli.backends.nats.settings import TABLE_FIELDS
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
-from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers, overlap, overlaps
+from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers, has_wildcards, overlap, overlaps
 from brokercli.model.amount import amount
 from brokercli.model.declaration import Declaration, Difference, SettingValue
 from brokercli.model.errors import NotAuthorised, UsageProblem
@@ -125,6 +125,18 @@ def _check_consumer(declaration: Declaration) -> None:
             raise UsageProblem(f"{declaration}: {name} and deliver_policy={policy} belong together.")
     if bool(settings.get("priority_groups")) != ((settings.get("priority_policy") or "none") != "none"):
         raise UsageProblem(f"{declaration}: priority_groups and a priority_policy belong together.")
+    given = settings.get("filter_subjects")
+    filters = [str(subject) for subject in given] if isinstance(given, list) else []
+    for earlier, later in overlaps(filters):
+        raise UsageProblem(f"{declaration}: the filter_subjects {filters[earlier]} and {filters[later]} overlap.", hint="leave out the narrower one")
+    deliver = settings.get("deliver_subject")
+    if deliver:
+        check_subject(str(deliver))
+        if has_wildcards(str(deliver)):
+            raise UsageProblem(f"{declaration}: a consumer delivers to one subject, and {deliver} is a wildcard.")
+    beat = settings.get("idle_heartbeat")
+    if isinstance(beat, int) and 0 < beat < SHORTEST_AGE:
+        raise UsageProblem(f"{declaration}: idle_heartbeat cannot be shorter than 100ms.")
 
 
 def _subjects(settings: Mapping[str, SettingValue]) -> list[str]:
@@ -207,6 +219,7 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
         found.append(Difference(name, None, settings.get(name), too_few))
     if info is None and config.get("ack_policy") == "flow_control" and not config.get("deliver_subject"):
         found.append(Difference("ack_policy", None, "flow_control", "only a consumer with a deliver_subject acknowledges so"))
+    found += _of_delivery(settings, config)
     if resource_of({"config": stream}) != WORK_QUEUE_STREAM:
         return found
     # seen on nats-server 2.15.1: one by flow control is taken as well
@@ -221,6 +234,20 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
             found.append(Difference(setting, None, settings.get(setting), f"consumer {name} gets {', '.join(filters_of(other)) or 'everything'}, and on a "
                                     "work-queue stream each message is for one consumer"))
     return found
+
+
+def _of_delivery(settings: Mapping[str, SettingValue], config: Json) -> list[Difference]:
+    """What does not go with how a consumer delivers: `config` is what it will be (each refused by nats-server 2.15.1)."""
+    pushes = bool(config.get("deliver_subject"))
+    wrong = {name: "only a consumer with a deliver_subject has it" for name in ("flow_control", "idle_heartbeat", "rate_limit_bps") if not pushes}
+    wrong |= {name: "only a consumer that is pulled from has it, without deliver_subject" for name in ("max_waiting", "priority_groups") if pushes}
+    if config.get("deliver_policy") == "last_per_subject" and not filters_of(config):
+        wrong["deliver_policy"] = 'last_per_subject needs a filter (filter_subject=">" is everything)'
+    if config.get("flow_control") and pushes and not config.get("idle_heartbeat"):
+        wrong["flow_control"] = "it needs an idle_heartbeat"
+    if config.get("priority_timeout") and (config.get("priority_policy") or "none") == "none":
+        wrong["priority_timeout"] = "only a consumer with a priority_policy has it"
+    return [Difference(name, None, settings[name], why) for name, why in wrong.items() if settings.get(name)]
 
 
 def remarks_on_filters(declaration: Declaration, stream: Json) -> list[str]:
