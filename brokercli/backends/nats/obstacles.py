@@ -17,6 +17,10 @@ from brokercli.model.errors import NotAuthorised, UsageProblem
 
 MOST_REPLICAS = 5
 SHORTEST_AGE = 100_000_000
+SHORTEST_MARKER = 1_000_000_000
+# each pair is refused by nats-server 2.15.1
+_ON_NO_MIRROR = ("first_seq", "allow_msg_counter", "allow_atomic", "allow_batched", "allow_msg_schedules", "subject_delete_marker_ttl")
+_ON_NO_COUNTER = {"retention": "limits", "discard": "old", "allow_msg_ttl": False, "allow_msg_schedules": False}
 # what the server sets by itself (seen on 2.15.1)
 _IMPLIED = {"subject_delete_marker_ttl": {"allow_msg_ttl": True, "allow_rollup_hdrs": True, "deny_purge": False},
             "allow_msg_schedules": {"allow_rollup_hdrs": True, "deny_purge": False}}
@@ -104,6 +108,14 @@ def _check_stream(declaration: Declaration) -> None:
     age, window = settings.get("max_age"), settings.get("duplicate_window")
     if isinstance(age, int) and isinstance(window, int) and 0 < age < window:
         raise UsageProblem(f"{declaration}: duplicate_window cannot be longer than max_age.")
+    if isinstance(window, int) and 0 < window < SHORTEST_AGE:
+        raise UsageProblem(f"{declaration}: duplicate_window cannot be shorter than 100ms.")
+    marker = settings.get("subject_delete_marker_ttl")
+    if isinstance(marker, int) and 0 < marker < SHORTEST_MARKER:
+        raise UsageProblem(f"{declaration}: subject_delete_marker_ttl cannot be shorter than 1s.")
+    republish = settings.get("republish")
+    if isinstance(republish, dict) and republish and not (republish.get("src") and republish.get("dest")):
+        raise UsageProblem(f"{declaration}: republish needs src and dest.", hint='src=">" is everything that it stores')
 
 
 def _check_consumer(declaration: Declaration) -> None:
@@ -173,6 +185,7 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
         found.append(Difference("mirror_direct", None, True, "only a mirror answers for what it mirrors"))
     if settings.get("sealed") and info is None:
         found.append(Difference("sealed", None, True, "a stream is sealed once it holds what it is to keep, not when it is made"))
+    found += _excluded(settings, full)
     has = [str(subject) for subject in (info or {}).get("config", {}).get("subjects") or []]
     wanted = _subjects(settings)
     if not wanted and info is None and not settings.get("mirror") and not settings.get("sources"):
@@ -200,6 +213,21 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
         if note not in notes:
             notes.append(note)
     return found, first
+
+
+def _excluded(settings: Mapping[str, SettingValue], full: Json) -> list[Difference]:
+    """What does not go with what a stream is for: `full` is what its configuration will be."""
+    wrong: dict[str, str] = {}
+    if full.get("mirror"):
+        wrong |= dict.fromkeys(_ON_NO_MIRROR, "a mirror cannot have it")
+    if value_of("stream", "persist_mode", full) == "async" and full.get("allow_atomic"):
+        wrong |= dict.fromkeys(("persist_mode", "allow_atomic"), "allow_atomic and persist_mode=async exclude each other")
+    elif value_of("stream", "persist_mode", full) == "async" and value_of("stream", "storage", full) != "file":
+        wrong["persist_mode"] = "async is for streams that lie in files"
+    if full.get("allow_msg_counter"):
+        wrong |= {name: f"a stream that counts (allow_msg_counter) has {name}={json.dumps(only).strip(chr(34))}" for name, only in _ON_NO_COUNTER.items()
+                  if value_of("stream", name, full) != only}
+    return [Difference(name, None, settings[name], why) for name, why in wrong.items() if settings.get(name)]
 
 
 def of_consumer(declaration: Declaration, info: Json | None, stream: Json, siblings: list[tuple[str, Json]]) -> list[Difference]:
