@@ -40,6 +40,13 @@ def test_streams_whose_letters_may_not_be_counted_are_said(administered: Streams
     assert f"not permitted to publish to $JS.API.CONSUMER.LIST.{one}" in told
 
 
+def test_what_a_deleted_consumer_gave_up_is_work_again_and_not_said_never_to_have_been_delivered(streams: Streams, nats_address: str) -> None:
+    name = failing(streams, nats_address, "workqueue")
+    streams.api(f"CONSUMER.DELETE.{name}.worker")
+    with pytest.raises(Failed, match="no dead letters but work: it has no consumer, so all of it waits for one, what one that is gone gave up as well"):
+        letters_of(streams.backend(), name)
+
+
 @pytest.mark.parametrize("retention", KEPT_WHILE_WANTED)
 def test_letters_that_nobody_recorded_are_found_and_counted(streams: Streams, nats_address: str, retention: str) -> None:
     name = failing(streams, nats_address, retention, alive=lambda body: int(body) % 3 == 0)

@@ -98,7 +98,8 @@ async def find_letters(jetstream: JetStream, stream: str, patterns: Sequence[str
             raise Failed(f"Stream {stream} holds no dead letters but what its consumers read, and keeps it when they are done: nothing in it tells which "
                          "messages died.", hint=f"brokercli dlq capture stream:{stream} records deaths from now on")
     elif int(info["state"]["messages"]) and resource_of(info) != LIMITS_STREAM and not look_like_letters(await _sample(jetstream, info)):
-        raise Failed(f"Stream {stream} holds no dead letters but work: no consumer has been given any of it yet.", hint="brokercli dlq ls shows where some are")
+        raise Failed(f"Stream {stream} holds no dead letters but work: it has no consumer, so all of it waits for one, what one that is gone gave up as well.",
+                     hint="brokercli dlq ls shows where some are")
     return Letters(info, Marks("named"), notes=() if not int(info["state"]["messages"]) else (
         "nothing in the name or subjects of this stream says that it is one of dead letters: what no dialect recognises may be work",))
 
