@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from brokercli.backends.declaring import Declarer
+from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.registry import descriptors, settings_of
+from brokercli.model.connection import Connection, Secret
 from brokercli.model.declaration import Action
 from brokercli.model.errors import Failed
 from brokercli.settings.topology_file import read_topology
@@ -15,6 +18,8 @@ from brokercli.settings.topology_writing import write_topology
 from tests.backends.nats_declarations import DAY, SECOND, a_consumer, apply_all, config, only, told
 from tests.backends.nats_letters import wait_for
 from tests.backends.nats_streams import Streams
+from tests.brokers.nats import Nats
+from tests.brokers.server import HOST
 
 
 @pytest.fixture
@@ -137,6 +142,17 @@ def test_a_consumer_that_is_made_so_plans_to_unchanged_and_can_be_made_again(str
     for index in range(len(settings)):
         streams.api(f"CONSUMER.DELETE.{name}.w{index}")
     assert {change.action for change in apply_all(declarer, *found)} == {Action.CREATE}
+
+
+def test_a_consumer_that_the_account_has_no_room_for_is_not_said_to_be_too_many_for_its_stream(servers: Callable[..., Nats]) -> None:
+    server = servers(Nats, settings={"accounts": "{A: {jetstream: {max_consumers: 1}, users: [{user: all, password: pw}]}}"})
+    made = Streams(server.address, {"user": "all", "pass": "pw"})
+    name = made.make()
+    with NatsBackend(Connection("nats", ((HOST, server.port),), user="all", password=Secret("pw"), connect_timeout=20.0)) as backend:
+        apply_all(backend.declarer(), a_consumer(name, "one"))
+        with pytest.raises(Failed, match=r"^NATS refused it: the stream, or the account, allows no more consumers \("):
+            apply_all(backend.declarer(), a_consumer(name, "two"))
+    made.close()
 
 
 def test_a_consumer_with_which_messages_would_go_that_came_since_its_deletion_was_planned_stays(streams: Streams, declarer: Declarer) -> None:

@@ -26,7 +26,7 @@ _REFUSED = {
     10025: "this server does not know a setting",
     10074: "more than one replica needs a cluster",
     10005: "the cluster has too few servers for so many replicas",
-    10026: "the stream allows no more consumers",
+    10026: "the stream, or the account, allows no more consumers",
     10047: "the account has used up its storage",
     10028: "the account has used up its memory",
 }
