@@ -10,8 +10,11 @@ from brokercli.commands import consumers_options as which
 from brokercli.commands import options as shared
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from brokercli.commands.consumers_session import ConsumerSession
     from brokercli.model.address import Address
+    from brokercli.model.consumption import Lag
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -56,7 +59,8 @@ def peek(
         source = session.resolve(address)
         lags = [lag for lag in session.consumers.lag(session.name)
                 if (source is None or lag.source == str(source)) and (not partition or lag.partition in partition)]
-        looked_at = {text: _lookable(session, text) for text in dict.fromkeys(lag.source for lag in lags)}
+        looked_at, hidden = _lookable_of(session, lags)
+        lags = [lag for lag in lags if lag.source in looked_at]
         nowhere = sum(lag.position is None for lag in lags)
         chosen = worth_a_look(lags, everything)
         for text, place in looked_at.items():
@@ -67,14 +71,32 @@ def peek(
                 raise typer.Exit(interrupt.exit_code)
         if lags and nowhere == len(lags):
             _refuse_unknown(session, looked_at)
+    for why in hidden:
+        streams.say(why)
     if nowhere:
         streams.say(f"{session.name} has no position yet" + (f" in {nowhere} of {len(lags)} places" if nowhere < len(lags) else ""))
     elif not lags:
         streams.say(f"{session.name} reads nothing{' there' if address or partition else ''}")
     elif not any(lag.lag for lag in lags):
-        streams.say(f"{session.name} is not behind")
+        streams.say(f"{session.name} is not behind{' elsewhere' if hidden else ''}")
     elif len(chosen) < len(lags):
         streams.say(f"{len(lags) - len(chosen)} more where it is not behind: --all")
+
+
+def _lookable_of(session: ConsumerSession, lags: Sequence[Lag]) -> tuple[dict[str, Address], list[str]]:
+    """Return what is read and can be looked at, by its name, and why the rest cannot. Raises that of the first where nothing can."""
+    from brokercli.model.errors import NotAuthorised, NotFound
+
+    found: dict[str, Address] = {}
+    hidden: dict[str, NotAuthorised | NotFound] = {}
+    for text in dict.fromkeys(lag.source for lag in lags):
+        try:
+            found[text] = _lookable(session, text)
+        except (NotAuthorised, NotFound) as problem:
+            hidden[text] = problem
+    if hidden and not found:
+        raise next(iter(hidden.values()))
+    return found, [f"where {session.name} is in {text} is not shown: {problem}" for text, problem in hidden.items()]
 
 
 def _refuse_unknown(session: ConsumerSession, places: dict[str, Address]) -> None:

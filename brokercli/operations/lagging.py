@@ -11,7 +11,7 @@ from threading import Timer
 
 from brokercli.backends.consumers import Consumers
 from brokercli.model.consumption import Lag
-from brokercli.model.errors import NotFound, Unreachable
+from brokercli.model.errors import NotAuthorised, NotFound, Unreachable
 
 PATIENCE = 2.0
 """Seconds an answer may take before a watch says that none comes."""
@@ -88,6 +88,11 @@ def measure(consumers: Consumers, patterns: Sequence[str]) -> Tick:
         except NotFound:
             if said:
                 tick.gone.append(name)
+        except NotAuthorised as problem:
+            if said:
+                raise
+            # of a pattern, one that may not be asked about hides no other
+            tick.unseen.append(f"{name}: {problem}")
     return tick
 
 

@@ -25,6 +25,8 @@ class Moment(Protocol):
     def problem(self) -> Exception | None: ...
     @property
     def gone(self) -> Sequence[str]: ...
+    @property
+    def unseen(self) -> Sequence[str]: ...
 
 
 class LagWatch:
@@ -56,7 +58,7 @@ class LagWatch:
             self._compare(moment.measured)
             if self._live is not None:
                 self._away = None
-                self._draw(moment.gone)
+                self._draw(_notes(moment))
             else:
                 self._print(moment)
 
@@ -74,19 +76,21 @@ class LagWatch:
         if self._away is not None:
             self._streams.say(f"{now} the broker is back, away since {self._away}")
             self._away = None
-        for name in set(moment.gone) - self._told:
-            self._streams.say(f"{now} {name} is not there any more")
-        self._told = set(moment.gone)
+        notes = _notes(moment)
+        for note in dict.fromkeys(notes):
+            if note not in self._told:
+                self._streams.say(f"{now} {note}")
+        self._told = set(notes)
         if self._json:
             print_json(self._streams, [lag_object(one) for one in moment.measured])
         else:
             print_table(self._streams, lag_rows(moment.measured, self._change))
 
-    def _draw(self, gone: Sequence[str]) -> None:
+    def _draw(self, said: Sequence[str]) -> None:
         if self._live is None:
             return
         head = f"{format_time(time.time_ns())[11:19]}Z" + (f"  the broker is away since {self._away[11:19]}Z: {self._why}" if self._away else "")
-        notes = [visible(f"{name} is not there any more") for name in gone]
+        notes = list(map(visible, said))
         if not self._last and not notes:
             notes = ["no consumer of this name"]
         width = terminal_width(self._streams.stdout_fd) - 1
@@ -107,3 +111,8 @@ class LagWatch:
         self._change = {key: (lag - self._before[key][1]) * NANOSECONDS / (moment - self._before[key][0])
                         for key, (moment, lag) in found.items() if key in self._before and moment > self._before[key][0]}
         self._before, self._last = found, measured
+
+
+def _notes(moment: Moment) -> list[str]:
+    """Say which consumers are not there any more, and of which it cannot be told."""
+    return [*(f"{name} is not there any more" for name in moment.gone), *moment.unseen]

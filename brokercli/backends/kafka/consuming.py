@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException
@@ -116,7 +116,7 @@ class KafkaConsumers(Consumers):
                 {"source": lag.source, "partition": lag.partition, "position": lag.position, "start": lag.start, "end": lag.end, "lag": lag.lag,
                  "member": lag.member or None} for lag in lags]))
         _enter_settings(description, applied)
-        description.missing += _unknown(lags)
+        description.missing += _unknown(lags, {str(Address(topic, "topic")) for topic in group.topics if topic not in metadata.topics})
         return description
 
     def lag(self, name: str) -> Sequence[Lag]:
@@ -212,10 +212,13 @@ def shown_places(places: Sequence[tuple[str, int]]) -> str:
     return "; ".join(f"{topic} {','.join(map(str, partitions))}" for topic, partitions in by_topic.items())
 
 
-def _unknown(lags: Sequence[Lag]) -> list[str]:
-    silent = [f"{lag.source} {lag.partition}" for lag in lags if lag.end is None]
+def _unknown(lags: Sequence[Lag], hidden: Collection[str]) -> list[str]:
+    """Say what is not known of a group's partitions; `hidden` are those topics of it that the broker does not show."""
+    silent = [f"{lag.source} {lag.partition}" for lag in lags if lag.end is None and lag.source not in hidden]
     beyond = [f"{lag.source} {lag.partition}" for lag in lags if lag.end is not None and lag.position is not None and lag.position > lag.end]
     found = [f"ends of {some_of(silent, 5)}: no leader answers for them"] if silent else []
+    if hidden:
+        found.insert(0, f"lag in {some_of(sorted(hidden), 5)}: deleted, or not shown to this login, which wants DESCRIBE on the topic")
     if beyond:
         found.append(f"lag of {some_of(beyond, 5)}: the committed offset lies beyond the end, so the topic was made anew or has lost its end")
     untold = [f"{lag.source} {lag.partition}" for lag in lags if lag.lag is None and lag.end is not None and lag.position is not None

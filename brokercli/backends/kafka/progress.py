@@ -66,9 +66,10 @@ def _reach(group: Group, place: Place, ranges: Mapping[Place, Range], written: M
 
 
 def _places(group: Group, metadata: Any) -> Sequence[Place]:
-    """Return every partition of the topics that the group reads, also those it has no offset for."""
+    """Return every partition of the topics that the group reads, also those it has no offset for, and those of its members in topics that
+    this login is not shown: what waits there is not nothing."""
     there = {(topic, number) for topic in group.topics if topic in metadata.topics for number in metadata.topics[topic].partitions}
-    return sorted(there | set(group.committed))
+    return sorted(there | set(group.committed) | set(group.readers()))
 
 
 def _lag(group: Group, place: Place, there: Range | None, letters: HandledLetters | None, reader: str) -> Lag:
