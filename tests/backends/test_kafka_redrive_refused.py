@@ -143,6 +143,22 @@ def test_who_may_not_read_the_dead_letters_any_more_is_told_that_and_not_that_th
     assert list(states(guarded_topics, dlq).values()).count(State.REDRIVEN) == 4
 
 
+@pytest.mark.parametrize("transactions", [True, False])
+def test_a_home_that_this_login_is_not_shown_keeps_no_other_letters_from_going_home(
+        guarded_kafka: GuardedKafka, guarded_topics: Topics, transactions: bool) -> None:
+    dlq, home, hidden = guarded_topics.make(), guarded_topics.make(), guarded_topics.make()
+    guarded_topics.fill(dlq, numbered(8))
+    let_redrive(guarded_topics, dlq, home)
+    if not transactions:
+        withdraw(guarded_topics.admin, ResourceType.TRANSACTIONAL_ID, group_of(dlq.name), AclOperation.WRITE)
+    with as_reader(guarded_kafka) as backend, backend.repair(dlq, RepairPolicy()) as run:
+        receipts = run.settle(by_turns(letters(run), hidden, home))
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (4, 4, 0)
+    assert {receipt.reason for receipt in receipts.problems} == {f"No permission for looking at {hidden.name}: Broker: Topic authorization failed"}
+    assert isinstance(run.failure, NotAuthorised)
+    assert bodies(stored(guarded_topics, home)) == numbered(8)[1::2]
+
+
 def test_a_plan_is_not_ended_by_a_home_that_this_login_may_not_ask_for(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
     dlq, home, closed = guarded_topics.make(), guarded_topics.make(), guarded_topics.make()
     let_redrive(guarded_topics, dlq, home)

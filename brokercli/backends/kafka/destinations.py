@@ -45,7 +45,7 @@ class Destinations:
 
     def __init__(self, partitions_of: Callable[[str], Mapping[int, Any]], admin: AdminClient, source: str, timeout: float, say: Callable[[str], None], *,
                  compressed: bool) -> None:
-        """`partitions_of` returns their metadata; raises NotFound, and UsageProblem for what cannot be a topic's name. `say` is told what
+        """`partitions_of` returns their metadata; raises NotFound, NotAuthorised, and UsageProblem for what cannot be a topic's name. `say` is told what
         somebody should know before anything is put into a topic.
         `compressed`: messages shrink on their way, so their size is the broker's to judge."""
         self._partitions_of = partitions_of
@@ -117,7 +117,9 @@ class Destinations:
         answer = request_settings(self._admin, name, self._timeout)
         try:
             destination.partitions = self._partitions_of(name)
-        except (NotFound, UsageProblem) as problem:
+        except (NotFound, UsageProblem, NotAuthorised) as problem:
+            if isinstance(problem, NotAuthorised):
+                self.denial = self.denial or problem
             destination.refusal = str(problem).rstrip(".")
             return destination
         destination.settings = read_settings(answer, self._timeout)
