@@ -55,9 +55,9 @@ def record_batch(records: Sequence[bytes], first: int, last: int, attributes: in
     return struct.pack(">qiibI", first, 9 + len(content), -1, 2, 0) + content
 
 
-def produce(address: str, topic: str, value: bytes, headers: Sequence[tuple[bytes, bytes | None]]) -> None:
+def produce(address: str, topic: str, value: bytes, headers: Sequence[tuple[bytes, bytes | None]], milliseconds: int | None = None) -> None:
     """Store one record in partition 0: a Produce request of version 3 with a batch of magic 2."""
-    unchecked = record_batch([record(0, 0, None, value, headers)], 0, 0, 0, int(time.time() * 1000))
+    unchecked = record_batch([record(0, 0, None, value, headers)], 0, 0, 0, int(time.time() * 1000) if milliseconds is None else milliseconds)
     batch = unchecked[:17] + struct.pack(">I", _crc32c(unchecked[21:])) + unchecked[21:]
     name = topic.encode()
     request = (struct.pack(">hhih", 0, 3, 1, 1) + b"t" + struct.pack(">hhii", -1, -1, 10_000, 1) + struct.pack(">h", len(name)) + name

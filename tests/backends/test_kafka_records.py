@@ -101,6 +101,19 @@ def test_the_envelope_is_the_one_that_is_documented(topics: Topics) -> None:
         b'"headers":[{"name":"x-attempts","value":"1"},{"name":"sig","value":{"base64":"AP8="}},{"name":"none","value":null}],"body":"{\\"id\\":1}"}']
 
 
+def test_a_record_that_says_no_time_has_none(topics: Topics) -> None:
+    topic = topics.make(called=f"{topics.name()}.dlq")
+    # the broker takes -1 as no time, whatever a topic says of times; clients that speak for themselves write it
+    produce(topics.address, topic.name, b"timeless", [(b"x-original-topic", b"home")], milliseconds=-1)
+    batch = topics.look(topic).read(20)
+    assert batch is not None
+    assert orjson.loads(batch.envelopes()[0])["time"] is None
+    assert [record.time for record in batch.records()] == [None]
+    assert [outline[3] for outline in batch.outlines()] == [None]
+    (source,) = [one for one in topics.backend().dead_letter_sources() if one.address == topic]
+    assert (source.depth, source.oldest) == (1, None)
+
+
 @given(st.lists(BYTES, max_size=8))
 def test_strings_written_together_are_those_written_one_by_one(values: list[bytes | None]) -> None:
     assert write_strings(values) == [token for value in values for token in write_strings([value])]

@@ -19,6 +19,7 @@ from brokercli.backends.kafka.held_back import held_back, summed_up
 from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.lost_end import count_what_came_since, count_what_later_leaders_stored
 from brokercli.backends.kafka.odd_headers import Stored, readable_headers
+from brokercli.backends.kafka.records import time_of
 from brokercli.backends.kafka.span import NOT_STORED, Offsets, Range
 from brokercli.backends.kafka.topic_ids import tags_of
 from brokercli.model.address import Address
@@ -116,9 +117,9 @@ def _pending(name: str, held: dict[int, Range], handled: HandledLetters, consume
                 continue
             # compaction has taken the one at the floor, and which is the first behind it that waits is not known
             told = told and letters.state(high) is State.PENDING
-            kind, milliseconds = first.timestamp()
-            if kind and (oldest is None or milliseconds * _MILLISECOND < oldest):
-                oldest = milliseconds * _MILLISECOND
+            time = time_of(first.timestamp())
+            if time is not None and (oldest is None or time * _MILLISECOND < oldest):
+                oldest = time * _MILLISECOND
     return max(0, pending), oldest if told else None
 
 

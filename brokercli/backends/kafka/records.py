@@ -21,6 +21,13 @@ _seconds: dict[int, str] = {}
 _times: dict[tuple[int, int], bytes] = {}
 
 
+def time_of(timestamp: tuple[int, int]) -> int | None:
+    """Return the milliseconds of what the client gives for a record's time; None for none: the oldest records have no room for one, and a
+    producer may say -1, which the broker takes as no time."""
+    kind, milliseconds = timestamp
+    return milliseconds if kind and milliseconds != -1 else None
+
+
 def write_time(milliseconds: int) -> str:
     """Write a time as `format_time` does, remembering the seconds that were written before."""
     seconds, rest = divmod(milliseconds, 1000)
@@ -38,10 +45,10 @@ def write_time(milliseconds: int) -> str:
 
 def _time_and_key(timestamp: tuple[int, int]) -> bytes:
     """Write the time as it stands in an envelope, up to the key. Neighbours often share their millisecond."""
-    kind, milliseconds = timestamp
+    time = time_of(timestamp)
     if len(_times) > _REMEMBERED:
         _times.clear()
-    text = _times[timestamp] = (f',"time":"{write_time(milliseconds)}","key":' if kind else ',"time":null,"key":').encode()
+    text = _times[timestamp] = (',"time":null,"key":' if time is None else f',"time":"{write_time(time)}","key":').encode()
     return text
 
 
@@ -79,7 +86,7 @@ class KafkaBatch(Batch):
             return []
         start = b'{"v":%d,"broker":"kafka","topic":%b,"partition":' % (VERSION, orjson.dumps(messages[0].topic()))
         starts: dict[int, bytes] = {}
-        time_of = _times.get
+        written = _times.get
         lines: list[bytes] = []
         # formatted by hand: a dictionary for each message costs a third more
         for partition, offset, timestamp, headers, key, body in zip(
@@ -89,7 +96,7 @@ class KafkaBatch(Batch):
             place = starts.get(partition)
             if place is None:
                 place = starts[partition] = b'%b%d,"offset":' % (start, partition)
-            lines.append(b'%b%d%b%b,"headers":%b,"body":%b}' % (place, offset, time_of(timestamp) or _time_and_key(timestamp), key, headers, body))
+            lines.append(b'%b%d%b%b,"headers":%b,"body":%b}' % (place, offset, written(timestamp) or _time_and_key(timestamp), key, headers, body))
         return lines
 
     def outlines(self) -> list[Outline]:
@@ -98,8 +105,8 @@ class KafkaBatch(Batch):
         topic = messages[0].topic() if messages else ""
         found: list[Outline] = []
         for message, headers in zip(messages, self._header_lists(), strict=True):
-            kind, milliseconds = message.timestamp()
-            found.append((headers, message.key(), message.value(), milliseconds * _MILLISECOND if kind else None, topic))
+            time = time_of(message.timestamp())
+            found.append((headers, message.key(), message.value(), None if time is None else time * _MILLISECOND, topic))
         return found
 
     def records(self) -> list[Record]:
@@ -137,7 +144,7 @@ class KafkaBatch(Batch):
 
 def _record(message: Stored, headers: Sequence[Header]) -> Record:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    kind, milliseconds = message.timestamp()
+    time = time_of(message.timestamp())
     return Record("kafka", {"topic": topic, "partition": partition, "offset": offset}, f"{partition}:{offset}",
-                  milliseconds * _MILLISECOND if kind else None,
+                  None if time is None else time * _MILLISECOND,
                   Message(body=message.value(), key=message.key(), headers=tuple(headers), origin="kafka"))
