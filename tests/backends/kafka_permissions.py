@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -16,6 +19,21 @@ from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.model.connection import Connection, Secret
 from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
 from tests.brokers.server import HOST, wait_until
+
+
+@contextmanager
+def writing_nowhere(admin: AdminClient) -> Iterator[None]:
+    """Deny READER to write to any topic, whatever was allowed before, while this is entered."""
+    everywhere = (ResourceType.TOPIC, "*", ResourcePatternType.LITERAL, f"User:{READER}", "*", AclOperation.WRITE, AclPermissionType.DENY)
+    for future in admin.create_acls([AclBinding(*everywhere)]).values():
+        future.result(60)
+    try:
+        wait_until(lambda: admin.describe_acls(AclBindingFilter(*everywhere)).result(60), 20, "a denial")
+        yield
+    finally:
+        for future in admin.delete_acls([AclBindingFilter(*everywhere)]).values():
+            future.result(60)
+        wait_until(lambda: not admin.describe_acls(AclBindingFilter(*everywhere)).result(60), 20, "the end of a denial")
 
 
 def allow(admin: AdminClient, kind: ResourceType, name: str, *operations: AclOperation, user: str = READER) -> None:

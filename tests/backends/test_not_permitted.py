@@ -11,8 +11,8 @@ from confluent_kafka.admin import AclOperation, ResourceType
 from brokercli.backends.kafka.handled_group import group_of
 from brokercli.model.address import Address
 from brokercli.model.errors import NotAuthorised
-from tests.backends.kafka_guarded import READER, READER_PASSWORD
-from tests.backends.kafka_permissions import allow
+from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
+from tests.backends.kafka_permissions import allow, writing_nowhere
 from tests.backends.kafka_redrive import stored
 from tests.backends.kafka_topics import Topics
 from tests.backends.nats_letters import dlq_of, in_stream, numbers
@@ -167,3 +167,18 @@ def test_a_name_that_may_not_be_asked_about_is_answered_with_how_to_publish_to_i
     with pytest.raises(NotAuthorised) as refusal:
         declared.places.open(login).resolve(Address(name), "publish")
     assert f"say what it is, queue:{name} or exchange:{name}" in (refusal.value.hint or "")
+
+
+@pytest.mark.kafka
+@pytest.mark.xdist_group("guarded_kafka")
+def test_who_may_write_to_no_topic_of_kafka_is_not_sent_for_a_permission_on_the_cluster(
+        cli: CommandLine, guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+    topic = guarded_topics.make()
+    allow(guarded_topics.admin, ResourceType.TOPIC, topic.name, AclOperation.READ)
+    with writing_nowhere(guarded_topics.admin):
+        ended = cli("publish", f"kafka://{READER}:{READER_PASSWORD}@{HOST}:{guarded_kafka.ports['login']}/{topic.name}", "one")
+    assert ended.code == 6
+    assert "This login may write to no topic" in ended.stderr
+    assert "ask for WRITE on the topic, which is enough" in ended.stderr
+    assert "confirmed 0, refused 1" in ended.stderr
+    assert stored(guarded_topics, topic) == []

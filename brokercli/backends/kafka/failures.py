@@ -97,7 +97,7 @@ def translate(error: KafkaError, doing: str, where: str) -> BrokercliError:
     """Return what to raise for an error that came while `doing` something at `where` (a topic or an address)."""
     code = error.code()
     if code in AUTHORISATION:
-        return NotAuthorised(f"No permission for {doing} {where}: {error.str()}.", hint="ask for the ACL, or use a context with another login")
+        return NotAuthorised(f"No permission for {doing} {where}: {_said(error)}.", hint="ask for the ACL, or use a context with another login")
     if code in _CONNECTION or is_coming_back(error):
         return Unreachable(f"Kafka did not answer while {doing} {where}: {error.str()}.", hint="brokercli doctor says what answers and what does not")
     if code in (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC):
@@ -133,6 +133,10 @@ def no_such_topic(name: str, names: list[str], *, wanted: bool = False) -> NotFo
 
 def lost_for_good(error: KafkaError | None, where: object, seconds: float) -> BrokercliError:
     """Return what to raise when nothing can be published any more: nothing was confirmed for `seconds`, or the reason is final."""
+    if error is not None and error.code() == Code.CLUSTER_AUTHORIZATION_FAILED:
+        # who may write to any topic at all gets a producer since 2.8 (KIP-679), and the broker names the cluster all the same
+        return NotAuthorised(f"This login may write to no topic of {where}: {_said(error)}.",
+                             hint="ask for WRITE on the topic, which is enough; a broker before Kafka 2.8 wants IDEMPOTENT_WRITE on the cluster as well")
     if error is not None and error.code() in AUTHORISATION:
         return NotAuthorised(f"{where} takes no more messages: {error.str()}.", hint="ask for the ACL, or use a context with another login")
     why = f": {error.str()}" if error is not None else ""
@@ -143,3 +147,8 @@ def connection_lost(error: KafkaError, topic: str, seconds: float) -> BrokercliE
     """Return what to raise when a look has been without a broker for too long."""
     kind = NotAuthorised if error.code() in AUTHORISATION else Unreachable
     return kind(f"No broker of {topic} has been reachable for {seconds:g} s: {error.str()}.", hint="brokercli doctor says what answers and what does not")
+
+
+def _said(error: KafkaError) -> str:
+    """Return what the client or the broker says, to stand within a sentence."""
+    return error.str().rstrip(".")
