@@ -80,3 +80,18 @@ def test_of_a_pattern_a_group_that_may_not_be_described_hides_no_other(guarded_k
         assert [why for why in tick.unseen if why.startswith(f"{new}: No permission")] == tick.unseen != []
         with pytest.raises(NotAuthorised, match=new):
             measure(backend.consumers(), [new])
+
+
+def test_what_is_forgotten_with_a_group_and_not_shown_is_said_before(guarded_kafka: GuardedKafka, made: Groups) -> None:
+    topics = made.topics
+    shown, hidden, group = topics.make(), topics.make(), made.name()
+    made.commit(group, shown, {0: 0})
+    made.commit(group, hidden, {0: 0})
+    allow(topics.admin, ResourceType.TOPIC, shown.name, AclOperation.DESCRIBE)
+    allow(topics.admin, ResourceType.GROUP, group, AclOperation.DELETE)
+    with as_reader(guarded_kafka) as backend:
+        assert [lag.source for lag in backend.consumers().lag(group)] == [f"topic:{shown.name}"]
+        (consequence,) = backend.consumers().goes_with(group)
+        assert "topics that this login may not describe" in consequence
+    # who may do everything is shown everything
+    assert made.consumers.goes_with(group) == ()

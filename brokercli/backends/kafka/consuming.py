@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _FOREIGN = "only their names are known to this client; kafka-share-groups.sh and kafka-streams-groups.sh tell more"
 
+_HIDDEN = "what it has committed in topics that this login may not describe is not shown, and forgotten as well"
+
 
 class KafkaConsumers(Consumers):
     """The groups of one cluster."""
@@ -143,7 +145,15 @@ class KafkaConsumers(Consumers):
 
     def goes_with(self, name: str) -> Sequence[str]:
         self._removable(name)
-        return ()
+        return () if self._may_do_everything() else (_HIDDEN,)
+
+    def _may_do_everything(self) -> bool:
+        """Whether this login may do on the cluster what its brokers may: a superuser, or anybody where nobody is asked for permissions."""
+        try:
+            cluster: Any = self._admin.describe_cluster(include_authorized_operations=True, request_timeout=self._seconds).result(self._seconds + 1)
+        except (KafkaException, TimeoutError):
+            return False
+        return any(operation.name == "CLUSTER_ACTION" for operation in cluster.authorized_operations or ())
 
     def remove(self, name: str) -> None:
         group = self._removable(name)
