@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from brokercli.backends.rabbitmq.backend import RabbitMQBackend
-from brokercli.backends.rabbitmq.checkup import check_up
-from brokercli.backends.rabbitmq.management import Management
 from brokercli.model.checkup import Check, Health
 from brokercli.model.connection import Connection, Secret
-from tests.backends.rabbitmq_places import SECONDS, Places
+from tests.backends.rabbitmq_places import Places
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import HOST, wait_until
 
@@ -94,16 +91,3 @@ def test_what_a_login_may_not_see_is_said_with_the_tag_that_lets_it(places: Plac
     assert "set_user_tags USER monitoring" in (checks["nodes"].hint or "")
     assert without["management API"].health is Health.WARNING
     assert "set_user_tags USER management" in (without["management API"].hint or "")
-
-
-def test_a_management_api_that_may_be_another_brokers_is_said_and_one_of_another_node_is_not(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = places.api("nodes")[0]["name"]
-    with closing(Management(places.connection, None, SECONDS)) as management:
-        def warned(cluster: str | None) -> list[str]:
-            checks = check_up(places.connection, {"cluster_name": cluster}, management)
-            return [check.found for check in checks if check.what == "management API" and check.health is Health.WARNING]
-
-        assert warned(places.api("cluster-name")["name"]) == []
-        monkeypatch.setattr(management, "cluster_name", lambda: "ours")
-        assert [warned(cluster) for cluster in (None, "ours", node)] == [[], [], []]
-        assert [said.split(":")[0] for said in warned("theirs")] == ["it belongs to the cluster ours, and the connection to theirs"]

@@ -159,3 +159,35 @@ def test_a_management_api_whose_certificate_is_not_accepted_is_told_from_one_tha
             pytest.raises(Away, match=r"certificate of https://.* was not accepted: self-signed certificate") as away:
         management.nodes()
     assert "amqps:// with tls.ca" in away.value.hint
+
+
+def serve_paths(answers: dict[str, bytes]) -> Callable[[socket.socket], None]:
+    """Answer questions one after the other over a connection of each; 401 where there is no answer."""
+    def serve(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                with client:
+                    path = client.recv(65536).split(b" ")[1].decode().removeprefix("/api/").partition("?")[0]
+                    answer = answers.get(path)
+                    begin = b"HTTP/1.1 401 No\r\n" if answer is None else _BEGUN
+                    client.sendall(begin + b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(answer or b""), answer or b""))
+    return serve
+
+
+@pytest.mark.parametrize(("nodes", "believed"), [(None, False), (b'[{"name":"theirs"}]', False), (b'[{"name":"theirs"},{"name":"ours"}]', True)],
+                         ids=["nodes that are not shown", "nodes of another broker", "another node of the same broker"])
+def test_an_api_that_the_context_names_and_that_is_another_brokers_is_not_believed(nodes: bytes | None, *, believed: bool) -> None:
+    """A queue of the same name there may have no limit where ours has one: a look that could cost a letter was taken for a harmless one, and did."""
+    answers = {"cluster-name": b'{"name":"theirs"}', "queues/%2F/q": b'{"name":"q"}'} | ({} if nodes is None else {"nodes": nodes})
+    with serving(serve_paths(answers)) as address:
+        connection = Connection("amqp", ((HOST, 9),), user="guest", password=Secret("guest"), management=address)
+        with closing(Management(connection, "theirs", PATIENCE)) as theirs:
+            assert theirs.queue("q") == {"name": "q"}
+        with closing(Management(connection, "ours", PATIENCE)) as ours:
+            if believed:
+                assert ours.queue("q") == {"name": "q"}
+            else:
+                with pytest.raises(Away, match="belongs to the cluster theirs, and the connection leads to ours") as away:
+                    ours.queue("q")
+                assert "rabbitmqctl set_cluster_name" in away.value.hint

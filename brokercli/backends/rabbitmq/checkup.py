@@ -31,7 +31,6 @@ def check_up(connection: Connection, properties: Mapping[str, Any], management: 
     try:
         tags = management.tags()
         yield Check("management API", Health.OK, f"answers, and this login is {', '.join(sorted(tags)) or 'nobody'} there")
-        yield from _whose(management, properties.get("cluster_name"), sees_nodes=bool(tags & _SEE_NODES))
         yield _queues(management)
     except Away as problem:
         yield Check("management API", Health.WARNING, f"{problem}; without it nothing can be listed, and less is known of queues", problem.hint)
@@ -44,16 +43,6 @@ def check_up(connection: Connection, properties: Mapping[str, Any], management: 
         yield from _nodes(management.nodes())
     except Away as problem:
         yield Check("nodes", Health.WARNING, str(problem), problem.hint)
-
-
-def _whose(management: Management, cluster: str | None, *, sees_nodes: bool) -> Iterator[Check]:
-    """Yield a warning where the API may be another broker's. It is no more than that: nodes that were given no common name call their cluster each by
-    their own, so that another name may be that of another node."""
-    name = management.cluster_name()
-    if cluster not in (None, name) and not (sees_nodes and any(node.get("name") == cluster for node in management.nodes())):
-        yield Check("management API", Health.WARNING, f"it belongs to the cluster {name}, and the connection to {cluster}: where these are two brokers, "
-                    "queues, limits and policies are read from the wrong one, and policies written there",
-                    "management in the context says where it is; where they are one: rabbitmqctl set_cluster_name gives all nodes one name")
 
 
 def _queues(management: Management) -> Check:

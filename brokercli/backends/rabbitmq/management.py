@@ -1,7 +1,7 @@
 """RabbitMQ's management API, for looking and for policies: AMQP itself says neither what a queue is nor what it is bound to.
 
 Plain HTTP without redirects and without the proxies of the environment: the login goes to the address that was said, or to
-the usual ports of the broker's own host, and nowhere else. A guessed address is believed only when it names the same cluster.
+the usual ports of the broker's own host, and nowhere else. What answers is believed only when it names the same cluster.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 
 from brokercli.backends.handshake import not_trusted
-from brokercli.backends.rabbitmq.connect import DEFAULT_PORT, login_of, port_of
+from brokercli.backends.rabbitmq.api_address import guessed
+from brokercli.backends.rabbitmq.connect import login_of
 from brokercli.backends.rabbitmq.failures import reason
 from brokercli.backends.tls import tls_context
-from brokercli.model.connection import TLS, Connection, spell_place
+from brokercli.model.connection import TLS, Connection
 from brokercli.model.errors import Failed, NotAuthorised, Unreachable
 
-USUAL_PORT, USUAL_TLS_PORT = 15672, 15671
-# how far it lies from the port for messages; setups that shift one tend to shift the other
-_DISTANCE = 10_000
 _PAGE = 500
 _NO_STATISTICS = "disable_stats=true"
 _COUNTED = f"{_NO_STATISTICS}&enable_queue_totals=true"
@@ -66,8 +64,7 @@ class Management:
 
     def __init__(self, connection: Connection, cluster: str | None, seconds: float, host: tuple[str, int | None] | None = None) -> None:
         """`host` is the one that the AMQP connection leads to, where an address that the context does not say is guessed. `cluster` is
-        the name that connection was told; by it a guessed address is known for the same broker. Nodes that were given no common name
-        call their cluster each by its own (seen on 4.3.6), so that of another node would not do."""
+        the name that connection was told; by it an address is known for the same broker's."""
         self._connection = connection
         self._host = host or connection.hosts[0]
         self._cluster = cluster
@@ -165,10 +162,6 @@ class Management:
         """Return the tags of this login."""
         said = (_facts(self._ask("whoami")) or {}).get("tags") or ()
         return set(said.replace(" ", "").split(",") if isinstance(said, str) else said)
-
-    def cluster_name(self) -> str:
-        """Return what the cluster that answers calls itself. A said address is believed: nodes without a common name each have their own."""
-        return str((_facts(self._ask("cluster-name")) or {}).get("name"))
 
     def nodes(self) -> list[Facts]:
         """Return the nodes of the cluster with their alarms; only for logins with the tag monitoring."""
@@ -276,29 +269,34 @@ class Management:
     def _find(self) -> str:
         said = self._connection.management
         if said is not None:
-            return said if "://" in said else f"http://{said}"
+            base = said if "://" in said else f"http://{said}"
+            if self._cluster is not None and (other := self._other_cluster(base)) is not None:
+                # what is read there may be true of another queue of the same name, whose letters survive what ours do not
+                raise Away(f"{base}, where the context says that the management API is, belongs to the cluster {other}, and the connection leads to "
+                           f"{self._cluster}: it is another broker's, or that of another node of this one", hint=_SAY_IT)
+            return base
         problems: list[Away] = []
-        for base in self._guesses():
+        for base in guessed(self._connection, self._host):
             try:
-                found = self._judge(base, *self._send(base, "GET", "cluster-name"))
+                if self._other_cluster(base) is None:
+                    return base
             except Away as problem:
                 problems.append(problem)
                 continue
-            if self._cluster is None or not isinstance(found, dict) or found.get("name") == self._cluster:
-                return base
             problems.append(Away(f"what answers at {base} belongs to another broker, or to another node of this one", hint=_SAY_IT))
         # that it answers and refuses says more than that nothing answers at another port
         raise next((problem for problem in problems if "nothing answers" not in str(problem)), problems[0])
 
-    def _guesses(self) -> list[str]:
-        host, port = self._host
-        shifted = port_of(self._connection, port) + _DISTANCE
-        if self._connection.tls is not None:
-            # a login that is to be encrypted is not tried in the clear
-            ports, scheme = [USUAL_TLS_PORT, shifted], "https"
-        else:
-            ports, scheme = [USUAL_PORT, shifted] if port in (None, DEFAULT_PORT) else [shifted, USUAL_PORT], "http"
-        return [f"{scheme}://{spell_place(host, number)}" for number in dict.fromkeys(ports) if number < 65536]
+    def _other_cluster(self, base: str) -> str | None:
+        """Return what the API at an address calls its cluster, where that is not the one that the connection leads to; None where it is. Nodes
+        that were given no common name call their cluster each by its own: where this login is shown the nodes, one of them is known by that."""
+        found = self._judge(base, *self._send(base, "GET", "cluster-name"))
+        name = found.get("name") if isinstance(found, dict) else None
+        if self._cluster is None or name in (None, self._cluster):
+            return None
+        status, text = self._send(base, "GET", "nodes")
+        nodes = _all_facts(self._judge(base, status, text)) if status == 200 else []
+        return None if any(node.get("name") == self._cluster for node in nodes) else str(name)
 
     def _send(self, base: str, method: str, path: str, body: Facts | None = None) -> tuple[int, bytes]:
         import http.client  # 15 ms, and not every command asks
