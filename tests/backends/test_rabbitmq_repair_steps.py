@@ -79,7 +79,7 @@ class Run:
     def __init__(self, patch: pytest.MonkeyPatch, count: Count | None = None) -> None:
         self.held, self.moving = Held(), Moving()
         patch.setattr(module, "Holding", lambda *arguments, **named: self.held)
-        link = SimpleNamespace(live=None, failure=None, ask=lambda *question, **named: [count])
+        link = SimpleNamespace(live=None, failure=None, losses=0, ask=lambda *question, **named: [count])
         conditions = Conditions(Queue(DLQ, "classic", 5, 0, False), (4, 3, 6), "/", auto_delete=False)
         self.repair = RabbitMQRepair(cast("Any", link), cast("Any", self.moving), conditions, RepairPolicy(), lambda: None, nothing_lifted)
         batch = self.repair.read(0)
