@@ -116,6 +116,13 @@ def test_the_headers_of_copies_are_the_same_whichever_way_they_are_written(kinds
             assert also_left_off == left_off
 
 
+def test_a_copy_without_the_header_in_which_those_before_it_differed_is_written_as_it_is() -> None:
+    blocks = CopyBlocks(Counter())
+    common = ("a", b"1")
+    for headers in ([common, ("b", b"1")], [common, ("b", b"2")], [common, ("b", b"3")], [common], [common, ("b", b"4")], []):
+        assert blocks.write(headers, "i") == block_of([(name.encode(), value) for name, value in [*headers, ("Nats-Msg-Id", b"i")]])
+
+
 def test_a_header_line_without_a_colon_survives() -> None:
     block = b"NATS/1.0\r\nodd line\r\na:tight\r\n\r\n"
     assert read_headers(block) == (("odd line", None), ("a", b"tight"))

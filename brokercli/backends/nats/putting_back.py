@@ -52,7 +52,7 @@ class CopyBlocks:
     def write(self, headers: Sequence[Header], identity: str) -> bytes:
         """Return the header block of a copy, which is that of `as_copy`. Raises Refusal."""
         place = self._place
-        if place >= 0 and self._around == (headers[:place], headers[place + 1:]):
+        if 0 <= place < len(headers) and self._around == (headers[:place], headers[place + 1:]):
             line = _line(headers[place])
             if line:
                 before, behind = self._written
