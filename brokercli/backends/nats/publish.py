@@ -50,7 +50,7 @@ class JetStreamPublisher(Publisher):
     def send_prepared(self, messages: Sequence[Sent]) -> int:
         """The same as `send` for messages whose subject this stream captures, with headers as they go out."""
         largest = self._link.max_payload
-        if max([len(message.block) + len(message.body) for message in messages], default=0) <= largest:
+        if max([message.payload for message in messages], default=0) <= largest:
             return self._accept(messages, _as_it_is)
         return self._accept(messages, self._fitting)
 

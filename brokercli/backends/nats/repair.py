@@ -169,25 +169,20 @@ class NatsRepair(Repair):
         receipts = Receipts()
         ways: dict[int, tuple[JetStreamPublisher, list[Handled]]] = {}
         seen: set[int] = set()
-        found: dict[int, tuple[Home, JetStreamPublisher, bytes] | str] = {}
+        found: dict[int, tuple[Home, bytes, list[Handled]] | str] = {}
         identity, write_block = self._originals.copy_id, CopyBlocks(self._left_off).write
         rows = batch.rows()
         new = self._in_hand.are_new([row.sequence or 0 for row in rows])
-        before: Goal | None = None
-        way: tuple[Home, JetStreamPublisher, bytes] | str = ""
-        letters: list[Handled] = []
         for index, ((_, sequence, _, _, body), goal, kept) in enumerate(zip(rows, goals, headers, strict=True)):
-            if goal is not before:
-                before, way = goal, found.get(id(goal)) or self._way(goal)
-                found[id(goal)] = way
-                if not isinstance(way, str):
-                    letters = ways.setdefault(id(way[1]), (way[1], []))[1]
+            way = found.get(id(goal))
+            if way is None:
+                way = found[id(goal)] = self._way(goal, ways)
             number = sequence or 0
             why = "" if new else self._in_hand.repeated(number, seen)
             if why or isinstance(way, str):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=why or str(way)))
                 continue
-            home, _, subject = way
+            home, subject, letters = way
             try:
                 copy = Sent(subject, write_block(kept, identity(number, None)), body)
             except Refusal as refusal:
@@ -200,15 +195,17 @@ class NatsRepair(Repair):
         self._begun = _Begun(self, begun, receipts)
         return self._begun.finish
 
-    def _way(self, goal: Goal) -> tuple[Home, JetStreamPublisher, bytes] | str:
-        """Return how letters get to a goal, or why nothing can be put there."""
+    def _way(self, goal: Goal, ways: dict[int, tuple[JetStreamPublisher, list[Handled]]]) -> tuple[Home, bytes, list[Handled]] | str:
+        """Return how letters get to a goal, and those that go by the same publisher, of `ways`; or why nothing can be put there."""
         home = self._homes.find(goal.address)
         if isinstance(home, str):
             return home
         try:
-            return home, home.publisher, home.publisher.subject_for(goal.route if goal.address.kind == "stream" else goal.address.name)
+            publisher = home.publisher
+            subject = publisher.subject_for(goal.route if goal.address.kind == "stream" else goal.address.name)
         except Refusal as refusal:
             return str(refusal)
+        return home, subject, ways.setdefault(id(publisher), (publisher, []))[1]
 
     def _prepared(self, index: int, move: Move, seen: set[int]) -> Handled | str:
         sequence = self._sequence(move.record, seen)
@@ -262,32 +259,30 @@ class NatsRepair(Repair):
         if not letters:
             return lambda: receipts
         stays = self._originals.remove([letter.original for letter in letters if letter.original is not None])
-        going = letters if not stays else [letter for letter in letters if letter.original is None or letter.original not in stays]
-        for letter in letters if stays else ():
-            if letter.original is not None and (why := stays.get(letter.original)) is not None:
+        going: list[Handled] = []
+        for letter in letters:
+            why = None if letter.original is None else stays.get(letter.original)
+            if why is None:
+                going.append(letter)
+            else:
                 self._in_hand.keep(letter.sequence)
                 receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=why))
         if not going:
             return lambda: receipts
         remove = self._in_hand.begin_to_take_out([letter.sequence for letter in going])
-        plain = not [letter for letter in going if letter.duplicate]
 
         def finish() -> Receipts:
             removed = remove()
             self._failure = self._failure or removed.ends_the_run
-            if not removed.failed and not removed.gone_before and plain:
-                receipts.confirmed += len(going)
-                return receipts
-            for letter in going:
+            # of the others, nearly all, there is nothing to say
+            told = [letter for letter in going if letter.duplicate or letter.sequence in removed.failed or letter.sequence in removed.gone_before]
+            receipts.confirmed += len(going) - len(told)
+            for letter in told:
                 why = removed.failed.get(letter.sequence)
                 if why is not None:
                     receipts.count(Receipt(letter.index, Verdict.UNKNOWN, reason=_STAYS.format(self._stream, why)))
-                    continue
-                duplicate = letter.duplicate or (_ELSEWHERE if letter.sequence in removed.gone_before else "")
-                if duplicate:
-                    receipts.count(Receipt(letter.index, Verdict.CONFIRMED, reason=duplicate, duplicate=True))
                 else:
-                    receipts.confirmed += 1
+                    receipts.count(Receipt(letter.index, Verdict.CONFIRMED, reason=letter.duplicate or _ELSEWHERE, duplicate=True))
             return receipts
         return finish
 

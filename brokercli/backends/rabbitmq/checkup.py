@@ -18,9 +18,6 @@ _IN_THE_MAKING_SECONDS, _LOOK_AGAIN = 3.0, 0.3
 # of a node: what the management API calls it, and what it means for who publishes
 _ALARMS = {"mem_alarm": "memory", "disk_free_alarm": "disk space"}
 
-_SEE_NODES = {"monitoring", "administrator"}
-"""Tags of which one is needed to be told of nodes."""
-
 
 def check_up(connection: Connection, properties: Mapping[str, Any], management: Management) -> Iterator[Check]:
     """Yield the checks; what only the management API knows ends with the first question that it does not answer."""
@@ -35,7 +32,7 @@ def check_up(connection: Connection, properties: Mapping[str, Any], management: 
     except Away as problem:
         yield Check("management API", Health.WARNING, f"{problem}; without it nothing can be listed, and less is known of queues", problem.hint)
         return
-    if not tags & _SEE_NODES:
+    if not tags & {"monitoring", "administrator"}:
         yield Check("nodes", Health.WARNING, "alarms and nodes are not known: this login may not see them",
                     "the tag monitoring lets it: rabbitmqctl set_user_tags USER monitoring")
         return
