@@ -56,6 +56,14 @@ def guarded_topics(guarded_kafka: GuardedKafka) -> Iterator[Topics]:
 
 
 @pytest.fixture
+def guarded_groups(guarded_topics: Topics) -> Iterator[Groups]:
+    """Groups of one's own on it, made by somebody who may."""
+    made = Groups(guarded_topics)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def streams(nats_address: str) -> Iterator[Streams]:
     """Streams of one's own on the NATS that all tests share."""
     made = Streams(nats_address)

@@ -221,13 +221,12 @@ def test_the_group_of_handled_letters_says_what_it_keeps_counts_what_is_pending_
 
 # --- permissions and faults
 
-def test_who_may_only_describe_a_group_sees_its_lag_and_cannot_remove_it(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+def test_who_may_only_describe_a_group_sees_its_lag_and_cannot_remove_it(guarded_kafka: GuardedKafka, guarded_topics: Topics, guarded_groups: Groups) -> None:
     topic = guarded_topics.make()
     guarded_topics.fill(topic, numbered(5))
-    made = Groups(guarded_topics)
-    group, hidden = made.name(), made.name()
-    made.commit(group, topic, {0: 2})
-    made.commit(hidden, topic, {0: 2})
+    group, hidden = guarded_groups.name(), guarded_groups.name()
+    guarded_groups.commit(group, topic, {0: 2})
+    guarded_groups.commit(hidden, topic, {0: 2})
     allow(guarded_topics.admin, ResourceType.TOPIC, topic.name, AclOperation.DESCRIBE)
     allow(guarded_topics.admin, ResourceType.GROUP, group, AclOperation.DESCRIBE)
     with as_reader(guarded_kafka) as backend:
@@ -241,8 +240,7 @@ def test_who_may_only_describe_a_group_sees_its_lag_and_cannot_remove_it(guarded
         planned = consumers.plan_seek(group, Start())
         with pytest.raises(NotAuthorised, match=group):
             consumers.seek(planned)
-    assert made.committed(group) == {(topic.name, 0): 2}
-    made.close()
+    assert guarded_groups.committed(group) == {(topic.name, 0): 2}
 
 
 LOADING = KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 
@@ -12,7 +10,6 @@ from brokercli.operations.lagging import measure
 from tests.backends.kafka_groups import Groups
 from tests.backends.kafka_guarded import READER, READER_PASSWORD, GuardedKafka
 from tests.backends.kafka_permissions import allow, as_reader
-from tests.backends.kafka_topics import Topics
 from tests.brokers.server import HOST
 from tests.commandline import CommandLine
 
@@ -20,21 +17,14 @@ pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("guarded_kafka")]
 
 
 @pytest.fixture
-def made(guarded_topics: Topics) -> Iterator[Groups]:
-    groups = Groups(guarded_topics)
-    yield groups
-    groups.close()
-
-
-@pytest.fixture
-def at_work(made: Groups) -> tuple[str, str, str]:
+def at_work(guarded_groups: Groups) -> tuple[str, str, str]:
     """A group with a member that reads a topic with nothing left, and one with five messages that the reader may not see; their names."""
-    topics = made.topics
-    shown, hidden, group = topics.make(), topics.make(), made.name()
+    topics = guarded_groups.topics
+    shown, hidden, group = topics.make(), topics.make(), guarded_groups.name()
     topics.fill(shown, [b"done"])
     topics.fill(hidden, [b"%d" % number for number in range(5)])
-    made.commit(group, shown, {0: 1})
-    made.join(group, shown, hidden)
+    guarded_groups.commit(group, shown, {0: 1})
+    guarded_groups.join(group, shown, hidden)
     allow(topics.admin, ResourceType.TOPIC, shown.name, AclOperation.READ)
     allow(topics.admin, ResourceType.GROUP, group, AclOperation.DESCRIBE)
     return group, shown.name, hidden.name
@@ -63,14 +53,14 @@ def test_a_lag_that_is_known_in_part_fails_no_script_by_being_called_none(cli: C
     assert f"{group} is not behind elsewhere" in peek.stderr
 
 
-def test_of_a_pattern_a_group_that_may_not_be_described_hides_no_other(guarded_kafka: GuardedKafka, made: Groups) -> None:
-    topics = made.topics
-    shown, hidden, group = topics.make(), topics.make(), made.name()
+def test_of_a_pattern_a_group_that_may_not_be_described_hides_no_other(guarded_kafka: GuardedKafka, guarded_groups: Groups) -> None:
+    topics = guarded_groups.topics
+    shown, hidden, group = topics.make(), topics.make(), guarded_groups.name()
     new = f"{group}-new"
     topics.fill(shown, [b"done", b"waits"])
-    made.commit(group, shown, {0: 1})
+    guarded_groups.commit(group, shown, {0: 1})
     # the broker does not describe a group of the new protocol to whoever may not see one of its topics
-    made.join(new, shown, hidden, group_protocol="consumer")
+    guarded_groups.join(new, shown, hidden, group_protocol="consumer")
     allow(topics.admin, ResourceType.TOPIC, shown.name, AclOperation.READ)
     for name in (group, new):
         allow(topics.admin, ResourceType.GROUP, name, AclOperation.DESCRIBE)
@@ -82,11 +72,11 @@ def test_of_a_pattern_a_group_that_may_not_be_described_hides_no_other(guarded_k
             measure(backend.consumers(), [new])
 
 
-def test_what_is_forgotten_with_a_group_and_not_shown_is_said_before(guarded_kafka: GuardedKafka, made: Groups) -> None:
-    topics = made.topics
-    shown, hidden, group = topics.make(), topics.make(), made.name()
-    made.commit(group, shown, {0: 0})
-    made.commit(group, hidden, {0: 0})
+def test_what_is_forgotten_with_a_group_and_not_shown_is_said_before(guarded_kafka: GuardedKafka, guarded_groups: Groups) -> None:
+    topics = guarded_groups.topics
+    shown, hidden, group = topics.make(), topics.make(), guarded_groups.name()
+    guarded_groups.commit(group, shown, {0: 0})
+    guarded_groups.commit(group, hidden, {0: 0})
     allow(topics.admin, ResourceType.TOPIC, shown.name, AclOperation.DESCRIBE)
     allow(topics.admin, ResourceType.GROUP, group, AclOperation.DELETE)
     with as_reader(guarded_kafka) as backend:
@@ -94,4 +84,4 @@ def test_what_is_forgotten_with_a_group_and_not_shown_is_said_before(guarded_kaf
         (consequence,) = backend.consumers().goes_with(group)
         assert "topics that this login may not describe" in consequence
     # who may do everything is shown everything
-    assert made.consumers.goes_with(group) == ()
+    assert guarded_groups.consumers.goes_with(group) == ()

@@ -186,13 +186,12 @@ def test_a_member_that_joins_at_the_last_moment_is_not_moved(
     assert consumer_groups.committed(group) == {(topic.name, 0): 5, (topic.name, 1): 5}
 
 
-def test_where_one_topic_may_not_be_moved_the_other_is_put_back(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+def test_where_one_topic_may_not_be_moved_the_other_is_put_back(guarded_kafka: GuardedKafka, guarded_topics: Topics, guarded_groups: Groups) -> None:
     mine, theirs = guarded_topics.make(), guarded_topics.make()
-    made = Groups(guarded_topics)
-    group = made.name()
+    group = guarded_groups.name()
     for topic in (mine, theirs):
         guarded_topics.fill(topic, numbered(5))
-        made.commit(group, topic, {0: 2})
+        guarded_groups.commit(group, topic, {0: 2})
     for kind, name, operation in ((ResourceType.GROUP, group, AclOperation.READ), (ResourceType.TOPIC, mine.name, AclOperation.READ),
                                   (ResourceType.TOPIC, theirs.name, AclOperation.DESCRIBE)):
         allow(guarded_topics.admin, kind, name, operation)
@@ -202,7 +201,6 @@ def test_where_one_topic_may_not_be_moved_the_other_is_put_back(guarded_kafka: G
         assert {step.source for step in planned.steps} == {str(mine), str(theirs)}
         with pytest.raises(NotAuthorised, match="Nothing was moved"):
             consumers.seek(planned)
-        assert made.committed(group) == {(mine.name, 0): 2, (theirs.name, 0): 2}
+        assert guarded_groups.committed(group) == {(mine.name, 0): 2, (theirs.name, 0): 2}
         consumers.seek(consumers.plan_seek(group, Start(), mine))
-    assert made.committed(group) == {(mine.name, 0): 0, (theirs.name, 0): 2}
-    made.close()
+    assert guarded_groups.committed(group) == {(mine.name, 0): 0, (theirs.name, 0): 2}

@@ -104,8 +104,6 @@ class RabbitMQDeclarer(Declarer):
                 channel.queue_declare if kind == "queue" else channel.exchange_declare)(name, passive=True, callback=done))
         except NotFound:
             return False
-        except NotAuthorised:
-            raise
         except Failed:
             return True
         return True
