@@ -136,16 +136,25 @@ def decode_original(line: bytes) -> Record | None:
     return None if original is None else decode_record(orjson.dumps(original), 0)
 
 
-def encode_head(record: Record, headers: Sequence[Any] | None = None) -> bytes:
-    """Write everything up to the body's value; with that behind it, a closing brace is missing. `headers` are those of the record as they
-    are written, where that was done before."""
-    message = record.message
-    envelope: dict[str, Any] = {"v": VERSION, "broker": record.broker}
-    for name, word in record.place.items():
+def encode_place(broker: str, place: Place) -> bytes:
+    """Write what is in front of an envelope's time."""
+    return orjson.dumps(_place(broker, place))[:-1]
+
+
+def _place(broker: str, place: Place) -> dict[str, Any]:
+    envelope: dict[str, Any] = {"v": VERSION, "broker": broker}
+    for name, word in place.items():
         envelope[name] = text_or_base64(word.encode(errors="surrogateescape")) if isinstance(word, str) and not word.isascii() else word
+    return envelope
+
+
+def encode_head(record: Record) -> bytes:
+    """Write everything up to the body's value; with that behind it, a closing brace is missing."""
+    message = record.message
+    envelope = _place(record.broker, record.place)
     envelope["time"] = None if record.time is None else format_time(record.time)
     envelope["key"] = text_or_base64(message.key)
-    envelope["headers"] = encode_headers(message.headers) if headers is None else headers
+    envelope["headers"] = encode_headers(message.headers)
     if message.properties:
         envelope["properties"] = {name: encode_value(value) for name, value in message.properties.items()}
     return orjson.dumps(envelope)[:-1] + b',"body":'

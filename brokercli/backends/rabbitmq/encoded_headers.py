@@ -8,22 +8,27 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from brokercli.backends.rabbitmq.amqp_table import decode_value, encode_short_string, encode_value
-from brokercli.model.message import Header
+from brokercli.model.message import Header, HeaderValue
 
 _LENGTHS = {**dict.fromkeys(b"lLdT", 8), **dict.fromkeys(b"Iif", 4), **dict.fromkeys(b"suU", 2), **dict.fromkeys(b"bBt", 1), ord("V"): 0, ord("D"): 5}
 """Octet of a type → how long its values are; of the others the length is in front."""
 _WITH_LENGTH = b"SxFA"
 _TIME = b"\x04timeT"
+_UINT32 = struct.Struct(">I")
 _LAYOUTS_REMEMBERED, _LONGEST = 1024, 4096
+_SHORT = 256
 
 
-class EncodedValue(bytes):
-    """A header's value as it is encoded, its type in front: what is equal is the same value of the same type."""
+class EncodedName(str):
+    """The name of a header whose value is as it is encoded, its type in front: what is equal is the same value of the same type. The name
+    tells, and not the value, because all letters share it."""
 
-    __slots__ = ()
+    __slots__ = ("octets",)
+    octets: bytes
+    """The name as it is encoded, its length in front."""
 
 
-class EncodedDeaths(EncodedValue):
+class EncodedDeaths(bytes):
     """What x-death says, equal where all but the times of the deaths is: from those nothing follows but times (`brokercli.dialects`)."""
 
     # octets can have no slots of their own
@@ -44,18 +49,18 @@ class EncodedDeaths(EncodedValue):
         return hash(self._timeless)
 
 
-def split_table(encoded: bytes) -> list[tuple[str, EncodedValue]]:
+def split_table(encoded: bytes) -> list[tuple[EncodedName, bytes]]:
     """Return the headers of a table with its length in front, their values still encoded. Raises ValueError for what is no table."""
-    headers: list[tuple[str, EncodedValue]] = []
+    headers: list[tuple[EncodedName, bytes]] = []
     try:
         offset, end = 4, 4 + struct.unpack_from(">I", encoded)[0]
         while offset < end:
-            start = offset + 1
-            begin = start + encoded[offset]
+            start = offset
+            begin = start + 1 + encoded[start]
             octet = encoded[begin]
             # written out here, where it is done for every header of every letter
             offset = begin + 1 + (_LENGTHS[octet] if octet in _LENGTHS else _length_in_front(encoded, begin))
-            headers.append((_name(encoded[start:begin]), EncodedValue(encoded[begin:offset])))
+            headers.append((_name(encoded[start:begin]), encoded[begin:offset]))
     except (IndexError, struct.error):
         raise ValueError("the table ends in the middle of a value") from None
     if offset != end or end != len(encoded):
@@ -65,13 +70,19 @@ def split_table(encoded: bytes) -> list[tuple[str, EncodedValue]]:
 
 def join_table(headers: Iterable[Header]) -> bytes:
     """Return the table of such headers, and of others, with its length in front. Raises CannotEncode for one of the others."""
-    joined = b"".join([_encoded_name(name) + (value if isinstance(value, EncodedValue) else encode_value(value)) for name, value in headers])
-    return struct.pack(">I", len(joined)) + joined
+    joined = b"".join([name.octets + value if type(name) is EncodedName else _header(name, value) for name, value in headers])  # type: ignore[operator]
+    return _UINT32.pack(len(joined)) + joined
 
 
 def decoded(headers: Iterable[Header]) -> tuple[Header, ...]:
     """Return headers with their values read."""
-    return tuple([(name, decode_value(bytes(value)) if isinstance(value, EncodedValue) else value) for name, value in headers])
+    return tuple([(str(name), decode_value(bytes(value))) if isinstance(name, EncodedName) and isinstance(value, bytes) else (name, value)
+                  for name, value in headers])
+
+
+def head_length(value: bytes) -> int:
+    """Return how many octets of an encoded value are in front of its content: its type, and its length where it says that."""
+    return 5 if value[0] in _WITH_LENGTH else 1
 
 
 def without_times(deaths: bytes) -> bytes:
@@ -143,10 +154,19 @@ def _length_in_front(encoded: bytes, begin: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _name(encoded: bytes) -> str:
-    return encoded.decode(errors="surrogateescape")
+def _name(octets: bytes) -> EncodedName:
+    name = EncodedName(octets[1:].decode(errors="surrogateescape"))
+    name.octets = octets
+    return name
 
 
-@lru_cache(maxsize=1024)
-def _encoded_name(name: str) -> bytes:
-    return encode_short_string(name.encode(errors="surrogateescape"), f"the name of the header {name[:20]!r}…")
+def _header(name: str, value: HeaderValue) -> bytes:
+    # what is written on letters that are put back is the same on many of them
+    return _short_header(name, value) if isinstance(value, bytes) and len(value) <= _SHORT else _any_header(name, value)
+
+
+def _any_header(name: str, value: HeaderValue) -> bytes:
+    return encode_short_string(name.encode(errors="surrogateescape"), f"the name of the header {name[:20]!r}…") + encode_value(value)
+
+
+_short_header = lru_cache(maxsize=256)(_any_header)

@@ -18,6 +18,9 @@ _DELIVERY_MODE, _PRIORITY, _TIMESTAMP = 0x1000, 0x0800, 0x0040
 _BEFORE = (("content_type", 0x8000), ("content_encoding", 0x4000))
 _AFTER = (("delivery_mode", _DELIVERY_MODE), ("priority", _PRIORITY), ("correlation_id", 0x0400), ("reply_to", 0x0200), ("expiration", 0x0100),
           ("message_id", 0x0080), ("timestamp", _TIMESTAMP), ("type", 0x0020), ("user_id", 0x0010), ("app_id", 0x0008), ("cluster_id", 0x0004))
+_OCTETS = ("delivery_mode", "priority")
+FIXED = {**dict.fromkeys(_OCTETS, 1), "timestamp": 8}
+"""How many octets the properties take that are no strings."""
 NAMES = tuple(name for name, _ in _BEFORE + _AFTER)
 _NOTHING = b"\0\0"
 
@@ -26,17 +29,17 @@ def split_headers(encoded: bytes) -> tuple[bytes, bytes]:
     """Return the properties without the headers, still encoded (flags included), and the encoded table (empty: no headers)."""
     if len(encoded) < 2 or not encoded[0] & (HEADERS >> 8):
         return encoded, b""
-    start, end = _headers_in(encoded)
+    start, end = headers_in(encoded)
     return bytes((encoded[0] & ~(HEADERS >> 8), encoded[1])) + encoded[2:start] + encoded[end:], encoded[start:end]
 
 
 def around_headers(encoded: bytes) -> tuple[int, bytes, bytes]:
     """Return the flags, and the properties before and behind the headers, still encoded."""
-    start, end = _headers_in(encoded)
+    start, end = headers_in(encoded)
     return int.from_bytes(encoded[:2], "big"), encoded[2:start], encoded[end:]
 
 
-def _headers_in(encoded: bytes) -> tuple[int, int]:
+def headers_in(encoded: bytes) -> tuple[int, int]:
     """Return where the headers begin and end; where there are none, where they would."""
     start = 2
     for flag in (0x80, 0x40):
@@ -53,23 +56,32 @@ def decode_properties(encoded: bytes) -> dict[str, HeaderValue]:
 
 @lru_cache(maxsize=1024)
 def _decode(encoded: bytes) -> dict[str, HeaderValue]:
-    (flags,) = struct.unpack_from(">H", encoded)
+    return {name: decode_property(name, encoded[start:end]) for name, start, end in places(encoded)}
+
+
+def decode_property(name: str, octets: bytes) -> HeaderValue:
+    """Decode what stands at one of `places`."""
+    if name in _OCTETS:
+        return octets[0]
+    return Typed("timestamp", int.from_bytes(octets, "big")) if name == "timestamp" else octets
+
+
+def places(encoded: bytes) -> list[tuple[str, int, int]]:
+    """Return the properties that are set, in the order of the specification, and where the value of each begins and ends; a string's length is
+    in front of that."""
+    flags = int.from_bytes(encoded[:2], "big")
+    found: list[tuple[str, int, int]] = []
     offset = 2
-    properties: dict[str, HeaderValue] = {}
-    for name, flag in _BEFORE + _AFTER:
-        if not flags & flag:
-            continue
-        if flag in (_DELIVERY_MODE, _PRIORITY):
-            properties[name] = encoded[offset]
-            offset += 1
-        elif flag == _TIMESTAMP:
-            properties[name] = Typed("timestamp", struct.unpack_from(">Q", encoded, offset)[0])
-            offset += 8
-        else:
-            end = offset + 1 + encoded[offset]
-            properties[name] = encoded[offset + 1:end]
-            offset = end
-    return properties
+    for names in (_BEFORE, _AFTER):
+        for name, flag in names:
+            if flags & flag:
+                length = FIXED.get(name)
+                start = offset + (length is None)
+                offset = start + (encoded[offset] if length is None else length)
+                found.append((name, start, offset))
+        if names is _BEFORE:
+            offset = headers_in(encoded)[1]
+    return found
 
 
 def encode_properties(properties: dict[str, HeaderValue], table: bytes) -> bytes:

@@ -11,12 +11,14 @@ from typing import Any
 import orjson
 
 from brokercli.backends.contract import Batch, Outline
-from brokercli.backends.envelope import VERSION, encode_head, write_strings
+from brokercli.backends.envelope import VERSION, write_strings
 from brokercli.backends.envelope_values import encode_headers, encode_value, text_or_base64
-from brokercli.backends.rabbitmq.amqp_table import decode_table, decode_value
+from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
-from brokercli.backends.rabbitmq.encoded_headers import EncodedDeaths, EncodedValue, split_table
+from brokercli.backends.rabbitmq.encoded_headers import EncodedDeaths, split_table
 from brokercli.backends.rabbitmq.exact_properties import decode_properties, split_headers
+from brokercli.backends.rabbitmq.heads import write_heads
+from brokercli.backends.rabbitmq.layouts import LAYOUTS
 from brokercli.backends.rabbitmq.times import time_of
 from brokercli.model.message import Header, HeaderValue, Message, Place, Record
 from brokercli.model.position import format_time
@@ -28,7 +30,6 @@ _SHORT = 4096
 _ONLY_OFFSET = struct.pack(">I", 25) + b"\x0fx-stream-offsetl"
 _OFFSET_ENTRY = b"\x0fx-stream-offsetl"
 _DEATHS = "x-death"
-_SHORT_VALUE = 512
 _REPLY_TO = 0x02
 """In the first octet of the flags."""
 
@@ -47,15 +48,13 @@ def offset_of(delivery: Delivery) -> int:
 class RabbitMQBatch(Batch):
     """Deliveries of one queue, in its order. Nothing is decoded before somebody asks."""
 
-    __slots__ = ("_deliveries", "_numbered", "_queue", "_tables")
+    __slots__ = ("_deliveries", "_numbered", "_queue")
 
     def __init__(self, deliveries: list[Delivery], queue: str | None, *, numbered: bool) -> None:
         """`queue` is what the records say they lie in, None for what was only seen passing; `numbered`: they have offsets."""
         self._deliveries = deliveries
         self._queue = queue
         self._numbered = numbered
-        self._tables: dict[int, tuple[bytes, Sequence[tuple[str, EncodedValue]]]] = {}
-        """By the identity of a delivery: its properties without headers, and these."""
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -66,27 +65,14 @@ class RabbitMQBatch(Batch):
     def envelopes(self) -> list[bytes]:
         if self._numbered:
             return self._numbered_envelopes()
-        heads: dict[tuple[bytes, bytes, bool, bytes], bytes] = {}
+        # once for all that differ in their bodies only
+        different = {delivery[1:5]: delivery for delivery in self._deliveries}
+        heads = dict(zip(different, write_heads(list(different.values()), self._queue, self._record), strict=True))
         lines = write_strings(self.bodies())
         for index, delivery in enumerate(self._deliveries):
-            _, redelivered, exchange, routing_key, encoded, _ = delivery
-            head = heads.get(about := (exchange, routing_key, redelivered, encoded))
-            if head is None:
-                if len(heads) > _REMEMBERED:
-                    heads.clear()
-                head = heads[about] = self._head(delivery)
             # in the place of the body as it was written: large ones are not held twice
-            lines[index] = b"%b%b}" % (head, lines[index])
+            lines[index] = b"%b%b}" % (heads[delivery[1:5]], lines[index])
         return lines
-
-    def _head(self, delivery: Delivery) -> bytes:
-        """Return what stands before the body, each header written once for all letters that have it."""
-        fixed, table = self._table(delivery)
-        properties, time, _ = _read(fixed)
-        place: Place = {"exchange": _name(delivery.exchange), "routing_key": _name(delivery.routing_key), "queue": self._queue,
-                        "redelivered": delivery.redelivered}
-        headers = [_known_header(name, value) if len(value) <= _SHORT_VALUE else _written_header(name, value) for name, value in table]
-        return encode_head(Record("rabbitmq", place, "", time, Message(properties=properties)), headers)
 
     def _numbered_envelopes(self) -> list[bytes]:
         dumps = orjson.dumps
@@ -134,22 +120,20 @@ class RabbitMQBatch(Batch):
     def encoded_outlines(self) -> list[Outline] | None:
         if self._numbered or self._queue is None:
             return None
-        queue, outlines = self._queue, list[Outline]()
-        for delivery in self._deliveries:
-            fixed, table = self._table(delivery)
-            headers = [(name, EncodedDeaths(value) if name == _DEATHS else value) for name, value in table]
+        queue, outlines, find = self._queue, list[Outline](), LAYOUTS.find
+        for _, _, _, _, encoded, body in self._deliveries:
+            layout = find(encoded)
+            if layout is None:
+                fixed, table = split_headers(encoded)
+                headers, flags = tuple(split_table(table)) if table else (), fixed[:2]
+            else:
+                headers, flags = layout.headers(encoded), layout.flags
+            if layout is None or _DEATHS in layout.form.names:
+                headers = tuple([(name, EncodedDeaths(value) if name == _DEATHS else value) for name, value in headers])
             # which properties there are, and where an answer is to go: the rest of them decides nothing
-            answer = decode_properties(fixed).get("reply_to") if fixed[0] & _REPLY_TO else None
-            outlines.append((headers, None, delivery.body, None, (queue, fixed[:2], answer)))
+            answer = decode_properties(split_headers(encoded)[0]).get("reply_to") if flags[0] & _REPLY_TO else None
+            outlines.append((headers, None, body, None, (queue, flags, answer)))
         return outlines
-
-    def _table(self, delivery: Delivery) -> tuple[bytes, Sequence[tuple[str, EncodedValue]]]:
-        """Return the properties without the headers, and these."""
-        found = self._tables.get(id(delivery))
-        if found is None:
-            fixed, table = split_headers(delivery.properties)
-            found = self._tables[id(delivery)] = fixed, split_table(table) if table else ()
-        return found
 
     def positions(self) -> list[str]:
         return super().positions() if self._numbered else [""] * len(self)
@@ -179,13 +163,6 @@ class RabbitMQBatch(Batch):
     def select(self, indices: Sequence[int]) -> RabbitMQBatch:
         deliveries = self._deliveries
         return RabbitMQBatch([deliveries[index] for index in indices], self._queue, numbered=self._numbered)
-
-
-def _written_header(name: str, value: EncodedValue) -> orjson.Fragment:
-    return orjson.Fragment(orjson.dumps(encode_headers(((name, decode_value(value)),))[0]))
-
-
-_known_header = lru_cache(maxsize=2048)(_written_header)
 
 
 @lru_cache(maxsize=1024)

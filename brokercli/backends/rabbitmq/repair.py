@@ -25,6 +25,7 @@ from brokercli.model.message import Header, Message, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 _STAMP = ("x-brokercli-redriven-at", "x-brokercli-redriven-count", "x-brokercli-redriven-from")
+_STAMPS = set(_STAMP)
 _STAMP_BYTES = _STAMP[0].encode()
 _OVERLAPPING_BATCH = 4
 _COUNT_SECONDS = 1.0
@@ -124,8 +125,17 @@ class RabbitMQRepair(Repair):
         return bool(self._written) and _stamp_of(decode_table(split_headers(delivery.properties)[1])[0]) in self._written
 
     def _write_down(self, headers: Iterable[tuple[Header, ...]]) -> None:
-        """Remember what letters that are put back have written on them; many share the very object."""
-        self._written.update([_stamp_of(one) for one in {id(one): one for one in headers}.values()])
+        """Remember what letters that are put back have written on them."""
+        known: set[tuple[Header, ...]] = set()
+        for one in headers:
+            # behind their own, and the letters of a batch have it in common
+            last = one[-len(_STAMP):]
+            if last in known:
+                continue
+            if {name for name, _ in last} == _STAMPS:
+                known.add(last)
+                one = last
+            self._written.add(_stamp_of(one))
         self._written.discard(_UNSTAMPED)
 
     @property

@@ -1,0 +1,89 @@
+"""What stands in envelopes before the body, written for many deliveries together: property by property, and header by header."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import orjson
+
+from brokercli.backends.envelope import encode_head, encode_place, write_strings
+from brokercli.backends.envelope_values import encode_name, encode_value
+from brokercli.backends.rabbitmq.amqp_table import decode_value
+from brokercli.backends.rabbitmq.bulk_frames import Delivery
+from brokercli.backends.rabbitmq.exact_properties import FIXED, decode_property
+from brokercli.backends.rabbitmq.layouts import LAYOUTS, Form, Layout
+from brokercli.backends.rabbitmq.times import time_of
+from brokercli.model.message import Record
+from brokercli.model.position import format_time
+
+_STRING = ord("S")
+_SHORT = 512
+
+
+def write_heads(deliveries: Sequence[Delivery], queue: str | None, record_of: Callable[[Delivery], Record]) -> list[bytes]:
+    """Return what `encode_head` writes for the record of each delivery from a queue; `record_of` reads one."""
+    heads = [b""] * len(deliveries)
+    alike: dict[int, list[tuple[int, Layout]]] = {}
+    for index, delivery in enumerate(deliveries):
+        layout = LAYOUTS.find(delivery.properties)
+        if layout is None:
+            heads[index] = encode_head(record_of(delivery))
+        else:
+            alike.setdefault(id(layout.form), []).append((index, layout))
+    for found in alike.values():
+        together = _together([(deliveries[index], layout) for index, layout in found], queue)
+        for (index, _), head in zip(found, together, strict=True):
+            heads[index] = head
+    return heads
+
+
+def _together(letters: Sequence[tuple[Delivery, Layout]], queue: str | None) -> list[bytes]:
+    """Write the heads of letters of one form."""
+    form = letters[0][1].form
+    places = [_place(delivery.exchange, delivery.routing_key, delivery.redelivered, queue) for delivery, _ in letters]
+    values = zip(*[layout.values(delivery.properties) for delivery, layout in letters], strict=True)
+    headers = [_written(kind, column) for kind, column in zip(form.types, values, strict=True)]
+    properties = dict(zip(form.properties, zip(*[layout.properties(delivery.properties) for delivery, layout in letters], strict=True), strict=True))
+    times = [_time(octets) for octets in properties["timestamp"]] if "timestamp" in properties else [b"null"] * len(letters)
+    written = [[_number(name, octets) for octets in column] if name in FIXED else write_strings(column) for name, column in properties.items()]
+    template = _template(form)
+    return [template % row for row in zip(places, times, *headers, *written, strict=True)]
+
+
+def _written(kind: int, values: Sequence[bytes]) -> list[bytes]:
+    """Write one header of all letters."""
+    if kind == _STRING:
+        return write_strings([value[5:] for value in values])
+    return [_known_value(value) if len(value) <= _SHORT else _value(value) for value in values]
+
+
+def _value(encoded: bytes) -> bytes:
+    return orjson.dumps(encode_value(decode_value(encoded)))
+
+
+_known_value = lru_cache(maxsize=1024)(_value)
+
+
+@lru_cache(maxsize=256)
+def _number(name: str, octets: bytes) -> bytes:
+    return orjson.dumps(encode_value(decode_property(name, octets)))
+
+
+@lru_cache(maxsize=256)
+def _time(octets: bytes) -> bytes:
+    time = time_of(decode_property("timestamp", octets))
+    return b"null" if time is None else orjson.dumps(format_time(time))
+
+
+@lru_cache(maxsize=256)
+def _place(exchange: bytes, routing_key: bytes, redelivered: bool, queue: str | None) -> bytes:
+    return encode_place("rabbitmq", {"exchange": exchange.decode(errors="surrogateescape"), "routing_key": routing_key.decode(errors="surrogateescape"),
+                                     "queue": queue, "redelivered": redelivered})
+
+
+@lru_cache(maxsize=256)
+def _template(form: Form) -> bytes:
+    headers = b",".join([b'{"name":' + orjson.dumps(encode_name(name)).replace(b"%", b"%%") + b',"value":%b}' for name in form.names])
+    properties = b",".join([orjson.dumps(name) + b":%b" for name in form.properties])
+    return b'%b,"time":%b,"key":null,"headers":[' + headers + b"]" + (b',"properties":{' + properties + b"}" if properties else b"") + b',"body":'
