@@ -41,11 +41,19 @@ def read_headers(block: bytes) -> tuple[Header, ...]:
 def _read_block(block: bytes) -> tuple[Header, ...]:
     headers: list[Header] = []
     for line in block.split(b"\r\n")[1:]:
-        if not line:
-            continue
-        name, colon, value = line.partition(b":")
-        headers.append((name.decode(errors="surrogateescape"), value.removeprefix(b" ") if colon else None))
+        name, colon, value = line.partition(b": ")
+        if colon and b":" not in name:
+            headers.append((_name(name), value))
+        elif line:
+            # a value that begins right behind the colon, or none
+            name, colon, value = line.partition(b":")
+            headers.append((_name(name), value if colon else None))
     return tuple(headers)
+
+
+@lru_cache(maxsize=1024)
+def _name(octets: bytes) -> str:
+    return octets.decode(errors="surrogateescape")
 
 
 _read_small_block = lru_cache(maxsize=256)(_read_block)
@@ -69,6 +77,8 @@ class NatsBatch(Batch):
     """What the ways in have in common; `stream` is None for core messages."""
 
     stream: str | None
+    _headers: list[tuple[Header, ...]] | None = None
+    """Of each message, once somebody asked for them."""
 
     @abstractmethod
     def rows(self) -> list[Row]:
@@ -76,8 +86,8 @@ class NatsBatch(Batch):
 
     def envelopes(self) -> list[bytes]:
         rows, times = self.rows(), _Times()
-        blocks = list({row[3] for row in rows})
-        written = dict(zip(blocks, write_header_lists([read_headers(block) for block in blocks]), strict=True))
+        read = dict(zip([row[3] for row in rows], self.headers(), strict=True))
+        written = dict(zip(read, write_header_lists(list(read.values())), strict=True))
         subjects: dict[bytes, bytes] = {}
         lines = write_strings([row[4] for row in rows])
         # each in the place of its body as it was written: large ones are not held twice
@@ -92,6 +102,12 @@ class NatsBatch(Batch):
                 lines[index] = b'%b,"time":null,"key":null,"headers":%b,"body":%b}' % (name, headers, text)
         return lines
 
+    def headers(self) -> list[tuple[Header, ...]]:
+        """Return the headers of each message."""
+        if self._headers is None:
+            self._headers = [read_headers(row[3]) for row in self.rows()]
+        return self._headers
+
     def _start(self, subject: bytes) -> bytes:
         """Write an envelope up to the sequence, or up to the time where there is none."""
         start = _BEFORE_SUBJECT + orjson.dumps(text_or_base64(subject))
@@ -101,8 +117,8 @@ class NatsBatch(Batch):
         return [self._record(row) for row in self.rows()]
 
     def outlines(self) -> list[Outline]:
-        return [(read_headers(block), None, body, nanoseconds, subject.decode(errors="surrogateescape"))
-                for subject, _, nanoseconds, block, body in self.rows()]
+        return [(headers, None, body, nanoseconds, _name(subject))
+                for (subject, _, nanoseconds, _, body), headers in zip(self.rows(), self.headers(), strict=True)]
 
     def positions(self) -> list[str]:
         return ["" if self.stream is None else str(row[1]) for row in self.rows()]
