@@ -205,8 +205,8 @@ def _decode(line: bytes, number: int, read: Callable[[Mapping[str, Any]], _Read]
 def _check_names(envelope: dict[str, Any], line: bytes, number: int) -> None:
     """Refuse a line that has a name twice in one object: the parser keeps the last value, and the others would be lost without a word."""
     try:
-        # what is written the way we write it has each name once; everything else is looked through
-        if orjson.dumps(envelope) == line.strip():
+        written = orjson.dumps(envelope)
+        if written == line.strip() or _has_no_more_names(line, written):
             return
     except orjson.JSONEncodeError:
         pass
@@ -222,6 +222,14 @@ def _check_names(envelope: dict[str, Any], line: bytes, number: int) -> None:
         json.loads(line, object_pairs_hook=check)
     except RecursionError:
         raise InputRefused(f"line {number} is nested too deep", number) from None
+
+
+def _has_no_more_names(line: bytes, written: bytes) -> bool:
+    """Whether a line certainly has no more names than what was read of it, as we write that: behind each name, and behind nothing else that is not
+    escaped, there are a quote and a colon. Where something may be between the two, or a name ends in a backslash, that is not certain."""
+    if any(other in line for other in (b'\\\\":', b'" :', b"  :", b"\t:", b"\r:", b"\n:")) or b'\\\\":' in written:
+        return False
+    return line.count(b'":') - line.count(b'\\":') == written.count(b'":') - written.count(b'\\":')
 
 
 def _message_of(envelope: Mapping[str, Any]) -> Message:

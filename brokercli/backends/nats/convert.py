@@ -154,13 +154,20 @@ def _line(name: str, value: HeaderValue, origin: str | None) -> bytes:
         return line_of_nats(name, value)
     if origin is None and value is None:
         raise Refusal(f"the header {name[:80]!r} is null, and NATS has only empty ones")
+    start = _start_of(name)
+    text = value if type(value) is bytes else text_of(value)
+    if b"\r" in text or b"\n" in text:
+        raise Refusal(f"the value of {name[:80]!r} holds a line end, which a NATS header cannot carry")
+    return b"%b%b\r\n" % (start, text)
+
+
+@lru_cache(maxsize=1024)
+def _start_of(name: str) -> bytes:
+    """Return how the line of a header from elsewhere begins. Raises Refusal."""
     raw_name = name.encode(errors="surrogateescape")
     if not raw_name or any(byte in raw_name for byte in b"\r\n:"):
         raise Refusal(f"a NATS header cannot be named {name[:80]!r}")
-    text = text_of(value)
-    if b"\r" in text or b"\n" in text:
-        raise Refusal(f"the value of {name[:80]!r} holds a line end, which a NATS header cannot carry")
-    return raw_name + b": " + text + b"\r\n"
+    return raw_name + b": "
 
 
 def line_of_nats(name: str, value: HeaderValue) -> bytes:
