@@ -330,27 +330,31 @@ class _Content:
 
 
 class Wrapping:
-    """The frames around the bodies of messages that go the same way with the same properties: mandatory, each with its content."""
+    """The frames around the bodies of messages that go the same way: mandatory, each with its content."""
 
-    __slots__ = ("_around", "_before", "_behind", "_channel", "_frame_max")
+    __slots__ = ("_before", "_behind", "_channel", "_frame_max", "_properties", "_publish", "_routing_key")
 
-    def __init__(self, channel: int, frame_max: int, exchange: bytes, routing_key: bytes, properties: bytes) -> None:
-        """Both names are at most 255 bytes long, and the properties fit into a frame."""
+    def __init__(self, channel: int, frame_max: int, exchange: bytes, routing_key: bytes) -> None:
+        """Both names are at most 255 bytes long."""
         method = _PUBLISH + bytes((len(exchange),)) + exchange + bytes((len(routing_key),)) + routing_key + _MANDATORY
         self._channel = channel
         self._frame_max = frame_max
-        self._around = routing_key, properties
-        # between the two, and behind the second, is the size of the body
-        self._before = (_FRAME.pack(_METHOD, channel, len(method)) + method + _END
-                        + _FRAME.pack(_HEADER, channel, 12 + len(properties)) + _CONTENT_CLASS)
-        self._behind = properties + _END + _FRAME.pack(_BODY, channel, 0)[:3]
+        self._routing_key = routing_key
+        self._publish = _FRAME.pack(_METHOD, channel, len(method)) + method + _END
+        self._properties: bytes | None = None
+        self._before = self._behind = b""
+        """Between the two, and behind the second, is the size of the body."""
 
-    def fits(self, routing_key: bytes, properties: bytes) -> bool:
-        """Whether it is what goes around another message to the same exchange."""
-        return self._around == (routing_key, properties)
+    def fits(self, routing_key: bytes) -> bool:
+        """Whether another message to the same exchange goes this way."""
+        return self._routing_key == routing_key
 
-    def add(self, body: bytes, frames: list[bytes | memoryview]) -> None:
-        """Append the frames of a message, in pieces; those of a large body are views of it."""
+    def add(self, properties: bytes, body: bytes, frames: list[bytes | memoryview]) -> None:
+        """Append the frames of a message, in pieces; those of a large body are views of it. Its properties fit into a frame."""
+        if properties != self._properties:
+            self._properties = properties
+            self._before = b"%b%b%b" % (self._publish, _FRAME.pack(_HEADER, self._channel, 12 + len(properties)), _CONTENT_CLASS)
+            self._behind = b"%b%b%b" % (properties, _END, _FRAME.pack(_BODY, self._channel, 0)[:3])
         size, largest = len(body), self._frame_max - FRAME_OVERHEAD
         if 0 < size <= largest:
             frames += (self._before, _LONG_LONG.pack(size), self._behind, _LONG.pack(size), body, _END)

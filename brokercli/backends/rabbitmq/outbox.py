@@ -295,9 +295,9 @@ class Outbox:
                     self._alone = True
                 backlog.popleft()
                 written.add(entry)
-                if wrapping is None or not wrapping.fits(entry.routing_key, entry.properties):
-                    wrapping = Wrapping(self._number, live.params.frame_max, self._target.exchange, entry.routing_key, entry.properties)
-                wrapping.add(entry.body, frames)
+                if wrapping is None or not wrapping.fits(entry.routing_key):
+                    wrapping = Wrapping(self._number, live.params.frame_max, self._target.exchange, entry.routing_key)
+                wrapping.add(entry.properties, entry.body, frames)
                 size += entry.size
             self._wrapping = wrapping
             # a large message is not copied to be written
