@@ -17,12 +17,13 @@ from brokercli.backends.rabbitmq.times import time_of
 from brokercli.model.message import Record
 from brokercli.model.position import format_time
 
-_STRING = ord("S")
+_STRING, _LONG = b"Sl"
 _SHORT = 512
 
 
-def write_heads(deliveries: Sequence[Delivery], queue: str | None, record_of: Callable[[Delivery], Record]) -> list[bytes]:
-    """Return what `encode_head` writes for the record of each delivery from a queue; `record_of` reads one."""
+def write_heads(deliveries: Sequence[Delivery], queue: str | None, offset: str | None, record_of: Callable[[Delivery], Record]) -> list[bytes]:
+    """Return what `encode_head` writes for the record of each delivery from a queue. `offset` names the header that says where in a stream it lay;
+    `record_of` reads one."""
     heads = [b""] * len(deliveries)
     alike: dict[int, list[tuple[int, Layout]]] = {}
     for index, delivery in enumerate(deliveries):
@@ -32,23 +33,30 @@ def write_heads(deliveries: Sequence[Delivery], queue: str | None, record_of: Ca
         else:
             alike.setdefault(id(layout.form), []).append((index, layout))
     for found in alike.values():
-        together = _together([(deliveries[index], layout) for index, layout in found], queue)
+        letters = [(deliveries[index], layout) for index, layout in found]
+        form = found[0][1].form
+        numbered = next((place for place, (name, kind) in enumerate(zip(form.names, form.types, strict=True)) if name == offset and kind == _LONG), None)
+        if numbered is None and offset is not None:
+            together = [encode_head(record_of(delivery)) for delivery, _ in letters]
+        else:
+            together = _together(form, letters, queue, numbered)
         for (index, _), head in zip(found, together, strict=True):
             heads[index] = head
     return heads
 
 
-def _together(letters: Sequence[tuple[Delivery, Layout]], queue: str | None) -> list[bytes]:
-    """Write the heads of letters of one form."""
-    form = letters[0][1].form
-    places = [_place(delivery.exchange, delivery.routing_key, delivery.redelivered, queue) for delivery, _ in letters]
-    values = zip(*[layout.values(delivery.properties) for delivery, layout in letters], strict=True)
-    headers = [_written(kind, column) for kind, column in zip(form.types, values, strict=True)]
+def _together(form: Form, letters: Sequence[tuple[Delivery, Layout]], queue: str | None, numbered: int | None) -> list[bytes]:
+    """Write the heads of letters of one form; the header at `numbered` says where in a stream they lay."""
+    places = [_place(delivery.exchange, delivery.routing_key, queue) for delivery, _ in letters]
+    redelivered = [b"true" if delivery.redelivered else b"false" for delivery, _ in letters]
+    values = list(zip(*[layout.values(delivery.properties) for delivery, layout in letters], strict=True))
+    offsets = [] if numbered is None else [[b"%d" % int.from_bytes(value[1:], "big", signed=True) for value in values[numbered]]]
+    headers = [_written(kind, column) for place, (kind, column) in enumerate(zip(form.types, values, strict=True)) if place != numbered]
     properties = dict(zip(form.properties, zip(*[layout.properties(delivery.properties) for delivery, layout in letters], strict=True), strict=True))
     times = [_time(octets) for octets in properties["timestamp"]] if "timestamp" in properties else [b"null"] * len(letters)
     written = [[_number(name, octets) for octets in column] if name in FIXED else write_strings(column) for name, column in properties.items()]
-    template = _template(form)
-    return [template % row for row in zip(places, times, *headers, *written, strict=True)]
+    template = _template(form, numbered)
+    return [template % row for row in zip(places, *offsets, redelivered, times, *headers, *written, strict=True)]
 
 
 def _written(kind: int, values: Sequence[bytes]) -> list[bytes]:
@@ -77,13 +85,15 @@ def _time(octets: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _place(exchange: bytes, routing_key: bytes, redelivered: bool, queue: str | None) -> bytes:
+def _place(exchange: bytes, routing_key: bytes, queue: str | None) -> bytes:
     return encode_place("rabbitmq", {"exchange": exchange.decode(errors="surrogateescape"), "routing_key": routing_key.decode(errors="surrogateescape"),
-                                     "queue": queue, "redelivered": redelivered})
+                                     "queue": queue})
 
 
 @lru_cache(maxsize=256)
-def _template(form: Form) -> bytes:
-    headers = b",".join([b'{"name":' + orjson.dumps(encode_name(name)).replace(b"%", b"%%") + b',"value":%b}' for name in form.names])
+def _template(form: Form, numbered: int | None) -> bytes:
+    headers = b",".join([b'{"name":' + orjson.dumps(encode_name(name)).replace(b"%", b"%%") + b',"value":%b}'
+                         for place, name in enumerate(form.names) if place != numbered])
     properties = b",".join([orjson.dumps(name) + b":%b" for name in form.properties])
-    return b'%b,"time":%b,"key":null,"headers":[' + headers + b"]" + (b',"properties":{' + properties + b"}" if properties else b"") + b',"body":'
+    return ((b'%b,"redelivered":%b' if numbered is None else b'%b,"offset":%b,"redelivered":%b') + b',"time":%b,"key":null,"headers":[' + headers + b"]"
+            + (b',"properties":{' + properties + b"}" if properties else b"") + b',"body":')

@@ -18,7 +18,7 @@ _TRIALS = 1000
 """So many letters are read before it is judged whether layouts pay."""
 _AS_LONG = 4
 """So many layouts of one length are known; trying one costs a tenth of reading a letter."""
-_MOST = 4096
+_MOST = 1024
 
 
 class Form(NamedTuple):

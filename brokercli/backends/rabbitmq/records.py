@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import struct
-from base64 import b64encode
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
-
-import orjson
 
 from brokercli.backends.contract import Batch, Outline
-from brokercli.backends.envelope import VERSION, write_strings
-from brokercli.backends.envelope_values import encode_headers, encode_value, text_or_base64
+from brokercli.backends.envelope import write_strings
 from brokercli.backends.rabbitmq.amqp_table import decode_table
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.encoded_headers import EncodedDeaths, split_table
@@ -21,13 +16,9 @@ from brokercli.backends.rabbitmq.heads import write_heads
 from brokercli.backends.rabbitmq.layouts import LAYOUTS
 from brokercli.backends.rabbitmq.times import time_of
 from brokercli.model.message import Header, HeaderValue, Message, Place, Record
-from brokercli.model.position import format_time
 
 OFFSET_HEADER = "x-stream-offset"
-_REMEMBERED = 4096
 _SHORT = 4096
-# a table that holds the offset and nothing else, as most records of a stream have it
-_ONLY_OFFSET = struct.pack(">I", 25) + b"\x0fx-stream-offsetl"
 _OFFSET_ENTRY = b"\x0fx-stream-offsetl"
 _DEATHS = "x-death"
 _REPLY_TO = 0x02
@@ -63,55 +54,13 @@ class RabbitMQBatch(Batch):
         return [delivery.body for delivery in self._deliveries]
 
     def envelopes(self) -> list[bytes]:
-        if self._numbered:
-            return self._numbered_envelopes()
         # once for all that differ in their bodies only
         different = {delivery[1:5]: delivery for delivery in self._deliveries}
-        heads = dict(zip(different, write_heads(list(different.values()), self._queue, self._record), strict=True))
+        heads = dict(zip(different, write_heads(list(different.values()), self._queue, OFFSET_HEADER if self._numbered else None, self._record), strict=True))
         lines = write_strings(self.bodies())
         for index, delivery in enumerate(self._deliveries):
             # in the place of the body as it was written: large ones are not held twice
             lines[index] = b"%b%b}" % (heads[delivery[1:5]], lines[index])
-        return lines
-
-    def _numbered_envelopes(self) -> list[bytes]:
-        dumps = orjson.dumps
-        queue = None if self._queue is None else _text(self._queue.encode(errors="surrogateescape"))
-        known: dict[bytes, tuple[dict[str, Any], str | None]] = {}
-        places: dict[bytes, Any] = {}
-        lines: list[bytes] = []
-        for _, redelivered, exchange, routing_key, encoded, body in self._deliveries:
-            fixed, table = split_headers(encoded)
-            described = known.get(fixed)
-            if described is None:
-                if len(known) > _REMEMBERED:
-                    known.clear()
-                described = known[fixed] = _describe(fixed)
-            properties, time = described
-            if exchange not in places:
-                places[exchange] = _text(exchange)
-            if routing_key not in places:
-                if len(places) > _REMEMBERED:
-                    places = {exchange: _text(exchange)}
-                places[routing_key] = _text(routing_key)
-            envelope: dict[str, Any] = {"v": VERSION, "broker": "rabbitmq", "exchange": places[exchange], "routing_key": places[routing_key], "queue": queue}
-            headers: Any = ()
-            if table.startswith(_ONLY_OFFSET):
-                envelope["offset"] = struct.unpack_from(">q", table, 21)[0]
-            else:
-                decoded, envelope["offset"] = _without_offset(table)
-                headers = encode_headers(decoded)
-            envelope["redelivered"] = redelivered
-            envelope["time"] = time
-            envelope["key"] = None
-            envelope["headers"] = headers
-            if properties:
-                envelope["properties"] = properties
-            try:
-                envelope["body"] = body.decode()
-            except UnicodeDecodeError:
-                envelope["body"] = {"base64": b64encode(body).decode()}
-            lines.append(dumps(envelope))
         return lines
 
     def wrappings(self) -> list[bytes] | None:
@@ -170,12 +119,6 @@ def _name(value: bytes) -> str:
     return value.decode(errors="surrogateescape")
 
 
-def _describe(fixed: bytes) -> tuple[dict[str, Any], str | None]:
-    properties = decode_properties(fixed)
-    time = time_of(properties.get("timestamp"))
-    return {name: encode_value(value) for name, value in properties.items()}, None if time is None else format_time(time)
-
-
 def _read(fixed: bytes) -> tuple[dict[str, HeaderValue], int | None, str | None]:
     properties = decode_properties(fixed)
     return properties, time_of(properties.get("timestamp")), _message_id(properties)
@@ -201,7 +144,3 @@ def _without_offset(table: bytes) -> tuple[tuple[Header, ...], int | None]:
     headers = decode_table(table)[0] if table else ()
     offset = next((value for name, value in headers if name == OFFSET_HEADER and isinstance(value, int)), None)
     return tuple(header for header in headers if header[0] != OFFSET_HEADER), offset
-
-
-def _text(value: bytes) -> Any:
-    return text_or_base64(value)
