@@ -41,9 +41,12 @@ _BROKERS = {"topic": "kafka", "subject": "nats", "stream": "nats", "exchange": "
 def write_strings(values: Sequence[bytes | None]) -> list[bytes]:
     """Write each value as JSON: a string, or base64, or null.
 
-    All at once where all are text: joined by a character that is not escaped, decoded and escaped in one go, and taken
-    apart there. A value that holds the character makes one part too many, and all are written one by one; so are large ones.
+    Once where all are the same, as in headers of letters that died of one cause. All at once where all are text: joined by a character
+    that is not escaped, decoded and escaped in one go, and taken apart there. A value that holds the character makes one part too many,
+    and all are written one by one; so are large ones.
     """
+    if len(values) > 1 and values.count(values[0]) == len(values):
+        return [_write_string(values[0])] * len(values)
     try:
         joined = _SEPARATOR.join(values)  # type: ignore[arg-type]
         if len(joined) > _LARGE * len(values):
@@ -62,10 +65,11 @@ def write_strings(values: Sequence[bytes | None]) -> list[bytes]:
 def _write_string(value: bytes | None) -> bytes:
     if value is None:
         return b"null"
-    try:
-        return orjson.dumps(value.decode())
-    except UnicodeDecodeError:
-        return b'{"base64":"%b"}' % b2a_base64(value, newline=False)
+    # an error for each that is no text takes as long as all the rest
+    text = value.decode(errors="ignore")
+    if len(text) == len(value) or len(text.encode()) == len(value):
+        return orjson.dumps(text)
+    return b'{"base64":"%b"}' % b2a_base64(value, newline=False)
 
 
 def write_header_lists(lists: Sequence[Sequence[Header]]) -> list[bytes]:

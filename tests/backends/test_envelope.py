@@ -85,6 +85,17 @@ def test_large_values_are_written_one_by_one_and_as_small_ones_are(monkeypatch: 
     assert [orjson.loads(text) for text in envelope.write_strings(values)[3:]] == ['"\\', {"base64": b64encode(values[4]).decode()}]
 
 
+@given(st.lists(st.none() | st.binary(max_size=9) | st.text(max_size=5).map(lambda text: text.encode(errors="ignore")), max_size=5), st.integers(1, 2))
+def test_values_are_written_together_as_each_would_be_alone(values: list[bytes | None], times: int) -> None:
+    def alone(value: bytes | None) -> object:
+        try:
+            return value if value is None else value.decode()
+        except UnicodeDecodeError:
+            return {"base64": b64encode(value or b"").decode()}
+
+    assert [orjson.loads(text) for text in envelope.write_strings(values * times)] == [alone(value) for value in values * times]
+
+
 _INTEGERS = [Typed(kind, number) for kind, (bits, signed) in envelope_values.INTEGER_BITS.items() if kind != "int64"
              for number in ((-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1))]
 _VALUES: list[HeaderValue] = [
