@@ -231,7 +231,7 @@ def _check_names(envelope: dict[str, Any], line: bytes, number: int) -> None:
 def _has_no_more_names(line: bytes, written: bytes) -> bool:
     """Whether a line certainly has no more names than what was read of it, as we write that: behind each name, and behind nothing else that is not
     escaped, there are a quote and a colon. Where something may be between the two, or a name ends in a backslash, that is not certain."""
-    if any(other in line for other in (b'\\\\":', b'" :', b"  :", b"\t:", b"\r:", b"\n:")) or b'\\\\":' in written:
+    if b'" :' in line or b"  :" in line or b"\t:" in line or b"\r:" in line or b"\n:" in line or b'\\\\":' in line or b'\\\\":' in written:
         return False
     return line.count(b'":') - line.count(b'\\":') == written.count(b'":') - written.count(b'\\":')
 

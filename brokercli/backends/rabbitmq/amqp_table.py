@@ -30,6 +30,7 @@ from brokercli.model.message import Header, HeaderValue, Typed
 _INTEGERS = {"int8": (b"b", 1, True), "uint8": (b"B", 1, False), "int16": (b"s", 2, True), "uint16": (b"u", 2, False), "int32": (b"I", 4, True),
              "uint32": (b"i", 4, False), "int64": (b"l", 8, True), "timestamp": (b"T", 8, False), "float32": (b"f", 4, False), "double": (b"d", 8, False)}
 _BY_OCTET = {octet[0]: (kind, size, signed) for kind, (octet, size, signed) in _INTEGERS.items()} | {ord("U"): ("int16", 2, True)}
+_UINT32 = struct.Struct(">I")
 _LONGEST_NAME = 255
 # what is longer is not remembered, so that what is remembered is bounded
 _REMEMBERED_BYTES, _REMEMBERED_TABLES = 4096, 1024
@@ -43,7 +44,15 @@ class CannotEncode(ValueError):
 
 def encode_table(headers: tuple[Header, ...]) -> bytes:
     """Encode headers in order, repeats kept, with the length in front. Raises CannotEncode."""
-    return _with_length(b"".join([_encode_name(name) + encode_value(value) for name, value in headers]))
+    return _with_length(b"".join([encode_header(name, value) for name, value in headers]))
+
+
+def encode_header(name: str, value: HeaderValue) -> bytes:
+    """Encode one header. Raises CannotEncode."""
+    if type(value) is bytes:
+        # nearly all are
+        return b"%bS%b%b" % (_encode_name(name), _UINT32.pack(len(value)), value)
+    return _encode_name(name) + encode_value(value)
 
 
 def encode_value(value: HeaderValue) -> bytes:
@@ -197,12 +206,13 @@ _OTHERS: dict[int, Callable[[bytes, int, int], tuple[HeaderValue, int]]] = {
     ord("D"): _decode_decimal, ord("x"): _decode_raw, ord("F"): _decode_inner_table, ord("A"): _decode_array}
 
 
+@lru_cache(maxsize=1024)
 def _encode_name(name: str) -> bytes:
     return encode_short_string(name.encode(errors="surrogateescape"), f"the name of the header {name[:20]!r}…")
 
 
 def _with_length(encoded: bytes) -> bytes:
-    return struct.pack(">I", len(encoded)) + encoded
+    return _UINT32.pack(len(encoded)) + encoded
 
 
 def _integer(number: int, size: int, *, signed: bool, kind: str) -> bytes:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable
 from functools import lru_cache
 
-from brokercli.backends.rabbitmq.amqp_table import decode_value, encode_short_string, encode_value
+from brokercli.backends.rabbitmq.amqp_table import decode_value, encode_header
 from brokercli.model.message import Header, HeaderValue
 
 _LENGTHS = {**dict.fromkeys(b"lLdT", 8), **dict.fromkeys(b"Iif", 4), **dict.fromkeys(b"suU", 2), **dict.fromkeys(b"bBt", 1), ord("V"): 0, ord("D"): 5}
@@ -162,11 +162,7 @@ def _name(octets: bytes) -> EncodedName:
 
 def _header(name: str, value: HeaderValue) -> bytes:
     # what is written on letters that are put back is the same on many of them
-    return _short_header(name, value) if isinstance(value, bytes) and len(value) <= _SHORT else _any_header(name, value)
+    return _short_header(name, value) if isinstance(value, bytes) and len(value) <= _SHORT else encode_header(name, value)
 
 
-def _any_header(name: str, value: HeaderValue) -> bytes:
-    return encode_short_string(name.encode(errors="surrogateescape"), f"the name of the header {name[:20]!r}…") + encode_value(value)
-
-
-_short_header = lru_cache(maxsize=256)(_any_header)
+_short_header = lru_cache(maxsize=256)(encode_header)
