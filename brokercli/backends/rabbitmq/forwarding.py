@@ -24,7 +24,6 @@ _Layout = tuple[int, bytes, tuple[str, ...], bytes]
 _PLAIN = frozenset(b"SxlITVtbBsui")
 """Types of which every value goes everywhere: neither a float, which may be no number, nor what may hold one or a stream does not keep."""
 _LOOKED_INTO = frozenset({"CC", "BCC", "x-stream-filter-value"})
-_STRING = ord("S")
 _DELIVERY_MODE, _REPLY_TO, _EXPIRATION, _USER_ID = 0x1000, 0x0200, 0x0100, 0x0010
 
 

@@ -35,8 +35,8 @@ def write_heads(deliveries: Sequence[Delivery], queue: str | None, offset: str |
     for found in alike.values():
         letters = [(deliveries[index], layout) for index, layout in found]
         form = found[0][1].form
-        numbered = next((place for place, (name, kind) in enumerate(zip(form.names, form.types, strict=True)) if name == offset and kind == _LONG), None)
-        if numbered is None and offset is not None:
+        numbered = form.names.index(offset) if offset is not None and form.names.count(offset) == 1 else None
+        if offset is not None and (numbered is None or form.types[numbered] != _LONG):
             together = [encode_head(record_of(delivery)) for delivery, _ in letters]
         else:
             together = _together(form, letters, queue, numbered)
