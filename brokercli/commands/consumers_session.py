@@ -14,6 +14,7 @@ from brokercli.commands.may_change import check_may_change
 from brokercli.model.address import Address, parse_address, split_broker
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Unsupported, UsageProblem
+from brokercli.model.scheme import SCHEME
 from brokercli.settings.resolve import ResolvedContext, resolve_connection
 
 
@@ -80,7 +81,7 @@ def split_names(texts: Sequence[str]) -> tuple[Address | None, tuple[str, ...]]:
     brokers: dict[tuple[str | None, str | None], None] = {}
     names: list[str] = []
     for text in texts:
-        alone = re.fullmatch(r"(@[^/\s]+)/?|([a-z][a-z0-9+.-]*://[^/]+)/?", text)
+        alone = re.fullmatch(rf"(@[^/\s]+)/?|({SCHEME}://[^/]+)/?", text)
         context, url, name = split_broker(f"{alone[1] or alone[2]}/*" if alone else text)
         brokers[context, url] = None
         if not alone:

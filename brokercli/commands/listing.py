@@ -11,6 +11,7 @@ from brokercli.model.capability import Capability
 from brokercli.model.description import Listing
 from brokercli.model.errors import Unsupported, UsageProblem
 from brokercli.model.pattern import matches
+from brokercli.model.scheme import SCHEME
 from brokercli.settings.resolve import resolve_connection
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import print_table
@@ -44,7 +45,7 @@ def parse_pattern(text: str | None) -> Address | None:
     """Read an address whose name may hold * and ?, and may be left out behind a kind, a context or a broker's URL."""
     if not text:
         return None
-    open_end = re.fullmatch(r"@[^/\s]+/?|[a-z][a-z0-9+.-]*://[^/]+(/[^/]+)?/?", text)
+    open_end = re.fullmatch(rf"@[^/\s]+/?|{SCHEME}://[^/]+(/[^/]+)?/?", text)
     if text.partition(":")[0] in KINDS and text.endswith(":"):
         text += "*"
     elif text.startswith("@") and open_end:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from brokercli.model.errors import UsageProblem
-from brokercli.model.scheme import WITH_VIRTUAL_HOST
+from brokercli.model.scheme import SCHEME, WITH_VIRTUAL_HOST
 
 KINDS = ("topic", "subject", "stream", "queue", "exchange")
 
-URL = re.compile(rf"(?!(?:{'|'.join(KINDS)}):)([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
+URL = re.compile(rf"(?!(?:{'|'.join(KINDS)}):)({SCHEME})://(.*)", re.DOTALL)
 """A one-off address. A kind is no scheme: `queue://a` is the queue `//a`."""
 _KIND = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):(.*)", re.DOTALL)
 _CONTEXT = re.compile(r"@([^/\s]+)/(.*)", re.DOTALL)
@@ -71,7 +71,7 @@ def split_broker(text: str) -> tuple[str | None, str | None, str]:
     """
     check_text(text)
     if match := URL.fullmatch(text):
-        return (None, *_split_url(match[1], match[2]))
+        return (None, *_split_url(match[1].lower(), match[2]))
     if not text.startswith("@"):
         return None, None, text
     match = _CONTEXT.fullmatch(text)

@@ -8,9 +8,8 @@ from urllib.parse import unquote
 
 from brokercli.model.connection import Secret, spell_place
 from brokercli.model.errors import UsageProblem
-from brokercli.model.scheme import WITH_TOKEN, WITH_VIRTUAL_HOST
+from brokercli.model.scheme import SCHEME, WITH_TOKEN, WITH_VIRTUAL_HOST
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _HOST = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^\s:@\[\]\x00-\x1f\x7f]+)")
 _ENCODE = "in a URL, user and password are percent-encoded: @ %40, : %3A, / %2F, # %23, ? %3F, % %25"
 
@@ -47,8 +46,9 @@ def parse_broker_url(text: str, where: str) -> BrokerURL:
     `where` says in errors whose URL it is; no part of the URL behind its scheme is ever quoted, it may be a password.
     """
     scheme, separator, rest = text.partition("://")
-    if not separator or not _SCHEME.fullmatch(scheme):
+    if not separator or not re.fullmatch(SCHEME, scheme):
         raise UsageProblem(f"{where} is no URL.", hint="for example: nats://localhost:4222, kafka://a:9092,b:9092, amqp://localhost/vhost")
+    scheme = scheme.lower()
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     remainder = rest[len(authority):]
     if "@" in remainder and "@" not in authority:

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 
 from brokercli.model.address import KINDS
-from brokercli.model.scheme import WITH_TOKEN
+from brokercli.model.scheme import SCHEME, WITH_TOKEN
 
 # a login ends at the last @ of a word: what is not encoded as it should be is a password all the same
-_LOGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^\s:@]*)(?P<password>:\S*)?@")
+_LOGIN = re.compile(rf"(?P<scheme>{SCHEME})://(?P<user>[^\s:@]*)(?P<password>:\S*)?@")
 
 
 # a word as somebody wrote it, where nothing else can be meant: all between the scheme and the last @ is the login, spaces and slashes too
-_WRITTEN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>/*)(?P<login>[^@]*(?:@[^@]*)*)@", re.DOTALL)
-_BROKEN_OFF = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^:@]*:(?!\d+(?:[/,]|$))[^@]*", re.DOTALL)
+_WRITTEN = re.compile(rf"(?P<scheme>{SCHEME}):(?P<slashes>/*)(?P<login>[^@]*(?:@[^@]*)*)@", re.DOTALL)
+_BROKEN_OFF = re.compile(rf"{SCHEME}://[^:@]*:(?!\d+(?:[/,]|$))[^@]*", re.DOTALL)
 
 
 def without_logins(text: str, words: Sequence[str] = ()) -> str:

@@ -36,7 +36,9 @@ def test_the_name_of_a_queue_is_escaped_in_a_url_and_nowhere_else(text: str, nam
 @pytest.mark.parametrize(("text", "url", "name"), [
     ("nats://u:p@h:4222/orders.created", "nats://u:p@h:4222", "orders.created"), ("kafka://a:1,b:2/orders", "kafka://a:1,b:2", "orders"),
     ("amqp://u:p@h/v/queue:q", "amqp://u:p@h/v", "queue:q"), ("amqp://h/queue:q", "amqp://h", "queue:q"), ("amqp://h/queue:v/q", "amqp://h", "queue:v/q"),
-    ("amqp://h/q", "amqp://h", "q"), ("amqps://h/%2F/q", "amqps://h/%2F", "q"), ("nats://h/a/b", "nats://h", "a/b")])
+    ("amqp://h/q", "amqp://h", "q"), ("amqps://h/%2F/q", "amqps://h/%2F", "q"), ("nats://h/a/b", "nats://h", "a/b"),
+    # RFC 3986: a scheme is written in either case
+    ("NATS://u:P@H/Orders", "nats://u:P@H", "Orders"), ("Amqp://h/V/queue:q", "amqp://h/V", "queue:q")])
 def test_a_url_is_its_broker_and_what_is_on_it(text: str, url: str, name: str) -> None:
     assert split_broker(text) == (None, url, name)
 

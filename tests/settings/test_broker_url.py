@@ -46,6 +46,11 @@ def test_nats_writes_a_token_where_others_write_a_user() -> None:
     assert parse_broker_url("amqp://guest@host", "the URL").user == "guest"
 
 
+def test_a_scheme_is_written_in_either_case() -> None:
+    assert parse_broker_url("NATS://s3cret@h", "the URL") == parse_broker_url("nats://s3cret@h", "the URL")
+    assert parse_broker_url("Amqps://h/Shop", "the URL") == parse_broker_url("amqps://h/Shop", "the URL")
+
+
 @pytest.mark.parametrize(("text", "virtual_host"), [
     ("amqp://h", None), ("amqp://h/", None), ("amqp://h/%2F", "/"), ("amqps://h/a%2Fb", "a/b"), ("amqp://h/shop", "shop"),
 ])
@@ -75,7 +80,6 @@ def test_a_rabbitmq_url_names_its_virtual_host(text: str, virtual_host: str | No
     ("app:hunter2@host", "is no URL"),
     ("hunter2", "is no URL"),
     ("NATS//app:hunter2@host", "is no URL"),
-    ("NATS://app:hunter2@host", "is no URL"),
     ("amqp://app:hunter2@[::1", "no usable host"),
     ("amqp://app:hunter2@ho st", "no usable host"),
 ])
