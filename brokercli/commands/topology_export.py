@@ -39,7 +39,7 @@ def export(
     from brokercli.backends.registry import check_declarable, settings_of
     from brokercli.commands.files import check_absent
     from brokercli.commands.session import open_broker, streams_of
-    from brokercli.local.on_disk import write_whole
+    from brokercli.local.on_disk import write_new, write_whole
     from brokercli.model.amount import amount
     from brokercli.model.errors import LocalIO
     from brokercli.operations.declaring import is_named
@@ -59,7 +59,7 @@ def export(
         streams.write(text.encode())
         return
     try:
-        write_whole(file, text.encode(), mode=0o666)
+        (write_whole if force else write_new)(file, text.encode(), mode=0o666)
     except OSError as problem:
         raise LocalIO(f"{file} cannot be written: {problem.strerror}.") from None
     if not quiet:

@@ -46,6 +46,20 @@ def write_whole(path: str | Path, content: bytes, *, mode: int = 0o600) -> None:
         raise
 
 
+def write_new(path: str | Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Make a file that is not there yet. `mode` is less the umask. Raises FileExistsError where somebody has made it by now, and OSError where it
+    cannot be written; then there is none."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        Path(path).unlink(missing_ok=True)
+        raise
+
+
 def _opened(path: Path) -> int | None:
     """Return a descriptor of what a path leads to where that is not a file by its name but what a process has open; else None."""
     for _ in range(40):  # more links than that lead nowhere

@@ -19,7 +19,7 @@ _WRITTEN_TOGETHER = 4 << 20
 class LetterFile:
     """An append-only file of envelopes, one a line, for its owner only. What `write` returned from is on the disk."""
 
-    def __init__(self, path: str | Path, elsewhere: str = "name a file in a folder that can be written to") -> None:
+    def __init__(self, path: str | Path, elsewhere: str = "name a file in a folder that has room and can be written to") -> None:
         """Begin the file. Raises LocalIO where it cannot be written (`elsewhere` says how another is named), or exists by now."""
         self.path = str(path)
         self.count = 0

@@ -185,6 +185,19 @@ def test_an_export_that_takes_the_place_of_a_file_never_leaves_half_of_it(cli: C
     assert file.stat().st_mode == kept.stat().st_mode
 
 
+def test_a_file_that_another_export_has_made_meanwhile_is_not_written_over(cli: CommandLine, memory: MemoryBroker, memory_address: str, file: Path) -> None:
+    host, _, port = memory_address.removeprefix("memory://").partition(":")
+    with Proxy((host, int(port))) as proxy:
+        proxy.hold_answers()
+        export = cli.start("topology", "export", str(file), "--context", f"memory://{host}:{proxy.port}")
+        wait_until(lambda: proxy.connections == 1, 30, "the export")
+        file.write_text("the other's")
+        proxy.heal()
+        ended = cli.finish(export)
+    assert (ended.code, ended.stderr) == (10, f"brokercli: {file} cannot be written: File exists.\n")
+    assert file.read_text() == "the other's"
+
+
 def test_what_is_wrong_in_a_file_is_said_with_its_line_before_anything_connects(cli: CommandLine, file: Path) -> None:
     file.write_text('[topic.orders]\n"retention.ms" = "7d"\n"retention.byte" = "1GB"\n')
     ended = cli("topology", "apply", str(file), "--yes", "--context", "kafka://127.0.0.1:1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -43,6 +44,17 @@ def test_a_file_is_its_owners_alone_and_is_not_there_when_nothing_was_kept(tmp_p
         with pytest.raises(LocalIO, match="What was not written was not touched") as refused:
             kept.write_lines([b"to nowhere"])
     assert refused.value.hint == "--journal FILE"
+
+
+def test_where_the_disk_is_full_the_next_step_is_a_place_with_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with LetterFile(tmp_path / "letters") as kept:
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(LocalIO, match="No space left on device") as refused:
+            kept.write_lines([b"a"])
+    assert "has room" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize(("place", "why", "hint"), [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brokercli.local.on_disk import make_private
+from brokercli.local.on_disk import make_private, write_new
 from brokercli.model.errors import LocalIO
 from brokercli.operations.journal import Journal
 from brokercli.operations.letter_file import LetterFile
@@ -74,3 +74,20 @@ def test_a_file_in_the_place_of_a_folder_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         make_private(tmp_path / "file")
+
+
+def test_a_new_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new"
+    write_new(path, b"all of it")
+    assert path.read_bytes() == b"all of it"
+    with pytest.raises(FileExistsError):
+        write_new(path, b"another")
+    assert path.read_bytes() == b"all of it"
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_new(tmp_path / "other", b"all of it")
+    assert [found.name for found in tmp_path.iterdir()] == ["new"]
