@@ -50,7 +50,8 @@ def add(
     password_stdin: Annotated[bool, _login("--password-stdin", help="Read the password from standard input and keep it in the configuration.")] = False,
     password_file: Annotated[str | None, _login("--password-file", help="Read it from FILE at every use.", **FILE)] = None,
     password_env: Annotated[str | None, _login("--password-env", metavar="VARIABLE", help="Take it from this environment variable at every use.")] = None,
-    password_command: Annotated[str | None, _login("--password-command", metavar="CMD", help="Run CMD, without a shell, at every use.")] = None,
+    password_command: Annotated[str | None, _login(
+        "--password-command", metavar="CMD", help="Run CMD, without a shell, at every use: it is the first line that this prints.")] = None,
     token_stdin: Annotated[bool, _login("--token-stdin", help="Read a NATS token from standard input and keep it in the configuration.")] = False,
     credentials: Annotated[str | None, _login("--credentials", help="A NATS .creds file, or one with an NKEY seed.", **FILE)] = None,
     mechanism: Annotated[str | None, _login("--mechanism", metavar="NAME", help="SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, …")] = None,

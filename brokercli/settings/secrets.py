@@ -52,7 +52,8 @@ def resolve_secret(setting: str, where: str, base: Path | None, environment: Map
 
 
 def run_password_command(command: Sequence[str], where: str, timeout: float = COMMAND_TIMEOUT) -> Secret:
-    """Run a program without a shell and take its standard output, one line end removed. What it prints is never shown."""
+    """Run a program without a shell and take the first line of its standard output: behind it, a password store prints what else an entry holds.
+    What it prints is never shown."""
     import subprocess
 
     try:
@@ -75,8 +76,10 @@ def run_password_command(command: Sequence[str], where: str, timeout: float = CO
     if output is None or (status is None and len(output) <= _LARGEST):
         raise UsageProblem(f"{where}: {command[0]} gave no password within {timeout:g} s.", hint="run it by hand to see what it waits for")
     if status:
-        raise UsageProblem(f"{where}: {command[0]} ended with status {status}.", hint="run it by hand to see why; its output is not shown here")
-    return Secret(_one_line(output, f"{where}: {command[0]}"))
+        how = f"was ended by signal {-status}" if status < 0 else f"exited with {status}"
+        raise UsageProblem(f"{where}: {command[0]} {how}.", hint="run it by hand to see why; its output is not shown here")
+    first, newline, _ = output.partition(b"\n")
+    return Secret(_one_line(output if len(output) > _LARGEST else first + newline, f"{where}: what {command[0]} printed"))
 
 
 def check_private(path: Path, mode: int, owned: bool) -> None:
