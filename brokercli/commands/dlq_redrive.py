@@ -17,7 +17,7 @@ brokercli dlq redrive orders.created.dlq --yes
 
 brokercli dlq redrive --reason '*Timeout*' --rate 50/s --yes
 
-brokercli dlq redrive --through "jq -c '.amount |= tonumber'" --yes
+brokercli dlq redrive --through "jq -cj '.amount |= tonumber'" --yes
 
 brokercli dlq redrive --grep c-1200 --edit  # one letter, mended by hand
 
@@ -45,7 +45,7 @@ def redrive(
     limit: shared.LimitOption = None,
     rate: shared.RateOption = None,
     through: Annotated[str | None, typer.Option("--through", metavar="CMD",
-                                                help="Pass each body through CMD; what it fails for is refused and stays.")] = None,
+                                                help="CMD gets each body and prints the new one; what it fails for is refused and stays.")] = None,
     edit: Annotated[bool, typer.Option("--edit", help="Edit the body in $EDITOR before it goes; for one letter.")] = False,
     from_file: Annotated[str | None, typer.Option("--from-file", metavar="FILE", parser=shared.parse_lasting_file,
                                                   help="Put back the letters in FILE: an export, or the journal of a drop, park or redrive.")] = None,

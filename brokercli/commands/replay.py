@@ -20,7 +20,7 @@ brokercli replay orders.created --range 3:1200:3:1300 -o json
 
 brokercli replay orders.created --from -100 --to @staging/orders.created --rate 50/s
 
-brokercli replay orders.created --to orders.fixed --through "jq -c .fixed=true" --resume orders.journal"""
+brokercli replay orders.created --to orders.fixed --through "jq -cj .fixed=true" --resume orders.journal"""
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +45,7 @@ def replay(
     output: shared.OutputOption = "auto",
     format_: shared.FormatOption = None,
     through: Annotated[str | None, typer.Option("--through", metavar="CMD",
-                                                help="With --to: pass each body through CMD; a failure leaves the message out.")] = None,
+                                                help="With --to: CMD gets each body and prints the new one; a failure leaves the message out.")] = None,
     rate: shared.RateOption = None,
     speed: Annotated[str | None, typer.Option("--speed", metavar="recorded|FACTOR",
                                               help="With --to: in the rhythm the messages were stored in, or FACTOR times as fast.")] = None,

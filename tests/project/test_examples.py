@@ -63,3 +63,11 @@ def test_a_command_line_that_is_shown_is_one_that_can_be_typed(line: str) -> Non
         while hasattr(command, "commands"):
             command, rest = command.commands[rest[0]], rest[1:]
         command.make_context("brokercli", list(rest))
+
+
+PASSED_THROUGH = sorted({words[words.index("--through") + 1] for line in SHOWN for words in command_lines(line) if "--through" in words})
+
+
+@pytest.mark.parametrize("program", PASSED_THROUGH)
+def test_a_program_that_is_shown_adds_no_line_end_to_a_body(program: str) -> None:
+    assert program.startswith("jq -cj "), "jq prints one behind each value unless it is told to join them"
