@@ -118,7 +118,8 @@ def resolve_connection(address: Address | None, context_option: str | None, *, b
     for longer than a completion may take: Unreachable instead. Raises UsageProblem for everything that is written wrongly.
     """
     choice = _said(address, context_option, os.environ)
-    contexts = read_contexts() if choice is None or choice.name not in (None, LOCAL) else None
+    # also for the one that is built in: a file that has another of that name is refused
+    contexts = read_contexts() if choice is None or choice.name is not None else None
     if choice is None:
         assert contexts is not None
         choice = _written(contexts)

@@ -335,6 +335,14 @@ def test_a_broken_configuration_does_not_disturb_a_command_that_needs_none(user_
     assert resolve_connection(parse_address("nats://h/orders"), None).connection.hosts == (("h", None),)
 
 
+def test_a_configuration_with_another_local_in_it_is_refused_where_local_is_meant(user_configuration: Path) -> None:
+    # or else what is to go there would go to the one that is built in
+    user_configuration.write_text('[contexts.local]\nurl = "nats://h"\n')
+    for address, option in ((ORDERS, "local"), (parse_address("@local/orders"), None)):
+        with pytest.raises(UsageProblem, match=r"config\.toml:1: local is the built-in context"):
+            resolve_connection(address, option, background=True)
+
+
 def test_without_any_home_a_url_still_works(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "")
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
