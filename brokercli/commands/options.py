@@ -45,9 +45,14 @@ def parse_connect_timeout(text: str) -> float:
     """Read how long connecting may take, in seconds."""
     from brokercli.model.errors import UsageProblem
 
-    seconds = parse_seconds(text)
+    try:
+        seconds = parse_seconds(text)
+    except UsageProblem as problem:
+        # it is in no command line, perhaps
+        raise UsageProblem(f"--connect-timeout, or BROKERCLI_CONNECT_TIMEOUT: {problem}", hint=problem.hint) from None
     if seconds is None or seconds < 0.1:
-        raise UsageProblem(f"{text} is too short a duration to connect in.", hint="at least 100ms; 5s without it")
+        raise UsageProblem(f"--connect-timeout, or BROKERCLI_CONNECT_TIMEOUT: {text} is too short a duration to connect in.",
+                           hint="at least 100ms; 5s without it")
     return seconds
 
 

@@ -37,7 +37,7 @@ _EXAMPLE = "for example: --where 'value.amount > 100 && header[\"x-attempts\"] =
 
 class Expression:
     """A compiled expression. A record it cannot be evaluated for (a field that is missing, types that do not compare)
-    does not match; `unevaluated` counts those, and `problem` says the first reason that is not a missing field."""
+    does not match; `unevaluated` counts those that miss no field, and `problem` says the first reason of one."""
 
     def __init__(self, text: str) -> None:
         """Raises UsageProblem, with the place, for what is no expression; Failed where the library is not installed."""
@@ -72,7 +72,6 @@ class Expression:
         try:
             result = self._program.execute(known)
         except (KeyError, IndexError):
-            self.unevaluated += 1
             return False
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as problem:
             self.unevaluated += 1

@@ -241,3 +241,11 @@ def connecting_to(pid: int, port: int) -> bool:
     there = {line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[2].endswith(f":{port:04X}")}
     sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
     return any(f"socket:[{inode}]" in sockets for inode in there)
+
+
+@pytest.mark.parametrize(("said", "why"), [("soon", "'soon' is no duration"), ("0", "too short a duration to connect in")])
+def test_what_is_wrong_with_the_environment_is_said_with_the_name_of_the_variable(cli: CommandLine, said: str, why: str) -> None:
+    ended = cli("ls", "nats://127.0.0.1:1", extra={"BROKERCLI_CONNECT_TIMEOUT": said})
+    assert ended.code == 2
+    assert "BROKERCLI_CONNECT_TIMEOUT: " in ended.stderr
+    assert why in ended.stderr

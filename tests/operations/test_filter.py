@@ -182,7 +182,7 @@ def test_records_that_a_condition_cannot_be_told_of_are_told_at_the_end() -> Non
     filtering = Filter.compile(where="value.n > 1")
     assert (Filter.compile().note, filtering.note) == ("", "")
     assert kept(filtering, bodies(b'{"n":2}', b"no json", b"{}")) == [b'{"n":2}']
-    assert filtering.note.startswith("--where could not be evaluated for 2 records, which count as not matching: ")
+    assert filtering.note.startswith("--where could not be evaluated for 1 record, which counts as not matching: ")
 
 
 @given(st.lists(st.binary(max_size=6), max_size=8), st.text(min_size=1, max_size=2))
