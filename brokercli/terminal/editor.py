@@ -19,7 +19,7 @@ def edit(body: bytes, environment: Mapping[str, str]) -> bytes:
 
     The file it edits is for its owner only and is removed. A line end that an editor adds at the very end is taken off
     again where the body had none. Ctrl-C is the editor's as long as it runs. Raises UsageProblem where there is no editor,
-    Failed where it ends with anything but 0.
+    Failed where it ends with anything but 0, or leaves nothing of a body: so one leaves an editor that asked for nothing.
     """
     said = environment.get("VISUAL") or environment.get("EDITOR") or "vi"
     try:
@@ -39,7 +39,10 @@ def edit(body: bytes, environment: Mapping[str, str]) -> bytes:
         raise LocalIO(f"The body cannot be edited: {problem.strerror}. Nothing was changed.") from None
     if code:
         raise Failed(f"{words[0]} ended with exit code {code}: nothing was changed.")
-    return edited[:-1] if edited.endswith(b"\n") and not body.endswith(b"\n") else edited
+    edited = edited[:-1] if edited.endswith(b"\n") and not body.endswith(b"\n") else edited
+    if body and not edited:
+        raise Failed(f"{words[0]} left nothing of the body: nothing was changed.")
+    return edited
 
 
 @contextmanager

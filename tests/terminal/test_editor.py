@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from brokercli.model.errors import UsageProblem
+from brokercli.model.errors import Failed, UsageProblem
 from brokercli.terminal.editor import edit
 
 
@@ -31,6 +31,14 @@ def test_a_line_end_that_the_editor_adds_is_taken_off_where_there_was_none(tmp_p
     environment = editor(tmp_path, 'echo mended > "$1"')
     assert edit(b"broken", environment) == b"mended"
     assert edit(b"broken\n", environment) == b"mended\n"
+
+
+@pytest.mark.parametrize("script", [': > "$1"', 'echo > "$1"'])
+def test_who_empties_the_file_has_thought_better_of_it(tmp_path: Path, script: str) -> None:
+    environment = editor(tmp_path, script)
+    with pytest.raises(Failed, match="left nothing of the body: nothing was changed"):
+        edit(b"broken", environment)
+    assert edit(b"", environment) == b""
 
 
 @pytest.mark.parametrize("said", ["no-such-editor", "vi 'half", " "])
