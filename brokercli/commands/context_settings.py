@@ -58,6 +58,9 @@ def write(context: typer.Context, name: str, given: Given, *, check: bool, use: 
 def settings_of(given: Given, streams: Streams) -> dict[str, Setting]:
     """Turn options into settings; a secret typed into the URL moves into a key of its own."""
     values = given.values
+    for key, value in values.items():
+        if value == "":
+            raise UsageProblem(f"--{key.removeprefix('tls.').replace('.', '-').replace('_', '-')} is empty.", hint="leave it out, or say what it is to be")
     url = parse_broker_url(str(values["url"]), "--url")
     settings: dict[str, Setting] = {"url": url.without_secrets()}
     if user := values["user"] or url.user:

@@ -111,6 +111,12 @@ def test_references_to_secrets_are_kept_as_references(cli: CommandLine, configur
     (("--url", "kafka://h", "--option", "acks"), "has no value"),
     (("--url", "nats://h", "--password-command", "'"), "cannot be split"),
     (("--url", "nats://h", "--password-stdin"), "is empty"),
+    # as "$VARIABLE" is in a script, where nothing set it
+    (("--url", "nats://h", "--password-command", ""), "--password-command is empty"),
+    (("--url", "nats://h", "--password-command", " "), "--password-command is empty"),
+    (("--url", "nats://h", "--password-env", ""), "--password-env is empty"),
+    (("--url", "nats://h", "--user", ""), "--user is empty"),
+    (("--url", "tls://h", "--server-name", ""), "--server-name is empty"),
     (("--url", "nats://h", "--user", "\udcff"), "not UTF-8"),
     (("--url", "nats://\udcff"), "not UTF-8"),
     (("--url", "nats://h", "--dlq", "nats://u:s3cretpw@h/stream:DLQ"), "names a broker"),
