@@ -55,7 +55,7 @@ def doctor(
     streams = streams_of(context)
     check_output(output)
     address = parse_broker(broker)
-    if broker and address is None:
+    if broker is not None and address is None:
         if "://" in broker:  # not repeated: there may be a password in it
             raise UsageProblem("The URL names something on a broker, and doctor looks over a broker.",
                                hint="leave out what is behind the host; a virtual host ends with a /, or --context takes the URL as a context has it")

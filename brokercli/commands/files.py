@@ -13,8 +13,9 @@ from brokercli.terminal.streams import Streams
 def read_file(streams: Streams, file: str, named: str, hint: str | None = None) -> bytes:
     """Return what is in a file, or comes from standard input (`-`) up to its end. `named` is what it is called in errors.
 
-    Raises UsageProblem where it cannot be read; `hint` is what helps where there is no such file.
+    Raises UsageProblem where it cannot be read, or has no name; `hint` is what helps where there is no such file.
     """
+    check_named(file)
     if file != "-":
         read = Path(file).read_bytes
     elif streams.stdin is None:

@@ -143,6 +143,12 @@ def test_something_on_a_broker_is_no_broker(cli: CommandLine) -> None:
     assert "the context of this name is @local" in cli("doctor", "local").stderr
 
 
+def test_an_empty_name_is_not_the_broker_that_is_chosen(cli: CommandLine) -> None:
+    ended = cli("doctor", "", extra={"BROKERCLI_URL": f"nats://{HOST}:1"})
+    assert (ended.code, ended.stdout) == (2, b"")
+    assert "'' names no broker" in ended.stderr
+
+
 def test_a_password_in_what_names_no_broker_is_not_repeated(cli: CommandLine) -> None:
     ended = cli("doctor", f"amqp://somebody:sekret@{HOST}:1/shop")
     assert ended.code == 2

@@ -38,7 +38,8 @@ def test_a_file_that_is_there_is_not_written_over(nowhere: CommandLine, command:
 
 
 @pytest.mark.parametrize("command", [("dlq", "export", ""), ("topology", "export", ""), ("dlq", "drop", "--yes", "--journal", ""),
-                                     ("replay", "orders", "--to", "fixed", "--resume", ""), ("dlq", "redrive", "--yes", "--from-file", "")], ids=" ".join)
+                                     ("replay", "orders", "--to", "fixed", "--resume", ""), ("dlq", "redrive", "--yes", "--from-file", ""),
+                                     ("dlq", "inspect", "--ids", ""), ("topology", "plan", "")], ids=" ".join)
 def test_a_file_without_a_name_is_refused(nowhere: CommandLine, command: tuple[str, ...]) -> None:
     assert "A file needs a name" in refused(nowhere, *command)
 
