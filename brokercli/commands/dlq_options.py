@@ -35,8 +35,8 @@ UnrecognisedOption = Annotated[bool, typer.Option("--unrecognised", rich_help_pa
 def check_report(context: typer.Context, report: str | None, *files: str | None, plans: bool, yes: bool, dry_run: bool) -> None:
     """Raise UsageProblem for a report where a plan is all there will be, for one to standard output where a plan goes there first, and for one
     over `files`."""
-    from brokercli.commands import options
+    from brokercli.commands import files as written
     from brokercli.commands.session import streams_of
 
     unrun = "with --dry-run" if dry_run else None if yes or streams_of(context).can_ask() else "without --yes where nobody can be asked"
-    options.check_report(report, "the plan" if plans else None, unrun, files, "; -o json prints the plan as JSON")
+    written.check_report(report, "the plan" if plans else None, unrun, files, "; -o json prints the plan as JSON")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from brokercli.model.errors import UsageProblem
@@ -52,6 +53,24 @@ def check_absent(file: str | None, hint: str = "name a file that does not exist 
     check_named(file)
     if os.path.lexists(file):
         raise UsageProblem(f"{file} is there already. Nothing was changed.", hint=hint)
+
+
+def check_report(report: str | None, beside: str | None, unrun: str | None = None, files: Iterable[str | None] = (), instead: str = "") -> None:
+    """Raise UsageProblem for a report where nothing is run (`unrun` says why, `instead` what there is), for one to standard output where
+    `beside` goes there, for one over what the run reads or keeps itself, `files`, and for one that has no folder: a run that did everything
+    would end as one that failed."""
+    if report == "":
+        raise UsageProblem("--report needs the name of a file.", hint="--report - writes to standard output")
+    if report is not None and any(are_one(report, file) for file in files if file is not None):
+        raise UsageProblem(f"--report {report} would write over what the run itself reads or keeps.", hint="name a file of its own")
+    if report is not None and unrun is not None:
+        raise UsageProblem(f"--report tells how a run ended, and there is none {unrun}.", hint=f"leave --report out{instead}")
+    if report == "-" and beside is not None:
+        raise UsageProblem(f"--report - writes to standard output, and {beside} goes there.", hint="--report FILE writes it to a file")
+    if report is not None and os.path.isdir(report):  # noqa: PTH112 - of what may not be looked into it says no
+        raise UsageProblem(f"--report {report} is a directory. Nothing was sent.", hint="name a file in it")
+    if report is not None and not os.path.isdir(Path(report).parent):  # noqa: PTH112
+        raise UsageProblem(f"--report {report} cannot be written: there is no such folder. Nothing was sent.")
 
 
 def are_one(file: str, other: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import typer
@@ -103,22 +102,6 @@ def parse_lasting_file(text: str) -> str:
     if text == "-":
         raise UsageProblem("What is read again later is a file, and - is none.", hint="./- is a file of that name")
     return text
-
-
-def check_report(report: str | None, beside: str | None, unrun: str | None = None, files: Iterable[str | None] = (), instead: str = "") -> None:
-    """Raise UsageProblem for a report where nothing is run (`unrun` says why, `instead` what there is), for one to standard output where
-    `beside` goes there, and for one over what the run reads or keeps itself, `files`."""
-    from brokercli.commands.files import are_one
-    from brokercli.model.errors import UsageProblem
-
-    if report == "":
-        raise UsageProblem("--report needs the name of a file.", hint="--report - writes to standard output")
-    if report is not None and any(are_one(report, file) for file in files if file is not None):
-        raise UsageProblem(f"--report {report} would write over what the run itself reads or keeps.", hint="name a file of its own")
-    if report is not None and unrun is not None:
-        raise UsageProblem(f"--report tells how a run ended, and there is none {unrun}.", hint=f"leave --report out{instead}")
-    if report == "-" and beside is not None:
-        raise UsageProblem(f"--report - writes to standard output, and {beside} goes there.", hint="--report FILE writes it to a file")
 
 
 def parse_rate(text: str | None) -> float | None:

@@ -64,6 +64,7 @@ def publish(
 ) -> None:
     """Publish messages and say what became of each: confirmed, refused, or unknown. Exits with 0 only when all are confirmed."""
     from brokercli.backends.contract import PublishPolicy
+    from brokercli.commands.files import check_report
     from brokercli.commands.publish_input import Wanted, open_source
     from brokercli.commands.publish_output import Decided, Delivery
     from brokercli.commands.publish_template import template_of
@@ -75,7 +76,7 @@ def publish(
     from brokercli.operations.one_id import OneId
     from brokercli.operations.publishing import Publishing, Rate, Source
 
-    shared.check_report(report, "what --receipts prints" if receipts else None, files=file or ())
+    check_report(report, "what --receipts prints" if receipts else None, files=file or ())
     streams = streams_of(context)
     wanted = Wanted(body, tombstone, tuple(file or ()), input_, delimiter, max_message)
     template = template_of(key, header or [], header_json or [], property_ or [], id_, time_, partition, routing_key)

@@ -81,12 +81,13 @@ def replay(
 
     from brokercli.backends.contract import PublishPolicy
     from brokercli.commands.copying import CopyRun
+    from brokercli.commands.files import check_report
     from brokercli.operations.copying import Pace
     from brokercli.operations.publishing import Rate
     from brokercli.operations.through import Through
     from brokercli.settings.child_environment import environment_for_children
 
-    shared.check_report(report, "what --receipts prints" if receipts else None, "with --dry-run" if dry_run else None, files=[resume])
+    check_report(report, "what --receipts prints" if receipts else None, "with --dry-run" if dry_run else None, files=[resume])
     if format_ is not None:
         raise UsageProblem("--format says how records are printed, and --to prints none.", hint="leave one of them out")
     delivery_seconds = shared.parse_delivery_timeout(delivery_timeout)

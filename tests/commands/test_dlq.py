@@ -194,10 +194,10 @@ def test_a_report_goes_to_standard_output_where_no_plan_does(cli: CommandLine, g
 
 def test_a_report_that_cannot_be_written_hides_nothing_graver(cli: CommandLine, graveyard: Graveyard) -> None:
     graveyard.bury("good", "bad")
-    partly = cli("dlq", "redrive", graveyard.url, "--yes", "--report", "missing/report", "--through", "sh -c 'read line; [ $line != bad ] && printf $line'")
+    partly = cli("dlq", "redrive", graveyard.url, "--yes", "--report", "/dev/full", "--through", "sh -c 'read line; [ $line != bad ] && printf $line'")
     assert partly.code == 3, partly.stderr
-    assert "The report missing/report cannot be written" in partly.stderr
-    done = cli("dlq", "redrive", graveyard.url, "--yes", "--report", "missing/report")
+    assert "The report /dev/full cannot be written" in partly.stderr
+    done = cli("dlq", "redrive", graveyard.url, "--yes", "--report", "/dev/full")
     assert done.code == 10, done.stderr
     assert graveyard.pending == 0
 

@@ -97,6 +97,14 @@ def test_a_report_is_written_over_nothing_that_the_run_reads_or_keeps(nowhere: C
     assert "needs the name of a file" in refused(nowhere, *command, "--report", "")
 
 
+@pytest.mark.parametrize("command", [("publish", "orders", "hi"), ("replay", "orders", "--to", "fixed"), ("dlq", "redrive", "--yes"), ("dlq", "drop", "--yes")],
+                         ids=" ".join)
+def test_a_report_that_nowhere_can_be_is_refused_before_anything_is_sent(nowhere: CommandLine, command: tuple[str, ...]) -> None:
+    # at the end it would make a run that did everything one that failed, and is repeated
+    assert "--report missing/report cannot be written: there is no such folder" in refused(nowhere, *command, "--report", "missing/report")
+    assert "--report . is a directory" in refused(nowhere, *command, "--report", ".")
+
+
 def test_where_the_folder_is_gone_a_report_is_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
