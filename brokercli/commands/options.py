@@ -65,7 +65,7 @@ ConnectTimeoutOption = Annotated[float | None, typer.Option("--connect-timeout",
 
 LimitOption = Annotated[int | None, typer.Option("--limit", "-n", "--count", min=0, metavar="N", help="Stop after N records.")]
 IdleTimeoutOption = Annotated[str | None, typer.Option("--idle-timeout", metavar="DURATION", help="Stop when nothing came for this long (5s, 2m).")]
-TimeoutOption = Annotated[str | None, typer.Option("--timeout", metavar="DURATION", help="Stop after this long in all, with exit code 124.")]
+TimeoutOption = Annotated[str | None, typer.Option("--timeout", metavar="DURATION", help="Once connected, stop after this long in all, with exit code 124.")]
 FailIfEmptyOption = Annotated[bool, typer.Option("--fail-if-empty", help="Exit with 9 when nothing matched.")]
 
 GrepOption = Annotated[list[str] | None, typer.Option("--grep", metavar="TEXT", rich_help_panel="Which records",
