@@ -80,8 +80,8 @@ class LetterFilter:
     """Keeps the letters that pass every condition given.
 
     `records` looks at the message that a letter wraps or points at, where that is at hand, and else at the record as it is stored.
-    `reason` looks at the reason, the exception's class, and the last part of that; `origin` at the name of the best home. Both take * and
-    ? and ignore case.
+    `reason` looks at the reason, the exception's class, and the last part of that, and where a letter gives no reason at the dialect, as it is
+    shown; `origin` at the name of the best home. Both take * and ? and ignore case.
     `since` and `until` look at the last death, in nanoseconds since 1970; `until` itself is left out.
     """
 
@@ -108,7 +108,7 @@ class LetterFilter:
             if name not in self.ids:
                 return False
             self._met.add(name)
-        if self.reason is not None and not _matches(self.reason, (letter.reason, letter.exception, letter.exception.rpartition(".")[2])):
+        if self.reason is not None and not _matches(self.reason, (letter.reason or letter.dialect, letter.exception, letter.exception.rpartition(".")[2])):
             return False
         if self.origin is not None and not _matches(self.origin, (letter.home.address.name,) if letter.home else ("",)):
             return False

@@ -27,6 +27,14 @@ def test_a_reason_is_the_reason_or_the_exceptions_class_or_its_last_part(pattern
     assert LetterFilter(reason=pattern).passes(letter(x_exception_class="com.acme.Late")) is passes
 
 
+def test_a_letter_without_a_reason_is_found_by_what_is_shown_in_its_place() -> None:
+    # dlq inspect has the dialect in that column then, and what stands there is what one types
+    silent = letter(x_attempts="", x_dlq_reason="", x_error="Timeout: db")
+    assert (silent.reason, silent.dialect) == ("", "generic")
+    assert LetterFilter(reason="generic").passes(silent)
+    assert not LetterFilter(reason=letter().dialect).passes(letter())
+
+
 @pytest.mark.parametrize(("pattern", "passes"), [("orders.created", True), ("orders.*", True), ("ORDERS.CREATED", True), ("created", False)])
 def test_an_origin_is_the_whole_name_of_the_best_home(pattern: str, passes: bool) -> None:
     assert LetterFilter(origin=pattern).passes(letter()) is passes
