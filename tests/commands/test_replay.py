@@ -139,6 +139,15 @@ def test_a_journal_that_cannot_be_looked_for_is_said_by_a_dry_run_as_by_the_copy
         assert "cannot be opened: File name too long." in ended.stderr
 
 
+@pytest.mark.nats
+def test_who_is_told_to_repeat_a_copy_of_so_many_is_told_that_they_are_counted_anew(cli: CommandLine, make_place: Callable[[str], Place]) -> None:
+    place = make_place("nats")
+    assert cli("publish", place.url, stdin=b"1\n2\n").code == 0
+    copy = ("replay", place.url, "--to", place.url, "--resume", "journal", "--through", "false")
+    for options, more in ((("-n", "1"), "; -n counts anew"), ((), "")):
+        assert f"the same command with --resume journal goes on from what is confirmed{more}\n" in cli(*copy, *options).stderr
+
+
 def test_a_dry_run_with_a_journal_counts_what_the_copy_would_go_on_with(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
     target = make_place(place.broker)
     assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0
