@@ -10,6 +10,7 @@ from functools import partial
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.nats import consequences, obstacles
 from brokercli.backends.nats.configuration import differences, feeding, is_internal, merged, settings_beyond_defaults, value_of, with_our_defaults
+from brokercli.backends.nats.copying_streams import of_copies
 from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.retrying import plan_retry
@@ -17,19 +18,28 @@ from brokercli.backends.nats.streams import JetStream, Json, each
 from brokercli.model.amount import amount
 from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, TimedOut, Unreachable, UsageProblem
+from brokercli.model.exit_code import ExitCode
 
 # seen on nats-server 2.15.1: the name is taken by something else
 _TAKEN = (10058, 10148)
 _REFUSED = {
     10065: "another stream captures the same subjects",
     10055: "a mirror cannot be changed",
-    10025: "this server does not know a setting",
     10074: "more than one replica needs a cluster",
     10005: "the cluster has too few servers for so many replicas",
     10026: "the stream, or the account, allows no more consumers",
-    10047: "the account has used up its storage",
-    10028: "the account has used up its memory",
+    10047: "the account, or the server, has no room for so much in files: max_bytes is set aside when a stream is made",
+    10028: "the account, or the server, has no room for so much in memory: max_bytes is set aside when a stream is made",
 }
+
+
+_INVALID_JSON = 10025
+
+
+class _MadeOtherwise(Failed):
+    """Something was made or changed, and is not as declared."""
+
+    exit_code = ExitCode.PARTLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,7 @@ class _Plan:
     async def _stream(self, declaration: Declaration) -> tuple[Change, set[str]]:
         info = self._infos[declaration.name]
         hindering, first = await obstacles.of_stream(self._jetstream, declaration, info, self._streams, self._notes)
+        hindering += await of_copies(declaration, dict((info or {}).get("config") or {}) | dict(declaration.settings), self._known)
         if info is None:
             if hindering:
                 return Change(declaration, Action.CANNOT, tuple(hindering)), first
@@ -107,12 +118,16 @@ class _Plan:
         """Say what copying does to where it copies from."""
         remarks = []
         for name in sorted(origins):
-            if name not in self._infos and name not in self._streams:
-                self._infos[name] = await self._jetstream.info_or_none(name)
-            known = self._infos.get(name)
-            config = dict(known["config"] if known is not None else {}) | dict(self._streams[name].settings if name in self._streams else {})
-            remarks += consequences.of_copying(name, config or None)
+            remarks += consequences.of_copying(name, await self._known(name))
         return remarks
+
+    async def _known(self, name: str) -> Json | None:
+        """Return the configuration that a stream has, or will have, None where there is none."""
+        if name not in self._infos and name not in self._streams:
+            self._infos[name] = await self._jetstream.info_or_none(name)
+        there = self._infos.get(name)
+        config: Json = dict(there["config"] if there is not None else {}) | dict(self._streams[name].settings if name in self._streams else {})
+        return config or None
 
     async def _consumers(self, declarations: Sequence[Declaration]) -> list[Change]:
         names: dict[str, list[str]] = {}
@@ -254,8 +269,8 @@ async def _write(jetstream: JetStream, declaration: Declaration, action: str, co
     ignored = [difference.setting for difference in differences(declaration.kind, answer.get("config") or config, declaration.settings)]
     if ignored:
         version = jetstream.link.server.get("version", "of unknown version")
-        raise Failed(f"It was {'made' if action == 'create' else 'changed'}, but this server ({version}) did not take over {', '.join(ignored)}.",
-                     hint="it goes by other settings, or is older than this one")
+        raise _MadeOtherwise(f"It was {'made' if action == 'create' else 'changed'}, but this server ({version}) did not take over {', '.join(ignored)}.",
+                             hint="it goes by other settings, or does not know them: they came with a later version")
 
 
 async def _delete(jetstream: JetStream, declaration: Declaration, planned: _Found, now: Json) -> None:
@@ -286,6 +301,10 @@ async def _tell(jetstream: JetStream, declaration: Declaration, operation: str, 
         raise Failed(f"It was not made: another one of that name has come meanwhile (NATS error {code}).", hint="the same command plans it anew")
     if code in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
         raise NotFound(f"It is gone: {words} (NATS error {code}).")
+    if code == _INVALID_JSON:
+        unread = "this server does not know a setting" if "unknown field" in words else "this server cannot read the value of a setting"
+        raise Failed(f"NATS refused it: {unread} ({words}, NATS error {code}).", 
+                     hint=f"brokercli declare settings {declaration.kind} says how each is written, and of some with which server they came")
     if code in _REFUSED:
         raise Failed(f"NATS refused it: {_REFUSED[code]} ({words}, NATS error {code}).")
     if error.get("code") in (400, 500):

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 
-from brokercli.backends.nats import WORK_QUEUE_STREAM
+from brokercli.backends.nats import WORK_QUEUE_STREAM, together
 from brokercli.backends.nats.configuration import filters_of, setting_of, value_of
-from brokercli.backends.nats.settings import TABLE_FIELDS
+from brokercli.backends.nats.permitted import check_values
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers, has_wildcards, overlap, overlaps
+from brokercli.backends.nats.tables import check_tables
 from brokercli.model.amount import amount
 from brokercli.model.declaration import Declaration, Difference, SettingValue
 from brokercli.model.errors import NotAuthorised, UsageProblem
 
 MOST_REPLICAS = 5
-SHORTEST_AGE = 100_000_000
-SHORTEST_MARKER = 1_000_000_000
-# each pair is refused by nats-server 2.15.1
-_ON_NO_MIRROR = ("first_seq", "allow_msg_counter", "allow_atomic", "allow_batched", "allow_msg_schedules", "subject_delete_marker_ttl")
-_ON_NO_COUNTER = {"retention": "limits", "discard": "old", "allow_msg_ttl": False, "allow_msg_schedules": False}
 # what the server sets by itself (seen on 2.15.1)
 _IMPLIED = {"subject_delete_marker_ttl": {"allow_msg_ttl": True, "allow_rollup_hdrs": True, "deny_purge": False},
             "allow_msg_schedules": {"allow_rollup_hdrs": True, "deny_purge": False}}
-
-_FORMS: dict[str, tuple[type, str]] = {
-    "opt_start_seq": (int, "a whole number"), "inactive_threshold": (int, "a whole number, of nanoseconds"), "max_ack_pending": (int, "a whole number"),
-    "headers_only": (bool, "true or false"), "tags": (list, "a list"), "subject_transforms": (list, "a list of tables"), "external": (dict, "a table"),
-    "consumer": (dict, "a table")}
-"""Of fields in tables that are no texts. The server refuses a request with any other, when half a topology may be made."""
 
 
 def check(declaration: Declaration) -> None:
@@ -45,7 +33,7 @@ def check(declaration: Declaration) -> None:
         check_stream_name(declaration.name)
     for name, value in settings.items():
         setting_of(kind, name)
-        _check_tables(declaration, name, value)
+        check_tables(declaration, name, value)
     for name in ("subjects", "filter_subjects", "filter_subject"):
         given = settings.get(name) or []
         for subject in [given] if isinstance(given, str) else given if isinstance(given, list) else []:
@@ -53,6 +41,7 @@ def check(declaration: Declaration) -> None:
     replicas = settings.get("num_replicas")
     if isinstance(replicas, int) and not 0 <= replicas <= MOST_REPLICAS:
         raise UsageProblem(f"{declaration} cannot have {replicas} replicas: JetStream keeps 1 to {MOST_REPLICAS}.")
+    check_values(declaration)
     (_check_consumer if kind == "consumer" else _check_stream)(declaration)
 
 
@@ -62,31 +51,6 @@ def check_consumer_name(name: str) -> None:
         check_stream_name(name)
     except UsageProblem:
         raise UsageProblem(f"{name[:200]!r} is no consumer name: dots, spaces, wildcards and slashes cannot be in one.", hint="STREAM/NAME") from None
-
-
-def _check_tables(declaration: Declaration, name: str, value: SettingValue) -> None:
-    fields = TABLE_FIELDS.get(name)
-    if fields is None and name != "metadata":
-        return
-    for table in value if isinstance(value, list) else [value]:
-        for field, given in table.items() if isinstance(table, dict) else ():
-            if fields is not None and field not in fields:
-                near = get_close_matches(field, fields, 1)
-                raise UsageProblem(f"{declaration}: {name} has no field {field!r}.", hint=f"did you mean {near[0]}?" if near else f"it has {', '.join(fields)}")
-            form, words = (str, "a text") if name == "metadata" else _FORMS.get(field, (str, "a text"))
-            if not isinstance(given, form) or (form is int and isinstance(given, bool)):
-                raise UsageProblem(f"{declaration}: {field} of {name} is {words}, and {json.dumps(given, ensure_ascii=False)} is not.")
-        if name in ("mirror", "sources") and isinstance(table, dict) and table:
-            _check_origin(declaration, name, table)
-
-
-def _check_origin(declaration: Declaration, name: str, origin: Mapping[str, object]) -> None:
-    """A name that is none would be asked about in words that are no question: no answer ever comes to those."""
-    if not origin.get("name"):
-        raise UsageProblem(f"{declaration}: {name} names no stream to copy from.", hint="name=ORDERS")
-    check_stream_name(str(origin["name"]))
-    if origin.get("filter_subject"):
-        check_subject(str(origin["filter_subject"]))
 
 
 def _check_stream(declaration: Declaration) -> None:
@@ -103,16 +67,9 @@ def _check_stream(declaration: Declaration) -> None:
         for other, value in implied.items():
             if settings.get(name) and settings.get(other) is (not value):
                 raise UsageProblem(f"{declaration}: {name} needs {other}={str(value).lower()}.")
-    if settings.get("max_age") and int(str(settings["max_age"])) < SHORTEST_AGE:
-        raise UsageProblem(f"{declaration}: max_age cannot be shorter than 100ms (0 is for ever).")
     age, window = settings.get("max_age"), settings.get("duplicate_window")
     if isinstance(age, int) and isinstance(window, int) and 0 < age < window:
         raise UsageProblem(f"{declaration}: duplicate_window cannot be longer than max_age.")
-    if isinstance(window, int) and 0 < window < SHORTEST_AGE:
-        raise UsageProblem(f"{declaration}: duplicate_window cannot be shorter than 100ms.")
-    marker = settings.get("subject_delete_marker_ttl")
-    if isinstance(marker, int) and 0 < marker < SHORTEST_MARKER:
-        raise UsageProblem(f"{declaration}: subject_delete_marker_ttl cannot be shorter than 1s.")
     republish = settings.get("republish")
     if isinstance(republish, dict) and republish and not (republish.get("src") and republish.get("dest")):
         raise UsageProblem(f"{declaration}: republish needs src and dest.", hint='src=">" is everything that it stores')
@@ -146,9 +103,6 @@ def _check_consumer(declaration: Declaration) -> None:
         check_subject(str(deliver))
         if has_wildcards(str(deliver)):
             raise UsageProblem(f"{declaration}: a consumer delivers to one subject, and {deliver} is a wildcard.")
-    beat = settings.get("idle_heartbeat")
-    if isinstance(beat, int) and 0 < beat < SHORTEST_AGE:
-        raise UsageProblem(f"{declaration}: idle_heartbeat cannot be shorter than 100ms.")
 
 
 def _subjects(settings: Mapping[str, SettingValue]) -> list[str]:
@@ -177,19 +131,13 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
         if have != replicas:
             found.append(Difference("num_replicas", have, replicas, "this server is on its own: more than one replica needs a cluster"))
     full: Json = dict((info or {}).get("config") or {}) | dict(settings)
-    if settings.get("discard_new_per_subject") and not (value_of("stream", "discard", full) == "new" and int(full.get("max_msgs_per_subject") or -1) > 0):
-        found.append(Difference("discard_new_per_subject", None, True, "it needs discard=new and a max_msgs_per_subject"))
-    if (settings.get("deny_purge") and full.get("allow_rollup_hdrs")) or (settings.get("allow_rollup_hdrs") and full.get("deny_purge")):
-        found.append(Difference("deny_purge", None, True, "a rollup purges: allow_rollup_hdrs and deny_purge exclude each other"))
-    if settings.get("mirror_direct") and not full.get("mirror"):
-        found.append(Difference("mirror_direct", None, True, "only a mirror answers for what it mirrors"))
     if settings.get("sealed") and info is None:
         found.append(Difference("sealed", None, True, "a stream is sealed once it holds what it is to keep, not when it is made"))
-    found += _excluded(settings, full)
     has = [str(subject) for subject in (info or {}).get("config", {}).get("subjects") or []]
     wanted = _subjects(settings)
     if not wanted and info is None and not settings.get("mirror") and not settings.get("sources"):
         wanted = [declaration.name]
+    found += together.in_a_stream(settings, full, wanted or ([] if "subjects" in settings else has))
     try:
         for subject in wanted:
             if any(covers(pattern, subject) for pattern in has):
@@ -215,21 +163,6 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
     return found, first
 
 
-def _excluded(settings: Mapping[str, SettingValue], full: Json) -> list[Difference]:
-    """What does not go with what a stream is for: `full` is what its configuration will be."""
-    wrong: dict[str, str] = {}
-    if full.get("mirror"):
-        wrong |= dict.fromkeys(_ON_NO_MIRROR, "a mirror cannot have it")
-    if value_of("stream", "persist_mode", full) == "async" and full.get("allow_atomic"):
-        wrong |= dict.fromkeys(("persist_mode", "allow_atomic"), "allow_atomic and persist_mode=async exclude each other")
-    elif value_of("stream", "persist_mode", full) == "async" and value_of("stream", "storage", full) != "file":
-        wrong["persist_mode"] = "async is for streams that lie in files"
-    if full.get("allow_msg_counter"):
-        wrong |= {name: f"a stream that counts (allow_msg_counter) has {name}={json.dumps(only).strip(chr(34))}" for name, only in _ON_NO_COUNTER.items()
-                  if value_of("stream", name, full) != only}
-    return [Difference(name, None, settings[name], why) for name, why in wrong.items() if settings.get(name)]
-
-
 def of_consumer(declaration: Declaration, info: Json | None, stream: Json, siblings: list[tuple[str, Json]]) -> list[Difference]:
     """Return what stands in a consumer's way: `stream` as it is or will be, `siblings` the names and configurations of the
     stream's other consumers."""
@@ -247,7 +180,7 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
         found.append(Difference(name, None, settings.get(name), too_few))
     if info is None and config.get("ack_policy") == "flow_control" and not config.get("deliver_subject"):
         found.append(Difference("ack_policy", None, "flow_control", "only a consumer with a deliver_subject acknowledges so"))
-    found += _of_delivery(settings, config)
+    found += together.in_a_consumer(settings, config, stream)
     if resource_of({"config": stream}) != WORK_QUEUE_STREAM:
         return found
     # seen on nats-server 2.15.1: one by flow control is taken as well
@@ -262,20 +195,6 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
             found.append(Difference(setting, None, settings.get(setting), f"consumer {name} gets {', '.join(filters_of(other)) or 'everything'}, and on a "
                                     "work-queue stream each message is for one consumer"))
     return found
-
-
-def _of_delivery(settings: Mapping[str, SettingValue], config: Json) -> list[Difference]:
-    """What does not go with how a consumer delivers: `config` is what it will be (each refused by nats-server 2.15.1)."""
-    pushes = bool(config.get("deliver_subject"))
-    wrong = {name: "only a consumer with a deliver_subject has it" for name in ("flow_control", "idle_heartbeat", "rate_limit_bps") if not pushes}
-    wrong |= {name: "only a consumer that is pulled from has it, without deliver_subject" for name in ("max_waiting", "priority_groups") if pushes}
-    if config.get("deliver_policy") == "last_per_subject" and not filters_of(config):
-        wrong["deliver_policy"] = 'last_per_subject needs a filter (filter_subject=">" is everything)'
-    if config.get("flow_control") and pushes and not config.get("idle_heartbeat"):
-        wrong["flow_control"] = "it needs an idle_heartbeat"
-    if config.get("priority_timeout") and (config.get("priority_policy") or "none") == "none":
-        wrong["priority_timeout"] = "only a consumer with a priority_policy has it"
-    return [Difference(name, None, settings[name], why) for name, why in wrong.items() if settings.get(name)]
 
 
 def remarks_on_filters(declaration: Declaration, stream: Json) -> list[str]:

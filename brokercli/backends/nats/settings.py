@@ -13,7 +13,7 @@ TABLE_FIELDS: dict[str, tuple[str, ...]] = {
     "sources": ("name", "opt_start_seq", "opt_start_time", "filter_subject", "subject_transforms", "external", "consumer"),
     "republish": ("src", "dest", "headers_only"),
     "subject_transform": ("src", "dest"),
-    "placement": ("cluster", "tags", "preferred"),
+    "placement": ("cluster", "tags"),
     "consumer_limits": ("inactive_threshold", "max_ack_pending"),
 }
 """What may be in a setting that is a table, or a list of tables; metadata takes anything."""
