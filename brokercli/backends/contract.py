@@ -306,7 +306,8 @@ class Backend(ABC):
 
     def obstacles(self, letters: LetterReader, destinations: Sequence[Address]) -> Mapping[int, str]:
         """Return, for those of the destinations, by their index, to which none of the letters that are or were looked at can be put, why.
-        Sends nothing. What a login may not ask, and a broker that does not answer, are no obstacle that is known."""
+        Sends nothing. What a login may not ask, and a broker that does not answer, are no obstacle that is known. What else there is to know of the
+        destinations is added to the notes of `letters`."""
         found = {}
         for index, destination in enumerate(destinations):
             try:

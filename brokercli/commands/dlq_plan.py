@@ -38,13 +38,15 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
         letters.check_repair(reader)
         counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
                        on_progress=progress.advance, on_decision=None if chosen is None else remember, withholds=withholds)
-    Notes(reader, streams.say, quiet=quiet).say_new()
+    said = Notes(reader, streams.say, quiet=quiet)
+    said.say_new()
     notes = [*letter_filter.take_notes(), *([f"{lift.after}; to {verb} them lifts it once more"] if lift.after else [])]
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:
         obstacles = {} if elsewhere else _obstacles(letters.session, reader, counted)
         print_plan(streams, verb, str(letters.session.address), counted, obstacles, output, quiet=quiet)
+        said.say_new()
     return counted
 
 

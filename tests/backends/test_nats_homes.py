@@ -148,10 +148,14 @@ def test_a_home_that_may_lose_or_push_out_what_it_has_confirmed_is_told(streams:
     streams.fill(f"{home.lower()}.a", [b"there"])
     name = dlq_of(streams, home)
     fill_dlq(streams, home, 3)
+    with streams.backend().look_letters(stream(name)) as reader:
+        streams.backend().obstacles(reader, [subject(f"{home.lower()}.a"), subject(f"{home.lower()}.b")])
+        planned = [note for note in reader.notes if note.startswith(f"stream {home} ")]
     with streams.backend().repair(stream(name), RepairPolicy()) as repair:
         repair.settle([Move(record, record.message, subject(f"{home.lower()}.a")) for record in everything(repair)])
     told = [note for note in repair.notes if note.startswith(f"stream {home} ")]
     assert [f"stream {home} {said}" in note for note in told] == ([True] if said else [])
+    assert planned == told
 
 
 @pytest.mark.parametrize("retention", RETENTIONS)

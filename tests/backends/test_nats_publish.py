@@ -140,7 +140,9 @@ def test_what_the_stream_refuses_is_refused_with_its_reason(streams: Streams) ->
     assert "10071" in receipts.problems[0].reason
 
 
-@pytest.mark.parametrize(("words", "plain"), [("maximum bytes exceeded", "the stream is full"), ("message too large", "kept in files takes less than 32 MiB"),
+@pytest.mark.parametrize(("words", "plain"), [("maximum bytes exceeded", "the stream is full"),
+                                              ("maximum messages per subject exceeded", "as many messages of this subject as it keeps"),
+                                              ("message too large", "kept in files takes less than 32 MiB"),
                                               ("no space left on device", "could not store it")])
 def test_what_the_store_says_is_not_taken_for_a_full_stream_where_it_is_not(words: str, plain: str) -> None:
     said = reason({"err_code": 10077, "description": words})

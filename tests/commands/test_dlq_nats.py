@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.backends.nats_letters import in_stream, numbers, wait_for
+from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, wait_for
 from tests.backends.nats_streams import Streams
 from tests.backends.nats_workers import ACK, fail, work
 from tests.commandline import CommandLine, Ended
@@ -113,6 +113,16 @@ def test_a_filter_asks_the_message_that_a_recorded_death_points_at(cli: CommandL
     assert cli("dlq", "redrive", letters, "--grep", "green", "--yes").code == 0
     assert in_stream(streams, name)[3:] == [b"green"]
     assert streams.state(f"{name}_DLQ")["messages"] == 2
+
+
+def test_a_plan_says_what_becomes_of_letters_in_a_home_that_keeps_one_message_of_each_subject(
+        cli: CommandLine, streams: Streams, nats_address: str) -> None:
+    home = streams.make(max_msgs_per_subject=1)
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 2)
+    plan = cli("dlq", "redrive", f"{nats_address}/stream:{name}")
+    assert (plan.code, plan.stderr.count(f"stream {home} keeps 1 message of each subject")) == (8, 1), plan.stderr
+    assert "keeps 1 message" not in cli("dlq", "redrive", f"{nats_address}/stream:{name}", "--quiet").stderr
 
 
 def test_nobody_is_told_to_name_a_destination_for_messages_that_are_gone(cli: CommandLine, streams: Streams, nats_address: str) -> None:

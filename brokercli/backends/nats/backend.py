@@ -161,7 +161,7 @@ class NatsBackend(Backend):
         from brokercli.backends.nats.open_repair import obstacles
 
         if isinstance(letters, NatsLetterReader):
-            return obstacles(self._jetstream, letters.letters, destinations)
+            return obstacles(self._jetstream, letters, destinations)
         return super().obstacles(letters, destinations)
 
     def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:

@@ -53,6 +53,8 @@ def reason(error: dict[str, Any]) -> str:
 
 def _not_stored(words: str) -> str:
     """Say what the words of a store mean: they are handed on as they are (store.go and filestore.go, seen on 2.15.1)."""
+    if words == "maximum messages per subject exceeded":
+        return "the stream has as many messages of this subject as it keeps, and is set to refuse new ones (discard_new_per_subject)"
     if words.startswith("maximum "):
         return "the stream is full and set to refuse new messages"
     if words == "message too large":

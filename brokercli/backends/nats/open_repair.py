@@ -11,7 +11,7 @@ from brokercli.backends.nats.dead_letter_names import recorded_streams
 from brokercli.backends.nats.dead_originals import DeadOriginals
 from brokercli.backends.nats.homes import Home, Homes
 from brokercli.backends.nats.letter_counts import LetterCounts
-from brokercli.backends.nats.letters import Letters, find_letters, open_letters
+from brokercli.backends.nats.letters import Letters, NatsLetterReader, find_letters, open_letters
 from brokercli.backends.nats.publish import LARGEST_WINDOW
 from brokercli.backends.nats.questions import Questions
 from brokercli.backends.nats.removing import Remover, refusal_to_remove
@@ -52,13 +52,14 @@ def check_repair(jetstream: JetStream, questions: Questions, letters: Letters) -
     _remover(jetstream, questions, letters)
 
 
-def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> dict[int, str]:
-    """Return why letters cannot be put to destinations, by their index."""
-    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True))
+def obstacles(jetstream: JetStream, reader: NatsLetterReader, destinations: Sequence[Address]) -> dict[int, str]:
+    """Return why letters cannot be put to destinations, by their index; the reader gets to tell what else becomes of them there."""
+    homes = Homes(jetstream, reader.letters, PublishPolicy(only_wanted=True))
     try:
         found = ((index, _obstacle(homes.find(destination), destination)) for index, destination in enumerate(destinations))
         return {index: why for index, why in found if why}
     finally:
+        reader.of_homes += homes.notes
         homes.close()
 
 
