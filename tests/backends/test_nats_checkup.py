@@ -15,7 +15,7 @@ from tests.brokers.server import HOST
 
 pytestmark = pytest.mark.nats
 
-_ACCOUNTS = ("{ROOM: {jetstream: {max_streams: 2, max_file: 10M}, users: [{user: room, password: secret}]}, "
+_ACCOUNTS = ("{ROOM: {jetstream: {max_streams: 2, max_file: 10M, max_consumers: 1}, users: [{user: room, password: secret}]}, "
              "NONE: {users: [{user: none, password: secret}]}}")
 
 
@@ -51,6 +51,17 @@ def test_limits_that_are_nearly_reached_are_a_warning(accounts: Nats) -> None:
     assert checks["JetStream"].health is Health.WARNING
     assert "streams 2 of 2" in checks["JetStream"].found
     assert checks["login"].health is Health.WARNING
+    room.close()
+
+
+def test_as_many_consumers_as_an_account_allows_are_as_many_of_one_stream(accounts: Nats) -> None:
+    room = Streams(accounts.address, {"user": "room", "pass": "secret"})
+    names = [room.make(), room.make()]
+    room.worker(names[0])
+    checks = found(login(accounts, "room"))
+    assert "consumers" not in checks["JetStream"].found
+    assert (checks["streams"].health, checks["streams"].found) == (Health.WARNING, f"as many consumers as the account allows of one: {names[0]}")
+    room.close()
 
 
 def test_an_account_without_jetstream_is_told_what_works_without_it(accounts: Nats) -> None:

@@ -150,8 +150,11 @@ def test_a_consumer_that_the_account_has_no_room_for_is_not_said_to_be_too_many_
     name = made.make()
     with NatsBackend(Connection("nats", ((HOST, server.port),), user="all", password=Secret("pw"), connect_timeout=20.0)) as backend:
         apply_all(backend.declarer(), a_consumer(name, "one"))
+        assert "the account allows 1 consumer of a stream" in told(only(backend.declarer().plan([a_consumer(name, "two")])))
+        late = only(backend.declarer().plan([a_consumer(other := made.make(), "two")]))
+        made.worker(other, "meanwhile")
         with pytest.raises(Failed, match=r"^NATS refused it: the stream, or the account, allows no more consumers \("):
-            apply_all(backend.declarer(), a_consumer(name, "two"))
+            backend.declarer().apply(late)
     made.close()
 
 

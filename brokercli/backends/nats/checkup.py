@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.nats import descriptor
+from brokercli.backends.nats.account import Room, tiers_of
 from brokercli.backends.nats.listing import SILENT
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.reaching import obstacles
@@ -37,8 +38,8 @@ def check_up(jetstream: JetStream) -> Iterator[Check]:
     except BrokercliError as error:
         yield Check("JetStream", Health.FAILED if isinstance(error, Unreachable) else Health.WARNING, str(error).rstrip("."), error.hint)
         return
-    yield from _account(account)
-    yield _streams(jetstream)
+    yield _account(account)
+    yield _streams(jetstream, Room(account))
 
 
 def _cluster(server: Json, seconds: float) -> Iterator[Check]:
@@ -53,19 +54,23 @@ def _cluster(server: Json, seconds: float) -> Iterator[Check]:
         yield Check("cluster", Health.OK, f"{server.get('cluster') or 'cluster'}: {', '.join(spell_place(*place) for place in others)}")
 
 
-def _account(account: Json) -> Iterator[Check]:
-    limits = account.get("limits") or {}
-    used = {name: int(account.get(name, 0)) for name in ("streams", "consumers", "storage", "memory")}
-    allowed = {name: int(limits.get(f"max_{name}", -1)) for name in used}
-    full = [f"{name} {used[name]:,} of {most:,}" for name, most in allowed.items() if most > 0 and used[name] >= NEARLY_FULL * most]
+def _account(account: Json) -> Check:
+    full = []
+    for tier, usage in tiers_of(account).items():
+        # how many consumers an account allows, it allows of each stream
+        for name, reserved in (("streams", ""), ("storage", "reserved_storage"), ("memory", "reserved_memory")):
+            most = int((usage.get("limits") or {}).get(f"max_{name}", -1))
+            taken = max(int(usage.get(name) or 0), int(usage.get(reserved) or 0))
+            if most > 0 and taken >= NEARLY_FULL * most:
+                full.append(f"{name} {taken:,} of {most:,}{f' ({tier})' if tier else ''}")
     if full:
-        yield Check("JetStream", Health.WARNING, f"the account has used up nearly all it may: {'; '.join(full)}", "what does not fit is refused")
-        return
-    yield Check("JetStream", Health.OK, f"{amount(used['streams'], 'stream')}, {amount(used['consumers'], 'consumer')}, "
-                f"{amount(used['storage'], 'byte')} in files, {used['memory']:,} in memory")
+        return Check("JetStream", Health.WARNING, f"the account has used up nearly all it may: {'; '.join(full)}", "what does not fit is refused")
+    used = {name: int(account.get(name, 0)) for name in ("streams", "consumers", "storage", "memory")}
+    return Check("JetStream", Health.OK, f"{amount(used['streams'], 'stream')}, {amount(used['consumers'], 'consumer')}, "
+                 f"{amount(used['storage'], 'byte')} in files, {used['memory']:,} in memory")
 
 
-def _streams(jetstream: JetStream) -> Check:
+def _streams(jetstream: JetStream, room: Room) -> Check:
     silent: list[str] = []
     try:
         infos = jetstream.link.run(jetstream.all(silent))
@@ -76,6 +81,9 @@ def _streams(jetstream: JetStream) -> Check:
         return Check("streams", Health.FAILED, f"{some_of(silent, SHOWN)} {SILENT}", "start those servers, or restore the streams from a backup")
     if behind:
         return Check("streams", Health.WARNING, f"not every replica is there and up to date: {some_of(behind, SHOWN)}", "a server is away, or catching up")
+    full = [str(info["config"]["name"]) for info in infos if 0 < room.consumers(info["config"]) <= int(info["state"].get("consumer_count") or 0)]
+    if full:
+        return Check("streams", Health.WARNING, f"as many consumers as the account allows of one: {some_of(full, SHOWN)}", "one more is refused")
     return Check("streams", Health.OK, f"{len(infos)}, all answer")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 from brokercli.backends.declaring import Declarer
 from brokercli.backends.nats import consequences, obstacles
+from brokercli.backends.nats.account import Room
 from brokercli.backends.nats.configuration import differences, feeding, is_internal, merged, settings_beyond_defaults, value_of, with_our_defaults
 from brokercli.backends.nats.copying_streams import of_copies
 from brokercli.backends.nats.failures import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, api_failure
@@ -28,6 +30,7 @@ _REFUSED = {
     10074: "more than one replica needs a cluster",
     10005: "the cluster has too few servers for so many replicas",
     10026: "the stream, or the account, allows no more consumers",
+    10027: "the account allows no more streams",
     10047: "the account, or the server, has no room for so much in files: max_bytes is set aside when a stream is made",
     10028: "the account, or the server, has no room for so much in memory: max_bytes is set aside when a stream is made",
 }
@@ -82,6 +85,7 @@ class _Plan:
         self._notes = notes
         self._streams: dict[str, Declaration] = {}
         self._infos: dict[str, Json | None] = {}
+        self._room = Room({})
 
     async def of(self, wanted: Sequence[Declaration]) -> list[Change]:
         unique = _unique(wanted)
@@ -89,14 +93,22 @@ class _Plan:
         obstacles.check_together(self._streams)
         names = list(dict.fromkeys(declaration.name.partition("/")[0] for declaration in unique))
         self._infos |= dict(zip(names, await each(names, self._jetstream.info_or_none), strict=True))
+        with suppress(BrokercliError):  # what the plan cannot do without is asked for below
+            self._room = Room(await self._jetstream.ask("INFO", what="this account"))
         changes: list[Change] = []
         before: dict[str, set[str]] = {}
         for change, first in await each(self._streams.values(), self._stream):
             changes.append(change)
             before[change.declaration.name] = first | feeding(change.declaration.settings)
-        ordered = _in_order(changes, before)
+        ordered = [self._with_room(change) for change in _in_order(changes, before)]
         consumers = [declaration for declaration in unique if declaration.kind == "consumer"]
         return ordered + await self._consumers(consumers)
+
+    def _with_room(self, change: Change) -> Change:
+        if change.action is not Action.CREATE:
+            return change
+        why = tuple(self._room.take(change.declaration))
+        return replace(change, action=Action.CANNOT, differences=why) if why else change
 
     async def _stream(self, declaration: Declaration) -> tuple[Change, set[str]]:
         info = self._infos[declaration.name]
@@ -166,7 +178,7 @@ class _Plan:
         config = dict((self._infos[stream] or {}).get("config") or {})
         if stream in self._streams:
             config |= self._streams[stream].settings
-        hindering = obstacles.of_consumer(declaration, info, config, siblings)
+        hindering = obstacles.of_consumer(declaration, info, config, siblings, self._room.consumers(config))
         remarks = obstacles.remarks_on_filters(declaration, config)
         if info is None:
             if hindering:

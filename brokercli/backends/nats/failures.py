@@ -32,6 +32,7 @@ _PLAIN = {
     10170: "the stream counts, and takes no message with a body",
     10174: "the stream allows no atomic batches (header Nats-Batch-Id)",
     10188: "the stream allows no scheduled messages (header Nats-Schedule)",
+    10002: "the account has used up what it may store",
     10023: "JetStream has run out of storage",
     10047: "the account has used up its storage",
     10028: "the account has used up its memory",

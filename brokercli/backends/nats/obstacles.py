@@ -163,9 +163,10 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
     return found, first
 
 
-def of_consumer(declaration: Declaration, info: Json | None, stream: Json, siblings: list[tuple[str, Json]]) -> list[Difference]:
+def of_consumer(declaration: Declaration, info: Json | None, stream: Json, siblings: list[tuple[str, Json]],
+                allowed: int) -> list[Difference]:
     """Return what stands in a consumer's way: `stream` as it is or will be, `siblings` the names and configurations of the
-    stream's other consumers."""
+    stream's other consumers; `allowed` is how many the account lets a stream have, -1 any number."""
     settings = declaration.settings
     found: list[Difference] = []
     config: Json = dict((info or {}).get("config") or {"ack_policy": "explicit"})
@@ -173,6 +174,8 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
     most = value_of("stream", "max_consumers", stream)
     if info is None and isinstance(most, int) and 0 <= most <= len(siblings):
         found.append(Difference("max_consumers", most, len(siblings) + 1, f"stream {declaration.name.partition('/')[0]} allows no more consumers"))
+    elif info is None and 0 < allowed <= len(siblings):
+        found.append(Difference("max_consumers", allowed, len(siblings) + 1, f"the account allows {amount(allowed, 'consumer')} of a stream"))
     backoff, deliveries = config.get("backoff") or [], int(config.get("max_deliver") or -1)
     if 0 < deliveries < len(backoff):
         name = "backoff" if "backoff" in settings else "max_deliver"
