@@ -11,7 +11,7 @@ from brokercli.model.capability import Capability
 from brokercli.model.description import Listing
 from brokercli.model.errors import Unsupported, UsageProblem
 from brokercli.model.pattern import matches
-from brokercli.model.scheme import SCHEME
+from brokercli.model.scheme import SCHEME, with_one_scheme
 from brokercli.settings.resolve import resolve_connection
 from brokercli.terminal.streams import Streams
 from brokercli.terminal.tables import print_table
@@ -45,6 +45,7 @@ def parse_pattern(text: str | None) -> Address | None:
     """Read an address whose name may hold * and ?, and may be left out behind a kind, a context or a broker's URL."""
     if not text:
         return None
+    text = with_one_scheme(text)
     open_end = re.fullmatch(rf"@[^/\s]+/?|{SCHEME}://[^/]+(/[^/]+)?/?", text)
     if text.partition(":")[0] in KINDS and text.endswith(":"):
         text += "*"

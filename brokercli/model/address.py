@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from brokercli.model.errors import UsageProblem
-from brokercli.model.scheme import SCHEME, WITH_VIRTUAL_HOST
+from brokercli.model.scheme import SCHEME, WITH_VIRTUAL_HOST, with_one_scheme
 
 KINDS = ("topic", "subject", "stream", "queue", "exchange")
 
@@ -70,7 +70,7 @@ def split_broker(text: str) -> tuple[str | None, str | None, str]:
     Raises UsageProblem where there is a broker and no name, and for bytes of a command line that are no text.
     """
     check_text(text)
-    if match := URL.fullmatch(text):
+    if URL.fullmatch(text) and (match := URL.fullmatch(with_one_scheme(text))):
         return (None, *_split_url(match[1].lower(), match[2]))
     if not text.startswith("@"):
         return None, None, text

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from brokercli.model.connection import Secret, spell_place
 from brokercli.model.errors import UsageProblem
-from brokercli.model.scheme import SCHEME, WITH_TOKEN, WITH_VIRTUAL_HOST
+from brokercli.model.scheme import SCHEME, WITH_TOKEN, WITH_VIRTUAL_HOST, with_one_scheme
 
 _HOST = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^\s:@\[\]\x00-\x1f\x7f]+)")
 _ENCODE = "in a URL, user and password are percent-encoded: @ %40, : %3A, / %2F, # %23, ? %3F, % %25"
@@ -45,7 +45,7 @@ def parse_broker_url(text: str, where: str) -> BrokerURL:
 
     `where` says in errors whose URL it is; no part of the URL behind its scheme is ever quoted, it may be a password.
     """
-    scheme, separator, rest = text.partition("://")
+    scheme, separator, rest = with_one_scheme(text).partition("://")
     if not separator or not re.fullmatch(SCHEME, scheme):
         raise UsageProblem(f"{where} is no URL.", hint="for example: nats://localhost:4222, kafka://a:9092,b:9092, amqp://localhost/vhost")
     scheme = scheme.lower()

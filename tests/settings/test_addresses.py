@@ -38,8 +38,10 @@ def test_the_name_of_a_queue_is_escaped_in_a_url_and_nowhere_else(text: str, nam
     ("amqp://u:p@h/v/queue:q", "amqp://u:p@h/v", "queue:q"), ("amqp://h/queue:q", "amqp://h", "queue:q"), ("amqp://h/queue:v/q", "amqp://h", "queue:v/q"),
     ("amqp://h/q", "amqp://h", "q"), ("amqps://h/%2F/q", "amqps://h/%2F", "q"), ("nats://h/a/b", "nats://h", "a/b"),
     # RFC 3986: a scheme is written in either case
-    ("NATS://u:P@H/Orders", "nats://u:P@H", "Orders"), ("Amqp://h/V/queue:q", "amqp://h/V", "queue:q")])
-def test_a_url_is_its_broker_and_what_is_on_it(text: str, url: str, name: str) -> None:
+    ("NATS://u:P@H/Orders", "nats://u:P@H", "Orders"), ("Amqp://h/V/queue:q", "amqp://h/V", "queue:q"),
+    ("nats://a:1,nats://b:2/orders.created", "nats://a:1,b:2", "orders.created"), ("nats://u:p@a,nats://u:p@b/stream:A", "nats://u:p@a,b", "stream:A"),
+    ("queue://a,queue://b/c", None, "queue://a,queue://b/c"), ("nats://h/a,nats://b", "nats://h", "a,nats://b")])
+def test_a_url_is_its_broker_and_what_is_on_it(text: str, url: str | None, name: str) -> None:
     assert split_broker(text) == (None, url, name)
 
 

@@ -36,9 +36,22 @@ def test_a_password_with_an_at_sign_that_is_not_encoded_still_ends_at_the_last_o
     ("nats://[::1]:4222", (("::1", 4222),)),
     ("nats://[fe80::1%25eth0],h:5", (("fe80::1%25eth0", None), ("h", 5))),
     ("amqp://höst:5672/", (("höst", 5672),)),
+    ("nats://a:1,nats://b:2", (("a", 1), ("b", 2))),
+    ("tls://u:p@a:1,tls://u:p@b:2,tls://[::1]", (("a", 1), ("b", 2), ("::1", None))),
+    ("nats://a:1,nats://u:p@b:2/", (("a", 1), ("b", 2))),
+    ("amqp://a,amqp://b:2/shop", (("a", None), ("b", 2))),
 ])
 def test_hosts_are_names_or_addresses_with_or_without_a_port(text: str, hosts: tuple[tuple[str, int | None], ...]) -> None:
     assert parse_broker_url(text, "the URL").hosts == hosts
+
+
+def test_the_servers_of_a_url_have_one_login_and_one_scheme_however_often_they_are_said() -> None:
+    url = parse_broker_url("nats://app:hunter2@a:1,nats://b,nats://app:hunter2@c", "the URL")
+    assert (url.user, url.password, str(url)) == ("app", Secret("hunter2"), "nats://app:****@a:1,b,c")
+    for text in ("nats://app:hunter2@a,nats://app:other@b", "nats://a:hunter2@a,tls://b", "nats://hunter2@a,nats://other@b"):
+        with pytest.raises(UsageProblem, match="one scheme and one login") as refused:
+            parse_broker_url(text, "the URL")
+        assert "hunter2" not in f"{refused.value} {refused.value.hint}"
 
 
 def test_nats_writes_a_token_where_others_write_a_user() -> None:
