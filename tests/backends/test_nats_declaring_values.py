@@ -130,6 +130,15 @@ def test_how_a_mirror_answers_directly_is_its_origins_to_say(streams: Streams, d
     assert only(declarer.plan([mirror])).action is Action.UNCHANGED
 
 
+def test_a_stream_that_is_as_declared_is_unchanged_also_where_it_could_not_be_made_so_any_more(streams: Streams, declarer: Declarer) -> None:
+    home = streams.make(allow_direct=True)
+    mirror = Declaration("stream", streams.name(), {"mirror": {"name": home}, "mirror_direct": True})
+    apply_all(declarer, mirror)
+    apply_all(declarer, Declaration("stream", home, {"allow_direct": False}))
+    assert only(declarer.plan([mirror])).action is Action.UNCHANGED
+    assert only(declarer.plan([one for one in declarer.declared(["stream"]) if one.name == mirror.name])).action is Action.UNCHANGED
+
+
 def test_a_copy_that_takes_smaller_messages_than_its_origin_is_refused(streams: Streams, declarer: Declarer) -> None:
     home, name = streams.make(max_msg_size=5000), streams.name()
     assert f"{home}, which it copies, takes messages of 5,000 bytes" in why_not(

@@ -184,10 +184,10 @@ class _Plan:
             if hindering:
                 return Change(declaration, Action.CANNOT, tuple(hindering), tuple(remarks))
             return Change(declaration, Action.CREATE, remarks=(*remarks, *consequences.of_creating_a_consumer(declaration)), handle=_Found())
+        found = _joined(differences("consumer", info["config"], declaration.settings), hindering)
         if not info["config"].get("durable_name"):
             name = declaration.name.partition("/")[2]
-            hindering.append(Difference("durable_name", None, name, "there is an ephemeral consumer of that name; it goes by itself"))
-        found = _joined(differences("consumer", info["config"], declaration.settings), hindering)
+            found.append(Difference("durable_name", None, name, "there is an ephemeral consumer of that name; it goes by itself"))
         return _change(declaration, found, remarks + consequences.of_changing_a_consumer(found, str(config.get("retention"))), _Found(str(info["created"])))
 
 
@@ -204,7 +204,9 @@ def _unique(wanted: Sequence[Declaration]) -> list[Declaration]:
 
 
 def _joined(found: list[Difference], hindering: list[Difference]) -> list[Difference]:
-    """Put obstacles to the differences they belong to; one that is its own stays beside them."""
+    """Put obstacles to the differences they belong to; one that is its own stays beside them. What is as declared hinders nothing."""
+    if not found:
+        return []
     stopped = {difference.setting: difference for difference in hindering}
     joined = [stopped.pop(difference.setting, difference) if not difference.obstacle else difference for difference in found]
     told = {difference.setting for difference in joined}
