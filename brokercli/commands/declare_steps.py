@@ -43,7 +43,8 @@ class Steps:
         done = sum(step.state is State.DONE for step in steps)
         if left:
             self.streams.say(f"{done:,} of {len(steps):,} done; not done: {', '.join(map(str, left))}")
-            self.streams.say_hint("run it again: what is done is left as it is")
+            refused = any(step.state is State.FAILED for step in steps)
+            self.streams.say_hint(f"run it again{' once that is mended' if refused else ''}: what is done is left as it is")
         if broken := next((step for step in steps if step.state in (State.FAILED, State.UNKNOWN)), None):
             if broken.state is State.UNKNOWN:
                 return int(ExitCode.IN_DOUBT)

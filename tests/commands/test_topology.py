@@ -133,7 +133,7 @@ def test_the_first_failure_stops_says_what_was_done_and_can_be_gone_on_from(cli:
     assert ended.code == 3
     assert f"created: topic {name}.a\n" in ended.stderr
     assert f"brokercli: topic {name}.{too_long}: " in ended.stderr
-    assert f"1 of 3 done; not done: topic {name}.c\n  → run it again: what is done is left as it is\n" in ended.stderr
+    assert f"1 of 3 done; not done: topic {name}.c\n  → run it again once that is mended: what is done is left as it is\n" in ended.stderr
     assert set(there(memory, name)) == {".a"}
     file.write_text(f'[topic."{name}.a"]\n[topic."{name}.c"]\n')
     again = cli("topology", "apply", str(file), "--yes")
