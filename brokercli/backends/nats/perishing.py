@@ -19,12 +19,13 @@ def of_putting_back(info: Json, letters: Json) -> list[str]:
     if config.get("persist_mode") == "async":
         said.append(f"stream {name} confirms before it writes (persist_mode): what it was about to write is lost where its server is killed, and was taken "
                     "away where it lay; the journal has it")
-    if config.get("discard") == "new":
-        return said
     each, count = int(config.get("max_msgs_per_subject") or -1), int(letters["messages"])
-    if each > 0 and (each == 1 or count > each):
+    # of a subject the oldest go also where the stream refuses what is new (discard), unless it says so of subjects as well (seen on 2.15.1)
+    if each > 0 and (each == 1 or count > each) and not config.get("discard_new_per_subject"):
         said.append(f"stream {name} keeps {amount(each, 'message')} of each subject (max_msgs_per_subject) and drops the oldest: a letter that comes home "
                     "pushes out what is newer than its message was")
+    if config.get("discard") == "new":
+        return said
     for limit, held, one in (("max_msgs", "messages", "message"), ("max_bytes", "bytes", "byte")):
         most = int(config.get(limit) or -1)
         room = most if resource_of(info) == LIMITS_STREAM else most - int(state[held])
