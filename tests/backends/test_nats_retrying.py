@@ -9,7 +9,7 @@ import pytest
 
 from brokercli.backends.declaring import Declarer
 from brokercli.model.declaration import Action, Declaration, RetrySpecification, RetryTopology, SettingValue
-from brokercli.model.errors import UsageProblem
+from brokercli.model.errors import Failed, UsageProblem
 from brokercli.operations.letters import Recogniser
 from tests.backends.nats_streams import Streams, stream
 from tests.backends.nats_workers import Delivery, keep_failing
@@ -156,3 +156,16 @@ def test_messages_that_are_gone_before_they_are_dead_are_warned_of(streams: Stre
     name = streams.make(max_age=1000 * MILLISECOND)
     assert any("gone before they are dead" in sentence for sentence in declarer.retry(specify(name)).worker)
     assert not any("gone before" in sentence for sentence in declarer.retry(specify(streams.make())).worker)
+
+
+def test_deaths_that_another_stream_records_already_need_no_stream_of_the_usual_name(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make()
+    streams._made.append(f"{name}_DLQ")
+    streams.api(f"STREAM.CREATE.{name}_DLQ", name=f"{name}_DLQ", subjects=[f"something.else.{name}"])
+    with pytest.raises(Failed, match="for something else") as refused:
+        declarer.retry(specify(name))
+    assert "declare retry --dead-letter" in str(refused.value.hint)
+    other = streams.make(subjects=[f"$JS.EVENT.ADVISORY.CONSUMER.*.{name}.>"])
+    topology = declarer.retry(specify(name))
+    assert [str(one) for one in topology.declarations] == [f"consumer {name}/worker"]
+    assert f"Records lie in stream {other}" in " ".join(topology.worker)

@@ -45,11 +45,16 @@ async def plan_for(jetstream: JetStream, info: Json, name: str | None) -> Captur
         if not any(covers(str(pattern), subject) for pattern in config.get("subjects") or []):
             raise Failed(f"Stream {other} records some of the deaths of {stream} ({', '.join(config.get('subjects') or [])}), and JetStream lets no second "
                          "stream overlap with it.", hint=f"add {subject} to its subjects instead")
-        if mine is None and _covers_all(config, wanted["subjects"]):
+        if (mine is None or _is_for_something_else(mine)) and _covers_all(config, wanted["subjects"]):
             return Capture(other, f"stream {other} records the deaths of {stream} already", False)
     if mine is None:
         return Capture(name, _words(info, wanted | {"subjects": missing}), True, wanted | {"subjects": missing})
     return _compared(stream, mine, wanted, missing)
+
+
+def _is_for_something_else(info: Json) -> bool:
+    subjects = info["config"].get("subjects") or []
+    return bool(subjects) and not any(overlap(str(subject), f"{ADVISORIES}.>") for subject in subjects)
 
 
 async def _first_of(jetstream: JetStream, names: Sequence[str]) -> Json | None:
@@ -91,8 +96,9 @@ def _compared(stream: str, mine: Json, wanted: Json, missing: list[str]) -> Capt
     name = str(config["name"])
     has = [str(subject) for subject in config.get("subjects") or []]
     lacking = [subject for subject in missing if not any(covers(pattern, subject) for pattern in has)]
-    if has and not any(overlap(subject, f"{ADVISORIES}.>") for subject in has):
-        raise Failed(f"There is a stream {name} already, for something else: it captures {', '.join(has)}.", hint="--name gives the new one another name")
+    if _is_for_something_else(mine):
+        raise Failed(f"There is a stream {name} already, for something else: it captures {', '.join(has)}.",
+                     hint="dlq capture --name, declare retry --dead-letter and dead_letter in a file give the new one another name")
     differences = [f"{setting} is {_shown(setting, config.get(setting))}, a new one would have {_shown(setting, wanted.get(setting))}"
                    for setting in _COMPARED if (config.get(setting) or None) != (wanted.get(setting) or None)]
     left = f"; left as they are: {', '.join(differences)}" if differences else ""
