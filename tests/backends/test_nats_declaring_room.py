@@ -12,6 +12,7 @@ from brokercli.backends.nats.account import Room
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.model.connection import Connection, Secret
 from brokercli.model.declaration import Action, Declaration
+from brokercli.model.errors import Failed
 from brokercli.model.message import Message
 from tests.backends.nats_declarations import a_stream, apply_all, only, told
 from tests.backends.nats_streams import Streams, publish, stream
@@ -75,6 +76,19 @@ def test_an_account_may_want_every_stream_to_say_how_large_it_gets(as_user: Call
     for settings, why in (({}, "the account takes no stream without a max_bytes"), ({"max_bytes": 3000}, "no stream of more than 2,000 bytes in files")):
         assert why in told(only(declarer.plan([a_stream(streams, **settings)])))
     assert only(apply_all(declarer, a_stream(streams, max_bytes=2000))).action is Action.CREATE
+
+
+def test_where_an_account_wants_that_what_records_deaths_is_declared_with_its_size(accounts: Nats, as_user: Callable[[str], tuple[Streams, Declarer]]) -> None:
+    streams, declarer = as_user("sized")
+    name = streams.make(max_bytes=2000)
+    with NatsBackend(Connection("nats", ((HOST, accounts.port),), user="sized", password=Secret("pw"))) as backend:
+        with pytest.raises(Failed, match="takes no stream without a max_bytes") as refused:
+            backend.capture(backend.plan_capture(stream(name), None))
+        hint = str(refused.value.hint)
+        assert hint.startswith(f"brokercli declare stream {name}_DLQ --subjects '$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{name}.>,")
+        streams.deleted_at_the_end(f"{name}_DLQ")
+        apply_all(declarer, Declaration("stream", f"{name}_DLQ", {"subjects": list(hint.split("'")[1].split(",")), "max_bytes": 1000}))
+        assert not backend.plan_capture(stream(name), None).changes
 
 
 def test_where_an_account_goes_by_replicas_each_number_of_them_has_limits_of_its_own() -> None:

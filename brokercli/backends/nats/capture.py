@@ -20,6 +20,8 @@ _DAY = 86_400 * NANOSECONDS
 _COMPARED = ("retention", "storage", "max_age", "num_replicas", "discard", "deny_delete", "sealed")
 # stream name in use with a different configuration; subjects overlap with an existing stream
 _OTHER_CONFIGURATION, _OVERLAP = 10058, 10065
+# the account requires a stream to have max_bytes set
+_SIZE_REQUIRED = 10113
 
 
 async def plan(jetstream: JetStream, stream: str, name: str | None) -> Capture:
@@ -118,12 +120,12 @@ async def declare(jetstream: JetStream, planned: Capture) -> None:
     """Do what was planned. Raises Failed where something else of that name came meanwhile."""
     if not planned.changes:
         return
-    config = dict(planned.settings)
+    config: Json = dict(planned.settings)
     operation = "UPDATE" if config.pop("exists", False) else "CREATE"
     if operation == "UPDATE":
         # only the subjects are ours to change: whatever else was changed meanwhile stays
         now = (await jetstream.info(planned.name))["config"]
-        config = now | {"subjects": list(dict.fromkeys([*(now.get("subjects") or []), *list(config["subjects"])]))}  # type: ignore[call-overload]
+        config = now | {"subjects": list(dict.fromkeys([*(now.get("subjects") or []), *list(config["subjects"])]))}
     answer = await jetstream.try_ask(f"STREAM.{operation}.{planned.name}", config)
     error = answer.get("error")
     if error is None:
@@ -131,4 +133,7 @@ async def declare(jetstream: JetStream, planned: Capture) -> None:
     if error.get("err_code") in (_OTHER_CONFIGURATION, _OVERLAP):
         raise Failed(f"Stream {planned.name} was not declared: another one of that name, or on these subjects, has come meanwhile "
                      f"({error.get('description')}).", hint="the same command says what there is now")
+    if error.get("err_code") == _SIZE_REQUIRED:
+        raise Failed(f"Stream {planned.name} was not declared: the account takes no stream without a max_bytes (NATS error {_SIZE_REQUIRED}).",
+                     hint=f"brokercli declare stream {planned.name} --subjects '{','.join(map(str, config['subjects']))}' --set max_bytes=64MiB")
     raise api_failure(error, f"stream {planned.name}")
