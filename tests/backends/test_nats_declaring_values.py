@@ -12,7 +12,7 @@ from brokercli.backends.nats import declaring
 from brokercli.model.declaration import Action, Change, Declaration
 from brokercli.model.errors import Failed, UsageProblem
 from brokercli.model.exit_code import ExitCode
-from tests.backends.nats_declarations import SECOND, a_consumer, a_stream, apply_all, only, told
+from tests.backends.nats_declarations import SECOND, a_consumer, a_stream, apply_all, config, only, told
 from tests.backends.nats_streams import Streams
 
 
@@ -31,11 +31,11 @@ def why_not(declarer: Declarer, *wanted: Declaration) -> str:
     return told(change)
 
 
-def refused(streams: Streams, operation: str, config: dict[str, Any], **question: Any) -> bool:
+def refused(streams: Streams, operation: str, asked: dict[str, Any], **question: Any) -> bool:
     """Whether the server refuses it, or makes another thing of it without a word."""
-    answer = json.loads(streams.wire.ask(f"$JS.API.{operation}", json.dumps({**question, "config": config} if question else config).encode()))
+    answer = json.loads(streams.wire.ask(f"$JS.API.{operation}", json.dumps({**question, "config": asked} if question else asked).encode()))
     made = answer.get("config", {})
-    return "error" in answer or any(made.get(name) != value for name, value in config.items())
+    return "error" in answer or any(made.get(name) != value for name, value in asked.items())
 
 
 LONG = "x" * 5000
@@ -139,6 +139,23 @@ def test_a_stream_that_is_as_declared_is_unchanged_also_where_it_could_not_be_ma
     assert only(declarer.plan([one for one in declarer.declared(["stream"]) if one.name == mirror.name])).action is Action.UNCHANGED
 
 
+def test_a_stream_that_is_filled_from_others_remembers_no_ids_unless_it_is_declared_to(streams: Streams, declarer: Declarer) -> None:
+    origin = streams.make()
+    filled = a_stream(streams, sources=[{"name": origin}])
+    change = only(apply_all(declarer, filled))
+    assert "it remembers no message ids" in told(change)
+    assert not config(streams, filled.name).get("duplicate_window")
+    found = next(one for one in declarer.declared(["stream"]) if one.name == filled.name)
+    assert "duplicate_window" not in found.settings
+    windowed = Declaration("stream", filled.name, {"duplicate_window": 120 * SECOND})
+    change = only(apply_all(declarer, windowed))
+    assert [(one.have, one.want) for one in change.differences] == [(0, 120 * SECOND)]
+    assert config(streams, filled.name)["duplicate_window"] == 120 * SECOND
+    for same in (windowed, next(one for one in declarer.declared(["stream"]) if one.name == filled.name)):
+        assert only(declarer.plan([same])).action is Action.UNCHANGED
+    assert "message ids" not in told(only(declarer.plan([a_stream(streams, sources=[{"name": origin}], duplicate_window=SECOND)])))
+
+
 def test_a_copy_that_takes_smaller_messages_than_its_origin_is_refused(streams: Streams, declarer: Declarer) -> None:
     home, name = streams.make(max_msg_size=5000), streams.name()
     assert f"{home}, which it copies, takes messages of 5,000 bytes" in why_not(
@@ -199,9 +216,9 @@ def test_of_a_value_that_a_server_cannot_read_it_is_not_said_that_the_server_doe
     """A server that is older than a value, or stricter than we know."""
     wanted = a_stream(streams)
     planned = only(declarer.plan([wanted]))
-    for config, words in (({"first_seq": -1}, "this server cannot read the value of a setting (invalid JSON: .*first_seq"),
+    for given_config, words in (({"first_seq": -1}, "this server cannot read the value of a setting (invalid JSON: .*first_seq"),
                           ({"no_such_setting": 1}, "this server does not know a setting (invalid JSON: .*no_such_setting")):
-        monkeypatch.setattr(declaring, "with_our_defaults", lambda *_, given=config: {**wanted.settings, **given})
+        monkeypatch.setattr(declaring, "with_our_defaults", lambda *_, given=given_config: {**wanted.settings, **given})
         with pytest.raises(Failed, match=words.replace("(", r"\(")) as problem:
             declarer.apply(planned)
         assert problem.value.exit_code is ExitCode.FAILED

@@ -10,7 +10,9 @@ import pytest
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.nats import homes
+from brokercli.backends.nats.in_hand import InHand
 from brokercli.backends.nats.link import Link
+from brokercli.backends.nats.removing import Removed
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import Unreachable
 from brokercli.model.message import Message
@@ -158,6 +160,23 @@ def test_a_home_that_may_lose_or_push_out_what_it_has_confirmed_is_told(streams:
     told = [note for note in repair.notes if note.startswith(f"stream {home} ")]
     assert [f"stream {home} {said}" in note for note in told] == ([True] if said else [])
     assert planned == told
+
+
+def test_a_home_that_remembers_no_message_ids_is_told_as_one_where_a_run_that_was_killed_doubles(
+        streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nats-server gives a stream that is filled from others no window unless it is told to."""
+    monkeypatch.setattr(InHand, "begin_to_take_out", lambda *_: lambda: Removed())  # as if each run were killed before
+    other, forgetful, told = streams.make(), streams.name(), streams.name()
+    for home, window in ((forgetful, {}), (told, {"duplicate_window": 60_000_000_000})):
+        streams.api(f"STREAM.CREATE.{home}", name=home, subjects=[f"{home.lower()}.>"], sources=[{"name": other}], **window)
+        name = dlq_of(streams, home)
+        fill_dlq(streams, home, 1)
+        said = []
+        for _ in range(2):
+            with streams.backend().repair(stream(name), RepairPolicy()) as repair:
+                repair.settle([Move(record, record.message, subject(f"{home.lower()}.a")) for record in everything(repair)])
+            said = [note for note in repair.notes if note.startswith(f"stream {home} remembers no message ids")]
+        assert (len(in_stream(streams, home)), len(said)) == ((2, 1) if home == forgetful else (1, 0))
 
 
 @pytest.mark.parametrize("retention", RETENTIONS)

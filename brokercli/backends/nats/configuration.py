@@ -49,6 +49,8 @@ def value_of(kind: str, name: str, config: Mapping[str, object]) -> SettingValue
             return list(filters)
         return filters[0] if len(filters) == 1 else ""
     if name == "duplicate_window" and not config.get(name):
+        if config.get("mirror") or config.get("sources"):
+            return 0  # the server gives one to no stream that is filled from others (seen on 2.15.1)
         age = config.get("max_age")
         return min(DEFAULT_WINDOW, age) if isinstance(age, int) and age else DEFAULT_WINDOW
     if name == "ack_wait" and config.get("backoff"):
@@ -188,7 +190,8 @@ def settings_beyond_defaults(kind: str, config: Json) -> dict[str, SettingValue]
 def _default(kind: str, name: str, config: Json) -> SettingValue:
     if name == "ack_policy":
         return "explicit"  # ours: what declare makes, and every client library
-    return value_of(kind, name, {"max_age": config.get("max_age")} if name == "duplicate_window" else {})
+    decides = ("max_age", "mirror", "sources") if name == "duplicate_window" else ()
+    return value_of(kind, name, {other: config.get(other) for other in decides})
 
 
 def _unset(kind: str, name: str, config: Json) -> SettingValue:

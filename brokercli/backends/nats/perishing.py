@@ -19,6 +19,9 @@ def of_putting_back(info: Json, letters: Json) -> list[str]:
     if config.get("persist_mode") == "async":
         said.append(f"stream {name} confirms before it writes (persist_mode): what it was about to write is lost where its server is killed, and was taken "
                     "away where it lay; the journal has it")
+    if not config.get("duplicate_window"):
+        said.append(f"stream {name} remembers no message ids (duplicate_window; it is filled from others, and has none unless it is declared): what a run "
+                    "that was killed had stored there and not yet taken out is put back again")
     each, count = int(config.get("max_msgs_per_subject") or -1), int(letters["messages"])
     # of a subject the oldest go also where the stream refuses what is new (discard), unless it says so of subjects as well (seen on 2.15.1)
     if each > 0 and (each == 1 or count > each) and not config.get("discard_new_per_subject"):
