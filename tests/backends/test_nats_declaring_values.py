@@ -199,6 +199,22 @@ def test_what_no_server_makes_of_a_consumer_is_said_by_its_plan(streams: Streams
     assert refused(streams, f"CONSUMER.CREATE.{name}.worker", asked, stream_name=name, action="create")
 
 
+@pytest.mark.parametrize(("there", "wanted", "why"), [
+    ({"filter_subject": ">", "deliver_policy": "last_per_subject"}, {"filter_subject": ""}, "last_per_subject needs a filter"),
+    ({"filter_subject": ">", "deliver_policy": "last_per_subject"}, {"filter_subject": None}, "last_per_subject needs a filter"),
+    ({"filter_subjects": [">"], "deliver_policy": "last_per_subject"}, {"filter_subjects": []}, "last_per_subject needs a filter"),
+    ({"priority_groups": ["a"], "priority_policy": "overflow"}, {"priority_policy": "none"}, "belong together"),
+    ({**PUSHED, "flow_control": True, "idle_heartbeat": SECOND}, {"flow_control": False}, "decided when it is made"),
+    ({}, {"max_ack_pending": None}, "its stream allows 10 (consumer_limits)"),
+    ({}, {"inactive_threshold": 0}, "its stream gives it 5,000,000,000 where it has none (consumer_limits)")])
+def test_what_a_consumer_has_already_excludes_what_is_asked_of_it(streams: Streams, declarer: Declarer, there: dict[str, Any], wanted: dict[str, Any],
+                                                                 why: str) -> None:
+    name = streams.make(consumer_limits={"max_ack_pending": 10, "inactive_threshold": 5 * SECOND})
+    made = {"durable_name": "worker", "ack_policy": "explicit", **there}
+    streams.api(f"CONSUMER.CREATE.{name}.worker", stream_name=name, config=made, action="create")
+    assert why in why_not(declarer, a_consumer(name, **wanted))
+
+
 def test_what_a_server_can_rewrite_and_publish_again_is_planned_and_made(streams: Streams, declarer: Declarer) -> None:
     low = streams.name().lower()
     for settings in ({"republish": {"src": f"{low}.*", "dest": "copy.{{ Wildcard(1) }}"}}, {"subject_transform": {"src": f"{low}.>", "dest": "t.>"}},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from brokercli.backends.nats import WORK_QUEUE_STREAM, together
-from brokercli.backends.nats.configuration import filters_of, setting_of, value_of
+from brokercli.backends.nats.configuration import differences, filters_of, merged, setting_of, value_of, with_our_defaults
 from brokercli.backends.nats.permitted import check_values
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import check_stream_name, check_subject, covers, has_wildcards, overlap, overlaps
@@ -169,8 +169,9 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
     stream's other consumers; `allowed` is how many the account lets a stream have, -1 any number."""
     settings = declaration.settings
     found: list[Difference] = []
-    config: Json = dict((info or {}).get("config") or {"ack_policy": "explicit"})
-    config |= {name: value for name, value in settings.items() if value is not None}
+    config = with_our_defaults("consumer", settings)
+    if info is not None:
+        config = merged("consumer", info["config"], differences("consumer", info["config"], settings))
     most = value_of("stream", "max_consumers", stream)
     if info is None and isinstance(most, int) and 0 <= most <= len(siblings):
         found.append(Difference("max_consumers", most, len(siblings) + 1, f"stream {declaration.name.partition('/')[0]} allows no more consumers"))

@@ -116,7 +116,7 @@ _CONSUMER = (
     _flag("mem_storage", "keep its state in memory, whatever its stream does", fixed="the server does not move a consumer's state"),
     _text("deliver_subject", "where it pushes to; it is pulled from unless said otherwise"),
     _text("deliver_group", "the queue group that shares what is pushed"),
-    _flag("flow_control", "push no faster than is processed; with deliver_subject"),
+    _flag("flow_control", "push no faster than is processed; with deliver_subject", fixed="flow control is decided when it is made"),
     _duration("idle_heartbeat", "how often it says that there is nothing; with deliver_subject", fixed="heartbeats are decided when it is made"),
     _whole("rate_limit_bps", "bits a second it pushes at most"),
     Setting("priority_groups", Form.LIST, "groups of those who pull, with priority_policy (server 2.11)"),

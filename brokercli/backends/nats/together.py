@@ -109,9 +109,11 @@ def _of_delivery(config: Json, stream: Json) -> Iterator[Rule]:
     if stored is not None:
         yield ("deliver_subject",), f"what it pushes to {deliver} would be stored again, for the stream captures {stored}"
     if config.get("deliver_policy") == "last_per_subject" and not filters_of(config):
-        yield ("deliver_policy",), 'last_per_subject needs a filter (filter_subject=">" is everything)'
+        yield ("filter_subject", "filter_subjects", "deliver_policy"), 'last_per_subject needs a filter (filter_subject=">" is everything)'
     if config.get("flow_control") and deliver and not config.get("idle_heartbeat"):
         yield ("flow_control",), "it needs an idle_heartbeat"
+    if config.get("priority_groups") and (config.get("priority_policy") or "none") == "none":
+        yield ("priority_policy",), "priority_groups and a priority_policy belong together"
     if config.get("priority_timeout") and (config.get("priority_policy") or "none") == "none":
         yield ("priority_timeout",), "only a consumer with a priority_policy has it"
 
@@ -139,5 +141,8 @@ def _of_limits(config: Json, stream: Json) -> Iterator[Rule]:
         yield ("num_replicas",), f"a consumer of a work-queue or interest stream has as many replicas as that one, which has {most}"
     limits = stream.get("consumer_limits") or {}
     for name in ("max_ack_pending", "inactive_threshold"):
-        if int(config.get(name) or 0) > int(limits.get(name) or 0) > 0:
-            yield (name,), f"its stream allows {limits[name]:,} (consumer_limits)"
+        asked, most = int(config.get(name) or 0), int(limits.get(name) or 0)
+        if asked > most > 0:
+            yield (name,), f"its stream allows {most:,} (consumer_limits)"
+        elif not asked and most > 0:
+            yield (name,), f"its stream gives it {most:,} where it has none (consumer_limits)"
