@@ -162,6 +162,21 @@ def test_a_home_that_may_lose_or_push_out_what_it_has_confirmed_is_told(streams:
     assert planned == told
 
 
+def test_a_stream_that_letters_are_to_be_put_into_says_under_which_subjects_it_takes_them(streams: Streams) -> None:
+    home, one = streams.make(), streams.make(subjects=[streams.subject()])
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 1)
+    backend = streams.backend()
+    with backend.look_letters(stream(name)) as reader:
+        assert backend.obstacles(reader, [stream(home), stream(one)]) == {}
+        said = [note for note in reader.notes if "goes on the subject it has" in note]
+    assert len(said) == 1
+    assert f"refused where that is none of {home.lower()}.>; --to subject:NAME" in said[0]
+    with backend.repair(stream(name), RepairPolicy()) as repair:
+        receipts = repair.settle([Move(record, record.message, stream(home)) for record in everything(repair)])
+    assert receipts.problems[0].reason == f"stream {home} does not capture the subject dlq.{home.lower()}.a; it captures {home.lower()}.>"
+
+
 def test_a_home_that_remembers_no_message_ids_is_told_as_one_where_a_run_that_was_killed_doubles(
         streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     """nats-server gives a stream that is filled from others no window unless it is told to."""

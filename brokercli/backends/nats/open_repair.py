@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from brokercli.backends.contract import PublishPolicy
-from brokercli.backends.dead_letters import RepairPolicy
+from brokercli.backends.dead_letters import RepairPolicy, some_of
 from brokercli.backends.nats import INTEREST_STREAM, LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import recorded_streams
 from brokercli.backends.nats.dead_originals import DeadOriginals
@@ -17,6 +17,7 @@ from brokercli.backends.nats.questions import Questions
 from brokercli.backends.nats.removing import Remover, refusal_to_remove
 from brokercli.backends.nats.repair import NatsRepair
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
+from brokercli.backends.nats.subjects import has_wildcards
 from brokercli.model.address import Address
 from brokercli.model.position import NANOSECONDS
 
@@ -56,11 +57,21 @@ def obstacles(jetstream: JetStream, reader: NatsLetterReader, destinations: Sequ
     """Return why letters cannot be put to destinations, by their index; the reader gets to tell what else becomes of them there."""
     homes = Homes(jetstream, reader.letters, PublishPolicy(only_wanted=True))
     try:
-        found = ((index, _obstacle(homes.find(destination), destination)) for index, destination in enumerate(destinations))
+        ways = [(destination, homes.find(destination)) for destination in destinations]
+        reader.of_homes += [note for destination, home in ways if destination.kind == "stream" and isinstance(home, Home) for note in _own_subjects(home)]
+        found = ((index, _obstacle(home, destination)) for index, (destination, home) in enumerate(ways))
         return {index: why for index, why in found if why}
     finally:
         reader.of_homes += homes.notes
         homes.close()
+
+
+def _own_subjects(home: Home) -> list[str]:
+    """Say what it takes to be stored in a stream that does not say under which subject."""
+    if len(home.patterns) == 1 and not has_wildcards(home.patterns[0]):
+        return []
+    return [f"into stream {home.stream} each letter goes on the subject it has, and is refused where that is none of {some_of(home.patterns, 3)}; "
+            "--to subject:NAME says one for all of them"]
 
 
 def _obstacle(home: Home | str, destination: Address) -> str:

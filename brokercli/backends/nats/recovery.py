@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from brokercli.backends.dead_letters import some_of
 from brokercli.backends.nats.convert import Refusal, sent_id
 from brokercli.backends.nats.fetch import fetch_message
 from brokercli.backends.nats.in_flight import OUT_OF_REACH, UNHEARD, Sent
@@ -76,7 +77,7 @@ class Target:
         if problem or has_wildcards(route):
             raise Refusal(f"{route[:200]!r} is no subject to publish to: {problem or 'it is a wildcard'}")
         if not self.captures(route):
-            raise Refusal(f"stream {self.stream} does not capture the subject {route[:200]}")
+            raise Refusal(f"stream {self.stream} does not capture the subject {route[:200]}; it captures {some_of(self.subjects, 3)}")
         return route.encode(errors="surrogateescape")
 
 
