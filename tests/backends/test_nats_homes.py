@@ -162,6 +162,18 @@ def test_a_home_that_may_lose_or_push_out_what_it_has_confirmed_is_told(streams:
     assert planned == told
 
 
+def test_a_stream_that_counts_takes_no_letters_and_the_plan_says_so(streams: Streams) -> None:
+    home = streams.make(allow_msg_counter=True)
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 1)
+    backend = streams.backend()
+    with backend.look_letters(stream(name)) as reader:
+        found = backend.obstacles(reader, [subject(f"{home.lower()}.a"), stream(home)])
+    assert found == dict.fromkeys((0, 1), f"stream {home} counts, and takes increments only (header Nats-Incr), which letters have not")
+    outcome, receipts = redrive(backend, name)
+    assert (outcome.account.refused, receipts.problems[0].reason) == (1, found[0])
+
+
 def test_a_stream_that_letters_are_to_be_put_into_says_under_which_subjects_it_takes_them(streams: Streams) -> None:
     home, one = streams.make(), streams.make(subjects=[streams.subject()])
     name = dlq_of(streams, home)
