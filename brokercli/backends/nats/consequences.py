@@ -23,7 +23,7 @@ def of_creating_a_stream(declaration: Declaration, clustered: bool) -> list[str]
                        "its messages are gone when all its servers stop")
     elif clustered and int(_number(settings, "num_replicas", 1)) <= 1:
         remarks.append("one replica: its messages are as safe as one server's disk")
-    if settings.get("sources") and not settings.get("duplicate_window"):
+    if settings.get("sources") and settings.get("subjects") and not settings.get("duplicate_window"):
         remarks.append("it remembers no message ids, as it is filled from others and no duplicate_window is named: a repeat is stored again")
     if settings.get("no_ack"):
         remarks.append("no_ack: nobody can know that a message was stored")
