@@ -58,6 +58,7 @@ def test_more_streams_than_an_account_allows_are_refused_before_the_first_is_mad
 @pytest.mark.parametrize(("settings", "why"), [
     ([{"max_bytes": 11_000}], "the account has 10,000 bytes left in files, of 10,000"),
     ([{"max_bytes": 6000}, {"max_bytes": 6000}], "the account has 4,000 bytes left in files, of 10,000"),
+    ([{"max_bytes": 10_000}, {}], "the account has 0 bytes left in files, of 10,000"),
     ([{"max_bytes": 6000, "storage": "memory"}], "the account has 5,000 bytes left in memory, of 5,000")])
 def test_what_is_set_aside_for_streams_has_to_be_there(
         as_user: Callable[[str], tuple[Streams, Declarer]], settings: list[dict[str, Any]], why: str) -> None:

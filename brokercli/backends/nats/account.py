@@ -48,7 +48,7 @@ class Room:
         copies = 1 if name else int(str(declaration.settings.get("num_replicas") or 1))
         allowed = int(limits.get("max_memory" if memory else "max_storage", -1))
         taken = int(tier.get("reserved_memory" if memory else "reserved_storage") or 0) + self._reserved[name, str(memory)]
-        if not why and 0 <= allowed < taken + size * copies:
+        if not why and 0 <= allowed < taken + max(1, size) * copies:  # one without a size wants a byte
             why = (f"the account has {amount(max(0, allowed - taken), 'byte')} left {'in memory' if memory else 'in files'}, of {allowed:,}: max_bytes is "
                    "set aside when a stream is made")
         if why:
