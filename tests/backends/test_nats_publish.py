@@ -28,6 +28,19 @@ def test_what_is_confirmed_is_stored_in_order_and_nothing_else_is(streams: Strea
     assert streams.stored(name) == [(f"{name.lower()}.a", b"", body) for body in sent]
 
 
+def test_whoever_gives_ids_is_told_of_a_stream_that_remembers_none(streams: Streams) -> None:
+    """nats-server gives a stream that is filled from others no window unless it is told to."""
+    plain, filled = streams.make(), streams.name()
+    streams.api(f"STREAM.CREATE.{filled}", name=filled, subjects=[f"{filled.lower()}.>"], sources=[{"name": plain}])
+    said = []
+    for name, template in ((filled, Message(b"", id="k")), (filled, Message(b"")), (plain, Message(b"", id="k"))):
+        publisher = streams.publisher(subject(f"{name.lower()}.a"), template=template)
+        assert len(publish(publisher, [Message(b"x", id=template.id)] * 2)) == 2
+        said.append([note for note in publisher.notes if "remembers no message ids" in note])
+    assert [len(notes) for notes in said] == [1, 0, 0]
+    assert (streams.state(filled)["messages"], streams.state(plain)["messages"]) == (4, 1)
+
+
 def test_the_window_bounds_what_is_accepted(streams: Streams) -> None:
     name = streams.make()
     publisher = streams.publisher(subject(f"{name.lower()}.a"), maximum_in_flight=10)

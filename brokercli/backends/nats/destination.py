@@ -12,6 +12,8 @@ from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Failed, NotAuthorised, TimedOut, Unsupported, UsageProblem
 
+_FORGETFUL = ("stream {} remembers no message ids (duplicate_window; it is filled from others, and has none unless it is declared): what has the id of "
+              "another is stored all the same")
 _NOT_ASKED = "this login may not ask which stream listens: each message's acknowledgement says it instead"
 
 _IMPORTED = "{}, and the account that it belongs to may call it otherwise: each message's acknowledgement says whether it was stored"
@@ -66,7 +68,8 @@ def _to_stream(jetstream: JetStream, subject: str | None, info: Json, policy: Pu
         from brokercli.backends.nats.unwanted import TellingPublisher
 
         return TellingPublisher(jetstream, link, subject, target, policy, info)
-    return JetStreamPublisher(link, subject, target, policy)
+    with_ids = policy.template.id is not None or policy.keep_control_headers
+    return JetStreamPublisher(link, subject, target, policy, (_FORGETFUL.format(target.stream),) if with_ids and not target.duplicate_window else ())
 
 
 def _check_template(policy: PublishPolicy, resource: str) -> None:
