@@ -102,7 +102,7 @@ def _fed(jetstream: JetStream, letters: Letters) -> list[Json]:
 def _windows(streams: list[Json]) -> str:
     # what died in a copy of a stream does not go back into the copy
     if not all(info["config"].get("subjects") for info in streams) or not streams:
-        return "the stream it goes to (two minutes unless that says otherwise)"
+        return "the stream it goes to (two minutes unless that says otherwise, and none where it is filled from others and says nothing)"
     return " and ".join(f"{info['config']['name']} ({int(info['config'].get('duplicate_window') or 0) / NANOSECONDS:g} s)" for info in streams)
 
 
