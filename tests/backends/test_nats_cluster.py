@@ -16,7 +16,7 @@ from brokercli.model.address import Address
 from brokercli.model.checkup import Health
 from brokercli.model.connection import Connection
 from brokercli.model.declaration import Action, Declaration
-from brokercli.model.errors import TimedOut, Unreachable
+from brokercli.model.errors import Failed, TimedOut, Unreachable
 from tests.backends.nats_cluster import SECONDS, start_cluster
 from tests.backends.nats_streams import stream, subject
 from tests.brokers.nats import Nats
@@ -110,6 +110,14 @@ def test_what_a_server_that_is_away_keeps_is_listed_as_silent_and_decided_about_
     assert backend.consumers().names() == ["KEPT/worker", "SHARED/worker"]
     for refused in alone:
         assert refused.result() == "Nobody in the cluster answers about stream KEPT: the servers that keep it are away, or are choosing a leader."
+
+
+def test_of_servers_that_do_not_fit_it_is_not_said_that_the_replicas_are_too_many(cluster: tuple[NatsBackend, Nats]) -> None:
+    declarer = cluster[0].declarer()
+    for settings in ({"placement": {"cluster": "EU"}}, {"num_replicas": 5}):
+        (change,) = declarer.plan([Declaration("stream", "PLACED", settings)])
+        with pytest.raises(Failed, match=r"too few servers fit: .* \(num_replicas\), or placement names others \(no suitable peers .*10005\)"):
+            declarer.apply(change)
 
 
 def test_a_cluster_without_a_majority_says_so_whatever_is_asked(cluster: tuple[NatsBackend, Nats]) -> None:

@@ -28,7 +28,7 @@ _REFUSED = {
     10065: "another stream captures the same subjects",
     10055: "a mirror cannot be changed",
     10074: "more than one replica needs a cluster",
-    10005: "the cluster has too few servers for so many replicas",
+    10005: "too few servers fit: the cluster has not so many (num_replicas), or placement names others",
     10026: "the stream, or the account, allows no more consumers",
     10027: "the account allows no more streams",
     10047: "the account, or the server, has no room for so much in files: max_bytes is set aside when a stream is made",
