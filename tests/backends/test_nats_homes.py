@@ -162,6 +162,23 @@ def test_a_home_that_may_lose_or_push_out_what_it_has_confirmed_is_told(streams:
     assert planned == told
 
 
+@pytest.mark.parametrize("window", [0, 60_000_000_000])
+def test_how_long_an_interest_home_remembers_ids_does_not_say_how_many_letters_are_under_way(streams: Streams, window: int) -> None:
+    other = streams.make()
+    home = streams.make("interest", duplicate_window=window, sources=[{"name": other}])
+    streams.worker(home)
+    there = subject(f"{home.lower()}.a")
+    publisher = streams.publisher(there, only_wanted=True, maximum_in_flight=10)
+    # none can have been acknowledged before the first is accepted, and what is told to wait is not
+    first = publisher.send([Message(b"x")] * 5000)
+    assert publisher.in_flight <= 10 < first + 10
+    assert publisher.finish(20).confirmed == first
+    name = dlq_of(streams, home)
+    fill_dlq(streams, home, 3)
+    outcome, _ = redrive(streams.backend(), name)
+    assert (outcome.account.confirmed, streams.state(home)["messages"]) == (3, first + 3)
+
+
 def test_a_stream_that_counts_takes_no_letters_and_the_plan_says_so(streams: Streams) -> None:
     home = streams.make(allow_msg_counter=True)
     name = dlq_of(streams, home)

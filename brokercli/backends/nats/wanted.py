@@ -31,7 +31,7 @@ class WantedPublisher(KeptPublisher):
 
     def __init__(self, jetstream: JetStream, link: Link, subject: str | None, target: Target, policy: PublishPolicy, info: Json) -> None:
         super().__init__(jetstream, link, subject, target, policy, info)
-        self._window = int(target.duplicate_window * NANOSECONDS)
+        self._remembered = int(target.duplicate_window * NANOSECONDS)
         self._lately: set[int] = set()
         """Numbers of messages that were not wanted for that long."""
 
@@ -49,7 +49,7 @@ class WantedPublisher(KeptPublisher):
                     asked.append(self._ask())
                 name = sent.subject.decode(errors="surrogateescape")
                 why = known[sent.subject] = self._refusal(asked[0], name)
-                if isinstance(asked[0], Interest) and not asked[0].wanted_for(name, self._window):
+                if isinstance(asked[0], Interest) and not asked[0].wanted_for(name, self._remembered):
                     lately.add(sent.subject)
             if why:
                 raise Refusal(why)
@@ -70,7 +70,7 @@ class WantedPublisher(KeptPublisher):
             if self._jetstream.link.run(fetch_message(self._jetstream, self._stream, int(duplicate.position))) is not None:
                 return duplicate
             why = (f"stream {self._stream} has had it before and does not keep it now: a consumer is done with it, or none wanted it then and it was dropped; "
-                   f"it is taken again {self._window / NANOSECONDS:g} s after that (duplicate_window)")
+                   f"it is taken again {self._remembered / NANOSECONDS:g} s after that (duplicate_window)")
         except BrokercliError as problem:
             why = f"stream {self._stream} has had it before, and whether it keeps it now could not be asked: {str(problem).rstrip('.')}"
         return Receipt(duplicate.index, Verdict.UNKNOWN, reason=why)
