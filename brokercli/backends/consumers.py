@@ -17,6 +17,10 @@ class Consumers(ABC):
     notes: Sequence[str] = ()
     """What the last `find` or `names` could not see, and why (a broker away): whole once it is over."""
 
+    def name_of(self, text: str) -> str:
+        """Return the name, or the pattern of names, that somebody means who types this. Asks nobody."""
+        return text
+
     @abstractmethod
     def find(self, patterns: Sequence[str] = ()) -> Iterable[Consumption]:
         """Yield consumers by name; `patterns` (with * and ?) narrow. Changes nothing, joins no group."""

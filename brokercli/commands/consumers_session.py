@@ -25,7 +25,7 @@ class ConsumerSession:
     backend: Backend
     consumers: Consumers
     names: tuple[str, ...]
-    """As typed, without the broker in front; with * and ? where the command takes patterns."""
+    """Without the broker in front; with * and ? where the command takes patterns."""
     context: ResolvedContext
     descriptor: Descriptor
     typed: tuple[str, ...]
@@ -73,7 +73,8 @@ def open_consumers(texts: Sequence[str], context_name: str | None, capability: C
         check_may_change(resolved, changing)
     connection = resolved.within(connect_timeout)
     with open_backend(connection) as backend:
-        yield ConsumerSession(backend, backend.consumers(), names, resolved, descriptor, tuple(texts))
+        consumers = backend.consumers()
+        yield ConsumerSession(backend, consumers, tuple([consumers.name_of(name) for name in names]), resolved, descriptor, tuple(texts))
 
 
 def split_names(texts: Sequence[str]) -> tuple[Address | None, tuple[str, ...]]:

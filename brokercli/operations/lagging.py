@@ -99,9 +99,10 @@ def measure(consumers: Consumers, patterns: Sequence[str]) -> Tick:
 class Watch:
     """An endless iteration over ticks, `interval` seconds apart.
 
-    `open_` opens the broker, and opens it anew each time it was away. A broker that is away at the first tick is raised; later that is part
-    of the tick. `wait` sleeps, and may raise to end it. `on_silence` is called, on another thread, where an answer takes longer than
-    PATIENCE seconds: clients wait for a broker to come back in their own ways, and it is told before they give up.
+    `open_` opens the broker, and opens it anew each time it was away; `patterns` are as somebody types them. A broker that is away at the
+    first tick is raised; later that is part of the tick. `wait` sleeps, and may raise to end it. `on_silence` is called, on another thread,
+    where an answer takes longer than PATIENCE seconds: clients wait for a broker to come back in their own ways, and it is told before they
+    give up.
     """
 
     def __init__(self, open_: Callable[[], AbstractContextManager[Consumers]], patterns: Sequence[str], interval: float, wait: Callable[[float], None],
@@ -124,7 +125,7 @@ class Watch:
                     silence.start()
                     try:
                         consumers = consumers or opened.enter_context(self._open())
-                        tick = measure(consumers, self._patterns)
+                        tick = measure(consumers, [consumers.name_of(pattern) for pattern in self._patterns])
                     except Unreachable as problem:
                         if first:
                             raise

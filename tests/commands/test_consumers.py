@@ -68,6 +68,24 @@ def test_consumers_are_listed_by_pattern_with_their_lag(at_home: CommandLine, re
     assert at_home("consumers", "ls", f"{name}-missing", "--fail-if-empty").code == 9
 
 
+@needs(Capability.CONSUMERS, where=lambda broker, row: broker == "rabbitmq")
+def test_on_rabbitmq_a_consumer_may_be_named_by_the_address_of_what_it_consumes(at_home: CommandLine, resource: Resource) -> None:
+    resource.put([b"a message"])
+    with resource.attend():
+        address = str(resource.address)
+        (row,) = rows(at_home("consumers", "lag", address, "-o", "json"))
+        assert (row["name"], [source["source"] for source in row["sources"]]) == (resource.consumer, [address])
+        watching = at_home("consumers", "lag", address, "--watch", "--every", "100ms", "-o", "json", "--fail-above", "0")
+        assert "no consumer" not in watching.stderr
+        assert json.loads(watching.lines[0])["name"] == resource.consumer
+        assert resource.consumer in at_home("consumers", "describe", address).stdout.decode()
+        # where it is in it is not known, or cannot be shown: either is said of what was meant
+        refused = at_home("consumers", "peek", address)
+        assert refused.code == 7, refused.stderr
+        missing = at_home("consumers", "lag", f"{address}-missing")
+        assert f"no consumer {resource.consumer}-missing" in missing.stderr
+
+
 @KEEPING
 def test_the_lag_is_told_by_name_and_pattern_and_decides_the_exit_code(at_home: CommandLine, resource: Resource) -> None:
     name = three_behind(resource)

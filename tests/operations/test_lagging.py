@@ -25,6 +25,9 @@ class Stub:
         self.away = False
         self.notes: list[str] = []
 
+    def name_of(self, text: str) -> str:
+        return text
+
     def names(self) -> list[str]:
         return list(self.lags)
 

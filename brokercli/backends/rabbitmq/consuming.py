@@ -36,6 +36,11 @@ class RabbitMQConsumers(Consumers):
         self._management = management
         self._existing = existing
 
+    def name_of(self, text: str) -> str:
+        # a consumer is a queue, and that one has an address
+        kind, _, name = text.partition(":")
+        return name if kind in ("queue", "stream") and name else text
+
     def find(self, patterns: Sequence[str] = ()) -> Iterable[Consumption]:
         if (named := self._named(patterns)) is not None:
             return named
