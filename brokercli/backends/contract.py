@@ -318,6 +318,11 @@ class Backend(ABC):
                 continue
         return found
 
+    def fates(self, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
+        """Say what destinations do with so many messages each besides keeping them, where they would be confirmed and soon be gone: a sentence
+        each. Sends nothing; what nobody tells at once is left out."""
+        return ()
+
     def lift_limit(self, source: Address) -> Lift:
         """Make it safe to return the letters of a resolved address, where a limit of deliveries would delete them: open until
         whatever was opened within it by `look_letters` or `repair` is closed. Nothing is done where nothing is needed.

@@ -29,6 +29,11 @@ class Elsewhere:
     """Names what of a message does not go along."""
     guarantee: str = "at least once: confirmed there before it is marked here; a run that is killed between the two repeats at most one batch"
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What there is to know of it before anything is sent."""
+        return self.settling.publisher.notes
+
     def take_notes(self) -> list[str]:
         """Return what its publisher has to tell, once everything is over."""
         publisher = self.settling.publisher

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from brokercli.backends.dead_letters import LetterReader
+from brokercli.commands.dlq_destination import Elsewhere
 from brokercli.commands.dlq_looking import lifted
 from brokercli.commands.dlq_source import LetterSource
 from brokercli.commands.session import Session
-from brokercli.model.message import Message
 from brokercli.operations.decisions import Decision, Rules
 from brokercli.operations.letters import LetterFilter
 from brokercli.operations.planning import Plan, plan
@@ -25,7 +25,7 @@ _ASKED = 20
 
 
 def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, letter_filter: LetterFilter, limit: int | None, interrupt: Interrupt,
-              chosen: list[Decision] | None, withholds: Callable[[Message], Sequence[str]], *, elsewhere: bool, quiet: bool, output: str) -> Plan:
+              chosen: list[Decision] | None, elsewhere: Elsewhere | None, *, quiet: bool, output: str) -> Plan:
     """Look at the letters, print the plan and return it; nothing is changed. The first letters that would go are put into `chosen`.
     `elsewhere`: they go to another broker, where the one destination is known to be there. Raises what would keep every one of them from
     going."""
@@ -37,21 +37,22 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
     with lifted(streams, letters.lift_to_look) as lift, letters.look() as reader, Progress(streams, "read", reader.expected) as progress:
         letters.check_repair(reader)
         counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
-                       on_progress=progress.advance, on_decision=None if chosen is None else remember, withholds=withholds)
+                       on_progress=progress.advance, on_decision=None if chosen is None else remember, withholds=(elsewhere or letters).withholds)
     said = Notes(reader, streams.say, quiet=quiet)
     said.say_new()
     notes = [*letter_filter.take_notes(), *([f"{lift.after}; to {verb} them lifts it once more"] if lift.after else [])]
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:
-        obstacles = {} if elsewhere else _obstacles(letters.session, reader, counted)
-        print_plan(streams, verb, str(letters.session.address), counted, obstacles, output, quiet=quiet)
+        obstacles, fates = ({}, elsewhere.notes) if elsewhere is not None else _outlook(letters.session, reader, counted)
+        print_plan(streams, verb, str(letters.session.address), counted, obstacles, fates, output, quiet=quiet)
         said.say_new()
     return counted
 
 
-def _obstacles(session: Session, reader: LetterReader, counted: Plan) -> dict[str, str]:
-    """Return why nothing can be put to destinations of a plan, the first ones."""
+def _outlook(session: Session, reader: LetterReader, counted: Plan) -> tuple[dict[str, str], Sequence[str]]:
+    """Return why nothing can be put to destinations of a plan, the first ones, and what becomes there of what is put to the others."""
     names = list(counted.addresses)[:_ASKED]
     found = session.backend.obstacles(reader, [counted.addresses[name] for name in names])
-    return {names[index]: reason for index, reason in found.items()}
+    open_ = [(counted.addresses[name], counted.destinations[name]) for index, name in enumerate(names) if index not in found]
+    return {names[index]: reason for index, reason in found.items()}, session.backend.fates(open_)

@@ -77,7 +77,7 @@ class RepairRun:
                 rules = self._rules(session, elsewhere)
                 if self.edit or not yes or dry_run:
                     planned = show_plan(streams, letters, self.verb, rules, self.letter_filter, self.limit, interrupt, self._chosen if self.edit else None,
-                                        (elsewhere or letters).withholds, elsewhere=elsewhere is not None, quiet=self.quiet, output=self.output)
+                                        elsewhere, quiet=self.quiet, output=self.output)
                     if interrupt.requested:
                         return interrupt.exit_code
                     if not (count := planned.destinations.total()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from brokercli.model.amount import amount
@@ -26,15 +26,15 @@ class Counted(Protocol):
     withheld: Counter[str]
 
 
-def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacles: Mapping[str, str], output: str = "auto", *,
+def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacles: Mapping[str, str], fates: Sequence[str] = (), output: str = "auto", *,
                quiet: bool = False) -> None:
     """Print where how many letters go, what is left and why, what is taken off; one JSON object with `json`. `obstacles` says of
-    destinations why nothing can be put there, and is said with `quiet` as well."""
+    destinations why nothing can be put there, and is said with `quiet` as well; `fates` what becomes there of what is."""
     check_output(output)
     if output == "json":
         print_json(streams, [{"verb": verb, "dlq": source, "letters": plan.letters, "destinations": dict(plan.destinations), "left": dict(plan.left),
                               "stripped": dict(plan.stripped), "lost": dict(plan.lost), "derived": dict(plan.derived),
-                              "withheld": dict(plan.withheld), "obstacles": dict(obstacles)}])
+                              "withheld": dict(plan.withheld), "obstacles": dict(obstacles), "fates": list(fates)}])
         return
     print_table(streams, [{"to": name, "messages": count} for name, count in plan.destinations.most_common()]
                 + [{"to": f"stays: {reason}", "messages": count} for reason, count in plan.left.most_common()])
@@ -45,6 +45,8 @@ def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacle
         return
     if obstacles and verb == "redrive":
         streams.say("such letters go elsewhere with --to ADDRESS (--origin NAME chooses them), or out of the way with dlq park")
+    for fate in fates:
+        streams.say(fate)
     for title, counts in (("home read from", plan.derived), ("taken off", plan.stripped), ("cannot be put back as it was", plan.lost),
                           ("do not go along, because they steer the broker", plan.withheld)):
         if counts:

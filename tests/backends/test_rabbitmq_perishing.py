@@ -8,6 +8,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
+import pika
 import pytest
 
 from brokercli.backends.contract import Publisher, PublishPolicy
@@ -177,6 +178,30 @@ def test_letters_that_have_room_at_home_go_without_a_word(places: Places) -> Non
         assert redrive(repair).confirmed == 6
         assert list(repair.notes) == []
     assert places.taken(work) == numbered(6)
+
+
+def test_letters_for_a_queue_that_only_another_connection_may_read_are_said_to_go_with_it(places: Places) -> None:
+    work, dlq = work_and_letters(places)
+    fail(places, work, numbered(3))
+    with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as other:
+        reply = other.channel().queue_declare("", exclusive=True).method.queue
+        said = [f"queue:{reply} is the exclusive queue of another connection, and deleted with its messages when that ends"]
+        with places.open() as backend:
+            assert backend.fates([(queue(reply), 3)]) == said
+            with backend.repair(queue(dlq), RepairPolicy()) as repair:
+                assert redrive(repair, queue(reply)).confirmed == 3
+                assert list(repair.notes) == said
+
+
+def test_what_becomes_of_letters_is_told_beforehand_of_each_queue_that_would_get_more_than_it_keeps(places: Places) -> None:
+    small, at_once, roomy, exchange = places.queue(x_max_length=at(3)), places.queue(x_message_ttl=at(0)), places.queue(), places.exchange()
+    full = f"queue:{small} keeps 3 messages (max-length) and drops the oldest: what goes beyond is deleted"
+    with places.open() as backend:
+        assert backend.fates([(queue(small), 3), (queue(roomy), 1000), (Address(exchange, "exchange", small), 4), (Address(exchange, "exchange"), 4)]) == []
+        assert backend.fates([(queue(small), 4), (queue(at_once), 1)]) == [full, f"messages in queue:{at_once} expire after 0s (message-ttl) and are deleted"]
+        assert backend.fates([(Address("", "exchange", small), 4)]) == [full]
+    with places.open(places.without_management) as backend:
+        assert backend.fates([(queue(small), 4)]) == []
 
 
 def refusing_with_copies(places: Places, dlq: str, most: int) -> str:

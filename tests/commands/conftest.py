@@ -63,11 +63,12 @@ def make_nats(server: str, name: str) -> Place:
     return Place("nats", f"{server}/{name}.created", f"{name}.created", server)
 
 
-def make_rabbitmq(server: str, name: str, kind: str = "stream") -> Place:
+def make_rabbitmq(server: str, name: str, kind: str = "stream", **arguments: object) -> Place:
     import pika
 
     with pika.BlockingConnection(pika.URLParameters(server)) as connection:
-        connection.channel().queue_declare(name, durable=True, arguments={"x-queue-type": kind})
+        given = {"x-queue-type": kind} | {f"x-{argument.replace('_', '-')}": value for argument, value in arguments.items()}
+        connection.channel().queue_declare(name, durable=True, arguments=given)
     root = server.rstrip("/")
     return Place("rabbitmq", f"{root}/{'stream' if kind == 'stream' else 'queue'}:{name}", name, root)
 

@@ -108,3 +108,21 @@ def test_a_home_that_is_not_there_is_said_in_the_plan_before_anything_is_refused
     ended = cli("dlq", "redrive", graveyard.url, "--yes")
     assert (ended.code, "read 3, confirmed 1, refused 2" in ended.stderr) == (3, True), ended.stderr
     assert graveyard.pending == 2
+
+
+@pytest.mark.rabbitmq
+def test_what_a_place_does_not_keep_of_the_letters_is_said_in_the_plan(cli: CommandLine, make_place: Callable[..., Place], rabbitmq_management: str) -> None:
+    dlq, there = make_place("rabbitmq", kind="classic"), make_place("rabbitmq", kind="classic", message_ttl=1000)
+    # another way to the same broker is another broker
+    for context, ways in (("here", ()), ("elsewhere", ("--option", "give_up_after=30"))):
+        assert cli("context", "add", context, "--url", dlq.server, "--management", rabbitmq_management, *ways).code == 0
+    here = {"BROKERCLI_CONTEXT": "here"}
+    assert cli("publish", f"@here/queue:{dlq.name}", stdin=b"a\nb\n").code == 0
+    assert cli("dlq", "export", "letters", f"@here/queue:{dlq.name}").code == 0
+    for *words, to in (("redrive", f"queue:{dlq.name}", "queue:"), ("redrive", f"queue:{dlq.name}", "@elsewhere/queue:"),
+                       ("park", "--unrecognised", f"queue:{dlq.name}", "queue:"), ("redrive", "--from-file", "letters", "queue:")):
+        arguments = (*words, "--to", f"{to}{there.name}")
+        plan = cli("dlq", *arguments, extra=here)
+        assert plan.code == 8, plan.stderr
+        assert plan.stderr.count(f"messages in queue:{there.name} expire after 1s (message-ttl) and are deleted\n") == 1, plan.stderr
+        assert orjson.loads(cli("dlq", *arguments, "-o", "json", extra=here).stdout)["fates"]

@@ -201,6 +201,15 @@ class RabbitMQBackend(Backend):
             return None
         return None if facts is None else Fate(queue, facts)
 
+    def fates(self, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
+        said: list[str] = []
+        for address, count in destinations:
+            # behind the default exchange is the queue that the routing key names, behind others any number
+            name = address.name if address.kind != "exchange" else "" if address.name else address.route
+            if name and (fate := self._fate(name)) is not None:
+                said += fate.of(count)
+        return said
+
     def look(self, source: Address, span: Span) -> Reader:
         from brokercli.backends.rabbitmq.look import look_at_stream
         from brokercli.backends.rabbitmq.tap import look_at_exchange, look_at_queue

@@ -98,7 +98,7 @@ class Management:
 
     def queue_that_takes(self, name: str) -> Facts | None:
         """Return what tells what becomes of a message in a queue, up to five seconds old; None where there is none."""
-        columns = "type,arguments,effective_policy_definition,messages_ready,message_bytes_ready,consumers"
+        columns = "type,arguments,effective_policy_definition,messages_ready,message_bytes_ready,consumers,exclusive"
         return _facts(self._ask(f"queues/{self._vhost}/{quote(name, safe='')}?columns={columns}"))
 
     def bindings_to_queue(self, name: str) -> list[Facts]:

@@ -39,8 +39,14 @@ class Fate:
         self._room: int | None = None
         self._room_bytes: int | None = None
         if facts.get("type") != STREAM:
+            if facts.get("exclusive"):
+                self.notes.append(f"queue:{name} is the exclusive queue of another connection, and deleted with its messages when that ends")
             self._note_times(facts)
             self._note_limits(facts)
+
+    def of(self, messages: int) -> list[str]:
+        """Say what becomes of so many that are given to it."""
+        return [*self.notes, *([self.full] if self.exceeded(messages, ROOM_BYTES) else [])]
 
     def exceeded(self, messages: int, size: int) -> bool:
         """Whether so many messages, or bytes in their bodies, are more than there is room for."""
