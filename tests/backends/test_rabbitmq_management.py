@@ -161,7 +161,7 @@ def test_a_management_api_whose_certificate_is_not_accepted_is_told_from_one_tha
     assert "amqps:// with tls.ca" in away.value.hint
 
 
-def serve_paths(answers: dict[str, bytes]) -> Callable[[socket.socket], None]:
+def serve_paths(answers: dict[str, bytes], asked: list[str] | None = None) -> Callable[[socket.socket], None]:
     """Answer questions one after the other over a connection of each; 401 where there is no answer."""
     def serve(listening: socket.socket) -> None:
         with suppress(OSError):
@@ -170,6 +170,8 @@ def serve_paths(answers: dict[str, bytes]) -> Callable[[socket.socket], None]:
                 with client:
                     path = client.recv(65536).split(b" ")[1].decode().removeprefix("/api/").partition("?")[0]
                     answer = answers.get(path)
+                    if asked is not None:
+                        asked.append(path)
                     begin = b"HTTP/1.1 401 No\r\n" if answer is None else _BEGUN
                     client.sendall(begin + b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(answer or b""), answer or b""))
     return serve
@@ -191,3 +193,16 @@ def test_an_api_that_the_context_names_and_that_is_another_brokers_is_not_believ
                 with pytest.raises(Away, match="belongs to the cluster theirs, and the connection leads to ours") as away:
                     ours.queue("q")
                 assert "rabbitmqctl set_cluster_name" in away.value.hint
+
+
+def test_whose_an_api_is_is_asked_once_also_by_those_in_a_hurry() -> None:
+    asked: list[str] = []
+    answers = {"cluster-name": b'{"name":"ours"}', "queues/%2F/q": b'{"name":"q"}'}
+    with serving(serve_paths(answers, asked)) as address:
+        connection = Connection("amqp", ((HOST, 9),), user="guest", password=Secret("guest"), management=address)
+        with closing(Management(connection, "ours", PATIENCE)) as management:
+            for _ in range(3):
+                with closing(management.hurried(PATIENCE, PATIENCE)) as hurried:
+                    assert hurried.queue("q") == {"name": "q"}
+            assert management.queue("q") == {"name": "q"}
+    assert asked == ["cluster-name", *["queues/%2F/q"] * 4]

@@ -71,7 +71,8 @@ class Management:
         self._seconds = seconds
         self._answers_last = _ANSWERS_LAST * seconds
         self._vhost = quote(connection.virtual_host, safe="")
-        self._base: str | None = None
+        self._base: list[str] = []
+        """The address, once it is known to be this broker's; those that were made of one another find it once."""
         self._http: Any = None
         self._connected_to = ""
         self._away: Away | None = None
@@ -79,7 +80,7 @@ class Management:
     @property
     def preferred(self) -> bool:
         """Whether its address is known: said by the context, or found before."""
-        return self._away is None and (self._connection.management is not None or self._base is not None)
+        return self._away is None and (self._connection.management is not None or bool(self._base))
 
     def hurried(self, known: float, guessed: float) -> Management:
         """Return another one that has so many seconds for a whole answer, fewer where the address has to be guessed, and no longer than this
@@ -237,7 +238,7 @@ class Management:
                 # what 4.3.6 says of a queue that is deleted while it looks for its figures
                 sleep(seconds)
                 status, text = self._exchange("GET", path)
-            return self._judge(self._base or "", status, text)
+            return self._judge(self._base[0], status, text)
         except Away as problem:
             self._away = problem
             self.close()
@@ -257,14 +258,14 @@ class Management:
     def _exchange(self, method: str, path: str, body: Facts | None = None) -> tuple[int, bytes]:
         if self._away is not None:
             raise self._away
-        if self._base is None:
+        if not self._base:
             try:
-                self._base = self._find()
+                self._base.append(self._find())
             except Away as problem:
                 self._away = problem
                 self.close()
                 raise
-        return self._send(self._base, method, path, body)
+        return self._send(self._base[0], method, path, body)
 
     def _find(self) -> str:
         said = self._connection.management
