@@ -88,6 +88,20 @@ def test_letters_that_would_not_survive_being_looked_at_are_a_risk(places: Place
     assert f"brokercli declare queue {dead} -s delivery-limit=-1 lifts it" in risks(places, dead)[0]
 
 
+def test_no_policy_is_proposed_against_a_limit_that_none_lifts(declared: Declared) -> None:
+    places = declared.places
+    for_operators = declared.name("operated")
+    policy = f"operator-policies/%2F/{for_operators}"
+    places.api(policy, "PUT", **{"pattern": f"^{for_operators}$", "definition": {"delivery-limit": 7}, "apply-to": "queues"})
+    try:
+        for dead in (places.queue("quorum", name=for_operators), places.queue("quorum", x_delivery_limit=("l", 7))):
+            places.queue("classic", x_dead_letter_exchange=text(""), x_dead_letter_routing_key=text(dead))
+            (said,) = [risk for risk in risks(places, dead) if "delivery limit of 7" in risk]
+            assert "no policy lifts it" in said
+    finally:
+        places.api(policy, "DELETE")
+
+
 def test_what_lies_where_nobody_consumes_is_a_risk(places: Places) -> None:
     name = places.queue("classic")
     places.put("", name, [b"1", b"2"])

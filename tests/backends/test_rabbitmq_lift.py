@@ -131,11 +131,15 @@ def test_a_limit_of_an_operator_is_not_lifted_and_that_is_said(versions: Places)
     policy = f"operator-policies/{places.virtual_host}/firm-{dlq}"
     places.api(policy, "PUT", **{"pattern": f"^{dlq}$", "definition": {"delivery-limit": 7}, "apply-to": "quorum_queues"})
     try:
-        with pytest.raises(Unsupported, match="an operator's policy keeps it at 7") as refused:
+        with pytest.raises(Unsupported, match="an operator's policy keeps it at 7") as not_lifted:
             places.open().lift_limit(queue(dlq))
+        with pytest.raises(Unsupported, match="a delivery limit of 7") as not_looked_at:
+            places.open().look_letters(queue(dlq))
         # a policy of a user's own would change nothing
-        assert "list_operator_policies" in refused.value.hint
-        assert "set_policy" not in refused.value.hint
+        for refused in (not_lifted, not_looked_at):
+            assert "list_operator_policies" in refused.value.hint
+            assert "set_policy" not in refused.value.hint
+            assert "--lift-limit" not in refused.value.hint
     finally:
         places.api(policy, "DELETE")
     assert lifting(places, dlq) == []

@@ -17,15 +17,13 @@ from uuid import uuid4
 from brokercli.backends.dead_letters import Lift
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
-from brokercli.backends.rabbitmq.survivable import LIFTED, LIFTS, Conditions, read_conditions, ways_out
+from brokercli.backends.rabbitmq.survivable import LIFTED, LIFTS, OPERATORS, Conditions, read_conditions, ways_out
 from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound, Unsupported
 
 _PATIENCE = 10.0
 _LOOK_AGAIN = 0.1
 _ABOVE_ANY = 1000
 _NACK_IS_FREE = (4, 3)
-_OPERATORS = ("rabbitmqctl list_operator_policies shows it, and no other policy comes before it: have that one changed, or let letters go to a classic queue"
-              " or a stream instead")
 
 
 class LimitLift(Lift):
@@ -179,7 +177,7 @@ class LimitLift(Lift):
             if now.survivable:
                 return
             if now.limit is not None and str((now.facts or {}).get("policy")).startswith(LIFTS):
-                raise self._cannot(self._kept_at(now.limit), hint=_OPERATORS)
+                raise self._cannot(self._kept_at(now.limit), hint=OPERATORS)
             if monotonic() >= deadline:
                 raise self._cannot(now.unknown or f"{_PATIENCE:g} s after a policy was set that should, it is still {now.limit}")
             sleep(_LOOK_AGAIN)

@@ -39,8 +39,9 @@ def _without_dead_letters(node: Node, limit: int | None, holds_letters: bool) ->
     if node.dead_letters:
         return
     if limit is not None and holds_letters:
-        yield (f"it has a delivery limit of {limit} and no dead-letter exchange: a letter that died of a delivery limit is deleted by being returned once;"
-               f" brokercli declare queue {node.name} -s delivery-limit=-1 lifts it")
+        lifts = ("no policy lifts it, and a classic queue has none" if node.limit_is_firm
+                 else f"brokercli declare queue {node.name} -s delivery-limit=-1 lifts it")
+        yield f"it has a delivery limit of {limit} and no dead-letter exchange: a letter that died of a delivery limit is deleted by being returned once; {lifts}"
     elif limit is not None:
         yield f"it has no dead-letter exchange: what is rejected, or redelivered more than {limit} times, is deleted"
     elif not holds_letters:

@@ -40,6 +40,9 @@ LIFTS = "brokercli-lift-"
 RESCUING = {"dead-letter-exchange": "", "dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
 """What a policy says beside the name of a queue, so that what is returned too often is in one of the two at every moment. Without the
 overflow RabbitMQ silently does it at most once."""
+OPERATORS = ("rabbitmqctl list_operator_policies shows it, and no other policy comes before it: have that one changed, or let letters go to a classic queue"
+             " or a stream instead")
+"""What to do about what an operator's policy says."""
 _ABOVE_ANY = 1000
 Taking = Callable[[], Callable[[], None]]
 """Told before letters are taken; returns what to call once all that were not handled are certainly back."""
@@ -63,6 +66,8 @@ class Conditions:
     """Why it cannot."""
     argued: bool = False
     """The limit is an argument of the queue, which no policy raises."""
+    operated: bool = False
+    """The limit is that of an operator's policy, which no other raises."""
     policy: Facts | None = None
     """What the policy that holds for it defines; a new one would take its place."""
     borrowed: bool = False
@@ -123,10 +128,13 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
     limit = limit_of(facts, version)
     argument = arguments.get("x-delivery-limit")
     borrowed = not lifted and str(facts.get("policy") or "").startswith(LIFTS)
+    policy = _definition(facts, management) if borrowed or limit != UNLIMITED else None
     return Conditions(
         queue, version, virtual_host, limit, "" if limit is not None else "the management API does not say its delivery limit",
         argued=isinstance(argument, int) and argument >= 0,
-        policy=_definition(facts, management) if borrowed or limit != UNLIMITED else None,
+        # operators' policies are not everybody's to read, but what holds is told
+        operated="delivery-limit" in (settings or {}) and (settings or {})["delivery-limit"] != (policy or {}).get("delivery-limit"),
+        policy=policy,
         borrowed=borrowed,
         single_active=bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
         delayed_retry=arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")),
@@ -242,6 +250,8 @@ def ways_out(conditions: Conditions, *, by_hand: bool = False) -> str:
         instead = "let its letters go to a classic queue or a stream instead, or move them there with a shovel"
         argument = f"the limit is the argument x-delivery-limit of {conditions.name}, which no policy raises"
         return f"{argument}: {instead}" if by_hand else f"--lift-limit has what goes over it kept in another queue until it is done; {argument}: or {instead}"
+    if conditions.operated:
+        return OPERATORS
     words = policy_words(conditions, (conditions.policy or {}) | LIFTED)
     if by_hand:
         return f"have it lifted first, then type the same again: {words}"

@@ -22,6 +22,8 @@ class Node:
     type: str
     settings: Facts
     """Arguments without their x-, over what policies say."""
+    limit_is_firm: bool = False
+    """Its delivery limit is an argument's or an operator's, which no policy raises."""
     messages: int | None = None
     consumers: int | None = None
     oldest: int | None = None
@@ -100,7 +102,8 @@ def _node(now: Facts, counted: Facts | None, used: Facts, policies: Policies) ->
     head = used.get("head_message_timestamp")
     down = counted is None or any(is_down(facts) for facts in (now, counted, used))
     messages = None if counted is None or down else counted.get("messages", used.get("messages"))
-    return Node(name, kind, settings, messages, used.get("consumers"), head if isinstance(head, int) and not isinstance(head, bool) else None, down=down)
+    firm = any(isinstance(limit, int) and limit >= 0 for limit in (operator.get("delivery-limit"), given.get("x-delivery-limit")))
+    return Node(name, kind, settings, firm, messages, used.get("consumers"), head if isinstance(head, int) and not isinstance(head, bool) else None, down=down)
 
 
 def _waits(node: Node, nodes: dict[str, Node]) -> bool:
