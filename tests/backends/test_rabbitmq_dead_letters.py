@@ -17,7 +17,7 @@ from brokercli.dialects import Facts, recognise
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed, Unsupported
 from tests.backends.rabbitmq_places import Places, bodies_of, records_of
-from tests.backends.rabbitmq_redrive import count, make, numbered, queue, redrive, wear_out, work_and_letters
+from tests.backends.rabbitmq_redrive import count, fail, make, numbered, queue, redrive, wear_out, work_and_letters
 from tests.brokers.server import wait_until
 
 PATIENCE = 60.0
@@ -55,6 +55,27 @@ def test_letters_are_found_through_exchanges_and_their_bindings(places: Places) 
     assert found[stream].address == Address(stream, "stream")
     assert found[stream].feeds == (f"queue:{second}",)
     assert other not in found
+
+
+def test_letters_that_wait_where_they_died_are_told_and_are_no_consumers_lag(places: Places) -> None:
+    exchange, dlq = places.exchange("fanout"), make(places, "quorum")
+    work = places.queue("quorum", x_dead_letter_exchange=text(exchange), x_dead_letter_strategy=text("at-least-once"), x_overflow=text("reject-publish"))
+    fail(places, work, numbered(3))
+    wait_until(lambda: places.api(f"queues/{places.virtual_host}/{work}").get("messages_dlx") == 3, PATIENCE, "3 letters that lead nowhere")
+    with places.open() as backend:
+        unseen: list[str] = []
+        assert dlq not in {source.address.name for source in backend.dead_letter_sources((), unseen)}
+        assert [said for said in unseen if work in said] == [f"3 dead letters wait in queue:{work}, because what it sends them to does not exist or leads"
+                                                             f" nowhere; brokercli describe queue:{work} says what that is"]
+        assert backend.describe(queue(work)).facts["dead letters go to"] == "nowhere: they stay in it until they lead somewhere"
+        consumers = backend.consumers()
+        assert [lag.lag for lag in consumers.lag(work)] == [one.lag for one in consumers.find([work])] == [0]
+        # RabbitMQ tries again only minutes later
+        places.bind(dlq, exchange, "")
+        unseen.clear()
+        (found,) = [source for source in backend.dead_letter_sources((), unseen) if source.address.name == dlq]
+        assert (found.pending, list(found.remarks)) == (0, [f"3 dead letters wait in queue:{work} to come here"])
+        assert not any(work in said for said in unseen)
 
 
 def test_letters_are_found_by_the_policies_that_hold_for_the_queues_they_come_from(places: Places) -> None:

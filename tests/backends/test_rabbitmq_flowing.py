@@ -106,7 +106,7 @@ def test_dead_letters_that_go_nowhere_are_said_to_be_lost(places: Places) -> Non
     nowhere = places.queue("classic", x_dead_letter_exchange=text(""), x_dead_letter_routing_key=text("no-such-queue"))
     assert draw(places, gone).nodes["exchange:no-such-exchange"].notes == ("does not exist: dead letters are lost",)
     assert draw(places, nowhere).nodes["queue:no-such-queue"].notes == ("does not exist: dead letters are lost",)
-    assert "its dead letters are routed to nobody and lost" in draw(places, nobody).nodes[f"queue:{nobody}"].notes
+    assert "its dead letters are routed to nobody: they are lost" in draw(places, nobody).nodes[f"queue:{nobody}"].notes
 
 
 @pytest.mark.parametrize("kind", ["queue", "exchange"])

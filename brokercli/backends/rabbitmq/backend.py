@@ -244,7 +244,7 @@ class RabbitMQBackend(Backend):
     def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         from brokercli.backends.rabbitmq.dead_letters import find_sources
 
-        return find_sources(patterns, self._management, self._link)
+        return find_sources(patterns, self._management, self._link, [] if unseen is None else unseen)
 
     def withholds(self, message: Message, *, letter: bool = False) -> Sequence[str]:
         from brokercli.backends.rabbitmq.convert import CannotCarry, Converter

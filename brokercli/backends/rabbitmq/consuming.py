@@ -100,7 +100,9 @@ class RabbitMQConsumers(Consumers):
         # of a quorum queue both are up to a second old, and what was delivered since is in hand nowhere but still in the total
         counted = self._counted(name) or facts
         in_hand = _number(counted.get("messages_unacknowledged"))
-        behind = None if ready is None else max(ready + (in_hand or 0), _number(counted.get("messages")) or 0)
+        # what died in it and waits to be handed over is no consumer's any more
+        total = (_number(counted.get("messages")) or 0) - (_number(facts.get("messages_dlx")) or 0)
+        behind = None if ready is None else max(ready + (in_hand or 0), total)
         return [Lag(f"queue:{name}", lag=behind, in_hand=in_hand, member=_members(facts), at_least=in_hand is None)]
 
     def plan_seek(self, name: str, position: Position, source: Address | None = None) -> Seek:
@@ -233,8 +235,10 @@ def _consumption(facts: Facts) -> Consumption:
     shown: dict[str, Value] = {"type": facts.get("type")}
     if facts.get("policy"):
         shown["policy"] = facts["policy"]
-    return Consumption(str(facts["name"]), "stream" if stream else "queue", _state(facts), _number(facts.get("consumers")),
-                       None if stream else _number(facts.get("messages")), None if stream else _number(facts.get("messages_unacknowledged")),
+    messages = _number(facts.get("messages"))
+    behind = None if stream or messages is None else messages - (_number(facts.get("messages_dlx")) or 0)
+    return Consumption(str(facts["name"]), "stream" if stream else "queue", _state(facts), _number(facts.get("consumers")), behind,
+                       None if stream else _number(facts.get("messages_unacknowledged")),
                        (_address(facts),), shown)
 
 

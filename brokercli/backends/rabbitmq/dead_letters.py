@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 
 from brokercli.backends.dead_letters import DeadLetterSource
 from brokercli.backends.rabbitmq.counting import counting
@@ -20,8 +20,9 @@ _SECOND = 1_000_000_000
 _MOST_FEEDS = 20
 
 
-def find_sources(patterns: Sequence[str], management: Management, link: Link) -> Iterator[DeadLetterSource]:
-    """Yield the queues and streams of dead letters by name. Queues that only hold messages back before another try are none.
+def find_sources(patterns: Sequence[str], management: Management, link: Link, unseen: MutableSequence[str]) -> Iterator[DeadLetterSource]:
+    """Yield the queues and streams of dead letters by name. Queues that only hold messages back before another try are none. Letters that
+    lead nowhere, and stay where they died, are told to `unseen`.
 
     Counts are of this moment, except those of streams, which are up to five seconds old, as are policies of classic queues.
     Raises Failed without the management API: AMQP itself says neither which queues there are nor what leads where.
@@ -36,6 +37,8 @@ def find_sources(patterns: Sequence[str], management: Management, link: Link) ->
         if not name.startswith(LIFTS) and (why := found_by(nodes[name], nodes, patterns)) is not None:
             kept = sum([_ready(nodes[target], link)[0] or 0 for target in nodes[name].targets if target.startswith(LIFTS)])
             yield _source(nodes[name], nodes, why, *_ready(nodes[name], link), kept)
+    unseen.extend(f"{_waiting(node)}, because what it sends them to does not exist or leads nowhere; brokercli describe queue:{node.name} says what that is"
+                  for node in nodes.values() if node.on_the_way and node.unrouted)
 
 
 def require_letters(queue: Queue, management: Management) -> None:
@@ -82,12 +85,17 @@ def _ready(node: Node, link: Link) -> tuple[int | None, int | None]:
     return (int(count.messages), int(count.consumers)) if count.certain else (None, node.consumers)
 
 
+def _waiting(node: Node) -> str:
+    return f"{amount(node.on_the_way, 'dead letter waits', 'dead letters wait')} in queue:{node.name}"
+
+
 def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, consumers: int | None, kept: int) -> DeadLetterSource:
     stream = node.type == "stream"
     feeds = feeds_of(node, nodes)
     if not feeds and (named := feed_of(node.name, nodes.__contains__)):
         feeds = [named]
-    remarks = ["the node that answers for it is away: how many there are is not known"] if node.down else []
+    remarks = [f"{_waiting(nodes[name])} to come here" for name in node.feeds if nodes[name].on_the_way]
+    remarks += ["the node that answers for it is away: how many there are is not known"] if node.down else []
     if kept:
         remarks.append(f"{kept:,} went over its delivery limit and {'is' if kept == 1 else 'are'} kept by a run; if that was killed, the next one with "
                        f"--lift-limit puts {'it' if kept == 1 else 'them'} back")

@@ -14,7 +14,7 @@ from brokercli.backends.rabbitmq.keeping import EXCHANGE_KEEPING, KEEPING, argum
 from brokercli.backends.rabbitmq.management import Away, Facts, Management, is_down
 from brokercli.backends.rabbitmq.policies import EXCHANGE, Policies
 from brokercli.backends.rabbitmq.risks import exchange_risks, queue_risks
-from brokercli.backends.rabbitmq.telling import safely, told
+from brokercli.backends.rabbitmq.telling import fate_of_the_unrouted, safely, told
 from brokercli.backends.rabbitmq.topology import Exchange as Routing
 from brokercli.backends.rabbitmq.topology import Node, read_exchanges, read_topology
 from brokercli.model.description import Description, Section, Value
@@ -155,7 +155,8 @@ def _dead_letters(description: Description, node: Node, nodes: dict[str, Node]) 
     """Say where what dies here goes and how surely, and whose dead letters come here."""
     facts = description.facts
     if node.dead_letters:
-        facts["returns to" if node.waits else "dead letters go to"] = ", ".join(f"queue:{name}" for name in node.targets) or "nowhere: they are lost"
+        nowhere = f"nowhere: they {fate_of_the_unrouted(node)}"
+        facts["returns to" if node.waits else "dead letters go to"] = ", ".join(f"queue:{name}" for name in node.targets) or nowhere
         facts["handed over"] = "at least once" if safely(node) else "at most once"
     if feeds := feeds_of(node, nodes):
         facts["holds the dead letters of"] = ", ".join(f"queue:{name}" for name in feeds)

@@ -120,7 +120,7 @@ class Management:
 
     def consumed(self) -> Iterator[Facts]:
         """Yield what consumers have before them and in hand, of all queues and streams by name, up to five seconds old."""
-        return self._pages("queues", "name,type,messages,messages_unacknowledged,consumers,exclusive,internal,state,policy")
+        return self._pages("queues", "name,type,messages,messages_dlx,messages_unacknowledged,consumers,exclusive,internal,state,policy")
 
     def exchanges(self) -> Iterator[Facts]:
         """Yield all exchanges by name."""
@@ -141,7 +141,7 @@ class Management:
 
     def queues_in_use(self) -> Iterator[Facts]:
         """Yield type, arguments, policy, consumers and the oldest time of all queues, up to five seconds old."""
-        return self._pages("queues", "name,type,arguments,policy,consumers,messages,head_message_timestamp,exclusive,state")
+        return self._pages("queues", "name,type,arguments,policy,consumers,messages,messages_dlx,head_message_timestamp,exclusive,state")
 
     def policy(self, name: str) -> Facts | None:
         """Return a policy of the virtual host; None where there is none of that name."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from brokercli.backends.rabbitmq.dead_letters import found_by
 from brokercli.backends.rabbitmq.keeping import QUORUM, STREAM
-from brokercli.backends.rabbitmq.telling import delivery_limit, safely, told
+from brokercli.backends.rabbitmq.telling import delivery_limit, fate_of_the_unrouted, safely, told
 from brokercli.backends.rabbitmq.topology import Exchange, Node
 from brokercli.model.amount import amount
 
@@ -39,9 +39,11 @@ def _without_dead_letters(node: Node, limit: int | None, holds_letters: bool) ->
     if node.dead_letters:
         return
     if limit is not None and holds_letters:
-        lifts = ("no policy lifts it, and a classic queue has none" if node.limit_is_firm
-                 else f"brokercli declare queue {node.name} -s delivery-limit=-1 lifts it")
-        yield f"it has a delivery limit of {limit} and no dead-letter exchange: a letter that died of a delivery limit is deleted by being returned once; {lifts}"
+        lifts = f"brokercli declare queue {node.name} -s delivery-limit=-1 lifts it"
+        if node.limit_is_firm:
+            lifts = "no policy lifts it, and a classic queue has none"
+        yield (f"it has a delivery limit of {limit} and no dead-letter exchange: a letter that died of a delivery limit is deleted by being returned once;"
+               f" {lifts}")
     elif limit is not None:
         yield f"it has no dead-letter exchange: what is rejected, or redelivered more than {limit} times, is deleted"
     elif not holds_letters:
@@ -55,11 +57,10 @@ def _without_dead_letters(node: Node, limit: int | None, holds_letters: bool) ->
 def _lost_dead_letters(node: Node, exchanges: dict[str, Exchange]) -> Iterator[str]:
     if not node.dead_letters:
         return
-    if node.exchange and node.exchange not in exchanges:
-        yield f"its dead letters go to the exchange {node.exchange}, which does not exist: they are lost"
-    elif node.unrouted:
-        where = f"the exchange {node.exchange}, where nothing is bound for them" if node.exchange else "a queue that does not exist"
-        yield f"its dead letters go to {where}: they are lost"
+    if node.unrouted:
+        where = ("a queue that does not exist" if not node.exchange else f"the exchange {node.exchange}, where nothing is bound for them"
+                 if node.exchange in exchanges else f"the exchange {node.exchange}, which does not exist")
+        yield f"its dead letters go to {where}: they {fate_of_the_unrouted(node)}"
     elif not safely(node):
         wants = node.settings.get("dead-letter-strategy") == "at-least-once"
         if node.type == QUORUM and wants:

@@ -52,7 +52,7 @@ def circumstances(node: Node) -> list[str]:
     if node.settings.get("delayed-retry-type") not in (None, "disabled"):
         said.append(f"holds back what is returned for {told(int(node.settings.get('delayed-retry-min', 0)))} and longer each time")
     if node.unrouted:
-        said.append("its dead letters are routed to nobody and lost")
+        said.append(f"its dead letters are routed to nobody: they {fate_of_the_unrouted(node)}")
     return said
 
 
@@ -60,6 +60,11 @@ def safely(node: Node) -> bool:
     """Whether a dead letter is taken out only once it is confirmed where it goes."""
     return (node.type == QUORUM and node.settings.get("dead-letter-strategy") == "at-least-once"
             and node.settings.get("overflow") == "reject-publish")
+
+
+def fate_of_the_unrouted(node: Node) -> str:
+    """Say what becomes of dead letters that lead nowhere: at least once, RabbitMQ tries again every three minutes or so, for ever."""
+    return "stay in it until they lead somewhere" if safely(node) else "are lost"
 
 
 def fate_of_the_dead(exchange: str | None, key: str | None) -> str:

@@ -26,6 +26,8 @@ class Node:
     """Its delivery limit is an argument's or an operator's, which no policy raises."""
     messages: int | None = None
     consumers: int | None = None
+    on_the_way: int = 0
+    """Its dead letters that nobody has confirmed yet where they go, some seconds ago; they lie in it until then."""
     oldest: int | None = None
     """Time of the first message in seconds, where a classic queue knows it."""
     targets: tuple[str, ...] = ()
@@ -103,7 +105,8 @@ def _node(now: Facts, counted: Facts | None, used: Facts, policies: Policies) ->
     down = counted is None or any(is_down(facts) for facts in (now, counted, used))
     messages = None if counted is None or down else counted.get("messages", used.get("messages"))
     firm = any(isinstance(limit, int) and limit >= 0 for limit in (operator.get("delivery-limit"), given.get("x-delivery-limit")))
-    return Node(name, kind, settings, firm, messages, used.get("consumers"), head if isinstance(head, int) and not isinstance(head, bool) else None, down=down)
+    return Node(name, kind, settings, firm, messages, used.get("consumers"), used.get("messages_dlx") or 0,
+                head if isinstance(head, int) and not isinstance(head, bool) else None, down=down)
 
 
 def _waits(node: Node, nodes: dict[str, Node]) -> bool:
