@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import orjson
+import pika
 import pytest
 
 from tests.brokers.kafka import PASSWORD, USER
 from tests.commandline import CommandLine
-from tests.commands.conftest import Place, unmake
+from tests.commands.conftest import Place, make_rabbitmq, unmake
 from tests.commands.dead_letters import Graveyard, make_graveyard
 
 HOLD_BACK = "do not go along, because they steer the broker"
@@ -126,3 +127,22 @@ def test_what_a_place_does_not_keep_of_the_letters_is_said_in_the_plan(cli: Comm
         assert plan.code == 8, plan.stderr
         assert plan.stderr.count(f"messages in queue:{there.name} expire after 1s (message-ttl) and are deleted\n") == 1, plan.stderr
         assert orjson.loads(cli("dlq", *arguments, "-o", "json", extra=here).stdout)["fates"]
+
+
+@pytest.mark.rabbitmq
+def test_a_run_that_finds_nothing_because_somebody_holds_the_letters_says_so(
+        cli: CommandLine, unique: Callable[[str], str], rabbitmq_address: str, rabbitmq_management: str) -> None:
+    dlq = f"{unique('held')}.dlq"
+    place = make_rabbitmq(rabbitmq_address, dlq, "classic")
+    assert cli("context", "add", "here", "--url", rabbitmq_address, "--management", rabbitmq_management, "--use").code == 0
+    assert cli("publish", f"queue:{dlq}", stdin=b"a\nb\n").code == 0
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq_address)) as connection:
+        channel = connection.channel()
+        held = channel.consume(dlq)
+        assert [next(held)[2] for _ in range(2)] == [b"a", b"b"]
+        ended = cli("dlq", "drop", f"queue:{dlq}", "--unrecognised", "--yes")
+        assert (ended.code, "read 0, confirmed 0" in ended.stderr) == (0, True), ended.stderr
+        assert ended.stderr.count(f"1 other consumer takes from {dlq} as well") == 1, ended.stderr
+        assert ended.stderr.count("2 letters are in somebody else's hands and not seen here") == 1, ended.stderr
+        channel.cancel()
+    unmake(place)

@@ -92,7 +92,8 @@ class RabbitMQRepair(Repair):
         self.failure: BrokercliError | None = None
         self.expected = count_ready(conditions)
         self.notes: list[str] = mover.notes
-        self.notes += notes_on(conditions)
+        if self.expected != 0:
+            self.notes += notes_on(conditions)
         self.guarantee = (f"at least once: each letter is confirmed at its destination before it is taken out of {self._queue}; where this process or the"
                           f" connection is killed between the two, at most {amount(self._part * (1 + self.overlapping), 'letter')} may be repeated, and where"
                           " the broker is, those whose acknowledgement it had not written yet")
@@ -267,6 +268,9 @@ class RabbitMQRepair(Repair):
         self._closed = True
         try:
             self._mover.close()
+            if self.expected == 0:
+                # what is said before the first letter is touched nobody hears then
+                self.notes += notes_on(self._conditions)
             if self._passed_over:
                 self.notes.append(f"letters that were put back since this run began, died again and are left: {self._passed_over:,}")
             if not self._holding.give_back() and not self._holding.cut_off:
