@@ -78,6 +78,23 @@ def test_letters_that_wait_where_they_died_are_told_and_are_no_consumers_lag(pla
         assert not any(work in said for said in unseen)
 
 
+def test_where_a_letter_lies_in_several_queues_that_is_said_and_where_it_may_it_is_not(places: Places) -> None:
+    """Put back from each, a message would come home as often."""
+    everywhere, by_key = places.exchange("fanout"), places.exchange("topic")
+    copied, alone = (make(places, "classic"), make(places, "classic")), (make(places, "classic"), make(places, "classic"))
+    for number, (one, other) in enumerate(zip(copied, alone, strict=True)):
+        places.bind(one, everywhere, "")
+        places.bind(one, by_key, "#.dead")
+        places.bind(other, by_key, f"key.{number}")
+    places.queue("classic", x_dead_letter_exchange=text(everywhere))
+    places.queue("classic", x_dead_letter_exchange=text(by_key), x_dead_letter_routing_key=text("a.dead"))
+    places.queue("classic", x_dead_letter_exchange=text(by_key))
+    found = sources(places)
+    for one, other in (copied, copied[::-1]):
+        assert list(found[one].remarks) == [f"letters lie in queue:{other} as well: put back from both, they come home twice"]
+    assert [found[name].remarks for name in alone] == [(), ()]
+
+
 def test_letters_are_found_by_the_policies_that_hold_for_the_queues_they_come_from(places: Places) -> None:
     work, dlq, exchange = make(places, "quorum"), make(places, "classic"), places.exchange("topic")
     places.bind(dlq, exchange, "#.failed")

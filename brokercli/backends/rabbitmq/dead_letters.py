@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableSequence, Sequence
 
-from brokercli.backends.dead_letters import DeadLetterSource
+from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.dead_letter_names import by_name, feed_of
 from brokercli.backends.rabbitmq.existing import ROW_OF, Queue
@@ -95,6 +95,9 @@ def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, con
     if not feeds and (named := feed_of(node.name, nodes.__contains__)):
         feeds = [named]
     remarks = [f"{_waiting(nodes[name])} to come here" for name in node.feeds if nodes[name].on_the_way]
+    copies = sorted({target for name in node.feeds if nodes[name].copied for target in nodes[name].targets} - {node.name})
+    if copies:
+        remarks.append(f"letters lie in {some_of([f'queue:{name}' for name in copies], 3)} as well: put back from both, they come home twice")
     remarks += ["the node that answers for it is away: how many there are is not known"] if node.down else []
     if kept:
         remarks.append(f"{kept:,} went over its delivery limit and {'is' if kept == 1 else 'are'} kept by a run; if that was killed, the next one with "

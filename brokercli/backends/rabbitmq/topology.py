@@ -32,6 +32,8 @@ class Node:
     """Time of the first message in seconds, where a classic queue knows it."""
     targets: tuple[str, ...] = ()
     """Where its dead letters go, as far as that is fixed."""
+    copied: bool = False
+    """Each of its dead letters goes to all of them."""
     feeds: list[str] = field(default_factory=list)
     """What dead-letters here."""
     waits: bool = False
@@ -85,7 +87,9 @@ def read_topology(management: Management) -> dict[str, Node]:
     routes = Routes(management)
     for node in nodes.values():
         if node.dead_letters:
-            node.targets = tuple(sorted(name for name in routes.of(node.exchange, node.settings.get("dead-letter-routing-key")) if name in nodes))
+            key = node.settings.get("dead-letter-routing-key")
+            node.targets = tuple(sorted(name for name in routes.of(node.exchange, key) if name in nodes))
+            node.copied = len(node.targets) > 1 and routes.lead_everywhere(node.exchange, key)
             node.unrouted = not node.targets and not (node.exchange == "" and "dead-letter-routing-key" not in node.settings)
     for node in nodes.values():
         for target in node.targets:
@@ -157,6 +161,11 @@ class Routes:
         if not exchange:
             return {key} if isinstance(key, str) else set()
         return self._follow(exchange, key if isinstance(key, str) else None, _MOST_HOPS)
+
+    def lead_everywhere(self, exchange: str, key: Any) -> bool:
+        """Whether a message is routed to all of these, as far as the exchange itself tells."""
+        kind = self._known(exchange).type
+        return kind == "fanout" or (kind in ("direct", "topic") and isinstance(key, str))
 
     def _follow(self, exchange: str, key: str | None, hops: int) -> set[str]:
         found: set[str] = set()
