@@ -342,9 +342,32 @@ def test_of_several_exchanges_the_one_that_is_deleted_is_said_and_the_others_go_
         assert bodies_of(reader, 1) == [b"2"]
 
 
+def test_a_queue_that_is_deleted_ends_its_tap_which_would_be_what_messages_are_routed_to(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their publisher would be told that they reached a queue, and they would be nowhere."""
+    monkeypatch.setattr(tap_reader, "_BINDINGS_SECONDS", 0.05)
+    exchange, queue = places.exchange(), places.queue()
+    places.bind(queue, exchange)
+    with tap(places, queue, "queue") as reader:
+        places.put(exchange, "a", [b"1"])
+        assert bodies_of(reader, 1) == [b"1"]
+        places.wire.delete_queue(queue)
+        with pytest.raises(NotFound, match=f"The queue {queue} was deleted while what reaches it was shown"):
+            bodies_of(reader, 1)
+
+
+def test_a_queue_that_is_unbound_while_its_tap_goes_on_is_said_to_get_nothing(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap_reader, "_BINDINGS_SECONDS", 0.05)
+    exchange, queue = places.exchange(), places.queue()
+    places.bind(queue, exchange, "#")
+    with tap(places, queue, "queue") as reader:
+        places.api(f"bindings/{places.virtual_host}/e/{exchange}/q/{queue}/%23", "DELETE")
+        said = f"{queue} gets nothing of {exchange} any more, because it was unbound, and what it would have got is shown until this ends"
+        assert eventually(lambda: reader.read(0) is None and said in reader.notes)
+
+
 def test_a_tap_goes_on_while_nobody_tells_what_it_is_bound_to(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tap_reader, "_BINDINGS_SECONDS", 0.0)
-    exchange = kept(places)
+    exchange, bindings_to_queue = kept(places), Management.bindings_to_queue
 
     def away(self: Management, name: str) -> list[Any]:
         raise Away("it does not answer")
@@ -354,6 +377,8 @@ def test_a_tap_goes_on_while_nobody_tells_what_it_is_bound_to(places: Places, mo
         places.put(exchange, "a", [b"1"])
         assert bodies_of(reader, 1) == [b"1"]
         # nor is anything known of a tap that is not there
-        monkeypatch.setattr(Management, "bindings_to_queue", lambda self, name: [])
+        for question, ask in (("bindings_to_queue", bindings_to_queue), ("queue_now", Management.queue_now)):
+            monkeypatch.setattr(Management, question, lambda self, name, ask=ask: ask(self, f"no-such-{name}"))
         places.put(exchange, "a", [b"2"])
         assert bodies_of(reader, 1) == [b"2"]
+        assert quiet(reader)

@@ -47,7 +47,7 @@ class TapReader(Reader):
     What is not read waits at the broker, `MOST_WAITING` messages or `MOST_BYTES_WAITING` bytes at most; then the oldest are
     dropped, which shows because they are dead lettered into a second queue that holds one. When the connection was lost the
     tap is made again, and what was published in between is missed. Both are said in `notes`, as soon as they are known. Where an
-    exchange is deleted that is said as well, and after the last of them nothing more can come: NotFound.
+    exchange is deleted, or the queue is unbound, that is said as well; after the last exchange, or the queue, is gone nothing more comes: NotFound.
     """
 
     def __init__(self, link: Link, bindings: list[Binding], queue: str | None, notes: list[str], give_back: Any,
@@ -94,10 +94,12 @@ class TapReader(Reader):
     def _look_after_bindings(self) -> None:
         if monotonic() < self._asked + _BINDINGS_SECONDS:
             return
+        # before the tap's own: what is gone from there as well was deleted, not unbound
+        leading = None if self._queue is None else self._sources_of(self._queue)
         tap, sources = self._tap, None if self._channel is None else self._sources_of(self._tap)
         # an answer may take a while
         self._asked = monotonic()
-        if sources is None or tap != self._tap or self._closed:
+        if not sources or tap != self._tap or self._closed:
             return
         for exchange in sorted(self._tapped - sources):
             self._tapped.discard(exchange)
@@ -106,6 +108,18 @@ class TapReader(Reader):
                 self._tell(f"{gone}: what is published to one that is made anew is not shown")
             else:
                 self._handover.fail(NotFound(f"{gone}; one that is made anew under its name has not this tap.", hint="the same command taps what is there now"))
+                return
+        if leading is not None:
+            self._look_after_queue(leading)
+
+    def _look_after_queue(self, leading: set[str]) -> None:
+        """Take in of which exchanges the queue gets messages whose copies are shown."""
+        if not leading:
+            self._handover.fail(NotFound(f"The queue {self._queue} was deleted while what reaches it was shown.",
+                                         hint="the same command shows what reaches one that is made anew"))
+            return
+        for exchange in sorted(self._tapped - leading):
+            self._tell(f"{self._queue} gets nothing of {exchange} any more, because it was unbound, and what it would have got is shown until this ends")
 
     @property
     def finished(self) -> bool:
