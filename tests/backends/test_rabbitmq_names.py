@@ -154,6 +154,14 @@ def test_where_a_new_name_is_to_be_published_to_the_command_that_makes_it_is_nam
     assert f"brokercli declare {made} 'no such'" in str(caught.value.hint)
 
 
+def test_nobody_is_told_to_make_an_exchange_whose_name_is_the_brokers_own(places: Places) -> None:
+    for name, hint in (("amq.default", "exchange:/QUEUE"), ("amq.orders", "")):
+        with pytest.raises(NotFound) as raised:
+            places.open().resolve(Address(name, "exchange", "orders"), "publish")
+        assert "declare" not in raised.value.hint
+        assert hint in raised.value.hint
+
+
 def test_an_exchange_with_a_slash_in_its_name_is_spelled_out_to_whoever_left_it_bare(places: Places) -> None:
     backend = places.open()
     exchange = places.exchange(name=f"e-{uuid.uuid4().hex[:12]}/eu")

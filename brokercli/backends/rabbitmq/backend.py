@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -135,7 +135,9 @@ class RabbitMQBackend(Backend):
         spelled = route is not None and whole in known
         near = [str(Address(whole, "exchange"))] if spelled else get_close_matches(name, known, 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "brokercli ls shows what there is"
-        if purpose == "publish" and not spelled:
+        if kind == "exchange" and name == "amq.default":
+            hint = "the management API's name of the default exchange, which leads to the queue that the routing key names: exchange:/QUEUE, or queue:QUEUE"
+        elif purpose == "publish" and not spelled and not name.startswith("amq."):  # those only the broker makes
             hint += f"{'' if near else ';'} brokercli declare {kind.partition(',')[0]} {quote(name)} makes it"
         return NotFound(f"There is no {kind} {name} in the virtual host {self._connection.virtual_host}.", hint=hint)
 
@@ -200,6 +202,11 @@ class RabbitMQBackend(Backend):
         except Away:
             return None
         return None if facts is None else Fate(queue, facts)
+
+    def obstacles(self, letters: LetterReader, destinations: Sequence[Address]) -> Mapping[int, str]:
+        from brokercli.backends.rabbitmq.unrouted import unrouted
+
+        return {**unrouted(destinations, self._management), **super().obstacles(letters, destinations)}
 
     def fates(self, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
         said: list[str] = []

@@ -186,10 +186,14 @@ class Routes:
             self._bindings[exchange] = Bindings(self._management.bindings_from(exchange))
         return self._bindings[exchange]
 
-    def _known(self, exchange: str) -> Exchange:
+    def exchange(self, name: str) -> Exchange | None:
+        """Return what is known of an exchange; None where there is none."""
         if self._exchanges is None:
             self._exchanges = read_exchanges(self._management)
-        return self._exchanges.get(exchange) or Exchange("")
+        return self._exchanges.get(name)
+
+    def _known(self, exchange: str) -> Exchange:
+        return self.exchange(exchange) or Exchange("")
 
 
 def matches(kind: str, pattern: str, key: str) -> bool:
