@@ -9,7 +9,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from brokercli.backends.rabbitmq import holding
 from brokercli.backends.rabbitmq.counting import Count
-from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
 from tests.backends.rabbitmq_held import ACK, GONE, MULTIPLE, NACK, REQUEUE, Broker, Held
 from tests.brokers.server import wait_until
 
@@ -303,3 +303,16 @@ def test_a_queue_of_which_a_part_came_and_that_is_not_found_for_the_next_was_del
     with pytest.raises(NotFound, match=r"The queue orders\.dlq was deleted meanwhile"):
         held.holding.take(0)
     assert held.holding.gone
+
+
+def test_who_may_not_read_a_queue_is_told_so_without_asking_whether_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That may be denied too, and where a virtual host is being deleted it is, for a while: it is asked again and again."""
+    asked: list[str] = []
+    held = Held(Broker(Count(3, 0)), 3)
+    held.broker.open()
+    monkeypatch.setattr(held.broker, "ask", lambda doing, *steps, **how: asked.append(doing))
+    held.holding._failed(ChannelClosedByBroker(403, "ACCESS_REFUSED - read access to queue 'orders.dlq' in vhost '/' refused for user 'low'"))
+    with pytest.raises(NotAuthorised, match="read access"):
+        held.holding.take(0)
+    held.holding.give_back()
+    assert (held.holding.gone, held.back, asked) == (False, 1, [])

@@ -30,7 +30,7 @@ from brokercli.backends.rabbitmq.still_there import StillThere
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
 from brokercli.backends.rabbitmq.turns import Turns
 from brokercli.model.amount import amount
-from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
 
 PART_BYTES = 8 * 1024 * 1024
 _FIRST_PART = 1  # nobody knows yet how large letters are
@@ -135,7 +135,9 @@ class Holding:
     @property
     def missing(self) -> BrokercliError | None:
         """After we were cut off: None where the queue is there, NoSuch where it was deleted, and else why that is not known."""
-        return self._there.ask() if self.cut_off else self._there.learnt
+        # who was refused before anything came holds nothing that it matters for, and may not ask either
+        refused = isinstance(self._cut_by, NotAuthorised) and not self.taken
+        return self._there.ask() if self.cut_off and not refused else self._there.learnt
 
     def give_back(self) -> bool:
         """Return everything that is not acknowledged, in order, and let go. May be called twice."""
