@@ -53,6 +53,7 @@ class Moving:
     """Puts copies where they go, but for those it is told to refuse or to be unsure of."""
 
     failure: BrokercliError | None = None
+    denial: BrokercliError | None = None
 
     def __init__(self) -> None:
         self.notes: list[str] = []

@@ -113,6 +113,8 @@ class Mover:
         """Verdicts other than plain confirmations of windows that are not finished, by number."""
         self.failure: BrokercliError | None = None
         """Why nothing more can be published."""
+        self.denial: BrokercliError | None = None
+        """Why an exchange takes nothing any more; what goes elsewhere goes."""
 
     def begin(self, items: Sequence[tuple[Message, Address]]) -> Window:
         """Give all to the connection, in order; some may be on their way when this returns."""
@@ -179,7 +181,9 @@ class Mover:
                 if not outbox.all_before(end):
                     outbox.abandon("given up")
                 news, outbox.news = outbox.news, Receipts()
-                if outbox not in self._stalled:
+                if outbox.shut:
+                    self.denial = self.denial or outbox.failure
+                elif outbox not in self._stalled:
                     self.failure = self.failure or outbox.failure
             self._judged.update({receipt.index: receipt for receipt in news.problems})
             if news.confirmed:
@@ -311,8 +315,11 @@ class Mover:
 
     def _make_converter(self, destination: Address) -> Converter | str:
         if destination.kind == "exchange":
-            if self._existing.exchange(destination.name) is None:
-                return f"there is no exchange {destination.name}"
+            try:
+                if self._existing.exchange(destination.name) is None:
+                    return f"there is no exchange {destination.name}"
+            except NotAuthorised:
+                pass  # who may not ask for it may publish to it all the same
             return Converter(user=self._user, to_stream=False, certain=False, keep_control_headers=True)
         try:
             queue = self._existing.queue(destination.name)

@@ -61,6 +61,8 @@ class Outbox:
         """Guards everything here; told about every verdict."""
         self.news = Receipts()
         self.failure: BrokercliError | None = None
+        self.shut = False
+        """Its exchange is gone, or takes nothing from us, and that is the failure: what goes to others may go."""
         self.notes: list[str] = []
         self.held_bytes = 0
         self.size_limit: int | None = None
@@ -265,6 +267,7 @@ class Outbox:
                     self._judge_entry(entry, Verdict.UNKNOWN, f"the broker closed the channel before the confirm: {text} ({code})")
             others_may_go = topic is not None and self._target.routing_key is None
             if code == 404 or (code == 403 and not others_may_go and not self._confirmed_any and alone):
+                self.shut = self.failure is None and bool(self._target.exchange)
                 self.failure = self.failure or translate(problem, f"publishing to {self._target.exchange.decode() or 'the default exchange'}", self._link.where)
             self.changed.notify_all()
             again = self.failure is None and not self._closed

@@ -147,8 +147,8 @@ class RabbitMQRepair(Repair):
         return self.begin(moves)()
 
     def begin(self, moves: Sequence[Move]) -> Callable[[], Receipts]:
-        if self.failure is not None:
-            return self._refuse(len(moves), self.failure)
+        if self._mover.failure is not None:
+            return self._refuse(len(moves), self._mover.failure)
         receipts = Receipts()
         chosen: list[tuple[int, int, Move]] = []
         for index, move in enumerate(moves):
@@ -167,8 +167,8 @@ class RabbitMQRepair(Repair):
     def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
         if not isinstance(batch, HeldBatch):
             return super().forward(batch, goals, headers)
-        if self.failure is not None:
-            return self._refuse(len(batch), self.failure)
+        if self._mover.failure is not None:
+            return self._refuse(len(batch), self._mover.failure)
         receipts = Receipts()
         places: list[tuple[int, int]] = []
         items: list[Forwarded] = []
@@ -201,7 +201,7 @@ class RabbitMQRepair(Repair):
             self._open_tags.add(tag)
             receipts.count(Receipt(index, problem.verdict, reason=problem.reason))
         self._take_out(done, receipts, lambda why: f"stored at its destination, but {why} before it was taken out of {self._queue}: it may lie there still")
-        self.failure = self.failure or self._mover.failure
+        self.failure = self._mover.failure or self.failure or self._mover.denial
         return receipts
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
@@ -245,7 +245,7 @@ class RabbitMQRepair(Repair):
             receipts.count(Receipt(index, Verdict.UNKNOWN, reason=reason))
 
     def check(self) -> None:
-        failure = self.failure or self._holding.taken_back
+        failure = self._mover.failure or self._holding.taken_back
         if failure is not None:
             raise failure
 
