@@ -60,6 +60,17 @@ def test_an_exchange_that_takes_nothing_keeps_its_letters_and_the_others_go(
     assert places.taken(dlq) == numbered(LETTERS)[::2]
 
 
+def test_where_all_letters_go_to_an_exchange_that_takes_nothing_the_run_ends(declared: Declared) -> None:
+    places = declared.places
+    dlq = make(places, "classic")
+    name, connection = internal(declared)
+    places.put("", dlq, numbered(LETTERS))
+    with (places.open(connection) as backend, backend.repair(queue(dlq), RepairPolicy(batch=4, homeward=False)) as repair,
+          pytest.raises(Failed, match="Only other exchanges publish to an internal exchange")):
+        put_back(repair, Address(name, "exchange", "a"))
+    assert places.taken(dlq) == numbered(LETTERS)
+
+
 def test_an_exchange_that_is_deleted_on_the_way_keeps_its_letters_and_the_others_go(places: Places) -> None:
     dlq, home, exchange = make(places, "classic"), make(places, "classic"), places.exchange("fanout")
     places.bind(make(places, "classic"), exchange)

@@ -82,6 +82,7 @@ class RabbitMQRepair(Repair):
         # killed between confirm and acknowledgement, both of two windows that overlap are repeated
         self.overlapping = policy.batch >= _OVERLAPPING_BATCH
         self._part = max(1, policy.batch // 4)
+        self._homeward = policy.homeward
         self._written: set[tuple[object, ...]] = set()
         """What this run wrote on letters that it put back: few, because those of a batch have it in common."""
         self._passed_over = 0
@@ -147,8 +148,8 @@ class RabbitMQRepair(Repair):
         return self.begin(moves)()
 
     def begin(self, moves: Sequence[Move]) -> Callable[[], Receipts]:
-        if self._mover.failure is not None:
-            return self._refuse(len(moves), self._mover.failure)
+        if (ending := self._ending()) is not None:
+            return self._refuse(len(moves), ending)
         receipts = Receipts()
         chosen: list[tuple[int, int, Move]] = []
         for index, move in enumerate(moves):
@@ -167,8 +168,8 @@ class RabbitMQRepair(Repair):
     def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
         if not isinstance(batch, HeldBatch):
             return super().forward(batch, goals, headers)
-        if self._mover.failure is not None:
-            return self._refuse(len(batch), self._mover.failure)
+        if (ending := self._ending()) is not None:
+            return self._refuse(len(batch), ending)
         receipts = Receipts()
         places: list[tuple[int, int]] = []
         items: list[Forwarded] = []
@@ -185,6 +186,10 @@ class RabbitMQRepair(Repair):
         self._write_down(kept for _, _, kept in items)
         window = self._mover.forward(items, batch.copied)
         return lambda: self._finish(places, window, receipts)
+
+    def _ending(self) -> BrokercliError | None:
+        """Return why no letter can go any more. Where all go to one place, it may be that this one takes none."""
+        return self._mover.failure or (None if self._homeward else self._mover.denial)
 
     def _refuse(self, count: int, failure: BrokercliError) -> Callable[[], Receipts]:
         """Refuse letters that never were on their way: they are still held, and go back."""
@@ -245,7 +250,7 @@ class RabbitMQRepair(Repair):
             receipts.count(Receipt(index, Verdict.UNKNOWN, reason=reason))
 
     def check(self) -> None:
-        failure = self._mover.failure or self._holding.taken_back
+        failure = self._ending() or self._holding.taken_back
         if failure is not None:
             raise failure
 
