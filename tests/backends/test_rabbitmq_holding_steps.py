@@ -193,6 +193,16 @@ def test_what_is_held_of_a_queue_that_ends_its_consumer_is_ours_where_it_was_del
     assert len(held.broker.counts) == 2
 
 
+@pytest.mark.parametrize(("handled", "back"), [([1, 2], 1), ([1], 0)], ids=["all of it", "a part of it"])
+def test_of_a_queue_that_was_deleted_nothing_is_on_its_way_back_once_all_that_was_held_is_taken_out(handled: list[int], back: int) -> None:
+    """Then what keeps its letters meanwhile may go: nobody comes to that queue again to take it away."""
+    held = Held(Broker(Count(0, 0)), 9, part=2, rescue="brokercli-lift-1-over").taken((1, 2))
+    held.broker.channel.cancel()
+    assert held.holding.acknowledge(handled)
+    held.holding.give_back()
+    assert (held.holding.gone, held.back) == (True, back)
+
+
 def test_there_is_a_consumer_until_all_is_taken_and_none_makes_room_for_more() -> None:
     held = Held(Broker(Count(0, 0)), 5, part=2).taken()
     channel = held.broker.channel

@@ -293,6 +293,25 @@ def test_letters_that_a_killed_run_left_are_counted_with_their_own_queue(places:
         assert count(places, dlq) == 4
 
 
+def test_letters_that_a_killed_run_left_of_a_queue_that_was_deleted_are_told_with_what_brings_them_back(places: Places) -> None:
+    _, dlq = worn_out(places, numbered(4), limit=0)
+    killed(places, dlq, "read", nth=2, take="none")
+    wait_until(lambda: rescued(places, dlq) == 4, PATIENCE, "letters over the limit")
+    (kept,) = left(places, dlq)[1]
+    places.delete_queue(dlq)
+    backend, unseen = places.open(), list[str]()
+    assert not {source.address.name for source in backend.dead_letter_sources((), unseen)} & {kept, dlq}
+    assert [said for said in unseen if kept in said] == [
+        f"4 letters lie in queue:{kept}, where a run kept them for a queue that is not there any more; brokercli declare queue {dlq} -s type=quorum, and then"
+        f" brokercli dlq inspect queue:{dlq} --lift-limit, puts them back"]
+    places.queue("quorum", name=dlq)
+    with backend.lift_limit(queue(dlq)):
+        assert count(places, dlq) == 4
+    unseen.clear()
+    list(backend.dead_letter_sources((), unseen))
+    assert not any(kept in said for said in unseen)
+
+
 def test_a_look_without_lifting_is_refused_and_the_option_is_named(places: Places) -> None:
     dlq = argued(places)
     places.put("", dlq, numbered(2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, MutableSequence, Sequence
 
 from brokercli.backends.dead_letters import DeadLetterSource, some_of
@@ -10,6 +12,7 @@ from brokercli.backends.rabbitmq.dead_letter_names import by_name, feed_of
 from brokercli.backends.rabbitmq.existing import ROW_OF, Queue
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Management
+from brokercli.backends.rabbitmq.rescue_queue import policy_of
 from brokercli.backends.rabbitmq.survivable import LIFTS, refuse_work
 from brokercli.backends.rabbitmq.topology import Node, read_topology
 from brokercli.model.address import Address
@@ -37,8 +40,26 @@ def find_sources(patterns: Sequence[str], management: Management, link: Link, un
         if not name.startswith(LIFTS) and (why := found_by(nodes[name], nodes, patterns)) is not None:
             kept = sum([_ready(nodes[target], link)[0] or 0 for target in nodes[name].targets if target.startswith(LIFTS)])
             yield _source(nodes[name], nodes, why, *_ready(nodes[name], link), kept)
+    unseen.extend(_kept_for_nobody(nodes, management, link))
     unseen.extend(f"{_waiting(node)}, because what it sends them to does not exist or leads nowhere; brokercli describe queue:{node.name} says what that is"
                   for node in nodes.values() if node.on_the_way and node.unrouted)
+
+
+def _kept_for_nobody(nodes: dict[str, Node], management: Management, link: Link) -> Iterator[str]:
+    """Say of letters that a run kept for a queue which was deleted since: no list has them, and only in such a queue are they as they were."""
+    led_to = {target for node in nodes.values() for target in node.targets}
+    for name in sorted(name for name in nodes if name.startswith(LIFTS) and name not in led_to):
+        count, _ = _ready(nodes[name], link)
+        if not count:
+            continue
+        try:
+            policy = management.policy(policy_of(name))
+        except Away:
+            policy = None
+        queue = re.sub(r"\\(.)", r"\1", str((policy or {}).get("pattern", ""))[1:-1]) or "NAME"
+        yield (f"{amount(count, 'letter lies', 'letters lie')} in queue:{name}, where a run kept {'it' if count == 1 else 'them'} for a queue that is not there"
+               f" any more; brokercli declare queue {shlex.quote(queue)} -s type=quorum, and then brokercli dlq inspect {shlex.quote(f'queue:{queue}')}"
+               f" --lift-limit, puts {'it' if count == 1 else 'them'} back")
 
 
 def require_letters(queue: Queue, management: Management) -> None:

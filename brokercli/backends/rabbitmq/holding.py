@@ -153,7 +153,7 @@ class Holding:
         # where it could not be counted before, nothing counted afterwards says that they are back
         self.back = done and (not held or (ready >= 0 and self._is_back(ready, held)))
         self.unseen = held if self.gone else self.unseen
-        if self.back or (self.gone and not self._rescue):
+        if self.back or (self.gone and (not held or not self._rescue)):
             self._all_back()
         return done
 

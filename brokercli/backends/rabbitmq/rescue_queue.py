@@ -38,6 +38,11 @@ def rescue_name(policy: str) -> str:
     return f"{policy}{_SUFFIX}"
 
 
+def policy_of(queue: str) -> str:
+    """Return the name of the policy that such a queue belongs to."""
+    return queue.removesuffix(_SUFFIX)
+
+
 @dataclass(slots=True)
 class Emptied:
     """What became of what lay in one."""
