@@ -355,6 +355,19 @@ def test_a_queue_that_is_deleted_ends_its_tap_which_would_be_what_messages_are_r
             bodies_of(reader, 1)
 
 
+def test_a_tap_that_is_all_that_an_exchange_leads_to_any_more_ends(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap_reader, "_BINDINGS_SECONDS", 0.05)
+    exchange, queue = places.exchange(), places.queue()
+    places.bind(queue, exchange)
+    with tap(places, exchange, "exchange") as reader:
+        places.put(exchange, "a", [b"1"])
+        assert bodies_of(reader, 1) == [b"1"]
+        assert quiet(reader)
+        places.wire.delete_queue(queue)
+        with pytest.raises(Failed, match=f"Nothing but this tap is bound to the exchange {exchange} any more"):
+            bodies_of(reader, 1)
+
+
 def test_a_queue_that_is_unbound_while_its_tap_goes_on_is_said_to_get_nothing(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tap_reader, "_BINDINGS_SECONDS", 0.05)
     exchange, queue = places.exchange(), places.queue()

@@ -19,7 +19,7 @@ from brokercli.backends.rabbitmq import EXCHANGE, SUPPORT
 from brokercli.backends.rabbitmq.existing import Exchange, Existing
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Management
-from brokercli.backends.rabbitmq.tap_bindings import ask_for_sources
+from brokercli.backends.rabbitmq.tap_bindings import ask_for_others, ask_for_sources
 from brokercli.backends.rabbitmq.tap_reader import Binding, TapReader
 from brokercli.backends.rabbitmq.tap_routes import COPYING, REPEATING, SHARING, Routes, Way, Ways, in_common, takes_everything
 from brokercli.backends.rabbitmq.told_arguments import as_meant
@@ -53,7 +53,7 @@ def look_at_exchange(link: Link, management: Management, source: Address, span: 
     """Listen to what is published to an exchange from now on, with the routing key of the address or with any."""
     _require_new(span, EXCHANGE)
     plan = _plan_for_exchange(source, Existing(link, management).exchange(source.name), management)
-    return _open(plan, None, management, lend)
+    return _open(plan, None, management, lend, None if source.name.startswith(_OF_THE_BROKER) else ask_for_others(management, source.name))
 
 
 def look_at_queue(link: Link, management: Management, queue: str, resource: str, span: Span, lend: Lend) -> Reader:
@@ -69,10 +69,10 @@ def _require_new(span: Span, resource: str) -> None:
                           hint="brokercli tail shows what comes from now on")
 
 
-def _open(plan: _Plan, queue: str | None, management: Management, lend: Lend) -> Reader:
+def _open(plan: _Plan, queue: str | None, management: Management, lend: Lend, has_others: Callable[[str], bool | None] | None = None) -> Reader:
     link, give_back = lend()
     try:
-        return TapReader(link, plan.bindings, queue, plan.notes, give_back, ask_for_sources(management))
+        return TapReader(link, plan.bindings, queue, plan.notes, give_back, ask_for_sources(management), has_others)
     except BaseException:
         give_back()
         raise

@@ -11,6 +11,8 @@ from brokercli.backends.rabbitmq.management import Away, Management
 
 _SECONDS = 1.0
 """Messages wait for the answer."""
+_MANY = 1000
+"""Where so many bindings lead away from an exchange they are not asked for again and again: they do not all go at once."""
 
 
 def ask_for_sources(management: Management) -> Callable[[str], set[str] | None]:
@@ -26,3 +28,22 @@ def ask_for_sources(management: Management) -> Callable[[str], set[str] | None]:
             return None
 
     return sources
+
+
+def ask_for_others(management: Management, exchange: str) -> Callable[[str], bool | None]:
+    """Return a question: whether anything is bound to an exchange beside the tap of this name; None where nobody knows, or where it is not bound."""
+    many = False
+
+    def others(tap: str) -> bool | None:
+        nonlocal many
+        if many:
+            return None
+        try:
+            with closing(management.hurried(_SECONDS, _SECONDS)) as asked:
+                bound = [str(binding.get("destination")) for binding in asked.bindings_from(exchange)]
+        except Away:
+            return None
+        many = len(bound) > _MANY
+        return any(name != tap for name in bound) if tap in bound else None
+
+    return others

@@ -51,9 +51,10 @@ class TapReader(Reader):
     """
 
     def __init__(self, link: Link, bindings: list[Binding], queue: str | None, notes: list[str], give_back: Any,
-                 sources_of: Callable[[str], set[str] | None]) -> None:
+                 sources_of: Callable[[str], set[str] | None], has_others: Callable[[str], bool | None] | None = None) -> None:
         """Make the tap; raises NotAuthorised, NotFound and Unreachable. `queue` is what its records say they lie in; `sources_of` returns the
-        exchanges from which a queue gets messages, None where that is not known, and is asked now and then while messages are read."""
+        exchanges from which a queue gets messages, None where that is not known, and is asked now and then while messages are read; so is
+        `has_others`, whether something else is bound to the one exchange: where nothing is, the tap would make messages count as routed."""
         self._link = link
         self._bindings = bindings
         self._queue = queue
@@ -65,7 +66,7 @@ class TapReader(Reader):
         self._overflow = ""
         """The queue that dropped messages go to; empty where none could be made."""
         self._counts_drops = True
-        self._sources_of = sources_of
+        self._sources_of, self._has_others = sources_of, has_others
         self._tap = ""
         self._tapped = {binding.exchange for binding in bindings}
         """The exchanges that are not known to be gone."""
@@ -94,6 +95,7 @@ class TapReader(Reader):
     def _look_after_bindings(self) -> None:
         if monotonic() < self._asked + _BINDINGS_SECONDS:
             return
+        alone = self._has_others is not None and self._has_others(self._tap) is False
         # before the tap's own: what is gone from there as well was deleted, not unbound
         leading = None if self._queue is None else self._sources_of(self._queue)
         tap, sources = self._tap, None if self._channel is None else self._sources_of(self._tap)
@@ -111,6 +113,10 @@ class TapReader(Reader):
                 return
         if leading is not None:
             self._look_after_queue(leading)
+        if alone:
+            self._handover.fail(Failed(f"Nothing but this tap is bound to the exchange {', '.join(self._tapped)} any more, and for it alone messages would"
+                                       " count as routed.",
+                                       hint="the same command taps it once a queue is bound to it"))
 
     def _look_after_queue(self, leading: set[str]) -> None:
         """Take in of which exchanges the queue gets messages whose copies are shown."""
