@@ -29,6 +29,8 @@ _UNUSED_MILLISECONDS = 10 * 60 * 1000
 _CHECK_SECONDS = 1.0
 _BINDINGS_SECONDS = 5.0
 """So often it is asked whether the exchanges are those that were tapped."""
+_SURE = 2
+"""How often in a row nobody but the tap is seen to get messages before it ends: a worker that is restarted may make its queue anew."""
 _GONE_SECONDS = 3.0
 _NO_PERMISSION = 403
 
@@ -71,6 +73,7 @@ class TapReader(Reader):
         self._tapped = {binding.exchange for binding in bindings}
         """The exchanges that are not known to be gone."""
         self._asked = monotonic()
+        self._seen_alone = 0
         self._told: set[str] = set()
         self._timer: Any = None
         self._closed = False
@@ -111,20 +114,14 @@ class TapReader(Reader):
             else:
                 self._handover.fail(NotFound(f"{gone}; one that is made anew under its name has not this tap.", hint="the same command taps what is there now"))
                 return
-        if leading is not None:
-            self._look_after_queue(leading)
-        if alone:
+        self._seen_alone = self._seen_alone + 1 if alone or leading == set() else 0
+        if self._seen_alone >= _SURE and alone:
             self._handover.fail(Failed(f"Nothing but this tap is bound to the exchange {', '.join(self._tapped)} any more, and for it alone messages would"
-                                       " count as routed.",
-                                       hint="the same command taps it once a queue is bound to it"))
-
-    def _look_after_queue(self, leading: set[str]) -> None:
-        """Take in of which exchanges the queue gets messages whose copies are shown."""
-        if not leading:
+                                       " count as routed.", hint="the same command taps it once a queue is bound to it"))
+        elif self._seen_alone >= _SURE:
             self._handover.fail(NotFound(f"The queue {self._queue} was deleted while what reaches it was shown.",
                                          hint="the same command shows what reaches one that is made anew"))
-            return
-        for exchange in sorted(self._tapped - leading):
+        for exchange in sorted(self._tapped - leading) if leading else ():
             self._tell(f"{self._queue} gets nothing of {exchange} any more, because it was unbound, and what it would have got is shown until this ends")
 
     @property
