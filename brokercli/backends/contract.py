@@ -306,8 +306,7 @@ class Backend(ABC):
 
     def obstacles(self, letters: LetterReader, destinations: Sequence[Address]) -> Mapping[int, str]:
         """Return, for those of the destinations, by their index, to which none of the letters that are or were looked at can be put, why.
-        Sends nothing. What a login may not ask, and a broker that does not answer, are no obstacle that is known. What else there is to know of the
-        destinations is added to the notes of `letters`."""
+        Sends nothing. What a login may not ask, and a broker that does not answer, are no obstacle that is known."""
         found = {}
         for index, destination in enumerate(destinations):
             try:
@@ -318,9 +317,9 @@ class Backend(ABC):
                 continue
         return found
 
-    def fates(self, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
-        """Say what destinations do with so many messages each besides keeping them, where they would be confirmed and soon be gone: a sentence
-        each. Sends nothing; what nobody tells at once is left out."""
+    def fates(self, letters: LetterReader, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
+        """Say what destinations do with so many each of the letters that are or were looked at besides keeping them, where they would be confirmed and
+        soon be gone, push out others, or not all be taken: a sentence each. Sends nothing; what nobody tells at once is left out."""
         return ()
 
     def lift_limit(self, source: Address) -> Lift:

@@ -38,15 +38,13 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
         letters.check_repair(reader)
         counted = plan(reader, letters.recogniser, rules, letter_filter, limit=limit, stopping=lambda: interrupt.requested,
                        on_progress=progress.advance, on_decision=None if chosen is None else remember, withholds=(elsewhere or letters).withholds)
-    said = Notes(reader, streams.say, quiet=quiet)
-    said.say_new()
+    Notes(reader, streams.say, quiet=quiet).say_new()
     notes = [*letter_filter.take_notes(), *([f"{lift.after}; to {verb} them lifts it once more"] if lift.after else [])]
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:
         obstacles, fates = ({}, elsewhere.notes) if elsewhere is not None else _outlook(letters.session, reader, counted)
         print_plan(streams, verb, str(letters.session.address), counted, obstacles, fates, output, quiet=quiet)
-        said.say_new()
     return counted
 
 
@@ -55,4 +53,4 @@ def _outlook(session: Session, reader: LetterReader, counted: Plan) -> tuple[dic
     names = list(counted.addresses)[:_ASKED]
     found = session.backend.obstacles(reader, [counted.addresses[name] for name in names])
     open_ = [(counted.addresses[name], counted.destinations[name]) for index, name in enumerate(names) if index not in found]
-    return {names[index]: reason for index, reason in found.items()}, session.backend.fates(open_)
+    return {names[index]: reason for index, reason in found.items()}, session.backend.fates(reader, open_)

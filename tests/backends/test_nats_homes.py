@@ -153,8 +153,7 @@ def test_a_home_that_may_lose_or_push_out_what_it_has_confirmed_is_told(streams:
     name = dlq_of(streams, home)
     fill_dlq(streams, home, 3)
     with streams.backend().look_letters(stream(name)) as reader:
-        streams.backend().obstacles(reader, [subject(f"{home.lower()}.a"), subject(f"{home.lower()}.b")])
-        planned = [note for note in reader.notes if note.startswith(f"stream {home} ")]
+        planned = list(streams.backend().fates(reader, [(subject(f"{home.lower()}.a"), 2), (subject(f"{home.lower()}.b"), 1)]))
     with streams.backend().repair(stream(name), RepairPolicy()) as repair:
         repair.settle([Move(record, record.message, subject(f"{home.lower()}.a")) for record in everything(repair)])
     told = [note for note in repair.notes if note.startswith(f"stream {home} ")]
@@ -198,7 +197,7 @@ def test_a_stream_that_letters_are_to_be_put_into_says_under_which_subjects_it_t
     backend = streams.backend()
     with backend.look_letters(stream(name)) as reader:
         assert backend.obstacles(reader, [stream(home), stream(one)]) == {}
-        said = [note for note in reader.notes if "goes on the subject it has" in note]
+        said = backend.fates(reader, [(stream(home), 1), (stream(one), 1)])
     assert len(said) == 1
     assert f"refused where that is none of {home.lower()}.>; --to subject:NAME" in said[0]
     with backend.repair(stream(name), RepairPolicy()) as repair:

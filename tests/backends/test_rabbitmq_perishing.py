@@ -20,7 +20,7 @@ from brokercli.model.message import Message
 from brokercli.operations.homes import Homes
 from tests.backends.rabbitmq_declared import Declared
 from tests.backends.rabbitmq_places import SECONDS, Places
-from tests.backends.rabbitmq_redrive import fail, numbered, queue, redrive, work_and_letters
+from tests.backends.rabbitmq_redrive import fail, make, numbered, queue, redrive, work_and_letters
 from tests.brokers.server import wait_until
 from tests.conformance.driving import publish
 
@@ -187,7 +187,8 @@ def test_letters_for_a_queue_that_only_another_connection_may_read_are_said_to_g
         reply = other.channel().queue_declare("", exclusive=True).method.queue
         said = [f"queue:{reply} is the exclusive queue of another connection, and deleted with its messages when that ends"]
         with places.open() as backend:
-            assert backend.fates([(queue(reply), 3)]) == said
+            with backend.look_letters(queue(dlq)) as letters:
+                assert backend.fates(letters, [(queue(reply), 3)]) == said
             with backend.repair(queue(dlq), RepairPolicy()) as repair:
                 assert redrive(repair, queue(reply)).confirmed == 3
                 assert list(repair.notes) == said
@@ -196,12 +197,15 @@ def test_letters_for_a_queue_that_only_another_connection_may_read_are_said_to_g
 def test_what_becomes_of_letters_is_told_beforehand_of_each_queue_that_would_get_more_than_it_keeps(places: Places) -> None:
     small, at_once, roomy, exchange = places.queue(x_max_length=at(3)), places.queue(x_message_ttl=at(0)), places.queue(), places.exchange()
     full = f"queue:{small} keeps 3 messages (max-length) and drops the oldest: what goes beyond is deleted"
-    with places.open() as backend:
-        assert backend.fates([(queue(small), 3), (queue(roomy), 1000), (Address(exchange, "exchange", small), 4), (Address(exchange, "exchange"), 4)]) == []
-        assert backend.fates([(queue(small), 4), (queue(at_once), 1)]) == [full, f"messages in queue:{at_once} expire after 0s (message-ttl) and are deleted"]
-        assert backend.fates([(Address("", "exchange", small), 4)]) == [full]
-    with places.open(places.without_management) as backend:
-        assert backend.fates([(queue(small), 4)]) == []
+    dlq = queue(make(places, "classic"))
+    with places.open() as backend, backend.look_letters(dlq) as letters:
+        assert backend.fates(letters, [(queue(small), 3), (queue(roomy), 1000), (Address(exchange, "exchange", small), 4),
+                                       (Address(exchange, "exchange"), 4)]) == []
+        assert backend.fates(letters, [(queue(small), 4), (queue(at_once), 1)]) == [
+            full, f"messages in queue:{at_once} expire after 0s (message-ttl) and are deleted"]
+        assert backend.fates(letters, [(Address("", "exchange", small), 4)]) == [full]
+    with places.open(places.without_management) as backend, backend.look_letters(dlq) as letters:
+        assert backend.fates(letters, [(queue(small), 4)]) == []
 
 
 def refusing_with_copies(places: Places, dlq: str, most: int) -> str:

@@ -161,8 +161,14 @@ class NatsBackend(Backend):
         from brokercli.backends.nats.open_repair import obstacles
 
         if isinstance(letters, NatsLetterReader):
-            return obstacles(self._jetstream, letters, destinations)
+            return obstacles(self._jetstream, letters.letters, destinations)
         return super().obstacles(letters, destinations)
+
+    def fates(self, letters: LetterReader, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
+        from brokercli.backends.nats.letters import NatsLetterReader
+        from brokercli.backends.nats.open_repair import fates
+
+        return fates(self._jetstream, letters.letters, [address for address, _ in destinations]) if isinstance(letters, NatsLetterReader) else ()
 
     def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
         from brokercli.backends.nats.originals import fetch_originals

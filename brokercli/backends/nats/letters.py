@@ -174,15 +174,13 @@ class NatsLetterReader(LetterLook):
     def __init__(self, reader: Reader, letters: Letters) -> None:
         super().__init__(reader)
         self.letters = letters
-        self.of_homes: list[str] = []
-        """What becomes of letters where they would be put back, once somebody has asked."""
         self._at_home = letters.consumers is not None
         self.passed = Passed()
 
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
         """What the look and the stream have to say; may grow while reading."""
-        return [*self.letters.notes, *self._reader.notes, *self.of_homes]
+        return [*self.letters.notes, *self._reader.notes]
 
     def read(self, timeout: float) -> Batch | None:
         deadline = monotonic() + timeout

@@ -11,7 +11,7 @@ from brokercli.backends.nats.dead_letter_names import recorded_streams
 from brokercli.backends.nats.dead_originals import DeadOriginals
 from brokercli.backends.nats.homes import Home, Homes
 from brokercli.backends.nats.letter_counts import LetterCounts
-from brokercli.backends.nats.letters import Letters, NatsLetterReader, find_letters, open_letters
+from brokercli.backends.nats.letters import Letters, find_letters, open_letters
 from brokercli.backends.nats.publish import LARGEST_WINDOW
 from brokercli.backends.nats.questions import Questions
 from brokercli.backends.nats.removing import Remover, refusal_to_remove
@@ -53,16 +53,24 @@ def check_repair(jetstream: JetStream, questions: Questions, letters: Letters) -
     _remover(jetstream, questions, letters)
 
 
-def obstacles(jetstream: JetStream, reader: NatsLetterReader, destinations: Sequence[Address]) -> dict[int, str]:
-    """Return why letters cannot be put to destinations, by their index; the reader gets to tell what else becomes of them there."""
-    homes = Homes(jetstream, reader.letters, PublishPolicy(only_wanted=True))
+def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> dict[int, str]:
+    """Return why letters cannot be put to destinations, by their index."""
+    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True))
     try:
-        ways = [(destination, homes.find(destination)) for destination in destinations]
-        reader.of_homes += [note for destination, home in ways if destination.kind == "stream" and isinstance(home, Home) for note in _own_subjects(home)]
-        found = ((index, _obstacle(home, destination)) for index, (destination, home) in enumerate(ways))
+        found = ((index, _obstacle(homes.find(destination), destination)) for index, destination in enumerate(destinations))
         return {index: why for index, why in found if why}
     finally:
-        reader.of_homes += homes.notes
+        homes.close()
+
+
+def fates(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> list[str]:
+    """Return what becomes of letters at destinations to which they can be put."""
+    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True))
+    try:
+        ways = [(destination, homes.find(destination)) for destination in destinations]
+        own = [note for destination, home in ways if destination.kind == "stream" and isinstance(home, Home) for note in _own_subjects(home)]
+        return [*own, *homes.notes]
+    finally:
         homes.close()
 
 

@@ -208,7 +208,7 @@ class RabbitMQBackend(Backend):
 
         return {**unrouted(destinations, self._management), **super().obstacles(letters, destinations)}
 
-    def fates(self, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
+    def fates(self, letters: LetterReader, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
         said: list[str] = []
         for address, count in destinations:
             # behind the default exchange is the queue that the routing key names, behind others any number
