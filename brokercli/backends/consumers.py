@@ -29,6 +29,11 @@ class Consumers(ABC):
     def names(self) -> list[str]:
         """Return their names only, as fast as the broker can say them: for completion."""
 
+    def not_shown(self) -> str:
+        """Say why there may be more than `find` and `names` give where the broker shows this login only some, without a word; empty where it shows
+        all. Costs questions: for when nothing was found."""
+        return ""
+
     @abstractmethod
     def describe(self, name: str) -> Description:
         """Explain one: members and where they run, settings, how far it is. Raises NotFound."""

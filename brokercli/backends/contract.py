@@ -271,6 +271,11 @@ class Backend(ABC):
     def list(self, kinds: Sequence[str] = ()) -> Iterable[Listing]:
         """Yield what exists, by name; `kinds` narrows to kinds of address. The broker's own internals are left out."""
 
+    def not_shown(self) -> str:
+        """Say why there may be more than `list` gives where the broker shows this login only some, without a word; empty where it shows all.
+        Costs a question: for when nothing was found."""
+        return ""
+
     @abstractmethod
     def describe(self, address: Address) -> Description:
         """Explain one resolved address."""

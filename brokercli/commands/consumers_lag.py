@@ -75,7 +75,7 @@ def lag(
         streams.say(reason)
     if not tick.measured:
         streams.say(f"no consumer of this name on {session.context.name}")
-        raise typer.Exit(int(ExitCode.NOTHING_MATCHED) if fail_if_empty else 0)
+        raise typer.Exit(int(ExitCode.NOTHING_MATCHED) if fail_if_empty else above(streams, tick, fail_above))
     raise typer.Exit(above(streams, tick, fail_above))
 
 

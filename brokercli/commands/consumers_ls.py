@@ -39,10 +39,13 @@ def ls(
     with open_consumers(patterns or (), context_name, connect_timeout=connect_timeout) as session:
         found = list(session.consumers.find(session.names))
         notes = list(session.consumers.notes)
+        not_shown = "" if found else session.consumers.not_shown()
     print_consumers(streams, found, output)
     for note in notes:
         streams.say(note)
     if not found:
         if output != "json":
             streams.say(f"no consumer {'of this name ' if session.names else ''}on {session.context.name}")
+        if not_shown:
+            streams.say(f"there may be more: {not_shown}")
         raise typer.Exit(int(ExitCode.NOTHING_MATCHED) if fail_if_empty else 0)

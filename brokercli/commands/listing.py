@@ -26,10 +26,13 @@ def list_names(streams: Streams, pattern: str | None, context_name: str | None, 
     connection = resolved.within(connect_timeout)
     with open_backend(connection) as backend:
         found = [listing for listing in backend.list(kinds) if address is None or matches(listing.name, address.name)]
+        not_shown = "" if found else backend.not_shown()
     print_table(streams, [_row(listing, output) for listing in found], _columns(found) if output != "json" else None, output=output)
     if not found and output != "json":
         everything = address is None or (address.name == "*" and address.kind is None)
         streams.say(f"nothing {'there' if everything else 'of this name'} on {resolved.name}")
+    if not_shown:
+        streams.say(f"there may be more: {not_shown}")
     return len(found)
 
 

@@ -53,6 +53,8 @@ def export(
         found = [one for one in declarer.declared() if not name or is_named(one, name, everything=True)]
         for note in declarer.notes if not quiet else ():
             streams.say(note)
+        if not found and not quiet and (not_shown := broker.backend.not_shown()):
+            streams.say(f"there may be more: {not_shown}")
         text = visible_toml(write_topology(found, broker.descriptor.name, settings_of(broker.descriptor),
                                            f"{broker.descriptor.title}, context {broker.context.name}"))
     if file == "-":

@@ -77,7 +77,10 @@ def measure(consumers: Consumers, patterns: Sequence[str]) -> Tick:
             if known is None:
                 known = consumers.names()
                 tick.unseen.extend(consumers.notes)
-            for name in select(known, [pattern]):
+            selected = select(known, [pattern])
+            if not selected and (why := consumers.not_shown()) and why not in tick.unseen:
+                tick.unseen.append(why)
+            for name in selected:
                 names.setdefault(name, False)
         else:
             names[pattern] = True

@@ -255,6 +255,11 @@ class KafkaBackend(Backend):
 
         return list_topics(self._admin(), self._metadata(), self._connection.connect_timeout)
 
+    def not_shown(self) -> str:
+        from brokercli.backends.kafka.not_shown import topics_not_shown
+
+        return topics_not_shown(lambda name: self._metadata(name).topics[name])
+
     def describe(self, address: Address) -> Description:
         from brokercli.backends.kafka.describe import describe_topic
 
@@ -268,9 +273,14 @@ class KafkaBackend(Backend):
     def dead_letter_sources(self, patterns: Sequence[str] = (), unseen: MutableSequence[str] | None = None) -> Iterable[DeadLetterSource]:
         from brokercli.backends.kafka.dead_letters import find_sources
 
+        missing = [] if unseen is None else unseen
         with self._borrowed() as lent:
-            yield from find_sources(patterns, self._metadata(), lent.consumer, self._admin(), self._connection.connect_timeout,
-                                    [] if unseen is None else unseen)
+            nothing = True
+            for source in find_sources(patterns, self._metadata(), lent.consumer, self._admin(), self._connection.connect_timeout, missing):
+                nothing = False
+                yield source
+        if nothing and (why := self.not_shown()):
+            missing.append(why)
 
     def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
         from brokercli.backends.kafka.letters import open_letters
@@ -328,7 +338,7 @@ class KafkaBackend(Backend):
     def checkup(self) -> Iterable[Check]:
         from brokercli.backends.kafka.checkup import check_up
 
-        return check_up(self._metadata(), self._admin(), self.notes, self._connection.connect_timeout)
+        return check_up(self._metadata(), bool(self.not_shown()), self._admin(), self.notes, self._connection.connect_timeout)
 
     def close(self) -> None:
         if not self._closed:

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka.connect import ADVERTISED
 from brokercli.backends.kafka.groups import Coordinators
+from brokercli.backends.kafka.not_shown import groups_not_shown
 from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.reaching import obstacles
 from brokercli.model.amount import amount
@@ -21,8 +22,9 @@ from brokercli.model.exit_code import ExitCode
 SHOWN = 5
 
 
-def check_up(metadata: Any, admin: AdminClient, notes: list[str], timeout: float) -> Iterator[Check]:
-    """Yield the checks. Each broker's own address is tried: a client works with those, whatever it was told to begin with."""
+def check_up(metadata: Any, not_all_topics: bool, admin: AdminClient, notes: list[str], timeout: float) -> Iterator[Check]:
+    """Yield the checks. Each broker's own address is tried: a client works with those, whatever it was told to begin with. `not_all_topics`:
+    whether the metadata leave out topics that this login may not describe."""
     brokers = sorted(metadata.brokers.values(), key=lambda broker: broker.id)
     yield Check("cluster", Health.OK, f"{metadata.cluster_id}, {amount(len(brokers), 'broker')}, controller {metadata.controller_id}")
     for note in notes:
@@ -35,12 +37,12 @@ def check_up(metadata: Any, admin: AdminClient, notes: list[str], timeout: float
                         ADVERTISED, ExitCode.UNREACHABLE)
         else:
             yield Check("advertised address", Health.OK, where)
-    yield _partitions(metadata)
+    yield _partitions(metadata, ", of the topics that this login may describe" if not_all_topics else "")
     if len(missing) < len(brokers):
         yield _groups(admin, timeout)
 
 
-def _partitions(metadata: Any) -> Check:
+def _partitions(metadata: Any, which: str) -> Check:
     leaderless: list[str] = []
     short: list[str] = []
     count = 0
@@ -59,7 +61,7 @@ def _partitions(metadata: Any) -> Check:
         behind = amount(len(short), f"of {count} is not in sync on all of its replicas", f"of {count} are not in sync on all of their replicas")
         return Check("partitions", Health.WARNING, f"{behind}: {some_of(short, SHOWN)}",
                      "a broker is away, or slow; where fewer than min.insync.replicas are left, messages are refused")
-    return Check("partitions", Health.OK, f"{count}, all with a leader and in sync")
+    return Check("partitions", Health.OK, f"{count}, all with a leader and in sync{which}")
 
 
 def _groups(admin: AdminClient, timeout: float) -> Check:
@@ -70,4 +72,5 @@ def _groups(admin: AdminClient, timeout: float) -> Check:
         return Check("consumers", Health.WARNING, str(error).rstrip("."), error.hint)
     if coordinators.notes:
         return Check("consumers", Health.WARNING, "; ".join(coordinators.notes), "a broker is away")
-    return Check("consumers", Health.OK, amount(len(found), "group"))
+    which = ", of those that this login may describe" if groups_not_shown(admin, timeout) else ""
+    return Check("consumers", Health.OK, f"{amount(len(found), 'group')}{which}")

@@ -14,6 +14,7 @@ from brokercli.backends.kafka.failures import NO_SUCH_GROUP, no_answer, translat
 from brokercli.backends.kafka.group_settings import group_settings, that_apply
 from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, SHARE, Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
+from brokercli.backends.kafka.not_shown import allowed_on_cluster, groups_not_shown
 from brokercli.backends.kafka.patience import Patience
 from brokercli.backends.kafka.progress import HANDLED, handled_topic, lags_of, total
 from brokercli.backends.kafka.seeking import Seeker
@@ -83,6 +84,9 @@ class KafkaConsumers(Consumers):
         self.notes = [*coordinators.notes, *without_coordinator(self._metadata())]
         return names
 
+    def not_shown(self) -> str:
+        return groups_not_shown(self._admin, self._seconds)
+
     def describe(self, name: str) -> Description:
         group = self._group(name)
         metadata = self._metadata()
@@ -145,15 +149,8 @@ class KafkaConsumers(Consumers):
 
     def goes_with(self, name: str) -> Sequence[str]:
         self._removable(name)
-        return () if self._may_do_everything() else (_HIDDEN,)
-
-    def _may_do_everything(self) -> bool:
-        """Whether this login may do on the cluster what its brokers may: a superuser, or anybody where nobody is asked for permissions."""
-        try:
-            cluster: Any = self._admin.describe_cluster(include_authorized_operations=True, request_timeout=self._seconds).result(self._seconds + 1)
-        except (KafkaException, TimeoutError):
-            return False
-        return any(operation.name == "CLUSTER_ACTION" for operation in cluster.authorized_operations or ())
+        # who may do on the cluster what its brokers may is a superuser, or anybody where nobody is asked for permissions
+        return () if "CLUSTER_ACTION" in allowed_on_cluster(self._admin, self._seconds) else (_HIDDEN,)
 
     def remove(self, name: str) -> None:
         group = self._removable(name)
