@@ -53,8 +53,7 @@ class Delivery:
         self._streams = streams
         self._decided = decided
         self._verb = verb
-        self._receipts, self._quiet, self._report = receipts, quiet, report
-        self._stops_at_bad_input = stops_at_bad_input
+        self._receipts, self._quiet, self._report, self._stops_at_bad_input = receipts, quiet, report, stops_at_bad_input
         self._said = 0
         self._notes: Notes | None = None
         self._interrupt = Interrupt(streams)
@@ -108,6 +107,7 @@ class Delivery:
         self._publishing = publishing
         self._notes = notes = Notes(publishing.publisher, self._progress.note, quiet=self._quiet)
         notes.say_new()
+        self.silence.tell_why = notes.say_new
         try:
             outcome = work()
             self._interrupt.last_words()

@@ -19,6 +19,8 @@ class Silence:
         self._quiet = quiet
         self._since: float | None = None
         self._told = False
+        self.tell_why: Callable[[], None] = lambda: None
+        """Called before it is said: says what has come to be known meanwhile."""
 
     def heard(self) -> None:
         """A verdict came."""
@@ -31,6 +33,7 @@ class Silence:
             self._since = now
         elif now - self._since >= SAID_AFTER_SECONDS and not self._told and not self._quiet:
             self._told = True
+            self.tell_why()
             what = f"no verdict has come for {SAID_AFTER_SECONDS:g} s on {amount(in_flight, 'message')}" if in_flight else (
                 f"the broker has taken nothing for {SAID_AFTER_SECONDS:g} s")
             self._say(f"{what}; brokercli goes on waiting")

@@ -62,6 +62,26 @@ def produce(address: str, topic: str, value: bytes, headers: Sequence[tuple[byte
     name = topic.encode()
     request = (struct.pack(">hhih", 0, 3, 1, 1) + b"t" + struct.pack(">hhii", -1, -1, 10_000, 1) + struct.pack(">h", len(name)) + name
                + struct.pack(">iii", 1, 0, len(batch)) + batch)
+    answer = _asked(address, request)
+    # length, correlation, topics, name, partitions, partition, error
+    (error,) = struct.unpack_from(">h", answer, 4 + 4 + 4 + 2 + len(name) + 4 + 4)
+    assert error == 0, error
+
+
+def limit(address: str, client: str, quota: str, value: float) -> None:
+    """Set a quota of a client id (producer_byte_rate, consumer_byte_rate): an AlterClientQuotas request of version 0."""
+    def text(words: str) -> bytes:
+        return struct.pack(">h", len(words)) + words.encode()
+
+    entity = struct.pack(">i", 1) + text("client-id") + text(client)
+    change = struct.pack(">i", 1) + text(quota) + struct.pack(">d?", value, False)
+    answer = _asked(address, struct.pack(">hhih", 49, 0, 1, 1) + b"t" + struct.pack(">i", 1) + entity + change + b"\0")
+    # length, correlation, throttle time, entries, error
+    (error,) = struct.unpack_from(">h", answer, 4 + 4 + 4 + 4)
+    assert error == 0, error
+
+
+def _asked(address: str, request: bytes) -> bytes:
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), 30) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
@@ -72,6 +92,4 @@ def produce(address: str, topic: str, value: bytes, headers: Sequence[tuple[byte
             assert piece, "the broker hung up"
             answer += piece
             wanted = 4 + struct.unpack_from(">i", answer)[0] if len(answer) >= 4 else 4
-    # length, correlation, topics, name, partitions, partition, error
-    (error,) = struct.unpack_from(">h", answer, 4 + 4 + 4 + 2 + len(name) + 4 + 4)
-    assert error == 0, error
+    return answer

@@ -48,3 +48,14 @@ def test_whoever_wants_it_quiet_is_told_nothing(clock: list[float]) -> None:
     clock[0] += 60
     told.waits(1)
     assert said == []
+
+
+def test_why_nothing_comes_is_said_before_that_nothing_does(clock: list[float]) -> None:
+    said: list[str] = []
+    told = Silence(said.append)
+    told.tell_why = lambda: said.append("the broker makes us wait")
+    told.waits(1)
+    assert said == []
+    clock[0] += 6
+    told.waits(1)
+    assert said == ["the broker makes us wait", "no verdict has come for 5 s on 1 message; brokercli goes on waiting"]

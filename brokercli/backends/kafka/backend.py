@@ -59,7 +59,8 @@ class KafkaBackend(Backend):
 
     def _open_consumer(self, troubles: Troubles, reading: Mapping[str, int] = READING) -> Consumer:
         # options of the user win over what is only for speed, never over what is promised
-        settings = {**reading, **client_configuration(self._connection), **PROMISED, "error_cb": troubles.note}
+        settings = {**reading, **client_configuration(self._connection), **PROMISED, "error_cb": troubles.note,
+                    "throttle_cb": lambda event: troubles.throttle(event.broker_id, event.throttle_time)}
         consumer: Consumer = open_handle(Consumer, self._connection, settings, troubles)
         return consumer
 
@@ -258,7 +259,7 @@ class KafkaBackend(Backend):
     def not_shown(self) -> str:
         from brokercli.backends.kafka.not_shown import topics_not_shown
 
-        return topics_not_shown(lambda name: self._metadata(name).topics[name])
+        return topics_not_shown(lambda name: self._metadata(name, ANSWER_SECONDS).topics[name])
 
     def describe(self, address: Address) -> Description:
         from brokercli.backends.kafka.describe import describe_topic

@@ -15,6 +15,7 @@ from brokercli.model.errors import BrokercliError, NotAuthorised, Unreachable, U
 
 DEFAULT_PORT = 9092
 _TOKEN_SECONDS = 3600
+_MOMENT_SECONDS = 1.0
 _NO_TOPIC = "__brokercli_connects"
 ADVERTISED = "either it is away, or advertised.listeners of that broker is no address that works from here"
 # librdkafka's log goes to a logger that drops it: what it has to say arrives as errors, and stderr is ours
@@ -110,6 +111,19 @@ class Troubles:
         self.specific: KafkaError | None = None
         self.fatal: KafkaError | None = None
         self.down_since: float | None = None
+        self._throttled = ""
+        self._throttled_until = 0.0
+
+    def throttle(self, broker: int, seconds: float) -> None:
+        """Take in that a broker lets us wait, because of a quota; moments are nothing to tell."""
+        if seconds >= _MOMENT_SECONDS:
+            self._throttled = f"broker {broker} makes this client wait, because it is over its quota"
+            self._throttled_until = monotonic() + seconds + _MOMENT_SECONDS
+
+    @property
+    def throttled(self) -> str:
+        """Who lets us wait now because of a quota; empty: nobody."""
+        return self._throttled if monotonic() < self._throttled_until else ""
 
     def note(self, error: KafkaError) -> None:
         """Take an error in; the handle calls this from its poll."""

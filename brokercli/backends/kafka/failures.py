@@ -117,6 +117,13 @@ def no_answer(doing: str, where: str, seconds: float) -> Unreachable:
     return Unreachable(f"Kafka did not answer within {seconds:g} s while {doing} {where}.", hint="brokercli doctor says what answers and what does not")
 
 
+def nothing_came(topic: str, seconds: float, throttled: str) -> Unreachable:
+    """Return what to raise when nothing of a topic came for so long; `throttled` says whether a quota is why."""
+    if throttled:
+        return Unreachable(f"Kafka sent nothing of {topic} for {seconds:g} s: {throttled}.", hint="ask for a higher quota, or try again later")
+    return Unreachable(f"Kafka sent nothing of {topic} for {seconds:g} s.", hint="brokercli doctor says what answers and what does not")
+
+
 def without_leader(topic: str, partitions: list[int]) -> Unreachable:
     """Return the error for partitions that nobody leads."""
     which = f"Partition {partitions[0]} of {topic} has no leader: the brokers that keep it are away"
@@ -131,8 +138,11 @@ def no_such_topic(name: str, names: list[str], *, wanted: bool = False) -> NotFo
     return NotFound(f"There is no topic {name}.", hint=f"{hint}{'' if near else ';'} brokercli declare topic {name} makes it" if wanted else hint)
 
 
-def lost_for_good(error: KafkaError | None, where: object, seconds: float) -> BrokercliError:
-    """Return what to raise when nothing can be published any more: nothing was confirmed for `seconds`, or the reason is final."""
+def lost_for_good(error: KafkaError | None, where: object, seconds: float, throttled: str = "") -> BrokercliError:
+    """Return what to raise when nothing can be published any more: nothing was confirmed for `seconds`, or the reason is final. `throttled` says
+    whether a quota is why."""
+    if throttled:
+        return Unreachable(f"{where} has confirmed nothing for {seconds:g} s: {throttled}.", hint="ask for a higher quota, or publish at a lower --rate")
     if error is not None and error.code() == Code.CLUSTER_AUTHORIZATION_FAILED:
         # who may write to any topic at all gets a producer since 2.8 (KIP-679), and the broker names the cluster all the same
         return NotAuthorised(f"This login may write to no topic of {where}: {_said(error)}.",

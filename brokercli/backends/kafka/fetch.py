@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from brokercli.backends.kafka.failures import nothing_came
 from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader
 from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.reading import Lent
 from brokercli.backends.kafka.span import Offsets
-from brokercli.model.errors import NotFound, OutOfRange, Unreachable, UsageProblem
+from brokercli.model.errors import NotFound, OutOfRange, UsageProblem
 from brokercli.model.message import Place, Record
 
 # reading over so many records that nobody asked for takes about as long as starting to read elsewhere
@@ -80,8 +81,7 @@ def _fetch(offsets: Offsets, wanted: Wanted, lent: Lent, nothing_ahead: Callable
                 if batch is None:
                     if reader.finished:
                         break
-                    raise Unreachable(f"Kafka sent nothing of {offsets.topic} for {LOST_SECONDS:g} s.",
-                                      hint="brokercli doctor says what answers and what does not")
+                    raise nothing_came(offsets.topic, LOST_SECONDS, lent.troubles.throttled)
                 stamps = batch.stamps()
                 chosen = [number for number, (partition, offset, _) in enumerate(stamps) if (partition, offset) in sought]
                 for number, record in zip(chosen, batch.select(chosen).records(), strict=True):

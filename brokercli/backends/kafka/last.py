@@ -6,10 +6,10 @@ from array import array
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
+from brokercli.backends.kafka.failures import nothing_came
 from brokercli.backends.kafka.look import KafkaReader
 from brokercli.backends.kafka.reading import Lent
 from brokercli.backends.kafka.span import Offsets, Range
-from brokercli.model.errors import Unreachable
 
 _SPARE = 16
 
@@ -58,7 +58,7 @@ def _extend(tails: dict[int, _Tail], ends: dict[int, int], lent: Lent, offsets: 
             if batch is None:
                 if reader.finished:
                     break
-                raise Unreachable(f"Kafka sent nothing of {offsets.topic} for {patience:g} s.", hint="brokercli doctor says what answers and what does not")
+                raise nothing_came(offsets.topic, patience, lent.troubles.throttled)
             for partition, offset, time in batch.stamps():
                 found[partition][0].append(time)
                 found[partition][1].append(offset)

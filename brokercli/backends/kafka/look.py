@@ -71,6 +71,7 @@ class KafkaReader(Reader):
         self.notes: list[str] = []
         self._known = set(starts)
         self._mute = MuteLeaders(self._topic)
+        self._told_of_quota = False
         self._look_for_partitions = monotonic() + NEW_PARTITIONS_SECONDS
         self._passed: set[int] = set()
         """Partitions of which the client said, since the last batch, that it has passed the end."""
@@ -242,6 +243,11 @@ class KafkaReader(Reader):
         now = monotonic()
         if self._troubles.down_since is not None and now - self._troubles.down_since > LOST_SECONDS:
             self._check_connection()
+        elif throttled := self._troubles.throttled:
+            # who is asked now does not answer either
+            if not self._told_of_quota:
+                self._told_of_quota = True
+                self.notes.append(throttled)
         elif (told := self._mute.ask(self._consumer, self._open)) is not None:
             self.notes.append(told)
         else:

@@ -8,6 +8,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from brokercli.model.errors import Unreachable
+
 TOPICS = "topics that this login may not describe are not shown to it"
 GROUPS = "groups that this login may not describe are not shown to it"
 # names that nobody has, and that no permission for names with a common beginning is for
@@ -15,10 +17,13 @@ _NO_TOPIC = _NO_GROUP = "--nobody-s--"
 
 
 def topics_not_shown(topic: Callable[[str], Any]) -> str:
-    """Return why there may be more topics than are listed; empty where all are. `topic` returns the metadata of one: who may describe any
-    name at all is told that there is no such topic."""
-    denied = topic(_NO_TOPIC)
-    return TOPICS if denied.error is not None and denied.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED else ""
+    """Return why there may be more topics than are listed; empty where all are, and where no answer tells. `topic` returns the metadata of one:
+    who may describe any name at all is told that there is no such topic."""
+    try:
+        error = topic(_NO_TOPIC).error
+    except Unreachable:
+        return ""
+    return TOPICS if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED else ""
 
 
 def groups_not_shown(admin: AdminClient, seconds: float) -> str:

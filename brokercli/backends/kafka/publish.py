@@ -8,6 +8,7 @@ from time import monotonic, time
 from types import MethodType
 from typing import Any
 
+import orjson
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from brokercli.backends.contract import Publisher, PublishPolicy
@@ -84,6 +85,7 @@ class KafkaPublisher(Publisher):
         self._timed_out = False
         self._denied = False
         self._closed = False
+        self._told_of_quota = False
         self._start()
 
     def _start(self) -> None:
@@ -107,7 +109,7 @@ class KafkaPublisher(Publisher):
             "enable.idempotence": True, "max.in.flight": ONE_AT_A_TIME, "acks": "all", "delivery.report.only.error": not self._policy.positions,
             "message.timeout.ms": timeout, "message.max.bytes": LARGEST_MESSAGE,
             "queue.buffering.max.messages": max(1, min(self._policy.maximum_in_flight or self.window, self.window)),
-            "statistics.interval.ms": Sent.INTERVAL_MILLISECONDS, "stats_cb": self._sent.note,
+            "statistics.interval.ms": Sent.INTERVAL_MILLISECONDS, "stats_cb": self._take_statistics,
             "error_cb": self._troubles.note})
         # the second answer makes librdkafka ask for its producer id now; it would get round to it after 500 ms
         try:
@@ -117,6 +119,15 @@ class KafkaPublisher(Publisher):
 
     def _open(self, settings: dict[str, Any]) -> Any:
         return open_handle(Producer, self._connection, settings, self._troubles, self._topic)
+
+    def _take_statistics(self, statistics: str) -> None:
+        self._sent.note(statistics)
+        # whoever gives bodies in parts has no other word of it
+        for broker in orjson.loads(statistics)["brokers"].values():
+            self._troubles.throttle(broker["nodeid"], broker["throttle"]["max"] / 1000)
+        if (throttled := self._troubles.throttled) and not self._told_of_quota:
+            self._told_of_quota = True
+            self.notes.append(throttled)
 
     def send(self, messages: Sequence[Message]) -> int:
         produce, report, topic = self._ready().produce, self._report, self._topic
@@ -309,7 +320,7 @@ class KafkaPublisher(Publisher):
             self.find_topic()
         except NotFound as gone:
             return gone
-        return lost_for_good(self._troubles.specific, self._connection, self._policy.delivery_timeout)
+        return lost_for_good(self._troubles.specific, self._connection, self._policy.delivery_timeout, self._troubles.throttled)
 
     def _take(self) -> Receipts:
         news, self._news = self._news, Receipts()

@@ -89,7 +89,8 @@ class Transactions:
             **client_configuration(connection),
             "transactional.id": identity, "max.in.flight": ONE_AT_A_TIME, "message.timeout.ms": milliseconds,
             "transaction.timeout.ms": milliseconds + int(_SPARE_SECONDS * 1000),
-            "delivery.report.only.error": True, "message.max.bytes": LARGEST_MESSAGE, "error_cb": self._troubles.note}, self._troubles)
+            "delivery.report.only.error": True, "message.max.bytes": LARGEST_MESSAGE, "error_cb": self._troubles.note,
+            "throttle_cb": lambda event: self._troubles.throttle(event.broker_id, event.throttle_time)}, self._troubles)
         try:
             self._until(monotonic() + self._longest, lambda seconds: self._producer.init_transactions(seconds))
         except KafkaException as problem:
@@ -159,7 +160,7 @@ class Transactions:
             elif monotonic() - since > self._patience:
                 self._give_up("nothing was stored")
             elif monotonic() - since > _USUAL_SECONDS:
-                self._waiting(f"waiting for the leaders of the topics that letters go to, {self._timeout:g} s at most")
+                self._waiting(self._troubles.throttled or f"waiting for the leaders of the topics that letters go to, {self._timeout:g} s at most")
 
     def _give(self, copies: Sequence[Copy], deadline: float) -> None:
         """Give the client all messages, or as many as it takes before it says that the transaction has failed; why it has is not said here."""
