@@ -195,6 +195,20 @@ def test_a_setting_that_keeps_messages_from_being_confirmed_is_pointed_out(topic
         assert any("a broker before Kafka 3.7 confirms nothing" in remark for remark in planned.remarks)
 
 
+def test_a_name_that_kafka_takes_for_another_ones_is_refused_while_it_is_planned(topics: Topics) -> None:
+    name = topics.name()
+    declarer = topics.backend().declarer()
+    with pytest.raises(UsageProblem, match=f"{name}_new beside {name}.new") as both:
+        declarer.plan([topic(f"{name}.new"), topic(f"{name}_new")])
+    topics.make(called=f"{name}.old")
+    with pytest.raises(UsageProblem, match=f"collides with existing topic: {name}.old") as one:
+        declarer.plan([topic(f"{name}_old")])
+    assert one.value.hint == both.value.hint
+    assert "choose another name" in str(one.value.hint)
+    # one that is there is declared beside whatever there is
+    assert only(declarer.plan([topic(f"{name}.old")])).action is Action.UNCHANGED
+
+
 def test_two_declarations_of_one_topic_have_to_agree(topics: Topics) -> None:
     name = topics.name()
     declarer = topics.backend().declarer()

@@ -15,6 +15,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from brokercli.backends.kafka.failures import AUTHORISATION, no_answer, translate
 from brokercli.backends.kafka.settings import PARTITIONS, REPLICAS
+from brokercli.backends.kafka.topic_name import COLLIDES
 from brokercli.backends.kafka.topic_state import TopicState, code_of, read_states, to_text
 from brokercli.model.declaration import Declaration, Difference, SettingValue
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable, Unsupported, UsageProblem
@@ -22,7 +23,7 @@ from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 _T = TypeVar("_T")
 _BY_DEFAULT = -1
 _LOOK_AGAIN_SECONDS = 0.05
-_WRONG = (KafkaError.INVALID_CONFIG, KafkaError.INVALID_PARTITIONS, KafkaError.TOPIC_EXCEPTION, KafkaError.INVALID_REQUEST)
+_WRONG = (KafkaError.INVALID_CONFIG, KafkaError.INVALID_PARTITIONS, KafkaError.INVALID_REQUEST)
 
 
 class CameMeanwhile(Failed):
@@ -176,6 +177,8 @@ def _settings(differences: Iterable[Difference]) -> dict[str, str | None]:
 def _refusal(doing: str, name: str, error: KafkaError, wrong: type[BrokercliError]) -> BrokercliError:
     """Return what to raise when a change is refused; `wrong` for one that no Kafka would take."""
     code, text = error.code(), error.str().rstrip(".")
+    if code == KafkaError.TOPIC_EXCEPTION:
+        return wrong(f"Kafka refuses {doing} {name}: {text}.", hint=COLLIDES)
     if code in _WRONG:
         return wrong(f"Kafka refuses {doing} {name}: {text}.", hint="correct the setting")
     if code == KafkaError.INVALID_REPLICATION_FACTOR:

@@ -11,7 +11,7 @@ from brokercli.backends.kafka.listing import is_internal
 from brokercli.backends.kafka.removal import goes_with, messages_in
 from brokercli.backends.kafka.retrying import retry_topology
 from brokercli.backends.kafka.settings import PARTITIONS, REPLICAS, SETTINGS
-from brokercli.backends.kafka.topic_name import check_topic_name
+from brokercli.backends.kafka.topic_name import check_collisions, check_topic_name
 from brokercli.backends.kafka.topic_state import TopicState, from_text, read_states, same
 from brokercli.model.amount import amount
 from brokercli.model.declaration import Action, Change, Declaration, Difference, RetrySpecification, RetryTopology, SettingValue
@@ -54,6 +54,8 @@ class KafkaDeclarer(Declarer):
             if once.setdefault(declaration.name, declaration).settings != declaration.settings:
                 raise UsageProblem(f"The {declaration} is declared twice, with different settings.", hint="keep one of the two")
         there = {state.name: state for state in read_states(self._admin, once, self._seconds)}
+        # the broker checks each of them against those there are
+        check_collisions(name for name in once if name not in there)
         planned: list[Change] = []
         for declaration in wanted:
             if once.pop(declaration.name, None) is None:
