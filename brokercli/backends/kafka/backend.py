@@ -28,7 +28,7 @@ from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unsupported, UsageProblem
 from brokercli.model.message import Header, Place, Record
-from brokercli.model.position import End, Span, Start
+from brokercli.model.position import End, PerPartition, Span, Start
 
 if TYPE_CHECKING:
     # what looks do not need is loaded when it is needed: a small replay is mostly start-up
@@ -169,7 +169,8 @@ class KafkaBackend(Backend):
                 # it read to find the place, and would go on asking
                 lent.consumer.unassign()
         with _given_back_where_it_fails(self._another(FOLLOWING)) as lent:
-            return self._read_from(lent, self._with_nothing_ahead, self._offsets_by(lent, source.name), starts, ends)
+            return self._read_from(lent, self._with_nothing_ahead, self._offsets_by(lent, source.name), starts, ends,
+                                   only_these=isinstance(span.start, PerPartition))
 
     def look_bodies(self, source: Address, span: Span) -> Reader:
         from brokercli.backends.kafka.straight import are_many, is_plain
@@ -201,12 +202,13 @@ class KafkaBackend(Backend):
         return Offsets(lent.consumer, name, self._connection.connect_timeout)
 
     def _read_from(self, lent: Lent, nothing_ahead: Callable[[], Lent] | None, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None,
-                   number: int | None = None, epochs: Mapping[int, int] = MappingProxyType({})) -> KafkaReader:
-        """`number` is the topic's (`topic_ids`), where it is known; `epochs` as of `KafkaReader`."""
+                   number: int | None = None, epochs: Mapping[int, int] = MappingProxyType({}), *, only_these: bool = False) -> KafkaReader:
+        """`number` is the topic's (`topic_ids`), where it is known; `epochs` and `only_these` as of `KafkaReader`."""
         made_anew = Failed(f"{offsets.topic} was deleted and made anew while it was being read: what came last may be of the new one, which was not "
                            "read from its start.", hint="the same command reads the new one")
         reader = KafkaReader(lent, offsets, starts, ends, self._read_anew, nothing_ahead=nothing_ahead,
-                             still_there=StillThere(self._admin, offsets.topic, self._connection.connect_timeout, made_anew, number), epochs=epochs)
+                             still_there=StillThere(self._admin, offsets.topic, self._connection.connect_timeout, made_anew, number), epochs=epochs,
+                             only_these=only_these)
         reader.notes += self.notes
         return reader
 

@@ -50,11 +50,12 @@ class KafkaReader(Reader):
 
     def __init__(self, lent: Lent, offsets: Offsets, starts: dict[int, int], ends: dict[int, int] | None, read_anew: ReadAnew,
                  batch: int = _BATCH, nothing_ahead: Callable[[], Lent] | None = None, still_there: StillThere | None = None,
-                 epochs: Mapping[int, int] = MappingProxyType({})) -> None:
+                 epochs: Mapping[int, int] = MappingProxyType({}), only_these: bool = False) -> None:
         """`read_anew` reads headers that the client cannot read, once somebody asks for them. A read returns at most `batch` records and
         one more, fewer where they are large. `nothing_ahead` makes a consumer that goes on where headers turn out to be large; None where
         this is one. Without `still_there` whoever reads asks that himself, or is done before it matters. `epochs` are those of the leaders who
-        stored what lies before the starts, where that was read: the client finds out whether it lies there still."""
+        stored what lies before the starts, where that was read: the client finds out whether it lies there still. `only_these`: no other partitions
+        are read that there are or come to be."""
         self._still_there = still_there
         self._identity_due = monotonic() + IDENTITY_SECONDS
         self._read_anew = read_anew
@@ -70,6 +71,7 @@ class KafkaReader(Reader):
         self._failure: BrokercliError | None = None
         self.notes: list[str] = []
         self._known = set(starts)
+        self._takes_new = ends is None and not only_these
         self._mute = MuteLeaders(self._topic)
         self._told_of_quota = False
         self._look_for_partitions = monotonic() + NEW_PARTITIONS_SECONDS
@@ -279,7 +281,7 @@ class KafkaReader(Reader):
             if topic.error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
                 self._failure = translate(topic.error, "reading", self._topic)
             return
-        new = sorted(set(topic.partitions) - self._known) if self._ends is None else []
+        new = sorted(set(topic.partitions) - self._known) if self._takes_new else []
         if new:
             self._known.update(new)
             self._open.update(new)

@@ -12,7 +12,7 @@ from brokercli.backends.kafka.ends import held
 from brokercli.backends.kafka.failures import AUTHORISATION, no_answer, translate, while_coming_back
 from brokercli.backends.kafka.groups import Coordinators, Group, Member, Place
 from brokercli.backends.kafka.patience import Patience
-from brokercli.backends.kafka.span import LastOf, Offsets, Range, check_stored, offsets_of
+from brokercli.backends.kafka.span import LastOf, Offsets, Range, check_stored, named_by, offsets_of
 from brokercli.model.address import Address
 from brokercli.model.consumption import Seek, SeekStep
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, UsageProblem
@@ -56,6 +56,7 @@ class Seeker:
     def _steps(self, group: Group, topic: str, position: Position) -> tuple[list[SeekStep], list[int]]:
         """Return the steps in one topic, and the partitions of these in which the committed offset is not stored (any more)."""
         partitions, offsets, last = self._look(topic)
+        partitions = named_by([position], partitions, topic)
         ranges = offsets.ranges(partitions)
         reach = ranges | self._written(topic, [number for number in partitions if (_offset(group, (topic, number)) or 0) > ranges[number].high])
         # the newest records are those that can be read here

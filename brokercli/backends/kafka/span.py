@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from time import monotonic, sleep
 from typing import NamedTuple
 
@@ -110,15 +110,27 @@ def locate(span: Span, partitions: list[int], offsets: Offsets, last: LastOf) ->
     """
     if isinstance(span.start, Number) and isinstance(span.end, Number) and span.end.value < span.start.value:
         raise UsageProblem(f"The range ends at {span.end} before it starts at {span.start}.")
-    ranges = offsets.ranges(partitions)
+    meant = named_by((span.start, span.end), partitions, offsets.topic)
+    ranges = offsets.ranges(meant) if meant else {}
     starts = offsets_of(span.start, ranges, offsets, last)
     check_stored(starts, ranges)
     if span.end is None:
         return starts, None
     ends = offsets_of(span.end, ranges, offsets, last)
-    named = [partition for partition in starts if partition in ends]
-    return ({partition: starts[partition] for partition in named},
-            {partition: max(starts[partition], min(ends[partition], ranges[partition].high)) for partition in named})
+    return starts, {partition: max(start, min(ends[partition], ranges[partition].high)) for partition, start in starts.items()}
+
+
+def named_by(positions: Iterable[Position | None], partitions: Collection[int], topic: str) -> list[int]:
+    """Return the partitions of a topic that are meant: those that every position names which names some. Nobody asks for the others, who may
+    have no leader. Raises UsageProblem for partitions that do not exist."""
+    meant = list(partitions)
+    for position in positions:
+        if isinstance(position, PerPartition):
+            named = dict(position.offsets)
+            if unknown := [str(partition) for partition in named if partition not in partitions]:
+                raise UsageProblem(f"{topic} has no partition {', '.join(unknown)}; it has {len(partitions)}: 0 to {len(partitions) - 1}.")
+            meant = [partition for partition in meant if partition in named]
+    return meant
 
 
 def check_stored(starts: dict[int, int], ranges: dict[int, Range]) -> None:
@@ -129,8 +141,7 @@ def check_stored(starts: dict[int, int], ranges: dict[int, Range]) -> None:
 
 
 def offsets_of(position: Position, ranges: dict[int, Range], offsets: Offsets, last: LastOf) -> dict[int, int]:
-    """Return the offset of a position in each partition that it names, whether that is stored or not. Raises UsageProblem for partitions
-    that do not exist."""
+    """Return the offset of a position in each partition, whether that is stored or not; one that names partitions names these (`named_by`)."""
     match position:
         case Start():
             return {partition: held.low for partition, held in ranges.items()}
@@ -143,10 +154,7 @@ def offsets_of(position: Position, ranges: dict[int, Range], offsets: Offsets, l
             found = offsets.at_time(ranges, max(0, -(-nanoseconds // _MILLISECOND)))
             return {partition: held.high if found[partition] < 0 else min(found[partition], held.high) for partition, held in ranges.items()}
         case PerPartition(pairs):
-            unknown = [str(partition) for partition, _ in pairs if partition not in ranges]
-            if unknown:
-                raise UsageProblem(f"{offsets.topic} has no partition {', '.join(unknown)}; it has {len(ranges)}: 0 to {len(ranges) - 1}.")
-            return dict(pairs)
+            return {partition: offset for partition, offset in pairs if partition in ranges}
         case Last(count):
             return last(count, ranges)
 
