@@ -156,7 +156,7 @@ class Asked:
 
 
 def limits(**entries: str) -> dict[str, Any]:
-    names = {"room": "offset.metadata.max.bytes", "minutes": "offsets.retention.minutes"}
+    names = {"room": "offset.metadata.max.bytes", "minutes": "offsets.retention.minutes", "transaction": "transaction.max.timeout.ms"}
     return {names[name]: SimpleNamespace(value=value) for name, value in entries.items()}
 
 
@@ -167,6 +167,10 @@ def limits(**entries: str) -> dict[str, Any]:
 def test_what_a_broker_keeps_with_an_offset_is_asked_and_otherwise_its_default(answer: object, room: int, minutes: int) -> None:
     assert limits_of(cast("Any", Asked(answer)), 1, 5.0) == GroupLimits(Room(room), minutes)
     assert limits_of(cast("Any", Asked()), None, 5.0) == GroupLimits()
+
+
+def test_how_long_a_transaction_may_last_is_asked_as_well() -> None:
+    assert limits_of(cast("Any", Asked(limits(room="100", minutes="60", transaction="20000"))), 1, 5.0) == GroupLimits(Room(99), 60, 20.0)
 
 
 def test_a_group_that_is_not_there_has_no_members_and_one_that_moves_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,9 @@ from brokercli.backends.kafka import transaction
 from brokercli.backends.kafka.convert import to_kafka
 from brokercli.backends.kafka.transaction import Copy, Transactions
 from brokercli.model.connection import Connection
+from brokercli.model.errors import Failed
 from brokercli.model.message import Message
+from tests.backends.kafka_topics import Topics
 
 DOUBT = KafkaError(KafkaError._TIMED_OUT)
 MUST_ABORT = KafkaError(KafkaError.INVALID_TXN_STATE, txn_requires_abort=True)
@@ -95,6 +97,26 @@ def test_a_transaction_is_over_only_where_the_client_knows_it(monkeypatch: pytes
     ending = run.run([Copy("orders", to_kafka(Message(b"%d" % number))) for number in range(2)], [], None)
     assert (ending.outcome, run.usable, set(ending.culprits)) == (outcome, usable, culprits)
     run.close()
+
+
+@pytest.mark.parametrize(("longest", "delivery", "whole"), [(900.0, 30_000, 45_000), (20.0, 10_000, 20_000), (4.0, 2_000, 4_000)])
+def test_a_transaction_lasts_no_longer_than_the_brokers_let_one(monkeypatch: pytest.MonkeyPatch, longest: float, delivery: int, whole: int) -> None:
+    opened: dict[str, Any] = {}
+
+    def opening(kind: object, connection: object, settings: dict[str, Any], *others: object) -> Client:
+        opened.update(settings)
+        return Client()
+
+    monkeypatch.setattr(transaction, "open_handle", opening)
+    Transactions(Connection("kafka", (("127.0.0.1", 1),)), "orders.dlq", 30.0, 1_000_000, lambda what: None, longest).close()
+    assert (opened["message.timeout.ms"], opened["transaction.timeout.ms"]) == (delivery, whole)
+
+
+def test_brokers_that_let_none_last_so_long_and_may_not_be_asked_are_understood(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transaction, "LONGEST_TIMEOUT", 2000.0)
+    with pytest.raises(Failed, match=r"let no transaction last for the 1215 s .* transaction\.max\.timeout\.ms") as refused:
+        Transactions(topics.connection, topics.name(), 1200.0, 1_000_000, lambda what: None, 2000.0)
+    assert str(refused.value.hint).startswith("a --delivery-timeout of less than 1200 s")
 
 
 def test_who_is_waited_for_longer_than_usual_is_said_while_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

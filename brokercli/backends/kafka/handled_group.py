@@ -32,6 +32,8 @@ _OLD = 0.1
 """After this share of the time for which a broker keeps a state it is worth writing once more."""
 RETENTION_MINUTES = 10_080
 """What a broker's offsets.retention.minutes is unless set."""
+_LONGEST, TRANSACTION_SECONDS = "transaction.max.timeout.ms", 900
+"""How long a transaction may last, by what a broker calls that and unless it is set."""
 
 
 def group_of(topic: str) -> str:
@@ -217,10 +219,11 @@ def members_of(admin: AdminClient, topic: str, seconds: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class GroupLimits:
-    """What the broker keeps for a group; its defaults where we may not ask."""
+    """What the broker keeps for a group, and how long a transaction of it may last; its defaults where we may not ask."""
 
     room: Room = field(default_factory=Room)
     retention_minutes: int = RETENTION_MINUTES
+    transaction_seconds: float = TRANSACTION_SECONDS
 
 
 def limits_of(admin: AdminClient, node: int | None, seconds: float) -> GroupLimits:
@@ -231,7 +234,7 @@ def limits_of(admin: AdminClient, node: int | None, seconds: float) -> GroupLimi
     try:
         # the protocol's strings end at 32,767 bytes, and each of our wide characters takes three
         characters = min(int(values["offset.metadata.max.bytes"]) - 1, 8 * CHARACTERS // 3)
-        return GroupLimits(Room(characters), int(values["offsets.retention.minutes"]))
+        return GroupLimits(Room(characters), int(values["offsets.retention.minutes"]), int(values.get(_LONGEST, 1000 * TRANSACTION_SECONDS)) / 1000)
     except (KeyError, ValueError):
         return GroupLimits()
 

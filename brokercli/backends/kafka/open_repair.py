@@ -73,7 +73,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         ledger = Ledger(consumer, offsets, tag, limits, timeout)
         destinations = Destinations(lambda name: cluster.topic(name).partitions, admin, topic, timeout, policy.waiting,
                                     compressed=any(name.startswith("compression.") for name in connection.options))
-        way = _way(cluster, topic, policy, ledger, destinations)
+        way = _way(cluster, topic, policy, ledger, destinations, limits.transaction_seconds)
         opened.callback(way.close)
         # only now: fencing has ended what a run before this one left open
         try:
@@ -95,11 +95,11 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
         return repair
 
 
-def _way(cluster: Cluster, topic: str, policy: RepairPolicy, ledger: Ledger, destinations: Destinations) -> Way:
+def _way(cluster: Cluster, topic: str, policy: RepairPolicy, ledger: Ledger, destinations: Destinations, longest: float) -> Way:
     waiting = once_each(policy.waiting)
     try:
         return ExactlyOnce(topic, ledger, destinations,
-                           lambda batch_bytes: Transactions(cluster.connection, group_of(topic), policy.delivery_timeout, batch_bytes, waiting),
+                           lambda batch_bytes: Transactions(cluster.connection, group_of(topic), policy.delivery_timeout, batch_bytes, waiting, longest),
                            policy.delivery_timeout, waiting)
     except NoTransactions as problem:
         why = f"transactions are not permitted here ({problem})"

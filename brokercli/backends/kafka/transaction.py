@@ -19,7 +19,7 @@ from brokercli.model.connection import Connection
 from brokercli.model.errors import Failed
 
 LONGEST_TIMEOUT = 890.0
-"""Seconds; a broker with its default transaction.max.timeout.ms takes 900 at most."""
+"""Seconds that a transaction may last at most; a broker with its default transaction.max.timeout.ms takes 900."""
 _SPARE_SECONDS = 15.0
 _GRACE_SECONDS = 0.5
 _COORDINATOR_SECONDS = 10.0
@@ -69,10 +69,13 @@ class Ending:
 class Transactions:
     """A transactional producer. Making one ends whatever a producer with the same id has left open, and fences that one."""
 
-    def __init__(self, connection: Connection, identity: str, delivery_timeout: float, batch_bytes: int, waiting: Callable[[str], None]) -> None:
+    def __init__(self, connection: Connection, identity: str, delivery_timeout: float, batch_bytes: int, waiting: Callable[[str], None],
+                 longest: float = LONGEST_TIMEOUT) -> None:
         """Raises NoTransactions, Unreachable or NotAuthorised. Waits until the transaction of a producer before us is over. `waiting` is
-        told of whom an answer is waited for where it takes long."""
-        self._timeout = min(delivery_timeout, LONGEST_TIMEOUT - _SPARE_SECONDS)
+        told of whom an answer is waited for where it takes long. `longest` is how many seconds the brokers let one last."""
+        longest = min(longest, LONGEST_TIMEOUT)
+        spare = min(_SPARE_SECONDS, longest / 2)
+        self._timeout = min(delivery_timeout, longest - spare)
         self._longest = max(self._timeout, connection.connect_timeout)
         self._errors: dict[int, KafkaError] = {}
         self._spent = False
@@ -88,7 +91,7 @@ class Transactions:
             "socket.timeout.ms": max(1000, min(15_000, milliseconds // 2)),
             **client_configuration(connection),
             "transactional.id": identity, "max.in.flight": ONE_AT_A_TIME, "message.timeout.ms": milliseconds,
-            "transaction.timeout.ms": milliseconds + int(_SPARE_SECONDS * 1000),
+            "transaction.timeout.ms": milliseconds + int(spare * 1000),
             "delivery.report.only.error": True, "message.max.bytes": LARGEST_MESSAGE, "error_cb": self._troubles.note,
             "throttle_cb": lambda event: self._troubles.throttle(event.broker_id, event.throttle_time)}, self._troubles)
         try:
@@ -101,6 +104,9 @@ class Transactions:
             if error.code() == KafkaError.CONCURRENT_TRANSACTIONS:
                 raise Failed(f"The transaction before this one of {identity} is not over: a partition that it wrote to has no leader, or too few replicas in "
                              "sync.", hint="brokercli doctor names the partitions; when they are back, the same command goes on") from None
+            if error.code() == KafkaError.INVALID_TRANSACTION_TIMEOUT:
+                raise Failed(f"The brokers let no transaction last for the {self._timeout + spare:g} s that one of {identity} may take "
+                             "(their transaction.max.timeout.ms).", hint=f"a --delivery-timeout of less than {self._timeout:g} s makes it shorter") from None
             if error.code() == KafkaError._TIMED_OUT:
                 raise no_answer("starting transactions for", identity, self._longest) from None
             raise translate(error, "starting transactions for", identity) from None
