@@ -84,6 +84,18 @@ def test_a_position_that_is_not_found_in_time_is_the_quotas_fault(limited: Kafka
         wait_until(found, 60, "the quota")
 
 
+def test_a_connection_that_has_to_wait_is_the_quotas_fault(topics: Topics) -> None:
+    client = topics.name()
+    limit(topics.address, client, "request_percentage", 0.01)
+
+    def connected() -> bool:
+        with KafkaBackend(replace(topics.connection, connect_timeout=4.0, options={"client.id": client})):
+            return False
+
+    with pytest.raises(Unreachable, match=r"the broker makes this client wait, because it is over its quota|" + SAID):
+        wait_until(connected, 60, "the quota")
+
+
 def test_what_is_confirmed_no_more_is_the_quotas_fault_and_a_moments_wait_is_none() -> None:
     troubles = Troubles()
     troubles.throttle(1, 0.9)

@@ -111,19 +111,21 @@ class Troubles:
         self.specific: KafkaError | None = None
         self.fatal: KafkaError | None = None
         self.down_since: float | None = None
-        self._throttled = ""
+        self.was_throttled = ""
+        """Who has ever let us wait because of a quota; empty: nobody."""
         self._throttled_until = 0.0
 
     def throttle(self, broker: int, seconds: float) -> None:
         """Take in that a broker lets us wait, because of a quota; moments are nothing to tell."""
         if seconds >= _MOMENT_SECONDS:
-            self._throttled = f"broker {broker} makes this client wait, because it is over its quota"
+            # one that was given and is not known by its number yet has a negative one
+            self.was_throttled = f"{'the broker' if broker < 0 else f'broker {broker}'} makes this client wait, because it is over its quota"
             self._throttled_until = monotonic() + seconds + _MOMENT_SECONDS
 
     @property
     def throttled(self) -> str:
         """Who lets us wait now because of a quota; empty: nobody."""
-        return self._throttled if monotonic() < self._throttled_until else ""
+        return self.was_throttled if monotonic() < self._throttled_until else ""
 
     def note(self, error: KafkaError) -> None:
         """Take an error in; the handle calls this from its poll."""
@@ -169,6 +171,8 @@ def open_handle(handle: Callable[..., Any], connection: Connection, settings: di
                 troubles.note(problem.args[0])
         wait = min(wait * 2, 1.0)
     let_go(opened)
+    if troubles.was_throttled:
+        raise Unreachable(f"{connection}: {troubles.was_throttled}.", hint="ask for a higher quota, or wait for longer: --connect-timeout 60s")
     raise explain(troubles.specific, connection, max(0.2, deadline - monotonic()))
 
 
