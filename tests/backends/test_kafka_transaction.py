@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -131,9 +132,15 @@ def test_who_is_waited_for_longer_than_usual_is_said_while_it_is_waited_for(monk
         said.append(what)
         told.set()
 
-    monkeypatch.setattr(transaction, "open_handle", lambda *others: Slow())
+    opened: dict[str, Any] = {}
+    monkeypatch.setattr(transaction, "open_handle", lambda kind, connection, settings, *others: opened.update(settings) or Slow())
     run = Transactions(Connection("kafka", (("127.0.0.1", 1),)), "orders.dlq", 60.0, 1_000_000, tell)
     monkeypatch.setattr(transaction, "_USUAL_SECONDS", 0.0)
     assert run.run([Copy("orders", to_kafka(Message(b"%d" % number))) for number in range(2)], [], None).outcome == "committed"
     assert said[-1] == "waiting for the broker that coordinates the transactions of orders.dlq, 60 s at most"
+    # where a quota is why, that is said
+    told.clear()
+    opened["throttle_cb"](SimpleNamespace(broker_id=3, throttle_time=40.0))
+    assert run.run([], [], None).outcome == "committed"
+    assert said[-1] == "broker 3 makes this client wait, because it is over its quota"
     run.close()

@@ -250,7 +250,8 @@ class Transactions:
         thread.start()
         thread.join(min(_USUAL_SECONDS, seconds))
         if thread.is_alive():
-            self._waiting(f"waiting for the broker that coordinates the transactions of {self._identity}, {self._longest:g} s at most")
+            self._waiting(self._troubles.throttled or f"waiting for the broker that coordinates the transactions of {self._identity}, "
+                                                      f"{self._longest:g} s at most")
             thread.join(max(0.0, seconds - _USUAL_SECONDS) + _GRACE_SECONDS)
         if thread.is_alive():
             self._give_up("the transaction's coordinator did not answer in time")
