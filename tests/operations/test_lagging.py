@@ -24,6 +24,10 @@ class Stub:
         self.lags = lags
         self.away = False
         self.notes: list[str] = []
+        self.kept = ""
+
+    def not_shown(self) -> str:
+        return self.kept
 
     def name_of(self, text: str) -> str:
         return text
@@ -68,6 +72,14 @@ def test_what_a_pattern_could_not_see_is_told_and_a_full_name_has_nothing_to_do_
     stub.notes.append("groups may be missing")
     assert measure(cast("Any", stub), ["a*", "b*"]).unseen == ["groups may be missing"]
     assert measure(cast("Any", stub), ["a"]).unseen == []
+
+
+def test_a_pattern_that_nothing_matches_is_told_where_others_may_be_kept_from_the_login() -> None:
+    stub = Stub({"a": 1})
+    stub.kept = "some are not shown"
+    assert measure(cast("Any", stub), ["a*"]).unseen == []
+    assert measure(cast("Any", stub), ["b*", "c*"]).unseen == ["some are not shown"]
+    assert measure(cast("Any", stub), ["b"]).unseen == []
 
 
 def test_a_sum_is_of_what_is_known_and_what_is_not_known_is_told_apart() -> None:
