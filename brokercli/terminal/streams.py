@@ -18,6 +18,8 @@ from brokercli.terminal.escape import json_of, visible, visible_json
 
 # so long a reader that takes nothing is waited for once somebody wants us to stop, in seconds
 STALLED = 1.0
+# so long an answer is waited for at a time, in seconds
+_TURN_SECONDS = 0.2
 CLOSED = -1
 """The descriptor of a stream that was closed when we were started."""
 _PLAIN = str.maketrans({"→": "->", "…": "...", "·": "-", "–": "-", "—": "-", "“": '"', "”": '"', "’": "'"})
@@ -193,6 +195,9 @@ class Streams:
             return False
         self.status("")
         self._print(f"{visible(question)} [y/N] ")
+        # a signal that comes a moment before a read, or to another thread, does not end it: Python has to have a turn
+        while not select.select([self.stdin], [], [], _TURN_SECONDS)[0]:
+            pass
         answer = self.stdin.readline()
         if not answer.endswith(b"\n"):
             self._print("\n")

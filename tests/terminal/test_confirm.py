@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,10 @@ def test_where_nobody_can_be_asked_yes_has_to_be_said(capture: Callable[..., Any
 
 @pytest.mark.parametrize(("typed", "answer"), [(b"y\n", True), (b"n\n", False), (b"", False)])
 def test_the_answer_decides(capture: Callable[..., Any], typed: bytes, answer: bool) -> None:
-    captured = capture(**ASKABLE, stdin=io.BytesIO(typed))
-    assert confirm(captured.streams, "Delete \x1b3?", yes=False) is answer
+    reading, writing = os.pipe()
+    os.write(writing, typed)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stdin:
+        captured = capture(**ASKABLE, stdin=stdin)
+        assert confirm(captured.streams, "Delete \x1b3?", yes=False) is answer
     assert captured.err.startswith("Delete \\x1b3? [y/N] ")

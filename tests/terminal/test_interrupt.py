@@ -138,11 +138,11 @@ os._exit(interrupt.exit_code)
 """
 
 
-def start(*arguments: str) -> tuple[int, int]:
+def start(*arguments: str, program: str = PROGRAM) -> tuple[int, int]:
     process, master = pty.fork()
     if process == 0:
         os.execve(
-            sys.executable, [sys.executable, "-c", PROGRAM, *arguments], {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}
+            sys.executable, [sys.executable, "-c", program, *arguments], {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}
         )
     return process, master
 
@@ -179,6 +179,34 @@ def test_control_c_that_takes_its_time_says_what_a_second_one_does() -> None:
     read_until(master, b"stopping once what is in flight is settled; Ctrl-C again stops now\r\n")
     os.write(master, b"\x03")
     assert read_to_the_end(master) == b"^C\r\nstopped now\r\n"
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+
+
+ASKING = """
+import os, signal, sys, threading, time
+from brokercli.terminal.interrupt import Interrupt, StopNow
+from brokercli.terminal.streams import Streams
+
+def kill():
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+streams = Streams.system()
+with Interrupt(streams) as interrupt:
+    threading.Thread(target=kill, daemon=True).start()
+    try:
+        with interrupt.asking():
+            streams.ask("go on?")
+    except StopNow:
+        streams.say("stopped")
+os._exit(interrupt.exit_code)
+"""
+
+
+def test_a_question_ends_by_a_signal_that_another_thread_gets() -> None:
+    """As by one that comes just before the read: neither ends it by itself."""
+    process, master = start(program=ASKING)
+    assert read_to_the_end(master).endswith(b"stopped\r\n")
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
 
 
