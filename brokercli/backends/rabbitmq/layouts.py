@@ -37,7 +37,8 @@ class Layout:
         """Read properties with care. Raises ValueError where the headers among them are no table."""
         fixed, table = split_headers(encoded)
         headers = split_table(table) if table else []
-        own = [(start, end) for _, start, end in places(encoded)]
+        set_ones = places(encoded)
+        own = [(start, end) for _, start, end in set_ones]
         values: list[tuple[int, int]] = []
         offset = headers_in(encoded)[0] + 4
         for name, value in headers:
@@ -46,7 +47,7 @@ class Layout:
             values.append((begin, offset))
         self.flags = fixed[:2]
         """Which properties there are, the headers not counted."""
-        self.form = Form(tuple([name for name, _, _ in places(encoded)]), tuple([name for name, _ in headers]), bytes([value[0] for _, value in headers]))
+        self.form = Form(tuple([name for name, _, _ in set_ones]), tuple([name for name, _ in headers]), bytes([value[0] for _, value in headers]))
         # a value's type, and its length where that is in front of it, are the same in all
         free = sorted([*own, *[(begin + head_length(value), end) for (begin, end), (_, value) in zip(values, headers, strict=True)]])
         between = zip([0, *[end for _, end in free]], [*[start for start, _ in free], len(encoded)], strict=True)
@@ -61,7 +62,7 @@ class Layout:
 
     def headers(self, encoded: bytes) -> tuple[tuple[EncodedName, bytes], ...]:
         """Return the headers in properties that fit, their values encoded."""
-        return tuple(zip(self.form.names, self._values.unpack(encoded), strict=True))
+        return tuple(zip(self.form.names, self.values(encoded), strict=True))
 
     def values(self, encoded: bytes) -> tuple[bytes, ...]:
         """Return the values of these headers alone."""

@@ -326,7 +326,7 @@ class Mover:
         except NotAuthorised:
             queue = None
         if (fate := self._fate_of(destination.name)) is not None:
-            self.notes += [*fate.notes, *([fate.full] if fate.exceeded(self._expected, ROOM_BYTES) else [])]
+            self.notes += fate.of(self._expected)
             if fate.copies:
                 home = "", destination.name.encode(errors="surrogateescape")
                 self._copying[home] = fate.copies
