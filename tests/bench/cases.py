@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from tests.bench.measure import Command
 
+SAME_LETTERS = "≥ 0.5 × publish of the same letters, confirmed"
+"""The goal of a redrive, in the words of the table (docs/decisions/0021)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pika
 
 from tests.bench.cases import Case, Peer, Together, at_least
+from tests.bench.letters import write_own_letters
 from tests.bench.measure import Command, run
-from tests.bench.own_letters import write_own_letters
 from tests.bench.tools import brokercli, brokercli_command, peer
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import wait_until

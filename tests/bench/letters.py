@@ -1,4 +1,4 @@
-"""Dead letters as consumers in many languages write them down: each with the time, the words and the ids of its own death."""
+"""Dead letters as envelopes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import json
 from pathlib import Path
 
 
+def write_alike_letters(path: Path, bodies: Path, headers: dict[str, str]) -> Path:
+    """Write an envelope for each line of a file, all with the same headers. Returns the file."""
+    said = [{"name": name, "value": value} for name, value in headers.items()]
+    with bodies.open() as lines, path.open("w") as envelopes:
+        envelopes.writelines(json.dumps({"headers": said, "body": line.removesuffix("\n")}) + "\n" for line in lines)
+    return path
+
+
 def write_own_letters(path: Path, count: int, home: dict[str, str], properties: dict[str, object] | None = None) -> Path:
-    """Write envelopes of `count` letters to a file and return it. `home` are the headers that say where they came from; with `properties` each
-    has a message id too."""
+    """Write envelopes of `count` letters, as consumers in many languages write them down: each with the time, the words and the ids of its own
+    death. `home` are the headers that say where they came from; with `properties` each has a message id too. Returns the file."""
     with path.open("w") as envelopes:
         for number in range(count):
             headers = {**home, "x-attempts": "3", "x-reason": f"no stock of item {number % 977}", "x-error": f"TimeoutError: order {number} after 5 s",
