@@ -51,6 +51,18 @@ LONG = "x" * 5000
     ({"subject_transform": {"src": "LOW.*", "dest": "t.$2"}}, "$2 in its dest is about a *"),
     ({"subject_transform": {"src": "LOW.*", "dest": "t.{{upper(1)}}"}}, "{{upper(1)}} in its dest is none of the functions that a server knows: wildcard"),
     ({"subject_transform": {"src": "LOW.*", "dest": "t.{{wildcard()}}"}}, "says no number of a * of src"),
+    ({"subject_transform": {"src": "LOW.*", "dest": "t.{{wildcard(1,2)}}"}}, "{{wildcard(1,2)}} in its dest wants 1 argument (which * of src) and has 2"),
+    ({"subject_transform": {"src": "LOW.*", "dest": "t.{{WILDCARD(1)}}"}}, "{{WILDCARD(1)}} in its dest is none of the functions"),
+    ({"subject_transform": {"src": "LOW.>", "dest": "t.{{wildcard(1)}}.>"}}, "is about a * that its src 'LOW.>' has not"),
+    ({"subject_transform": {"src": "LOW.a", "dest": "t.{{wildcard(0)}}"}}, "is about a * that its src 'LOW.a' has not"),
+    ({"subject_transform": {"src": "LOW.*", "dest": "t.{{partition(few,1)}}"}}, "wants a whole number up to 2,147,483,647, and 'few' is none"),
+    ({"subject_transform": {"src": "LOW.*", "dest": "t.{{partition()}}"}}, "wants a whole number"),
+    ({"subject_transform": {"src": "LOW.*", "dest": "t.{{SplitFromLeft(1)}}"}}, "wants 2 arguments (which * of src, a whole number) and has 1"),
+    ({"subject_transform": {"src": "LOW.*", "dest": "t.{{left(1,x)}}"}}, "wants a whole number"),
+    ({"subject_transform": {"src": "LOW.*", "dest": "t.{{split(1,a b)}}"}}, "cannot split at what holds a space"),
+    ({"subject_transform": {"src": "LOW.*", "dest": "t.{{random(2147483648)}}"}}, "wants a whole number"),
+    ({"republish": {"src": "LOW.*", "dest": "t.{{SplitFromLeft(9,1)}}"}}, "is about a * that its src 'LOW.*' has not"),
+    ({"sources": [{"name": "X", "subject_transforms": [{"src": "x.*", "dest": "t.{{slicefromright(1,2,3)}}"}]}]}, "wants 2 arguments"),
     ({"subject_transform": {"src": "LOW. x", "dest": "t"}}, "is no subject"),
     ({"subjects": ["$JS.API.CONSUMER.>"]}, "captures subjects of the server's own ($JS.>)"),
     ({"subjects": ["$SYS.>"]}, "captures subjects of the server's own ($SYS.>)"),
@@ -70,6 +82,16 @@ def test_what_no_server_makes_of_a_stream_is_said_by_its_plan(streams: Streams, 
     wanted = {"subjects": [f"{name.lower()}.>"], **written}
     assert why.replace("LOW", name.lower()) in why_not(declarer, Declaration("stream", name, wanted))
     assert refused(streams, f"STREAM.CREATE.{name}", {"name": name, **wanted})
+
+
+@pytest.mark.parametrize("dest", [
+    "t.{{Wildcard(1)}}", "t.{{wildcard( 2 )}}", "t.{{partition(3)}}", "t.{{Partition(3, 1,2)}}", "t.{{split(1,-)}}", "t.{{splitFromleft(1,2)}}",
+    "t.{{SliceFromRight(2,1)}}", "t.{{left(1,2)}}", "t.{{Right(1,2)}}", "t.{{random(10)}}", "t.$2.$1"])
+def test_what_a_server_takes_of_a_transform_is_not_refused(streams: Streams, declarer: Declarer, dest: str) -> None:
+    name = streams.name()
+    rewriting = {"src": f"{name.lower()}.*.*", "dest": dest}
+    apply_all(declarer, Declaration("stream", name, {"subjects": [f"{name.lower()}.>"], "subject_transform": rewriting}))
+    assert config(streams, name)["subject_transform"] == rewriting
 
 
 @pytest.mark.parametrize(("origin", "why"), [

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 
-from brokercli.backends.nats.subjects import fault
+from brokercli.backends.nats.subjects import fault, has_wildcards
+from brokercli.model.amount import amount
 
-# of subject_transform.go, nats-server 2.15
-_FUNCTIONS = ("wildcard", "partition", "split", "left", "right", "splitfromleft", "splitfromright", "slicefromleft", "slicefromright", "random")
+# of subject_transform.go, nats-server 2.15: each with its arguments; capitals may be written small
+_FUNCTIONS = {"Wildcard": ("index",), "Partition": ("number",), "Split": ("index", "text"), "Random": ("number",),
+              **dict.fromkeys(("SplitFromLeft", "SplitFromRight", "SliceFromLeft", "SliceFromRight", "Left", "Right"), ("index", "number"))}
+_MEANT = {"index": "which * of src", "number": "a whole number", "text": "what to split at"}
+_MORE = {"Partition": "index"}
+"""Functions that go on with any number of such arguments."""
 _FUNCTION = re.compile(r"\{\{\s*([A-Za-z]+)\s*\((.*)\)\s*\}\}")
+_WHOLE = re.compile(r"[+-]?\d+")
+_LARGEST = 2**31 - 1
 _OLD_STYLE = re.compile(r"\$(\d+)")
 
 
@@ -36,15 +43,35 @@ def _fault_of_token(token: str, stars: int, source: str) -> str | None:
             return _fault_of_index(token, old[1], stars, source)
         return f"{token!r} in its dest holds a space" if any(character.isspace() for character in token) else None
     written = _FUNCTION.fullmatch(token)
-    name = written[1].lower() if written is not None else ""
-    if written is None or name not in _FUNCTIONS:
-        return f"{token} in its dest is none of the functions that a server knows: {', '.join(_FUNCTIONS)}"
-    arguments = [argument.strip() for argument in written[2].split(",")]
-    indexes = arguments[1:] if name == "partition" else [] if name == "random" else arguments[:1]
-    return next((problem for index in indexes if (problem := _fault_of_index(token, index, stars, source))), None)
+    name = next((name for name in _FUNCTIONS if written is not None and _is_called(name, written[1])), None)
+    if written is None or name is None:
+        known = ", ".join(name[0].lower() + name[1:] for name in _FUNCTIONS)
+        return f"{token} in its dest is none of the functions that a server knows: {known}"
+    return _fault_of_arguments(token, name, re.split(r",\s*", written[2]), stars, source)
+
+
+def _is_called(name: str, written: str) -> bool:
+    return len(name) == len(written) and all(letter in (known, known.lower()) for known, letter in zip(name, written, strict=True))
+
+
+def _fault_of_arguments(token: str, name: str, arguments: list[str], stars: int, source: str) -> str | None:
+    takes = _FUNCTIONS[name]
+    if name in _MORE:
+        takes += (_MORE[name],) * (len(arguments) - len(takes))
+    if len(arguments) != len(takes):
+        return f"{token} in its dest wants {amount(len(takes), 'argument')} ({', '.join(_MEANT[one] for one in takes)}) and has {len(arguments)}"
+    for kind, argument in zip(takes, arguments, strict=True):
+        number = argument.strip(" ")
+        if kind == "index" and (problem := _fault_of_index(token, number, stars, source)):
+            return problem
+        if kind == "number" and not (_WHOLE.fullmatch(number) and int(number) <= _LARGEST):
+            return f"{token} in its dest wants a whole number up to {_LARGEST:,}, and {number!r} is none"
+        if kind == "text" and " " in argument:
+            return f"{token} in its dest cannot split at what holds a space"
+    return None
 
 
 def _fault_of_index(token: str, index: str, stars: int, source: str) -> str | None:
-    if not re.fullmatch(r"[+-]?\d+", index):
+    if not _WHOLE.fullmatch(index):
         return f"{token} in its dest says no number of a * of src"
-    return f"{token} in its dest is about a * that its src {source!r} has not" if int(index) > stars else None
+    return f"{token} in its dest is about a * that its src {source!r} has not" if int(index) > stars or not has_wildcards(source) else None
