@@ -130,6 +130,19 @@ def test_what_a_stream_has_already_excludes_what_is_asked_of_it(streams: Streams
     assert refused(streams, f"STREAM.UPDATE.{name}", {**before, **wanted})
 
 
+@pytest.mark.parametrize(("limits", "why"), [
+    ({"max_ack_pending": 10}, "max_ack_pending of eager (500), usual (1,000) is over 10: change those first"),
+    ({"max_ack_pending": 600, "inactive_threshold": 60 * SECOND}, "max_ack_pending of usual (1,000) is over 600: change it first"),
+    ({"inactive_threshold": SECOND}, "inactive_threshold of eager (5,000,000,000) is over 1,000,000,000: change it first")])
+def test_a_stream_sets_no_limits_that_its_consumers_are_over(streams: Streams, declarer: Declarer, limits: dict[str, Any], why: str) -> None:
+    name = streams.make()
+    apply_all(declarer, a_consumer(name, "eager", max_ack_pending=500, inactive_threshold=5 * SECOND), a_consumer(name, "usual"))
+    wanted = Declaration("stream", name, {"consumer_limits": limits})
+    assert why in why_not(declarer, wanted)
+    assert refused(streams, f"STREAM.UPDATE.{name}", {**config(streams, name), "consumer_limits": limits})
+    apply_all(declarer, Declaration("stream", name, {"consumer_limits": {"max_ack_pending": 1000, "inactive_threshold": 5 * SECOND}}))
+
+
 def test_streams_that_are_filled_from_each_other_are_refused_where_the_server_refuses_them(streams: Streams, declarer: Declarer) -> None:
     one, two = a_stream(streams), a_stream(streams)
     circle = [Declaration("stream", this.name, {**this.settings, "sources": [{"name": other.name}]}) for this, other in ((one, two), (two, one))]

@@ -138,6 +138,8 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
     if not wanted and info is None and not settings.get("mirror") and not settings.get("sources"):
         wanted = [declaration.name]
     found += together.in_a_stream(settings, full, wanted or ([] if "subjects" in settings else has))
+    if info is not None and settings.get("consumer_limits"):
+        found += await _of_its_consumers(jetstream, declaration, info["config"], notes)
     try:
         for subject in wanted:
             if any(covers(pattern, subject) for pattern in has):
@@ -161,6 +163,24 @@ async def of_stream(jetstream: JetStream, declaration: Declaration, info: Json |
         if note not in notes:
             notes.append(note)
     return found, first
+
+
+async def _of_its_consumers(jetstream: JetStream, declaration: Declaration, there: Json, notes: list[str]) -> list[Difference]:
+    """Return what keeps a stream from limiting the consumers that it has: the server takes no limit that one of them is over."""
+    limits = declaration.settings["consumer_limits"]
+    try:
+        consumers = await jetstream.consumers(declaration.name, [])
+    except NotAuthorised as problem:
+        notes.append(f"whether consumers of {declaration.name} are over its consumer_limits: {problem}")
+        return []
+    found = []
+    for name, most in (limits if isinstance(limits, dict) else {}).items():
+        over = {str(one["name"]): int(one["config"].get(name) or 0) for one in consumers if 0 < int(str(most)) < int(one["config"].get(name) or 0)}
+        if over:
+            told = ", ".join(f"{one} ({have:,})" for one, have in sorted(over.items()))
+            found.append(Difference("consumer_limits", there.get("consumer_limits") or None, limits,
+                                    f"{name} of {told} is over {int(str(most)):,}: change {'it' if len(over) == 1 else 'those'} first"))
+    return found
 
 
 def of_consumer(declaration: Declaration, info: Json | None, stream: Json, siblings: list[tuple[str, Json]],
