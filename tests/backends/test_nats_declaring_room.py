@@ -14,12 +14,12 @@ from brokercli.model.connection import Connection, Secret
 from brokercli.model.declaration import Action, Declaration
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message
-from tests.backends.nats_declarations import a_stream, apply_all, only, told
+from tests.backends.nats_declarations import a_stream, apply_all, config, only, told
 from tests.backends.nats_streams import Streams, publish, stream
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST
 
-_ACCOUNTS = ("{FEW: {jetstream: {max_streams: 2, max_file: 10000, max_mem: 5000}, users: [{user: few, password: pw}]}, "
+_ACCOUNTS = ("{FEW: {jetstream: {max_streams: 2, max_consumers: 5, max_file: 10000, max_mem: 5000}, users: [{user: few, password: pw}]}, "
              "SIZED: {jetstream: {max_bytes_required: true, max_file: 100000, store_max_stream_bytes: 2000}, users: [{user: sized, password: pw}]}}")
 
 
@@ -72,6 +72,34 @@ def test_what_is_set_aside_for_streams_has_to_be_there(
         streams.api(f"STREAM.CREATE.{wanted[-1].name}", **config)
 
 
+@pytest.mark.parametrize(("user", "there", "settings", "why"), [
+    ("few", {}, {"max_bytes": 11_000}, "the account has 10,000 bytes left in files, of 10,000"),
+    ("few", {"max_bytes": 4000}, {"max_bytes": 11_000}, "10,000 bytes left in files, with what this stream has, of 10,000: max_bytes is set aside when a"),
+    ("few", {}, {"max_consumers": 8}, "the account allows 5 consumers of a stream"),
+    ("sized", {"max_bytes": 2000}, {"max_bytes": -1}, "the account takes no stream without a max_bytes"),
+    ("sized", {"max_bytes": 1000}, {"max_bytes": 3000}, "the account takes no stream of more than 2,000 bytes in files")])
+def test_a_stream_grows_no_further_than_its_account_allows(
+        as_user: Callable[[str], tuple[Streams, Declarer]], user: str, there: dict[str, Any], settings: dict[str, Any], why: str) -> None:
+    streams, declarer = as_user(user)
+    name = streams.make(**there)
+    wanted = Declaration("stream", name, settings)
+    change = only(declarer.plan([wanted]))
+    assert change.action is Action.CANNOT
+    assert why in told(change)
+    assert [difference.setting for difference in change.differences] == list(settings)
+    with pytest.raises(AssertionError):  # as the server says it
+        streams.api(f"STREAM.UPDATE.{name}", **config(streams, name) | settings)
+    assert only(declarer.plan([Declaration("stream", name, {"description": "as large as it was"})])).action is Action.CHANGE
+
+
+def test_what_one_stream_gives_up_another_may_have(as_user: Callable[[str], tuple[Streams, Declarer]]) -> None:
+    streams, declarer = as_user("few")
+    large, small = streams.make(max_bytes=8000), streams.make(max_bytes=1000)
+    grown = Declaration("stream", small, {"max_bytes": 5000})
+    assert "the account has 2,000 bytes left in files, with what this stream has" in told(only(declarer.plan([grown])))
+    assert {change.action for change in apply_all(declarer, Declaration("stream", large, {"max_bytes": 5000}), grown)} == {Action.CHANGE}
+
+
 def test_an_account_may_want_every_stream_to_say_how_large_it_gets(as_user: Callable[[str], tuple[Streams, Declarer]]) -> None:
     streams, declarer = as_user("sized")
     for settings, why in (({}, "the account takes no stream without a max_bytes"), ({"max_bytes": 3000}, "no stream of more than 2,000 bytes in files")):
@@ -95,9 +123,9 @@ def test_where_an_account_wants_that_what_records_deaths_is_declared_with_its_si
 def test_where_an_account_goes_by_replicas_each_number_of_them_has_limits_of_its_own() -> None:
     limits = {"max_streams": 1, "max_storage": -1, "max_memory": -1, "max_consumers": 7}
     room = Room({"streams": 4, "limits": {}, "tiers": {"R1": {"streams": 1, "limits": limits}, "R3": {"streams": 0, "limits": limits}}})
-    assert [one.obstacle for one in room.take(Declaration("stream", "A"))] == ["the account allows 1 stream of tier R1"]
-    assert list(room.take(Declaration("stream", "B", {"num_replicas": 3}))) == []
-    assert [one.obstacle for one in room.take(Declaration("stream", "C", {"num_replicas": 3}))] == ["the account allows 1 stream of tier R3"]
+    assert [one.obstacle for one in room.take(Declaration("stream", "A"), {})] == ["the account allows 1 stream of tier R1"]
+    assert list(room.take(Declaration("stream", "B", {"num_replicas": 3}), {})) == []
+    assert [one.obstacle for one in room.take(Declaration("stream", "C", {"num_replicas": 3}), {})] == ["the account allows 1 stream of tier R3"]
     assert room.consumers({"num_replicas": 3}) == 7
 
 

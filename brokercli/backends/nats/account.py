@@ -19,7 +19,7 @@ def tiers_of(account: Json) -> dict[str, Json]:
 
 @dataclass(slots=True)
 class Room:
-    """How much more an account takes; each stream that is to be made takes of it."""
+    """How much more an account takes; each stream that is to be made, or to grow, takes of it."""
 
     account: Json
     _streams: Counter[str] = field(default_factory=Counter)
@@ -30,34 +30,49 @@ class Room:
         _, tier = self._tier(stream)
         return int((tier.get("limits") or {}).get("max_consumers") or -1)
 
-    def take(self, declaration: Declaration) -> Iterable[Difference]:
-        """Return what keeps a stream that is not there from being made; one that can be made is counted (nats-server 2.15, checkLimits)."""
-        name, tier = self._tier(dict(declaration.settings))
+    def take(self, declaration: Declaration, there: Json) -> Iterable[Difference]:
+        """Return what keeps a stream from being made, or changed where `there` is its configuration; where nothing does, what it takes is counted
+        (nats-server 2.15, checkLimits)."""
+        config = there | dict(declaration.settings)
+        name, tier = self._tier(config)
         limits = tier.get("limits") or {}
         most = int(limits.get("max_streams") or -1)
-        if 0 < most <= int(tier.get("streams") or 0) + self._streams[name]:
+        if not there and 0 < most <= int(tier.get("streams") or 0) + self._streams[name]:
             yield Difference("max_streams", most, most + 1, f"the account allows {amount(most, 'stream')}{f' of tier {name}' if name else ''}")
             return
-        memory = value_of("stream", "storage", declaration.settings) == "memory"
-        size = max(0, int(str(value_of("stream", "max_bytes", declaration.settings))))
+        consumers = int(str(value_of("stream", "max_consumers", config)))
+        if 0 < (most := int(limits.get("max_consumers") or -1)) < consumers:
+            yield Difference("max_consumers", there.get("max_consumers"), consumers, f"the account allows {amount(most, 'consumer')} of a stream")
+            return
+        memory = value_of("stream", "storage", config) == "memory"
+        size, before = (max(0, int(str(value_of("stream", "max_bytes", one)))) for one in (config, there))
         why = ""
         if limits.get("max_bytes_required") and not size:
             why = "the account takes no stream without a max_bytes"
         elif 0 < (largest := int(limits.get("memory_max_stream_bytes" if memory else "storage_max_stream_bytes") or 0)) < size:
             why = f"the account takes no stream of more than {amount(largest, 'byte')} {'in memory' if memory else 'in files'}"
-        copies = 1 if name else int(str(declaration.settings.get("num_replicas") or 1))
+        aside = size * _copies(config, name)
+        freed = before * _copies(there, name) if there and self._tier(there)[0] == name else 0
         allowed = int(limits.get("max_memory" if memory else "max_storage", -1))
-        taken = int(tier.get("reserved_memory" if memory else "reserved_storage") or 0) + self._reserved[name, str(memory)]
-        if not why and 0 <= allowed < taken + max(1, size) * copies:  # one without a size wants a byte
-            why = (f"the account has {amount(max(0, allowed - taken), 'byte')} left {'in memory' if memory else 'in files'}, of {allowed:,}: max_bytes is "
-                   "set aside when a stream is made")
+        taken = int(tier.get("reserved_memory" if memory else "reserved_storage") or 0) + self._reserved[name, str(memory)] - freed
+        wanted = aside if there else max(1, aside)  # a new one without a size wants a byte
+        if not why and 0 <= allowed < taken + wanted and wanted > freed:
+            why = (f"the account has {amount(max(0, allowed - taken), 'byte')} left {'in memory' if memory else 'in files'}"
+                   f"{', with what this stream has' if freed else ''}, of {allowed:,}: max_bytes is set aside {'of each replica ' if aside > size else ''}"
+                   f"when a stream is made{' or changed' if there else ''}")
         if why:
-            yield Difference("max_bytes", None, size or None, why)
+            setting = "max_bytes" if size != before or not there else "num_replicas"
+            yield Difference(setting, (there.get(setting) or None) if there else None, config.get(setting) or None, why)
             return
-        self._streams[name] += 1
-        self._reserved[name, str(memory)] += size * copies
+        self._streams[name] += not there
+        self._reserved[name, str(memory)] += aside - freed
 
     def _tier(self, stream: Json) -> tuple[str, Json]:
         tiers = tiers_of(self.account)
         name = "" if "" in tiers else f"R{int(stream.get('num_replicas') or 1)}"
         return name, tiers.get(name, {})
+
+
+def _copies(stream: Json, tier: str) -> int:
+    """Return how often what a stream sets aside counts; limits of a tier are about one copy."""
+    return 1 if tier else int(stream.get("num_replicas") or 1)

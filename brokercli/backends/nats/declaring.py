@@ -34,8 +34,6 @@ _REFUSED = {
     10047: "the account, or the server, has no room for so much in files: max_bytes is set aside when a stream is made",
     10028: "the account, or the server, has no room for so much in memory: max_bytes is set aside when a stream is made",
 }
-
-
 _INVALID_JSON = 10025
 
 
@@ -105,10 +103,11 @@ class _Plan:
         return ordered + await self._consumers(consumers)
 
     def _with_room(self, change: Change) -> Change:
-        if change.action is not Action.CREATE:
+        if change.action not in (Action.CREATE, Action.CHANGE):
             return change
-        why = tuple(self._room.take(change.declaration))
-        return replace(change, action=Action.CANNOT, differences=why) if why else change
+        there = self._infos[change.declaration.name]
+        why = list(self._room.take(change.declaration, dict(there["config"]) if there is not None else {}))
+        return replace(change, action=Action.CANNOT, differences=tuple(_joined(list(change.differences) or why, why))) if why else change
 
     async def _stream(self, declaration: Declaration) -> tuple[Change, set[str]]:
         info = self._infos[declaration.name]
