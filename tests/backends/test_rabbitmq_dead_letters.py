@@ -122,6 +122,27 @@ def test_a_queue_that_only_holds_messages_back_is_none_and_neither_is_the_work_i
     assert feeding.wait_queues.get(wait) == (work if lasting else None)
 
 
+def test_where_nothing_tells_which_of_two_queues_is_worked_on_it_is_said_that_one_may_hold_letters(places: Places) -> None:
+    one, other = sorted(make(places, "classic") + "-pair" for _ in range(2))
+    for name, target in ((one, other), (other, one)):
+        places.queue("classic", name=name, x_dead_letter_exchange=text(""), x_dead_letter_routing_key=text(target))
+    with places.open() as backend:
+
+        def said() -> list[str]:
+            unseen: list[str] = []
+            assert {one, other}.isdisjoint(source.address.name for source in backend.dead_letter_sources((), unseen))
+            return [reason for reason in unseen if one in reason]
+
+        assert said() == []
+        fail(places, one, numbered(3))
+        wait_until(lambda: bool(said()), PATIENCE, "the letters counted")
+        assert f"queue:{one} and queue:{other} dead-letter into each other, neither has a TTL" in said()[0]
+        # whoever works on one of them tells
+        with pika.BlockingConnection(pika.URLParameters(places.broker.url)) as connection:
+            connection.channel().basic_consume(one, lambda *delivery: None)
+            wait_until(lambda: not said(), PATIENCE, "the consumer seen")
+
+
 def test_letters_go_home_also_while_nobody_works_there_and_somebody_watches_the_letters(places: Places) -> None:
     dlq, backend = make(places, "classic"), places.open()
     work = places.queue("classic", x_dead_letter_exchange=text(""), x_dead_letter_routing_key=text(dlq), x_message_ttl=("l", 600_000))

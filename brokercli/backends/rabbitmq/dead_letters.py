@@ -35,14 +35,27 @@ def find_sources(patterns: Sequence[str], management: Management, link: Link, un
     except Away as problem:
         raise Failed(f"Finding the dead letters of {link.where} takes the management API: {problem}.",
                      hint=f"{problem.hint}; or name the queue: brokercli dlq inspect queue:NAME") from None
+    found = set()
     for name in sorted(nodes):
         # what a run keeps is counted with the queue that it is of
         if not name.startswith(LIFTS) and (why := found_by(nodes[name], nodes, patterns)) is not None:
+            found.add(name)
             kept = sum([_ready(nodes[target], link)[0] or 0 for target in nodes[name].targets if target.startswith(LIFTS)])
             yield _source(nodes[name], nodes, why, *_ready(nodes[name], link), kept)
     unseen.extend(_kept_for_nobody(nodes, management, link))
+    unseen.extend(_in_circles(nodes, found))
     unseen.extend(f"{_waiting(node)}, because what it sends them to does not exist or leads nowhere; brokercli describe queue:{node.name} says what that is"
                   for node in nodes.values() if node.on_the_way and node.unrouted)
+
+
+def _in_circles(nodes: dict[str, Node], found: set[str]) -> Iterator[str]:
+    """Say of two queues that dead-letter into each other where nothing tells which of them is worked on: no time to live, no consumer and no name."""
+    for name in sorted(nodes):
+        for other in sorted(set(nodes[name].targets) & set(nodes[name].feeds)):
+            both = (nodes[name], nodes[other])
+            if name < other and not any(node.waits or node.name in found for node in both) and any(node.messages for node in both):
+                yield (f"queue:{name} and queue:{other} dead-letter into each other, neither has a TTL, and nobody consumes them: which of the two holds dead "
+                       "letters nothing tells; brokercli dlq inspect queue:NAME shows those of one")
 
 
 def _kept_for_nobody(nodes: dict[str, Node], management: Management, link: Link) -> Iterator[str]:
