@@ -58,6 +58,7 @@ class Copying:
         if self.journal is not None:
             self.publishing.unconfirmed = set()
         outcome = self.publishing.outcome
+        self.publishing.out_of_time = lambda: reading.out_of_time
         if not self.publishing.rate.unlimited:
             # what may go only after the time is over is not waited for
             asked = self.publishing.stopping
@@ -72,7 +73,7 @@ class Copying:
         except BrokercliError as error:
             outcome.error = error
         outcome.stopped = outcome.stopped or self.publishing.stopping()
-        outcome.timed_out = cut_short or reading.ended is Ended.OUT_OF_TIME
+        outcome.timed_out = outcome.timed_out or cut_short or reading.ended is Ended.OUT_OF_TIME
         self.publishing.settle()
         try:
             self._enter()
@@ -154,7 +155,7 @@ class Copying:
             if (given_up := self.publishing.outcome.error) is not None:
                 # a publisher that would take more (Kafka's begins anew) would have what is in doubt forgotten
                 raise given_up
-            if not whole and not self.publishing.stopping():
+            if not whole and not self.publishing.stopping() and not (cut_short or self.publishing.outcome.timed_out):
                 raise Failed("The copy stopped where a message was not confirmed; the journal ends before that message.",
                              hint="mend what refused it, then repeat the same command: it goes on from there")
         return cut_short

@@ -16,6 +16,8 @@ from brokercli.model.receipt import Account, Receipt, Receipts, Verdict
 from brokercli.operations.named_verdicts import NamedVerdicts
 from brokercli.operations.reading import SLICE
 
+_LAST_WAIT_SECONDS = 5.0
+
 
 class Source(Protocol):
     """Where messages come from; see `operations/input.py`."""
@@ -113,6 +115,8 @@ class Publishing:
     delivery_timeout: float = 30.0
     waiting: Callable[[int], None] = lambda in_flight: None
     """Called again and again while no verdict comes on what is in flight, so many messages, or nothing is accepted."""
+    out_of_time: Callable[[], bool] = lambda: False
+    """Whether it was to be over by now: nothing more is accepted then, and verdicts are waited for only while they come."""
     outcome: Outcome = field(default_factory=Outcome)
     accepted: int = 0
     """How many messages the publisher has accepted; the next one has this number."""
@@ -161,14 +165,23 @@ class Publishing:
             if self.outcome.account.refused > refused and not self.publisher.in_flight:
                 # where all are refused for what does not change, the rest need not be read
                 self._take(self.publisher.collect(0))
+            if start < len(messages) and self.out_of_time():
+                break
 
     def settle(self, timeout: float | None = None) -> None:
-        """Wait for what is in flight, `timeout` seconds (the delivery timeout without it) at most; then every message
-        has a verdict, and what was read and never sent counts as skipped, or as refused when an error stopped us."""
-        deadline = time.monotonic() + (self.delivery_timeout if timeout is None else timeout)
+        """Wait for what is in flight, `timeout` seconds (the delivery timeout without it) at most, and where it is out of time no longer than
+        five seconds after the last verdict; then every message has one, and what was read and never sent counts as skipped, or as refused when
+        an error stopped us."""
+        heard = time.monotonic()
+        deadline = heard + (self.delivery_timeout if timeout is None else timeout)
         try:
-            while self.publisher.in_flight and time.monotonic() < deadline:
+            while (in_flight := self.publisher.in_flight) and time.monotonic() < deadline:
+                if self.out_of_time() and time.monotonic() - heard >= _LAST_WAIT_SECONDS:
+                    self.outcome.timed_out = True
+                    break
                 self._take_to_the_end(self.publisher.collect(SLICE))
+                if self.publisher.in_flight != in_flight:
+                    heard = time.monotonic()
         except BrokercliError as error:
             self.outcome.error = self.outcome.error or error
         finally:

@@ -100,6 +100,14 @@ class CutOff(ScriptedPublisher):
         raise Interrupted
 
 
+class Full(ScriptedPublisher):
+    """Accepts only as much as comes at first."""
+
+    def send_bodies(self, bodies: Sequence[bytes]) -> int:
+        time.sleep(0.01)
+        return 0 if self.bodies else super().send_bodies(bodies)
+
+
 def copy(path: Path, publisher: ScriptedPublisher, *, stop_after: int = 1000, through: Through | None = None,
          reader: type[OneBatch] = OneBatch, delivery_timeout: float = 0.0) -> tuple[Outcome, dict[int, int]]:
     asked = 0
@@ -265,6 +273,17 @@ def test_a_program_runs_over_nothing_more_once_the_copy_is_over_and_the_rest_is_
     assert (outcome.stopped, outcome.timed_out) == (stopped, not stopped)
     assert publisher.bodies == ([] if stopped else [b"0", b"1"])
     assert outcome.account == Account(read=6, confirmed=len(publisher.bodies), skipped=6 - len(publisher.bodies))
+
+
+@pytest.mark.parametrize("journaled", [False, True])
+def test_verdicts_that_do_not_come_are_waited_for_no_longer_than_the_time_there_is(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journaled: bool) -> None:
+    monkeypatch.setattr("brokercli.operations.publishing._LAST_WAIT_SECONDS", 0.3)
+    with Journal(str(tmp_path / "journal"), {"from": "a", "to": "b"}) as journal:
+        copying = Copying(Publishing(Full([C, NEVER, NEVER], [3]), delivery_timeout=1e6), journal=journal if journaled else None)
+        outcome = copying.run(Reading(OneBatch(6), timeout=0.3))  # type: ignore[arg-type]
+    assert (outcome.error, outcome.timed_out, outcome.exit_code) == (None, True, ExitCode.IN_DOUBT)
+    assert outcome.account == Account(read=6, confirmed=1, unknown=2, skipped=3)
 
 
 @pytest.mark.parametrize(("start", "done", "goes_on"), [
