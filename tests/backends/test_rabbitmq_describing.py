@@ -41,6 +41,14 @@ def test_each_setting_says_who_says_so_and_what_else_is_said(declared: Declared)
                      "dead-letter-exchange": ("amq.fanout", "argument", f"policy {policy} says other")}
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_by_a_name_that_leads_elsewhere_nothing_is_asked_and_nothing_claimed(places: Places, name: str) -> None:
+    places.queue("classic", name=name, x_dead_letter_exchange=text("amq.fanout"))
+    found = describe(places, name)
+    assert "it cannot be asked about anything" in found.missing[0]
+    assert (rows(found, "risks"), rows(found, "settings")) == ([], [])
+
+
 def test_where_dead_letters_go_and_how_surely_is_said_at_both_ends(places: Places) -> None:
     dead = places.queue("classic")
     exchange = places.exchange("topic")

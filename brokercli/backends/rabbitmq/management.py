@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 
 from brokercli.backends.handshake import not_trusted
-from brokercli.backends.rabbitmq.api_address import guessed
+from brokercli.backends.rabbitmq.api_address import guessed, leads_elsewhere
 from brokercli.backends.rabbitmq.connect import login_of
 from brokercli.backends.rabbitmq.failures import reason
 from brokercli.backends.tls import tls_context
@@ -230,6 +230,8 @@ class Management:
         return [] if answer is None else _all_facts(answer)
 
     def _ask(self, path: str) -> Any:
+        if leads_elsewhere(path):
+            raise Away("by the name . or .. it cannot be asked about anything", hint="another name can be asked about")
         try:
             status, text = self._exchange("GET", path)
             for seconds in _AGAIN_AFTER:
