@@ -264,10 +264,9 @@ def test_what_is_not_taken_is_refused_where_one_queue_is_behind_it_and_else_in_d
     sending.box.settled(1, multiple=False, confirmed=False)
     assert sending.verdicts()[1][0] is verdict
     assert sending.box.news.confirmed == 0
-    # nothing is proven by it
-    assert sending.sent() == [1, 2]
+    # but it has ended no channel
     sending.put(entry(3))
-    assert sending.sent() == []
+    assert sending.sent() == [1, 2, 3]
 
 
 def test_what_came_back_is_refused_and_its_confirm_confirms_nothing() -> None:
@@ -293,12 +292,13 @@ def test_what_comes_back_with_headers_that_the_broker_wrote_on_it_is_the_one_tha
     assert list(sending.verdicts()) == [5]
 
 
-def test_a_first_message_that_came_back_lets_the_next_go_and_proves_nothing() -> None:
+def test_a_first_message_that_came_back_lets_the_next_ones_go_as_large_as_it_was() -> None:
     sending = Sending()
-    sending.put(entry(1), entry(2), entry(3))
+    sending.put(entry(1), entry(2), entry(3), entry(4, size=20_000))
     sending.box.returned(returned(1))
     sending.box.settled(1, multiple=False, confirmed=True)
-    assert sending.sent() == [1, 2]
+    # RabbitMQ looks at the size before it looks for a queue (seen on 4.3.6)
+    assert sending.sent() == [1, 2, 3]
 
 
 def test_what_waits_for_too_long_is_in_doubt_where_it_was_written_and_refused_where_not() -> None:

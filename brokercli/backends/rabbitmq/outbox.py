@@ -16,7 +16,7 @@ from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 # what waits in the socket's buffer has left our hands; the rest can still be taken back
 _WRITE_AHEAD = 512 * 1024
-# a message larger than any that was confirmed goes alone, so that a refusal for its size names it
+# a message larger than any that was answered goes alone, so that a refusal for its size names it
 _SMALL = 16 * 1024
 _LOOK_AGAIN_SECONDS = 0.005
 _CLOCK_SECONDS = 0.2
@@ -80,7 +80,7 @@ class Outbox:
         self._alone = False
         """What is written is to get its verdict before anything else is."""
         self._proven = 0
-        """The size up to which messages are known to be taken; 0: none was confirmed on this channel."""
+        """The size up to which messages are known to end no channel; 0: none was answered on this one."""
         self._confirmed_any = False
         self._progress = monotonic()
         """When the broker last said something about a message, or the first was given to it."""
@@ -179,6 +179,7 @@ class Outbox:
             self._progress = monotonic()
             entry = self._written.take_returned(message)
             if entry is not None:
+                self._prove([entry])
                 self._judge_entry(entry, Verdict.REFUSED, self._target.unroutable(message.routing_key))
                 self.changed.notify_all()
 
@@ -186,6 +187,7 @@ class Outbox:
         with self.changed:
             self._progress = monotonic()
             entries = self._written.settle(tag, multiple)
+            self._prove(entries)
             if confirmed:
                 self._confirm(entries)
             else:
@@ -313,13 +315,17 @@ class Outbox:
         self._timer = None
         self._feed()
 
+    def _prove(self, entries: list[Entry]) -> None:
+        """What was answered, in whichever way, has not ended the channel."""
+        if entries:
+            self._proven = max(_SMALL, self._proven, max([entry.size for entry in entries]))
+
     def _confirm(self, entries: list[Entry]) -> None:
         if not entries:
             return
         self._confirmed_any = True
         self.news.confirmed += len(entries)
         self.held_bytes -= sum([entry.size for entry in entries])
-        self._proven = max(_SMALL, self._proven, max([entry.size for entry in entries]))
         if self._positions:
             self.news.confirmations += [Receipt(entry.number, Verdict.CONFIRMED) for entry in entries]
 
