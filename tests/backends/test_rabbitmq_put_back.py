@@ -73,6 +73,22 @@ def test_what_this_run_put_back_and_died_again_is_left_and_that_is_said(places: 
     assert sorted(places.taken(dlq)) == sorted(map(bytes, filter(None, seen)))
 
 
+def test_where_what_died_again_came_before_others_it_is_said_that_those_are_left(places: Places) -> None:
+    dlq = places.queue("classic", x_max_priority=("l", 10))
+    work = places.queue(x_message_ttl=("l", 0), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", dlq.encode()))
+    places.put("", work, numbered(40), {"priority": 0})
+    places.put("", work, [b"high"] * 4, {"priority": 5})
+    wait_until(lambda: count(places, dlq) == 44, SECONDS, "all the letters")
+    with places.open().repair(queue(dlq), RepairPolicy(batch=4)) as repair:
+        while not repair.finished:
+            batch = repair.read(0.2)
+            if batch is not None and len(batch):
+                assert settle(repair, batch).confirmed == len(batch)
+    (note,) = [note for note in repair.notes if "this run" in note]
+    assert "where the queue goes by priority they came before others, which are left as well then" in note
+    assert count(places, dlq) == 44
+
+
 def test_a_letter_that_only_speaks_of_the_stamp_is_no_letter_that_this_run_put_back(places: Places) -> None:
     work, dlq = work_and_letters(places)
     fail(places, work, [b"first"])

@@ -86,6 +86,8 @@ class RabbitMQRepair(Repair):
         self._written: set[tuple[object, ...]] = set()
         """What this run wrote on letters that it put back: few, because those of a batch have it in common."""
         self._passed_over = 0
+        self._came_first = False
+        """Whether what was passed over has a priority: then it may have come before letters that were there when this was opened."""
         self._taken_out = 0
         self._losses = link.losses
         self._closed = False
@@ -118,7 +120,10 @@ class RabbitMQRepair(Repair):
         # most have the same properties, often the very object
         stamped = {properties for properties in {delivery.properties for delivery in deliveries} if _STAMP_BYTES in properties}
         fresh = [delivery for delivery in deliveries if delivery.properties not in stamped or not self._is_ours(delivery)] if stamped else deliveries
-        self._passed_over += len(deliveries) - len(fresh)
+        if len(fresh) < len(deliveries):
+            self._passed_over += len(deliveries) - len(fresh)
+            kept = set(map(id, fresh))
+            self._came_first = self._came_first or any(delivery.properties[0] & _PRIORITY for delivery in deliveries if id(delivery) not in kept)
         self._open_tags.update([delivery.tag for delivery in fresh])
         return HeldBatch(fresh, self._queue, numbered=False)
 
@@ -277,7 +282,9 @@ class RabbitMQRepair(Repair):
                 # what is said before the first letter is touched nobody hears then
                 self.notes += notes_on(self._conditions)
             if self._passed_over:
-                self.notes.append(f"letters that were put back since this run began, died again and are left: {self._passed_over:,}")
+                unreached = "; where the queue goes by priority they came before others, which are left as well then: the same command goes on with those"
+                self.notes.append(f"letters that were put back since this run began, died again and are left: {self._passed_over:,}"
+                                  f"{unreached if self._came_first else ''}")
             if not self._holding.give_back() and not self._holding.cut_off:
                 self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
             self.notes += unseen(self._holding, self._conditions)
@@ -289,6 +296,8 @@ class RabbitMQRepair(Repair):
             self._let_go()
 
 
+_PRIORITY = 0x08
+"""In the first octet of encoded properties: there is a priority among them."""
 _UNSTAMPED = (None,) * len(_STAMP)
 
 
