@@ -14,13 +14,14 @@ from brokercli.model.connection import Connection, Secret
 from brokercli.model.declaration import Action, Declaration
 from brokercli.model.errors import Failed
 from brokercli.model.message import Message
-from tests.backends.nats_declarations import a_stream, apply_all, config, only, told
+from tests.backends.nats_declarations import a_consumer, a_stream, apply_all, config, only, told
 from tests.backends.nats_streams import Streams, publish, stream
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST
 
 _ACCOUNTS = ("{FEW: {jetstream: {max_streams: 2, max_consumers: 5, max_file: 10000, max_mem: 5000}, users: [{user: few, password: pw}]}, "
-             "SIZED: {jetstream: {max_bytes_required: true, max_file: 100000, store_max_stream_bytes: 2000}, users: [{user: sized, password: pw}]}}")
+             "SIZED: {jetstream: {max_bytes_required: true, max_ack_pending: 100, max_file: 100000, store_max_stream_bytes: 2000}, "
+             "users: [{user: sized, password: pw}]}}")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,22 @@ def test_a_stream_grows_no_further_than_its_account_allows(
     with pytest.raises(AssertionError):  # as the server says it
         streams.api(f"STREAM.UPDATE.{name}", **config(streams, name) | settings)
     assert only(declarer.plan([Declaration("stream", name, {"description": "as large as it was"})])).action is Action.CHANGE
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["made", "changed"])
+def test_a_consumer_has_no_more_without_an_acknowledgement_than_its_account_allows(
+        as_user: Callable[[str], tuple[Streams, Declarer]], there: bool) -> None:
+    streams, declarer = as_user("sized")
+    name = streams.make(max_bytes=1000)
+    if there:
+        apply_all(declarer, a_consumer(name, max_ack_pending=100))
+    change = only(declarer.plan([a_consumer(name, max_ack_pending=101)]))
+    assert (change.action, told(change)) == (Action.CANNOT, "the account allows 100")
+    with pytest.raises(AssertionError, match="max ack pending exceeds"):  # as the server says it
+        streams.api(f"CONSUMER.CREATE.{name}.worker", stream_name=name,
+                    config={"name": "worker", "durable_name": "worker", "ack_policy": "explicit", "max_ack_pending": 101})
+    # without one it has what is allowed
+    assert only(apply_all(declarer, a_consumer(name, "usual"))).action is Action.CREATE
 
 
 def test_what_one_stream_gives_up_another_may_have(as_user: Callable[[str], tuple[Streams, Declarer]]) -> None:

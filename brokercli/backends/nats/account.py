@@ -30,6 +30,11 @@ class Room:
         _, tier = self._tier(stream)
         return int((tier.get("limits") or {}).get("max_consumers") or -1)
 
+    def unacknowledged(self, stream: Json) -> int:
+        """Return how many messages the account lets a consumer of such a stream have without an acknowledgement; -1 is without end."""
+        _, tier = self._tier(stream)
+        return int((tier.get("limits") or {}).get("max_ack_pending") or -1)
+
     def take(self, declaration: Declaration, there: Json) -> Iterable[Difference]:
         """Return what keeps a stream from being made, or changed where `there` is its configuration; where nothing does, what it takes is counted
         (nats-server 2.15, checkLimits)."""

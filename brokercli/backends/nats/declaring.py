@@ -177,7 +177,7 @@ class _Plan:
         config = dict((self._infos[stream] or {}).get("config") or {})
         if stream in self._streams:
             config |= self._streams[stream].settings
-        hindering = obstacles.of_consumer(declaration, info, config, siblings, self._room.consumers(config))
+        hindering = obstacles.of_consumer(declaration, info, config, siblings, self._room)
         remarks = obstacles.remarks_on_filters(declaration, config)
         if info is None:
             if hindering:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from brokercli.backends.nats import WORK_QUEUE_STREAM, together
+from brokercli.backends.nats.account import Room
 from brokercli.backends.nats.configuration import differences, filters_of, merged, setting_of, value_of, with_our_defaults
 from brokercli.backends.nats.permitted import check_values
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
@@ -184,15 +185,18 @@ async def _of_its_consumers(jetstream: JetStream, declaration: Declaration, ther
 
 
 def of_consumer(declaration: Declaration, info: Json | None, stream: Json, siblings: list[tuple[str, Json]],
-                allowed: int) -> list[Difference]:
+                room: Room) -> list[Difference]:
     """Return what stands in a consumer's way: `stream` as it is or will be, `siblings` the names and configurations of the
-    stream's other consumers; `allowed` is how many the account lets a stream have, -1 any number."""
+    stream's other consumers; `room` is what the account allows."""
     settings = declaration.settings
     found: list[Difference] = []
     config = with_our_defaults("consumer", settings)
     if info is not None:
         config = merged("consumer", info["config"], differences("consumer", info["config"], settings))
-    most = value_of("stream", "max_consumers", stream)
+    most, allowed = value_of("stream", "max_consumers", stream), room.consumers(stream)
+    pending, unacknowledged = settings.get("max_ack_pending"), room.unacknowledged(stream)
+    if isinstance(pending, int) and 0 < unacknowledged < pending:
+        found.append(Difference("max_ack_pending", None, pending, f"the account allows {unacknowledged:,}"))
     if info is None and isinstance(most, int) and 0 <= most <= len(siblings):
         found.append(Difference("max_consumers", most, len(siblings) + 1, f"stream {declaration.name.partition('/')[0]} allows no more consumers"))
     elif info is None and 0 < allowed <= len(siblings):
