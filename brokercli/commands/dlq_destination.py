@@ -11,6 +11,7 @@ from brokercli.backends.dead_letters import Repair
 from brokercli.commands.session import Session, open_destination
 from brokercli.model.address import Address, parse_address
 from brokercli.model.capability import Capability
+from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, UsageProblem
 from brokercli.model.message import Message
 from brokercli.operations.publishing import failure_of
@@ -60,10 +61,15 @@ def open_elsewhere(session: Session, text: str | None, park: str | None, deliver
 
 def is_elsewhere(session: Session, text: str) -> bool:
     """Whether an address names another broker than the one the letters lie on."""
-    address = parse_address(text)
-    if address.context is None and address.url is None:
-        return False
-    return resolve_connection(address, None).connection != session.context.connection
+    return connection_of(session, text) != session.context.connection
+
+
+def connection_of(session: Session, text: str | None) -> Connection:
+    """Return the connection of the broker that an address names, that of the letters where it names none."""
+    address = None if text is None else parse_address(text)
+    if address is None or (address.context is None and address.url is None):
+        return session.context.connection
+    return resolve_connection(address, None).connection
 
 
 def resolve_here(session: Session, option: str, text: str) -> Address:

@@ -98,7 +98,7 @@ class RepairRun:
 
     def _letters(self, streams: Streams) -> AbstractContextManager[LetterSource]:
         if self.from_file is not None:
-            return in_file(streams, self.from_file, self.context_name, self.resume, self.connect_timeout)
+            return in_file(streams, self.from_file, self.context_name, self.to, self.resume, self.connect_timeout)
         return on_broker(streams, self.source, self.context_name, self.verb, self.journal, self.connect_timeout, self.lift_limit, self.quiet)
 
     def _nothing(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brokercli.backends.dead_letters import LetterReader, Lift, Repair, RepairPolicy
+from brokercli.commands.dlq_destination import connection_of
 from brokercli.commands.dlq_session import journal_path, open_letters, recogniser_of
 from brokercli.commands.files import check_absent, check_twice_readable
 from brokercli.commands.may_change import check_may_change
@@ -71,15 +72,16 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
 
 
 @contextmanager
-def in_file(streams: Streams, path: str, context_name: str | None, resume: str | None, connect_timeout: float | None) -> Iterator[LetterSource]:
-    """Open a file of letters, to be put back on the context's broker; what was put back there is remembered in `resume`."""
+def in_file(streams: Streams, path: str, context_name: str | None, to: str | None, resume: str | None,
+            connect_timeout: float | None) -> Iterator[LetterSource]:
+    """Open a file of letters, to be put back on the context's broker, or on that of `to`; what was put there is remembered in `resume`."""
     from brokercli.operations.filed_letters import FiledReader, FiledRepair
     from brokercli.operations.journal import Journal
 
     with open_broker(None, context_name, connect_timeout=connect_timeout) as broker:
         content = checked_file(streams, path, broker.descriptor.name)
-        identity = {"letters": content.digest, "to": broker.context.connection.whereabouts}
         session = Session(broker.backend, Address(path, "file"), broker.context, broker.descriptor)
+        identity = {"letters": content.digest, "to": connection_of(session, to).whereabouts}
         with Journal(resume or _remembered(identity), identity) as journal:
             yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, journal),
                                lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), Lift, Lift,

@@ -198,6 +198,22 @@ def test_letters_of_a_stream_which_cannot_be_taken_out_go_home_by_way_of_a_file(
     assert cli("replay", home.url).lines == [b"a", b"b"]
 
 
+@pytest.mark.nats
+@pytest.mark.rabbitmq
+def test_what_went_to_another_broker_is_not_said_to_have_been_put_back_on_this_one(cli: CommandLine, make_place: Callable[..., Place]) -> None:
+    source, home, elsewhere = make_place("rabbitmq"), make_place("rabbitmq"), make_place("nats")
+    assert cli("context", "add", "here", "--url", source.server, "--use").code == 0
+    assert cli("publish", source.url, stdin=b"a\nb\n").code == 0
+    assert cli("dlq", "export", "letters", source.url).code == 0
+    for passed_over in (False, True):
+        for place in (elsewhere, home):
+            ended = cli("dlq", "redrive", "--from-file", "letters", "--to", place.url, "--yes")
+            assert ended.code == 0, ended.stderr
+            assert ("2 of the 2 letters were put back there by earlier runs" in ended.stderr) is passed_over, ended.stderr
+    for place in (elsewhere, home):
+        assert cli("replay", place.url).lines == [b"a", b"b"]
+
+
 def test_a_file_may_have_the_name_of_the_home(cli: CommandLine, graveyard: Graveyard) -> None:
     graveyard.bury("a", "b")
     assert cli("dlq", "export", graveyard.origin, graveyard.url).code == 0
