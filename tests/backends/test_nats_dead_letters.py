@@ -159,19 +159,20 @@ def test_streams_of_dead_letters_are_told_by_name_or_subject(streams: Streams, n
     assert found.oldest is not None
 
 
+@pytest.mark.parametrize("ending", ["_DLQ", ""], ids=["found", "named"])
 @pytest.mark.parametrize("retention", ["limits", "workqueue"])
-def test_letters_that_are_copies_of_others_are_said_to_be_where_these_stay(streams: Streams, retention: str) -> None:
+def test_letters_that_are_copies_of_others_are_said_to_be_where_these_stay(streams: Streams, retention: str, ending: str) -> None:
     home = streams.make()
     origin = dlq_of(streams, home, retention)
     fill_dlq(streams, home, 3)
-    name = f"{streams.name()}_DLQ"
+    name = f"{streams.name()}{ending}"
     streams.deleted_at_the_end(name)
     streams.api(f"STREAM.CREATE.{name}", name=name, sources=[{"name": origin}])
     wait_for(lambda: streams.state(name)["messages"] == 3)
     wait_for(lambda: retention == "limits" or streams.state(origin)["messages"] == 0)
     backend = streams.backend()
     words = f"filled from stream {origin}, which keeps its own: what is put back or dropped here stays a letter there"
-    found = source_of(backend, name)
+    found = source_of(backend, name, f"{name}*")
     assert found is not None
     assert (words in found.remarks) == (retention == "limits")
     with backend.look_letters(stream(name)) as reader, backend.repair(stream(name), RepairPolicy()) as repair:

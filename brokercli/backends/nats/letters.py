@@ -84,8 +84,9 @@ async def find_letters(jetstream: JetStream, stream: str, patterns: Sequence[str
     holds work and no letters."""
     info = await jetstream.info(stream)
     marks = await marks_in(jetstream, info, patterns)
+    copied = copied_from(info["config"], await _origins(jetstream, info["config"]))
     if marks is not None:
-        return Letters(info, marks, notes=(*_notes(marks, info["config"]), *copied_from(info["config"], await _origins(jetstream, info["config"]))))
+        return Letters(info, marks, notes=(*_notes(marks, info["config"]), *copied))
     subject = rewritten_letters(info["config"], patterns)
     if subject is not None:
         rewriting = rewriting_of(info["config"])
@@ -101,7 +102,7 @@ async def find_letters(jetstream: JetStream, stream: str, patterns: Sequence[str
         raise Failed(f"Stream {stream} holds no dead letters but work: it has no consumer, so all of it waits for one, what one that is gone gave up as well.",
                      hint="brokercli dlq ls shows where some are")
     return Letters(info, Marks("named"), notes=() if not int(info["state"]["messages"]) else (
-        "nothing in the name or subjects of this stream says that it is one of dead letters: what no dialect recognises may be work",))
+        "nothing in the name or subjects of this stream says that it is one of dead letters: what no dialect recognises may be work", *copied))
 
 
 async def _without_record(jetstream: JetStream, stream: str) -> Letters:
