@@ -28,6 +28,24 @@ def test_an_exchange_from_which_nothing_reaches_a_queue_is_an_obstacle_and_one_t
     assert found == {1: f"no queue is bound to the exchange {outer} for the routing key 'us.orders'", 3: f"no queue is bound to the exchange {bare}"}
 
 
+def test_an_exchange_that_hands_on_what_no_binding_takes_is_none_and_where_that_goes_is_said(places: Places) -> None:
+    other, bound, unrouted = places.exchange("fanout"), places.queue(), places.queue()
+    places.bind(unrouted, other)
+    name = f"{other}-first"
+    places.wire.declare_exchange(name, "direct", [("alternate-exchange", ("S", other.encode()))])
+    places.bind(bound, name, "orders")
+    destinations = [(Address(name, "exchange", key), 1) for key in ("orders", "order", None)]
+    try:
+        with places.open() as backend, backend.look_letters(queue(make(places, "classic"))) as letters:
+            assert not backend.obstacles(letters, [address for address, _ in destinations])
+            assert backend.fates(letters, destinations) == [
+                f"no queue is bound to the exchange {name} for the routing key 'order': its alternate exchange {other} takes it to queue:{unrouted}"]
+        with places.open(places.without_management) as backend, backend.look_letters(queue(make(places, "classic"))) as letters:
+            assert backend.fates(letters, destinations) == []
+    finally:
+        places.wire.delete_exchange(name)
+
+
 def test_an_internal_exchange_is_an_obstacle(places: Places) -> None:
     name = f"{places.exchange()}-internal"
     places.api(f"exchanges/{places.virtual_host}/{name}", "PUT", type="fanout", durable=True, internal=True)

@@ -209,7 +209,9 @@ class RabbitMQBackend(Backend):
         return {**unrouted(destinations, self._management), **super().obstacles(letters, destinations)}
 
     def fates(self, letters: LetterReader, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
-        said: list[str] = []
+        from brokercli.backends.rabbitmq.unrouted import handed_on
+
+        said = handed_on([address for address, _ in destinations], self._management)
         for address, count in destinations:
             # behind the default exchange is the queue that the routing key names, behind others any number
             name = address.name if address.kind != "exchange" else "" if address.name else address.route

@@ -167,6 +167,11 @@ class Routes:
         kind = self._known(exchange).type
         return kind == "fanout" or (kind in ("direct", "topic") and isinstance(key, str))
 
+    def alternate(self, exchange: str, key: str | None) -> str:
+        """Return the alternate exchange that takes a message because no binding does; empty where one may, or there is no such exchange."""
+        known = self._known(exchange)
+        return "" if self._from(exchange).taking(known.type, key) else known.alternate
+
     def _follow(self, exchange: str, key: str | None, hops: int) -> set[str]:
         found: set[str] = set()
         known = self._known(exchange)
