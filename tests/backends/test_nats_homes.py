@@ -38,6 +38,30 @@ def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> 
     assert streams.state(name)["messages"] == 1
 
 
+@pytest.mark.parametrize("others", [True, False], ids=["another stream has the subject", "no stream has it"])
+@pytest.mark.parametrize("captured", [True, False], ids=["recorded", "unrecorded"])
+def test_what_died_in_a_stream_that_rewrites_subjects_goes_into_no_other_one(streams: Streams, nats_address: str, captured: bool, others: bool) -> None:
+    came, lies = (f"rewritten.{streams.subject()}" for _ in range(2))
+    name = streams.make("workqueue", [f"{came}.>"], subject_transform={"src": f"{came}.>", "dest": f"{lies}.>"})
+    other = streams.make(subjects=[f"{lies}.>"] if others else None)
+    streams.worker(name, max_deliver=2)
+    letters = capture(streams, name) if captured else name
+    streams.fill(f"{came}.a", numbers(3))
+    fail(nats_address, name)
+    wait_for(lambda: not captured or streams.state(letters)["messages"] == 3)
+    backend = streams.backend()
+    why = f"stream {name} stores as {lies}.a what comes on another subject ({came}.> becomes {lies}.>)"
+    with backend.look_letters(stream(letters)) as reader:
+        assert why in backend.obstacles(reader, [subject(f"{lies}.a")])[0]
+    outcome, receipts = redrive(backend, letters)
+    assert (outcome.account.confirmed, outcome.account.refused) == (0, 3)
+    assert why in receipts.problems[0].reason
+    assert (streams.state(name)["messages"], streams.state(other)["messages"]) == (3, 0)
+    # who knows it says it
+    outcome, receipts = redrive(backend, letters, to=subject(f"{came}.a"))
+    assert (outcome.account.confirmed, in_stream(streams, name)) == (3, numbers(3))
+
+
 def test_a_home_that_was_not_to_be_asked_about_for_a_moment_is_asked_about_for_the_next_letter(
         streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     home = streams.make()

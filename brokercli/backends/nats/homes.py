@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -14,8 +14,9 @@ from brokercli.backends.nats.fetch import fetch_last
 from brokercli.backends.nats.letters import Letters
 from brokercli.backends.nats.perishing import of_putting_back
 from brokercli.backends.nats.publish import JetStreamPublisher
+from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.streams import JetStream, Json
-from brokercli.backends.nats.subjects import covers, fault, has_wildcards
+from brokercli.backends.nats.subjects import covers, fault, has_wildcards, overlap
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable
 
@@ -41,9 +42,10 @@ class Home:
 class Homes:
     """Finds out about each destination once. What cannot work there is a reason, never a failure of the run."""
 
-    def __init__(self, jetstream: JetStream, letters: Letters, policy: PublishPolicy) -> None:
-        """`letters`: those that are put back."""
+    def __init__(self, jetstream: JetStream, letters: Letters, policy: PublishPolicy, origins: Sequence[Json]) -> None:
+        """`letters`: those that are put back; `origins`: the streams whose messages died, as far as they are known, whose subjects are their homes."""
         self._jetstream = jetstream
+        self._origins = [info["config"] for info in origins]
         self._letters = letters
         self._policy = policy
         self._known: dict[tuple[str | None, str], Home | str] = {}
@@ -94,6 +96,10 @@ class Homes:
         problem = fault(name) or ("it is a wildcard" if has_wildcards(name) else None)
         if problem:
             return f"{name[:200]!r} is no subject to publish to: {problem}"
+        home = self._leading_to(name)
+        return self._comes_otherwise(name, home.stream if isinstance(home, Home) else "") or home
+
+    def _leading_to(self, name: str) -> Home | str:
         for home in self._streams.values():
             if any(covers(pattern, name) for pattern in home.patterns):
                 return self._allowed(home, name)
@@ -105,6 +111,17 @@ class Homes:
         if not infos:
             return self._jetstream.nobody_listens(name)
         return self._allowed(self._stream(infos[0]), name)
+
+    def _comes_otherwise(self, name: str, reached: str) -> str:
+        """Say where a subject is the one that messages have in the stream they died in, and not the one they came on: put there they would go elsewhere,
+        and what would have had them again waits in vain."""
+        for config in self._origins:
+            rewriting, stream = rewriting_of(config), str(config["name"])
+            if rewriting is None or not overlap(rewriting.pattern, name) or (reached == stream and stored_as(config, name) == name):
+                continue
+            elsewhere = f"leads into stream {reached} (--to stream:{reached} puts them there all the same)" if reached else "leads into no stream"
+            return f"stream {stream} stores as {name} what comes on another subject ({rewriting}), and {name} {elsewhere}; --to subject:NAME says which it was"
+        return ""
 
     def _info(self, stream: str) -> Json:
         return self._ask(stream, lambda: self._jetstream.info(stream))

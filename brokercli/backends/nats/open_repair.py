@@ -38,12 +38,13 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     remover = _remover(jetstream, questions, letters)
     within = letters.consumers is not None
     fed = _fed(jetstream, letters)
+    origins = [letters.info] if within else fed
     # ours is the only Nats- header that goes along (putting_back.py); it has to
     publishing = PublishPolicy(delivery_timeout=policy.delivery_timeout, keep_control_headers=True, maximum_in_flight=LARGEST_WINDOW,
                                only_wanted=True)
-    homes = Homes(jetstream, letters, publishing)
+    homes = Homes(jetstream, letters, publishing, origins)
     counts = LetterCounts(jetstream, letters)
-    guarantee = _GUARANTEE.format(windows=_windows([letters.info] if within else fed), stream=stream)
+    guarantee = _GUARANTEE.format(windows=_windows(origins), stream=stream)
     return NatsRepair(link, stream, open_letters(jetstream, letters), homes, DeadOriginals(jetstream, questions, letters.info, within=within), remover, counts,
                       policy, guarantee, (*letters.notes, *_notes(letters, fed, policy.homeward)))
 
@@ -55,7 +56,7 @@ def check_repair(jetstream: JetStream, questions: Questions, letters: Letters) -
 
 def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> dict[int, str]:
     """Return why letters cannot be put to destinations, by their index."""
-    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True))
+    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters))
     try:
         found = ((index, _obstacle(homes.find(destination), destination)) for index, destination in enumerate(destinations))
         return {index: why for index, why in found if why}
@@ -65,7 +66,7 @@ def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Add
 
 def fates(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> list[str]:
     """Return what becomes of letters at destinations to which they can be put."""
-    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True))
+    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters))
     try:
         ways = [(destination, homes.find(destination)) for destination in destinations]
         own = [note for destination, home in ways if destination.kind == "stream" and isinstance(home, Home) for note in _own_subjects(home)]
@@ -96,6 +97,10 @@ def _remover(jetstream: JetStream, questions: Questions, letters: Letters) -> Re
     remover = Remover(jetstream, questions, letters.info)
     remover.check_permission()
     return remover
+
+
+def _origins(jetstream: JetStream, letters: Letters) -> list[Json]:
+    return _fed(jetstream, letters) if letters.consumers is None else [letters.info]
 
 
 def _fed(jetstream: JetStream, letters: Letters) -> list[Json]:
