@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from brokercli.operations.homes import Homes
 from tests.backends.nats_letters import RETENTIONS, capture, dlq_of, failing, fill_dlq, in_stream, numbers, redrive, wait_for
 from tests.backends.nats_streams import Streams, everything, stream, subject
 from tests.backends.nats_workers import fail
+from tests.brokers.nats import Nats
 
 
 def test_a_home_in_the_stream_of_letters_itself_is_refused(streams: Streams) -> None:
@@ -60,6 +62,21 @@ def test_what_died_in_a_stream_that_rewrites_subjects_goes_into_no_other_one(str
     # who knows it says it
     outcome, receipts = redrive(backend, letters, to=subject(f"{came}.a"))
     assert (outcome.account.confirmed, in_stream(streams, name)) == (3, numbers(3))
+
+
+def test_nor_where_the_deaths_of_all_streams_are_recorded_in_one(servers: Callable[..., Nats]) -> None:
+    address = servers(Nats).address
+    with closing(Streams(address)) as streams:
+        name = streams.make("workqueue", ["came.>"], subject_transform={"src": "came.>", "dest": "lies.>"})
+        other, letters = streams.make(subjects=["lies.>"]), streams.make(subjects=["$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"])
+        streams.worker(name, max_deliver=2)
+        streams.fill("came.a", numbers(3))
+        fail(address, name)
+        wait_for(lambda: bool(streams.state(letters)["messages"] == 3))
+        outcome, receipts = redrive(streams.backend(), letters)
+        assert (outcome.account.confirmed, outcome.account.refused) == (0, 3)
+        assert f"stream {name} stores as lies.a what comes on another subject" in receipts.problems[0].reason
+        assert (streams.state(name)["messages"], streams.state(other)["messages"]) == (3, 0)
 
 
 def test_a_home_that_was_not_to_be_asked_about_for_a_moment_is_asked_about_for_the_next_letter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.dead_letters import RepairPolicy, some_of
@@ -19,6 +20,7 @@ from brokercli.backends.nats.repair import NatsRepair
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import has_wildcards
 from brokercli.model.address import Address
+from brokercli.model.errors import NotAuthorised, TimedOut
 from brokercli.model.position import NANOSECONDS
 
 _GUARANTEE = ("exactly once inside the duplicate window of {windows}; at least once after it: what a run that was killed had stored and not yet taken out of "
@@ -38,13 +40,12 @@ def open_repair(jetstream: JetStream, questions: Questions, stream: str, policy:
     remover = _remover(jetstream, questions, letters)
     within = letters.consumers is not None
     fed = _fed(jetstream, letters)
-    origins = [letters.info] if within else fed
     # ours is the only Nats- header that goes along (putting_back.py); it has to
     publishing = PublishPolicy(delivery_timeout=policy.delivery_timeout, keep_control_headers=True, maximum_in_flight=LARGEST_WINDOW,
                                only_wanted=True)
-    homes = Homes(jetstream, letters, publishing, origins)
+    homes = Homes(jetstream, letters, publishing, _origins(jetstream, letters, fed))
     counts = LetterCounts(jetstream, letters)
-    guarantee = _GUARANTEE.format(windows=_windows(origins), stream=stream)
+    guarantee = _GUARANTEE.format(windows=_windows([letters.info] if within else fed), stream=stream)
     return NatsRepair(link, stream, open_letters(jetstream, letters), homes, DeadOriginals(jetstream, questions, letters.info, within=within), remover, counts,
                       policy, guarantee, (*letters.notes, *_notes(letters, fed, policy.homeward)))
 
@@ -56,7 +57,7 @@ def check_repair(jetstream: JetStream, questions: Questions, letters: Letters) -
 
 def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> dict[int, str]:
     """Return why letters cannot be put to destinations, by their index."""
-    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters))
+    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters, _fed(jetstream, letters)))
     try:
         found = ((index, _obstacle(homes.find(destination), destination)) for index, destination in enumerate(destinations))
         return {index: why for index, why in found if why}
@@ -66,7 +67,7 @@ def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Add
 
 def fates(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> list[str]:
     """Return what becomes of letters at destinations to which they can be put."""
-    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters))
+    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters, _fed(jetstream, letters)))
     try:
         ways = [(destination, homes.find(destination)) for destination in destinations]
         own = [note for destination, home in ways if destination.kind == "stream" and isinstance(home, Home) for note in _own_subjects(home)]
@@ -99,8 +100,14 @@ def _remover(jetstream: JetStream, questions: Questions, letters: Letters) -> Re
     return remover
 
 
-def _origins(jetstream: JetStream, letters: Letters) -> list[Json]:
-    return _fed(jetstream, letters) if letters.consumers is None else [letters.info]
+def _origins(jetstream: JetStream, letters: Letters, fed: list[Json]) -> list[Json]:
+    """Return the streams that the messages may have died in, as far as letters do not name their homes themselves and this login may ask."""
+    if letters.consumers is not None:
+        return [letters.info]
+    if letters.marks.advisories and not recorded_streams(letters.info["config"]):  # those of every stream
+        with suppress(NotAuthorised, TimedOut):
+            return jetstream.link.run(jetstream.all([]))
+    return fed
 
 
 def _fed(jetstream: JetStream, letters: Letters) -> list[Json]:
