@@ -81,6 +81,8 @@ class LetterReader(Reader):
 
     side_effects: str
     """What this look costs, in words: `none`, or what changes and why it is survivable."""
+    left_out: BrokercliError | None = None
+    """Why there may be letters that this look does not show: what was asked for is then not answered in full."""
 
     def state(self, record: Record) -> State:
         """Say what became of a letter that was read."""
@@ -183,6 +185,8 @@ class Repair(ABC):
     notes: Sequence[str] = ()
     """What the user should be told. Grows while reading, settling and closing; those that come later follow those before."""
     expected: int | None = None
+    left_out: BrokercliError | None = None
+    """Why there may be pending letters that this run does not come to."""
     failure: BrokercliError | None = None
     """What keeps letters from going that is no fault of theirs (a connection that is gone, a permission that is missing), where that came to
     be known together with verdicts. Where nothing can be settled any more for it, `check` raises it."""

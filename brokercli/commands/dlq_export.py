@@ -80,5 +80,7 @@ def export(
             streams.say(f"exported: {amount(count, 'letter')} of {session.address}{where}; side effects: {look.side_effects}")
     if interrupt.requested:
         raise typer.Exit(interrupt.exit_code)
+    if look.reader.left_out is not None:
+        raise look.reader.left_out
     if fail_if_empty and not count:
         raise typer.Exit(int(ExitCode.NOTHING_MATCHED))

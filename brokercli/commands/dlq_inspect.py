@@ -71,5 +71,7 @@ def inspect(
             streams.say(f"side effects: {look.side_effects}")
     if interrupt.requested:
         raise typer.Exit(interrupt.exit_code)
+    if look.reader.left_out is not None:
+        raise look.reader.left_out
     if fail_if_empty and not inspection.matched:
         raise typer.Exit(int(ExitCode.NOTHING_MATCHED))

@@ -40,11 +40,15 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
                        on_progress=progress.advance, on_decision=None if chosen is None else remember, withholds=(elsewhere or letters).withholds)
     Notes(reader, streams.say, quiet=quiet).say_new()
     notes = [*letter_filter.take_notes(), *([f"{lift.after}; to {verb} them lifts it once more"] if lift.after else [])]
+    if reader.left_out is not None and counted.destinations:
+        notes.append(str(reader.left_out))
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:
         obstacles, fates = ({}, elsewhere.notes) if elsewhere is not None else _outlook(letters.session, reader, counted)
         print_plan(streams, verb, str(letters.session.address), counted, obstacles, fates, output, quiet=quiet)
+        if reader.left_out is not None and not counted.destinations:
+            raise reader.left_out
     return counted
 
 

@@ -242,4 +242,6 @@ def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *,
         return None
     if by_id is not None:
         return by_id
+    if reader.left_out is not None:
+        raise reader.left_out
     raise NotFound(f"There is no letter {wanted}.", hint="brokercli dlq inspect shows one position of each kind; #1 is the first pending one")

@@ -83,6 +83,8 @@ class Redriving:
         except BrokercliError as error:
             self.outcome.error = self.outcome.error or error
         self.outcome.stopped = self.stopping()
+        if self.outcome.error is None and self.repair.failure is None and not self._enough():
+            self.outcome.error = self.repair.left_out
         return self._close_account()
 
     def abandon(self) -> Outcome:

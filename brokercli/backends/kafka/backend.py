@@ -286,11 +286,15 @@ class KafkaBackend(Backend):
             missing.append(why)
 
     def look_letters(self, source: Address, patterns: Sequence[str] = ()) -> LetterReader:
+        from brokercli.backends.kafka.leaderless import FURTHEST, led_partitions
         from brokercli.backends.kafka.letters import open_letters
 
+        timeout = self._connection.connect_timeout
+        led, left_out = led_partitions(source.name, partial(self._topic, source.name), timeout)
+        end = End() if left_out is None else PerPartition(tuple((partition, FURTHEST) for partition in led))
         with self._borrowed() as lent:
-            reader = self._look(source, Span(Start(), End()), self._with_nothing_ahead, None)
-            return open_letters(reader, source.name, self._admin(), lent.consumer, partial(self._any_node, source.name), self._connection.connect_timeout)
+            reader = self._look(source, Span(Start(), end), self._with_nothing_ahead, None)
+            return open_letters(reader, source.name, self._admin(), lent.consumer, partial(self._any_node, source.name), timeout, left_out)
 
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.kafka.open_repair import Cluster, open_repair

@@ -15,7 +15,7 @@ from brokercli.backends.kafka.lost_end import count_what_came_since, count_what_
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import Offsets
 from brokercli.backends.kafka.topic_ids import tag_of
-from brokercli.model.errors import NotAuthorised
+from brokercli.model.errors import BrokercliError, NotAuthorised
 from brokercli.model.message import Record
 from brokercli.model.position import PerPartition
 
@@ -25,8 +25,9 @@ class KafkaLetterReader(LetterLook):
 
     side_effects = "none"
 
-    def __init__(self, reader: Reader, handled: HandledLetters) -> None:
+    def __init__(self, reader: Reader, handled: HandledLetters, left_out: BrokercliError | None) -> None:
         super().__init__(reader)
+        self.left_out = left_out
         self._sets = handled.sets
         self._notes = handled.notes
 
@@ -48,7 +49,7 @@ class KafkaLetterReader(LetterLook):
 
 
 def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consumer, any_node: Callable[[], int | None],
-                 timeout: float) -> KafkaLetterReader:
+                 timeout: float, left_out: BrokercliError | None) -> KafkaLetterReader:
     """Return a look at letters on top of a look at everything the topic holds. Without the permission to ask what was
     handled, all letters count as pending, and a note says so."""
     try:
@@ -70,7 +71,7 @@ def open_letters(reader: Reader, topic: str, admin: AdminClient, consumer: Consu
             count_what_later_leaders_stored(handled, ranges, offsets, consumer, timeout)
             if not handled.known:
                 handled.notes += forgotten(handled, offsets, ranges, limits_of(admin, any_node(), timeout))
-        return KafkaLetterReader(reader, handled)
+        return KafkaLetterReader(reader, handled, left_out)
     except BaseException:
         reader.close()
         raise

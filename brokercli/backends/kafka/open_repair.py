@@ -19,6 +19,7 @@ from brokercli.backends.kafka.destinations import Destinations
 from brokercli.backends.kafka.exactly_once import ExactlyOnce
 from brokercli.backends.kafka.forgotten import forgetting, forgotten
 from brokercli.backends.kafka.handled_group import check_stable, group_of, limits_of, members_of
+from brokercli.backends.kafka.leaderless import led_partitions
 from brokercli.backends.kafka.ledger import Ledger
 from brokercli.backends.kafka.look import KafkaReader
 from brokercli.backends.kafka.odd_headers import ReadAnew
@@ -54,7 +55,7 @@ class Cluster:
 def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepair:
     """Open a run, and with it fence whoever redrives this topic now. Raises Failed where consumers are members of the group."""
     connection, admin, timeout = cluster.connection, cluster.admin, cluster.connection.connect_timeout
-    partitions = sorted(cluster.topic(topic).partitions)
+    partitions, left_out = led_partitions(topic, partial(cluster.topic, topic), timeout)
     group = group_of(topic)
     members = members_of(admin, topic, timeout)
     if members:
@@ -90,6 +91,8 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
                            hint="the same command begins with them; those that were on their way are in the journal")
         repair = KafkaRepair(reader, offsets, starts, ends, ledger, way, destinations, policy, consumer.close,
                              partial(cluster.look, Address(topic, "topic")), StillThere(lambda: admin, topic, timeout, made_anew, tag))
+        repair.left_out = left_out
+        repair.notes += [str(left_out)] if left_out is not None else []
         repair.notes += forgotten(ledger.handled, offsets, ranges, limits) or forgetting(limits, read_settings(settings, timeout))
         opened.pop_all()
         return repair
