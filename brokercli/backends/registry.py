@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ class Descriptor:
     """`module:NAME` of the ClientOptions that a context may pass on (loads no client); empty: all are, and the broker's own code bounds them."""
     declarable: str = ""
     """`module:NAME` of the Settings of what can be declared (loads no client); empty: nothing can."""
+    unused: frozenset[str] = frozenset()
+    """Keys of a context that say nothing to this broker's client: somebody who writes one means another broker."""
     not_declarable: Mapping[str, str] = field(default_factory=dict)
     """Kind of declaration this broker does not have → why, and what to do instead."""
 
@@ -80,6 +82,14 @@ def open_backend(connection: Connection) -> Backend:
             raise
         raise Failed(f"{descriptor.title} needs the Python package {descriptor.client}, which is not installed.", hint=descriptor.install) from None
     return implementation(connection)
+
+
+def check_used(scheme: str, keys: Iterable[str], where: Callable[[str], str]) -> None:
+    """Raise UsageProblem for the first key of a context that says nothing to its broker; `where` names it. A scheme that nobody speaks is no
+    matter here."""
+    descriptor = next((one for one in descriptors() if scheme in one.schemes), None)
+    if descriptor is not None and (key := next((key for key in keys if key in descriptor.unused), None)) is not None:
+        raise UsageProblem(f"{where(key)} is no setting for {descriptor.title}.", hint="leave it out")
 
 
 def refused_option(scheme: str, options: Mapping[str, str]) -> Refusal | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from brokercli.backends.registry import refused_option
+from brokercli.backends.registry import check_used, refused_option
 from brokercli.model.address import Address, parse_address
 from brokercli.model.connection import TLS, Connection, Secret
 from brokercli.model.errors import Unreachable, UsageProblem
@@ -172,6 +172,8 @@ def check(context: Context) -> None:
 
 def _connection(url: BrokerURL, secrets: Mapping[str, Secret], context: Context) -> Connection:
     settings = context.settings
+    if settings:
+        check_used(url.scheme, settings, context.where)
     options = {key.removeprefix("options."): str(value) for key, value in settings.items() if key.startswith("options.")}
     if options and (refused := refused_option(url.scheme, options)):
         raise UsageProblem(f"{context.where(f'options.{refused.name}')} {refused.why}.", hint=refused.instead)

@@ -143,8 +143,8 @@ options = { heartbeat = 10, locale = "de_DE" }
 
 @pytest.mark.parametrize(("settings", "why"), [
     ({"dlq": "nats://u:hunter2@other/orders.dlq"}, "dlq of context a names a broker"), ({"dlq": "@other/orders.dlq"}, "dlq of context a names a broker"),
-    ({"dlq": "stream:ORDERS-DLQ"}, None), ({"dlq": "@a/orders.dlq"}, None), ({}, None), ({"management": "http://h:15672"}, None),
-    ({"management": "http://u:hunter2@h:15672"}, "management of context a holds a login")])
+    ({"dlq": "stream:ORDERS-DLQ"}, None), ({"dlq": "@a/orders.dlq"}, None), ({}, None), ({"url": "amqp://h", "management": "http://h:15672"}, None),
+    ({"url": "amqp://h", "management": "http://u:hunter2@h:15672"}, "management of context a holds a login")])
 def test_a_context_names_one_broker_and_one_login(settings: dict[str, str], why: str | None) -> None:
     context = Context("a", {"url": "nats://h", **settings})
     if why is None:
@@ -218,6 +218,19 @@ def test_a_key_without_the_certificate_it_belongs_to_is_refused_with_its_line(us
     with pytest.raises(UsageProblem, match=f"{user_configuration}:3: tls.key of context a is given without the certificate") as refused:
         resolve_connection(ORDERS, "a")
     assert "tls.certificate" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(("scheme", "setting", "title"), [
+    ("kafka", 'management = "http://h:15672"', "Apache Kafka"), ("kafkas", 'vhost = "shop"', "Apache Kafka"), ("kafka", 'credentials = "/c"', "Apache Kafka"),
+    ("nats", 'management = "http://h:15672"', "NATS"), ("tls", 'vhost = "shop"', "NATS"), ("nats", 'mechanism = "PLAIN"', "NATS"),
+    ("amqp", 'token = "hunter2"', "RabbitMQ"), ("amqps", 'credentials = "/c"', "RabbitMQ")])
+def test_what_only_another_broker_has_is_refused_with_its_line(user_configuration: Path, scheme: str, setting: str, title: str) -> None:
+    user_configuration.write_text(f'[contexts.a]\nurl = "{scheme}://h"\n{setting}\n')
+    user_configuration.chmod(0o600)
+    key = setting.partition(" ")[0]
+    with pytest.raises(UsageProblem, match=rf"config.toml:3: {key} of context a is no setting for {title}\.") as refused:
+        resolve_connection(ORDERS, "a")
+    assert "hunter2" not in f"{refused.value} {refused.value.hint}"
 
 
 @pytest.mark.parametrize(("scheme", "option", "words"), [

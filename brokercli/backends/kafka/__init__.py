@@ -35,7 +35,8 @@ SUPPORT: SupportTable = {
 descriptor = Descriptor(
     name="kafka", title="Apache Kafka", schemes=("kafka", "kafkas"), implementation="brokercli.backends.kafka.client:KafkaBackend",
     client="confluent_kafka", install="pip install 'confluent-kafka>=2.13.0'", kinds=("topic",), default_port=9092, support=SUPPORT,
-    options="brokercli.backends.kafka.options:OPTIONS", declarable="brokercli.backends.kafka.settings:SETTINGS", not_declarable={
+    options="brokercli.backends.kafka.options:OPTIONS", declarable="brokercli.backends.kafka.settings:SETTINGS",
+    unused=frozenset({"credentials", "management", "vhost"}), not_declarable={
         "stream": "Kafka's topics are its streams: declare a topic",
         "queue": "Kafka has topics; several workers share one by joining a group",
         "exchange": "Kafka routes nothing: a producer names the topic",

@@ -93,7 +93,8 @@ _SUPPORT: SupportTable = {
 descriptor = Descriptor(
     name="nats", title="NATS", schemes=("nats", "tls"), implementation="brokercli.backends.nats.client:NatsBackend", client="nats",
     install="pip install 'nats-py>=2.16.0,<2.17'", kinds=("subject", "stream"), default_port=4222, support=_SUPPORT,
-    options="brokercli.backends.nats.options:OPTIONS", declarable="brokercli.backends.nats.settings:SETTINGS", not_declarable={
+    options="brokercli.backends.nats.options:OPTIONS", declarable="brokercli.backends.nats.settings:SETTINGS",
+    unused=frozenset({"management", "mechanism", "vhost"}), not_declarable={
         "topic": "NATS has subjects, which exist by being used, and streams that capture them: declare a stream",
         "queue": "a queue on NATS is a stream with retention=workqueue, or a queue group: declare a stream",
         "exchange": "NATS routes by subject; a stream's subjects say what it captures",

@@ -92,7 +92,8 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
 descriptor = Descriptor(
     name="rabbitmq", title="RabbitMQ", schemes=("amqp", "amqps"), implementation="brokercli.backends.rabbitmq.backend:RabbitMQBackend", client="pika",
     install="pip install 'pika>=1.4.4,<1.5'", kinds=("queue", "stream", "exchange"), default_port=5672, support=SUPPORT,
-    options="brokercli.backends.rabbitmq.options:OPTIONS", declarable="brokercli.backends.rabbitmq.settings:SETTINGS", not_declarable={
+    options="brokercli.backends.rabbitmq.options:OPTIONS", declarable="brokercli.backends.rabbitmq.settings:SETTINGS",
+    unused=frozenset({"credentials", "token"}), not_declarable={
         "topic": "RabbitMQ has queues, streams and exchanges: declare a stream for what is to be read again, an exchange of type topic to route",
         "consumer": "a consumer on RabbitMQ is there as long as it is connected; nothing of it is kept",
     })
