@@ -118,10 +118,13 @@ def test_a_port_that_hangs_up_is_said_to_close_every_connection() -> None:
      "10.0.0.7:9092, and from here that fails: connection refused."),
     ("sasl_ssl://kafka-2:9093/1: Failed to resolve 'kafka-2:9093': Name or service not known", "kafka-2:9093, and from here that fails: no such host."),
     ("10.0.0.7:9092/1: Connection setup timed out in state CONNECT (after 5000ms in state CONNECT)",
-     "10.0.0.7:9092, and from here that fails: Connection setup timed out in state CONNECT.")])
+     "10.0.0.7:9092, and from here that fails: Connection setup timed out in state CONNECT."),
+    ("GroupCoordinator: kafka-2:9092: Failed to resolve 'kafka-2:9092': Name or service not known", "kafka-2:9092, and from here that fails: no such host.")])
 def test_an_address_that_only_the_broker_told_is_not_called_ours(text: str, words: str) -> None:
     problem = explain(KafkaError(KafkaError._TRANSPORT, text), to(9092, "kafka.example"), 1.0)
-    assert str(problem) == f"kafka://kafka.example:9092: its broker 1 tells clients to come to {words}"
+    # the coordinator of a group is known by its address first
+    which = "its broker" if "Coordinator" in text else "its broker 1"
+    assert str(problem) == f"kafka://kafka.example:9092: {which} tells clients to come to {words}"
     assert "advertised.listeners" in (problem.hint or "")
 
 

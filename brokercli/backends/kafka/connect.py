@@ -227,7 +227,7 @@ def explain(error: KafkaError | None, connection: Connection, seconds: float) ->
 
 def sent_elsewhere(error: KafkaError | None, connection: Connection) -> Unreachable | None:
     """Return what to fail with where a broker told us to come to another address, and that one cannot be reached; None for any other error."""
-    if error is None or error.code() not in (KafkaError._RESOLVE, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+    if error is None or error.code() not in (KafkaError._RESOLVE, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._BAD_MSG):
         return None
     told = _told_to_go(error.str(), connection)
     return Unreachable(f"{connection}: {told}", hint=ADVERTISED) if told else None
@@ -235,12 +235,14 @@ def sent_elsewhere(error: KafkaError | None, connection: Connection) -> Unreacha
 
 def _told_to_go(text: str, connection: Connection) -> str | None:
     """Say which broker sent us to an address of its own that fails; None where it was one of those we were given."""
-    # librdkafka calls a broker that it knows from metadata HOST:PORT/NUMBER, and one that it was given HOST:PORT/bootstrap
-    named = re.match(r"(?:\w+://)?(\S+):(\d+)/(\d+): (.*)", text, re.DOTALL)
+    # librdkafka calls a broker that it knows from metadata HOST:PORT/NUMBER, one that it was given HOST:PORT/bootstrap, and one that it was sent to for
+    # a group, at first, GroupCoordinator: HOST:PORT
+    named = re.match(r"(?:\w+Coordinator: )?(?:\w+://)?(\S+):(\d+)(?:/(\d+))?: (.*)", text, re.DOTALL)
     if named is None or (named[1].strip("[]"), int(named[2])) in [(host, port or DEFAULT_PORT) for host, port in connection.hosts]:
         return None
     reason = "no such host" if "resolve" in named[4] else "connection refused" if "refused" in named[4] else _gist(named[4])
-    return f"its broker {named[3]} tells clients to come to {named[1]}:{named[2]}, and from here that fails: {reason}."
+    which = f"its broker {named[3]}" if named[3] else "its broker"
+    return f"{which} tells clients to come to {named[1]}:{named[2]}, and from here that fails: {reason}."
 
 
 def _login_failed(text: str, connection: Connection) -> BrokercliError:

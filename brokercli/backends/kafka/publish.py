@@ -12,7 +12,7 @@ import orjson
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from brokercli.backends.contract import Publisher, PublishPolicy
-from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle
+from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle, sent_elsewhere
 from brokercli.backends.kafka.convert import CannotCarry, to_kafka
 from brokercli.backends.kafka.failures import judge, lost_for_good, not_permitted_to_write, translate
 from brokercli.backends.kafka.never_sent import Sent, never_sent
@@ -41,6 +41,9 @@ _HEADER_BYTES = 32 << 20
 _GIVING_UP_SECONDS = 10.0
 """So long the client may take to tell of everything that is given up, which needs no broker."""
 _ATTEMPTS = 5
+_NEARLY = 0.9
+"""Of the delivery timeout: after it the client gives messages up by itself, and nothing tells any more which of them never left."""
+_SOON_SECONDS = 1.0
 
 
 class KafkaPublisher(Publisher):
@@ -86,6 +89,8 @@ class KafkaPublisher(Publisher):
         self._denied = False
         self._closed = False
         self._told_of_quota = False
+        self._stored = False
+        """Whether any message was ever confirmed."""
         self._start()
 
     def _start(self) -> None:
@@ -282,6 +287,7 @@ class KafkaPublisher(Publisher):
             fresh, self._reported = confirmed - self._reported, confirmed
             # in this order: a second Ctrl-C between the two has some forgotten, which are unknown then, and none counted twice
             self._news.confirmed += fresh
+            self._stored = True
             self._progress = monotonic()
         while self._again:
             index, message = self._again[-1]
@@ -305,6 +311,8 @@ class KafkaPublisher(Publisher):
         deadline = monotonic() + timeout
         while not len(self._news) and self.in_flight and (remaining := deadline - monotonic()) > 0:
             self._serve(min(remaining, 0.1))
+        if self.in_flight and not self._stored:
+            self._check_reached()
         if self._timed_out and self.in_flight and monotonic() - self._progress >= self._policy.delivery_timeout:
             raise self._why_nothing_is_confirmed()
         if self._troubles.fatal is not None:
@@ -314,6 +322,19 @@ class KafkaPublisher(Publisher):
         if self._denied and not len(self._news) and not self.in_flight:
             raise not_permitted_to_write(self._topic)
         return self._take()
+
+    def _check_reached(self) -> None:
+        """Say where a broker that nothing was stored by yet cannot be reached; raise Unreachable, and give up what never left, shortly before the client
+        does. One that restarts, or whose partitions another one takes over, looks the same until then."""
+        waited = monotonic() - self._progress
+        elsewhere = sent_elsewhere(self._troubles.specific, self._connection) if waited >= _SOON_SECONDS else None
+        if elsewhere is None:
+            return
+        if str(elsewhere) not in self.notes:
+            self.notes.append(str(elsewhere))
+        if waited >= _NEARLY * self._policy.delivery_timeout:
+            self._give_up()
+            raise elsewhere
 
     def _why_nothing_is_confirmed(self) -> BrokercliError:
         try:
