@@ -66,7 +66,7 @@ def open_consumers(texts: Sequence[str], context_name: str | None, capability: C
     of this broker has the capability.
     """
     broker, names = split_names(texts)
-    resolved = resolve_connection(broker, context_name)
+    resolved = resolve_connection(broker, context_name, seconds=connect_timeout)
     descriptor = find(resolved.connection.scheme)
     _require(descriptor, capability)
     if changing is not None:

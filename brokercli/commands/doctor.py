@@ -61,7 +61,7 @@ def doctor(
                                hint="leave out what is behind the host; a virtual host ends with a /, or --context takes the URL as a context has it")
         hint = "@CONTEXT or a URL; brokercli describe explains what is on one"
         raise UsageProblem(f"{broker!r} names no broker.", hint=f"the context of this name is @{broker}" if broker in read_contexts().names() else hint)
-    resolved = resolve_connection(address, context_name)
+    resolved = resolve_connection(address, context_name, seconds=connect_timeout)
     connection = resolved.within(connect_timeout)
     descriptor = find(connection.scheme)
     checks = [Check("broker", Health.OK, f"{descriptor.title} at {connection}" + ("" if "://" in resolved.name else f", the context {resolved.name}")

@@ -20,7 +20,7 @@ from brokercli.terminal.tables import print_table
 def list_names(streams: Streams, pattern: str | None, context_name: str | None, output: str, connect_timeout: float | None) -> int:
     """Print what matches, and return how many do."""
     address = parse_pattern(pattern)
-    resolved = resolve_connection(address, context_name)
+    resolved = resolve_connection(address, context_name, seconds=connect_timeout)
     descriptor = find(resolved.connection.scheme)
     kinds = _kinds(descriptor, address)
     connection = resolved.within(connect_timeout)

@@ -61,7 +61,7 @@ class Broker(NamedTuple):
 def open_broker(address: Address | None, context_option: str | None, *, connect_timeout: float | None = None,
                 check: Callable[[Descriptor], None] | None = None) -> Iterator[Broker]:
     """Open the broker of an address, or the one the context says; closes it at the end. `check` is asked before anything connects."""
-    resolved = resolve_connection(address, context_option)
+    resolved = resolve_connection(address, context_option, seconds=connect_timeout)
     descriptor = find(resolved.connection.scheme)
     if check is not None:
         check(descriptor)
@@ -78,7 +78,7 @@ def open_address(text: str, context_option: str | None, purpose: Purpose, *, con
     protected one that nobody named.
     """
     address = parse_address(text)
-    resolved = resolve_connection(address, context_option)
+    resolved = resolve_connection(address, context_option, seconds=connect_timeout)
     if purpose == "publish":
         check_may_change(resolved, "choose another with --context, or take readonly out of it")
     descriptor = find(resolved.connection.scheme)

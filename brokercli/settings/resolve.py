@@ -111,11 +111,12 @@ def _said(address: Address | None, context_option: str | None, environment: Mapp
     return None
 
 
-def resolve_connection(address: Address | None, context_option: str | None, *, background: bool = False) -> ResolvedContext:
+def resolve_connection(address: Address | None, context_option: str | None, *, seconds: float | None = None, background: bool = False) -> ResolvedContext:
     """Return the connection meant, secrets fetched; starts the local broker when that is meant.
 
-    `context_option` is a name, or a URL. With `background` nothing is started, nobody is asked and no program is waited
-    for longer than a completion may take: Unreachable instead. Raises UsageProblem for everything that is written wrongly.
+    `context_option` is a name, or a URL. A program that tells the password is given so many `seconds`, or a minute.
+    With `background` nothing is started, nobody is asked and no program is waited for longer than a completion may take:
+    Unreachable instead. Raises UsageProblem for everything that is written wrongly.
     """
     choice = _said(address, context_option, os.environ)
     # also for the one that is built in: a file that has another of that name is refused
@@ -136,12 +137,12 @@ def resolve_connection(address: Address | None, context_option: str | None, *, b
         raise UsageProblem(f"{problem} ({choice.source})" if choice.source != "--context" else str(problem), hint=problem.hint) from None
     settings = context.settings
     dlq = settings.get("dlq")
-    return ResolvedContext(connection_of(context, background=background), context.name, choice.said, bool(settings.get("protected")),
+    return ResolvedContext(connection_of(context, seconds=seconds, background=background), context.name, choice.said, bool(settings.get("protected")),
                            bool(settings.get("readonly")), str(dlq) if dlq else None, choice.source)
 
 
-def connection_of(context: Context, *, background: bool = False) -> Connection:
-    """Return a context's connection, secrets fetched."""
+def connection_of(context: Context, *, seconds: float | None = None, background: bool = False) -> Connection:
+    """Return a context's connection, secrets fetched; see `resolve_connection`."""
     if context.name == LOCAL:
         return _local_connection(background)
     url = parse_broker_url(str(context.settings["url"]), context.where("url"))
@@ -152,7 +153,7 @@ def connection_of(context: Context, *, background: bool = False) -> Connection:
     if "password_command" in context.settings:
         command = context.settings["password_command"]
         assert isinstance(command, tuple)
-        secrets["password"] = run_password_command(command, context.where("password_command"), BACKGROUND_TIMEOUT if background else COMMAND_TIMEOUT)
+        secrets["password"] = run_password_command(command, context.where("password_command"), BACKGROUND_TIMEOUT if background else seconds or COMMAND_TIMEOUT)
     return _connection(url, secrets, context)
 
 

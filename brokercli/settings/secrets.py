@@ -74,7 +74,8 @@ def run_password_command(command: Sequence[str], where: str, timeout: float = CO
         assert process.stdout is not None
         process.stdout.close()
     if output is None or (status is None and len(output) <= _LARGEST):
-        raise UsageProblem(f"{where}: {command[0]} gave no password within {timeout:g} s.", hint="run it by hand to see what it waits for")
+        raise UsageProblem(f"{where}: {command[0]} gave no password within {timeout:g} s.",
+                           hint="run it by hand to see what it waits for; --connect-timeout says how long it may take")
     if status:
         how = f"was ended by signal {-status}" if status < 0 else f"exited with {status}"
         raise UsageProblem(f"{where}: {command[0]} {how}.", hint="run it by hand to see why; its output is not shown here")

@@ -13,6 +13,7 @@ from brokercli.settings.contexts import Context
 from brokercli.settings.places import project_file
 from brokercli.settings.resolve import Choice, check, choose, connection_of, resolve_connection
 from brokercli.settings.schema import Setting
+from tests.commandline import CommandLine
 
 CONTEXTS = """
 current = "user"
@@ -323,6 +324,16 @@ def test_a_projects_file_is_found_up_to_the_top_of_the_repository_and_not_above(
 def test_a_working_directory_that_cannot_be_looked_into_has_no_projects_file() -> None:
     """As after `sudo -u app` in /root. A path that is too long stands for it: root may look everywhere."""
     assert project_file(Path("/" + "deep/" * 819)) is None
+
+
+def test_a_password_command_is_given_as_long_as_connecting_may_take(cli: CommandLine, user_configuration: Path) -> None:
+    user_configuration.write_text('[contexts.a]\nurl = "kafka://h"\npassword_command = ["sh", "-c", "sleep 1000"]\n')
+    with pytest.raises(UsageProblem, match=r"config.toml:3: password_command of context a: sh gave no password within 0\.3 s"):
+        resolve_connection(ORDERS, "a", seconds=0.3)
+    extra = {"XDG_CONFIG_HOME": str(user_configuration.parent.parent)}
+    for command in (("tail", "orders", "--timeout", "1s"), ("ls",), ("dlq", "ls"), ("consumers", "ls"), ("doctor",)):
+        ended = cli(*command, "--context", "a", "--connect-timeout", "300ms", extra=extra)
+        assert (ended.code, "sh gave no password within 0.3 s" in ended.stderr) == (2, True), command
 
 
 def test_in_the_background_nobody_is_asked_and_nothing_is_waited_for(user_configuration: Path) -> None:
