@@ -14,7 +14,7 @@ from brokercli.backends.later import put_off
 with put_off("subprocess"), put_off("ipaddress"):
     import typer
 from typer._click.exceptions import UsageError
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 MESSAGES, DEAD_LETTERS, RESOURCES, SETUP = "Messages", "Dead letters", "Topics, streams, queues", "Setting up"
 # command → (module under commands/ with a `register(app)`, or a group of such modules; its panel in the help)
@@ -36,6 +36,13 @@ COMMANDS = {
     "completion": ("completion", SETUP),
     "help": ("help_topics", SETUP),
 }
+
+
+class Command(TyperCommand):
+    """A command whose usage names what it needs as other tools do; typer puts braces around that (0.27)."""
+
+    def collect_usage_pieces(self, context: Any) -> list[str]:
+        return [piece[1:-1] if piece.startswith("{") else piece for piece in super().collect_usage_pieces(context)]
 
 
 class Tree(TyperGroup):
@@ -87,6 +94,9 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
             add_group(app, name, branch[1:], panel=panel)
         else:
             import_module(f"brokercli.commands.{module}").register(app)
+    for branch_of_it in (app, *(group.typer_instance for group in app.registered_groups)):
+        for command in branch_of_it.registered_commands if branch_of_it is not None else ():
+            command.cls = Command
     return app
 
 
