@@ -72,7 +72,9 @@ class Through:
         try:
             output = _converse(process, message.body, self._timeout)
         except subprocess.TimeoutExpired:
-            return Transformed(None, f"--through: {self._arguments[0]} did not end within {self._timeout:g} s")
+            # whether all of the new body is there nobody knows as long as somebody may write more of it
+            what = "did not end within" if process.poll() is None else "ended, and what it left in the background kept its output open for"
+            return Transformed(None, f"--through: {self._arguments[0]} {what} {self._timeout:g} s")
         finally:
             _end(process)
         if len(output) > LARGEST_OUTPUT:
