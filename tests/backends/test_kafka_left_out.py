@@ -8,7 +8,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from brokercli.backends.kafka.span import Offsets
 from brokercli.model.address import Address
+from tests.backends.kafka_redrive import letters, repair
 from tests.backends.kafka_second_node import SecondKafka
 from tests.backends.kafka_topics import Topics, bodies
 from tests.brokers.kafka import Kafka
@@ -17,13 +19,13 @@ from tests.commandline import CommandLine, Ended
 
 pytestmark = pytest.mark.kafka
 
-_PLACES = {"home": [[1]], "looked.dlq": [[1], [2], [1]], "redriven.dlq": [[1], [2], [1]], "away.dlq": [[2]]}
+_PLACES = {"home": [[1]], "looked.dlq": [[1], [2], [1]], "redriven.dlq": [[1], [2], [1]], "asked.dlq": [[1], [2]], "away.dlq": [[2]]}
 _PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
 def nodes(servers: Callable[..., Kafka], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kafka, SecondKafka]]:
-    """Two nodes: letters 0, 2, 3, 5, 6, 8 of each topic lie on the first one, and in partition 1, on the second, 1, 4 and 7; of `away.dlq` all."""
+    """Two nodes: letters 0, 2, 3, 5, 6, 8 of two topics lie on the first one, and in partition 1, on the second, 1, 4 and 7; of `away.dlq` all."""
     first = servers(Kafka)
     settings = {"bootstrap.servers": first.address, "log_level": 0}
     # what is kept of groups and transactions lies on the node that is alone when it is made
@@ -49,10 +51,15 @@ def nodes(servers: Callable[..., Kafka], tmp_path_factory: pytest.TempPathFactor
 def dlq(nodes: tuple[Kafka, SecondKafka], cli: CommandLine) -> Callable[..., Ended]:
     """Run commands about letters; the second node is away."""
     first, second = nodes
+    take_away(first, second)
+    return lambda *arguments: cli("dlq", *arguments, extra={"BROKERCLI_URL": f"kafka://{first.address}"})
+
+
+def take_away(first: Kafka, second: SecondKafka) -> None:
+    """Kill the second node, and wait until the other one knows."""
     second.kill()
     admin = AdminClient({"bootstrap.servers": first.address, "log_level": 0})
     wait_until(lambda: admin.list_topics("away.dlq", timeout=20).topics["away.dlq"].partitions[0].leader < 0, _PATIENCE, "the end of what it leads")
-    return lambda *arguments: cli("dlq", *arguments, extra={"BROKERCLI_URL": f"kafka://{first.address}"})
 
 
 def left_out(name: str) -> str:
@@ -87,6 +94,24 @@ def test_the_other_letters_go_home_and_those_that_were_left_out_once_they_have_a
     topics = Topics(first.address)
     try:
         assert sorted(int(body or b"") for body in bodies(topics.read(Address("home", "topic")))) == list(range(9))
+    finally:
+        topics.close()
+
+
+def test_letters_of_the_others_do_not_wait_each_time_for_a_leader_that_went_away(nodes: tuple[Kafka, SecondKafka], monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = nodes
+    if not second.running:
+        second.start()
+    topics = Topics(first.address)
+    try:
+        run = repair(topics, Address("asked.dlq", "topic"))
+        assert (len(letters(run)), run.arrived()) == (9, 0)
+        take_away(first, second)
+        asked = []
+        ends = Offsets.ends
+        monkeypatch.setattr(Offsets, "ends", lambda offsets, partitions: (asked.append(partitions), ends(offsets, partitions))[1])
+        assert [run.arrived() for _ in range(5)] == [None] * 5
+        assert len(asked) == 1
     finally:
         topics.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import Goal, Move, Repair, RepairPolicy, State
@@ -21,6 +22,9 @@ from brokercli.model.position import PerPartition, Span
 from brokercli.model.receipt import Receipts, Verdict
 
 LARGEST_BATCH = 5000
+_ANSWER_SECONDS = 1.0
+"""How long new letters are asked for, of which there may be any number."""
+_ASK_AGAIN_SECONDS = 10.0
 LARGEST_BYTES = 10_000_000
 """How much is stored in one transaction, unless one message is larger."""
 
@@ -38,7 +42,8 @@ class KafkaRepair(Repair):
                  destinations: Destinations, policy: RepairPolicy, let_go: Callable[[], None], look: Callable[[Span], Reader],
                  still_there: StillThere) -> None:
         self._reader = reader
-        self._offsets = offsets
+        self._asking_for_new = offsets.within(_ANSWER_SECONDS)
+        self._ask_for_new = 0.0
         self._topic = offsets.topic
         self._next = dict(starts)
         self._ends = ends
@@ -214,10 +219,13 @@ class KafkaRepair(Repair):
             yield part
 
     def arrived(self) -> int | None:
+        if monotonic() < self._ask_for_new:
+            return None
         try:
-            now = self._offsets.ends(self._ends)
+            now = self._asking_for_new.ends(self._ends)
         except BrokercliError:
-            # a leader that moves; the next time tells
+            # a leader that moves, or one that is away, which letters of other partitions do not wait for each time
+            self._ask_for_new = monotonic() + _ASK_AGAIN_SECONDS
             return None
         return sum(max(0, now[partition] - end) for partition, end in self._ends.items())
 

@@ -42,6 +42,10 @@ class Offsets:
         self.topic = topic
         self._timeout = timeout
 
+    def within(self, seconds: float) -> Offsets:
+        """Return what asks the same for so many seconds at most."""
+        return Offsets(self._consumer, self.topic, min(seconds, self._timeout))
+
     def starts(self, partitions: Collection[int]) -> dict[int, int]:
         """Return the oldest offset of each partition."""
         return self.at_time(partitions, EARLIEST)
