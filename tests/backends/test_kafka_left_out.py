@@ -8,8 +8,11 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from brokercli.backends.dead_letters import Move
+from brokercli.backends.kafka.destinations import SHORT
 from brokercli.backends.kafka.span import Offsets
 from brokercli.model.address import Address
+from brokercli.model.message import Message
 from tests.backends.kafka_redrive import letters, repair
 from tests.backends.kafka_second_node import SecondKafka
 from tests.backends.kafka_topics import Topics, bodies
@@ -19,7 +22,8 @@ from tests.commandline import CommandLine, Ended
 
 pytestmark = pytest.mark.kafka
 
-_PLACES = {"home": [[1]], "looked.dlq": [[1], [2], [1]], "redriven.dlq": [[1], [2], [1]], "asked.dlq": [[1], [2]], "away.dlq": [[2]]}
+_PLACES = {"home": [[1]], "looked.dlq": [[1], [2], [1]], "redriven.dlq": [[1], [2], [1]], "asked.dlq": [[1], [2]], "kept.dlq": [[1]], "kept": [[1], [2]],
+           "away.dlq": [[2]]}
 _PATIENCE = 60.0
 
 
@@ -39,7 +43,7 @@ def nodes(servers: Callable[..., Kafka], tmp_path_factory: pytest.TempPathFactor
             future.result(_PATIENCE)
         producer = Producer(settings)
         for name, where in _PLACES.items():
-            for number in range(9) if name != "home" else ():
+            for number in range(9) if name.endswith(".dlq") else ():
                 producer.produce(name, b"%d" % number, partition=number % len(where), headers={"kafka_dlt-original-topic": b"home"})
         assert producer.flush(_PATIENCE) == 0
         yield first, second
@@ -112,6 +116,26 @@ def test_letters_of_the_others_do_not_wait_each_time_for_a_leader_that_went_away
         monkeypatch.setattr(Offsets, "ends", lambda offsets, partitions: (asked.append(partitions), ends(offsets, partitions))[1])
         assert [run.arrived() for _ in range(5)] == [None] * 5
         assert len(asked) == 1
+    finally:
+        topics.close()
+
+
+def test_a_partition_that_letters_have_waited_for_in_vain_gets_no_more_of_them_in_that_run(nodes: tuple[Kafka, SecondKafka]) -> None:
+    first, second = nodes
+    if not second.running:
+        second.start()
+    topics = Topics(first.address)
+    try:
+        run = repair(topics, Address("kept.dlq", "topic"), delivery_timeout=4.0)
+        moves = [Move(record, Message(record.message.body, partition=number % 2), Address("kept", "topic")) for number, record in enumerate(letters(run))]
+        assert run.settle(moves[:2]).confirmed == 2
+        take_away(first, second)
+        waited = run.settle(moves[2:4])
+        assert (waited.confirmed, [receipt.reason for receipt in waited.problems]) == (1, ["no answer within the delivery timeout"])
+        behind = run.settle(moves[4:])
+        assert (behind.confirmed, {receipt.index for receipt in behind.problems}) == (3, {1, 3})
+        assert {receipt.reason for receipt in behind.problems} == {SHORT}
+        assert run.failure is None
     finally:
         topics.close()
 

@@ -95,6 +95,17 @@ class Destinations:
             self.denial = self.denial or not_permitted_to_write(topic)
         self._known.setdefault(topic, Destination()).refusal = reason
 
+    def look_again(self, topics: Collection[str]) -> Collection[str]:
+        """Ask once more which partitions of topics take nothing, after letters have waited for them in vain: those behind would wait as long again.
+        Return the topics that have any."""
+        for name in topics:
+            destination = self._known.setdefault(name, Destination())
+            try:
+                self._note_partitions(destination, self._partitions_of(name))
+            except BrokercliError:
+                continue
+        return {name for name in topics if self._known[name].short}
+
     def gone(self, topics: Collection[str]) -> Sequence[str]:
         """Return those that do not exist any more, as far as the broker can be asked now."""
         return [name for name in topics if self._is_gone(name)]
@@ -123,14 +134,18 @@ class Destinations:
             destination.refusal = str(problem).rstrip(".")
             return destination
         destination.settings = read_settings(answer, self._timeout)
-        destination.short = short_of_replicas(destination.partitions, destination.settings.minimum_in_sync)
+        self._note_partitions(destination, destination.partitions)
         places = [(name, number) for number, partition in destination.partitions.items() if partition.leader >= 0]
-        if len(destination.short) == len(destination.partitions):
-            destination.refusal = SHORT
-        elif held := held_back_for_long(self._admin, places, self._timeout):
+        if not destination.refusal and (held := held_back_for_long(self._admin, places, self._timeout)):
             self._say(told_of(name, held))
         self.batch_bytes = max(1, min(self.batch_bytes, destination.settings.maximum_batch_bytes - BATCH_OVERHEAD))
         return destination
+
+    def _note_partitions(self, destination: Destination, partitions: Mapping[int, Any]) -> None:
+        destination.partitions = partitions
+        destination.short = short_of_replicas(partitions, destination.settings.minimum_in_sync)
+        if len(destination.short) == len(partitions):
+            destination.refusal = SHORT
 
 
 def least_size(native: Native) -> int:

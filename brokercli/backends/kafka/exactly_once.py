@@ -15,6 +15,7 @@ from brokercli.backends.kafka.failures import REFUSED
 from brokercli.backends.kafka.ledger import Entry, Ledger, Letter
 from brokercli.backends.kafka.transaction import LONGEST_TIMEOUT, Copy, Ending, NoTransactions, Transactions
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
+from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
 from brokercli.model.receipt import Receipts, Verdict
 
@@ -151,7 +152,7 @@ class ExactlyOnce(Way):
         elif ending.code == KafkaError.OFFSET_METADATA_TOO_LARGE and self._ledger.narrow():
             yield letters, tries
         elif ending.culprits:
-            yield from self._without(ending.culprits, letters, tries, receipts)
+            yield from self._without(ending, letters, tries, receipts)
         elif denied and len({letter.topic for letter in letters}) == 1:
             self._destinations.close_to_us(letters[0].topic, DENIED)
             give(receipts, letters, Verdict.REFUSED, DENIED)
@@ -160,10 +161,23 @@ class ExactlyOnce(Way):
         else:
             yield from ((part, 0) for part in _divided(letters))
 
-    def _without(self, culprits: dict[int, str], letters: Sequence[Letter], tries: int, receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:
+    def _without(self, ending: Ending, letters: Sequence[Letter], tries: int, receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:
         copies = [letter for letter in letters if letter.native is not None]
-        closed = {copies[index].topic: reason for index, reason in culprits.items() if reason == DENIED}
-        yield from self._but(closed, {copies[index].number: reason for index, reason in culprits.items()}, letters, tries, receipts)
+        closed = {copies[index].topic: reason for index, reason in ending.culprits.items() if reason == DENIED}
+        reasons = {copies[index].number: reason for index, reason in ending.culprits.items()}
+        if ending.code in _LOST and (short := self._destinations.look_again({copies[index].topic for index in ending.culprits})):
+            letters = [self._placed_anew(letter, reasons) if letter.topic in short else letter for letter in letters]
+        yield from self._but(closed, reasons, letters, tries, receipts)
+
+    def _placed_anew(self, letter: Letter, reasons: dict[int, str]) -> Letter:
+        """Return a letter for a topic with partitions that take nothing; where it goes to such a one, that is entered as the reason."""
+        home = Address(letter.topic, "topic")
+        if letter.native is None:
+            return letter
+        native = self._destinations.placed(home, letter.native)
+        if why := self._destinations.refusal(home, native, letter.size):
+            reasons.setdefault(letter.number, why)
+        return letter._replace(native=native)
 
     def _but(self, closed: dict[str, str], reasons: dict[int, str], letters: Sequence[Letter], tries: int,
              receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:

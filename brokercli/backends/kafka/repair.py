@@ -42,7 +42,7 @@ class KafkaRepair(Repair):
                  destinations: Destinations, policy: RepairPolicy, let_go: Callable[[], None], look: Callable[[Span], Reader],
                  still_there: StillThere) -> None:
         self._reader = reader
-        self._asking_for_new = offsets.within(_ANSWER_SECONDS)
+        self._offsets = offsets
         self._ask_for_new = 0.0
         self._topic = offsets.topic
         self._next = dict(starts)
@@ -222,7 +222,7 @@ class KafkaRepair(Repair):
         if monotonic() < self._ask_for_new:
             return None
         try:
-            now = self._asking_for_new.ends(self._ends)
+            now = self._offsets.within(_ANSWER_SECONDS).ends(self._ends)
         except BrokercliError:
             # a leader that moves, or one that is away, which letters of other partitions do not wait for each time
             self._ask_for_new = monotonic() + _ASK_AGAIN_SECONDS
