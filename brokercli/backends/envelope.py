@@ -28,6 +28,8 @@ MESSAGE_KEYS = ("time", "id", "key", "headers", "properties", "body", "value")
 COMMENT_KEYS = ("v", "broker", "dead_letter", "distance", "original")
 _KEYS = {*MESSAGE_KEYS, *PLACE_KEYS, *COMMENT_KEYS}
 _DEAD_AT_HOME = "at home"
+_BEGUN = (b"{", b"[")
+"""What the first line is of JSON that is laid out for people, as jq does it unless it is told otherwise."""
 _AS_IT_IS = "--input lines takes each line as a body as it is"
 # DEL is the one control character that JSON does not escape
 _SEPARATOR, _BETWEEN_STRINGS = b"\x7f", b'"\x7f"'
@@ -183,6 +185,9 @@ def _decode(line: bytes, number: int, read: Callable[[Mapping[str, Any]], _Read]
     try:
         envelope = orjson.loads(line)
     except orjson.JSONDecodeError as problem:
+        if line.strip() in _BEGUN:
+            raise InputRefused(f"line {number} is not JSON but its beginning, and an envelope takes one line: jq -c prints them so", number,
+                               hint=_AS_IT_IS) from None
         raise InputRefused(f"line {number} is not JSON: {problem.msg}, at character {problem.pos + 1}", number,
                            hint=_AS_IT_IS) from None
     if not isinstance(envelope, dict):

@@ -165,7 +165,8 @@ def test_what_an_envelope_says_is_what_is_published(line: bytes, message: Messag
 
 
 @pytest.mark.parametrize(("line", "why"), [
-    (b"{", "is not JSON"), (b"[]", "but not an object"), (b'{"key":"a"}', "has no body"), (b'{"body":"1","v":2}', "version 2"),
+    (b"{x", "is not JSON: "), (b"{", "takes one line: jq -c"), (b"[\r", "takes one line: jq -c"),
+    (b"[]", "but not an object"), (b'{"key":"a"}', "has no body"), (b'{"body":"1","v":2}', "version 2"),
     (b'{"body":"1","headres":[]}', "did you mean 'headers'?"), (b'{"body":"1","partition":-1}', "partition is '-1'"),
     (b'{"body":"1","partition":2147483648}', "partition is '2147483648'"), (b'{"body":"1","partition":true}', "partition is 'True'"),
     (b'{"body":"1","time":5}', "time is a string"), (b'{"body":"1","id":5}', "id is a string"), (b'{"body":"1","properties":[1]}', "properties is an object"),
