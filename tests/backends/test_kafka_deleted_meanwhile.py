@@ -14,6 +14,7 @@ from brokercli.backends.kafka.describe import describe_topic
 from brokercli.backends.kafka.span import Range
 from brokercli.backends.kafka.transaction import Copy, Ending, Transactions
 from brokercli.model.errors import BrokercliError, Failed, NotFound
+from brokercli.model.position import End
 from brokercli.model.receipt import Receipts
 from tests.backends.kafka_redrive import letters, numbered, repair, to
 from tests.backends.kafka_topics import IN_PARTS, PATIENCE, Topics, publish
@@ -134,6 +135,17 @@ def test_a_topic_made_anew_is_not_taken_for_the_rest_of_the_old_one(topics: Topi
     topics.fill(topic, numbered(10))
     with pytest.raises(Failed, match="made anew while it was being read"):
         reader.read(PATIENCE)
+
+
+def test_a_topic_made_anew_with_fewer_partitions_is_told_so_where_nothing_was_read_of_the_old_one(topics: Topics) -> None:
+    topic = topics.make(partitions=3)
+    topics.fill(topic, numbered(10))
+    reader = topics.look(topic, End(), follow=True)
+    assert reader.read(1.0) is None
+    topics.delete(topic)
+    topics.make(called=topic.name)
+    with pytest.raises(Failed, match=f"{topic.name} was deleted and made anew, with fewer partitions, while it was being read"):
+        reader.read(3 * PATIENCE)
 
 
 def test_letters_of_a_topic_made_anew_are_not_taken_for_the_rest_of_the_old_ones(groups: Topics) -> None:

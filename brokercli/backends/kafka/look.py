@@ -180,8 +180,15 @@ class KafkaReader(Reader):
 
     def _failure_of(self, error: KafkaError) -> BrokercliError:
         if error.code() in NOT_STORED:
-            return out_of_range(self._offsets.ranges(sorted(self._open)),
-                                "are not stored any more: they were deleted, or the broker lost them, while they were being read")
+            try:
+                held = self._offsets.ranges(sorted(self._open))
+            except Failed:
+                # partitions are never taken away
+                if self._open <= self._consumer.list_topics(self._topic, timeout=1).topics[self._topic].partitions.keys():
+                    raise
+                return Failed(f"{self._topic} was deleted and made anew, with fewer partitions, while it was being read.",
+                              hint="the same command reads the new one")
+            return out_of_range(held, "are not stored any more: they were deleted, or the broker lost them, while they were being read")
         return translate(error, "reading", self._topic)
 
     def _up_to_the_end(self, messages: list[Stored], ends: dict[int, int]) -> list[Stored]:
