@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from brokercli.backends.dead_letters import Move
 from brokercli.backends.kafka.destinations import SHORT
+from brokercli.backends.kafka.failures import while_coming_back
 from brokercli.backends.kafka.span import Offsets
 from brokercli.model.address import Address
 from brokercli.model.message import Message
-from tests.backends.kafka_redrive import letters, repair
+from tests.backends.kafka_redrive import AT_LEAST_ONCE, EXACTLY_ONCE, letters, repair
 from tests.backends.kafka_second_node import SecondKafka
 from tests.backends.kafka_topics import Topics, bodies
 from tests.brokers.kafka import Kafka
@@ -22,7 +23,8 @@ from tests.commandline import CommandLine, Ended
 
 pytestmark = pytest.mark.kafka
 
-_PLACES = {"home": [[1]], "looked.dlq": [[1], [2], [1]], "redriven.dlq": [[1], [2], [1]], "asked.dlq": [[1], [2]], "kept.dlq": [[1]], "kept": [[1], [2]],
+_PLACES = {"home": [[1]], "looked.dlq": [[1], [2], [1]], "redriven.dlq": [[1], [2], [1]], "asked.dlq": [[1], [2]],
+           **{f"{kept}.dlq": [[1]] for kept in (EXACTLY_ONCE, AT_LEAST_ONCE)}, **{kept: [[1], [2]] for kept in (EXACTLY_ONCE, AT_LEAST_ONCE)},
            "away.dlq": [[2]]}
 _PATIENCE = 60.0
 
@@ -34,6 +36,9 @@ def nodes(servers: Callable[..., Kafka], tmp_path_factory: pytest.TempPathFactor
     settings = {"bootstrap.servers": first.address, "log_level": 0}
     # what is kept of groups and transactions lies on the node that is alone when it is made
     Producer(settings | {"transactional.id": "first"}).init_transactions(_PATIENCE)
+    asking = Consumer(settings | {"group.id": "first"})
+    while_coming_back(lambda: asking.committed([TopicPartition("home", 0)], _PATIENCE), _PATIENCE)
+    asking.close()
     second = SecondKafka(tmp_path_factory.mktemp("second") / "kafka", first=first)
     try:
         second.start()
@@ -120,14 +125,15 @@ def test_letters_of_the_others_do_not_wait_each_time_for_a_leader_that_went_away
         topics.close()
 
 
-def test_a_partition_that_letters_have_waited_for_in_vain_gets_no_more_of_them_in_that_run(nodes: tuple[Kafka, SecondKafka]) -> None:
+@pytest.mark.parametrize("guarantee", [EXACTLY_ONCE, AT_LEAST_ONCE])
+def test_a_partition_that_letters_have_waited_for_in_vain_gets_no_more_of_them_in_that_run(nodes: tuple[Kafka, SecondKafka], guarantee: str) -> None:
     first, second = nodes
     if not second.running:
         second.start()
     topics = Topics(first.address)
     try:
-        run = repair(topics, Address("kept.dlq", "topic"), delivery_timeout=4.0)
-        moves = [Move(record, Message(record.message.body, partition=number % 2), Address("kept", "topic")) for number, record in enumerate(letters(run))]
+        run, home = repair(topics, Address(f"{guarantee}.dlq", "topic"), guarantee, delivery_timeout=4.0), Address(guarantee, "topic")
+        moves = [Move(record, Message(record.message.body, partition=number % 2), home) for number, record in enumerate(letters(run))]
         assert run.settle(moves[:2]).confirmed == 2
         take_away(first, second)
         waited = run.settle(moves[2:4])

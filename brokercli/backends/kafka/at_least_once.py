@@ -105,7 +105,9 @@ class AtLeastOnce(Way):
         elif verdicts.refused or verdicts.unknown:
             if self._destinations.gone([topic]):
                 self._destinations.close_to_us(topic, GONE)
-            elif seconds >= self._delivery_timeout and not verdicts.confirmed:
+            elif seconds >= self._delivery_timeout and verdicts.confirmed:
+                self._destinations.look_again([topic])
+            elif seconds >= self._delivery_timeout:
                 # the next part's would wait as long again, and the other topics' letters with them
                 self._destinations.close_to_us(topic, f"{topic} takes nothing any more: it has confirmed nothing for {self._delivery_timeout:g} s")
             verdicts.add(publisher.collect(0))
