@@ -57,8 +57,9 @@ def cases(server: Kafka, lines: Path, few: Path, letters: Path, count: int) -> I
                 [Peer("publish of the same letters, from envelopes",
                       brokercli_command(LETTERS, "publish", "--input", "json", f"{url}/bench.in.ours", stdin=same)),
                  Peer("publish of bodies, as lines", brokercli_command(LETTERS, "publish", f"{url}/bench.in.ours", stdin=letters)),
-                 # what is put back has to be read first
-                 peer("kcat, only reading them", "kcat", [*read, "bench.dlq", "-c", str(LETTERS), "-f", "%h\t%k\t%s\n"], LETTERS)], at_least(0.5),
+                 peer("kcat -P of lines with as many headers, the same for all", "kcat",
+                      ["-b", address, "-P", "-t", "bench.in.peer", "-X", "acks=all", "-X", "enable.idempotence=true", *_constant_headers()],
+                      LETTERS, letters)], at_least(0.5),
                 "Kafka dlq redrive")]
 
 
@@ -68,21 +69,30 @@ def make(admin: AdminClient, *topics: str) -> None:
         future.result(30)
 
 
+def _headers(number: int) -> list[tuple[str, bytes]]:
+    """Return those of a letter as Spring writes them: each with an offset, a time, a message and a trace of its own."""
+    exception = _EXCEPTIONS[number % 3]
+    return [("trace-id", b"%032x" % number), ("kafka_dlt-exception-fqcn", b"org.springframework.kafka.listener.ListenerExecutionFailedException"),
+            ("kafka_dlt-exception-cause-fqcn", exception), ("kafka_dlt-exception-message", b"Listener failed; order %d" % number),
+            ("kafka_dlt-exception-stacktrace", b"Caused by: %b: order %d\n%b" % (exception, number, _TRACE)),
+            ("kafka_dlt-original-topic", b"bench.home"), ("kafka_dlt-original-partition", b"\0\0\0\0"),
+            ("kafka_dlt-original-offset", number.to_bytes(8, "big")), ("kafka_dlt-original-timestamp", (1_795_600_000_000 + number).to_bytes(8, "big")),
+            ("kafka_dlt-original-consumer-group", b"billing")]
+
+
+def _constant_headers() -> list[str]:
+    """Return options of kcat for such headers, less the octets that a command line cannot have."""
+    return [word for name, value in _headers(LETTERS) for word in ("-H", f"{name}={value.replace(bytes(1), b'0').decode(errors='replace')}")]
+
+
 def fill(address: str, topic: str, count: int) -> None:
-    """Write letters as Spring does, each with an offset, a time, a message and a trace of its own."""
+    """Write letters as Spring does."""
     producer = Producer({"bootstrap.servers": address, "linger.ms": 20, "queue.buffering.max.messages": 200_000})
     for number in range(count):
-        exception = _EXCEPTIONS[number % 3]
-        headers = [("trace-id", b"%032x" % number), ("kafka_dlt-exception-fqcn", b"org.springframework.kafka.listener.ListenerExecutionFailedException"),
-                   ("kafka_dlt-exception-cause-fqcn", exception), ("kafka_dlt-exception-message", b"Listener failed; order %d" % number),
-                   ("kafka_dlt-exception-stacktrace", b"Caused by: %b: order %d\n%b" % (exception, number, _TRACE)),
-                   ("kafka_dlt-original-topic", b"bench.home"), ("kafka_dlt-original-partition", b"\0\0\0\0"),
-                   ("kafka_dlt-original-offset", number.to_bytes(8, "big")), ("kafka_dlt-original-timestamp", (1_795_600_000_000 + number).to_bytes(8, "big")),
-                   ("kafka_dlt-original-consumer-group", b"billing")]
         body = b'{"id":%08d,"customer":"c-%02d","amount":12.5,"status":"created"}' % (number, number % 100)
         while True:
             try:
-                producer.produce(topic, body, b"c-%d" % (number % 100), headers=headers)
+                producer.produce(topic, body, b"c-%d" % (number % 100), headers=_headers(number))
                 break
             except BufferError:
                 producer.poll(0.05)
