@@ -137,7 +137,10 @@ def test_a_partition_that_letters_have_waited_for_in_vain_gets_no_more_of_them_i
         assert run.settle(moves[:2]).confirmed == 2
         take_away(first, second)
         waited = run.settle(moves[2:4])
-        assert (waited.confirmed, [receipt.reason for receipt in waited.problems]) == (1, ["no answer within the delivery timeout"])
+        # which of the two depends on whether the client has heard by then that the leader is gone
+        (without,) = waited.problems
+        assert without.reason in ("no answer within the delivery timeout", "it never left: there was no broker to send it to in time")
+        assert waited.confirmed == 1
         behind = run.settle(moves[4:])
         assert (behind.confirmed, {receipt.index for receipt in behind.problems}) == (3, {1, 3})
         assert {receipt.reason for receipt in behind.problems} == {SHORT}
