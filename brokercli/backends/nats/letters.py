@@ -84,9 +84,8 @@ async def find_letters(jetstream: JetStream, stream: str, patterns: Sequence[str
     holds work and no letters."""
     info = await jetstream.info(stream)
     marks = await marks_in(jetstream, info, patterns)
-    copied = copied_from(info["config"], await _origins(jetstream, info["config"]))
     if marks is not None:
-        return Letters(info, marks, notes=(*_notes(marks, info["config"]), *copied))
+        return Letters(info, marks, notes=(*_notes(marks, info["config"]), *await _copied(jetstream, info["config"])))
     subject = rewritten_letters(info["config"], patterns)
     if subject is not None:
         rewriting = rewriting_of(info["config"])
@@ -102,7 +101,8 @@ async def find_letters(jetstream: JetStream, stream: str, patterns: Sequence[str
         raise Failed(f"Stream {stream} holds no dead letters but work: it has no consumer, so all of it waits for one, what one that is gone gave up as well.",
                      hint="brokercli dlq ls shows where some are")
     return Letters(info, Marks("named"), notes=() if not int(info["state"]["messages"]) else (
-        "nothing in the name or subjects of this stream says that it is one of dead letters: what no dialect recognises may be work", *copied))
+        "nothing in the name or subjects of this stream says that it is one of dead letters: what no dialect recognises may be work",
+        *await _copied(jetstream, info["config"])))
 
 
 async def _without_record(jetstream: JetStream, stream: str) -> Letters:
@@ -117,14 +117,14 @@ async def _without_record(jetstream: JetStream, stream: str) -> Letters:
     return Letters(consumers.info, Marks("delivered, no longer pending, still stored"), consumers, tuple(notes))
 
 
-async def _origins(jetstream: JetStream, config: Json) -> dict[str, Json]:
-    """Return the streams here that a stream is filled from, as far as this login may ask."""
+async def _copied(jetstream: JetStream, config: Json) -> list[str]:
+    """Say which streams here a stream of letters is filled from that keep what it copies, as far as this login may ask."""
     found: dict[str, Json] = {}
     for name in dict.fromkeys(str(origin.get("name")) for origin in config.get("sources") or () if not origin.get("external")):
         with suppress(NotAuthorised, TimedOut):
             info = await jetstream.info_or_none(name)
             found |= {} if info is None else {name: info}
-    return found
+    return copied_from(config, found)
 
 
 def copied_from(config: Json, streams: Mapping[str, Json]) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.dead_letters import RepairPolicy, some_of
@@ -57,21 +57,25 @@ def check_repair(jetstream: JetStream, questions: Questions, letters: Letters) -
 
 def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> dict[int, str]:
     """Return why letters cannot be put to destinations, by their index."""
-    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters, _fed(jetstream, letters)))
-    try:
+    with _homes(jetstream, letters) as homes:
         found = ((index, _obstacle(homes.find(destination), destination)) for index, destination in enumerate(destinations))
         return {index: why for index, why in found if why}
-    finally:
-        homes.close()
 
 
 def fates(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> list[str]:
     """Return what becomes of letters at destinations to which they can be put."""
-    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters, _fed(jetstream, letters)))
-    try:
+    with _homes(jetstream, letters) as homes:
         ways = [(destination, homes.find(destination)) for destination in destinations]
         own = [note for destination, home in ways if destination.kind == "stream" and isinstance(home, Home) for note in _own_subjects(home)]
         return [*own, *homes.notes]
+
+
+@contextmanager
+def _homes(jetstream: JetStream, letters: Letters) -> Iterator[Homes]:
+    """Lend what finds out about destinations before anything is put there."""
+    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters, _fed(jetstream, letters)))
+    try:
+        yield homes
     finally:
         homes.close()
 
