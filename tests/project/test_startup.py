@@ -52,8 +52,9 @@ def test_every_descriptor_names_a_backend_that_is_there(descriptor: object) -> N
     assert not implementation.__abstractmethods__
 
 
-def test_kafkas_client_loads_without_asyncio() -> None:
-    assert loaded_by("import brokercli.backends.kafka.client") & {"confluent_kafka", "asyncio"} == {"confluent_kafka"}
+@pytest.mark.parametrize(("broker", "client"), [("kafka", "confluent_kafka"), ("rabbitmq", "pika")])
+def test_a_client_that_has_a_use_for_asyncio_is_loaded_without_it(broker: str, client: str) -> None:
+    assert loaded_by(f"import brokercli.backends.{broker}.client") & {client, "asyncio"} == {client}
 
 
 def test_what_was_put_off_is_the_same_once_somebody_asks_for_it() -> None:

@@ -90,7 +90,7 @@ SUPPORT: dict[str, dict[Capability, Support]] = {
 }
 
 descriptor = Descriptor(
-    name="rabbitmq", title="RabbitMQ", schemes=("amqp", "amqps"), implementation="brokercli.backends.rabbitmq.backend:RabbitMQBackend", client="pika",
+    name="rabbitmq", title="RabbitMQ", schemes=("amqp", "amqps"), implementation="brokercli.backends.rabbitmq.client:RabbitMQBackend", client="pika",
     install="pip install 'pika>=1.4.4,<1.5'", kinds=("queue", "stream", "exchange"), default_port=5672, support=SUPPORT,
     options="brokercli.backends.rabbitmq.options:OPTIONS", declarable="brokercli.backends.rabbitmq.settings:SETTINGS",
     unused=frozenset({"credentials", "token"}), not_declarable={
