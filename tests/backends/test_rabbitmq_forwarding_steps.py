@@ -14,6 +14,7 @@ from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
 from brokercli.backends.rabbitmq.encoded_headers import decoded
 from brokercli.backends.rabbitmq.forwarding import Envelope, Forwarding
 from brokercli.backends.rabbitmq.harmless import harmless
+from brokercli.backends.rabbitmq.layouts import LAYOUTS
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.model.address import Address
 from brokercli.model.message import Header, Message
@@ -67,7 +68,8 @@ def check(letters: Sequence[tuple[Delivery, Goal, tuple[Header, ...]]], *, to_st
     working, alone = Working(to_stream=to_stream), Working(to_stream=to_stream)
     forwarding = Forwarding(working.out, LARGEST)
     for letter in letters:
-        found = forwarding.envelope(*letter)
+        delivery, goal, headers = letter
+        found = forwarding.envelope(delivery, LAYOUTS.find(delivery.properties), goal, headers)
         assert (str(found) if isinstance(found, CannotCarry) else found) == alone.told(*letter)
     return working.times
 
@@ -86,6 +88,19 @@ def test_thousands_with_ids_and_values_of_their_own_are_worked_out_once(field: t
     made = [(encoded({"delivery_mode": 2, "message_id": b"m-%d" % number, "correlation_id": b"c-%d" % number, "timestamp": 10**9 + number},
                      [(b"trace", (kind, form % number)), (b"number", ("l", number)), (b"when", ("T", number))]), GOALS[0]) for number in range(3000)]
     assert check(letters_of(made)) == 1
+
+
+@settings(deadline=None)
+@given(st.permutations(range(5)), st.integers(0, 5), st.sampled_from([(), STAMPS]), st.lists(st.booleans(), min_size=5, max_size=5),
+       st.lists(st.binary(min_size=3, max_size=3), min_size=2, max_size=4))
+def test_whichever_headers_go_along_they_are_those_of_the_letter(order: list[int], kept: int, stamps: tuple[Header, ...], doubled: list[bool],
+                                                                 values: list[bytes]) -> None:
+    names = [b"h%d" % (0 if twice else place) for place, twice in enumerate(doubled)]
+    made = [(encoded({"delivery_mode": 2, "message_id": b"%b%%" % value}, [(name, ("S", value + name)) for name in names]), GOALS[0]) for value in values]
+    letters = [(delivery, goal, (*[headers[place] for place in order[:kept]], *stamps)) for delivery, goal, headers in letters_of(made)]
+    check(letters)
+    # the same letters, with headers of their own that are not those that are going
+    check([*letters, *[(delivery, goal, headers[::-1]) for delivery, goal, headers in letters]])
 
 
 @pytest.mark.parametrize(("properties", "field"), [

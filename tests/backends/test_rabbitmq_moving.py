@@ -142,7 +142,7 @@ def test_letters_that_differ_in_anything_but_their_bodies_have_envelopes_of_thei
     plain, other = b"\0\0", b"\x10\0\x01"
     goal, elsewhere = Goal(HOME), Goal(Address("bills", "queue"))
     some, none = (("note", b"x"),), cast("tuple[Header, ...]", ())
-    letters = [(Delivery(1, False, b"", b"dlq", properties, b"."), to, headers)
+    letters = [(Delivery(1, False, b"", b"dlq", properties, b"."), None, to, headers)
                for properties, to, headers in ((plain, goal, none), (plain, elsewhere, none), (plain, goal, some), (other, goal, none), (plain, goal, none))]
     made: list[tuple[bytes, Goal, tuple[Header, ...]]] = []
 
@@ -151,7 +151,7 @@ def test_letters_that_differ_in_anything_but_their_bodies_have_envelopes_of_thei
         return Message(delivery.body, None, headers, origin="rabbitmq")
 
     window = moving.mover.forward(letters, message_of)
-    assert made == [(delivery.properties, to, headers) for delivery, to, headers in letters[:4]]
+    assert made == [(delivery.properties, to, headers) for delivery, _, to, headers in letters[:4]]
     assert [[entry.routing_key for entry in outbox._backlog] for outbox in moving.mover._outboxes.values()] == [[b"orders"] * 4, [b"bills"]]
     assert window.count == 5
 

@@ -12,7 +12,7 @@ from brokercli.backends.envelope_values import encode_name, encode_value
 from brokercli.backends.rabbitmq.amqp_table import decode_value
 from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.exact_properties import FIXED, decode_property
-from brokercli.backends.rabbitmq.layouts import LAYOUTS, Form, Layout
+from brokercli.backends.rabbitmq.layouts import Form, Layout
 from brokercli.backends.rabbitmq.times import time_of
 from brokercli.model.message import Record
 from brokercli.model.position import format_time
@@ -21,15 +21,15 @@ _STRING, _LONG = b"Sl"
 _SHORT = 512
 
 
-def write_heads(deliveries: Sequence[Delivery], queue: str | None, offset: str | None, record_of: Callable[[Delivery], Record]) -> list[bytes]:
-    """Return what `encode_head` writes for the record of each delivery from a queue. `offset` names the header that says where in a stream it lay;
-    `record_of` reads one."""
+def write_heads(deliveries: Sequence[Delivery], layouts: Sequence[Layout | None], queue: str | None, offset: str | None,
+                record_of: Callable[[Delivery], Record]) -> list[bytes]:
+    """Return what `encode_head` writes for the record of each delivery from a queue, whose properties have that layout. `offset` names the header
+    that says where in a stream it lay; `record_of` reads one."""
     heads = [b""] * len(deliveries)
     alike: dict[int, list[tuple[int, Layout]]] = {}
-    for index, delivery in enumerate(deliveries):
-        layout = LAYOUTS.find(delivery.properties)
+    for index, layout in enumerate(layouts):
         if layout is None:
-            heads[index] = encode_head(record_of(delivery))
+            heads[index] = encode_head(record_of(deliveries[index]))
         else:
             alike.setdefault(id(layout.form), []).append((index, layout))
     for found in alike.values():

@@ -45,16 +45,21 @@ class Layout:
             begin = offset + len(name.octets)
             offset = begin + len(value)
             values.append((begin, offset))
+        self.size = len(encoded)
         self.flags = fixed[:2]
         """Which properties there are, the headers not counted."""
+        self.table = headers_in(encoded)
+        """Where the headers begin, with the table's length in front, and end; where there are none, where they would."""
+        self.headers_at = [(begin - len(name.octets), end) for (begin, end), (name, _) in zip(values, headers, strict=True)]
+        """Where each of them does, its name in front."""
         self.form = Form(tuple([name for name, _, _ in set_ones]), tuple([name for name, _ in headers]), bytes([value[0] for _, value in headers]))
         # a value's type, and its length where that is in front of it, are the same in all
         free = sorted([*own, *[(begin + head_length(value), end) for (begin, end), (_, value) in zip(values, headers, strict=True)]])
         between = zip([0, *[end for _, end in free]], [*[start for start, _ in free], len(encoded)], strict=True)
-        self._constants = _taking(between, len(encoded))
+        self._constants = taking(between, len(encoded))
         self._same = self._constants.unpack(encoded)
-        self._values = _taking(values, len(encoded))
-        self._properties = _taking(own, len(encoded))
+        self._values = taking(values, len(encoded))
+        self._properties = taking(own, len(encoded))
 
     def fits(self, encoded: bytes) -> bool:
         """Whether properties that are as long have their values in the same places."""
@@ -107,8 +112,8 @@ LAYOUTS = Layouts()
 """Those of this process."""
 
 
-def _taking(spans: Iterable[tuple[int, int]], size: int) -> struct.Struct:
-    """Return what takes these spans out of so many octets."""
+def taking(spans: Iterable[tuple[int, int]], size: int) -> struct.Struct:
+    """Return what takes these spans, one behind the other, out of so many octets."""
     form, at = ">", 0
     for start, end in spans:
         form += f"{start - at}x{end - start}s"

@@ -18,6 +18,7 @@ from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.forwarding import Envelope, Forwarding
 from brokercli.backends.rabbitmq.harmless import harmless
 from brokercli.backends.rabbitmq.in_flight import Entry
+from brokercli.backends.rabbitmq.layouts import Layout
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.outbox import NOT_TAKEN, Outbox, Target
 from brokercli.backends.rabbitmq.perishing import ROOM_BYTES, Fate
@@ -45,7 +46,7 @@ Home = tuple[str, bytes]
 """An exchange and a routing key: the default exchange's is a queue's name."""
 
 
-Forwarded = tuple[Delivery, Goal, tuple[Header, ...]]
+Forwarded = tuple[Delivery, Layout | None, Goal, tuple[Header, ...]]
 """A letter that goes on as it is but for its headers."""
 
 
@@ -130,7 +131,7 @@ class Mover:
     def forward(self, items: Sequence[Forwarded], message_of: Callable[[Delivery, Goal, tuple[Header, ...]], Message]) -> Window:
         """The same for letters that go on as they are but for their headers; `message_of` makes what is to be published."""
         forwarding = Forwarding(lambda delivery, goal, headers: self._envelope(message_of(delivery, goal, headers), goal.address), self._largest_header)
-        return self._begin([delivery.body for delivery, _, _ in items], (forwarding.envelope(*item) for item in items))
+        return self._begin([delivery.body for delivery, *_ in items], (forwarding.envelope(*item) for item in items))
 
     def _begin(self, bodies: Sequence[bytes], envelopes: Iterator[Envelope | CannotCarry]) -> Window:
         window = Window(self._next, len(bodies), monotonic() + self._timeout, {}, [None] * len(bodies))

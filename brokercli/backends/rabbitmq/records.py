@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Self
 
 from brokercli.backends.contract import Batch, Outline
 from brokercli.backends.envelope import write_strings
@@ -13,7 +14,7 @@ from brokercli.backends.rabbitmq.bulk_frames import Delivery
 from brokercli.backends.rabbitmq.encoded_headers import EncodedDeaths, split_table
 from brokercli.backends.rabbitmq.exact_properties import decode_properties, split_headers
 from brokercli.backends.rabbitmq.heads import write_heads
-from brokercli.backends.rabbitmq.layouts import LAYOUTS
+from brokercli.backends.rabbitmq.layouts import LAYOUTS, Layout
 from brokercli.backends.rabbitmq.times import time_of
 from brokercli.model.message import Header, HeaderValue, Message, Place, Record
 
@@ -39,13 +40,14 @@ def offset_of(delivery: Delivery) -> int:
 class RabbitMQBatch(Batch):
     """Deliveries of one queue, in its order. Nothing is decoded before somebody asks."""
 
-    __slots__ = ("_deliveries", "_numbered", "_queue")
+    __slots__ = ("_deliveries", "_layouts", "_numbered", "_queue")
 
     def __init__(self, deliveries: list[Delivery], queue: str | None, *, numbered: bool) -> None:
         """`queue` is what the records say they lie in, None for what was only seen passing; `numbered`: they have offsets."""
         self._deliveries = deliveries
         self._queue = queue
         self._numbered = numbered
+        self._layouts: list[Layout | None] | None = None
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -55,13 +57,36 @@ class RabbitMQBatch(Batch):
 
     def envelopes(self) -> list[bytes]:
         # once for all that differ in their bodies only
-        different = {delivery[1:5]: delivery for delivery in self._deliveries}
-        heads = dict(zip(different, write_heads(list(different.values()), self._queue, OFFSET_HEADER if self._numbered else None, self._record), strict=True))
+        around = [delivery[1:5] for delivery in self._deliveries]
+        different = dict(zip(around, self._deliveries, strict=True))
+        if len(different) == len(around):
+            heads = self._heads(self._deliveries, self.layouts())
+        else:
+            few = list(different.values())
+            known = dict(zip(different, self._heads(few, [LAYOUTS.find(delivery.properties) for delivery in few]), strict=True))
+            heads = [known[one] for one in around]
         lines = write_strings(self.bodies())
-        for index, delivery in enumerate(self._deliveries):
+        for index, head in enumerate(heads):
             # in the place of the body as it was written: large ones are not held twice
-            lines[index] = b"%b%b}" % (heads[delivery[1:5]], lines[index])
+            lines[index] = b"%b%b}" % (head, lines[index])
         return lines
+
+    def _heads(self, deliveries: Sequence[Delivery], layouts: Sequence[Layout | None]) -> list[bytes]:
+        return write_heads(deliveries, layouts, self._queue, OFFSET_HEADER if self._numbered else None, self._record)
+
+    def layouts(self) -> list[Layout | None]:
+        """Return the layout of each one's properties, None where there is none for it. Raises ValueError where headers are no table."""
+        if self._layouts is None:
+            found, find = list[Layout | None](), LAYOUTS.find
+            last: bytes | None = None
+            layout: Layout | None = None
+            for delivery in self._deliveries:
+                # often the very object
+                if (properties := delivery.properties) is not last:
+                    last, layout = properties, find(properties)
+                found.append(layout)
+            self._layouts = found
+        return self._layouts
 
     def wrappings(self) -> list[bytes] | None:
         return None if self._numbered or self._queue is None else [delivery.properties for delivery in self._deliveries]
@@ -69,9 +94,8 @@ class RabbitMQBatch(Batch):
     def encoded_outlines(self) -> list[Outline] | None:
         if self._numbered or self._queue is None:
             return None
-        queue, outlines, find = self._queue, list[Outline](), LAYOUTS.find
-        for _, _, _, _, encoded, body in self._deliveries:
-            layout = find(encoded)
+        queue, outlines = self._queue, list[Outline]()
+        for (_, _, _, _, encoded, body), layout in zip(self._deliveries, self.layouts(), strict=True):
             if layout is None:
                 fixed, table = split_headers(encoded)
                 headers, flags = tuple(split_table(table)) if table else (), fixed[:2]
@@ -109,9 +133,12 @@ class RabbitMQBatch(Batch):
         place["redelivered"] = redelivered
         return place, position, time, Message(body, None, headers, identity, None, None, route, properties.copy(), "rabbitmq")
 
-    def select(self, indices: Sequence[int]) -> RabbitMQBatch:
-        deliveries = self._deliveries
-        return RabbitMQBatch([deliveries[index] for index in indices], self._queue, numbered=self._numbered)
+    def select(self, indices: Sequence[int]) -> Self:
+        deliveries, layouts = self._deliveries, self._layouts
+        chosen = type(self)([deliveries[index] for index in indices], self._queue, numbered=self._numbered)
+        if layouts is not None:
+            chosen._layouts = [layouts[index] for index in indices]
+        return chosen
 
 
 @lru_cache(maxsize=1024)

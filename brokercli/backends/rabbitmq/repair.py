@@ -59,10 +59,6 @@ class HeldBatch(RabbitMQBatch):
         return Message(message.body, None, decoded(headers), route=goal.route, origin="rabbitmq",
                        properties={name: value for name, value in message.properties.items() if name not in goal.without})
 
-    def select(self, indices: Sequence[int]) -> HeldBatch:
-        deliveries = self._deliveries
-        return HeldBatch([deliveries[index] for index in indices], self._queue, numbered=False)
-
 
 class RabbitMQRepair(Repair):
     """Takes as many letters as were ready when it was opened; what comes meanwhile is left alone, and so is what this run put back and
@@ -117,8 +113,9 @@ class RabbitMQRepair(Repair):
                 self.notes.append(fewer(self._holding.short))
                 self._holding.short = 0
             return None
-        # most have the same properties, often the very object
-        stamped = {properties for properties in {delivery.properties for delivery in deliveries} if _STAMP_BYTES in properties}
+        # looked for in all of them at once; most have the same ones, often the very object
+        different = {delivery.properties for delivery in deliveries}
+        stamped = {properties for properties in different if _STAMP_BYTES in properties} if _STAMP_BYTES in b"\0".join(different) else None
         fresh = [delivery for delivery in deliveries if delivery.properties not in stamped or not self._is_ours(delivery)] if stamped else deliveries
         if len(fresh) < len(deliveries):
             self._passed_over += len(deliveries) - len(fresh)
@@ -178,7 +175,7 @@ class RabbitMQRepair(Repair):
         receipts = Receipts()
         places: list[tuple[int, int]] = []
         items: list[Forwarded] = []
-        for index, (delivery, goal, kept) in enumerate(zip(batch.deliveries(), goals, headers, strict=True)):
+        for index, (delivery, layout, goal, kept) in enumerate(zip(batch.deliveries(), batch.layouts(), goals, headers, strict=True)):
             why = self._settled_before(delivery.tag)
             if not why and goal.address.name == self._queue and goal.address.kind != "exchange":
                 self._open_tags.add(delivery.tag)
@@ -187,8 +184,8 @@ class RabbitMQRepair(Repair):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=why))
             else:
                 places.append((index, delivery.tag))
-                items.append((delivery, goal, kept))
-        self._write_down(kept for _, _, kept in items)
+                items.append((delivery, layout, goal, kept))
+        self._write_down(kept for *_, kept in items)
         window = self._mover.forward(items, batch.copied)
         return lambda: self._finish(places, window, receipts)
 
