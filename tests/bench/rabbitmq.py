@@ -64,6 +64,9 @@ def _redrive(server: RabbitMQ, address: str, work: str, letters: Path, *how: str
     """Return the comparison of putting back `letters`, which are published like that."""
     def fill(queue: str) -> None:
         run(brokercli_command(LETTERS, "publish", f"{address}/queue:{queue}", *how, stdin=letters))
+        # the broker writes messages into a queue's own files once its log has been full: seconds of its processor time, in which run as it happens.
+        # Letters that have lain for a while are there already
+        server.evaluate("ra_log_wal:force_roll_over(ra_log_wal), timer:sleep(100), ra_log_segment_writer:await(ra_log_segment_writer).")
 
     def fresh(number: int) -> Sequence[str]:
         _purge(server, "bench.home", "bench.dlq")
