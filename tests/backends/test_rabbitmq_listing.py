@@ -43,6 +43,14 @@ def test_everything_is_listed_by_name_with_its_kind_and_row(places: Places) -> N
     assert not {"amq.topic", "amq.direct", "amq.fanout", "amq.headers"} & set(names)
 
 
+def test_a_list_counts_what_a_queue_holds_now_and_not_what_it_held_when_statistics_were_made(places: Places) -> None:
+    name = places.queue("classic")
+    for count in range(1, 4):
+        places.put("", name, [b"."])
+        listed = next(one for one in places.open().list(("queue",)) if one.name == name)
+        assert (listed.messages, listed.bytes) in ((count, None), (count, count))
+
+
 @pytest.mark.parametrize("kinds", [("queue",), ("stream",), ("exchange",), ("stream", "exchange")])
 def test_kinds_narrow_the_list(places: Places, kinds: tuple[str, ...]) -> None:
     places.queue(), places.stream(), places.exchange()

@@ -16,8 +16,9 @@ from brokercli.model.errors import Failed
 def list_names(management: Management, kinds: Collection[str], where: Any) -> Iterator[Listing]:
     """Yield what the login may see in the virtual host, by name, queues and streams before exchanges of the same name.
 
-    `messages` are as old as the broker's figures, up to five seconds; for a stream they count offsets. The predeclared
-    exchanges, the default one and internal queues are left out. Raises Failed where the management API cannot be asked.
+    `messages` are what a classic queue holds now; for a quorum queue they are up to five seconds old, and for a stream too, where they count
+    offsets. Bytes are left out where they are of another moment. The predeclared exchanges, the default one and internal queues are left out.
+    Raises Failed where the management API cannot be asked.
     """
     sources: list[Iterator[Listing]] = []
     if not kinds or {"queue", "stream"} & set(kinds):
@@ -31,6 +32,8 @@ def list_names(management: Management, kinds: Collection[str], where: Any) -> It
 
 
 def _queues(management: Management, kinds: Collection[str]) -> Iterator[Listing]:
+    # what the statistics say is up to five seconds old for all of them, and nothing at all for a queue that was just made
+    counted = {str(facts.get("name")): _number(facts.get("messages")) for facts in management.queues_counted()}
     for facts in management.queues():
         resource = ROW_OF.get(str(facts.get("type")), CLASSIC_QUEUE)
         kind = "stream" if facts.get("type") == "stream" else "queue"
@@ -41,7 +44,9 @@ def _queues(management: Management, kinds: Collection[str]) -> Iterator[Listing]
             shown["exclusive"] = True
         if facts.get("state") not in (None, "running"):
             shown["state"] = str(facts["state"])
-        yield Listing(kind, str(facts["name"]), resource, _number(facts.get("messages")), _number(facts.get("message_bytes")), shown)
+        then = _number(facts.get("messages"))
+        messages = now if (now := counted.get(str(facts["name"]))) is not None else then
+        yield Listing(kind, str(facts["name"]), resource, messages, _number(facts.get("message_bytes")) if messages == then else None, shown)
 
 
 def _exchanges(management: Management) -> Iterator[Listing]:
