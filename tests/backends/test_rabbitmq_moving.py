@@ -51,7 +51,7 @@ class Moving:
     def __init__(self, timeout: float = 3600.0, *, channels: int = 2047) -> None:
         self.wire = Answering()
         self.wire.params.channel_max = channels
-        self.mover = Mover(cast("Any", self.wire), cast("Any", There()), "guest", timeout, lambda: None, lambda queue: None, 10)
+        self.mover = Mover(cast("Any", self.wire), cast("Any", There()), "guest", timeout, lambda: None, lambda queue: None, lambda exchange: (), 10)
 
     def begin(self, *bodies: bytes, to: Address = HOME, headers: tuple[Header, ...] = ()) -> Window:
         return self.begin_each(*((body, to) for body in bodies), headers=headers)

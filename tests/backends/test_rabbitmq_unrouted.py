@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.model.address import Address
 from tests.backends.rabbitmq_places import Places
-from tests.backends.rabbitmq_redrive import make, queue
+from tests.backends.rabbitmq_redrive import make, queue, redrive
 
 
 def obstacles(places: Places, *destinations: Address, management: bool = True) -> Mapping[int, str]:
@@ -42,6 +43,12 @@ def test_an_exchange_that_hands_on_what_no_binding_takes_is_none_and_where_that_
                 f"no queue is bound to the exchange {name} for the routing key 'order': its alternate exchange {other} takes it to queue:{unrouted}"]
         with places.open(places.without_management) as backend, backend.look_letters(queue(make(places, "classic"))) as letters:
             assert backend.fates(letters, destinations) == []
+        dlq = make(places, "classic")
+        places.put("", dlq, [b"1", b"2"])
+        with places.open() as backend, backend.repair(queue(dlq), RepairPolicy()) as repair:
+            assert redrive(repair, Address(name, "exchange", "order")).confirmed == 2
+            assert [note for note in repair.notes if "alternate" in note] == [
+                f"no queue is bound to the exchange {name} for the routing key 'order': its alternate exchange {other} takes it to queue:{unrouted}"]
     finally:
         places.wire.delete_exchange(name)
 

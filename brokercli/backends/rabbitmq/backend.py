@@ -195,13 +195,16 @@ class RabbitMQBackend(Backend):
         """Find out what a queue does with what it takes, by one question; None where nobody says it in time."""
         from brokercli.backends.rabbitmq.perishing import Fate
 
-        if self._hurried is None:
-            self._hurried = self._management.hurried(_FATE_SECONDS, _GUESSED_SECONDS)
         try:
-            facts = self._hurried.queue_that_takes(queue)
+            facts = self._in_a_hurry().queue_that_takes(queue)
         except Away:
             return None
         return None if facts is None else Fate(queue, facts)
+
+    def _in_a_hurry(self) -> Management:
+        if self._hurried is None:
+            self._hurried = self._management.hurried(_FATE_SECONDS, _GUESSED_SECONDS)
+        return self._hurried
 
     def obstacles(self, letters: LetterReader, destinations: Sequence[Address]) -> Mapping[int, str]:
         from brokercli.backends.rabbitmq.unrouted import unrouted
@@ -277,12 +280,14 @@ class RabbitMQBackend(Backend):
 
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.rabbitmq.open_repair import open_repair
+        from brokercli.backends.rabbitmq.unrouted import handed_on
 
         self._link.require_channels(_CHANNELS)
         row = self.resource(source)
         if not SUPPORT[row][Capability.REDRIVE]:
             raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")
-        return open_repair(self._conditions(source), policy, self._lend, self._existing, self._fate, user_of(self._connection), self._taking(source))
+        return open_repair(self._conditions(source), policy, self._lend, self._existing, self._fate,
+                           lambda destination: handed_on([destination], self._in_a_hurry()), user_of(self._connection), self._taking(source))
 
     def lift_limit(self, source: Address) -> Lift:
         from brokercli.backends.dead_letters import Lift

@@ -32,6 +32,8 @@ _ENTRY_OVERHEAD = 64
 _HELD_BYTES = 32 * 1024 * 1024
 # the broker works on these while the next are converted
 _AT_ONCE = 250
+_ROUTES_ASKED = 20
+"""About so many routing keys of exchanges it is asked whether a queue is bound for them: each may be several questions."""
 LANES = 8
 """So many channels carry what goes to queues, each queue's on one of them: a leader that does nothing holds up all that comes behind it
 on its channel (seen on 4.3.6 with a quorum queue's). A broker may allow a connection, or a login, as few as 16 (`failures.py`)."""
@@ -79,11 +81,15 @@ class Mover:
     it elsewhere (CC, BCC), what the broker would refuse (another's user_id) or what would kill it again (expiration)."""
 
     def __init__(self, link: Link, existing: Existing, user: str | None, timeout: float, give_back: Callable[[], None],
-                 fate_of: Callable[[str], Fate | None], expected: int) -> None:
-        """`fate_of` says what a queue does with what it takes, for the notes; `expected` letters are to be moved."""
+                 fate_of: Callable[[str], Fate | None], handed_on: Callable[[Address], Sequence[str]], expected: int) -> None:
+        """`fate_of` says what a queue does with what it takes, for the notes, and `handed_on` where an exchange lets its alternate exchange take
+        letters; `expected` are to be moved."""
         self._link = link
         self._existing = existing
         self._fate_of = fate_of
+        self._handed_on = handed_on
+        self._asked_about: set[tuple[str, bytes]] = set()
+        """Exchanges, and the routing keys by which letters go to them, of which it is known where they lead."""
         self._expected = expected
         self._user = user
         self._timeout = timeout
@@ -294,6 +300,9 @@ class Mover:
         if destination.kind == "exchange":
             exchange = destination.name
             key = (native.routing_key or b"") if destination.route is None else destination.route.encode()
+            if (exchange, key) not in self._asked_about and len(self._asked_about) < _ROUTES_ASKED:
+                self._asked_about.add((exchange, key))
+                self.notes += self._handed_on(Address(exchange, "exchange", _text(key)))
         else:
             exchange, key = "", destination.name.encode(errors="surrogateescape")
         if len(key) > 255:
