@@ -57,6 +57,29 @@ def test_kinds_narrow_the_list(places: Places, kinds: tuple[str, ...]) -> None:
     assert {one.kind for one in places.open().list(kinds)} == set(kinds)
 
 
+def test_the_first_of_a_list_are_told_before_all_are_counted(places: Places, monkeypatch: pytest.MonkeyPatch, unique: Callable[[str], str]) -> None:
+    monkeypatch.setattr("brokercli.backends.rabbitmq.management._PAGE", 20)
+    asked, send, host = list[str](), Management._send, unique("host")
+
+    def noted(self: Management, base: str, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        asked.append(path)
+        return send(self, base, method, path, body)
+
+    monkeypatch.setattr(Management, "_send", noted)
+    places.api(f"vhosts/{host}", "PUT")
+    try:
+        places.api(f"permissions/{host}/guest", "PUT", configure=".*", write=".*", read=".*")
+        names = [f"q{number:02}" for number in range(45)]
+        for name in names:
+            places.api(f"queues/{host}/{name}", "PUT", durable=True)
+        listed = iter(places.open(replace(places.connection, virtual_host=host)).list(("queue",)))
+        assert next(listed).name == names[0]
+        assert len([path for path in asked if "enable_queue_totals" in path]) == 1
+        assert [(one.name, one.messages) for one in listed] == [(name, 0) for name in names[1:]]
+    finally:
+        places.api(f"vhosts/{host}", "DELETE")
+
+
 @pytest.mark.parametrize("gone", [0, 1, 5, 20, 21, 40, 45])
 def test_queues_deleted_between_two_pages_of_a_list_hide_none_of_the_others(
         places: Places, monkeypatch: pytest.MonkeyPatch, unique: Callable[[str], str], gone: int) -> None:

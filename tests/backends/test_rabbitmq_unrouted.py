@@ -1,4 +1,4 @@
-"""A plan says which exchanges take none of the letters, because nothing that is put there reaches a queue."""
+"""A plan says which exchanges take none of the letters, because nothing that is put there reaches a queue; it and a run say which hand them on."""
 
 from __future__ import annotations
 

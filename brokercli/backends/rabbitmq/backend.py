@@ -212,9 +212,10 @@ class RabbitMQBackend(Backend):
         return {**unrouted(destinations, self._management), **super().obstacles(letters, destinations)}
 
     def fates(self, letters: LetterReader, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
+        from brokercli.backends.rabbitmq.topology import Routes
         from brokercli.backends.rabbitmq.unrouted import handed_on
 
-        said = handed_on([address for address, _ in destinations], self._management)
+        said = handed_on([address for address, _ in destinations], Routes(self._management))
         for address, count in destinations:
             # behind the default exchange is the queue that the routing key names, behind others any number
             name = address.name if address.kind != "exchange" else "" if address.name else address.route
@@ -280,14 +281,14 @@ class RabbitMQBackend(Backend):
 
     def repair(self, source: Address, policy: RepairPolicy, patterns: Sequence[str] = ()) -> Repair:
         from brokercli.backends.rabbitmq.open_repair import open_repair
-        from brokercli.backends.rabbitmq.unrouted import handed_on
+        from brokercli.backends.rabbitmq.topology import Routes
 
         self._link.require_channels(_CHANNELS)
         row = self.resource(source)
         if not SUPPORT[row][Capability.REDRIVE]:
             raise Unsupported(f"{SUPPORT[row][Capability.REDRIVE].note}.", hint=f"brokercli replay {source} --to ADDRESS copies them")
-        return open_repair(self._conditions(source), policy, self._lend, self._existing, self._fate,
-                           lambda destination: handed_on([destination], self._in_a_hurry()), user_of(self._connection), self._taking(source))
+        return open_repair(self._conditions(source), policy, self._lend, self._existing, self._fate, Routes(self._in_a_hurry()),
+                           user_of(self._connection), self._taking(source))
 
     def lift_limit(self, source: Address) -> Lift:
         from brokercli.backends.dead_letters import Lift

@@ -32,8 +32,10 @@ def list_names(management: Management, kinds: Collection[str], where: Any) -> It
 
 
 def _queues(management: Management, kinds: Collection[str]) -> Iterator[Listing]:
-    # what the statistics say is up to five seconds old for all of them, and nothing at all for a queue that was just made
-    counted = {str(facts.get("name")): _number(facts.get("messages")) for facts in management.queues_counted()}
+    # what the statistics say is up to five seconds old for all of them, and nothing at all for a queue that was just made; both come by name, and
+    # page by page: whoever wants the first names only does not wait for all
+    counts = management.queues_counted() if not kinds or "queue" in kinds else iter(())
+    counted = next(counts, None)
     for facts in management.queues():
         resource = ROW_OF.get(str(facts.get("type")), CLASSIC_QUEUE)
         kind = "stream" if facts.get("type") == "stream" else "queue"
@@ -44,9 +46,12 @@ def _queues(management: Management, kinds: Collection[str]) -> Iterator[Listing]
             shown["exclusive"] = True
         if facts.get("state") not in (None, "running"):
             shown["state"] = str(facts["state"])
-        then = _number(facts.get("messages"))
-        messages = now if (now := counted.get(str(facts["name"]))) is not None else then
-        yield Listing(kind, str(facts["name"]), resource, messages, _number(facts.get("message_bytes")) if messages == then else None, shown)
+        name, then = str(facts["name"]), _number(facts.get("messages"))
+        while counted is not None and counted["name"] < name:
+            counted = next(counts, None)
+        now = _number(counted.get("messages")) if counted is not None and counted["name"] == name else None
+        messages = then if now is None else now
+        yield Listing(kind, name, resource, messages, _number(facts.get("message_bytes")) if messages == then else None, shown)
 
 
 def _exchanges(management: Management) -> Iterator[Listing]:

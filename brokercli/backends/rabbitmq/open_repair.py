@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.rabbitmq.existing import Existing
@@ -12,14 +12,15 @@ from brokercli.backends.rabbitmq.moving import Mover
 from brokercli.backends.rabbitmq.perishing import Fate
 from brokercli.backends.rabbitmq.repair import RabbitMQRepair
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking, require_survivable
-from brokercli.model.address import Address
+from brokercli.backends.rabbitmq.topology import Routes
+from brokercli.backends.rabbitmq.unrouted import handed_on
 from brokercli.model.errors import Failed
 
 
 def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[], tuple[Link, Callable[[], None]]], existing: Existing,
-                fate_of: Callable[[str], Fate | None], handed_on: Callable[[Address], Sequence[str]], user: str | None, taking: Taking) -> RabbitMQRepair:
-    """Open a run; `taking` is told before letters are taken, `fate_of` says what a home does with what it takes, and `handed_on` where an exchange
-    lets others take it. Raises Unsupported where letters could be lost if it were killed."""
+                fate_of: Callable[[str], Fate | None], routes: Routes, user: str | None, taking: Taking) -> RabbitMQRepair:
+    """Open a run; `taking` is told before letters are taken, `fate_of` says what a home does with what it takes, and `routes` know where exchanges
+    lead. Raises Unsupported where letters could be lost if it were killed."""
     require_survivable(conditions, "Taking letters")
     if conditions.single_active and conditions.queue.consumers:
         raise Failed(f"{conditions.name} hands its messages to a single active consumer, and it has one.", hint="stop that consumer first")
@@ -30,7 +31,8 @@ def open_repair(conditions: Conditions, policy: RepairPolicy, lend: Callable[[],
     except BaseException:
         give_back()
         raise
-    mover = Mover(publishing, existing, user, policy.delivery_timeout, give_back_publishing, fate_of, handed_on, count_ready(conditions))
+    mover = Mover(publishing, existing, user, policy.delivery_timeout, give_back_publishing, fate_of,
+                  lambda destination: handed_on([destination], routes), count_ready(conditions))
     try:
         return RabbitMQRepair(link, mover, conditions, policy, give_back, taking)
     except BaseException:

@@ -58,12 +58,11 @@ class RabbitMQBatch(Batch):
     def envelopes(self) -> list[bytes]:
         # once for all that differ in their bodies only
         around = [delivery[1:5] for delivery in self._deliveries]
-        different = dict(zip(around, self._deliveries, strict=True))
+        different = {one: index for index, one in enumerate(around)}
         if len(different) == len(around):
-            heads = self._heads(self._deliveries, self.layouts())
+            heads = self._heads()
         else:
-            few = list(different.values())
-            known = dict(zip(different, self._heads(few, [LAYOUTS.find(delivery.properties) for delivery in few]), strict=True))
+            known = dict(zip(different, self.select(list(different.values()))._heads(), strict=True))
             heads = [known[one] for one in around]
         lines = write_strings(self.bodies())
         for index, head in enumerate(heads):
@@ -71,8 +70,8 @@ class RabbitMQBatch(Batch):
             lines[index] = b"%b%b}" % (head, lines[index])
         return lines
 
-    def _heads(self, deliveries: Sequence[Delivery], layouts: Sequence[Layout | None]) -> list[bytes]:
-        return write_heads(deliveries, layouts, self._queue, OFFSET_HEADER if self._numbered else None, self._record)
+    def _heads(self) -> list[bytes]:
+        return write_heads(self._deliveries, self.layouts(), self._queue, OFFSET_HEADER if self._numbered else None, self._record)
 
     def layouts(self) -> list[Layout | None]:
         """Return the layout of each one's properties, None where there is none for it. Raises ValueError where headers are no table."""

@@ -25,10 +25,9 @@ def unrouted(destinations: Sequence[Address], management: Management) -> dict[in
     return found
 
 
-def handed_on(destinations: Sequence[Address], management: Management) -> list[str]:
+def handed_on(destinations: Sequence[Address], routes: Routes) -> list[str]:
     """Say which of the exchanges among the destinations hand letters to their alternate exchange: RabbitMQ confirms those as well, and they are where
     nobody may look for them. What cannot be asked is left out."""
-    routes = Routes(management)
     said = []
     for destination in destinations:
         if destination.kind == "exchange" and destination.name:
