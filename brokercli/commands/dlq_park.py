@@ -35,6 +35,7 @@ def park(
     lift_limit: letters.RepairLiftOption = None,
     fail_if_empty: shared.FailIfEmptyOption = False,
     journal: letters.JournalOption = None,
+    delivery_timeout: shared.DeliveryTimeoutOption = "30s",
     output: shared.TableOption = "auto",
     quiet: shared.QuietOption = False,
     report: shared.ReportOption = None,
@@ -55,6 +56,6 @@ def park(
         raise UsageProblem("dlq park needs --to ADDRESS.", hint="for example: brokercli dlq park orders.dlq --to orders.parked --reason '*Schema*'")
     chosen = letter_filter_of(streams_of(context), reason, origin, since, until, ids, grep, header, where)
     run = RepairRun(context, "park", dlq, context_name, chosen, to=to, limit=limit,
-                    journal=journal, output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
-                    fail_if_empty=fail_if_empty, lift_limit=lift_limit, unrecognised=unrecognised)
+                    journal=journal, delivery_timeout=shared.parse_delivery_timeout(delivery_timeout), output=output, quiet=quiet, report=report,
+                    connect_timeout=connect_timeout, fail_if_empty=fail_if_empty, lift_limit=lift_limit, unrecognised=unrecognised)
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

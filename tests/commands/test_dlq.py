@@ -143,6 +143,16 @@ def test_parked_letters_keep_everything_they_carry(cli: CommandLine, graveyard: 
     assert graveyard.at_home() == [b"a", b"b"]
 
 
+def test_letters_are_parked_in_the_time_that_a_verdict_may_take(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("1")
+    park = ("dlq", "park", graveyard.url, "--to", graveyard.home.url, "--yes", "--delivery-timeout")
+    ended = cli(*park, "0s")
+    assert (ended.code, "--delivery-timeout 0s leaves the broker no time to answer" in ended.stderr) == (2, True), ended.stderr
+    assert graveyard.pending == 1
+    assert cli(*park, "20s").code == 0
+    assert graveyard.at_home() == [b"1"]
+
+
 def test_exported_letters_can_be_published_back(cli: CommandLine, graveyard: Graveyard, tmp_path: Path) -> None:
     graveyard.bury("a", "b")
     file = tmp_path / "letters.ndjson"
