@@ -1,4 +1,4 @@
-"""The fastest loops pika allows, to compare with: python pika_loop.py publish|stream|queue URL QUEUE COUNT (lines on standard input)."""
+"""The fastest loops pika allows, to compare with: python pika_loop.py publish|stream|queue|reject URL QUEUE COUNT (lines on standard input)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,26 @@ def look(connection: SelectConnection, channel: pika.channel.Channel, queue: str
     channel.basic_qos(prefetch_count=0, callback=lambda _: channel.basic_consume(queue, on_message))
 
 
-LOOPS = {"publish": publish, "stream": stream, "queue": look}
+def reject(connection: SelectConnection, channel: pika.channel.Channel, queue: str, count: int) -> None:
+    """Reject everything, as a consumer does that cannot work; returns once the broker has been told."""
+    seen = 0
+
+    def on_message(channel: pika.channel.Channel, method: object, properties: object, body: bytes) -> None:
+        nonlocal seen
+        seen += 1
+        if seen % (WINDOW // 2) == 0 or seen == count:
+            channel.basic_nack(method.delivery_tag, multiple=True, requeue=False)  # type: ignore[attr-defined]
+        if seen == count:
+            channel.queue_declare(queue, passive=True, callback=lambda _: end())
+
+    def end() -> None:
+        connection.close()
+        connection.ioloop.stop()
+
+    channel.basic_qos(prefetch_count=WINDOW, callback=lambda _: channel.basic_consume(queue, on_message))
+
+
+LOOPS = {"publish": publish, "stream": stream, "queue": look, "reject": reject}
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pika
@@ -30,8 +30,10 @@ def cases(server: RabbitMQ, lines: Path, letters: Path, count: int) -> Iterator[
             # the bound keeps what earlier runs published from slowing later ones
             channel.queue_declare(name, durable=True, arguments={"x-queue-type": "classic", "x-max-length": count})
         channel.queue_declare("bench.read.dlq", durable=True, arguments={"x-queue-type": "classic"})
-        for name in ("bench.home", "bench.dlq", "bench.shovelled", "bench.shovelled.dlq"):
-            channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum"})
+        for home in ("bench.home", "bench.shovelled", "bench.work", "bench.shovelled.work"):
+            channel.queue_declare(f"{home}.dlq", durable=True, arguments={"x-queue-type": "quorum"})
+            dies = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"{home}.dlq"} if home.endswith("work") else {}
+            channel.queue_declare(home, durable=True, arguments={"x-queue-type": "quorum", **dies})
     run(brokercli_command(count, "publish", f"{address}/stream:bench", stdin=lines))
     yield [Case(f"RabbitMQ publish, confirmed and mandatory ({count:,})", "≥ 0.8 of the fastest pika loop",
                 brokercli_command(count, "publish", f"{address}/queue:bench.ours", stdin=lines),
@@ -54,37 +56,56 @@ def cases(server: RabbitMQ, lines: Path, letters: Path, count: int) -> Iterator[
                 Command(brokercli("dlq", "export"), LETTERS, prepare=away), [_loop("queue", server, "bench.read.dlq", LETTERS)], at_least(0.8))]
     # on a quorum queue it asks the management API how often a letter may come back
     run(Command(brokercli("context", "add", "bench", "--url", server.address, "--management", server.management), 1))
-    yield [_redrive(server, address, "RabbitMQ dlq redrive with its journal, quorum to quorum", letters,
-                    "-H", "x-original-queue=bench.home", "-H", "x-error-message=timeout")]
+    yield [_redrive(server, "RabbitMQ dlq redrive with its journal, quorum to quorum, what a consumer rejected", "bench.work", "bench.shovelled.work",
+                    _rejected(server, letters), brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", stdin=letters))]
+    alike = ("-H", "x-original-queue=bench.home", "-H", "x-error-message=timeout")
+    yield [_redrive(server, "RabbitMQ dlq redrive, quorum to quorum, what a consumer published with two headers", "bench.home", "bench.shovelled",
+                    _published(server, letters, *alike), brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", stdin=letters))]
     own = write_own_letters(letters.with_name("own"), LETTERS, {"x-original-queue": "bench.home"}, {"content_type": "application/json", "delivery_mode": 2})
-    yield [_redrive(server, address, "RabbitMQ dlq redrive, quorum to quorum, each letter with headers and an id of its own", own, "--input", "json")]
+    yield [_redrive(server, "RabbitMQ dlq redrive, quorum to quorum, each letter with headers and an id of its own", "bench.home", "bench.shovelled",
+                    _published(server, own, "--input", "json"),
+                    brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", "--input", "json", stdin=own), memory="RabbitMQ dlq redrive")]
 
 
-def _redrive(server: RabbitMQ, address: str, work: str, letters: Path, *how: str) -> Case:
-    """Return the comparison of putting back `letters`, which are published like that."""
-    def fill(queue: str) -> None:
-        run(brokercli_command(LETTERS, "publish", f"{address}/queue:{queue}", *how, stdin=letters))
-        # the broker writes messages into a queue's own files once its log has been full: seconds of its processor time, in which run as it happens.
-        # Letters that have lain for a while are there already
-        server.evaluate("ra_log_wal:force_roll_over(ra_log_wal), timer:sleep(100), ra_log_segment_writer:await(ra_log_segment_writer).")
+def _redrive(server: RabbitMQ, work: str, ours: str, shovelled: str, fill: Callable[[str], None], publish: Command, memory: str = "") -> Case:
+    """Return the comparison of putting letters back into the queue `ours`, and with the shovel into `shovelled`; `fill` puts them into the
+    dead-letter queue of either."""
+    def fresh(home: str) -> Callable[[int], Sequence[str]]:
+        def prepare(number: int) -> Sequence[str]:
+            _purge(server, home, f"{home}.dlq")
+            fill(home)
+            # the broker writes messages into a queue's own files once its log has been full: seconds of its processor time, in which run as it happens.
+            # Letters that have lain for a while are there already
+            server.evaluate("ra_log_wal:force_roll_over(ra_log_wal), timer:sleep(100), ra_log_segment_writer:await(ra_log_segment_writer).")
+            return ()
+        return prepare
 
-    def fresh(number: int) -> Sequence[str]:
-        _purge(server, "bench.home", "bench.dlq")
-        fill("bench.dlq")
-        return ()
-
-    def fresh_for_the_shovel(number: int) -> Sequence[str]:
-        _purge(server, "bench.shovelled", "bench.shovelled.dlq")
-        fill("bench.shovelled.dlq")
-        return ()
-
-    shovel = Command([sys.executable, str(_FOLDER / "shovel.py"), server.management, "bench.shovelled.dlq", "bench.shovelled"], LETTERS,
-                     prepare=fresh_for_the_shovel)
-    # the bodies alone, or the envelopes
-    publish = brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", *(how if "json" in how else ()), stdin=letters)
+    shovel = Command([sys.executable, str(_FOLDER / "shovel.py"), server.management, f"{shovelled}.dlq", shovelled], LETTERS, prepare=fresh(shovelled))
     return Case(f"{work} ({LETTERS:,})", "≥ 0.8 × the broker's shovel, on-confirm",
-                brokercli_command(LETTERS, "dlq", "redrive", "@bench/queue:bench.dlq", "--yes", prepare=fresh),
-                [Peer("shovel", shovel), Peer("publish", publish)], at_least(0.8), "RabbitMQ dlq redrive" if "json" in how else "")
+                brokercli_command(LETTERS, "dlq", "redrive", f"@bench/queue:{ours}.dlq", "--yes", prepare=fresh(ours)),
+                [Peer("shovel", shovel), Peer("publish", publish)], at_least(0.8), memory)
+
+
+def _published(server: RabbitMQ, letters: Path, *how: str) -> Callable[[str], None]:
+    """Letters that a consumer published itself, like that."""
+    return lambda home: _publish(server, f"{home}.dlq", letters, *how)
+
+
+def _rejected(server: RabbitMQ, letters: Path) -> Callable[[str], None]:
+    """Letters that RabbitMQ itself took out of the queue where a consumer rejected them."""
+    def fill(home: str) -> None:
+        _publish(server, home, letters)
+        reject = _loop("reject", server, home, LETTERS).command
+        assert reject is not None
+        run(reject)
+        # a dead letter is on its way for a moment
+        wait_until(lambda: _ready(server, f"{home}.dlq") == LETTERS, _PATIENCE, "dead letters")
+
+    return fill
+
+
+def _publish(server: RabbitMQ, queue: str, letters: Path, *how: str) -> None:
+    run(brokercli_command(LETTERS, "publish", f"{server.address.rstrip('/')}/queue:{queue}", *how, stdin=letters))
 
 
 def _loop(what: str, server: RabbitMQ, queue: str, count: int, stdin: Path | None = None) -> Peer:
