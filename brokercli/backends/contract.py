@@ -324,7 +324,8 @@ class Backend(ABC):
 
     def fates(self, letters: LetterReader, destinations: Sequence[tuple[Address, int]]) -> Sequence[str]:
         """Say what destinations do with so many each of the letters that are or were looked at besides keeping them, where they would be confirmed and
-        soon be gone, push out others, or not all be taken: a sentence each. Sends nothing; what nobody tells at once is left out."""
+        soon be gone, push out others, or not all be taken: a sentence each; and what becomes of messages that such letters only record, also where
+        they go to no destination here. Sends nothing; what nobody tells at once is left out."""
         return ()
 
     def lift_limit(self, source: Address) -> Lift:

@@ -45,16 +45,19 @@ def show_plan(streams: Streams, letters: LetterSource, verb: str, rules: Rules, 
     for note in notes if not quiet else ():
         streams.say(note)
     if not interrupt.requested:
-        obstacles, fates = ({}, elsewhere.notes) if elsewhere is not None else _outlook(letters.session, reader, counted)
+        obstacles, fates = _outlook(letters.session, reader, counted, elsewhere)
         print_plan(streams, verb, str(letters.session.address), counted, obstacles, fates, output, quiet=quiet)
         if reader.left_out is not None and not counted.destinations:
             raise reader.left_out
     return counted
 
 
-def _outlook(session: Session, reader: LetterReader, counted: Plan) -> tuple[dict[str, str], Sequence[str]]:
+def _outlook(session: Session, reader: LetterReader, counted: Plan, elsewhere: Elsewhere | None) -> tuple[dict[str, str], Sequence[str]]:
     """Return why nothing can be put to destinations of a plan, the first ones, and what becomes there of what is put to the others."""
-    names = list(counted.addresses)[:_ASKED]
+    if not counted.destinations:
+        return {}, ()
+    names = [] if elsewhere is not None else list(counted.addresses)[:_ASKED]
     found = session.backend.obstacles(reader, [counted.addresses[name] for name in names])
     open_ = [(counted.addresses[name], counted.destinations[name]) for index, name in enumerate(names) if index not in found]
-    return {names[index]: reason for index, reason in found.items()}, session.backend.fates(reader, open_)
+    fates = session.backend.fates(reader, open_)
+    return {names[index]: reason for index, reason in found.items()}, fates if elsewhere is None else (*elsewhere.notes, *fates)

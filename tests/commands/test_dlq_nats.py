@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -11,6 +12,7 @@ from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, wa
 from tests.backends.nats_streams import Streams
 from tests.backends.nats_workers import ACK, fail, work
 from tests.commandline import CommandLine, Ended
+from tests.commands.conftest import Place
 
 
 def record_deaths(cli: CommandLine, streams: Streams, nats_address: str, bodies: list[bytes], *retention: str) -> str:
@@ -131,6 +133,23 @@ def test_nobody_is_told_to_name_a_destination_for_messages_that_are_gone(cli: Co
     ended = cli("dlq", "inspect", f"{nats_address}/stream:{name}_DLQ")
     assert "2 of them only point at an original that is no longer stored\n" in ended.stderr
     assert "--to" not in ended.stderr
+
+
+@pytest.mark.kafka
+def test_a_plan_says_that_a_recorded_death_is_only_a_record_and_what_becomes_of_the_message(
+        cli: CommandLine, streams: Streams, nats_address: str, make_place: Callable[..., Place]) -> None:
+    name = record_deaths(cli, streams, nats_address, numbers(2), "workqueue")
+    plans = [("drop", f"{nats_address}/stream:{name}_DLQ"), ("redrive", f"{nats_address}/stream:{name}_DLQ")]
+    plans.append((*plans[1], "--to", make_place("kafka").url))
+    for arguments in plans:
+        plan = cli("dlq", *arguments)
+        assert plan.code == 8, plan.stderr
+        assert f"dropping a letter, or redriving it to another broker, takes out the record only: the message stays in {name}" in plan.stderr
+    assert cli("dlq", *plans[0], "--yes").code == 0
+    for arguments in plans:
+        # nothing is said of letters where there are none
+        assert "takes out the record only" not in cli("dlq", *arguments).stderr
+    assert in_stream(streams, name) == numbers(2)
 
 
 def test_letters_without_a_record_are_put_back_from_the_work_queue_itself(cli: CommandLine, streams: Streams, nats_address: str) -> None:

@@ -57,23 +57,24 @@ def check_repair(jetstream: JetStream, questions: Questions, letters: Letters) -
 
 def obstacles(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> dict[int, str]:
     """Return why letters cannot be put to destinations, by their index."""
-    with _homes(jetstream, letters) as homes:
+    with _homes(jetstream, letters, _fed(jetstream, letters)) as homes:
         found = ((index, _obstacle(homes.find(destination), destination)) for index, destination in enumerate(destinations))
         return {index: why for index, why in found if why}
 
 
 def fates(jetstream: JetStream, letters: Letters, destinations: Sequence[Address]) -> list[str]:
-    """Return what becomes of letters at destinations to which they can be put."""
-    with _homes(jetstream, letters) as homes:
+    """Return what becomes of letters at destinations to which they can be put, and of the messages that they only record."""
+    fed = _fed(jetstream, letters)
+    with _homes(jetstream, letters, fed) as homes:
         ways = [(destination, homes.find(destination)) for destination in destinations]
         own = [note for destination, home in ways if destination.kind == "stream" and isinstance(home, Home) for note in _own_subjects(home)]
-        return [*own, *homes.notes]
+        return [*_of_what_died(fed), *own, *homes.notes]
 
 
 @contextmanager
-def _homes(jetstream: JetStream, letters: Letters) -> Iterator[Homes]:
+def _homes(jetstream: JetStream, letters: Letters, fed: list[Json]) -> Iterator[Homes]:
     """Lend what finds out about destinations before anything is put there."""
-    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters, _fed(jetstream, letters)))
+    homes = Homes(jetstream, letters, PublishPolicy(only_wanted=True), _origins(jetstream, letters, fed))
     try:
         yield homes
     finally:
@@ -133,6 +134,12 @@ def _windows(streams: list[Json]) -> str:
 def _notes(letters: Letters, fed: list[Json], homeward: bool) -> list[str]:
     back_in = fed if letters.consumers is None else [letters.info]
     notes = [_EVERYBODY] if homeward and any(resource_of(info) == LIMITS_STREAM or _has_others(info) for info in back_in) else []
+    return [*notes, *_of_what_died(fed)]
+
+
+def _of_what_died(fed: list[Json]) -> list[str]:
+    """Return what becomes of the messages whose deaths are recorded, in the streams that do not keep all of theirs."""
+    notes = []
     for info in fed:
         if resource_of(info) == LIMITS_STREAM:
             continue
