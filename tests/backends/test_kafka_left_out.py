@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -85,6 +86,15 @@ def test_a_look_shows_the_other_letters_and_says_that_they_are_not_all(dlq: Call
     hidden = dlq("show", "1:2", "looked.dlq")
     assert (hidden.code, hidden.stderr.count(left_out("looked.dlq"))) == (5, 1)
     assert "no letter" not in hidden.stderr
+
+
+def test_a_list_counts_the_other_letters_and_says_where_there_may_be_more(dlq: Callable[..., Ended]) -> None:
+    listed = dlq("ls", "-o", "json")
+    found = {row["dlq"]: row for row in map(json.loads, listed.lines)}
+    counts = {name: (found[f"topic:{name}.dlq"]["messages"], found[f"topic:{name}.dlq"]["pending"]) for name in ("looked", "away")}
+    assert counts == {"looked": (6, 6), "away": (None, None)}, listed.stdout
+    assert found["topic:looked.dlq"]["remarks"] == "not counted: partition 1, which has no leader or does not answer"
+    assert found["topic:away.dlq"]["remarks"] == "no partition has a leader that answers, so nothing more can be told"
 
 
 def test_the_other_letters_go_home_and_those_that_were_left_out_once_they_have_a_leader(

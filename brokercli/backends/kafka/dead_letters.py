@@ -51,19 +51,26 @@ def find_sources(patterns: Sequence[str], metadata: Any, consumer: Consumer, adm
     sampled = others if len(topics) < MANY_TOPICS else [name for name in others if is_plausible(name)]
     looked, unread = _sample(consumer, {name: ranges[name] for name in sampled}, timeout)
     found |= {name: why for name, headers in looked.items() if (why := by_headers(headers)) is not None}
-    unseen += _unsampled([name for name in topics if name not in found and name not in ranges], len(others) - len(sampled), unread)
-    asked = ask_committed(admin, {name: topics[name].partitions for name in found}, timeout)
+    silent = {name: sorted(topic.partitions.keys() - ranges.get(name, {}).keys()) for name, topic in topics.items()}
+    unseen += _unsampled([name for name in topics if name not in found and silent[name]], len(others) - len(sampled), unread)
+    asked = ask_committed(admin, {name: ranges[name] for name in found if name in ranges}, timeout)
     tags = tags_of(admin, found, timeout)
     open_ = held_back(admin, [(name, partition) for name in found for partition in ranges.get(name, ())], timeout)
     for name in sorted(found):
-        source = _source(name, found[name], ranges.get(name), asked[name], tags[name], feeds_of(name, topics.__contains__), consumer, timeout)
+        source = _source(name, found[name], ranges.get(name), asked.get(name), tags[name], feeds_of(name, topics.__contains__), consumer, timeout)
         here = {place: there for place, there in open_.items() if place[0] == name}
-        yield replace(source, remarks=(*source.remarks, f"not counted: {summed_up(here)}")) if here else source
+        left_out = ([_silent(silent[name])] if silent[name] and name in ranges else []) + ([summed_up(here)] if here else [])
+        yield replace(source, remarks=(*source.remarks, f"not counted: {'; '.join(left_out)}")) if left_out else source
 
 
-def _unsampled(leaderless: Sequence[str], left_out: int, unread: int) -> Iterator[str]:
-    if leaderless:
-        yield f"{amount(len(leaderless), *_TOPICS)} not looked into, because a partition has no leader or does not answer: {some_of(leaderless)}"
+def _silent(partitions: Sequence[int]) -> str:
+    some = some_of([str(partition) for partition in partitions])
+    return f"partition {some}, which has no leader or does not answer" if len(partitions) == 1 else f"partitions {some}, which have no leader or do not answer"
+
+
+def _unsampled(silent: Sequence[str], left_out: int, unread: int) -> Iterator[str]:
+    if silent:
+        yield f"{amount(len(silent), *_TOPICS)} not looked into, or in part only, because a partition has no leader or does not answer: {some_of(silent)}"
     if left_out:
         yield f"{amount(left_out, *_TOPICS)} not looked into, because there are many and their names say nothing"
     if unread:
@@ -71,18 +78,18 @@ def _unsampled(leaderless: Sequence[str], left_out: int, unread: int) -> Iterato
 
 
 def _ranges(admin: AdminClient, metadata: Any, topics: Mapping[str, Any], timeout: float) -> Ranges:
-    """Return what the partitions of each topic hold; a topic with a partition that does not answer is left out."""
-    whole = [name for name, topic in topics.items() if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())]
-    found = held(admin, led(metadata, whole), timeout)
-    return {name: {partition: found[name, partition] for partition in topics[name].partitions} for name in whole
-            if all((name, partition) in found for partition in topics[name].partitions)}
+    """Return what the partitions of each topic hold; those that do not answer are left out, and topics of which none does."""
+    found: Ranges = {}
+    for (name, partition), there in held(admin, led(metadata, topics), timeout).items():
+        found.setdefault(name, {})[partition] = there
+    return found
 
 
-def _source(name: str, why: str, held: dict[int, Range] | None, asked: CommittedOffsets, tag: int | BrokercliError, feeds: str | None, consumer: Consumer,
-            timeout: float) -> DeadLetterSource:
+def _source(name: str, why: str, held: dict[int, Range] | None, asked: CommittedOffsets | None, tag: int | BrokercliError, feeds: str | None,
+            consumer: Consumer, timeout: float) -> DeadLetterSource:
     address, fed = Address(name, "topic"), (str(Address(feeds, "topic")),) if feeds else ()
-    if held is None:
-        return DeadLetterSource(address, "topic", why, feeds=fed, remarks=("a partition has no leader or does not answer, so nothing more can be told",))
+    if held is None or asked is None:
+        return DeadLetterSource(address, "topic", why, feeds=fed, remarks=("no partition has a leader that answers, so nothing more can be told",))
     depth = sum(there.high - there.low for there in held.values())
     try:
         if isinstance(tag, BrokercliError):
