@@ -8,8 +8,9 @@ from brokercli.backends.dead_letters import DeadLetterSource, some_of
 from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.dead_letter_names import ADVISORIES, Marks, fed_by, marks_of, recorded_streams, rewritten_letters
 from brokercli.backends.nats.fetch import fetch_next
-from brokercli.backends.nats.letters import copied_from, leaves_markers, marks_in
+from brokercli.backends.nats.letters import copied_from, marks_in
 from brokercli.backends.nats.listing import SILENT, purpose_of
+from brokercli.backends.nats.not_letters import remarks_on_count
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.backends.nats.unrecorded import Unrecorded, ask_consumers, find_unrecorded
@@ -71,7 +72,7 @@ async def _marked(jetstream: JetStream, info: Json, marks: Marks, streams: Mappi
     if info["config"].get("mirror"):
         remarks.append(f"is a mirror: its letters lie in stream {info['config']['mirror'].get('name')}")
     remarks += copied_from(info["config"], streams)
-    remarks += ["markers of what went by age count as well (subject_delete_marker_ttl), and are no letters"] if leaves_markers(info["config"]) else []
+    remarks += remarks_on_count(info["config"])
     try:
         if marks.subjects and depth:
             depth, oldest = await _narrowed(jetstream, source, marks)

@@ -14,6 +14,7 @@ import orjson
 
 from brokercli.backends.dead_letters import Move
 from brokercli.backends.nats import LIMITS_STREAM, WORK_QUEUE_STREAM
+from brokercli.backends.nats.not_letters import SCHEDULE, publishes_later
 from brokercli.backends.nats.originals import Where, fetch_originals, where_of
 from brokercli.backends.nats.putting_back import identity_prefix
 from brokercli.backends.nats.questions import Questions
@@ -25,6 +26,8 @@ from brokercli.model.message import Place, Record
 
 _STAYS = "stored at its destination, but message {} itself could not be taken out of {}: {}"
 _DEAD_NO_MORE = "it is not dead any more: consumer {} gets it again"
+_LATER = ("message {} of stream {} is not dead: it waits to be published later (Nats-Schedule), and taken out it would never be; dlq drop takes out the "
+          "record of its death only")
 
 
 @dataclass(slots=True)
@@ -52,6 +55,8 @@ class DeadOriginals:
         self._streams: dict[str, _Stream | None] = {}
         self._consumers: dict[str, Consumers] = {}
         self._subjects: dict[Where, str] = {}
+        self._later: set[Where] = set()
+        """Those that wait to be published later, whoever gave them up."""
         self._died_at: dict[Where, str] = {}
         self._left_behind = Counter[str]()
         self._why_left: dict[str, str] = {}
@@ -66,6 +71,7 @@ class DeadOriginals:
         """Ask what the next letters need to be judged. Raises model.errors."""
         self._consumers.clear()
         self._subjects.clear()
+        self._later.clear()
         self._died_at.clear()
         if self.within:
             self._consumers[self._source] = self._jetstream.link.run(ask_consumers(self._jetstream, self._source))
@@ -77,11 +83,15 @@ class DeadOriginals:
             if known is None or resource_of(known.info) == LIMITS_STREAM:
                 continue
             consumers = self._consumers[stream] = self._jetstream.link.run(ask_consumers(self._jetstream, stream))
-            if any(consumer.filters for consumer in consumers.all):
+            later = publishes_later(known.info["config"])
+            if later or any(consumer.filters for consumer in consumers.all):
                 places: list[Place] = [{"stream": name, "sequence": sequence} for name, sequence in wanted if name == stream]
                 for record in self._jetstream.link.run(fetch_originals(self._jetstream, self._questions, places)):
                     if record is not None:
-                        self._subjects[stream, int(record.position)] = str(record.place["subject"])
+                        where = stream, int(record.position)
+                        self._subjects[where] = str(record.place["subject"])
+                        if later and any(name == SCHEDULE for name, _ in record.message.headers):
+                            self._later.add(where)
 
     def _ask(self, stream: str) -> _Stream | None:
         info = self._jetstream.link.run(self._jetstream.info_or_none(stream))
@@ -113,6 +123,8 @@ class DeadOriginals:
         known = None if original is None else self._streams.get(original[0])
         if consumers is None or original is None or known is None:
             return None
+        if original in self._later:
+            return _LATER.format(original[1], original[0])
         died_at = self._died_at[original] = _consumer_in(record)
         waiting = self._waiting(consumers, original, died_at)
         if waiting is not None and (waiting == died_at or resource_of(known.info) == WORK_QUEUE_STREAM):

@@ -15,6 +15,7 @@ from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, 
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.listing import subject_counts
 from brokercli.backends.nats.look_stored import open_stored
+from brokercli.backends.nats.not_letters import is_no_letter, leaves_markers, notes_of_look, publishes_later
 from brokercli.backends.nats.records import NatsBatch, read_headers
 from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.span import Source
@@ -29,8 +30,6 @@ SUBJECTS_LOOKED_AT = 10_000
 """The most subjects that a stream may hold messages of for them to be asked for: a stream can hold millions."""
 # an acknowledgement that a consumer has counted and whose message its stream has not removed yet: microseconds on one server
 SETTLING_SECONDS = 0.1
-_MARKER = b"\r\nNats-Marker-Reason:"
-"""In a message without a body that the server wrote itself where a subject's last one went by age (ADR-43, seen on 2.15.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ async def _without_record(jetstream: JetStream, stream: str) -> Letters:
     consumers = await ask_consumers(jetstream, stream)
     if any(consumer.just_acknowledged for consumer in consumers.all):
         await asyncio.sleep(SETTLING_SECONDS)
-    notes = ["nobody recorded these deaths: shown is what was delivered, is no longer pending, and is still stored"]
+    notes = ["nobody recorded these deaths: shown is what was delivered, is no longer pending, and is still stored", *notes_of_look(consumers.info["config"])]
     if consumers.in_progress:
         names = ", ".join(f"{consumer.name} ({consumer.in_progress:,})" for consumer in consumers.all if consumer.in_progress)
         notes.append(f"{amount(consumers.in_progress, 'message')} may be in progress now, at {names}: dead letters among and behind the oldest of those cannot "
@@ -139,12 +138,7 @@ def copied_from(config: Json, streams: Mapping[str, Json]) -> list[str]:
 
 def _notes(marks: Marks, config: Json) -> list[str]:
     notes = [f"only messages on {', '.join(marks.subjects)} are letters; the others in this stream are left alone"] if marks.subjects else []
-    return [*notes, "markers of what went by age (subject_delete_marker_ttl) are no letters, and stay"] if leaves_markers(config) else notes
-
-
-def leaves_markers(config: Json) -> bool:
-    """Whether a stream writes markers among its messages, which are counted with them."""
-    return bool(config.get("subject_delete_marker_ttl"))
+    return [*notes, *notes_of_look(config)]
 
 
 async def _sample(jetstream: JetStream, info: Json) -> list[set[str]]:
@@ -176,6 +170,7 @@ class NatsLetterReader(LetterLook):
         super().__init__(reader)
         self.letters = letters
         self._at_home = letters.consumers is not None
+        self._later = publishes_later(letters.info["config"])
         self.passed = Passed()
 
     @property
@@ -195,7 +190,8 @@ class NatsLetterReader(LetterLook):
     def _letters_in(self, batch: NatsBatch) -> Batch | None:
         batch.at_home = self._at_home
         rows, whole, holds = batch.rows(), self.letters.whole, self.letters.holds
-        chosen = [number for number, row in enumerate(rows) if (row.body or _MARKER not in row.block)
+        later = self._later
+        chosen = [number for number, row in enumerate(rows) if not is_no_letter(row, later=later)
                   and (whole or holds(row.sequence or 0, row.subject.decode(errors="surrogateescape")))]
         self.passed.sequences = [rows[number].sequence or 0 for number in chosen]
         self.passed.left_out = self.passed.left_out or len(chosen) < len(rows)
@@ -210,6 +206,6 @@ def open_letters(jetstream: JetStream, letters: Letters) -> NatsLetterReader:
     end = source.end if letters.consumers is None else min(source.end, letters.consumers.bound + 1)
     start = min(source.first, end)
     reader = open_stored(jetstream, source, start, end, of_leader=True)
-    if not letters.whole or leaves_markers(letters.info["config"]):
+    if not letters.whole or leaves_markers(letters.info["config"]) or publishes_later(letters.info["config"]):
         reader.expected = None
     return NatsLetterReader(reader, letters)
