@@ -1,11 +1,17 @@
-"""Messages that wait in a stream to be published later: whoever was given one and gave it up, it still waits, and is no dead letter."""
+"""Messages that wait in a stream to be published later: whoever was given one and gave it up, it still waits, and is no dead letter; and no
+letter is put where it would end one."""
 
 from __future__ import annotations
 
 import pytest
 
+from brokercli.backends.nats.kept import KeptPublisher
+from brokercli.backends.nats.streams import JetStream
+from brokercli.model.errors import Failed, Unreachable
+from brokercli.model.message import Message
+from brokercli.model.receipt import Verdict
 from tests.backends.nats_letters import capture, dlq_of, fill_dlq, in_stream, letters_of, redrive, source_of, wait_for
-from tests.backends.nats_streams import Streams, stream, subject
+from tests.backends.nats_streams import Streams, publish, stream, subject
 from tests.backends.nats_workers import fail
 
 
@@ -87,3 +93,49 @@ def test_the_record_of_its_death_does_not_take_what_waits_out_of_its_work_queue(
     assert f"message 1 of stream {name} is not dead: it waits to be published later (Nats-Schedule)" in receipts.problems[0].reason
     assert in_stream(streams, name) == [b"later"]
     assert in_stream(streams, home) == [b"0"]
+
+
+def test_what_is_put_into_a_stream_by_its_name_ends_no_schedule_either(streams: Streams) -> None:
+    home = streams.make(allow_msg_schedules=True)
+    schedule(streams, home)
+    name = streams.make(subjects=[f"dlq.{home.lower()}"])
+    low = home.lower()
+    for where in ("timer", "due", "timer"):
+        streams.fill(f"dlq.{low}", [b"0"], f"NATS/1.0\r\nX-Original-Subject: {low}.{where}\r\n\r\n".encode())
+    outcome, receipts = redrive(streams.backend(), name, to=stream(home))
+    assert (outcome.account.confirmed, outcome.account.refused) == (1, 2)
+    assert {problem.reason for problem in receipts.problems} == {
+        f"on {low}.timer a schedule of stream {home} waits (Nats-Schedule), which ends when a message comes behind it there"}
+    assert in_stream(streams, home) == [b"later", b"0"]
+
+
+@pytest.mark.parametrize("retention", ["limits", "interest"])
+def test_letters_out_of_a_file_or_from_another_broker_end_no_schedule(streams: Streams, retention: str) -> None:
+    home = streams.make(retention, allow_msg_schedules=True)
+    streams.worker(home)
+    schedule(streams, home)
+    low = home.lower()
+    with pytest.raises(Failed, match=f"a schedule of stream {home} waits"):
+        streams.publisher(subject(f"{low}.timer"), only_wanted=True)
+    receipts = publish(streams.publisher(stream(home), only_wanted=True), [Message(b"0", route=f"{low}.timer"), Message(b"1", route=f"{low}.a")])
+    assert [problem.verdict for problem in receipts.problems] == [Verdict.REFUSED]
+    assert receipts.confirmed == 1
+    assert in_stream(streams, home) == [b"later", b"1"]
+
+
+def test_of_who_does_not_say_whether_a_schedule_waits_it_is_asked_once_for_all_that_go_together(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = streams.make(allow_msg_schedules=True)
+    low = home.lower()
+    publisher = streams.publisher(stream(home), only_wanted=True)
+    asked: list[str] = []
+
+    async def silent(jetstream: JetStream, name: str, subject: str) -> None:
+        asked.append(subject)
+        raise Unreachable("Nobody answers.")
+
+    monkeypatch.setattr("brokercli.backends.nats.schedules.fetch_last", silent)
+    receipts = publish(publisher, [Message(b"0", route=f"{low}.{number}") for number in range(3)])
+    assert {problem.reason for problem in receipts.problems} == {f"whether a schedule of stream {home} waits there could not be asked: Nobody answers"}
+    assert (receipts.refused, asked) == (3, [f"{low}.0"])
+    assert isinstance(publisher, KeptPublisher)
+    assert publisher.obstacle(f"{low}.0") == ""

@@ -61,8 +61,11 @@ def _to_stream(jetstream: JetStream, subject: str | None, info: Json, policy: Pu
     of_interest = resource_of(info) == INTEREST_STREAM
     if policy.only_wanted:
         from brokercli.backends.nats.kept import KeptPublisher
+        from brokercli.backends.nats.schedules import Schedules
         from brokercli.backends.nats.wanted import WantedPublisher
 
+        if subject is not None and (why := Schedules(jetstream, info).refusal(subject)):
+            raise Failed(f"{why[:1].upper()}{why[1:]}.", hint="--to ADDRESS puts it elsewhere")
         return (WantedPublisher if of_interest else KeptPublisher)(jetstream, link, subject, target, policy, info)
     if of_interest:
         from brokercli.backends.nats.unwanted import TellingPublisher

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats.destination import open_publisher
-from brokercli.backends.nats.fetch import fetch_last
 from brokercli.backends.nats.letters import Letters
 from brokercli.backends.nats.perishing import of_putting_back
 from brokercli.backends.nats.publish import JetStreamPublisher
@@ -35,8 +33,6 @@ class Home:
     stream: str
     """Empty where this login may not ask which stream listens."""
     patterns: tuple[str, ...]
-    schedules: bool = False
-    """Whether messages may wait there to be published later."""
 
 
 class Homes:
@@ -148,7 +144,7 @@ class Homes:
         if home is None:
             publisher = self._publisher(Address(stream, "stream"))
             self._perishing += of_putting_back(info, self._letters.info["state"])
-            home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()), bool(config.get("allow_msg_schedules")))
+            home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()))
         return home
 
     def _publisher(self, address: Address) -> JetStreamPublisher:
@@ -161,16 +157,7 @@ class Homes:
             return home
         if home.stream == self._letters.stream and self._letters.awaits(name):
             return f"{name} leads into stream {home.stream}, where the letter lies now, and would be one again"
-        if home.schedules and self._ask(home.stream, lambda: self._waits_on(home.stream, name)):
-            return f"on {name} a schedule of stream {home.stream} waits (Nats-Schedule), which ends when a message comes behind it there"
         return home
-
-    async def _waits_on(self, stream: str, name: str) -> bool:
-        """Whether the last message on a subject is one that is to be published later: the next one there takes its place (seen on 2.15.1)."""
-        with suppress(NotAuthorised):
-            last = await fetch_last(self._jetstream, stream, name)
-            return last is not None and b"\r\nNats-Schedule:" in last.block
-        return False
 
     @property
     def notes(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from brokercli.backends.contract import PublishPolicy
 from brokercli.backends.nats import INTEREST_STREAM
@@ -12,6 +13,7 @@ from brokercli.backends.nats.in_flight import Sent
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.recovery import Target
+from brokercli.backends.nats.schedules import Schedules
 from brokercli.backends.nats.streams import ANSWER_SECONDS, JetStream, Json, resource_of, told_in
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised
 from brokercli.model.message import Message
@@ -23,13 +25,15 @@ _AT_ONCE = 1.0
 
 class KeptPublisher(JetStreamPublisher):
     """Tells verdicts in `finish` alone. There the stream is asked about once more, after what it confirmed: of one that was deleted since, made anew,
-    or told to keep only what is wanted, that is nowhere perhaps (each seen on 2.15.1), and it is unknown. Nothing more is sent to it then."""
+    or told to keep only what is wanted, that is nowhere perhaps (each seen on 2.15.1), and it is unknown. Nothing more is sent to it then.
+    Refuses what would end a schedule."""
 
     def __init__(self, jetstream: JetStream, link: Link, subject: str | None, target: Target, policy: PublishPolicy, info: Json) -> None:
         super().__init__(link, subject, target, policy)
         self._jetstream = jetstream
         self._stream = target.stream
         self._was = info
+        self._schedules = Schedules(jetstream, info)
         self._patience = policy.delivery_timeout
         self._told = 0
         """Messages with a lower number have had their verdict told."""
@@ -39,7 +43,13 @@ class KeptPublisher(JetStreamPublisher):
         """What has happened to the stream; empty while it is what it was."""
 
     def _accept(self, items: Sequence[Message] | Sequence[bytes] | Sequence[Sent], prepare: Callable[..., Sent]) -> int:
-        return 0 if self._change else super()._accept(items, prepare)
+        return 0 if self._change else super()._accept(items, self._schedules.passing(prepare))
+
+    def obstacle(self, subject: str) -> str:
+        """As promised: a schedule that waits there."""
+        with suppress(BrokercliError):
+            return self._schedules.refusal(subject)
+        return ""
 
     def collect(self, timeout: float) -> Receipts:
         if self._change:

@@ -77,7 +77,7 @@ class WantedPublisher(KeptPublisher):
 
     def obstacle(self, subject: str) -> str:
         """As promised; asked once, however many subjects there are."""
-        return self._refusal(self._planned_on, subject) if isinstance(self._planned_on, Interest) else ""
+        return super().obstacle(subject) or (self._refusal(self._planned_on, subject) if isinstance(self._planned_on, Interest) else "")
 
     @cached_property
     def _planned_on(self) -> Interest | str | None:
