@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, letters_of, redrive, source_of
 from tests.backends.nats_streams import Streams, subject
+from tests.backends.nats_workers import fail
 
 MARKER = b"NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: 1h0m0s\r\n\r\n"
 HOUR = 3600 * 10**9
@@ -24,3 +25,19 @@ def test_a_marker_among_letters_is_neither_shown_nor_put_back_and_the_list_says_
     assert (outcome.account.read, receipts.confirmed) == (2, 2)
     assert in_stream(streams, home) == [b"0", b"0"]
     assert in_stream(streams, name) == [b""]
+
+
+def test_a_marker_that_a_worker_gave_up_is_not_counted_as_a_letter_of_its_work_queue(streams: Streams, nats_address: str) -> None:
+    name = streams.make("workqueue", subject_delete_marker_ttl=HOUR, allow_msg_ttl=True)
+    streams.worker(name, max_deliver=2)
+    streams.fill(f"{name.lower()}.a", [b"0"])
+    streams.fill(f"{name.lower()}.gone", [b""], MARKER)
+    fail(nats_address, name)
+    backend = streams.backend()
+    found = source_of(backend, name)
+    assert found is not None
+    assert found.pending == 1
+    home = streams.make()
+    redrive(backend, name, to=subject(f"{home.lower()}.a"))
+    assert in_stream(streams, name) == [b""]
+    assert source_of(backend, name) is None

@@ -15,7 +15,7 @@ from enum import Enum
 from brokercli.backends.nats import WORK_QUEUE_STREAM
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.listing import SUBJECTS_ASKED_FOR, has_too_many_subjects, subject_counts
-from brokercli.backends.nats.not_letters import is_no_letter, publishes_later
+from brokercli.backends.nats.not_letters import is_no_letter, leaves_markers, publishes_later
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import covers
 from brokercli.model.position import parse_time
@@ -172,6 +172,7 @@ async def find_unrecorded(jetstream: JetStream, consumers: Consumers, limit: int
         return None
     stream = str(consumers.info["config"]["name"])
     later = publishes_later(consumers.info["config"])
+    others = later or leaves_markers(consumers.info["config"])
     dead, perhaps, none, oldest, sequence, gone_through = 0, 0, 0, None, first, 0
     while gone_through < limit and sequence <= consumers.bound:
         row = await fetch_next(jetstream, stream, sequence)
@@ -185,10 +186,10 @@ async def find_unrecorded(jetstream: JetStream, consumers: Consumers, limit: int
         dead, perhaps = dead + (standing is Standing.DEAD), perhaps + (standing is Standing.PERHAPS)
         if oldest is None and standing is Standing.DEAD:
             oldest = row.nanoseconds
-            if counted is not None and not later:
+            if counted is not None and not others:
                 break
     # where not one was found among all that can be dead, what was counted came between the question to the consumers and that to the stream
-    known = max(0, counted - none) if counted is not None and (gone_through == limit or (oldest is not None and not later)) else None
+    known = max(0, counted - none) if counted is not None and (gone_through == limit or (oldest is not None and not others)) else None
     number = known if known is not None else dead + max(0, perhaps - consumers.in_progress)
     return Unrecorded(number, consumers.in_progress, oldest, _losers(consumers.all)) if number else None
 
