@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, letters_of, redrive, source_of
+import pytest
+
+from tests.backends.nats_letters import RETENTIONS, capture, dlq_of, fill_dlq, in_stream, letters_of, redrive, source_of, wait_for
 from tests.backends.nats_streams import Streams, subject
 from tests.backends.nats_workers import fail
 
@@ -41,3 +43,19 @@ def test_a_marker_that_a_worker_gave_up_is_not_counted_as_a_letter_of_its_work_q
     redrive(backend, name, to=subject(f"{home.lower()}.a"))
     assert in_stream(streams, name) == [b""]
     assert source_of(backend, name) is None
+
+
+@pytest.mark.parametrize("retention", RETENTIONS)
+def test_a_marker_whose_death_was_recorded_is_not_put_back_as_an_empty_message(streams: Streams, nats_address: str, retention: str) -> None:
+    name = streams.make(retention, subject_delete_marker_ttl=HOUR, allow_msg_ttl=True)
+    streams.worker(name, max_deliver=2)
+    letters = capture(streams, name)
+    streams.fill(f"{name.lower()}.gone", [b""], MARKER)
+    streams.fill(f"{name.lower()}.a", [b""], b"NATS/1.0\r\na: b\r\n\r\n")
+    fail(nats_address, name)
+    wait_for(lambda: bool(streams.state(letters)["messages"] == 2))
+    outcome, receipts = redrive(streams.backend(), letters)
+    assert (outcome.account.confirmed, outcome.account.refused) == (1, 1)
+    assert f"message 1 of stream {name} is a marker of what went by age" in receipts.problems[0].reason
+    assert [where for where, _, _ in streams.stored(name)].count(f"{name.lower()}.gone") == 1
+    assert len(streams.stored(letters)) == 1

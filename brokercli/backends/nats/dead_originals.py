@@ -14,7 +14,7 @@ import orjson
 
 from brokercli.backends.dead_letters import Move
 from brokercli.backends.nats import LIMITS_STREAM, WORK_QUEUE_STREAM
-from brokercli.backends.nats.not_letters import SCHEDULE, publishes_later
+from brokercli.backends.nats.not_letters import leaves_markers, publishes_later, why_no_letter
 from brokercli.backends.nats.originals import Where, fetch_originals, where_of
 from brokercli.backends.nats.putting_back import identity_prefix
 from brokercli.backends.nats.questions import Questions
@@ -26,8 +26,6 @@ from brokercli.model.message import Place, Record
 
 _STAYS = "stored at its destination, but message {} itself could not be taken out of {}: {}"
 _DEAD_NO_MORE = "it is not dead any more: consumer {} gets it again"
-_LATER = ("message {} of stream {} is not dead: it waits to be published later (Nats-Schedule), and taken out it would never be; dlq drop takes out the "
-          "record of its death only")
 
 
 @dataclass(slots=True)
@@ -55,8 +53,8 @@ class DeadOriginals:
         self._streams: dict[str, _Stream | None] = {}
         self._consumers: dict[str, Consumers] = {}
         self._subjects: dict[Where, str] = {}
-        self._later: set[Where] = set()
-        """Those that wait to be published later, whoever gave them up."""
+        self._no_letters: dict[Where, str] = {}
+        """Those that are not to be put back, whoever gave them up, and why."""
         self._died_at: dict[Where, str] = {}
         self._left_behind = Counter[str]()
         self._why_left: dict[str, str] = {}
@@ -71,7 +69,7 @@ class DeadOriginals:
         """Ask what the next letters need to be judged. Raises model.errors."""
         self._consumers.clear()
         self._subjects.clear()
-        self._later.clear()
+        self._no_letters.clear()
         self._died_at.clear()
         if self.within:
             self._consumers[self._source] = self._jetstream.link.run(ask_consumers(self._jetstream, self._source))
@@ -80,18 +78,22 @@ class DeadOriginals:
             if stream not in self._streams:
                 self._streams[stream] = self._ask(stream)
             known = self._streams[stream]
-            if known is None or resource_of(known.info) == LIMITS_STREAM:
+            if known is None:
                 continue
-            consumers = self._consumers[stream] = self._jetstream.link.run(ask_consumers(self._jetstream, stream))
-            later = publishes_later(known.info["config"])
-            if later or any(consumer.filters for consumer in consumers.all):
+            # in a limits stream it stays, and is published when its time comes
+            stays, filters = resource_of(known.info) == LIMITS_STREAM, False
+            later = publishes_later(known.info["config"]) and not stays
+            if not stays:
+                consumers = self._consumers[stream] = self._jetstream.link.run(ask_consumers(self._jetstream, stream))
+                filters = any(consumer.filters for consumer in consumers.all)
+            if later or filters or leaves_markers(known.info["config"]):
                 places: list[Place] = [{"stream": name, "sequence": sequence} for name, sequence in wanted if name == stream]
                 for record in self._jetstream.link.run(fetch_originals(self._jetstream, self._questions, places)):
                     if record is not None:
                         where = stream, int(record.position)
                         self._subjects[where] = str(record.place["subject"])
-                        if later and any(name == SCHEDULE for name, _ in record.message.headers):
-                            self._later.add(where)
+                        if why := why_no_letter(record, later=later):
+                            self._no_letters[where] = why
 
     def _ask(self, stream: str) -> _Stream | None:
         info = self._jetstream.link.run(self._jetstream.info_or_none(stream))
@@ -119,12 +121,12 @@ class DeadOriginals:
             if self._consumers[self._source].standing(sequence, subject) is Standing.DEAD:
                 return None
             return _DEAD_NO_MORE.format(self._consumers[self._source].waiting(sequence, subject, "") or "(a new one)")
+        if original in self._no_letters:
+            return self._no_letters[original]
         consumers = None if original is None else self._consumers.get(original[0])
         known = None if original is None else self._streams.get(original[0])
         if consumers is None or original is None or known is None:
             return None
-        if original in self._later:
-            return _LATER.format(original[1], original[0])
         died_at = self._died_at[original] = _consumer_in(record)
         waiting = self._waiting(consumers, original, died_at)
         if waiting is not None and (waiting == died_at or resource_of(known.info) == WORK_QUEUE_STREAM):
