@@ -9,6 +9,7 @@ from brokercli.backends.nats.kept import KeptPublisher
 from brokercli.backends.nats.streams import JetStream
 from brokercli.model.errors import Failed, Unreachable
 from brokercli.model.message import Message
+from brokercli.model.position import End, Span
 from brokercli.model.receipt import Verdict
 from tests.backends.nats_letters import capture, dlq_of, fill_dlq, in_stream, letters_of, redrive, source_of, wait_for
 from tests.backends.nats_streams import Streams, publish, stream, subject
@@ -139,3 +140,19 @@ def test_of_who_does_not_say_whether_a_schedule_waits_it_is_asked_once_for_all_t
     assert (receipts.refused, asked) == (3, [f"{low}.0"])
     assert isinstance(publisher, KeptPublisher)
     assert publisher.obstacle(f"{low}.0") == ""
+
+
+@pytest.mark.parametrize(("retention", "shown"), [("limits", "tail stream:{}"), ("workqueue", "tail stream:{} --from -1")])
+def test_who_looks_at_what_is_published_is_told_that_what_is_due_is_not_heard(streams: Streams, retention: str, shown: str) -> None:
+    name = streams.make(retention, allow_msg_schedules=True)
+    low = name.lower()
+    said = f"what waits in stream {name} to be published later (Nats-Schedule) is not heard when it is: {shown.format(name)} shows it"
+    backend = streams.backend()
+    looks = [subject(f"{low}.due"), subject(f"{low}.>"), *([stream(name)] if retention == "workqueue" else [])]
+    for where in looks:
+        with backend.look(where, Span(End(), None)) as reader:
+            assert said in reader.notes
+    with backend.look(subject(f"{low}.due"), Span(End(), None)) as reader:
+        streams.fill(f"{low}.timer", [b"0"], f"NATS/1.0\r\nNats-Schedule: @at 2001-01-01T00:00:00Z\r\nNats-Schedule-Target: {low}.due\r\n\r\n".encode())
+        wait_for(lambda: [where for where, _, _ in streams.stored(name)] == [f"{low}.due"])
+        assert reader.read(0.2) is None

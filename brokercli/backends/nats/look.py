@@ -5,7 +5,7 @@ from __future__ import annotations
 from brokercli.backends.contract import Reader
 from brokercli.backends.nats.look_core import CoreReader
 from brokercli.backends.nats.look_stored import open_stored
-from brokercli.backends.nats.look_subject import find_subject, not_heard
+from brokercli.backends.nats.look_subject import find_subject, not_heard, published_unheard
 from brokercli.backends.nats.span import Source, locate
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.address import Address
@@ -30,7 +30,7 @@ def open_reader(jetstream: JetStream, source: Address, span: Span) -> Reader:
     if source.kind == "subject":
         if new_only:
             heard = CoreReader(link, [source.name])
-            heard.notes += filter(None, [link.run(not_heard(jetstream, source.name))])
+            heard.notes += link.run(not_heard(jetstream, source.name))
             return heard
         where, note = link.run(find_subject(jetstream, source.name))
     else:
@@ -38,6 +38,7 @@ def open_reader(jetstream: JetStream, source: Address, span: Span) -> Reader:
         if new_only and not where.by_consumer and _only_from_subjects(where.info):
             live = CoreReader(link, where.info["config"]["subjects"])
             live.notes.append(_AS_PUBLISHED.format(subjects=", ".join(where.info["config"]["subjects"]), retention=where.info["config"]["retention"]))
+            live.notes += published_unheard(where.info)
             return live
     start, end = link.run(locate(jetstream, where, span))
     reader = open_stored(jetstream, where, start, end)

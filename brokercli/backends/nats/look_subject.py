@@ -7,6 +7,7 @@ from collections.abc import Collection
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.nats import LIMITS_STREAM
 from brokercli.backends.nats.fetch import fetch_next
+from brokercli.backends.nats.not_letters import publishes_later
 from brokercli.backends.nats.rewriting import EVERYTHING, brought_in, rewriting_of, stored_as
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
@@ -78,19 +79,31 @@ async def _stored_only(jetstream: JetStream, subject: str) -> tuple[Source, str]
     return Source(found[0], subject), f"no stream captures {subject}: stream {names[0]} holds messages of others as it ({filled_from(found[0]['config'])})"
 
 
-async def not_heard(jetstream: JetStream, subject: str) -> str:
-    """Say which streams hold a subject that none captures: what comes to them need not be heard by who subscribes to it. Empty where there
-    are none, and where this login may not ask."""
+async def not_heard(jetstream: JetStream, subject: str) -> list[str]:
+    """Say what of a subject is not heard by who subscribes to it: what streams publish later that capture it, and what comes to those that hold it
+    while none captures it. Says nothing where there is no such, and where this login may not ask."""
     try:
-        found = [] if await jetstream.capturing(subject) else await storing(jetstream, subject, silent=[])
+        capturing = await each(await jetstream.capturing(subject), jetstream.info_or_none)
+        found = [] if capturing else await storing(jetstream, subject, silent=[])
     except BrokercliError:
-        return ""
+        return []
+    if capturing:
+        return [note for info in capturing if info is not None for note in published_unheard(info)]
     if not found:
-        return ""
+        return []
     names = [str(info["config"]["name"]) for info in found]
     one = len(names) == 1
-    return (f"no stream captures {subject}, and stream{'' if one else 's'} {some_of(names)} {'holds' if one else 'hold'} messages of others as it "
-            f"({filled_from(found[0]['config'])}{'' if one else ', …'}): shown is what is published on it; tail stream:{names[0]} shows what that stream gets")
+    return [f"no stream captures {subject}, and stream{'' if one else 's'} {some_of(names)} {'holds' if one else 'hold'} messages of others as it "
+            f"({filled_from(found[0]['config'])}{'' if one else ', …'}): shown is what is published on it; tail stream:{names[0]} shows what that stream gets"]
+
+
+def published_unheard(info: Json) -> list[str]:
+    """Say that what waits in a stream until it is due is stored then without being published to anybody else (seen on 2.15.1)."""
+    if not publishes_later(info["config"]):
+        return []
+    name = info["config"]["name"]
+    shown = f"tail stream:{name}" if resource_of(info) == LIMITS_STREAM else f"tail stream:{name} --from -1"
+    return [f"what waits in stream {name} to be published later (Nats-Schedule) is not heard when it is: {shown} shows it"]
 
 
 def filled_from(config: Json) -> str:
