@@ -133,6 +133,20 @@ def test_each_consumer_of_a_work_queue_is_asked_about_its_own_messages(streams: 
     assert bodies(letters_of(backend, name)) == [b"fast %d" % number for number in range(4)]
 
 
+def test_of_what_was_never_delivered_because_its_consumer_went_by_it_is_said_that_it_is_shown_as_well(streams: Streams, nats_address: str) -> None:
+    name = streams.make("workqueue")
+    low = name.lower()
+    streams.worker(name, filter_subject=f"{low}.a", max_deliver=2)
+    streams.fill(f"{low}.b", [b"went by"])
+    streams.fill(f"{low}.a", [b"done"])
+    fail(nats_address, name, alive=lambda body: True)
+    streams.worker(name, filter_subjects=[f"{low}.a", f"{low}.b"], max_deliver=2)
+    backend = streams.backend()
+    wait_for(lambda: bodies(letters_of(backend, name)) == [b"went by"])
+    with backend.look_letters(stream(name)) as reader:
+        assert any("a consumer was moved past, or had no filter for when it went by, is shown as well" in note for note in reader.notes)
+
+
 def test_a_message_that_another_consumer_still_wants_is_no_letter(streams: Streams, nats_address: str) -> None:
     name = streams.make("interest")
     streams.worker(name, "one", max_deliver=2)

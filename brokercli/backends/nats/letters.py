@@ -108,7 +108,8 @@ async def _without_record(jetstream: JetStream, stream: str) -> Letters:
     consumers = await ask_consumers(jetstream, stream)
     if any(consumer.just_acknowledged for consumer in consumers.all):
         await asyncio.sleep(SETTLING_SECONDS)
-    notes = ["nobody recorded these deaths: shown is what was delivered, is no longer pending, and is still stored", *notes_of_look(consumers.info["config"])]
+    notes = ["nobody recorded these deaths: shown is what was delivered, is no longer pending, and is still stored; what a consumer was moved past, or had no "
+             "filter for when it went by, is shown as well, because nothing tells it from those", *notes_of_look(consumers.info["config"])]
     if consumers.in_progress:
         names = ", ".join(f"{consumer.name} ({consumer.in_progress:,})" for consumer in consumers.all if consumer.in_progress)
         notes.append(f"{amount(consumers.in_progress, 'message')} may be in progress now, at {names}: dead letters among and behind the oldest of those cannot "
