@@ -79,7 +79,7 @@ class Streams:
         """Store bodies without the code under test."""
         for begin in range(0, len(bodies), 1000):
             answers = self.wire.ask_all([(subject, body, headers) for body in bodies[begin:begin + 1000]])
-            assert all(b'"seq"' in answer for answer in answers), answers[:3]
+            assert all(b'"seq"' in answer and b'"error"' not in answer for answer in answers), answers[:3]
 
     def wait_pending(self, stream: str, consumer: str, count: int) -> None:
         """Wait until a consumer has counted so many messages: its stream answers a moment before."""
