@@ -181,3 +181,13 @@ def test_a_consumer_with_which_no_messages_go_is_deleted_whatever_came(streams: 
     streams.fill(f"{name.lower()}.a", [b"1", b"2"])
     declarer.apply(planned)
     assert (streams.consumers(name), streams.state(name)["messages"]) == ([], 2)
+
+
+def test_what_a_consumer_cannot_become_is_shown_with_what_it_is(streams: Streams, declarer: Declarer) -> None:
+    name = streams.make("workqueue")
+    low = name.lower()
+    streams.worker(name, "one", filter_subject=f"{low}.a", max_deliver=3, backoff=[SECOND, SECOND])
+    streams.worker(name, "two", filter_subject=f"{low}.b")
+    for settings, setting, have in (({"max_deliver": 1}, "max_deliver", 3), ({"filter_subject": f"{low}.b"}, "filter_subject", f"{low}.a")):
+        change = only(declarer.plan([a_consumer(name, "one", **settings)]))
+        assert [difference.have for difference in change.differences if difference.setting == setting and difference.obstacle] == [have]

@@ -190,13 +190,17 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
     stream's other consumers; `room` is what the account allows."""
     settings = declaration.settings
     found: list[Difference] = []
+
+    def has(name: str) -> SettingValue | None:
+        return None if info is None else value_of("consumer", name, info["config"])
+
     config = with_our_defaults("consumer", settings)
     if info is not None:
         config = merged("consumer", info["config"], differences("consumer", info["config"], settings))
     most, allowed = value_of("stream", "max_consumers", stream), room.consumers(stream)
     pending, unacknowledged = settings.get("max_ack_pending"), room.unacknowledged(stream)
     if isinstance(pending, int) and 0 < unacknowledged < pending:
-        found.append(Difference("max_ack_pending", None, pending, f"the account allows {unacknowledged:,}"))
+        found.append(Difference("max_ack_pending", has("max_ack_pending"), pending, f"the account allows {unacknowledged:,}"))
     if info is None and isinstance(most, int) and 0 <= most <= len(siblings):
         found.append(Difference("max_consumers", most, len(siblings) + 1, f"stream {declaration.name.partition('/')[0]} allows no more consumers"))
     elif info is None and 0 < allowed <= len(siblings):
@@ -205,7 +209,7 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
     if 0 < deliveries < len(backoff):
         name = "backoff" if "backoff" in settings else "max_deliver"
         too_few = f"{amount(len(backoff), 'wait')} in backoff and only {amount(deliveries, 'delivery', 'deliveries')} (max_deliver)"
-        found.append(Difference(name, None, settings.get(name), too_few))
+        found.append(Difference(name, has(name), settings.get(name), too_few))
     if info is None and config.get("ack_policy") == "flow_control" and not config.get("deliver_subject"):
         found.append(Difference("ack_policy", None, "flow_control", "only a consumer with a deliver_subject acknowledges so"))
     found += together.in_a_consumer(settings, config, stream)
@@ -220,8 +224,8 @@ def of_consumer(declaration: Declaration, info: Json | None, stream: Json, sibli
     for name, other in siblings:
         if any(overlap(one, two) for one in mine for two in filters_of(other) or (">",)):
             setting = "filter_subjects" if "filter_subjects" in settings else "filter_subject"
-            found.append(Difference(setting, None, settings.get(setting), f"consumer {name} gets {', '.join(filters_of(other)) or 'everything'}, and on a "
-                                    "work-queue stream each message is for one consumer"))
+            found.append(Difference(setting, has(setting), settings.get(setting), f"consumer {name} gets {', '.join(filters_of(other)) or 'everything'}, and "
+                                    "on a work-queue stream each message is for one consumer"))
     return found
 
 
