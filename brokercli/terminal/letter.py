@@ -9,7 +9,7 @@ from brokercli.backends.envelope_values import encode_value
 from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.description import Description, Section, Value
-from brokercli.model.message import HeaderValue
+from brokercli.model.message import HeaderValue, Message
 from brokercli.model.position import format_time
 from brokercli.terminal.escape import visible, visible_bytes
 from brokercli.terminal.streams import Streams
@@ -27,8 +27,10 @@ def print_letter(streams: Streams, letter: DeadLetter, state: str, output: str =
         "first death": _time(letter.first_death), "last death": _time(letter.last_death), "original time": _time(letter.original_time),
         "put back so far": letter.redrives, "key": None if message.key is None else visible_bytes(message.key)}
     sections = [Section("way", [{"where": hop.where, "reason": hop.reason, "time": _time(hop.time), "times": hop.count} for hop in letter.journey]),
-                Section("properties", [{"name": name, "value": _shown(value, whole)} for name, value in letter.record.message.properties.items()]),
-                Section("headers", [{"name": name, "value": _shown(value, whole)} for name, value in letter.record.message.headers])]
+                *_carried(letter.record.message, "", whole)]
+    if message is not letter.record.message:
+        # its letter only points at it, or wraps it
+        sections += [section for section, outer in zip(_carried(message, " of the message", whole), sections[1:], strict=True) if section.rows != outer.rows]
     if letter.lost or letter.remarks:
         sections.append(Section("remarks", [{"remark": remark} for remark in (*letter.remarks, *(f"cannot be put back: {lost}" for lost in letter.lost))]))
     description = Description("dead letter", letter.record.position or "(no position)", letter.dialect,
@@ -42,6 +44,11 @@ def print_letter(streams: Streams, letter: DeadLetter, state: str, output: str =
     streams.write(f"\n{_pretty(message.body)}\n".encode())
     if letter.stack_trace:
         streams.write(f"\n{visible(letter.stack_trace, newlines=True)}\n".encode())
+
+
+def _carried(message: Message, whose: str, whole: bool) -> list[Section]:
+    return [Section(f"properties{whose}", [{"name": name, "value": _shown(value, whole)} for name, value in message.properties.items()]),
+            Section(f"headers{whose}", [{"name": name, "value": _shown(value, whole)} for name, value in message.headers])]
 
 
 def _pretty(body: bytes | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import orjson
 
 from brokercli.dialects import recognise
+from brokercli.dialects.restore import attach_original
 from brokercli.model.message import Message, Record, Typed
 from brokercli.terminal.letter import print_letter
 from tests.terminal.conftest import Captured
@@ -31,3 +32,15 @@ def test_properties_are_shown_and_json_shortens_nothing(capture: Callable[..., C
     print_letter(read.streams, letter, "pending")
     assert b"message_id  m-7" in read.out
     assert b"(1,000 characters)" in read.out
+
+
+def test_the_headers_of_the_message_that_a_letter_points_at_are_shown(capture: Callable[..., Captured]) -> None:
+    advisory = (b'{"type":"io.nats.jetstream.advisory.v1.max_deliver","timestamp":"2026-11-23T10:00:00Z","stream":"ORDERS","consumer":"worker","stream_seq":7,'
+                b'"deliveries":3}')
+    subject = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ORDERS.worker"
+    letter = recognise(Record("nats", {"subject": subject, "stream": "DLQ", "sequence": 1}, "1", None, Message(advisory, headers=(("of", b"the record"),))))
+    original = Record("nats", {"subject": "orders.a", "stream": "ORDERS", "sequence": 7}, "7", 1, Message(b"hi", headers=(("trace", b"x"),), origin="nats"))
+    captured = capture()
+    print_letter(captured.streams, attach_original(letter, original), "pending", "json")
+    sections = {section["title"]: section["rows"] for section in orjson.loads(captured.out)["sections"]}
+    assert (sections["headers"], sections["headers of the message"]) == ([{"name": "of", "value": "the record"}], [{"name": "trace", "value": "x"}])
