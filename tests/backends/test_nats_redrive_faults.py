@@ -9,7 +9,9 @@ import pytest
 from brokercli.backends.dead_letters import Move, RepairPolicy
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.questions import Answers, Questions
-from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut
+from brokercli.backends.nats.streams import JetStream
+from brokercli.backends.nats.unrecorded import Consumers, ask_consumers
+from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable
 from brokercli.model.receipt import Receipts, Verdict
 from brokercli.operations.decisions import Redrive
 from brokercli.operations.letters import LetterFilter, Recogniser
@@ -147,3 +149,24 @@ def test_where_nobody_may_take_the_messages_out_their_letters_go_and_it_is_said_
     assert streams.state(f"{name}_DLQ")["messages"] == 0
     assert in_stream(streams, name) == numbers(10) * 2
     assert any(f"10 messages were put back and cannot be taken out of {name}" in note for note in repair.notes), repair.notes
+
+
+@pytest.mark.parametrize(("away", "patience", "confirmed"), [(2, 30.0, 3), (100, 0.5, 0)], ids=["for a moment", "for good"])
+def test_consumers_whose_server_is_away_are_waited_for_as_long_as_a_verdict(
+        streams: Streams, nats_address: str, monkeypatch: pytest.MonkeyPatch, away: int, patience: float, confirmed: int) -> None:
+    name = failing(streams, nats_address, "workqueue", 3, captured=True)
+    asked: list[str] = []
+
+    async def ask(jetstream: JetStream, of: str) -> Consumers:
+        asked.append(of)
+        if len(asked) <= away:
+            raise Unreachable(f"Nobody in the cluster answers about consumers of stream {of}.")
+        return await ask_consumers(jetstream, of)
+
+    backend = streams.backend()
+    with backend.repair(stream(f"{name}_DLQ"), RepairPolicy(patience)) as repair:
+        monkeypatch.setattr("brokercli.backends.nats.dead_originals.ask_consumers", ask)
+        outcome = Redriving(repair, Recogniser(backend), Redrive(None, 3, None, stream(f"{name}_DLQ")), LetterFilter()).run()
+    assert (outcome.account.confirmed, outcome.account.refused) == (confirmed, 3 - confirmed)
+    assert (outcome.error is None) == bool(confirmed)
+    assert sorted(in_stream(streams, name)) == numbers(3)

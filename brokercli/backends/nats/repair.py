@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,13 +23,14 @@ from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.putting_back import CopyBlocks, as_copy
 from brokercli.backends.nats.records import NatsBatch
 from brokercli.backends.nats.removing import Remover
-from brokercli.model.errors import BrokercliError
-from brokercli.model.message import Header, Message, Record
+from brokercli.model.errors import BrokercliError, Unreachable
+from brokercli.model.message import Header, Message, Place, Record
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
 BEFORE = "it had been put back before, and was only taken out now"
 TWICE = "another letter for the same message was put back in this run, and this one was only taken out"
 _ELSEWHERE = "the letter was gone by then: somebody else had taken it out, or it had expired"
+_ASK_AGAIN_SECONDS = 0.2
 _STAYS = "stored at its destination, but its letter could not be taken out of {}: {}"
 
 
@@ -91,6 +93,7 @@ class NatsRepair(Repair):
         self._counts = counts
         self._in_hand = InHand(remover, counts)
         self.mover = Mover(policy.delivery_timeout)
+        self._patience = policy.delivery_timeout
         self._batch = max(1, policy.batch)
         self._rest: Batch | None = None
         self._begun: _Begun | None = None
@@ -127,7 +130,7 @@ class NatsRepair(Repair):
         self.check()
         receipts = Receipts()
         try:
-            self._originals.prepare([move.original for move in moves if move.original is not None])
+            self._prepare([move.original for move in moves if move.original is not None])
         except BrokercliError as problem:
             self._failure = problem
             for index in range(len(moves)):
@@ -206,6 +209,20 @@ class NatsRepair(Repair):
         except Refusal as refusal:
             return str(refusal)
         return home, subject, ways.setdefault(id(publisher), (publisher, []))[1]
+
+    def _prepare(self, originals: Sequence[Place]) -> None:
+        """Ask what these letters need to be judged. A server of a cluster that is away takes the leaders of its consumers with it for a while: it is
+        waited for as long as for a verdict."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                self._originals.prepare(originals)
+            except Unreachable:
+                if self._link.failure is not None or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_ASK_AGAIN_SECONDS)
+            else:
+                return
 
     def _prepared(self, index: int, move: Move, seen: set[int]) -> Handled | str:
         sequence = self._sequence(move.record, seen)
