@@ -15,7 +15,7 @@ from brokercli.backends.nats.in_hand import InHand
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.removing import Removed
 from brokercli.backends.nats.streams import JetStream, Json
-from brokercli.model.errors import Unreachable
+from brokercli.model.errors import Failed, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.receipt import Verdict
 from brokercli.operations.homes import Homes
@@ -226,7 +226,11 @@ def test_a_stream_that_counts_takes_no_letters_and_the_plan_says_so(streams: Str
     backend = streams.backend()
     with backend.look_letters(stream(name)) as reader:
         found = backend.obstacles(reader, [subject(f"{home.lower()}.a"), stream(home)])
-    assert found == dict.fromkeys((0, 1), f"stream {home} counts, and takes increments only (header Nats-Incr), which letters have not")
+    said = f"Stream {home} counts, and takes increments only (header Nats-Incr), which letters have not"
+    assert found == dict.fromkeys((0, 1), said)
+    # for letters out of a file, and from another broker
+    with pytest.raises(Failed, match=f"Stream {home} counts"):
+        streams.publisher(subject(f"{home.lower()}.a"), only_wanted=True)
     outcome, receipts = redrive(backend, name)
     assert (outcome.account.refused, receipts.problems[0].reason) == (1, found[0])
 

@@ -135,11 +135,9 @@ class Homes:
                 self._silent[about] = str(problem), began + (1 + _TIMES) * waited
             raise
 
-    def _stream(self, info: Json) -> Home | str:
+    def _stream(self, info: Json) -> Home:
         config = info["config"]
         stream = str(config["name"])
-        if config.get("allow_msg_counter"):
-            return f"stream {stream} counts, and takes increments only (header Nats-Incr), which letters have not"
         home = self._streams.get(stream)
         if home is None:
             publisher = self._publisher(Address(stream, "stream"))
@@ -152,9 +150,7 @@ class Homes:
         assert isinstance(publisher, JetStreamPublisher)  # nothing else confirms
         return publisher
 
-    def _allowed(self, home: Home | str, name: str) -> Home | str:
-        if isinstance(home, str):
-            return home
+    def _allowed(self, home: Home, name: str) -> Home | str:
         if home.stream == self._letters.stream and self._letters.awaits(name):
             return f"{name} leads into stream {home.stream}, where the letter lies now, and would be one again"
         return home
