@@ -13,6 +13,7 @@ from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.facts import NO_FACTS
 from brokercli.dialects.kinds import Kinds
 from brokercli.dialects.reading import Decides, Reading
+from brokercli.model.address import Address
 from brokercli.model.amount import amount
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import UsageProblem
@@ -81,7 +82,7 @@ class LetterFilter:
 
     `records` looks at the message that a letter wraps or points at, where that is at hand, and else at the record as it is stored.
     `reason` looks at the reason, the exception's class, and the last part of that, and where a letter gives no reason at the dialect, as it is
-    shown; `origin` at the name of the best home. Both take * and ? and ignore case.
+    shown; `origin` at the name of the best home, or at its address, as it is shown. Both take * and ? and ignore case.
     `since` and `until` look at the last death, in nanoseconds since 1970; `until` itself is left out.
     """
 
@@ -110,7 +111,7 @@ class LetterFilter:
             self._met.add(name)
         if self.reason is not None and not _matches(self.reason, (letter.reason or letter.dialect, letter.exception, letter.exception.rpartition(".")[2])):
             return False
-        if self.origin is not None and not _matches(self.origin, (letter.home.address.name,) if letter.home else ("",)):
+        if self.origin is not None and (letter.home is None or not _matches(self.origin, _spellings(letter.home.address, self.origin))):
             return False
         if self.since is not None or self.until is not None:
             died = letter.died
@@ -171,6 +172,13 @@ def read_ids(content: bytes, source: str) -> frozenset[str]:
     if not found:
         raise UsageProblem(f"{source} names no letter.", hint="one a line, as dlq inspect has them in its last column and dlq show at its top: 3:1200")
     return found
+
+
+def _spellings(origin: Address, pattern: str) -> tuple[str, ...]:
+    """Return what an origin is called in a pattern. Its kind is part of it only where the pattern has that whole: `queue*` are names, and no
+    reason to choose every letter that came from a queue."""
+    said = f"{origin.kind}:"
+    return (origin.name, f"{said}{origin.name}", str(origin)) if pattern.lower().startswith(said) else (origin.name,)
 
 
 def _matches(pattern: str, texts: Iterable[str]) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from brokercli.dialects import recognise
-from brokercli.model.dead_letter import DeadLetter
+from brokercli.model.address import Address
+from brokercli.model.dead_letter import Confidence, DeadLetter, Home
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message, Record
 from brokercli.operations.letters import LetterFilter, identity, read_ids
@@ -39,6 +42,22 @@ def test_a_letter_without_a_reason_is_found_by_what_is_shown_in_its_place() -> N
 def test_an_origin_is_the_whole_name_of_the_best_home(pattern: str, passes: bool) -> None:
     assert LetterFilter(origin=pattern).passes(letter()) is passes
     assert LetterFilter(origin=pattern).passes(letter(x_original_topic="a\tb")) is False
+
+
+@pytest.mark.parametrize(("pattern", "passes"), [("topic:orders.created", True), ("Topic:orders.*", True), ("topic:*", True), ("topic:created", False),
+                                                 ("queue:orders.created", False), ("topic*", False), ("top?c:orders.created", False)])
+def test_an_origin_is_also_its_address_which_inspect_shows(pattern: str, passes: bool) -> None:
+    # and not a part of that: who writes topic* means names that begin so
+    assert LetterFilter(origin=pattern).passes(letter()) is passes
+
+
+def test_an_origin_that_is_an_exchange_is_found_by_what_is_shown_and_without_its_routing_key() -> None:
+    at = replace(letter(), homes=(Home(Address("shop/eu", "exchange", "created"), Confidence.LIKELY, "a header"),))
+    assert str(at.home and at.home.address) == "exchange:shop%2Feu/created"
+    for pattern in ("shop/eu", "exchange:shop%2Feu/created", "exchange:shop/eu", "exchange:shop*"):
+        assert LetterFilter(origin=pattern).passes(at), pattern
+    assert not LetterFilter(origin="exchange:shop%2Feu/paid").passes(at)
+    assert not LetterFilter(origin="*").passes(replace(at, homes=()))
 
 
 def test_brackets_in_a_pattern_are_those_of_the_name() -> None:
