@@ -12,6 +12,7 @@ from brokercli.model.declaration import Action, Declaration, binding
 from brokercli.model.errors import Failed, NotAuthorised, UsageProblem
 from tests.backends.rabbitmq_declared import Declared, actions, only
 from tests.backends.rabbitmq_places import Places
+from tests.backends.rabbitmq_redrive import fail, numbered
 from tests.brokers.server import wait_until
 from tests.native.amqp import Wire
 
@@ -107,7 +108,8 @@ def test_what_consumers_have_in_hand_is_said_to_go_with_a_queue(declared: Declar
     assert said() == ("1 message is lost with it", "2 messages in the hands of consumers go with it: what they do not finish is lost",
                       "1 consumer is cut off")
     unseen = only(declared.declarer(places.without_management).plan_removal([Declaration("queue", name)]))
-    assert unseen.remarks == ("1 message is lost with it",
+    waits = "what waits in it for another try or for its dead-letter exchange goes with it, and only the management API says how much"
+    assert unseen.remarks == ("1 message is lost with it", *([waits] if kind == "quorum" else []),
                               "1 consumer is cut off; what they have in hand goes with it, and only the management API says how much")
 
 
@@ -125,6 +127,26 @@ def test_a_queue_whose_consumers_got_messages_since_is_not_deleted(declared: Dec
     with pytest.raises(Failed, match="have got 1 message in hand since"):
         declarer.apply(change)
     assert name in there(declared)
+
+
+def test_dead_letters_that_nobody_took_yet_are_said_to_go_with_their_queue_and_keep_it_where_they_came_since(declared: Declared, places: Places) -> None:
+    name = places.queue("quorum", name=declared.name("q"), x_dead_letter_exchange=("S", b"is-not-there"), x_dead_letter_strategy=("S", b"at-least-once"),
+                        x_overflow=("S", b"reject-publish"))
+    declarer = declared.declarer()
+    before = only(declarer.plan_removal([Declaration("queue", name)]))
+    assert before.remarks == ()
+    fail(places, name, numbered(3))
+    wait_until(lambda: (places.api(f"queues/%2F/{name}?disable_stats=true&enable_queue_totals=true") or {}).get("messages") == 3, 15, "the count of all")
+    assert places.counts(name) == (0, 0)
+    with pytest.raises(Failed, match="3 messages wait since it was looked at"):
+        declarer.apply(before)
+    assert name in there(declared)
+    change = only(declarer.plan_removal([Declaration("queue", name)]))
+    assert change.remarks == ("3 messages wait in it, for another try or for their dead-letter exchange, and are lost with it",)
+    unseen = only(declared.declarer(places.without_management).plan_removal([Declaration("queue", name)]))
+    assert unseen.remarks == ("what waits in it for another try or for its dead-letter exchange goes with it, and only the management API says how much",)
+    declarer.apply(change)
+    assert there(declared) == set()
 
 
 def test_an_exchange_that_something_was_bound_to_since_is_not_deleted(declared: Declared, places: Places) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.comparing import Bind, bind_of, same_binding
 from brokercli.backends.rabbitmq.counting import Count, counting
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
-from brokercli.backends.rabbitmq.keeping import CLASSIC, STREAM
+from brokercli.backends.rabbitmq.keeping import CLASSIC, QUORUM, STREAM
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Facts
 from brokercli.backends.rabbitmq.topology import Node, read_topology
@@ -19,6 +19,16 @@ from brokercli.model.errors import Failed, NotFound, UsageProblem
 
 _FIRST = {"binding": 0, "queue": 1, "stream": 1, "exchange": 2}
 _AGAIN = "look at what is in it, then plan again"
+_WAITING = "for another try or for their dead-letter exchange"
+
+
+class _Unready(NamedTuple):
+    """What is in a queue and ready for nobody; None where nobody says it."""
+
+    in_hand: int | None
+    """What consumers hold and have not acknowledged."""
+    waiting: int | None
+    """What a quorum queue holds back for later (delayed retry), or keeps until its dead letters are taken (at least once)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,8 @@ class Remove:
     consumers: int | None = None
     in_hand: int | None = None
     """What its consumers had in hand then; None where that was not known."""
+    waiting: int | None = None
+    """What waited in it then, ready for nobody; None where that was not known."""
     policy: str = ""
     """Ours, which goes with it."""
     unbound: bool = False
@@ -78,8 +90,12 @@ class Remove:
         if count.consumers and not self.consumers:
             raise Failed(f"{self.name} has got {amount(count.consumers, 'consumer')} since it was looked at, so it was not deleted.", hint=_AGAIN)
         # what consumers hold is ready for nobody and goes all the same; a queue asked to make sure does not look at it
-        if (in_hand := _in_hand(inventory, self.name, self.type)) and not (self.messages or self.in_hand):
-            raise Failed(f"The consumers of {self.name} have got {amount(in_hand, 'message')} in hand since it was looked at, so it was not deleted.",
+        unready = _unready(inventory, self.name, self.type)
+        if unready.in_hand and not (self.messages or self.in_hand):
+            raise Failed(f"The consumers of {self.name} have got {amount(unready.in_hand, 'message')} in hand since it was looked at, so it was not deleted.",
+                         hint=_AGAIN)
+        if unready.waiting and not (self.messages or self.in_hand or self.waiting):
+            raise Failed(f"In {self.name} {amount(unready.waiting, 'message waits', 'messages wait')} since it was looked at, so it was not deleted.",
                          hint=_AGAIN)
         if not count.certain and not (self.messages and self.consumers):
             raise Failed(f"The leader of {self.name} does not answer, so whether anything is in it is not known, and it was not deleted.",
@@ -153,7 +169,11 @@ def _plan_queue(declaration: Declaration, inventory: Inventory, feeds: Sequence[
     remarks = [] if count.certain else ["its leader does not answer: what would be lost with it is not known"]
     if count.messages:
         remarks.append(f"{amount(count.messages, 'message')} {'is' if count.messages == 1 else 'are'} lost with it")
-    in_hand = _in_hand(inventory, have.name, have.type)
+    in_hand, waiting = _unready(inventory, have.name, have.type)
+    if waiting:
+        remarks.append(f"{amount(waiting, 'message waits', 'messages wait')} in it, {_WAITING}, and {'is' if waiting == 1 else 'are'} lost with it")
+    elif waiting is None:
+        remarks.append("what waits in it for another try or for its dead-letter exchange goes with it, and only the management API says how much")
     if in_hand:
         remarks.append(f"{amount(in_hand, 'message')} in the hands of consumers {'goes' if in_hand == 1 else 'go'} with it: what they do not finish is lost")
     if count.consumers:
@@ -165,7 +185,7 @@ def _plan_queue(declaration: Declaration, inventory: Inventory, feeds: Sequence[
         bound = [one for one in inventory.management.bindings_to_queue(have.name) if one.get("source")]
         if bound:
             remarks.append(f"{amount(len(bound), 'binding')} {'goes' if len(bound) == 1 else 'go'} with it")
-    handle = Remove("queue", have.name, have.type, count.messages, count.consumers, in_hand, _ours(inventory, "queue", have))
+    handle = Remove("queue", have.name, have.type, count.messages, count.consumers, in_hand, waiting, _ours(inventory, "queue", have))
     return Change(declaration, Action.DELETE, remarks=tuple(remarks), handle=handle)
 
 
@@ -181,17 +201,22 @@ def _now(inventory: Inventory, name: str) -> Count:
     return count
 
 
-def _in_hand(inventory: Inventory, name: str, kind: str | None) -> int | None:
-    """Return how many messages consumers hold that they have not acknowledged, as it is now; of a quorum queue as it was up to a second ago
-    (seen on 4.3.6). None where nobody says it. What is read of a stream is in nobody's hands."""
+def _unready(inventory: Inventory, name: str, kind: str | None) -> _Unready:
+    """Return what is in a queue that it does not count as ready, as it is now; of a quorum queue as it was when it last counted, once a second here
+    and every five as it comes (quorum_tick_interval; seen on 4.3.6). What is read of a stream is in nobody's hands."""
     if kind == STREAM:
-        return 0
+        return _Unready(0, 0)
+    none_waits = 0 if kind == CLASSIC else None
     try:
         facts = inventory.management.queue_now(name) if inventory.away is None else None
     except Away:
-        return None
-    found = (facts or {}).get("messages_unacknowledged")
-    return found if isinstance(found, int) else None
+        facts = None
+    ready, in_hand, messages = ((facts or {}).get(each) for each in ("messages_ready", "messages_unacknowledged", "messages"))
+    if not isinstance(in_hand, int):
+        return _Unready(None, none_waits)
+    if kind != QUORUM or not isinstance(ready, int) or not isinstance(messages, int):
+        return _Unready(in_hand, none_waits)
+    return _Unready(in_hand, max(0, messages - ready - in_hand))
 
 
 def _nodes(inventory: Inventory) -> dict[str, Node]:
