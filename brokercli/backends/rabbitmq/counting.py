@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, NamedTuple
 
+from brokercli.backends.rabbitmq.management import Facts
 from brokercli.backends.rabbitmq.opening import Step
 
 _LEADER_SECONDS = 0.25
@@ -22,6 +23,18 @@ class Count(NamedTuple):
     certain: bool = True
     """False where RabbitMQ answered for a leader that did not, and said that there is nothing. For one whose node is away it says so at
     once; only the management API tells that (`is_down`)."""
+
+
+def out_of_sight(facts: Facts) -> int | None:
+    """Return how many messages a queue had that were neither ready nor in anybody's hands, when it last counted itself, as the management API says
+    it: what a quorum queue holds back for another try (delayed retry, from 4.3 on), or until its dead letters are taken (at least once). None where
+    that is not said. Over AMQP it is in no count."""
+    if facts.get("type") == "classic":
+        return 0
+    messages, ready, in_hand = (facts.get(name) for name in ("messages", "messages_ready", "messages_unacknowledged"))
+    if not isinstance(messages, int) or not isinstance(ready, int) or not isinstance(in_hand, int):
+        return None
+    return max(0, messages - ready - in_hand)
 
 
 def counting(queue: str) -> Step:

@@ -46,6 +46,8 @@ def find_sources(patterns: Sequence[str], management: Management, link: Link, un
     unseen.extend(_in_circles(nodes, found))
     unseen.extend(f"{_waiting(node)}, because what it sends them to does not exist or leads nowhere; brokercli describe queue:{node.name} says what that is"
                   for node in nodes.values() if node.on_the_way and node.unrouted)
+    unseen.extend(f"{_held_back(nodes[name])} in queue:{name} by its delayed retry, until the time of each is over" for name in sorted(found)
+                  if nodes[name].held_back)
 
 
 def _in_circles(nodes: dict[str, Node], found: set[str]) -> Iterator[str]:
@@ -123,6 +125,10 @@ def _waiting(node: Node) -> str:
     return f"{amount(node.on_the_way, 'dead letter waits', 'dead letters wait')} in queue:{node.name}"
 
 
+def _held_back(node: Node) -> str:
+    return amount(node.held_back, "letter is held back", "letters are held back")
+
+
 def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, consumers: int | None, kept: int) -> DeadLetterSource:
     stream = node.type == "stream"
     feeds = feeds_of(node, nodes)
@@ -137,6 +143,8 @@ def _source(node: Node, nodes: dict[str, Node], why: str, depth: int | None, con
         remarks.append(f"{kept:,} went over its delivery limit and {'is' if kept == 1 else 'are'} kept by a run; if that was killed, the next one with "
                        f"--lift-limit puts {'it' if kept == 1 else 'them'} back")
         depth = (depth or 0) + kept
+    if node.held_back:
+        remarks.append(f"{_held_back(node)} by its delayed retry, and not counted")
     if consumers:
         remarks.append(f"{amount(consumers, 'consumer takes', 'consumers take')} from it")
     if stream:

@@ -146,6 +146,8 @@ def _counts(description: Description, queue: Queue, known: Facts) -> None:
             facts["messages in delivery"] = known["messages_unacknowledged"]
         if known.get("messages_dlx"):
             facts["messages being dead lettered"] = known["messages_dlx"]
+        if known.get("messages_delayed"):
+            facts["messages held back"] = known["messages_delayed"]
     facts["consumers"] = known.get("consumers") if queue.consumers is None else queue.consumers
     if queue.resource != CLASSIC_QUEUE or queue.type is not None:
         facts["type"] = queue.type

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from brokercli.backends.contract import Batch, Reader
 from brokercli.backends.dead_letters import LetterLook, LetterReader
 from brokercli.backends.rabbitmq import QUORUM_QUEUE
+from brokercli.backends.rabbitmq.counting import out_of_sight
 from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
@@ -141,4 +142,8 @@ def notes_on(conditions: Conditions) -> list[str]:
     held = (conditions.facts or {}).get("messages_unacknowledged")
     if isinstance(held, int) and held and consumers:
         notes.append(f"{amount(held, 'letter is', 'letters are')} in somebody else's hands and not seen here")
+    if waiting := out_of_sight(conditions.facts or {}):
+        why = ("it holds back what is returned to it for another try" if conditions.delayed_retry not in (None, "disabled")
+               else "its own dead-letter exchange has not taken them yet")
+        notes.append(f"{amount(waiting, 'message')} in {conditions.name} {'is' if waiting == 1 else 'are'} ready for nobody and not seen here: {why}")
     return notes

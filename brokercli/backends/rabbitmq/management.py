@@ -141,7 +141,7 @@ class Management:
 
     def queues_in_use(self) -> Iterator[Facts]:
         """Yield type, arguments, policy, consumers and the oldest time of all queues, up to five seconds old."""
-        return self._pages("queues", "name,type,arguments,policy,consumers,messages,messages_dlx,head_message_timestamp,exclusive,state")
+        return self._pages("queues", "name,type,arguments,policy,consumers,messages,messages_dlx,messages_delayed,head_message_timestamp,exclusive,state")
 
     def policy(self, name: str) -> Facts | None:
         """Return a policy of the virtual host; None where there is none of that name."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.comparing import Bind, bind_of, same_binding
-from brokercli.backends.rabbitmq.counting import Count, counting
+from brokercli.backends.rabbitmq.counting import Count, counting, out_of_sight
 from brokercli.backends.rabbitmq.inventory import Have, Inventory
-from brokercli.backends.rabbitmq.keeping import CLASSIC, QUORUM, STREAM
+from brokercli.backends.rabbitmq.keeping import CLASSIC, STREAM
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Facts
 from brokercli.backends.rabbitmq.topology import Node, read_topology
@@ -206,17 +206,12 @@ def _unready(inventory: Inventory, name: str, kind: str | None) -> _Unready:
     and every five as it comes (quorum_tick_interval; seen on 4.3.6). What is read of a stream is in nobody's hands."""
     if kind == STREAM:
         return _Unready(0, 0)
-    none_waits = 0 if kind == CLASSIC else None
     try:
-        facts = inventory.management.queue_now(name) if inventory.away is None else None
+        facts = (inventory.management.queue_now(name) if inventory.away is None else None) or {}
     except Away:
-        facts = None
-    ready, in_hand, messages = ((facts or {}).get(each) for each in ("messages_ready", "messages_unacknowledged", "messages"))
-    if not isinstance(in_hand, int):
-        return _Unready(None, none_waits)
-    if kind != QUORUM or not isinstance(ready, int) or not isinstance(messages, int):
-        return _Unready(in_hand, none_waits)
-    return _Unready(in_hand, max(0, messages - ready - in_hand))
+        facts = {}
+    in_hand = facts.get("messages_unacknowledged")
+    return _Unready(in_hand if isinstance(in_hand, int) else None, out_of_sight({"type": kind} | facts))
 
 
 def _nodes(inventory: Inventory) -> dict[str, Node]:

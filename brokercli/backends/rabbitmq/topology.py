@@ -28,6 +28,8 @@ class Node:
     consumers: int | None = None
     on_the_way: int = 0
     """Its dead letters that nobody has confirmed yet where they go, some seconds ago; they lie in it until then."""
+    held_back: int = 0
+    """What was returned to it and waits for another try (delayed retry, from 4.3 on), some seconds ago: nobody gets it before its time."""
     oldest: int | None = None
     """Time of the first message in seconds, where a classic queue knows it."""
     targets: tuple[str, ...] = ()
@@ -110,7 +112,7 @@ def _node(now: Facts, counted: Facts | None, used: Facts, policies: Policies) ->
     messages = None if counted is None or down else counted.get("messages", used.get("messages"))
     firm = any(isinstance(limit, int) and limit >= 0 for limit in (operator.get("delivery-limit"), given.get("x-delivery-limit")))
     return Node(name, kind, settings, firm, messages, used.get("consumers"), used.get("messages_dlx") or 0,
-                head if isinstance(head, int) and not isinstance(head, bool) else None, down=down)
+                used.get("messages_delayed") or 0, head if isinstance(head, int) and not isinstance(head, bool) else None, down=down)
 
 
 def _waits(node: Node, nodes: dict[str, Node]) -> bool:
