@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.error import HTTPError
 
 import pika
+import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy
-from brokercli.backends.rabbitmq.counting import out_of_sight
-from brokercli.backends.rabbitmq.survivable import version_of
+from brokercli.backends.rabbitmq.counting import Count, out_of_sight
+from brokercli.backends.rabbitmq.existing import Queue
+from brokercli.backends.rabbitmq.letters import count_ready
+from brokercli.backends.rabbitmq.survivable import Conditions, count_once_more, version_of
 from tests.backends.rabbitmq_places import Places
 from tests.backends.rabbitmq_redrive import fail, make, numbered, queue
 from tests.brokers.server import wait_until
@@ -77,6 +81,38 @@ def test_dead_letters_that_nobody_took_yet_are_told_by_a_run_over_the_queue_they
     fail(places, name, numbered(2))
     wait_until(lambda: out_of_sight(counted(places, name)) == 2, PATIENCE, "2 letters that wait")
     assert notes_of_a_run(places, name) == [f"2 messages in {name} are ready for nobody and not seen here: its own dead-letter exchange has not taken them yet"]
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_queue_that_was_emptied_a_moment_ago_is_empty_whatever_the_figures_still_say(places: Places, kind: str) -> None:
+    # a run after one that took everything said that somebody else had taken the letters
+    dlq = make(places, kind)
+    places.put("", dlq, numbered(3))
+    wait_until(lambda: counted(places, dlq).get("messages_ready") == 3, PATIENCE, "the count of 3 letters")
+    assert places.taken(dlq) == numbered(3)
+    with places.open() as backend, backend.repair(queue(dlq), RepairPolicy()) as repair:
+        assert (repair.expected, repair.finished) == (0, True)
+    assert repair.notes == []
+
+
+def test_a_queue_that_counts_nothing_counts_again_and_where_nobody_answers_then_the_figures_hold() -> None:
+    class Asked:
+        count = Count(0, 0)
+
+        def ask(self, doing: str, *steps: object) -> list[Count]:
+            return [self.count]
+
+    asked: Any = Asked()
+    found = Conditions(Queue("dlq", "quorum", 0, 0), (4, 3, 6), "/", facts={"messages_ready": 3})
+    assert count_ready(count_once_more(found, asked)) == 0
+    asked.count = Count(2, 0)  # its leader was away for a moment
+    assert count_ready(count_once_more(found, asked)) == 2
+    asked.count = Count(0, 0, certain=False)
+    assert count_ready(count_once_more(found, asked)) == 3
+    assert count_ready(replace(found, queue=replace(found.queue, messages=None))) == 3
+    asked.ask = None
+    for same in (replace(found, facts={"messages_ready": 0}), replace(found, facts=None), replace(found, queue=replace(found.queue, messages=5))):
+        assert count_once_more(same, asked) is same
 
 
 def test_what_is_out_of_sight_is_what_is_neither_ready_nor_in_hand() -> None:

@@ -345,7 +345,7 @@ class RabbitMQBackend(Backend):
     def _conditions(self, source: Address) -> Conditions:
         """Find out what taking from a queue of letters would do. Raises Failed for one that is worked on and holds none."""
         from brokercli.backends.rabbitmq.dead_letters import require_letters
-        from brokercli.backends.rabbitmq.survivable import read_conditions, refuse_rescued, version_of
+        from brokercli.backends.rabbitmq.survivable import count_once_more, read_conditions, refuse_rescued, version_of
 
         refuse_rescued(source.name)
         queue = self._queue(source.name, "queue", "look")
@@ -355,8 +355,8 @@ class RabbitMQBackend(Backend):
                          hint="let dead letters go to a queue that is declared without exclusive")
         require_letters(queue, self._management)
         lift = self._lifts.get(source.name)
-        found = read_conditions(queue, self._management, version_of(self._link.server_properties), self._connection.virtual_host, said=queue.said,
-                                lifted=lift is not None and lift.open)
+        found = count_once_more(read_conditions(queue, self._management, version_of(self._link.server_properties), self._connection.virtual_host,
+                                                said=queue.said, lifted=lift is not None and lift.open), self._link)
         return found if found.auto_delete is not None else replace(found, auto_delete=self._existing.goes_with_its_last_consumer(queue))
 
     def _lend(self, end: Callable[[Link], None] = Link.close) -> tuple[Link, Callable[[], None]]:

@@ -104,9 +104,11 @@ def open_queue_letters(conditions: Conditions, lend: Callable[[], tuple[Link, Ca
 
 def count_ready(conditions: Conditions) -> int:
     """Return how many letters there are to take."""
+    if conditions.queue.messages is not None:
+        return conditions.queue.messages
+    # the leader of a quorum queue did not answer in time
     said = (conditions.facts or {}).get("messages_ready")
-    # a quorum queue whose leader is slow counts 0 over AMQP
-    return conditions.queue.messages or (said if isinstance(said, int) else 0)
+    return said if isinstance(said, int) else 0
 
 
 def fewer(count: int) -> str:

@@ -17,12 +17,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
+from brokercli.backends.rabbitmq.counting import counting
 from brokercli.backends.rabbitmq.existing import Queue
+from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Facts, Management, is_down
 from brokercli.model.amount import amount
 from brokercli.model.errors import Failed, Unsupported
@@ -142,6 +144,16 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
         down=is_down(facts),
         auto_delete=facts.get("auto_delete") if queue.auto_delete is None else queue.auto_delete,
         rescue=rescue_of(facts) if lifted else "")
+
+
+def count_once_more(conditions: Conditions, link: Link) -> Conditions:
+    """Have a queue that counts nothing counted again where the management API counts letters. That says what was there when the queue last counted
+    itself, up to five seconds ago, and who took them since may well be a run that has just ended; but where its leader was away for a moment a quorum
+    queue counts nothing, too."""
+    if conditions.queue.messages != 0 or not (conditions.facts or {}).get("messages_ready"):
+        return conditions
+    (count,) = link.ask(f"counting the letters of {conditions.name}", counting(conditions.name))
+    return replace(conditions, queue=replace(conditions.queue, messages=count.messages if count.certain else None))
 
 
 def _as_policies_say(name: str, facts: Facts, management: Management) -> Facts:
