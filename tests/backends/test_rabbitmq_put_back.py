@@ -100,3 +100,25 @@ def test_a_letter_that_only_speaks_of_the_stamp_is_no_letter_that_this_run_put_b
             # as it is, nothing written on it
             assert repair.settle([Move(record, record.message, queue(work))]).confirmed == 1
     assert places.taken(work) == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("how", ["settle", "forward"])
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_letters_that_an_earlier_run_put_back_are_all_parked_with_what_that_wrote_on_them(places: Places, kind: str, how: str) -> None:
+    # the letters of one batch have it in common: those of the next part were taken for what this run itself had put back
+    work, dlq = work_and_letters(places, kind)
+    parked = places.queue(kind)
+    fail(places, work, numbered(6), {"headers": stamped(timedelta(days=-1))})
+    went = 0
+    with places.open().repair(queue(dlq), RepairPolicy(batch=4, homeward=False)) as repair:
+        while not repair.finished:
+            batch = repair.read(0.2)
+            if batch is None or not len(batch):
+                continue
+            records = batch.records()
+            if how == "settle":
+                went += repair.settle([Move(record, record.message, queue(parked)) for record in records]).confirmed
+            else:
+                went += repair.forward(batch, [Goal(queue(parked))] * len(records), [record.message.headers for record in records])().confirmed
+    assert (went, list(repair.notes)) == (6, [])
+    assert (places.taken(parked), count(places, dlq)) == (numbered(6), 0)

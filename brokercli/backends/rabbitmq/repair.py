@@ -126,12 +126,13 @@ class RabbitMQRepair(Repair):
 
     def _is_ours(self, delivery: Delivery) -> bool:
         """Whether this run has put it back already."""
-        return bool(self._written) and _stamp_of(decode_table(split_headers(delivery.properties)[1])[0]) in self._written
+        return bool(self._written) and _stamp_of(_headers_of(delivery)) in self._written
 
-    def _write_down(self, headers: Iterable[tuple[Header, ...]]) -> None:
-        """Remember what letters that are put back have written on them."""
+    def _write_down(self, sent: Iterable[tuple[tuple[Header, ...], Record | Delivery]]) -> None:
+        """Remember what this run writes on letters, from the headers that go and the letter as it was. What is parked goes with what an earlier run
+        wrote on it, and so many of those that are still to come have the same."""
         known: set[tuple[Header, ...]] = set()
-        for one in headers:
+        for one, letter in sent:
             # behind their own, and the letters of a batch have it in common
             last = one[-len(_STAMP):]
             if last in known:
@@ -139,8 +140,9 @@ class RabbitMQRepair(Repair):
             if {name for name, _ in last} == _STAMPS:
                 known.add(last)
                 one = last
-            self._written.add(_stamp_of(one))
-        self._written.discard(_UNSTAMPED)
+            stamp = _stamp_of(one)
+            if stamp != _UNSTAMPED and stamp not in self._written and stamp != _stamp_of(_headers_of(letter)):
+                self._written.add(stamp)
 
     @property
     def finished(self) -> bool:
@@ -163,7 +165,7 @@ class RabbitMQRepair(Repair):
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=_WHERE_IT_LIES))
             else:
                 chosen.append((index, tag, move))
-        self._write_down(move.message.headers for _, _, move in chosen)
+        self._write_down((move.message.headers, move.record) for _, _, move in chosen)
         window = self._mover.begin([(move.message, move.destination) for _, _, move in chosen])
         return lambda: self._finish([(index, tag) for index, tag, _ in chosen], window, receipts)
 
@@ -185,7 +187,7 @@ class RabbitMQRepair(Repair):
             else:
                 places.append((index, delivery.tag))
                 items.append((delivery, layout, goal, kept))
-        self._write_down(kept for *_, kept in items)
+        self._write_down((kept, delivery) for delivery, _, _, kept in items)
         window = self._mover.forward(items, batch.copied)
         return lambda: self._finish(places, window, receipts)
 
@@ -296,6 +298,11 @@ class RabbitMQRepair(Repair):
 _PRIORITY = 0x08
 """In the first octet of encoded properties: there is a priority among them."""
 _UNSTAMPED = (None,) * len(_STAMP)
+
+
+def _headers_of(letter: Record | Delivery) -> Iterable[tuple[str, Any]]:
+    """Return the headers that a letter came with."""
+    return letter.message.headers if isinstance(letter, Record) else decode_table(split_headers(letter.properties)[1])[0]
 
 
 def _stamp_of(headers: Iterable[tuple[str, Any]]) -> tuple[object, ...]:
