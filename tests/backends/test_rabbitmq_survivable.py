@@ -9,7 +9,7 @@ import pytest
 
 from brokercli.backends.rabbitmq.existing import Queue
 from brokercli.backends.rabbitmq.holding import Holding
-from brokercli.backends.rabbitmq.letters import unseen
+from brokercli.backends.rabbitmq.letters import notes_on, unseen
 from brokercli.backends.rabbitmq.management import Away, Management
 from brokercli.backends.rabbitmq.survivable import (
     LIFTS,
@@ -70,13 +70,19 @@ def test_letters_are_kept_only_where_every_word_of_the_policy_holds(said: dict[s
 class Answers:
     """A management API that says this of the queue, of its policies and of an operator's."""
 
-    def __init__(self, said: dict[str, Any] | Away | None, policy: dict[str, Any] | Away | None = None, *operators: dict[str, Any]) -> None:
-        self._said, self._policy, self._operators = said, policy, list(operators)
+    def __init__(self, said: dict[str, Any] | Away | None, policy: dict[str, Any] | Away | None = None, *operators: dict[str, Any],
+                 statistics: dict[str, Any] | None = None) -> None:
+        self._said, self._policy, self._operators, self._statistics = said, policy, list(operators), statistics
 
     def queue_now(self, name: str) -> dict[str, Any] | None:
         if isinstance(self._said, Away):
             raise self._said
         return self._said
+
+    def queue(self, name: str) -> dict[str, Any] | None:
+        if self._statistics is None:
+            raise Away("no answer")
+        return self._statistics
 
     def policy(self, name: str) -> dict[str, Any] | None:
         if isinstance(self._policy, Away):
@@ -174,6 +180,24 @@ def test_whatever_could_cost_a_letter_is_refused_with_the_reason(unsafe: Conditi
 def test_a_queue_that_hands_out_its_messages_another_way_is_refused(said: dict[str, Any], why: str) -> None:
     with pytest.raises(Unsupported, match=why):
         require_fit(read(Answers(said)), "Looking")
+
+
+@pytest.mark.parametrize("key", ["federation-upstream", "federation-upstream-set"])
+@pytest.mark.parametrize("told", ["at once", "by the statistics"])
+def test_a_federated_queue_is_not_looked_at_for_its_upstream_sends_letters_to_whoever_consumes(key: str, told: str) -> None:
+    # seen on 4.3.6: each look brought as many letters from the other broker as its upstream's prefetch-count, and they stayed
+    definition = {key: "all"}
+    said = {"name": "orders.dlq", "policy": "federated"} | ({"effective_policy_definition": definition} if told == "at once" else {})
+    found = read(Answers(said, Away("may not be read by all"), statistics={"effective_policy_definition": definition}), "classic")
+    with pytest.raises(Unsupported, match=r"bring letters here from another broker: orders\.dlq is federated"):
+        require_fit(found, "Looking")
+    assert notes_on(found) == ["orders.dlq is federated: while letters are taken from it RabbitMQ brings others from its upstream, which stay here"]
+
+
+@pytest.mark.parametrize("said", [{}, {"policy": "other"}, {"policy": "other", "effective_policy_definition": {"max-length": 5}}])
+def test_a_queue_whose_policy_says_nothing_of_it_is_not_federated(said: dict[str, Any]) -> None:
+    for statistics in ({"effective_policy_definition": {"max-length": 5}}, {}, None):
+        require_fit(read(Answers({"name": "orders.dlq"} | said, statistics=statistics), "classic"), "Looking")
 
 
 def test_letters_that_a_delayed_retry_holds_back_are_not_said_to_be_taken_or_gone() -> None:

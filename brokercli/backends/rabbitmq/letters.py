@@ -144,6 +144,8 @@ def notes_on(conditions: Conditions) -> list[str]:
     held = (conditions.facts or {}).get("messages_unacknowledged")
     if isinstance(held, int) and held and consumers:
         notes.append(f"{amount(held, 'letter is', 'letters are')} in somebody else's hands and not seen here")
+    if conditions.federated:
+        notes.append(f"{conditions.name} is federated: while letters are taken from it RabbitMQ brings others from its upstream, which stay here")
     if waiting := out_of_sight(conditions.facts or {}):
         why = ("it holds back what is returned to it for another try" if conditions.delayed_retry not in (None, "disabled")
                else "its own dead-letter exchange has not taken them yet")

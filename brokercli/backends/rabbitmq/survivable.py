@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +32,8 @@ from brokercli.model.errors import Failed, Unsupported
 
 UNLIMITED = -1
 _DEFAULT_LIMIT = 20
+_FEDERATED = frozenset({"federation-upstream", "federation-upstream-set"})
+"""Keys of a policy; no argument does it."""
 _LIMITS_BY_DEFAULT = (4, 0)
 _NACK_IS_FREE = (4, 3)
 _SAYS_POLICIES_AT_ONCE = (4, 2, 5)
@@ -76,6 +79,9 @@ class Conditions:
     """The limit is lifted only while another run lasts."""
     single_active: bool = False
     delayed_retry: str | None = None
+    federated: bool = False
+    """While somebody consumes it RabbitMQ brings messages from its upstream, as many as that is ready to give (1,000 where nothing else is set), and
+    they stay (seen on 4.3.6; prefetch-count of the upstream)."""
     facts: Facts | None = None
     down: bool = False
     """Whoever answers for it is away."""
@@ -130,7 +136,8 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
     limit = limit_of(facts, version)
     argument = arguments.get("x-delivery-limit")
     borrowed = not lifted and str(facts.get("policy") or "").startswith(LIFTS)
-    policy = _definition(facts, management) if borrowed or limit != UNLIMITED else None
+    # a classic queue has no limit, and a login that may not read the policy gets no other answer after this one
+    policy = _definition(facts, management) if queue.type != "classic" and (borrowed or limit != UNLIMITED) else None
     return Conditions(
         queue, version, virtual_host, limit, "" if limit is not None else "the management API does not say its delivery limit",
         argued=isinstance(argument, int) and argument >= 0,
@@ -140,6 +147,7 @@ def read_conditions(queue: Queue, management: Management, version: tuple[int, ..
         borrowed=borrowed,
         single_active=bool(arguments.get("x-single-active-consumer", (settings or {}).get("single-active-consumer"))),
         delayed_retry=arguments.get("x-delayed-retry-type", (settings or {}).get("delayed-retry-type")),
+        federated=not _FEDERATED.isdisjoint(_held_by(queue.name, facts, management)),
         facts=facts,
         down=is_down(facts),
         auto_delete=facts.get("auto_delete") if queue.auto_delete is None else queue.auto_delete,
@@ -154,6 +162,16 @@ def count_once_more(conditions: Conditions, link: Link) -> Conditions:
         return conditions
     (count,) = link.ask(f"counting the letters of {conditions.name}", counting(conditions.name))
     return replace(conditions, queue=replace(conditions.queue, messages=count.messages if count.certain else None))
+
+
+def _held_by(name: str, facts: Facts, management: Management) -> Facts:
+    """Return what the policies of a queue come to. Of a classic queue the broker says at once only which one holds, and what that comes to in its
+    statistics, up to five seconds later. The policy itself only some logins may read."""
+    said = facts.get("effective_policy_definition")
+    if not isinstance(said, dict) and facts.get("policy"):
+        with suppress(Away):
+            said = (management.queue(name) or {}).get("effective_policy_definition")
+    return said if isinstance(said, dict) else {}
 
 
 def _as_policies_say(name: str, facts: Facts, management: Management) -> Facts:
@@ -287,6 +305,13 @@ def require_fit(conditions: Conditions, doing: str) -> None:
     if conditions.hides_returned:
         raise Unsupported(f"{doing} would hide letters: {conditions.name} holds returned messages back (x-delayed-retry-type: {conditions.delayed_retry}).",
                           hint="let its letters go to a queue without delayed retry")
+
+
+    if conditions.federated:
+        raise Unsupported(f"{doing} would bring letters here from another broker: {conditions.name} is federated, and RabbitMQ brings what its upstream has"
+                          " as soon as somebody consumes it, which a look does.",
+                          hint="without a consumer its letters are read by rabbitmqadmin get; dlq redrive, drop and park with --yes take them, and say what"
+                               " comes meanwhile")
 
 
 def refuse_work(queue: str, consumers: int, why: str) -> Failed:
