@@ -46,6 +46,21 @@ def test_whoever_publishes_to_a_queue_that_drops_its_oldest_is_told_before_the_f
     assert notes_of(places, Address("", "exchange", name)) == notes_of(places, queue(name))
 
 
+def test_messages_that_expire_soon_and_whose_dead_letters_lead_nowhere_are_said_to_be_lost(places: Places) -> None:
+    exchange, soon = places.exchange("direct"), at(2000)
+    nobody = places.queue(x_message_ttl=soon, x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", b"is-not-there"))
+    nothing = places.queue("quorum", x_message_ttl=soon, x_dead_letter_exchange=("S", b"is-not-there"))
+    unbound = places.queue(x_message_ttl=soon, x_dead_letter_exchange=("S", exchange.encode()))
+    for name, then in ((nobody, "queue:is-not-there"), (nothing, "exchange:is-not-there"), (unbound, f"exchange:{exchange}")):
+        assert notes_of(places, queue(name)) == [
+            f"messages in queue:{name} expire after 2s (message-ttl), and are lost: they would be dead-lettered to {then}, which leads nowhere"]
+    places.bind(places.queue(), exchange, unbound)
+    waits = places.queue("quorum", x_message_ttl=soon, x_dead_letter_exchange=("S", b"is-not-there"), x_dead_letter_strategy=("S", b"at-least-once"),
+                         x_overflow=("S", b"reject-publish"))
+    for name in (unbound, waits):
+        assert notes_of(places, queue(name)) == []
+
+
 def test_where_what_is_dropped_goes_is_said(places: Places) -> None:
     other, exchange = places.queue(), places.exchange()
     to_queue = places.queue(x_max_length_bytes=at(1000), x_dead_letter_exchange=("S", b""), x_dead_letter_routing_key=("S", other.encode()))

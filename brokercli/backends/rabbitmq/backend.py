@@ -199,7 +199,7 @@ class RabbitMQBackend(Backend):
             facts = self._in_a_hurry().queue_that_takes(queue)
         except Away:
             return None
-        return None if facts is None else Fate(queue, facts)
+        return None if facts is None else Fate(queue, facts, self._in_a_hurry())
 
     def _in_a_hurry(self) -> Management:
         if self._hurried is None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from brokercli.backends.rabbitmq.keeping import CLASSIC, STREAM, effective
-from brokercli.backends.rabbitmq.management import Facts
+from brokercli.backends.rabbitmq.management import Away, Facts, Management
 from brokercli.backends.rabbitmq.telling import fate_of_the_dead, told
+from brokercli.backends.rabbitmq.topology import Routes
 from brokercli.model.amount import amount
 
 ROOM, ROOM_BYTES = 10_000, 64 * 1024 * 1024
@@ -23,8 +24,10 @@ consumer which is only being restarted."""
 class Fate:
     """What would become of messages in one queue, as the management API says it: arguments and policies, up to five seconds old."""
 
-    def __init__(self, name: str, facts: Facts) -> None:
+    def __init__(self, name: str, facts: Facts, management: Management | None = None) -> None:
+        """`management` tells whether what dies in the queue leads anywhere, which is asked only where messages die soon."""
         self._name = name
+        self._management = management
         self._arguments = facts.get("arguments") or {}
         # a policy that defines nothing is told as an empty list or text
         policy = facts.get("effective_policy_definition")
@@ -63,10 +66,25 @@ class Fate:
 
     def _note_times(self, facts: Facts) -> None:
         ttl, unused = self._holds("message-ttl"), self._holds("expires")
-        if isinstance(ttl, int) and ttl < _SOON and self._holds("dead-letter-exchange") is None:
-            self.notes.append(f"messages in queue:{self._name} expire after {told(ttl)} (message-ttl) and are deleted")
+        if isinstance(ttl, int) and ttl < _SOON:
+            exchange, expire = self._holds("dead-letter-exchange"), f"messages in queue:{self._name} expire after {told(ttl)} (message-ttl)"
+            if exchange is None:
+                self.notes.append(f"{expire} and are deleted")
+            elif self._holds("dead-letter-strategy") != "at-least-once" and self._leads_nowhere(exchange):
+                then = fate_of_the_dead(exchange, self._holds("dead-letter-routing-key") or self._name)
+                self.notes.append(f"{expire}, and are lost: they would be {then}, which leads nowhere")
         if isinstance(unused, int) and unused < _SOON and not facts.get("consumers"):
             self.notes.append(f"nobody consumes queue:{self._name}, and it is deleted with its messages after {told(unused)} without consumers (expires)")
+
+    def _leads_nowhere(self, exchange: str) -> bool:
+        """Whether what dies here reaches no queue, as far as the management API tells. It came through the default exchange, by the queue's name."""
+        if self._management is None:
+            return False
+        key = self._holds("dead-letter-routing-key") or self._name
+        try:
+            return not Routes(self._management).of(exchange, key) if exchange else self._management.queue_now(key) is None
+        except Away:
+            return False
 
     def _note_limits(self, facts: Facts) -> None:
         overflow, exchange = self._holds("overflow") or "drop-head", self._holds("dead-letter-exchange")
