@@ -21,21 +21,31 @@ from brokercli.model.message import Record
 from brokercli.model.position import Number, Span, parse_position
 
 VERSION = 1
+RESUME = "--resume names a file in a folder that can be written to"
 
 
 def is_begun(path: str) -> bool:
     """Whether there is a journal with something in it. Raises LocalIO where that cannot be seen."""
+    status = _require_file(path)
+    return status is not None and status.st_size > 0
+
+
+def _require_file(path: str) -> os.stat_result | None:
+    """Return what is known of a file, None where there is none yet. Raises UsageProblem where something else stands there: a pipe would be
+    waited for without end, and what a device takes cannot be read again. A folder is what opening it says."""
     try:
         status = os.stat(path)  # noqa: PTH116 - it is a path as it was typed
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
     except OSError as problem:
         raise _cannot_be_opened(path, problem) from None
-    return stat.S_ISREG(status.st_mode) and status.st_size > 0
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise UsageProblem(f"The journal {path} is no regular file.", hint=RESUME)
+    return status
 
 
 def _cannot_be_opened(path: str, problem: OSError) -> LocalIO:
-    return LocalIO(f"The journal {path} cannot be opened: {problem.strerror}.", hint="--resume names a file in a folder that can be written to")
+    return LocalIO(f"The journal {path} cannot be opened: {problem.strerror}.", hint=RESUME)
 
 
 class Journal:
@@ -61,6 +71,7 @@ class Journal:
         self.mark = ""
         """What the last record delivered is known by (`mark_of`); only where nothing else tells its source from another of its name."""
         self._source = identity.get("from", "The source")
+        _require_file(path)
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
         except OSError as problem:
@@ -106,7 +117,7 @@ class Journal:
         try:
             content = Path(self.path).read_bytes()
         except OSError as problem:
-            raise LocalIO(f"The journal {self.path} cannot be read: {problem.strerror}") from None
+            raise LocalIO(f"The journal {self.path} cannot be read: {problem.strerror}.") from None
         whole, newline, torn = content.rpartition(b"\n")
         lines = whole.split(b"\n") if newline else []
         entries = [_checked(line, number, self.path) for number, line in enumerate(lines, 1)]
@@ -120,7 +131,7 @@ class Journal:
             try:
                 keep_name(self.path)
             except OSError as problem:
-                raise LocalIO(f"The journal {self.path} cannot be kept: {problem.strerror}") from None
+                raise LocalIO(f"The journal {self.path} cannot be kept: {problem.strerror}.") from None
             return
         if entries[0].get("brokercli-journal") != VERSION:
             raise _foreign(self.path)
@@ -168,13 +179,16 @@ class Journal:
         line = _line(entry)
         try:
             before = os.fstat(self._descriptor).st_size
-            if os.write(self._descriptor, line) != len(line):
+            try:
+                while line:
+                    line = line[os.write(self._descriptor, line):]
+            except OSError:
                 # half a line is passed over at the end only
                 os.ftruncate(self._descriptor, before)
-                raise LocalIO(f"The journal {self.path} cannot be written: the disk is full.")
+                raise
             os.fsync(self._descriptor)
         except OSError as problem:
-            raise LocalIO(f"The journal {self.path} cannot be written: {problem.strerror}") from None
+            raise LocalIO(f"The journal {self.path} cannot be written: {problem.strerror}.") from None
 
 
 def mark_of(record: Record) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from brokercli.model.errors import LocalIO, UsageProblem
 from brokercli.model.message import Message, Record
 from brokercli.model.position import Number, Span
-from brokercli.operations.journal import Journal
+from brokercli.operations.journal import Journal, is_begun
 
 COPY = {"from": "kafka://a topic:x", "to": "kafka://a topic:y"}
 
@@ -87,13 +88,25 @@ def test_a_journal_that_cannot_be_written_is_said(tmp_path) -> None:
         Journal(str(tmp_path / "missing" / "journal"), COPY)
 
 
+@pytest.mark.parametrize("kind", ["a pipe", "a device"])
+def test_what_cannot_be_read_again_is_no_journal(tmp_path, kind: str) -> None:
+    path = "/dev/null"
+    if kind == "a pipe":
+        path = str(tmp_path / "pipe")
+        os.mkfifo(path)
+    for opened in (lambda: Journal(path, COPY), lambda: is_begun(path)):
+        with pytest.raises(UsageProblem, match=f"The journal {path} is no regular file"):
+            opened()
+
+
 def test_a_line_that_did_not_fit_on_the_disk_spoils_none_that_follows(tmp_path) -> None:
     path = tmp_path / "journal"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with Journal(str(path), COPY) as journal:
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
         try:
-            with pytest.raises(LocalIO):
+            # and what the system says is said: it is not always the disk that is full
+            with pytest.raises(LocalIO, match="cannot be written: File too large"):
                 journal.enter({0: 4}, 5)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
