@@ -91,8 +91,9 @@ class CopyRun:
                 streams.say(f"nothing was left to copy: {delivered}, up to the end that was fixed when the journal {journal.path} was begun; "
                             "another --resume FILE begins another copy")
             if code != ExitCode.DONE and self.resume is not None and not self.quiet:
-                anew = "" if self.limit is None else "; -n counts anew"
-                streams.say(f"the same command with --resume {self.resume} goes on from what is confirmed{anew}")
+                again, anew = account.confirmed - copying.entered, "" if self.limit is None else "; -n counts anew"
+                more = f"in it, and sends {amount(again, 'message')} once more that had been confirmed" if again else "confirmed"
+                streams.say(f"the same command with --resume {self.resume} goes on from what is {more}{anew}")
         return decided.code or 0
 
     def count(self, *, fail_if_empty: bool) -> int:

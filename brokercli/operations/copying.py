@@ -45,6 +45,8 @@ class Copying:
     through: Through | None = None
     pace: Pace | None = None
     journal: Journal | None = None
+    entered: int = 0
+    """With a journal: how many of the messages that were confirmed it has."""
     _sent: list[tuple[int, int, int, Record]] = field(default_factory=list)
     """With a journal: partition and number of each record that is on its way, the number of its message, -1 where there is none, and itself."""
 
@@ -111,6 +113,7 @@ class Copying:
                 delivered, last = delivered + 1, None if "partition" in record.place else record
         if done:
             self.journal.enter(done, delivered, last)
+            self.entered += delivered
         self._sent = []
         return not ended
 

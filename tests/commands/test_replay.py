@@ -148,6 +148,18 @@ def test_who_is_told_to_repeat_a_copy_of_so_many_is_told_that_they_are_counted_a
         assert f"the same command with --resume journal goes on from what is confirmed{more}\n" in cli(*copy, *options).stderr
 
 
+@pytest.mark.nats
+def test_what_was_confirmed_and_is_not_in_the_journal_is_said_to_go_once_more(cli: CommandLine, make_place: Callable[[str], Place]) -> None:
+    place, target = make_place("nats"), make_place("nats")
+    assert cli("publish", place.url, stdin=b"1\nbad\n3\n4\n").code == 0
+    copy = ("replay", place.url, "--to", target.url, "--resume", "journal")
+    ended = cli(*copy, "--through", "sh -c '! grep bad && printf good'")
+    assert (ended.code, "confirmed 3, refused 1" in ended.stderr) == (3, True), ended.stderr
+    assert "--resume journal goes on from what is in it, and sends 2 messages once more that had been confirmed\n" in ended.stderr
+    cli(*copy, "--through", "sh -c '! grep bad && printf good'")
+    assert len(bodies(cli, target)) == 5
+
+
 def test_a_dry_run_with_a_journal_counts_what_the_copy_would_go_on_with(cli: CommandLine, place: Place, make_place: Callable[..., Place]) -> None:
     target = make_place(place.broker)
     assert cli("publish", place.url, stdin=b"1\n2\n3\n").code == 0

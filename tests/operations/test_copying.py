@@ -118,6 +118,7 @@ def copy(path: Path, publisher: ScriptedPublisher, *, stop_after: int = 1000, th
         return asked > stop_after
 
     with Journal(str(path / "journal"), {"from": "a", "to": "b"}) as journal:
+        before = journal.delivered
         publishing = Publishing(publisher, stopping=stopping, delivery_timeout=delivery_timeout)
         copying = Copying(publishing, journal=journal, through=through)
         try:
@@ -126,6 +127,7 @@ def copy(path: Path, publisher: ScriptedPublisher, *, stop_after: int = 1000, th
             copying.abandon()
     with Journal(str(path / "journal"), {"from": "a", "to": "b"}) as again:
         account = publishing.outcome.account
+        assert copying.entered == again.delivered - before <= account.confirmed
         assert account.read == account.confirmed + account.refused + account.unknown + account.skipped
         assert min(account.confirmed, account.refused, account.unknown, account.skipped) >= 0
         return publishing.outcome, again.done
