@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
@@ -55,6 +56,12 @@ class Consumers(ABC):
     def seek(self, planned: Seek) -> None:
         """Do it. Raises Failed, and has changed nothing, where members are active or the positions are no longer those
         that were planned on."""
+
+    def now(self, name: str) -> int:
+        """Return what time it is (nanoseconds since 1970) where one is kept, which is what its pauses end by; ours where the broker does not tell.
+        Raises NotFound."""
+        del name
+        return time.time_ns()
 
     @abstractmethod
     def pause(self, name: str, until: int) -> None:

@@ -30,8 +30,6 @@ def pause(
     connect_timeout: shared.ConnectTimeoutOption = None,
 ) -> None:
     """Stop deliveries to a consumer until a moment. What it has in hand already can still be acknowledged."""
-    import time
-
     from brokercli.commands.consumers_session import open_consumers
     from brokercli.commands.session import streams_of
     from brokercli.model.capability import Capability
@@ -40,14 +38,16 @@ def pause(
 
     if (for_ is None) == (until is None):
         raise UsageProblem("A pause has an end: --for DURATION or --until TIME.", hint="for example: --for 10m")
-    now = time.time_ns()
-    end = parse_position(f"@{until.removeprefix('@')}", now=now) if until is not None else Moment(now + parse_duration(for_ or ""))
-    assert isinstance(end, Moment)
-    if end.nanoseconds <= now:
-        raise UsageProblem(f"{format_time(end.nanoseconds)} is over already.")
+    lasting = None if for_ is None else parse_duration(for_)
+    moment = None if until is None else parse_position(f"@{until.removeprefix('@')}")
     with open_consumers([name], context_name, Capability.PAUSE_CONSUMERS, changing="consumers describe shows it",
                         connect_timeout=connect_timeout) as session:
-        session.consumers.pause(session.name, end.nanoseconds)
+        # by the server's clock, which ends it: where ours is an hour slow, ten minutes from now are over there
+        now = session.consumers.now(session.name)
+        end = moment.nanoseconds if isinstance(moment, Moment) else now + (lasting or 0)
+        if end <= now:
+            raise UsageProblem(f"{format_time(end)} is over already.")
+        session.consumers.pause(session.name, end)
         streams = streams_of(context)
-        streams.say(f"{session.name} is paused until {format_time(end.nanoseconds)}")
+        streams.say(f"{session.name} is paused until {format_time(end)}")
         streams.say_hint(f"before that: {session.command('resume', session.name)}")

@@ -196,6 +196,14 @@ def test_a_pause_that_is_over_already_is_refused(streams: Streams, consumers: Co
         consumers.pause(f"{name}/worker", time.time_ns() - NANOSECONDS)
 
 
+def test_the_time_a_pause_ends_by_is_the_servers(streams: Streams, consumers: Consumers, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, right = filled(streams), time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: right() - 3600 * NANOSECONDS)
+    assert abs(consumers.now(f"{name}/worker") - right()) < 60 * NANOSECONDS
+    with pytest.raises(NotFound):
+        consumers.now(f"{name}/nobody")
+
+
 def test_who_may_only_look_sees_a_consumer_and_is_told_what_he_may_not_do(administered: Streams, who_looks: NatsBackend) -> None:
     name = filled(administered)
     with who_looks as backend:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from brokercli.model.capability import Capability
-from tests.commandline import STOPPING, CommandLine, Ended
+from brokercli.model.position import parse_time
+from tests.commandline import ROOT, STOPPING, CommandLine, Ended, environment
 from tests.commands.test_completion import live_words
 from tests.native.harness import Broker, Resource
 
@@ -230,6 +234,19 @@ def test_a_consumer_is_paused_for_a_while_and_resumed(at_home: CommandLine, reso
     assert not resource.consumer_state().get("paused")
     for options in ((), ("--for", "1m", "--until", "2030-01-01"), ("--until", "2020-01-01")):
         assert at_home("consumers", "pause", name, *options).code == 2
+
+
+@needs(Capability.PAUSE_CONSUMERS)
+@pytest.mark.parametrize("wrong", [3600, -3600])
+def test_a_pause_is_as_long_as_it_was_to_be_whatever_our_clock_says(at_home: CommandLine, resource: Resource, wrong: int) -> None:
+    name = three_behind(resource)
+    ours = f"sys.path.insert(0, {str(ROOT)!r}); right = time.time_ns; time.time_ns = lambda: right() + {wrong} * 10**9"
+    ended = subprocess.run([sys.executable, "-c", f"import sys, time; {ours}; from brokercli.__main__ import main; sys.exit(main())",
+                            "consumers", "pause", name, "--for", "10m"], env=environment(at_home.home, at_home.extra), capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
+    until = str(resource.consumer_state()["config"]["pause_until"])
+    assert 500 < (parse_time(until) - time.time_ns()) / 10**9 <= 600
+    assert f"is paused until {until[:19]}" in ended.stderr.decode()
 
 
 @needs(Capability.CONSUMERS, without=(Capability.LOOK_STORED,))

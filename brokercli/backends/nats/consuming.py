@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from brokercli.model.address import Address
 from brokercli.model.consumption import Consumption, Lag, Seek
 from brokercli.model.description import Description, Section, Value
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, TimedOut, Unreachable
-from brokercli.model.position import Position, format_time
+from brokercli.model.position import Position, format_time, parse_time
 
 
 class NatsConsumers(Consumers):
@@ -53,6 +54,9 @@ class NatsConsumers(Consumers):
 
     def seek(self, planned: Seek) -> None:
         self._jetstream.link.run(seek(self._jetstream, planned))
+
+    def now(self, name: str) -> int:
+        return self._jetstream.link.run(_now(self._jetstream, name))
 
     def pause(self, name: str, until: int) -> None:
         self._jetstream.link.run(_pause(self._jetstream, name, until))
@@ -188,6 +192,16 @@ async def _describe(jetstream: JetStream, name: str) -> Description:
     if state.members and not state.pushes:
         description.missing.append("whose requests wait: JetStream counts them and does not say")
     return description
+
+
+async def _now(jetstream: JetStream, name: str) -> int:
+    # `ts` of what a server says of a consumer is its own time (seen on 2.15.1)
+    try:
+        said = (await ask_state(jetstream, name)).info.get("ts")
+    except NotAuthorised:
+        # who may pause it need not be allowed to look at it
+        said = None
+    return time.time_ns() if said is None else parse_time(str(said))
 
 
 async def _pause(jetstream: JetStream, name: str, until: int | None) -> None:
