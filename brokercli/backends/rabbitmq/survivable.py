@@ -305,8 +305,6 @@ def require_fit(conditions: Conditions, doing: str) -> None:
     if conditions.hides_returned:
         raise Unsupported(f"{doing} would hide letters: {conditions.name} holds returned messages back (x-delayed-retry-type: {conditions.delayed_retry}).",
                           hint="let its letters go to a queue without delayed retry")
-
-
     if conditions.federated:
         raise Unsupported(f"{doing} would bring letters here from another broker: {conditions.name} is federated, and RabbitMQ brings what its upstream has"
                           " as soon as somebody consumes it, which a look does.",
