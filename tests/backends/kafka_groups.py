@@ -76,7 +76,7 @@ class Groups:
         resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=entries)
         self.topics.admin.incremental_alter_configs([resource])[resource].result(60)
         if set(settings.values()) != {None}:
-            self._configured[group] = dict.fromkeys(settings)
+            self._configured.setdefault(group, {}).update(dict.fromkeys(settings))
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """Return what the broker has, asked without the code under test."""

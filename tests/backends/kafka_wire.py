@@ -81,6 +81,29 @@ def limit(address: str, client: str, quota: str, value: float) -> None:
     assert error == 0, error
 
 
+def streams_heartbeat(address: str, group: str, member: str, epoch: int, topic: str) -> tuple[int, int]:
+    """Join a streams group (epoch 0), or leave it (-1), as a member whose topology reads one topic (KIP-1071): a StreamsGroupHeartbeat request of
+    version 0, by StreamsGroupHeartbeatRequest.json of Apache Kafka. Return the error and the member's epoch."""
+    def text(words: str) -> bytes:
+        return bytes([len(words.encode()) + 1]) + words.encode()
+
+    nothing, empty, none = b"\0", b"\1", b"\0"
+    source = text("0") + b"\2" + text(topic) + 5 * empty + nothing
+    topology = b"\1" + struct.pack(">i", 1) + b"\2" + source + nothing
+    tasks = empty if epoch == 0 else none
+    process = text("process") if epoch == 0 else none
+    content = (text(group) + text(member) + struct.pack(">ii", epoch, 0) + none + none + struct.pack(">i", 60_000)
+               + (topology if epoch == 0 else b"\xff") + 3 * tasks + process + b"\xff" + tasks + none + none + b"\0" + nothing)
+    answer = _asked(address, struct.pack(">hhih", 88, 0, 1, 1) + b"t" + nothing + content)
+    # length, correlation, tags, throttle time; then an error, its words and the member
+    at = 4 + 4 + 1 + 4
+    (error,) = struct.unpack_from(">h", answer, at)
+    at += 2
+    for _ in range(2):
+        at += max(1, answer[at])
+    return error, struct.unpack_from(">i", answer, at)[0]
+
+
 def _asked(address: str, request: bytes) -> bytes:
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), 30) as connection:

@@ -92,7 +92,7 @@ def test_a_share_group_is_named_and_nothing_is_claimed_about_it(topics: Topics, 
     topic, group = topics.make(), consumer_groups.name()
     consumer_groups.join(group, topic, kind=ShareConsumer)
     one = found(consumer_groups, group)
-    assert (one.kind, one.lag, one.members) == ("share group", None, None)
+    assert (one.kind, one.lag, one.members) == ("share or streams group", None, None)
     assert consumer_groups.consumers.describe(group).missing
     for refused in (lambda: consumer_groups.consumers.lag(group), lambda: consumer_groups.consumers.plan_seek(group, Start())):
         with pytest.raises(Unsupported, match="share"):
@@ -104,8 +104,8 @@ def test_a_share_group_says_when_it_gives_up_and_where_its_letters_go(topics: To
     dead = topics.make(called=f"dlq.{topic.name}", errors_deadletterqueue_group_enable="true")
     consumer_groups.join(group, topic, kind=ShareConsumer)
     described = consumer_groups.consumers.describe(group)
-    assert str(described.facts["gives a message up"]).startswith("after 5 deliveries")
-    assert str(described.facts["dead letters"]).startswith("none")
+    assert str(described.facts["gives a message up"]).startswith("if it is a share group, after 5 deliveries")
+    assert str(described.facts["dead letters"]).startswith("if it is a share group, none")
     elsewhere = topics.make(called=f"{topic.name}.dlq", errors_deadletterqueue_group_enable="true")
     consumer_groups.configure(group, errors_deadletterqueue_topic_name=elsewhere.name)
     lost = f"what is given up is skipped for good; {elsewhere} takes none of it: its name does not begin with dlq. "

@@ -11,8 +11,8 @@ from brokercli.backends.consumers import Consumers
 from brokercli.backends.dead_letters import some_of
 from brokercli.backends.kafka import SUPPORT
 from brokercli.backends.kafka.failures import NO_SUCH_GROUP, no_answer, translate, while_coming_back
-from brokercli.backends.kafka.group_settings import group_settings, that_apply
-from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, SHARE, Coordinators, Group, without_coordinator
+from brokercli.backends.kafka.group_settings import EITHER, SHARE, group_settings, that_apply
+from brokercli.backends.kafka.groups import GROUPS_AT_A_TIME, Coordinators, Group, without_coordinator
 from brokercli.backends.kafka.handled_group import topic_of
 from brokercli.backends.kafka.not_shown import allowed_on_cluster, groups_not_shown
 from brokercli.backends.kafka.patience import Patience
@@ -96,13 +96,15 @@ class KafkaConsumers(Consumers):
         facts = description.facts
         facts["state"] = group.state or None
         settings = group_settings(self._admin, [name], self._seconds).get(name, {})
-        applied = that_apply(group, settings)
+        applied = that_apply(group.kind, settings)
         if group.foreign:
-            if group.kind == SHARE and settings:
-                facts["gives a message up"] = gives_up(settings)
+            if group.kind in (SHARE, EITHER) and settings:
+                # said of what may as well be a streams group, which gives nothing up
+                provided = "" if group.kind == SHARE else "if it is a share group, "
                 topic = letters_go_to(settings)
                 obstacle = written_nowhere(topic, metadata, self._admin, self._seconds) if topic else ""
-                facts["dead letters"] = dead_letters_in_words(settings, obstacle)
+                facts["gives a message up"] = f"{provided}{gives_up(settings)}"
+                facts["dead letters"] = f"{provided}{dead_letters_in_words(settings, obstacle)}"
             _enter_settings(description, applied)
             description.missing.append(f"members, offsets and lag: {_FOREIGN}")
             return description

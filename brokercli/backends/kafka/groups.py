@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
@@ -14,11 +15,11 @@ from confluent_kafka.admin import AdminClient
 
 from brokercli.backends.kafka.coordinators import await_coordinators, comes_back, described
 from brokercli.backends.kafka.failures import COMING_BACK_SECONDS, NO_SUCH_GROUP, is_coming_back, no_answer, translate, while_coming_back
+from brokercli.backends.kafka.group_settings import EITHER, SHARE, STREAMS, kinds_by_settings
 from brokercli.backends.kafka.patience import Patience
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError
 
-SHARE, STREAMS = "share group", "streams group"
 _KINDS = {ConsumerGroupType.CONSUMER: "consumer group", ConsumerGroupType.CLASSIC: "classic group"}
 # as the broker writes them; what a KIP-848 group is besides (Assigning, Reconciling) this client has no word for
 _STATES = {"STABLE": "Stable", "EMPTY": "Empty", "DEAD": "Dead", "PREPARING_REBALANCING": "PreparingRebalance",
@@ -62,7 +63,7 @@ class Group:
     @property
     def foreign(self) -> bool:
         """Whether this client knows no more than its name."""
-        return self.kind in (SHARE, STREAMS)
+        return self.kind in (SHARE, STREAMS, EITHER)
 
     def readers(self) -> dict[Place, str]:
         """Return who reads which partition now."""
@@ -120,8 +121,8 @@ class Coordinators:
         return {group.group_id: _KINDS.get(group.type, "group") for group in sorted(found.valid, key=lambda group: group.group_id)}
 
     def foreign(self, known: Iterable[str]) -> dict[str, str]:
-        """Return the kind of each group that the client can only name. What is committed tells them apart: share groups keep
-        their state elsewhere."""
+        """Return the kind of each group that the client can only name. What has committed offsets is a streams group, because share groups keep
+        their state elsewhere; a streams group that has not committed any yet is told from a share group only by what was set for either."""
         left_out = set(known)
         def ask() -> list[Any]:
             with warnings.catch_warnings():
@@ -139,7 +140,9 @@ class Coordinators:
         for first in range(0, len(names), GROUPS_AT_A_TIME):
             some = names[first:first + GROUPS_AT_A_TIME]
             committed = self.committed(some)
-            kinds |= {name: STREAMS if committed.get(name) else SHARE for name in some}
+            without = [name for name in some if not committed.get(name)]
+            kinds |= dict.fromkeys(some, STREAMS) | dict.fromkeys(without, EITHER)
+            kinds |= self._patience.ask(partial(kinds_by_settings, self._admin, without))
         return kinds
 
     def find(self, name: str) -> Group | None:
