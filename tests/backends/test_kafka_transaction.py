@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from threading import Event
+from contextlib import suppress
+from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,6 +100,26 @@ def test_a_transaction_is_over_only_where_the_client_knows_it(monkeypatch: pytes
     ending = run.run([Copy("orders", to_kafka(Message(b"%d" % number))) for number in range(2)], [], None)
     assert (ending.outcome, run.usable, set(ending.culprits)) == (outcome, usable, culprits)
     run.close()
+
+
+def test_who_lets_go_before_a_step_has_begun_leaves_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TooLate(Thread):
+        """Begins when a second Ctrl-C has closed everything."""
+
+        def run(self) -> None:
+            run.close()
+            super().run()
+
+    client, given, raised = Client(), list[object](), list[object]()
+    monkeypatch.setattr(transaction, "open_handle", lambda *others: client)
+    monkeypatch.setattr(client, "send_offsets_to_transaction", lambda offsets, *others: given.append(offsets))
+    monkeypatch.setattr(threading, "excepthook", lambda said: raised.append(said.exc_value))
+    run = Transactions(Connection("kafka", (("127.0.0.1", 1),)), "orders.dlq", 60.0, 1_000_000, lambda what: None)
+    monkeypatch.setattr(transaction, "Thread", TooLate)
+    # what comes next has no producer any more: whoever was told twice does not come there
+    with suppress(AttributeError):
+        run.run([], [], None)
+    assert (raised, given) == ([], [[]])
 
 
 @pytest.mark.parametrize(("longest", "delivery", "whole"), [(900.0, 30_000, 45_000), (20.0, 10_000, 20_000), (4.0, 2_000, 4_000)])

@@ -95,7 +95,7 @@ class Transactions:
             "delivery.report.only.error": True, "message.max.bytes": LARGEST_MESSAGE, "error_cb": self._troubles.note,
             "throttle_cb": lambda event: self._troubles.throttle(event.broker_id, event.throttle_time)}, self._troubles)
         try:
-            self._until(monotonic() + self._longest, lambda seconds: self._producer.init_transactions(seconds))
+            self._until(monotonic() + self._longest, self._producer.init_transactions)
         except KafkaException as problem:
             error = problem.args[0]
             self.close()
@@ -136,8 +136,9 @@ class Transactions:
                 return self._abort(KafkaError(KafkaError._MSG_TIMED_OUT))
             stored = self._all_given and not self._errors
             # where messages were only given up with the transaction, this says why it failed
-            self._until(monotonic() + _COORDINATOR_SECONDS,
-                        lambda seconds: self._producer.send_offsets_to_transaction(list(offsets), group, seconds))
+            # looked up now: who is told twice to stop has let go of the producer by the time a thread calls it
+            send = self._producer.send_offsets_to_transaction
+            self._until(monotonic() + _COORDINATOR_SECONDS, lambda seconds: send(list(offsets), group, seconds))
             if self._errors:
                 return self._abort(next(iter(self._errors.values())))
         except (KafkaException, SystemError) as problem:
