@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from brokercli.model.address import Address
 from brokercli.model.connection import Connection
 from brokercli.model.errors import Failed, NotAuthorised, TimedOut, Unreachable, Unsupported, UsageProblem
-from brokercli.model.message import Header, Message, Place, Record
+from brokercli.model.message import Header, Message, Place, Record, Unread
 from brokercli.model.position import Span
 from brokercli.model.receipt import Receipts
 
@@ -346,8 +346,8 @@ class Backend(ABC):
         """Declare it. Raises Failed where something else of that name came meanwhile."""
         raise Unsupported("Only JetStream needs its dead letters captured: on the other brokers they lie somewhere already.")
 
-    def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
-        """Return the records that dead letters point at, None for each that is gone. Changes nothing."""
+    def fetch(self, places: Sequence[Place]) -> Sequence[Record | Unread | None]:
+        """Return the records that dead letters point at, None for each that is gone, and why for each that cannot be read now. Changes nothing."""
         raise Unsupported("This broker plugin fetches no record by its place.")
 
     def feeding(self) -> Feeding | None:

@@ -47,15 +47,15 @@ from brokercli.dialects.dialect import Dialect
 from brokercli.dialects.facts import NO_FACTS, Facts
 from brokercli.dialects.reading import KIND_OF, Reading, lies_in
 from brokercli.dialects.redrive_headers import stamp
-from brokercli.dialects.restore import attach_original, note_additions, original_is_gone, to_message
+from brokercli.dialects.restore import attach_original, note_additions, original_is_gone, original_is_unread, to_message
 from brokercli.dialects.user import UserDialect, parse_user_dialect
 from brokercli.model.dead_letter import UNKNOWN, DeadLetter
 from brokercli.model.message import Record
 from brokercli.model.remembered import Remembered
 
 __all__ = [
-    "DIALECTS", "Facts", "UserDialect", "attach_original", "died_at_home", "holds_another", "original_is_gone", "parse_user_dialect", "recognise", "stamp",
-    "to_message"]
+    "DIALECTS", "Facts", "UserDialect", "attach_original", "died_at_home", "holds_another", "original_is_gone", "original_is_unread", "parse_user_dialect",
+    "recognise", "stamp", "to_message"]
 
 DIALECTS: tuple[Dialect, ...] = (
     # Letters the broker writes itself, and ones that are nothing but a pointer or a wrapping: no other dialect's headers are theirs.

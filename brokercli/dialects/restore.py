@@ -110,6 +110,14 @@ def _is_another(letter: DeadLetter, original: Record) -> str:
     return "What lies where the letter points was stored after the death: the stream was made anew, and it is another message."
 
 
+def original_is_unread(letter: DeadLetter, why: str) -> DeadLetter:
+    """Enter that the original a pointer points at may be stored, and cannot be read now, and return the letter. Nothing goes back meanwhile, no copy
+    of its key and body either: that lacks the headers, which are not lost."""
+    letter.unread = why
+    letter.remarks += (f"the original it points at cannot be read now: {why}",)
+    return letter
+
+
 def original_is_gone(letter: DeadLetter) -> DeadLetter:
     """Enter that the original a pointer points at is no longer stored, or that another message lies there, and return the letter.
 

@@ -88,6 +88,8 @@ class DeadLetter:
     """The record that lies there, once it was fetched."""
     fetched: bool = False
     """`unwrapped` is the original that `pointer` points at."""
+    unread: str = ""
+    """Why that original, which may be stored, cannot be read now; empty where nothing of the kind keeps from it."""
     unwrapped: Message | None = None
     """The original, where it is not the record's own message less what was added."""
     redrives: int | None = 0

@@ -81,3 +81,9 @@ class Record:
     time: int | None
     """Nanoseconds since 1970, as the broker or the producer stamped it; None where neither did."""
     message: Message
+
+
+class Unread(NamedTuple):
+    """Stands for a record that is stored, or may be, and that cannot be read now."""
+
+    why: str

@@ -71,6 +71,8 @@ class Redrive:
 
     def decide(self, letter: DeadLetter, at: int) -> Decision:
         """Decide on one letter; `at` (nanoseconds since 1970) is stamped on what goes back."""
+        if letter.unread:
+            return Decision(letter, left=f"its original cannot be read now: {letter.unread}", refused=True)
         if not letter.complete:
             return Decision(letter, left="only points at its original, which is gone")
         if letter.redrives is None or letter.redrives >= self.max_redrives:

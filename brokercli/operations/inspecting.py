@@ -72,9 +72,12 @@ class Inspection:
     seconds: Counter[int] = field(default_factory=Counter)
     """Second since 1970 → letters that died in it; the source of the histogram. Where there are very many, in it and those that follow."""
     homeless: int = 0
-    """Letters of which nobody wrote down where they came from: redriving them takes `--to`. Those that are `gone` are not among them."""
+    """Letters of which nobody wrote down where they came from: redriving them takes `--to`. Those that are `gone` or `unread` are not
+    among them."""
     gone: int = 0
     """Pointers whose original is no longer stored."""
+    unread: int = 0
+    """Pointers whose original cannot be read now."""
     _share: int = 1
     """How many seconds are counted as one."""
     _bytes: int = 0
@@ -211,9 +214,10 @@ def _take(inspection: Inspection, letter: DeadLetter, state: State, number: int)
     group.take(letter.died, letter.attempts, state)
     if letter.died is not None:
         inspection.count_seconds((letter.died // NANOSECONDS,))
-    gone = letter.pointer is not None and not letter.fetched
-    inspection.homeless += kind.homeless and not gone
-    inspection.gone += gone
+    without = letter.pointer is not None and not letter.fetched
+    inspection.homeless += kind.homeless and not without
+    inspection.gone += without and not letter.unread
+    inspection.unread += bool(letter.unread)
 
 
 def find_letter(reader: LetterReader, recogniser: Recogniser, wanted: str, *,

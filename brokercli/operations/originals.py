@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from brokercli.backends.contract import Backend
-from brokercli.dialects import attach_original, original_is_gone
+from brokercli.dialects import attach_original, original_is_gone, original_is_unread
 from brokercli.model.dead_letter import DeadLetter
 from brokercli.model.errors import Failed
-from brokercli.model.message import Record, size_of
+from brokercli.model.message import Record, Unread, size_of
 from brokercli.operations.filed_letters import FiledRecord
 
 _FIRST, _MOST, _MORE = 16, 1000, 4
@@ -33,9 +33,11 @@ class Originals:
             return
         originals = self._backend.fetch([letter.pointer or {} for letter in missing])
         for letter, original in zip(missing, originals, strict=True):
-            if original is None or not _attached(letter, original):
+            if isinstance(original, Unread):
+                original_is_unread(letter, original.why)
+            elif original is None or not _attached(letter, original):
                 original_is_gone(letter)
-        largest = max((size_of(original.message) for original in originals if original is not None), default=0)
+        largest = max((size_of(original.message) for original in originals if isinstance(original, Record)), default=0)
         self.at_once = max(1, min(_MOST, self.at_once * _MORE, _BYTES // max(1, largest)))
 
 

@@ -43,6 +43,7 @@ class Inspected(Protocol):
     matched: int
     homeless: int
     gone: int
+    unread: int
     seconds: Counter[int]
 
     @property
@@ -90,6 +91,9 @@ def print_inspection(streams: Streams, source: str, inspection: Inspected, outpu
     if inspection.gone:
         say(amount(inspection.gone, "of them only points at an original that is no longer stored",
                    "of them only point at an original that is no longer stored"))
+    if inspection.unread:
+        say(amount(inspection.unread, "of them points at an original that cannot be read now: dlq show says why",
+                   "of them point at an original that cannot be read now: dlq show says why"))
 
 
 def _object(group: Grouped) -> dict[str, object]:

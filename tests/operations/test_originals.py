@@ -12,7 +12,7 @@ from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import Move
 from brokercli.dialects import recognise, to_message
 from brokercli.model.address import Address
-from brokercli.model.message import Message, Place, Record
+from brokercli.model.message import Message, Place, Record, Unread
 from brokercli.model.receipt import Receipts
 from brokercli.operations.decisions import Redrive
 from brokercli.operations.filed_letters import FiledRecord
@@ -87,3 +87,9 @@ def test_what_was_learned_of_one_batch_goes_for_the_next() -> None:
     read, batch = recogniser(letters), letters.read(0)
     assert batch is not None
     assert [[len(part) for part in read.read(batch)] for _ in range(2)] == [[16, 64, 220], [300]]
+
+
+def test_a_letter_whose_original_cannot_be_read_now_is_refused_and_not_called_gone() -> None:
+    read = Recogniser(SimpleNamespace(fetch=lambda places: [Unread("nobody answers")] * len(places)))  # type: ignore[arg-type]
+    outcome = Redriving(Pointing(2, 9), read, Redrive(Address("orders.again", "subject")), LetterFilter()).run()
+    assert (outcome.account.confirmed, outcome.account.refused, outcome.account.skipped) == (0, 2, 0)

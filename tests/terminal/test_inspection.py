@@ -52,8 +52,10 @@ def test_each_group_says_how_many_of_it_wait_where_handled_letters_are_still_sto
                                               (2, "2 of them do not say where they came from: redriving those takes --to")])
 def test_what_is_said_of_some_letters_is_said_of_one_as_well(count: int, words: str, capture: Callable[..., Any]) -> None:
     captured = capture()
-    inspection = Inspection(read=3, matched=3, homeless=count, gone=3 - count)
+    inspection = Inspection(read=6, matched=6, homeless=count, gone=3 - count, unread=count)
     inspection.groups["generic", "timeout", "", "orders", ""] = Group("generic", "timeout", "", "orders", "", "0:1", "", (), 3, Counter())
     print_inspection(captured.streams, "topic:dlq", inspection)
     gone = amount(3 - count, "of them only points at", "of them only point at")
-    assert captured.err.splitlines()[-2:] == [words, f"{gone} an original that is no longer stored"]
+    unread = amount(count, "of them points at", "of them point at")
+    assert captured.err.splitlines()[-3:] == [words, f"{gone} an original that is no longer stored",
+                                              f"{unread} an original that cannot be read now: dlq show says why"]

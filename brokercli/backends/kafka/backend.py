@@ -27,7 +27,7 @@ from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.connection import Connection
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unsupported, UsageProblem
-from brokercli.model.message import Header, Place, Record
+from brokercli.model.message import Header, Place, Record, Unread
 from brokercli.model.position import End, PerPartition, Span, Start
 
 if TYPE_CHECKING:
@@ -313,12 +313,12 @@ class KafkaBackend(Backend):
         """Return the metadata of a topic by a name that anybody may have written."""
         return self._topic(self.resolve(Address(name), "publish").name)
 
-    def fetch(self, places: Sequence[Place]) -> Sequence[Record | None]:
+    def fetch(self, places: Sequence[Place]) -> Sequence[Record | Unread | None]:
         from brokercli.backends.kafka.fetch import fetch
 
         with self._borrowed() as lent:
             return fetch(places, lambda name: self._named_topic(name).partitions, lent, self._with_nothing_ahead, self._connection.connect_timeout,
-                         self._read_anew)
+                         self._read_anew, self._admin)
 
     def declarer(self) -> Declarer:
         from brokercli.backends.kafka.declaring import KafkaDeclarer

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from confluent_kafka.admin import AdminClient
+
+from brokercli.backends.kafka.ends import held
 from brokercli.backends.kafka.failures import nothing_came
 from brokercli.backends.kafka.look import LOST_SECONDS, KafkaReader
 from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.reading import Lent
-from brokercli.backends.kafka.span import Offsets
+from brokercli.backends.kafka.span import Offsets, Range
 from brokercli.model.errors import NotFound, OutOfRange, UsageProblem
-from brokercli.model.message import Place, Record
+from brokercli.model.message import Place, Record, Unread
 
 # reading over so many records that nobody asked for takes about as long as starting to read elsewhere
 _NEAR = 2000
@@ -21,20 +24,32 @@ Wanted = dict[int, list[int]]
 
 
 def fetch(places: Sequence[Place], partitions_of: Callable[[str], Iterable[int]], lent: Lent, nothing_ahead: Callable[[], Lent],
-          timeout: float, read_anew: ReadAnew) -> list[Record | None]:
-    """Return the record at each place; None where it is not stored (any more), and for what is no place of a record."""
+          timeout: float, read_anew: ReadAnew, admin: Callable[[], AdminClient]) -> list[Record | Unread | None]:
+    """Return the record at each place; None where it is not stored (any more), and for what is no place of a record. What a transaction that is
+    still open holds back is there and cannot be read: a share group reads that as well, unless told otherwise (share.isolation.level)."""
     wanted: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for place in places:
         if (found := _parse(place)) is not None:
             wanted[found[0]].add(found[1:])
-    records: dict[tuple[str, int, int], Record] = {}
+    records: dict[tuple[str, int, int], Record | Unread] = {}
     for topic, spots in wanted.items():
         try:
             partitions = set(partitions_of(topic))
         except (NotFound, UsageProblem):
             continue
         offsets = Offsets(lent.consumer, topic, timeout)
-        for partition, offset, record in _fetch(offsets, _stored(spots, partitions, offsets), lent, nothing_ahead, read_anew):
+        spots = {(partition, offset) for partition, offset in spots if partition in partitions}
+        if not spots:
+            continue
+        asked = {partition for partition, _ in spots}
+        ranges = offsets.ranges(asked)
+        beyond = {(partition, offset) for partition, offset in spots if offset >= ranges[partition].high}
+        if beyond:
+            waiting = _held_back(topic, beyond, admin(), timeout)
+            records |= {(topic, *spot): why for spot, why in waiting.items()}
+            # what was committed meanwhile is read
+            ranges = offsets.ranges(asked)
+        for partition, offset, record in _fetch(offsets, _stored(spots, ranges), lent, nothing_ahead, read_anew):
             records[topic, partition, offset] = record
     return [None if (found := _parse(place)) is None else records.get(found) for place in places]
 
@@ -46,15 +61,26 @@ def _parse(place: Place) -> tuple[str, int, int] | None:
     return topic, partition, offset
 
 
-def _stored(spots: Iterable[tuple[int, int]], partitions: set[int], offsets: Offsets) -> Wanted:
+def _held_back(topic: str, beyond: Collection[tuple[int, int]], admin: AdminClient, timeout: float) -> dict[tuple[int, int], Unread]:
+    """Return which of the places behind what a reader of committed records can read are stored all the same."""
+    ends = held(admin, {(topic, partition) for partition, _ in beyond}, timeout, committed=False)
+    found = {}
+    for partition, offset in beyond:
+        whole = ends.get((topic, partition))
+        if whole is None:
+            found[partition, offset] = Unread(f"partition {partition} of {topic} does not answer")
+        elif offset < whole.high:
+            found[partition, offset] = Unread("a transaction that is still open holds it back")
+    return found
+
+
+def _stored(spots: Iterable[tuple[int, int]], ranges: Mapping[int, Range]) -> Wanted:
     """Leave out what lies outside of what the partitions hold."""
     wanted: Wanted = defaultdict(list)
     for partition, offset in sorted(spots):
-        if partition in partitions:
+        if ranges[partition].low <= offset < ranges[partition].high:
             wanted[partition].append(offset)
-    ranges = offsets.ranges(wanted) if wanted else {}
-    held = {partition: [offset for offset in found if ranges[partition].low <= offset < ranges[partition].high] for partition, found in wanted.items()}
-    return {partition: found for partition, found in held.items() if found}
+    return wanted
 
 
 def _fetch(offsets: Offsets, wanted: Wanted, lent: Lent, nothing_ahead: Callable[[], Lent], read_anew: ReadAnew) -> Iterable[tuple[int, int, Record]]:
