@@ -151,6 +151,14 @@ def test_where_the_group_does_not_take_the_mark_what_was_stored_is_in_doubt_and_
     assert isinstance(run.failure, Unreachable)
 
 
+def test_of_letters_that_are_only_marked_it_is_not_said_that_they_are_stored_somewhere() -> None:
+    run = way(Group(failing=True), {})
+    receipts = run.move([Letter(0, 0, 100), Letter(1, 0, 101)], State.REDRIVEN)
+    assert verdicts(receipts) == dict.fromkeys(range(2), (Verdict.UNKNOWN, "the group's coordinator is gone"))
+    assert run.failure is not None
+    assert "put back a second time" not in str(run.failure.hint)
+
+
 def test_what_a_publisher_that_is_gone_had_taken_has_its_verdict_and_the_rest_was_never_sent() -> None:
     group = Group()
     run = way(group, {"a": GoneWhileAccepting([C, NEVER], [1]), "b": ScriptedPublisher([C], [9])})

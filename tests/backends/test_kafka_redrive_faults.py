@@ -22,6 +22,7 @@ from tests.backends.kafka_permissions import as_reader
 from tests.backends.kafka_redrive import letters, numbered, redrive, repair, states, stored, to
 from tests.backends.kafka_topics import Topics, bodies, everything, wait_until_named
 from tests.brokers.kafka import Kafka
+from tests.native.kafka import listed_groups
 
 HASTE = 5.0
 GRANTS = {
@@ -96,6 +97,26 @@ def test_without_permission_for_the_group_one_can_look_and_not_redrive(guarded_k
         (source,) = (found for found in backend.dead_letter_sources([dlq.name]) if found.address == dlq)
         assert (source.depth, source.pending) == (3, None)
         assert any("cannot be told" in remark for remark in source.remarks)
+
+
+@pytest.mark.parametrize("grants", [(), ("transactions",)], ids=["without transactions", "with transactions"])
+def test_who_may_see_which_letters_are_handled_and_not_mark_any_puts_none_home(guarded_kafka: GuardedKafka, guarded_topics: Topics,
+                                                                               grants: tuple[str, ...]) -> None:
+    dlq, home = guarded_topics.make(), guarded_topics.make()
+    guarded_topics.fill(dlq, numbered(3))
+    group = group_of(dlq.name)
+    allow(guarded_topics, dlq, home, "letters", "home", *grants)
+    permit(guarded_topics.admin, ResourceType.GROUP, group, AclOperation.DESCRIBE)
+    with as_reader(guarded_kafka) as backend:
+        with pytest.raises(NotAuthorised, match="No permission to mark letters") as denied:
+            backend.repair(dlq, RepairPolicy())
+        assert f"READ on the group {group}" in str(denied.value.hint)
+        assert group not in listed_groups(guarded_topics.admin)
+        allow(guarded_topics, dlq, home, "group")
+        with backend.repair(dlq, RepairPolicy()) as run:
+            assert group not in listed_groups(guarded_topics.admin), "asking marks nothing"
+            assert redrive(run, home).confirmed == 3
+    assert bodies(stored(guarded_topics, home)) == numbered(3)
 
 
 def hasty(topics: Topics, dlq: Address, waiting: Callable[[str], None] = lambda what: None) -> KafkaRepair:

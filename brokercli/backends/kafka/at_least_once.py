@@ -114,12 +114,13 @@ class AtLeastOnce(Way):
 
     def _mark(self, letters: Sequence[Letter], state: State, receipts: Receipts) -> None:
         entry = self._ledger.entry(letters, state)
-        give(receipts, entry.without_room, Verdict.UNKNOWN, _NOT_MARKED.format(NO_ROOM))
+        _leave_in_doubt(receipts, entry.without_room, NO_ROOM)
         try:
             self._ledger.commit(entry)
         except BrokercliError as problem:
-            give(receipts, entry.letters, Verdict.UNKNOWN, _NOT_MARKED.format(problem))
-            self.failure = Unreachable(f"{self._topic}: {problem}", hint="the letters of this step may be put back a second time by the next run")
+            _leave_in_doubt(receipts, entry.letters, str(problem))
+            self.failure = Unreachable(f"{self._topic}: {problem}", hint="the letters of this step may be put back a second time by the next run"
+                                       if any(letter.topic for letter in entry.letters) else "the same command goes on with what is not marked")
             return
         self._ledger.adopt(entry)
         receipts.confirmed += len(entry.letters)
@@ -142,3 +143,9 @@ class AtLeastOnce(Way):
     def close(self) -> None:
         for publisher in self._publishers.values():
             publisher.close()
+
+
+def _leave_in_doubt(receipts: Receipts, letters: Sequence[Letter], why: str) -> None:
+    """Enter that letters are perhaps not marked; of those that have a copy, which is stored, that as well."""
+    give(receipts, [letter for letter in letters if letter.topic], Verdict.UNKNOWN, _NOT_MARKED.format(why))
+    give(receipts, [letter for letter in letters if not letter.topic], Verdict.UNKNOWN, why)

@@ -22,6 +22,7 @@ from brokercli.backends.kafka.handled_group import check_stable, group_of, limit
 from brokercli.backends.kafka.leaderless import led_partitions
 from brokercli.backends.kafka.ledger import Ledger
 from brokercli.backends.kafka.look import KafkaReader
+from brokercli.backends.kafka.may_mark import check_may_mark
 from brokercli.backends.kafka.odd_headers import ReadAnew
 from brokercli.backends.kafka.reading import NOTHING_AHEAD, PROMISED, Lent
 from brokercli.backends.kafka.repair import LARGEST_BATCH, KafkaRepair
@@ -53,7 +54,8 @@ class Cluster:
 
 
 def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepair:
-    """Open a run, and with it fence whoever redrives this topic now. Raises Failed where consumers are members of the group."""
+    """Open a run, and with it fence whoever redrives this topic now. Raises Failed where consumers are members of the group,
+    and NotAuthorised where nothing could be marked."""
     connection, admin, timeout = cluster.connection, cluster.admin, cluster.connection.connect_timeout
     partitions, left_out = led_partitions(topic, partial(cluster.topic, topic), timeout)
     group = group_of(topic)
@@ -61,6 +63,7 @@ def open_repair(cluster: Cluster, topic: str, policy: RepairPolicy) -> KafkaRepa
     if members:
         raise Failed(f"{members} consumers are members of the group {group}, which keeps the state of {topic}'s letters.",
                      hint="stop them; no consumer should use a group of that name")
+    check_may_mark(admin, topic, timeout)
     settings = request_settings(admin, topic, timeout)
     tag, limits = tag_of(admin, topic, timeout), limits_of(admin, cluster.any_node(), timeout)
     with ExitStack() as opened:
