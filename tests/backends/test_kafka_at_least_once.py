@@ -3,8 +3,9 @@ each letter has one verdict. Both are scripted here; what real ones do is in `te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,12 +29,18 @@ class Group:
     def __init__(self, *rooms: int, failing: bool = False, another: bool = False) -> None:
         self._rooms = list(rooms)
         self._failing = failing
-        self._another = another
+        self.another = another
+        self.handled = SimpleNamespace(sets={0: None})
+        self.reread_of: list[set[int]] = []
         self.marked: list[int] = []
         self.commits = 0
 
     def changed_by_another(self) -> bool:
-        return self._another
+        return self.another
+
+    def reread(self, partitions: Collection[int]) -> None:
+        self.reread_of.append(set(partitions))
+        self.another = False
 
     def entry(self, letters: Sequence[Letter], state: State) -> Entry:
         assert state is State.REDRIVEN
@@ -179,6 +186,23 @@ def test_beside_another_run_nothing_is_published() -> None:
     run = way(Group(another=True), {})
     assert run.move(letters("a", "a"), State.REDRIVEN).refused == 2
     assert "Another redrive" in str(run.failure)
+
+
+def test_what_another_run_has_marked_while_copies_were_on_their_way_is_not_written_over() -> None:
+    group = Group()
+    publisher = ScriptedPublisher([C], [9])
+    finish = publisher.finish
+
+    def finish_late(timeout: float) -> Receipts:
+        group.another = True
+        return finish(timeout)
+
+    publisher.finish = finish_late  # type: ignore[method-assign]
+    run = way(group, {"a": publisher})
+    receipts = run.move(letters("a", "a"), State.REDRIVEN)
+    assert (receipts.confirmed, group.reread_of, group.marked) == (2, [{0}], [0, 1])
+    assert "Another redrive" in str(run.failure)
+    assert run.move(letters("a"), State.REDRIVEN).refused == 1
 
 
 @pytest.mark.parametrize(("failing", "tries"), [(False, 2), (True, 1)])

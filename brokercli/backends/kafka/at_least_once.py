@@ -10,7 +10,7 @@ from brokercli.backends.contract import Publisher
 from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka.convert import to_message
 from brokercli.backends.kafka.destinations import DENIED, GONE, Destinations
-from brokercli.backends.kafka.ledger import Ledger, Letter
+from brokercli.backends.kafka.ledger import Entry, Ledger, Letter
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
 from brokercli.model.errors import BrokercliError, Failed, Unreachable
 from brokercli.model.receipt import NAMELESS, Receipt, Receipts, Verdict
@@ -38,7 +38,7 @@ class AtLeastOnce(Way):
         receipts = Receipts()
         try:
             if self._ledger.changed_by_another():
-                self.failure = Failed(f"Another redrive of {self._topic} is at work.", hint="when it is done, the same command goes on with what is left")
+                self.failure = self._another_is_at_work()
         except BrokercliError as problem:
             self.failure = problem
         if self.failure is not None:
@@ -113,9 +113,15 @@ class AtLeastOnce(Way):
             verdicts.add(publisher.collect(0))
 
     def _mark(self, letters: Sequence[Letter], state: State, receipts: Receipts) -> None:
-        entry = self._ledger.entry(letters, state)
-        _leave_in_doubt(receipts, entry.without_room, NO_ROOM)
+        entry = Entry(letters, (), {}, [])
         try:
+            # a run in transactions is not kept from marking letters while ours are on their way; what it has entered, and waits to be
+            # entered now, would be written over, and everything that it put back would go again
+            if self._ledger.changed_by_another():
+                self._ledger.reread(self._ledger.handled.sets)
+                self.failure = self._another_is_at_work()
+            entry = self._ledger.entry(letters, state)
+            _leave_in_doubt(receipts, entry.without_room, NO_ROOM)
             self._ledger.commit(entry)
         except BrokercliError as problem:
             _leave_in_doubt(receipts, entry.letters, str(problem))
@@ -124,6 +130,9 @@ class AtLeastOnce(Way):
             return
         self._ledger.adopt(entry)
         receipts.confirmed += len(entry.letters)
+
+    def _another_is_at_work(self) -> Failed:
+        return Failed(f"Another redrive of {self._topic} is at work.", hint="when it is done, the same command goes on with what is left")
 
     def record_passed(self, ends: dict[int, int]) -> None:
         entry = self._ledger.passed(ends)
