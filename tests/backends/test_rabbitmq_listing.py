@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from time import monotonic, sleep
@@ -17,6 +17,8 @@ from brokercli.model.connection import Secret
 from brokercli.model.description import Description, Section
 from brokercli.model.errors import Failed
 from tests.backends.rabbitmq_places import SECONDS, Places
+
+NAMES = [f"q{number:02}" for number in range(45)]
 
 
 def section(description: Description, title: str) -> Section:
@@ -57,49 +59,44 @@ def test_kinds_narrow_the_list(places: Places, kinds: tuple[str, ...]) -> None:
     assert {one.kind for one in places.open().list(kinds)} == set(kinds)
 
 
-def test_the_first_of_a_list_are_told_before_all_are_counted(places: Places, monkeypatch: pytest.MonkeyPatch, unique: Callable[[str], str]) -> None:
+@pytest.fixture
+def host(places: Places, monkeypatch: pytest.MonkeyPatch, unique: Callable[[str], str]) -> Iterator[str]:
+    """A virtual host with NAMES as its queues, which are listed 20 at a time."""
     monkeypatch.setattr("brokercli.backends.rabbitmq.management._PAGE", 20)
-    asked, send, host = list[str](), Management._send, unique("host")
+    host = unique("host")
+    places.api(f"vhosts/{host}", "PUT")
+    try:
+        places.api(f"permissions/{host}/guest", "PUT", configure=".*", write=".*", read=".*")
+        for name in NAMES:
+            places.api(f"queues/{host}/{name}", "PUT", durable=True)
+        yield host
+    finally:
+        places.api(f"vhosts/{host}", "DELETE")
+
+
+def test_the_first_of_a_list_are_told_before_all_are_counted(places: Places, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    asked, send = list[str](), Management._send
 
     def noted(self: Management, base: str, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         asked.append(path)
         return send(self, base, method, path, body)
 
     monkeypatch.setattr(Management, "_send", noted)
-    places.api(f"vhosts/{host}", "PUT")
-    try:
-        places.api(f"permissions/{host}/guest", "PUT", configure=".*", write=".*", read=".*")
-        names = [f"q{number:02}" for number in range(45)]
-        for name in names:
-            places.api(f"queues/{host}/{name}", "PUT", durable=True)
-        listed = iter(places.open(replace(places.connection, virtual_host=host)).list(("queue",)))
-        assert next(listed).name == names[0]
-        assert len([path for path in asked if "enable_queue_totals" in path]) == 1
-        assert [(one.name, one.messages) for one in listed] == [(name, 0) for name in names[1:]]
-    finally:
-        places.api(f"vhosts/{host}", "DELETE")
+    listed = iter(places.open(replace(places.connection, virtual_host=host)).list(("queue",)))
+    assert next(listed).name == NAMES[0]
+    assert len([path for path in asked if "enable_queue_totals" in path]) == 1
+    assert [(one.name, one.messages) for one in listed] == [(name, 0) for name in NAMES[1:]]
 
 
 @pytest.mark.parametrize("gone", [0, 1, 5, 20, 21, 40, 45])
-def test_queues_deleted_between_two_pages_of_a_list_hide_none_of_the_others(
-        places: Places, monkeypatch: pytest.MonkeyPatch, unique: Callable[[str], str], gone: int) -> None:
-    monkeypatch.setattr("brokercli.backends.rabbitmq.management._PAGE", 20)
-    host = unique("host")
-    places.api(f"vhosts/{host}", "PUT")
-    try:
-        places.api(f"permissions/{host}/guest", "PUT", configure=".*", write=".*", read=".*")
-        names = [f"q{number:02}" for number in range(45)]
-        for name in names:
-            places.api(f"queues/{host}/{name}", "PUT", durable=True)
-        with closing(Management(replace(places.connection, virtual_host=host), None, SECONDS)) as management:
-            listed = management.queues()
-            found = [next(listed)["name"]]
-            for name in names[:gone]:
-                places.api(f"queues/{host}/{name}", "DELETE")
-            found += [facts["name"] for facts in listed]
-        assert found == names[:20] + names[max(gone, 20):]
-    finally:
-        places.api(f"vhosts/{host}", "DELETE")
+def test_queues_deleted_between_two_pages_of_a_list_hide_none_of_the_others(places: Places, host: str, gone: int) -> None:
+    with closing(Management(replace(places.connection, virtual_host=host), None, SECONDS)) as management:
+        listed = management.queues()
+        found = [next(listed)["name"]]
+        for name in NAMES[:gone]:
+            places.api(f"queues/{host}/{name}", "DELETE")
+        found += [facts["name"] for facts in listed]
+    assert found == NAMES[:20] + NAMES[max(gone, 20):]
 
 
 def test_a_queue_that_is_deleted_in_the_midst_of_a_question_is_gone_and_the_management_api_is_not(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,14 +57,14 @@ def cases(server: RabbitMQ, lines: Path, letters: Path, count: int) -> Iterator[
     # on a quorum queue it asks the management API how often a letter may come back
     run(Command(brokercli("context", "add", "bench", "--url", server.address, "--management", server.management), 1))
     yield [_redrive(server, "RabbitMQ dlq redrive with its journal, quorum to quorum, what a consumer rejected", "bench.work", "bench.shovelled.work",
-                    _rejected(server, letters), brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", stdin=letters))]
+                    _rejected(server, letters), _publish(server, "bench.ours", letters))]
     alike = ("-H", "x-original-queue=bench.home", "-H", "x-error-message=timeout")
     yield [_redrive(server, "RabbitMQ dlq redrive, quorum to quorum, what a consumer published with two headers", "bench.home", "bench.shovelled",
-                    _published(server, letters, *alike), brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", stdin=letters))]
+                    _published(server, letters, *alike), _publish(server, "bench.ours", letters))]
     own = write_own_letters(letters.with_name("own"), LETTERS, {"x-original-queue": "bench.home"}, {"content_type": "application/json", "delivery_mode": 2})
     yield [_redrive(server, "RabbitMQ dlq redrive, quorum to quorum, each letter with headers and an id of its own", "bench.home", "bench.shovelled",
                     _published(server, own, "--input", "json"),
-                    brokercli_command(LETTERS, "publish", f"{address}/queue:bench.ours", "--input", "json", stdin=own), memory="RabbitMQ dlq redrive")]
+                    _publish(server, "bench.ours", own, "--input", "json"), memory="RabbitMQ dlq redrive")]
 
 
 def _redrive(server: RabbitMQ, work: str, ours: str, shovelled: str, fill: Callable[[str], None], publish: Command, memory: str = "") -> Case:
@@ -88,13 +88,16 @@ def _redrive(server: RabbitMQ, work: str, ours: str, shovelled: str, fill: Calla
 
 def _published(server: RabbitMQ, letters: Path, *how: str) -> Callable[[str], None]:
     """Letters that a consumer published itself, like that."""
-    return lambda home: _publish(server, f"{home}.dlq", letters, *how)
+    def fill(home: str) -> None:
+        run(_publish(server, f"{home}.dlq", letters, *how))
+
+    return fill
 
 
 def _rejected(server: RabbitMQ, letters: Path) -> Callable[[str], None]:
     """Letters that RabbitMQ itself took out of the queue where a consumer rejected them."""
     def fill(home: str) -> None:
-        _publish(server, home, letters)
+        run(_publish(server, home, letters))
         reject = _loop("reject", server, home, LETTERS).command
         assert reject is not None
         run(reject)
@@ -104,8 +107,8 @@ def _rejected(server: RabbitMQ, letters: Path) -> Callable[[str], None]:
     return fill
 
 
-def _publish(server: RabbitMQ, queue: str, letters: Path, *how: str) -> None:
-    run(brokercli_command(LETTERS, "publish", f"{server.address.rstrip('/')}/queue:{queue}", *how, stdin=letters))
+def _publish(server: RabbitMQ, queue: str, letters: Path, *how: str) -> Command:
+    return brokercli_command(LETTERS, "publish", f"{server.address.rstrip('/')}/queue:{queue}", *how, stdin=letters)
 
 
 def _loop(what: str, server: RabbitMQ, queue: str, count: int, stdin: Path | None = None) -> Peer:

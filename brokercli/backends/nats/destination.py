@@ -66,9 +66,10 @@ def _to_stream(jetstream: JetStream, subject: str | None, info: Json, policy: Pu
 
         if info["config"].get("allow_msg_counter"):
             raise Failed(f"Stream {target.stream} counts, and takes increments only (header Nats-Incr), which letters have not.")
-        if subject is not None and (why := Schedules(jetstream, info).refusal(subject)):
+        schedules = Schedules(jetstream, info)
+        if subject is not None and (why := schedules.refusal(subject)):
             raise Failed(f"{why[:1].upper()}{why[1:]}.", hint="--to ADDRESS puts it elsewhere")
-        return (WantedPublisher if of_interest else KeptPublisher)(jetstream, link, subject, target, policy, info)
+        return (WantedPublisher if of_interest else KeptPublisher)(jetstream, link, subject, target, policy, info, schedules)
     if of_interest:
         from brokercli.backends.nats.unwanted import TellingPublisher
 

@@ -28,12 +28,13 @@ class KeptPublisher(JetStreamPublisher):
     or told to keep only what is wanted, that is nowhere perhaps (each seen on 2.15.1), and it is unknown. Nothing more is sent to it then.
     Refuses what would end a schedule."""
 
-    def __init__(self, jetstream: JetStream, link: Link, subject: str | None, target: Target, policy: PublishPolicy, info: Json) -> None:
+    def __init__(self, jetstream: JetStream, link: Link, subject: str | None, target: Target, policy: PublishPolicy, info: Json,
+                 schedules: Schedules) -> None:
         super().__init__(link, subject, target, policy)
         self._jetstream = jetstream
         self._stream = target.stream
         self._was = info
-        self._schedules = Schedules(jetstream, info)
+        self._schedules = schedules
         self._patience = policy.delivery_timeout
         self._told = 0
         """Messages with a lower number have had their verdict told."""

@@ -15,7 +15,7 @@ from brokercli.backends.nats.dead_letter_names import Marks, look_like_letters, 
 from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.listing import subject_counts
 from brokercli.backends.nats.look_stored import open_stored
-from brokercli.backends.nats.not_letters import is_no_letter, leaves_markers, notes_of_look, publishes_later
+from brokercli.backends.nats.not_letters import is_no_letter, may_hold_others, notes_of_look, publishes_later
 from brokercli.backends.nats.records import NatsBatch, read_headers
 from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.span import Source
@@ -207,6 +207,6 @@ def open_letters(jetstream: JetStream, letters: Letters) -> NatsLetterReader:
     end = source.end if letters.consumers is None else min(source.end, letters.consumers.bound + 1)
     start = min(source.first, end)
     reader = open_stored(jetstream, source, start, end, of_leader=True)
-    if not letters.whole or leaves_markers(letters.info["config"]) or publishes_later(letters.info["config"]):
+    if not letters.whole or may_hold_others(letters.info["config"]):
         reader.expected = None
     return NatsLetterReader(reader, letters)

@@ -28,6 +28,11 @@ def publishes_later(config: Json) -> bool:
     return bool(config.get("allow_msg_schedules"))
 
 
+def may_hold_others(config: Json) -> bool:
+    """Whether there may be messages in a stream that are no letters wherever they lie."""
+    return leaves_markers(config) or publishes_later(config)
+
+
 def is_no_letter(row: Row, *, later: bool) -> bool:
     """Whether a message is no letter wherever it lies; `later` is whether its stream `publishes_later`."""
     return (not row.body and _MARKER_LINE in row.block) or (later and is_schedule(row))

@@ -15,7 +15,7 @@ from enum import Enum
 from brokercli.backends.nats import WORK_QUEUE_STREAM
 from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.listing import SUBJECTS_ASKED_FOR, has_too_many_subjects, subject_counts
-from brokercli.backends.nats.not_letters import is_no_letter, leaves_markers, publishes_later
+from brokercli.backends.nats.not_letters import is_no_letter, may_hold_others, publishes_later
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import covers
 from brokercli.model.position import parse_time
@@ -172,7 +172,7 @@ async def find_unrecorded(jetstream: JetStream, consumers: Consumers, limit: int
         return None
     stream = str(consumers.info["config"]["name"])
     later = publishes_later(consumers.info["config"])
-    others = later or leaves_markers(consumers.info["config"])
+    others = may_hold_others(consumers.info["config"])
     dead, perhaps, none, oldest, sequence, gone_through = 0, 0, 0, None, first, 0
     while gone_through < limit and sequence <= consumers.bound:
         row = await fetch_next(jetstream, stream, sequence)

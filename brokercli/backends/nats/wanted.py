@@ -14,6 +14,7 @@ from brokercli.backends.nats.interest import KEEPS, Interest, ask_interest
 from brokercli.backends.nats.kept import KeptPublisher
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.recovery import Target
+from brokercli.backends.nats.schedules import Schedules
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.model.errors import BrokercliError, NotAuthorised
 from brokercli.model.message import Message
@@ -29,8 +30,9 @@ class WantedPublisher(KeptPublisher):
     consumer has wanted such messages for longer than ids are remembered.
     """
 
-    def __init__(self, jetstream: JetStream, link: Link, subject: str | None, target: Target, policy: PublishPolicy, info: Json) -> None:
-        super().__init__(jetstream, link, subject, target, policy, info)
+    def __init__(self, jetstream: JetStream, link: Link, subject: str | None, target: Target, policy: PublishPolicy, info: Json,
+                 schedules: Schedules) -> None:
+        super().__init__(jetstream, link, subject, target, policy, info, schedules)
         self._remembered = int(target.duplicate_window * NANOSECONDS)
         self._lately: set[int] = set()
         """Numbers of messages that were not wanted for that long."""

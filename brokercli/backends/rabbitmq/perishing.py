@@ -70,17 +70,17 @@ class Fate:
             exchange, expire = self._holds("dead-letter-exchange"), f"messages in queue:{self._name} expire after {told(ttl)} (message-ttl)"
             if exchange is None:
                 self.notes.append(f"{expire} and are deleted")
-            elif self._holds("dead-letter-strategy") != "at-least-once" and self._leads_nowhere(exchange):
-                then = fate_of_the_dead(exchange, self._holds("dead-letter-routing-key") or self._name)
-                self.notes.append(f"{expire}, and are lost: they would be {then}, which leads nowhere")
+            elif self._holds("dead-letter-strategy") != "at-least-once":
+                key = self._holds("dead-letter-routing-key") or self._name
+                if self._leads_nowhere(exchange, key):
+                    self.notes.append(f"{expire}, and are lost: they would be {fate_of_the_dead(exchange, key)}, which leads nowhere")
         if isinstance(unused, int) and unused < _SOON and not facts.get("consumers"):
             self.notes.append(f"nobody consumes queue:{self._name}, and it is deleted with its messages after {told(unused)} without consumers (expires)")
 
-    def _leads_nowhere(self, exchange: str) -> bool:
+    def _leads_nowhere(self, exchange: str, key: str) -> bool:
         """Whether what dies here reaches no queue, as far as the management API tells. It came through the default exchange, by the queue's name."""
         if self._management is None:
             return False
-        key = self._holds("dead-letter-routing-key") or self._name
         try:
             return not Routes(self._management).of(exchange, key) if exchange else self._management.queue_now(key) is None
         except Away:
