@@ -26,6 +26,7 @@ from brokercli.dialects import (
     karafka,
     laravel_kafka,
     masstransit,
+    moleculer,
     nservicebus,
     rabbitmq_x_death,
     rascal,
@@ -63,7 +64,7 @@ DIALECTS: tuple[Dialect, ...] = (
     # Frameworks whose header names are their own. What runs as a consumer of its own (Connect, Streams) before what may
     # have passed the record on to it; retry topics before the plain recoverer, whose names they also use.
     kafka_connect.dialect, kafka_streams.dialect, spring_retry_topic.dialect, spring_kafka.dialect,
-    smallrye_kafka.dialect, karafka.dialect, watermill.dialect, confluent_rules.dialect,
+    smallrye_kafka.dialect, karafka.dialect, watermill.dialect, moleculer.dialect, confluent_rules.dialect,
     helidon.nacked, helidon.dialect, laravel_kafka.dialect,
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.

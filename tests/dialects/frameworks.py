@@ -137,6 +137,12 @@ def karafka_before_2_5(message: Message) -> Record:
         ("original_key", message.key or b""), ("original_attempts", b"3")))
 
 
+def moleculer(message: Message) -> Record:
+    return _kafka("FAILED_MESSAGES", message, (
+        *message.headers, ("x-redelivered-count", b"2"), ("x-original-channel", b"orders"), ("x-original-group", b"billing"), ("x-original-partition", b"3"),
+        ("x-error-message", b"no"), ("x-error-name", b"Error"), ("x-error-stack", b64encode(b"Error: no")), ("x-error-timestamp", b"1795474000123")))
+
+
 def masstransit(message: Message) -> Record:
     return _rabbitmq("orders_error", message, (
         *message.headers, ("MT-Reason", b"fault"), ("MT-Fault-ExceptionType", b"W.Cause"), ("MT-Fault-Message", b"no"), ("MT-Fault-StackTrace", b"at W"),
@@ -252,7 +258,7 @@ FRAMEWORKS = [
     Framework(spring_retry_topic, "spring retry topic", "topic:orders", 1), Framework(spring_cloud_stream, "spring cloud stream", "topic:orders"),
     Framework(kafka_connect, "kafka connect", "topic:orders"), Framework(kafka_streams, "kafka streams", "topic:orders"),
     Framework(uber, "uber kafka-client", "topic:orders", 1, only="bare"), Framework(masstransit, "masstransit", "queue:orders", 4),
-    Framework(helidon_channel, "helidon", "topic:orders", 3),
+    Framework(helidon_channel, "helidon", "topic:orders", 3), Framework(moleculer, "moleculer", "topic:orders", 3),
     Framework(karafka, "karafka", "topic:orders", 3), Framework(karafka_before_2_5, "karafka", "topic:orders", 3, only="bare"),
     Framework(smallrye, "smallrye kafka", "topic:orders"), Framework(smallrye_retries, "smallrye kafka", "topic:orders", 2),
     Framework(nservicebus, "nservicebus", "queue:orders"), Framework(rebus, "rebus", "queue:orders", 5),

@@ -14,7 +14,7 @@ NAMES: tuple[tuple[str, str], ...] = (
     ("*.dlq", ""), ("*-dlq", ""), ("*__dlq", "Uber's client"), ("*_dlq", ""), ("*.DLQ", ""), ("*-DLQ", ""), ("*_DLQ", ""), ("DLQ", ""), ("dlq", ""),
     ("error.*.*", "Spring Cloud Stream"),
     ("dlq.*", "share groups"), ("dlq-*", ""), ("dlq_*", ""),
-    ("dead-letter-topic-*", "SmallRye"),
+    ("dead-letter-topic-*", "SmallRye"), ("FAILED_MESSAGES", "Moleculer"),
     ("*.dead-letter", ""), ("*-dead-letter", ""), ("*.deadletter", ""), ("*-dead-letters", ""), ("*.dead-letters", ""), ("dead-letters", ""),
 )
 """Pattern, and whose it is where that is known (research of the frameworks' sources and documentation)."""
@@ -26,7 +26,7 @@ _PLAUSIBLE = re.compile(r"dlq|dlt|dlx|dead|letter|error|fail|poison|park|reject|
 _PREFIXES = ("kafka_dlt-", "kafka_exception-", "__connect.errors.", "__streams.errors.", "__dlq.errors.", "_dlq.errors.", "__rule.", "x-exception-",
              "kafka_throwable_")
 _HEADERS = frozenset({"x-original-topic", "x-original-offset", "reason_poisoned", "topic_poisoned", "x-dead-letter-reason", "dlq-reason", "x-error-message",
-                      "dead-letter-topic", "delayed-retry-topic", "source_attempts", "original_attempts", "dlq-orig-topic"})
+                      "dead-letter-topic", "delayed-retry-topic", "source_attempts", "original_attempts", "dlq-orig-topic", "x-original-channel"})
 _SUFFIX = re.compile(r"(?i)^(.+?)(?:[._-]|__)(?:dlq|dlt|dead-?letters?)$")
 _PREFIX = re.compile(r"^(?:dlq|dead-letter-topic|dead-?letters?)[._-](.+)$")
 

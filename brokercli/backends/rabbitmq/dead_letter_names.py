@@ -9,6 +9,7 @@ from brokercli.model.pattern import matches
 NAMES: tuple[tuple[str, str], ...] = (
     ("*_error", "MassTransit"), ("*_skipped", "MassTransit"), ("error", "NServiceBus, Rebus"), ("*.XQ", "Dramatiq"),
     ("EasyNetQ_Default_Error_Queue*", "EasyNetQ"), ("*.*.dlq", "Spring Cloud Stream"), ("wolverine-dead-letter-queue", "Wolverine"),
+    ("FAILED_MESSAGES", "Moleculer"),
     ("*.dlq", ""), ("*-dlq", ""), ("*_dlq", ""), ("*.DLQ", ""), ("*-DLQ", ""), ("*_DLQ", ""), ("dlq", ""), ("DLQ", ""),
     ("dlq.*", ""), ("dlq-*", ""), ("dlq_*", ""), ("*.dlx", ""), ("*-dlx", ""),
     ("*.error", ""), ("*-error", ""), ("*.errors", ""), ("*-errors", ""), ("*_errors", ""),
