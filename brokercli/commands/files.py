@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from brokercli.local.on_disk import may_be_written
 from brokercli.model.errors import UsageProblem
 from brokercli.terminal.streams import Streams
 
@@ -57,8 +58,8 @@ def check_absent(file: str | None, hint: str = "name a file that does not exist 
 
 def check_report(report: str | None, beside: str | None, unrun: str | None = None, files: Iterable[str | None] = (), instead: str = "") -> None:
     """Raise UsageProblem for a report where nothing is run (`unrun` says why, `instead` what there is), for one to standard output where
-    `beside` goes there, for one over what the run reads or keeps itself, `files`, and for one that has no folder: a run that did everything
-    would end as one that failed."""
+    `beside` goes there, for one over what the run reads or keeps itself, `files`, and for one that has no folder or may not be
+    written: a run that did everything would end as one that failed."""
     if report == "":
         raise UsageProblem("--report needs the name of a file.", hint="--report - writes to standard output")
     if report is not None and any(are_one(report, file) for file in files if file is not None):
@@ -71,6 +72,8 @@ def check_report(report: str | None, beside: str | None, unrun: str | None = Non
         raise UsageProblem(f"--report {report} is a directory. Nothing was sent.", hint="name a file in it")
     if report is not None and not os.path.isdir(Path(report).parent):  # noqa: PTH112
         raise UsageProblem(f"--report {report} cannot be written: there is no such folder. Nothing was sent.")
+    if report not in (None, "-") and not may_be_written(report):
+        raise UsageProblem(f"--report {report} cannot be written: that is not permitted. Nothing was sent.", hint="name a file in a folder of yours")
 
 
 def are_one(file: str, other: str) -> bool:

@@ -42,6 +42,18 @@ def write_whole(path: str | Path, content: bytes, *, mode: int = 0o600) -> None:
         raise
 
 
+def may_be_written(path: str | Path) -> bool:
+    """Whether `write_whole` may write there, as far as permissions tell: into the folder of a file, to what is none itself. True as well where
+    that cannot be told."""
+    try:
+        target = Path(path).resolve()
+        if _DESCRIPTORS.fullmatch(os.path.realpath(Path(path).parent)) or not target.parent.is_dir():
+            return True
+        return os.access(target, os.W_OK) if target.exists() and not target.is_file() else os.access(target.parent, os.W_OK | os.X_OK)
+    except (OSError, RuntimeError):  # links that lead in a circle
+        return True
+
+
 def write_new(path: str | Path, content: bytes, *, mode: int = 0o600) -> None:
     """Make a file that is not there yet. `mode` is less the umask. Raises FileExistsError where somebody has made it by now, and OSError where it
     cannot be written; then there is none."""

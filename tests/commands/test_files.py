@@ -3,12 +3,16 @@ before anything connects: nothing listens where the broker of these tests is to 
 
 from __future__ import annotations
 
+import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from brokercli.commands.files import are_one
+from brokercli.commands.files import are_one, check_report
+from brokercli.model.errors import UsageProblem
 from tests.commandline import CommandLine, environment
 from tests.commandline import command as command_line
 
@@ -103,6 +107,42 @@ def test_a_report_that_nowhere_can_be_is_refused_before_anything_is_sent(nowhere
     # at the end it would make a run that did everything one that failed, and is repeated
     assert "--report missing/report cannot be written: there is no such folder" in refused(nowhere, *command, "--report", "missing/report")
     assert "--report . is a directory" in refused(nowhere, *command, "--report", ".")
+
+
+def test_a_report_that_may_not_be_written_is_refused_before_anything_is_sent() -> None:
+    # the folders of tests are for their owner alone, and others see nothing in them
+    with TemporaryDirectory() as name:
+        open_to_all, shut, pipe = Path(name), Path(name) / "shut", Path(name) / "pipe"
+        open_to_all.chmod(0o777)
+        shut.mkdir(mode=0o555)
+        (shut / "file").touch()
+        os.mkfifo(pipe, mode=0o400)
+        for report in (shut / "report", shut / "file", pipe):
+            assert f"--report {report} cannot be written: that is not permitted. Nothing was sent." in said_to_others(report)
+        (open_to_all / "file").touch(mode=0o400)
+        (open_to_all / "circle").symlink_to("circle")
+        for report in (open_to_all / "report", open_to_all / "file", open_to_all / "circle", Path("/dev/null"), Path("/dev/stdout"), Path("/dev/fd/7")):
+            assert said_to_others(report) == ""
+
+
+def said_to_others(report: Path) -> str:
+    """Return why a report there is refused to somebody who is not root; empty where it is not."""
+    told, tells = os.pipe()
+    if not (other := os.fork()):
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        with suppress(BaseException):
+            try:
+                check_report(str(report), None)
+            except UsageProblem as problem:
+                os.write(tells, str(problem).encode())
+            os._exit(0)
+        os._exit(1)
+    os.close(tells)
+    with os.fdopen(told) as words:
+        said = words.read()
+    assert os.waitpid(other, 0)[1] == 0
+    return said
 
 
 def test_where_the_folder_is_gone_a_report_is_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
