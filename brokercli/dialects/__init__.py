@@ -33,6 +33,7 @@ from brokercli.dialects import (
     rebus,
     share_group,
     smallrye_kafka,
+    sneakers,
     spring_amqp,
     spring_cloud_stream_kafka,
     spring_kafka,
@@ -69,7 +70,7 @@ DIALECTS: tuple[Dialect, ...] = (
     # RabbitMQ frameworks before x-death: their delayed retries pass through dead-lettering queues, so that x-death is
     # full of stations that are not where the message failed.
     nservicebus.dialect, masstransit.dialect, rebus.dialect, spring_amqp.binder, spring_amqp.dialect,
-    symfony_messenger.dialect, symfony_messenger.serialised,
+    symfony_messenger.dialect, symfony_messenger.serialised, sneakers.dialect, sneakers.wrapped,
     # These died by x-death, or may have, and know more about it.
     dramatiq.dialect, celery.dialect, rascal.encrypted, rascal.dialect, rabbitmq_x_death.dialect,
     # Names that several conventions share: those told by binary values and by their own counters first.
@@ -79,7 +80,8 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 """In the order they are tried. A dialect of the user's comes before all of them: whoever writes one down means it."""
 
-_HOLDING_ANOTHER = (share_group.dialect, jetstream_advisory.dialect, easynetq.dialect, kafka_streams.emptied, karafka.dialect, uber.dialect)
+_HOLDING_ANOTHER = (share_group.dialect, jetstream_advisory.dialect, easynetq.dialect, kafka_streams.emptied, karafka.dialect, uber.dialect, sneakers.dialect,
+                    sneakers.wrapped)
 _RESERVED = {broker: tuple(dialect for dialect in DIALECTS if dialect.reserved and broker in dialect.brokers) for broker in KIND_OF}
 
 
