@@ -12,7 +12,7 @@ from brokercli.model.message import HeaderValue, Place
 Fields = Mapping[str, tuple[str, ...]]
 """Meaning → header names in lower case, the best first. Meanings: topic, subject, queue, exchange, routing_key, stream,
 partition, offset, sequence, reason, exception, exception_message, stack_trace, attempts, consumer, group, failed_at,
-original_time."""
+original_time; what else there is, is not read."""
 
 DECIDES = {**dict.fromkeys(("stream", "partition", "offset", "sequence", "exception_message", "stack_trace", "original_time"), Decides.NOTHING),
            **dict.fromkeys(("reason", "exception", "attempts", "consumer", "group", "connector"), Decides.GROUP)}

@@ -24,9 +24,9 @@ _RETRIES = re.compile(r"^(.+?)(?:-retry(?:-\d+)?|[._]retry(?:[._].*)?|__retry)$"
 _DUE = "retry_topic-backoff-timestamp"
 _PLAUSIBLE = re.compile(r"dlq|dlt|dlx|dead|letter|error|fail|poison|park|reject|invalid|discard|quarantine|undeliver", re.IGNORECASE)
 _PREFIXES = ("kafka_dlt-", "kafka_exception-", "__connect.errors.", "__streams.errors.", "__dlq.errors.", "_dlq.errors.", "__rule.", "x-exception-",
-             "kafka_throwable_")
-_HEADERS = frozenset({"x-original-topic", "x-original-offset", "reason_poisoned", "topic_poisoned", "x-dead-letter-reason", "dlq-reason", "x-error-message",
-                      "dead-letter-topic", "delayed-retry-topic", "source_attempts", "original_attempts", "dlq-orig-topic", "x-original-channel"})
+             "kafka_throwable_", "dlq.", "dlq-", "dlq_", "x-dlq-", "x.dlq.", "dlqoriginal", "dlqreason", "dlqerror", "x-dead-letter-", "dead-letter-")
+_HEADERS = frozenset({"x-original-topic", "x-original-offset", "x.original.topic", "x_original_topic", "original.topic", "x-failure-reason", "reason_poisoned",
+                      "topic_poisoned", "x-error-message", "delayed-retry-topic", "source_attempts", "original_attempts", "x-original-channel"})
 _SUFFIX = re.compile(r"(?i)^(.+?)(?:[._-]|__)(?:dlq|dlt|dead-?letters?)$")
 _PREFIX = re.compile(r"^(?:dlq|dead-letter-topic|dead-?letters?)[._-](.+)$")
 

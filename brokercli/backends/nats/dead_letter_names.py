@@ -19,8 +19,8 @@ DEATHS = (f"{ADVISORIES}.MAX_DELIVERIES.>", f"{ADVISORIES}.MSG_TERMINATED.>")
 
 # of a whole name or subject token; dead* as well
 _WORD = re.compile(r"(?i)^(?:.*[._-])?(?:dlq|dlt|dead[._-]?letters?)(?:[._-].*)?$|^dead(?:[._-].*|letters?.*)?$")
-_HEADERS = frozenset({"nats-failure-description", "x-nats-dlq-reason", "x-dead-letter-reason", "dlq-reason", "x-dlq-reason", "x-error-message", "x-death"})
-_HEADER_PREFIXES = ("nats-original-", "x-nats-original-", "x-original-", "x-exception-", "x-dead-letter-", "x-dlq-")
+_HEADERS = frozenset({"nats-failure-description", "x-nats-dlq-reason", "x-error-message", "x-failure-reason", "x-death"})
+_HEADER_PREFIXES = ("nats-original-", "x-nats-original-", "x-original-", "x-exception-", "x-dead-letter-", "x-dlq-", "dlq-", "dlq.", "dlq_")
 _SUFFIX = re.compile(r"(?i)^(.+?)[._-](?:dlq|dlt|dead[._-]?letters?)$")
 _PREFIX = re.compile(r"(?i)^(?:dlq|dlt|dead[._-]?letters?)[._-](.+)$")
 
