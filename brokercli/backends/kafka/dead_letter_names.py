@@ -12,10 +12,13 @@ from brokercli.model.pattern import matches
 NAMES: tuple[tuple[str, str], ...] = (
     ("*-dlt", "Spring Kafka"), ("*.DLT", "Spring Kafka before 3.0"), ("*.dlt", ""), ("*_dlt", ""),
     ("*.dlq", ""), ("*-dlq", ""), ("*__dlq", "Uber's client"), ("*_dlq", ""), ("*.DLQ", ""), ("*-DLQ", ""), ("*_DLQ", ""), ("DLQ", ""), ("dlq", ""),
+    ("*DLQ", ""), ("*Dlq", ""), ("*DLT", ""), ("*Dlt", ""), ("*.dlq.v?", ""), ("*-dlq-v?", ""), ("*_dlq_v?", ""), ("*.dlt.v?", ""), ("*-dlt-v?", ""),
     ("error.*.*", "Spring Cloud Stream"),
     ("dlq.*", "share groups"), ("dlq-*", ""), ("dlq_*", ""),
     ("dead-letter-topic-*", "SmallRye"), ("FAILED_MESSAGES", "Moleculer"),
     ("*.dead-letter", ""), ("*-dead-letter", ""), ("*.deadletter", ""), ("*-dead-letters", ""), ("*.dead-letters", ""), ("dead-letters", ""),
+    ("*.dead-letter-queue", ""), ("*-dead-letter-queue", ""), ("dead-letter-queue", ""), ("dead-letter-topic", ""),
+    ("*.dead_letter", ""), ("*_dead_letter", ""), ("*_dead_letters", ""), ("dead_letters", ""), ("*_dead_letter_queue", ""), ("dead_letter_queue", ""),
 )
 """Pattern, and whose it is where that is known (research of the frameworks' sources and documentation)."""
 
@@ -25,7 +28,7 @@ _DUE = "retry_topic-backoff-timestamp"
 _PLAUSIBLE = re.compile(r"dlq|dlt|dlx|dead|letter|error|fail|poison|park|reject|invalid|discard|quarantine|undeliver", re.IGNORECASE)
 _PREFIXES = ("kafka_dlt-", "kafka_exception-", "__connect.errors.", "__streams.errors.", "__dlq.errors.", "_dlq.errors.", "__rule.", "x-exception-",
              "kafka_throwable_", "dlq.", "dlq-", "dlq_", "x-dlq-", "x.dlq.", "dlqoriginal", "dlqreason", "dlqerror", "x-dead-letter-", "dead-letter-")
-_HEADERS = frozenset({"x-original-topic", "x-original-offset", "x.original.topic", "x_original_topic", "original.topic", "x-failure-reason", "reason_poisoned",
+_HEADERS = frozenset({"x-original-topic", "x-original-offset", "x.original.topic", "x_original_topic", "x-failure-reason", "reason_poisoned",
                       "topic_poisoned", "x-error-message", "delayed-retry-topic", "source_attempts", "original_attempts", "x-original-channel"})
 _SUFFIX = re.compile(r"(?i)^(.+?)(?:[._-]|__)(?:dlq|dlt|dead-?letters?)$")
 _PREFIX = re.compile(r"^(?:dlq|dead-letter-topic|dead-?letters?)[._-](.+)$")

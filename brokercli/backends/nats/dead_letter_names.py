@@ -18,7 +18,7 @@ DEATHS = (f"{ADVISORIES}.MAX_DELIVERIES.>", f"{ADVISORIES}.MSG_TERMINATED.>")
 """MSG_NAKED is not among them: a message that was refused once may still be worked on."""
 
 # of a whole name or subject token; dead* as well
-_WORD = re.compile(r"(?i)^(?:.*[._-])?(?:dlq|dlt|dead[._-]?letters?)(?:[._-].*)?$|^dead(?:[._-].*|letters?.*)?$")
+_WORD = re.compile(r"(?i)^(?:.*[._-])?(?:dlq|dlt|dead[._-]?letters?)(?:[._-].*)?$|^dead(?:[._-].*|letters?.*)?$|.*(?-i:DLQ|Dlq)$")
 _HEADERS = frozenset({"nats-failure-description", "x-nats-dlq-reason", "x-error-message", "x-failure-reason", "x-death"})
 _HEADER_PREFIXES = ("nats-original-", "x-nats-original-", "x-original-", "x-exception-", "x-dead-letter-", "x-dlq-", "dlq-", "dlq.", "dlq_")
 _SUFFIX = re.compile(r"(?i)^(.+?)[._-](?:dlq|dlt|dead[._-]?letters?)$")

@@ -11,10 +11,12 @@ NAMES: tuple[tuple[str, str], ...] = (
     ("EasyNetQ_Default_Error_Queue*", "EasyNetQ"), ("*.*.dlq", "Spring Cloud Stream"), ("wolverine-dead-letter-queue", "Wolverine"),
     ("FAILED_MESSAGES", "Moleculer"),
     ("*.dlq", ""), ("*-dlq", ""), ("*_dlq", ""), ("*.DLQ", ""), ("*-DLQ", ""), ("*_DLQ", ""), ("dlq", ""), ("DLQ", ""),
-    ("dlq.*", ""), ("dlq-*", ""), ("dlq_*", ""), ("*.dlx", ""), ("*-dlx", ""),
+    ("*DLQ", ""), ("*Dlq", ""), ("*.dlq.v?", ""), ("*-dlq-v?", ""), ("*_dlq_v?", ""), ("dlq.*", ""), ("dlq-*", ""), ("dlq_*", ""), ("*.dlx", ""), ("*-dlx", ""),
     ("*.error", ""), ("*-error", ""), ("*.errors", ""), ("*-errors", ""), ("*_errors", ""),
     ("*.dead-letter", ""), ("*-dead-letter", ""), ("*_dead_letter", ""), ("*.dead-letters", ""), ("*-dead-letters", ""), ("*_dead_letters", ""),
-    ("dead-letters", ""), ("dead_letters", ""), ("dead-letter", ""), ("*.deadletter", ""), ("*-deadletter", ""), ("*.dead", ""), ("*-dead", ""),
+    ("dead-letters", ""), ("dead_letters", ""), ("dead-letter", ""),
+    ("*.dead-letter-queue", ""), ("*-dead-letter-queue", ""), ("dead-letter-queue", ""), ("*_dead_letter_queue", ""), ("dead_letter_queue", ""),
+    ("*.dead_letter", ""), ("dead_letter", ""), ("*.deadletter", ""), ("*-deadletter", ""), ("*.dead", ""), ("*-dead", ""),
     ("*.parking-lot", "Spring AMQP"), ("*.parkingLot", "Spring AMQP"), ("*-parking-lot", ""), ("*.poison", ""), ("*-poison", ""), ("*_poison", ""),
 )
 """Pattern, and whose it is where that is known (research of the frameworks' sources and documentation)."""
