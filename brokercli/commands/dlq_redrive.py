@@ -46,6 +46,8 @@ def redrive(
     rate: shared.RateOption = None,
     through: Annotated[str | None, typer.Option("--through", metavar="CMD",
                                                 help="CMD gets each body and prints the new one; what it fails for is refused and stays.")] = None,
+    strip: Annotated[list[str] | None, typer.Option("--strip", metavar="NAME", help=(
+        "Take this header off as well, like a count of tries that would make the next failure the last; with * and ?."))] = None,
     edit: Annotated[bool, typer.Option("--edit", help="Edit the body in $EDITOR before it goes; for one letter.")] = False,
     from_file: Annotated[str | None, typer.Option("--from-file", metavar="FILE", parser=shared.parse_lasting_file,
                                                   help="Put back the letters in FILE: an export, or the journal of a drop, park or redrive.")] = None,
@@ -87,5 +89,5 @@ def redrive(
         max_redrives=max_redrives, limit=limit, rate=Rate(shared.parse_rate(rate)), journal=journal,
         through=None if through is None else Through(through, environment=environment_for_children()),
         delivery_timeout=shared.parse_delivery_timeout(delivery_timeout), output=output, quiet=quiet, report=report, connect_timeout=connect_timeout,
-        fail_if_empty=fail_if_empty, lift_limit=lift_limit, from_file=from_file, resume=resume, edit=edit)
+        fail_if_empty=fail_if_empty, lift_limit=lift_limit, from_file=from_file, resume=resume, edit=edit, strip=tuple(strip or ()))
     raise typer.Exit(run.run(yes=yes, dry_run=dry_run))

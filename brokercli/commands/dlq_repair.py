@@ -61,6 +61,7 @@ class RepairRun:
     resume: str | None = None
     edit: bool = False
     lift_limit: bool | None = None
+    strip: tuple[str, ...] = ()
     _chosen: list[Decision] = field(default_factory=list)
 
     def run(self, *, yes: bool, dry_run: bool) -> int:
@@ -98,8 +99,8 @@ class RepairRun:
 
     def _letters(self, streams: Streams) -> AbstractContextManager[LetterSource]:
         if self.from_file is not None:
-            return in_file(streams, self.from_file, self.context_name, self.to, self.resume, self.connect_timeout)
-        return on_broker(streams, self.source, self.context_name, self.verb, self.journal, self.connect_timeout, self.lift_limit, self.quiet)
+            return in_file(streams, self.from_file, self.context_name, self.to, self.resume, self.connect_timeout, self.strip)
+        return on_broker(streams, self.source, self.context_name, self.verb, self.journal, self.connect_timeout, self.lift_limit, self.quiet, self.strip)
 
     def _nothing(self) -> int:
         return int(ExitCode.NOTHING_MATCHED if self.fail_if_empty else ExitCode.DONE)
@@ -116,9 +117,8 @@ class RepairRun:
         began = time.monotonic()
         run: Redriving | None = None
         try:
-            homeward = self.verb == "redrive" and self.to is None
-            policy = RepairPolicy(self.delivery_timeout, homeward=homeward, waiting=(lambda what: None) if self.quiet else streams.say)
-            with (letters.lift_to_repair() as lift, letters.repair(policy) as repair,
+            homeward, waiting = self.verb == "redrive" and self.to is None, (lambda what: None) if self.quiet else streams.say
+            with (letters.lift_to_repair() as lift, letters.repair(RepairPolicy(self.delivery_timeout, homeward=homeward, waiting=waiting)) as repair,
                   nullcontext() if letters.journal is None else LetterFile(letters.journal, "--journal FILE keeps the letters elsewhere") as kept,
                   Progress(streams, DONE[self.verb], repair.expected) as progress):
                 notes, problems = Notes(repair, progress.note, quiet=self.quiet), Problems(progress)

@@ -51,9 +51,9 @@ class LetterSource:
 
 @contextmanager
 def on_broker(streams: Streams, name: str | None, context_name: str | None, verb: str, journal: str | None, connect_timeout: float | None,
-              lift_limit: bool | None, quiet: bool) -> Iterator[LetterSource]:
+              lift_limit: bool | None, quiet: bool, strip: Sequence[str]) -> Iterator[LetterSource]:
     """Open a destination of dead letters, the one named or the one found. `lift_limit` True has its limit of deliveries lifted to look and
-    to repair, None to repair only, False never."""
+    to repair, None to repair only, False never. Headers like `strip` do not go back."""
     with open_letters(streams, name, context_name, verb, quiet=quiet, connect_timeout=connect_timeout) as session:
         ways = {"redrive": f"brokercli dlq export FILE {session.address}, and then brokercli dlq redrive --from-file FILE, puts them back, each once"}
         session.require(Capability.REDRIVE, hint=ways.get(verb, "brokercli brokers says what each broker can do"))
@@ -65,7 +65,7 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
         def lift() -> Lift:
             return session.backend.lift_limit(session.address)
 
-        yield LetterSource(session, recogniser_of(session), lambda: session.backend.look_letters(session.address, patterns),
+        yield LetterSource(session, recogniser_of(session, strip), lambda: session.backend.look_letters(session.address, patterns),
                            lambda policy: session.backend.repair(session.address, policy, patterns), lift if lift_limit else Lift,
                            Lift if lift_limit is False else lift, session.backend.check_repair,
                            partial(session.backend.withholds, letter=True), journal_path(verb, session.address, journal))
@@ -73,8 +73,9 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
 
 @contextmanager
 def in_file(streams: Streams, path: str, context_name: str | None, to: str | None, resume: str | None,
-            connect_timeout: float | None) -> Iterator[LetterSource]:
-    """Open a file of letters, to be put back on the context's broker, or on that of `to`; what was put there is remembered in `resume`."""
+            connect_timeout: float | None, strip: Sequence[str]) -> Iterator[LetterSource]:
+    """Open a file of letters, to be put back on the context's broker, or on that of `to`; what was put there is remembered in `resume`. Headers
+    like `strip` do not go back."""
     from brokercli.operations.filed_letters import FiledReader, FiledRepair
     from brokercli.operations.journal import Journal
 
@@ -83,7 +84,7 @@ def in_file(streams: Streams, path: str, context_name: str | None, to: str | Non
         session = Session(broker.backend, Address(path, "file"), broker.context, broker.descriptor)
         identity = {"letters": content.digest, "to": connection_of(session, to).whereabouts}
         with Journal(resume or _remembered(identity), identity) as journal:
-            yield LetterSource(session, recogniser_of(session), lambda: FiledReader(content, journal),
+            yield LetterSource(session, recogniser_of(session, strip), lambda: FiledReader(content, journal),
                                lambda policy: FiledRepair(content, journal, broker.backend, policy.delivery_timeout), Lift, Lift,
                                lambda reader: None, broker.backend.withholds, None)
 

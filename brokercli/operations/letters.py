@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import islice
 
 from brokercli.backends.contract import Backend, Batch
@@ -27,12 +28,14 @@ from brokercli.operations.record_list import RecordList
 
 @dataclass(frozen=True, slots=True)
 class Recogniser:
-    """Reads letters of one broker. `fetch_originals` follows pointers; without it they stay incomplete."""
+    """Reads letters of one broker. `fetch_originals` follows pointers; without it they stay incomplete. `strip` are names of headers, with * and ?,
+    that do not go back either, whoever wrote them."""
 
     backend: Backend
     extra: Sequence[UserDialect] = ()
     facts: Facts = NO_FACTS
     fetch_originals: bool = True
+    strip: tuple[str, ...] = ()
     _originals: Originals = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -42,7 +45,7 @@ class Recogniser:
         """Return what finds out the kinds of letters of one destination, told apart by headers that decide `least`, and by those of the
         names in `deciding`."""
         def read(record: Record, make_reading: Callable[..., Reading], tried: list[Dialect]) -> DeadLetter:
-            return recognise(record, extra=self.extra, facts=self.facts, make_reading=make_reading, tried=tried)
+            return self._stripped(recognise(record, extra=self.extra, facts=self.facts, make_reading=make_reading, tried=tried))
 
         return Kinds(read, deciding, least)
 
@@ -50,19 +53,33 @@ class Recogniser:
         """Yield a letter for each record, in order: all of them together, and where they point at their messages, as many as there is memory
         for. Whoever reads on is done with those before. Never raises for what a record holds."""
         if batch.at_home:
-            yield [died_at_home(record) for record in batch.records()]
+            yield [self._stripped(died_at_home(record)) for record in batch.records()]
             return
-        letters = [died_at_home(record) if isinstance(record, FiledRecord) and record.at_home else
-                   recognise(record, extra=self.extra, facts=self.facts) for record in batch.records()]
+        letters = [self._stripped(died_at_home(record) if isinstance(record, FiledRecord) and record.at_home else
+                                  recognise(record, extra=self.extra, facts=self.facts)) for record in batch.records()]
         while letters:
             pointers = [number for number, letter in enumerate(letters) if not letter.complete] if self.fetch_originals else []
             now = pointers[:self._originals.at_once]
             if now:
                 self._originals.attach([letters[number] for number in now])
+                for number in now:
+                    self._stripped(letters[number])
             end = pointers[len(now)] if len(now) < len(pointers) else len(letters)
             some, letters = letters[:end], letters[end:]
             yield some
             del some
+
+    def _stripped(self, letter: DeadLetter) -> DeadLetter:
+        if self.strip:
+            message = letter.unwrapped or letter.record.message
+            letter.stripped = _with_those_like(self.strip, letter.stripped, tuple([name for name, _ in message.headers]))
+        return letter
+
+
+@lru_cache(maxsize=2048)
+def _with_those_like(patterns: tuple[str, ...], stripped: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is stripped of headers of these names: letters that are alike have the very same, by which they are told to be."""
+    return tuple(dict.fromkeys((*stripped, *(name for name in names if any(matches(name, pattern) for pattern in patterns)))))
 
 
 def identity(letter: DeadLetter) -> str:

@@ -82,6 +82,13 @@ def test_what_a_file_has_of_a_message_is_not_taken_from_another_broker_where_ano
     assert ([to_message(letter).body for letter in read], letters.done) == ([b"what died"], [])
 
 
+def test_what_is_to_be_stripped_is_stripped_of_the_message_that_a_letter_points_at() -> None:
+    message = Message(body=b"{}", headers=(("tries", b"3"), ("tenant", b"acme")))
+    backend = SimpleNamespace(fetch=lambda places: [Record("nats", {"subject": "orders.created", **place}, "1", None, message) for place in places])
+    ((letter,),) = Recogniser(backend, strip=("tri*",)).read(RecordList([POINTER]))  # type: ignore[arg-type]
+    assert to_message(letter).headers == (("tenant", b"acme"),)
+
+
 def test_what_was_learned_of_one_batch_goes_for_the_next() -> None:
     letters = Pointing(300, 100)
     read, batch = recogniser(letters), letters.read(0)
