@@ -35,8 +35,9 @@ _COMMANDS = {
     "brokercli context": {"select set switch": "brokercli context use", "create": "brokercli context add", "delete remove": "brokercli context rm",
                           "info": "brokercli context show"},
 }
+_WHERE = "where messages lie is the ADDRESS, without an option: brokercli tail orders"
 _OPTIONS = {
-    "-t --topic --stream --queue --subject": "where messages lie is the ADDRESS, without an option: brokercli tail orders",
+    "-t --topic --stream --queue --subject": _WHERE,
     "-b --broker --brokers --bootstrap-server --server -X --uri --url": "--context NAME behind the command says which broker is meant, or the address does: "
                                                                         "kafka://HOST/TOPIC, nats://HOST/SUBJECT, amqp://HOST/VHOST/QUEUE",
     "-C": "brokercli tail ADDRESS prints what comes from now on, brokercli replay ADDRESS what is stored",
@@ -53,6 +54,7 @@ _OPTIONS = {
     "-K --key-delimiter": "one key for all is -k KEY; a key of each is in its envelope: --input json",
     "--force": "--yes",
 }
+_SETTINGS = "settings go under the broker's own names: --set NAME=VALUE; brokercli declare settings lists them"
 _COMMAND = re.compile(r"No such command '([^']*)'")
 _OPTION = re.compile(r"No such option: (\S+)")
 _POSITION = re.compile(r"'(?:beginning|earliest|start|stored|end|latest|-?\d+)' is not one of 'auto', 'json', 'raw'")
@@ -64,7 +66,8 @@ def ours(path: str, message: str) -> str | None:
     if command := _COMMAND.match(message):
         return _found(_COMMANDS.get(path, {}), command[1])
     if option := _OPTION.match(message):
-        return _found(_OPTIONS, option[1])
+        said = _found(_OPTIONS, option[1])
+        return _SETTINGS if path.startswith("brokercli declare ") and option[1].startswith("--") and said in (None, _WHERE) else said
     return "where to begin is --from" if _POSITION.search(message) else None
 
 

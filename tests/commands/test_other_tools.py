@@ -31,6 +31,10 @@ def complaint(line: str) -> str:
     ("tail orders -J", "Here: -o json"), ("tail orders -o beginning", "Here: where to begin is --from"), ("tail orders -o jsn", "is not one of 'auto'"),
     ("tail orders --range 1:2", "No such option: --range. Here: brokercli replay ADDRESS --from POS --until POS"),
     ("replay orders -e", "No such option: -e. Here: brokercli replay ends by itself"),
+    ("declare stream JOBS --retention workqueue", "Here: settings go under the broker's own names: --set NAME=VALUE"),
+    ("declare queue work --dead-letter-exchange dlx", "--set NAME=VALUE; brokercli declare settings lists them"),
+    ("declare topic orders --force", "Here: --yes"), ("declare stream JOBS --subject jobs.>", "--subjects"),
+    ("declare stream JOBS --subjcts jobs.>", "--subjects"),
     ("--context staging ls", "Here: it stands behind the command"), ("tail orders --limi 1", "(Possible options: --limit"),
 ])
 def test_a_word_of_another_tool_is_answered_with_ours_and_a_mistyped_one_with_what_is_near(line: str, said: str) -> None:
@@ -38,7 +42,7 @@ def test_a_word_of_another_tool_is_answered_with_ours_and_a_mistyped_one_with_wh
 
 
 def test_what_is_told_to_be_typed_can_be_typed() -> None:
-    for said in (said for table in (*other_tools._COMMANDS.values(), other_tools._OPTIONS) for said in table.values()):
+    for said in (said for table in (*other_tools._COMMANDS.values(), other_tools._OPTIONS, {"": other_tools._SETTINGS}) for said in table.values()):
         for command, below in re.findall(r"brokercli ([a-z]+)(?: ([a-z]+))?", said):
             assert command in TREE.commands, said
             assert not below or command in ("ls", "describe", "declare", "tail", "replay") or below in TREE.commands[command].commands, said
