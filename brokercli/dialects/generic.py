@@ -63,6 +63,14 @@ _TELLING |= frozenset(FIELDS["reason"]) - OWN
 NAMES = frozenset(name for names in FIELDS.values() for name in names) - OWN
 """Names of what the writers of dead letters add."""
 
+_COUNTS = frozenset(FIELDS["attempts"]) - OWN
+_COUNTS |= frozenset(name for stem in _STEMS["attempts"] if "-" in stem for name in _spelled("", stem))
+
+
+def counts_tries(name: str) -> bool:
+    """Whether a header's name says that tries are counted in it."""
+    return name.lower() in _COUNTS
+
 
 def read(reading: Reading) -> DeadLetter | None:
     """Read the headers that speak; the home is likely, no more."""

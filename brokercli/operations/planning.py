@@ -9,6 +9,7 @@ from itertools import chain
 
 from brokercli.backends.contract import Batch
 from brokercli.backends.dead_letters import LetterReader, State
+from brokercli.dialects.generic import counts_tries
 from brokercli.model.address import Address
 from brokercli.model.message import Message
 from brokercli.operations.decisions import Decision, Rules
@@ -28,6 +29,8 @@ class Plan:
     """How many of those left are refused."""
     stripped: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
+    counters: set[str] = field(default_factory=set)
+    """Headers that go back and whose names say that tries are counted in them."""
     derived: Counter[str] = field(default_factory=Counter)
     """What the homes were read from, and how sure that is."""
     withheld: Counter[str] = field(default_factory=Counter)
@@ -53,6 +56,7 @@ class Plan:
                               (self.lost, letter.lost)):
             for name in names:
                 counts[name] += times
+        self.counters.update(name for name, _ in decision.message.headers if counts_tries(name))
         if letter.home is not None and decision.destination == letter.home.address:
             self.derived[f"{letter.home.derived} ({letter.home.confidence})"] += times
 

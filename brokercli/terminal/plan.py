@@ -22,6 +22,7 @@ class Counted(Protocol):
     left: Counter[str]
     stripped: Counter[str]
     lost: Counter[str]
+    counters: set[str]
     derived: Counter[str]
     withheld: Counter[str]
 
@@ -33,7 +34,7 @@ def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacle
     check_output(output)
     if output == "json":
         print_json(streams, [{"verb": verb, "dlq": source, "letters": plan.letters, "destinations": dict(plan.destinations), "left": dict(plan.left),
-                              "stripped": dict(plan.stripped), "lost": dict(plan.lost), "derived": dict(plan.derived),
+                              "stripped": dict(plan.stripped), "lost": dict(plan.lost), "counters": sorted(plan.counters), "derived": dict(plan.derived),
                               "withheld": dict(plan.withheld), "obstacles": dict(obstacles), "fates": list(fates)}])
         return
     print_table(streams, [{"to": name, "messages": count} for name, count in plan.destinations.most_common()]
@@ -52,6 +53,11 @@ def print_plan(streams: Streams, verb: str, source: str, plan: Counted, obstacle
         if counts:
             more = f", and {len(counts) - SAID:,} more (-o json names all)" if len(counts) > SAID else ""
             streams.say(f"{title}: " + ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(SAID)) + more)
+    if plan.counters and verb == "redrive":
+        names = sorted(plan.counters)[:SAID]
+        one = len(names) == 1
+        streams.say(f"{', '.join(names)} {'goes back as it was' if one else 'go back as they were'}: whoever counts tries there takes the next failure for the "
+                    f"last; --strip {names[0]} takes {'it' if one else 'the first of them'} off")
     if plan.destinations and verb == "redrive":
         compaction = "; on a compacted topic an older value replaces a newer one of its key" if any(map(_is_topic, plan.destinations)) else ""
         streams.say(f"letters that go back come after what was published meanwhile{compaction}")

@@ -27,6 +27,14 @@ def test_it_takes_off_what_it_names_and_nothing_else(cli: CommandLine, graveyard
     assert names_at_home(cli, graveyard) == [["x-tenant"]] * 2
 
 
+def test_a_plan_names_what_a_consumer_may_count_its_tries_in_until_it_is_taken_off(cli: CommandLine, graveyard: Graveyard) -> None:
+    graveyard.bury("a", retry_count="3", tries="1")
+    plan = cli("dlq", "redrive", graveyard.url)
+    assert "\nretry-count goes back as it was: whoever counts tries there takes the next failure for the last; --strip retry-count takes it off" in plan.stderr
+    assert orjson.loads(cli("dlq", "redrive", graveyard.url, "-o", "json").stdout)["counters"] == ["retry-count"]
+    assert "goes back as it was" not in cli("dlq", "redrive", graveyard.url, "--strip", "retry-count").stderr
+
+
 def test_without_it_they_stay(cli: CommandLine, graveyard: Graveyard) -> None:
     graveyard.bury("a", tries="3")
     assert cli("dlq", "redrive", graveyard.url, "--yes").code == 0
