@@ -136,6 +136,23 @@ def test_a_time_the_topic_does_not_take_is_refused_and_the_rest_of_its_batch_arr
     assert sorted(body or b"" for body in bodies(topics.read(topic))) == [b"0", b"1", b"3", b"4", b"5", b"6", b"8", b"9"]
 
 
+@pytest.mark.parametrize("bad", [(0,), (4,), (0, 4)])
+@pytest.mark.parametrize("what", ["time", "key"])
+def test_what_is_wrong_with_one_message_is_said_of_no_other(topics: Topics, what: str, bad: tuple[int, ...]) -> None:
+    topic = topics.make(cleanup_policy="compact") if what == "key" else topics.make()
+    # by the defaults: who may write need not be permitted to read what the topic is configured with
+    publisher = KafkaPublisher(topics.connection, topic.name, PublishPolicy(), TopicSettings())
+    now = int(time.time()) * 1_000_000_000
+    with publisher:
+        receipts = publish(publisher, [Message(b"%d" % number, key=None if what == "key" and number in bad else b"k%d" % number,
+                                               time=now + (7200 * 1_000_000_000 if what == "time" and number in bad else number)) for number in range(5)])
+    assert (of_verdict(receipts, Verdict.REFUSED), receipts.confirmed) == ([*bad], 5 - len(bad))
+    assert all(what in receipt.reason for receipt in receipts.problems)
+    assert [note for note in publisher.notes if "come after some that were published later" in note] == [*publisher.notes]
+    # in their order, each with the time that it was given
+    assert [(record.message.body, record.time) for record in topics.read(topic)] == [(b"%d" % number, now) for number in range(5) if number not in bad]
+
+
 def test_what_kafka_cannot_carry_is_refused_alone(topics: Topics) -> None:
     topic = topics.make()
     receipts = publish(topics.publisher(topic), [

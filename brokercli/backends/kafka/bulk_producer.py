@@ -56,6 +56,9 @@ class Failed:
         """Return the body."""
         return self._value
 
+    def key(self) -> None:
+        """Tell none: all messages have the same, so that none was refused for what is wrong with the key of another one."""
+
 
 class BulkProducer:
     """One handle, for one topic, key and partition, that behaves as the Python client's `Producer` does where it has the same methods.

@@ -15,6 +15,7 @@ from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.kafka.connect import Troubles, client_configuration, open_handle, sent_elsewhere
 from brokercli.backends.kafka.convert import CannotCarry, to_kafka
 from brokercli.backends.kafka.failures import judge, lost_for_good, not_permitted_to_write, translate
+from brokercli.backends.kafka.neighbours import Neighbours
 from brokercli.backends.kafka.never_sent import Sent, never_sent
 from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.connection import Connection
@@ -40,7 +41,6 @@ _HEADER_BYTES = 32 << 20
 """So much of headers may have no verdict. The client bounds what keys and bodies take, and has no bound for headers."""
 _GIVING_UP_SECONDS = 10.0
 """So long the client may take to tell of everything that is given up, which needs no broker."""
-_ATTEMPTS = 5
 _NEARLY = 0.9
 """Of the delivery timeout: after it the client gives messages up by itself, and nothing tells any more which of them never left."""
 _SOON_SECONDS = 1.0
@@ -80,8 +80,8 @@ class KafkaPublisher(Publisher):
         self._withheld = 0
         """Accepted messages that were never produced, or may not have been; they had their verdict at once."""
         self._doubtful: set[int] = set()
-        self._again: list[tuple[int, Any]] = []
-        self._attempts: dict[int, int] = {}
+        self._neighbours = Neighbours(settings, self.notes)
+        self._again = self._neighbours.again
         self._header_bytes = 0
         """Of all messages since there was none without a verdict."""
         self._progress = monotonic()
@@ -135,7 +135,7 @@ class KafkaPublisher(Publisher):
             self.notes.append(throttled)
 
     def send(self, messages: Sequence[Message]) -> int:
-        produce, report, topic = self._ready().produce, self._report, self._topic
+        produce, report, timed, topic = self._ready().produce, self._report, self._report_timed, self._topic
         index = first = self._accepted
         withheld = self._withheld
         try:
@@ -146,11 +146,14 @@ class KafkaPublisher(Publisher):
                     value, key, headers, partition, timestamp = to_kafka(message)
                     if key is None and self._settings.needs_key:
                         raise CannotCarry("the topic is compacted and takes no message without a key")
-                    produce(topic, value, key, partition, MethodType(report, index), None, timestamp, headers)
+                    told = MethodType(timed, (index, timestamp)) if timestamp else MethodType(report, index)
+                    produce(topic, value, key, partition, told, None, timestamp, headers)
                     if headers:
                         self._header_bytes += bytes_in(headers)
                     if 0 < timestamp < self._oldest_kept:
-                        self._note_old_times()
+                        self._oldest_kept = 0
+                        self.notes.append(f"{topic} deletes what is older than its retention.ms by its own time; messages that keep their old time may be "
+                                          "deleted soon")
                 except BufferError:
                     break
                 except CannotCarry as problem:
@@ -175,13 +178,14 @@ class KafkaPublisher(Publisher):
         _, key, headers, partition, timestamp = self._template
         if (key is None and self._settings.needs_key) or 0 < timestamp < self._oldest_kept:
             return self.send([replace(self._policy.template, body=body) for body in bodies])
-        produce, report, topic = self._ready().produce, self._report, self._topic
+        produce, report, timed, topic = self._ready().produce, self._report, self._report_timed, self._topic
         index = first = self._accepted
         withheld = self._withheld
         try:
             for body in bodies:
                 try:
-                    produce(topic, body, key, partition, MethodType(report, index), None, timestamp, headers)
+                    told = MethodType(timed, (index, timestamp)) if timestamp else MethodType(report, index)
+                    produce(topic, body, key, partition, told, None, timestamp, headers)
                 except BufferError:
                     break
                 except KafkaException as problem:
@@ -218,11 +222,11 @@ class KafkaPublisher(Publisher):
             self._header_bytes = 0
         return self._producer
 
-    def _note_old_times(self) -> None:
-        self._oldest_kept = 0
-        self.notes.append(f"{self._topic} deletes what is older than its retention.ms by its own time; messages that keep their old time may be deleted soon")
+    def _report_timed(self, sent: tuple[int, int], error: KafkaError | None, message: Any) -> None:
+        self._report(sent[0], error, message, sent[1])
 
-    def _report(self, index: int, error: KafkaError | None, message: Any) -> None:
+    def _report(self, index: int, error: KafkaError | None, message: Any, time: int = 0) -> None:
+        """Take in what became of a message; `time` is the one that it was given."""
         if index in self._doubtful:
             if error is not None:
                 # one that may have been among those that never left
@@ -238,19 +242,15 @@ class KafkaPublisher(Publisher):
             self._note_fatal(problem)
             code = error.code()
         self._failed += 1
-        if code == KafkaError._INVALID_DIFFERENT_RECORD and self._attempts.get(index, 0) < _ATTEMPTS:
-            # its batch was refused for a neighbour's sake
-            self._attempts[index] = self._attempts.get(index, 0) + 1
-            self._again.append((index, message))
-            return
         if code == KafkaError._PURGE_QUEUE:
             self._sent.given_up(index, message.partition())
+            return
+        if (judged := self._neighbours.judge(index, error, time, message)) is None:
             return
         self._sent.failed(message.partition())
         self._timed_out = self._timed_out or code == KafkaError._MSG_TIMED_OUT
         self._denied = self._denied or code == KafkaError.TOPIC_AUTHORIZATION_FAILED
-        verdict, reason = judge(error)
-        self._news.count(Receipt(index, verdict, reason=reason))
+        self._news.count(Receipt(index, judged[0], reason=judged[1]))
 
     def _report_stored(self, index: int, message: Any) -> None:
         if message.offset() is None:
@@ -290,9 +290,9 @@ class KafkaPublisher(Publisher):
             self._stored = True
             self._progress = monotonic()
         while self._again:
-            index, message = self._again[-1]
+            index, time, message = self._again[0]
             try:
-                self._repeat(index, message)
+                self._repeat(index, time, message)
             except BufferError:
                 break
             except KafkaException as problem:
@@ -300,11 +300,11 @@ class KafkaPublisher(Publisher):
             else:
                 self._produced += 1
             self._sent.incomplete = True
-            self._again.pop()
+            self._again.popleft()
 
-    def _repeat(self, index: int, message: Any) -> None:
-        self._producer.produce(self._topic, message.value(), message.key(), message.partition(), MethodType(self._report, index), None,
-                               message.timestamp()[1], message.headers())
+    def _repeat(self, index: int, time: int, message: Any) -> None:
+        self._producer.produce(self._topic, message.value(), message.key(), message.partition(), MethodType(self._report_timed, (index, time)), None,
+                               time, message.headers())
 
     def collect(self, timeout: float) -> Receipts:
         self._serve(0)
@@ -364,9 +364,9 @@ class KafkaPublisher(Publisher):
         Nothing is sent by this producer any more: purged in mid-flight, or in a fatal error, it has lost its sequence.
         """
         self._renew = True
-        for index, _ in self._again:
+        for index, _, _ in self._again:
             self._news.count(Receipt(index, Verdict.REFUSED, reason="refused together with an invalid neighbour in its batch"))
-        self._again = []
+        self._again.clear()
         self._producer.purge()
         deadline = monotonic() + _GIVING_UP_SECONDS
         while (len(self._producer) or self._again) and monotonic() < deadline:

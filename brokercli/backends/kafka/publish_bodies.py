@@ -84,7 +84,7 @@ class KafkaBodyPublisher(KafkaPublisher):
             self._produced += index - first - (self._withheld - withheld)
         return index - first
 
-    def _repeat(self, index: int, message: Failed) -> None:
+    def _repeat(self, index: int, time: int, message: Failed) -> None:
         done, refused = self._producer.produce_bodies([message.value()], index)
         if not done:
             raise BufferError

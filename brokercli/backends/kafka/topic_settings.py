@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -11,6 +12,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource, ConfigSource
 
 BROKER_DEFAULT_MESSAGE_BYTES = 1_048_588
+_BROKER_DEFAULT_AHEAD = 3_600_000
+_WITHOUT_BOUND = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,14 @@ class TopicSettings:
     """The broker stamps its own time (`message.timestamp.type=LogAppendTime`)."""
     minimum_in_sync: int = 1
     """`min.insync.replicas`: below it the broker refuses every confirmed write."""
+    most_behind: int = _WITHOUT_BOUND
+    """`message.timestamp.before.max.ms`: how far a message's time may lie before the broker's."""
+    most_ahead: int = _BROKER_DEFAULT_AHEAD
+    """`message.timestamp.after.max.ms`."""
+
+    def takes_time(self, milliseconds: int) -> bool:
+        """Whether a message may have this time, by our clock."""
+        return self.own_time or -self.most_behind <= milliseconds - int(time() * 1000) <= self.most_ahead
 
 
 def request_settings(admin: AdminClient, topic: str, seconds: float) -> Future[Any]:
@@ -52,7 +63,9 @@ def read_settings(answer: Future[Any], seconds: float) -> TopicSettings:
         needs_key="compact" in policies,
         retention_milliseconds=retention if retention >= 0 and "delete" in policies else None,
         own_time=values.get("message.timestamp.type") == "LogAppendTime",
-        minimum_in_sync=int(values.get("min.insync.replicas") or 1))
+        minimum_in_sync=int(values.get("min.insync.replicas") or 1),
+        most_behind=int(values.get("message.timestamp.before.max.ms") or _WITHOUT_BOUND),
+        most_ahead=int(values.get("message.timestamp.after.max.ms") or _BROKER_DEFAULT_AHEAD))
 
 
 def own_values(entries: dict[str, Any]) -> dict[str, str]:

@@ -1,0 +1,48 @@
+"""Messages that are refused because of another one in their batch.
+
+Where the broker finds several invalid records in a batch, the client says of each of these that it is invalid, whatever is wrong with it, and of the
+others that they were refused for their sake. Where there is only one, it says what is wrong with that one of all of them (librdkafka 2.16).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any
+
+from confluent_kafka import KafkaError
+
+from brokercli.backends.kafka.failures import REFUSED, judge
+from brokercli.backends.kafka.topic_settings import TopicSettings
+from brokercli.model.receipt import Verdict
+
+_ATTEMPTS = 5
+_TOLD = "the broker refuses a whole batch where one message in it is invalid: the others are sent again, and come after some that were published later"
+
+
+class Neighbours:
+    """Tells who is to blame: what a topic with these settings would have taken is sent again."""
+
+    def __init__(self, settings: TopicSettings, notes: list[str]) -> None:
+        """What it does to their order is said in `notes`."""
+        self._settings = settings
+        self._notes = notes
+        self._attempts: Counter[int] = Counter()
+        self.again: deque[tuple[int, int, Any]] = deque()
+        """What is to be sent again, with its number and the time that it was given, which a message that failed does not tell (2.16)."""
+
+    def judge(self, index: int, error: KafkaError, time: int, message: Any) -> tuple[Verdict, str] | None:
+        """Return verdict and reason for a message that was given this time, or 0, and of which the client says this; None where it is to be sent
+        again."""
+        code = error.code()
+        innocent = code == KafkaError._INVALID_DIFFERENT_RECORD
+        if code in (KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP):
+            if time and not self._settings.takes_time(time):
+                return Verdict.REFUSED, REFUSED[KafkaError.INVALID_TIMESTAMP]
+            innocent = code == KafkaError.INVALID_TIMESTAMP or message.key() is not None
+        if not innocent or self._attempts[index] >= _ATTEMPTS:
+            return judge(error)
+        if not self._attempts:
+            self._notes.append(_TOLD)
+        self._attempts[index] += 1
+        self.again.append((index, time, message))
+        return None
