@@ -159,6 +159,21 @@ def test_a_home_that_this_login_is_not_shown_keeps_no_other_letters_from_going_h
     assert bodies(stored(guarded_topics, home)) == numbered(8)[1::2]
 
 
+@pytest.mark.parametrize("transactions", [True, False])
+def test_a_letter_without_a_key_for_a_compacted_home_that_may_not_be_asked_about_its_settings_keeps_no_other_one(
+        guarded_kafka: GuardedKafka, guarded_topics: Topics, transactions: bool) -> None:
+    dlq, home = guarded_topics.make(), guarded_topics.make(cleanup_policy="compact")
+    guarded_topics.fill(dlq, numbered(8))
+    let_redrive(guarded_topics, dlq, home)
+    if not transactions:
+        withdraw(guarded_topics.admin, ResourceType.TRANSACTIONAL_ID, group_of(dlq.name), AclOperation.WRITE)
+    with as_reader(guarded_kafka) as backend, backend.repair(dlq, RepairPolicy()) as run:
+        moves = [Move(record, Message(record.message.body, key=None if number == 3 else b"%d" % number), home) for number, record in enumerate(letters(run))]
+        receipts = run.settle(moves)
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (7, 1, 0)
+    assert [body for body in numbered(8) if body not in bodies(stored(guarded_topics, home))] == [b"3"]
+
+
 def test_a_plan_is_not_ended_by_a_home_that_this_login_may_not_ask_for(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
     dlq, home, closed = guarded_topics.make(), guarded_topics.make(), guarded_topics.make()
     let_redrive(guarded_topics, dlq, home)

@@ -194,9 +194,11 @@ class Transactions:
                     return
         self._all_given = True
 
-    def _report(self, index: int, error: KafkaError | None, message: object) -> None:
+    def _report(self, index: int, error: KafkaError | None, message: Any) -> None:
         if error is not None:
-            self._errors.setdefault(index, error)
+            # of a batch with one invalid message the client says it of all (`neighbours`); copies have no time but their own
+            innocent = error.code() == KafkaError.INVALID_RECORD and message.key() is not None
+            self._errors.setdefault(index, KafkaError(KafkaError._INVALID_DIFFERENT_RECORD) if innocent else error)
 
     def _abort(self, error: KafkaError) -> Ending:
         """End the transaction without it. Nothing of it is ever visible, even if the broker has to find that out by itself."""
