@@ -25,7 +25,8 @@ SUPPORT: SupportTable = {
             "which the broker forgets 7 days after the last redrive unless its offsets.retention.minutes says otherwise"),
         Capability.DECLARE: Support.some("partitions can be added, never removed; the replication factor cannot be changed from here"),
         Capability.CONSUMERS: Support.some(
-            "classic and consumer groups; share and streams groups are named, with their settings; members and lag are not to be had through this client"),
+            "classic and consumer groups, and streams groups as far as they have committed something; share groups, and others of streams, are named, with "
+            "their settings: lag and members are not to be had through this client"),
         Capability.SEEK_CONSUMERS: Support.some("groups without active members, as Kafka demands"),
         Capability.PAUSE_CONSUMERS: Support.never("Kafka's consumers pause themselves; nobody else can stop them but by the broker's quotas or permissions"),
         Capability.FLOW: Support.full(),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 _FOREIGN = "only their names are known to this client; kafka-share-groups.sh and kafka-streams-groups.sh tell more"
-
+_MEMBERS = "who is a member is not told to this client; kafka-streams-groups.sh tells it"
 _HIDDEN = "what it has committed in topics that this login may not describe is not shown, and forgotten as well"
 
 
@@ -51,7 +51,7 @@ class KafkaConsumers(Consumers):
         patience = Patience(self._seconds)
         coordinators = Coordinators(self._admin, patience)
         known = coordinators.listed()
-        foreign = {name: kind for name, kind in coordinators.foreign(known).items() if _matches(name, patterns)}
+        foreign = {name: group for name, group in coordinators.foreign(known).items() if _matches(name, patterns)}
         metadata = self._metadata()
         self.notes = [*coordinators.notes, *without_coordinator(metadata)]
         wanted = {name: kind for name, kind in known.items() if _matches(name, patterns)}
@@ -59,9 +59,10 @@ class KafkaConsumers(Consumers):
         for first in range(0, len(names), GROUPS_AT_A_TIME):
             some = names[first:first + GROUPS_AT_A_TIME]
             groups = {group.name: group for group in coordinators.groups({name: wanted[name] for name in some if name in wanted})}
+            groups |= {name: foreign[name] for name in some if name in foreign and foreign[name].committed}
             lags = lags_of(groups.values(), metadata, self._admin, patience) if groups else {}
             for name in some:
-                yield self._found(groups[name], lags[name]) if name in groups else Consumption(name, foreign[name], facts={"remark": _FOREIGN})
+                yield self._found(groups[name], lags[name]) if name in groups else Consumption(name, foreign[name].kind, facts={"remark": _FOREIGN})
 
     def _found(self, group: Group, lags: Sequence[Lag]) -> Consumption:
         facts: dict[str, Value] = {}
@@ -76,7 +77,9 @@ class KafkaConsumers(Consumers):
         lag, untold = total(lags), sum(one.is_untold for one in lags)
         if lag is not None and untold and topic is None:
             facts["remark"] = f"lag as far as known: not that of {untold:,} of {amount(len(lags), 'partition')}"
-        return Consumption(group.name, kind, group.state, len(group.members), lag, reads=reads, facts=facts)
+        if group.foreign:
+            facts["remark"] = "; ".join([_MEMBERS.partition(";")[0], *map(str, facts.values())])
+        return Consumption(group.name, kind, group.state, None if group.foreign else len(group.members), lag, reads=reads, facts=facts)
 
     def names(self) -> list[str]:
         coordinators = Coordinators(self._admin, Patience(self._seconds))
@@ -97,7 +100,7 @@ class KafkaConsumers(Consumers):
         facts["state"] = group.state or None
         settings = group_settings(self._admin, [name], self._seconds).get(name, {})
         applied = that_apply(group.kind, settings)
-        if group.foreign:
+        if group.foreign and not group.committed:
             if group.kind in (SHARE, EITHER) and settings:
                 # said of what may as well be a streams group, which gives nothing up
                 provided = "" if group.kind == SHARE else "if it is a share group, "
@@ -110,7 +113,10 @@ class KafkaConsumers(Consumers):
             return description
         if kind == HANDLED:
             facts["keeps"] = _holds(name)
-        facts["members"] = len(group.members)
+        if group.foreign:
+            description.missing.append(f"state and members: {_MEMBERS}")
+        else:
+            facts["members"] = len(group.members)
         if group.assignor:
             facts["assignor"] = group.assignor
         facts["coordinator"] = group.coordinator or None
@@ -129,14 +135,14 @@ class KafkaConsumers(Consumers):
 
     def lag(self, name: str) -> Sequence[Lag]:
         group = self._group(name)
-        if group.foreign:
+        if group.foreign and not group.committed:
             raise Unsupported(f"{name} is a {group.kind}: {SUPPORT['topic'][Capability.CONSUMERS].note}.")
         return lags_of([group], self._metadata(), self._admin, Patience(self._seconds))[name]
 
     def plan_seek(self, name: str, position: Position, source: Address | None = None) -> Seek:
         group = self._group(name)
         self._refuse_ours(group, "moved")
-        if group.foreign:
+        if group.foreign and not group.committed:
             raise Unsupported(f"{name} is a {group.kind}: {_FOREIGN}.")
         return self._seeker.plan(group, position, source)
 

@@ -131,7 +131,7 @@ def _forgotten(settings: Mapping[str, str], milliseconds: int) -> list[str]:
 
 def _groups(description: Description, name: str, readers: Readers) -> None:
     rows: list[dict[str, Value]] = [
-        {"group": group.name, "kind": kind_of(group), "state": group.state, "members": len(group.members),
+        {"group": group.name, "kind": kind_of(group), "state": group.state or None, "members": None if group.foreign else len(group.members),
          "partitions": sum(lag.position is not None for lag in lags), "lag": total(lags)} for group, lags in readers.of(name)]
     if rows:
         description.sections.append(Section("consumer groups", rows))

@@ -85,7 +85,7 @@ def _notes(topic: str, metadata: Any, ranges: dict[Place, Range]) -> tuple[str, 
 def _reader(flow: Flow, topic: str, group: Group, lags: Sequence[Lag]) -> None:
     lag, kind = total(lags), kind_of(group)
     waits = (f"{lag:,} pending" if kind == HANDLED else f"lag {lag:,}",) if lag is not None else ()
-    members = (f"{amount(len(group.members), 'member')}",) if kind != HANDLED else ()
+    members = (f"{amount(len(group.members), 'member')}",) if kind != HANDLED and not group.foreign else ()
     # of a group that reads several topics the numbers belong to each of its edges
     flow.node(f"consumer {group.name}", kind, *members)
     flow.edge(_id(topic), f"consumer {group.name}", ", ".join(("redriven" if kind == HANDLED else "read", *waits)))

@@ -62,7 +62,7 @@ class Group:
 
     @property
     def foreign(self) -> bool:
-        """Whether this client knows no more than its name."""
+        """Whether this client cannot ask what it is doing: it knows its name, and of a streams group what it has committed."""
         return self.kind in (SHARE, STREAMS, EITHER)
 
     def readers(self) -> dict[Place, str]:
@@ -120,8 +120,8 @@ class Coordinators:
             self.notes.append(f"the groups of {amount(len(errors), 'broker')} are missing: {errors[0].str()}")
         return {group.group_id: _KINDS.get(group.type, "group") for group in sorted(found.valid, key=lambda group: group.group_id)}
 
-    def foreign(self, known: Iterable[str]) -> dict[str, str]:
-        """Return the kind of each group that the client can only name. What has committed offsets is a streams group, because share groups keep
+    def foreign(self, known: Iterable[str]) -> dict[str, Group]:
+        """Return each group that the client can only name, with what it has committed. What has committed offsets is a streams group, because share groups keep
         their state elsewhere; a streams group that has not committed any yet is told from a share group only by what was set for either."""
         left_out = set(known)
         def ask() -> list[Any]:
@@ -136,14 +136,15 @@ class Coordinators:
             self.notes.append(f"share groups are missing: {problem.args[0].str()}")
             return {}
         names = sorted(group.id for group in everything if not group.protocol_type and group.state == _STATES["DEAD"] and group.id not in left_out)
-        kinds: dict[str, str] = {}
+        found: dict[str, Group] = {}
         for first in range(0, len(names), GROUPS_AT_A_TIME):
             some = names[first:first + GROUPS_AT_A_TIME]
             committed = self.committed(some)
             without = [name for name in some if not committed.get(name)]
-            kinds |= dict.fromkeys(some, STREAMS) | dict.fromkeys(without, EITHER)
+            kinds = dict.fromkeys(some, STREAMS) | dict.fromkeys(without, EITHER)
             kinds |= self._patience.ask(partial(kinds_by_settings, self._admin, without))
-        return kinds
+            found |= {name: Group(name, kind, committed=committed.get(name, {})) for name, kind in kinds.items()}
+        return found
 
     def find(self, name: str) -> Group | None:
         """Return one group; None where there is none of that name. Raises what the broker says against asking."""
@@ -152,10 +153,10 @@ class Coordinators:
             return None
         about = self._described(name, None)
         group = self._put_together(name, "group", about, self._places(name, None))
-        if group.state != _STATES["DEAD"] or group.committed:
+        if group.state != _STATES["DEAD"]:
             return group
-        kind = self.foreign(self.listed()).get(name)
-        return Group(name, kind) if kind is not None else None
+        # of the offsets of any kind of group it is told all the same
+        return self.foreign(self.listed()).get(name) or (group if group.committed else None)
 
     def groups(self, names: Mapping[str, str]) -> Iterator[Group]:
         """Yield groups with everything that is known about them; `names` says of each which kind it was listed as."""

@@ -54,16 +54,18 @@ def readers_of(topics: Collection[str], metadata: Any, admin: AdminClient, patie
     coordinators = Coordinators(admin, patience)
     try:
         listed = coordinators.listed()
-        found.foreign = coordinators.foreign(listed)
+        foreign = coordinators.foreign(listed)
+        found.foreign = {name: group.kind for name, group in foreign.items()}
         found.missing += [f"consumer groups: {note}" for note in (*coordinators.notes, *without_coordinator(metadata))]
         if len(listed) > MOST_GROUPS:
             found.missing.append(f"consumer groups: the cluster has {len(listed)}, more than are asked one by one")
             return found
-        every = list(coordinators.groups(listed))
+        every = [*coordinators.groups(listed), *foreign.values()]
         if refused := [f"{group.name} ({group.refused.rstrip('.')})" for group in every if group.refused]:
             found.missing.append(f"offsets of consumer groups: {some_of(refused, 5)}")
         wanted = set(topics)
         groups = {group.name: group for group in every if not wanted.isdisjoint(group.topics)}
+        found.foreign = {name: kind for name, kind in found.foreign.items() if name not in groups}
         for name, lags in lags_of(groups.values(), metadata, admin, patience).items():
             found.enter(groups[name], lags)
     except BrokercliError as problem:

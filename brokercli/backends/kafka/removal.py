@@ -56,5 +56,5 @@ def _reader(group: Group, lags: Sequence[Lag]) -> str:
     lag = total(lags)
     if kind_of(group) == HANDLED:
         return f"{group.name} keeps which of its letters were handled" + (f", {amount(lag, 'is', 'are')} pending" if lag else "")
-    members = f"{amount(len(group.members), 'member')}"
-    return f"the {group.kind} {group.name} reads it ({group.state}, {members}" + (f", lag {lag:,})" if lag is not None else ")")
+    known = ["who is a member is not told"] if group.foreign else [group.state, amount(len(group.members), "member")]
+    return f"the {group.kind} {group.name} reads it ({', '.join([*known, *([f'lag {lag:,}'] if lag is not None else [])])})"

@@ -144,5 +144,5 @@ def _offset(group: Group, place: Place) -> int | None:
 
 
 def _at_work(name: str, members: Sequence[Member]) -> Failed:
-    who = ", ".join(map(str, members)) or "somebody joined just now"
+    who = ", ".join(map(str, members)) or "it has members that are not told, or somebody joined just now"
     return Failed(f"{name} is at work, so it was not moved: {who}.", hint="stop its members, then repeat the command")
