@@ -14,6 +14,7 @@ from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFou
 from brokercli.model.receipt import Verdict
 
 Code = KafkaError
+LOG_SAYS_WHY = "the broker's log says why; one reason is a remote storage of older segments (remote.storage.enable) that does not answer"
 Answer = TypeVar("Answer")
 
 REFUSED: dict[int, str] = {
@@ -104,7 +105,7 @@ def translate(error: KafkaError, doing: str, where: str) -> BrokercliError:
         return NotFound(f"The topic {where} does not exist (any more).", hint="brokercli ls")
     if code in (Code._INVALID_ARG, Code.TOPIC_EXCEPTION):
         return UsageProblem(f"Kafka's client refuses {doing} {where}: {error.str()}.")
-    return Failed(f"Kafka failed while {doing} {where}: {error.str()} ({error.name()}).")
+    return Failed(f"Kafka failed while {doing} {where}: {error.str()} ({error.name()}).", hint=LOG_SAYS_WHY if code == Code.UNKNOWN else None)
 
 
 def not_permitted_to_write(topic: str) -> NotAuthorised:

@@ -17,6 +17,7 @@ from brokercli.backends.kafka.reading import Lent
 from brokercli.backends.kafka.records import KafkaBatch
 from brokercli.backends.kafka.span import NOT_STORED, RETRY_SECONDS, Offsets, out_of_range
 from brokercli.backends.kafka.still_there import StillThere
+from brokercli.backends.kafka.unreadable import Unreadable
 from brokercli.backends.kafka.waiting import take
 from brokercli.model.errors import BrokercliError, Failed
 from brokercli.model.position import PerPartition, Span
@@ -73,6 +74,7 @@ class KafkaReader(Reader):
         self._known = set(starts)
         self._takes_new = ends is None and not only_these
         self._mute = MuteLeaders(self._topic)
+        self._unreadable = Unreadable(self._topic, lambda note: self.notes.append(note))
         self._told_of_quota = False
         self._look_for_partitions = monotonic() + NEW_PARTITIONS_SECONDS
         self._passed: set[int] = set()
@@ -108,6 +110,7 @@ class KafkaReader(Reader):
             if messages:
                 self._troubles.down_since = None
                 self._mute.heard_of(message.partition() for message in messages)
+                self._unreadable.heard_of(message.partition() for message in messages)
                 self._check_identity()
                 if self._failure is None:
                     if self._ends is None:
@@ -168,11 +171,14 @@ class KafkaReader(Reader):
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._troubles.down_since = None
                 self._at_end_of(message.partition(), message.offset())
+            elif error.code() == KafkaError.UNKNOWN:
+                self._failure = self._failure or self._unreadable.failed(message.partition(), error, monotonic())
             elif self._failure is None and error.code() not in _NOT_OURS:
                 self._failure = self._failure_of(error)
         return records
 
     def _at_end_of(self, partition: int, offset: int) -> None:
+        self._unreadable.heard_of([partition])
         if self._ends is None:
             self._note_open_transaction(partition, offset)
         elif offset >= self._ends[partition]:
@@ -260,6 +266,8 @@ class KafkaReader(Reader):
         elif (told := self._mute.ask(self._consumer, self._open)) is not None:
             self.notes.append(told)
         else:
+            if self._ends is not None and not self._mute.any:
+                self._unreadable.nothing_came(now)
             self._look_around(now)
 
     def _look_around(self, now: float) -> None:

@@ -95,18 +95,22 @@ def _first_records(consumer: Consumer, topic: str, starts: Mapping[int, int], de
     said against reading."""
     found: dict[int, tuple[int, int]] = {}
     left = set(starts)
+    said: KafkaError | None = None
     consumer.assign([TopicPartition(topic, partition, start) for partition, start in starts.items()])
     while left:
         message = consumer.poll(_POLL_SECONDS)
         partition = None if message is None or message.topic() != topic else message.partition()
         if message is None or partition is None or partition not in left:
             if monotonic() >= deadline:
-                raise no_answer(_LOOKING, topic, seconds)
+                raise no_answer(_LOOKING, topic, seconds) if said is None else translate(said, _LOOKING, topic)
             continue
         offset, error, epoch = message.offset(), message.error(), message.leader_epoch()
         if error is None and offset is not None and offset >= starts[partition]:
             found[partition] = offset, -1 if epoch is None else epoch
             left.remove(partition)
+        elif error is not None and error.code() == KafkaError.UNKNOWN:
+            # the client asks again
+            said = error
         elif error is not None:
             if error.code() not in (KafkaError._PARTITION_EOF, *NOT_STORED):
                 raise translate(error, _LOOKING, topic)

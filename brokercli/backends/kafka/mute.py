@@ -25,6 +25,11 @@ class MuteLeaders:
         self._since: dict[int, float] = {}
         self._told: set[int] = set()
 
+    @property
+    def any(self) -> bool:
+        """Whether there is one that did not answer when it was asked last."""
+        return bool(self._since)
+
     def heard_of(self, partitions: Iterable[int]) -> None:
         """Take in that something came of these."""
         if self._since:

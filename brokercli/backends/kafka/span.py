@@ -22,7 +22,8 @@ RETRY_SECONDS = 0.1
 PATIENCE_SECONDS = 2.0
 """How long questions about many topics are asked again because of what may be over in a moment."""
 FOR_A_MOMENT = (KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION,
-                 KafkaError.LEADER_NOT_AVAILABLE, KafkaError.OFFSET_NOT_AVAILABLE)
+                 KafkaError.LEADER_NOT_AVAILABLE, KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.UNKNOWN)
+"""The last is what a leader answers that cannot read where a time lies, from a remote storage for one (`unreadable`)."""
 NOT_STORED = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 """What a reader that is to go nowhere by itself is told where records were deleted."""
 
