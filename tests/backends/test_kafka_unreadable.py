@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from brokercli.backends.contract import Reader
-from brokercli.backends.kafka import unreadable
+from brokercli.backends.kafka import dead_letters, unreadable
 from brokercli.backends.kafka.backend import KafkaBackend
 from brokercli.backends.kafka.lost_end import _first_records
 from brokercli.backends.kafka.reading import Lent
@@ -117,3 +117,15 @@ def test_a_partition_that_could_be_read_meanwhile_is_asked_for_as_long_again() -
     assert seen.failed(0, SAID, PATIENT_SECONDS) is None
     assert seen.failed(0, SAID, 2 * PATIENT_SECONDS) is not None
     assert len(told) == 2
+
+
+def test_which_letter_is_the_oldest_is_not_told_where_one_partition_says_nothing(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = topics.make(2, called=f"{topics.name()}.DLT", retention_ms="-1")
+    topics.fill(topic, [b"old"], times=[1_000_000])
+    topics.fill(topic, [b"new"], partition=1, times=[2_000_000])
+    source = next(one for one in topics.backend().dead_letter_sources() if one.address == topic)
+    assert (source.pending, source.oldest, source.remarks) == (2, 1_000_000_000_000, ())
+    first = dead_letters._first_records
+    monkeypatch.setattr(dead_letters, "_first_records", lambda *asked: {place: record for place, record in first(*asked).items() if place[1]})
+    source = next(one for one in topics.backend().dead_letter_sources() if one.address == topic)
+    assert (source.pending, source.oldest, source.remarks) == (2, None, ("which is the oldest is not known: nothing of partition 0 came in time",))

@@ -115,7 +115,12 @@ def _pending(name: str, held: dict[int, Range], handled: HandledLetters, consume
     oldest: int | None = None
     told = True
     if pending:
-        for place, first in _first_records(consumer, open_, {place: held[place[1]].high for place in open_}, timeout).items():
+        found = _first_records(consumer, open_, {place: held[place[1]].high for place in open_}, timeout)
+        if silent := sorted(partition for _, partition in open_.keys() - found.keys()):
+            told = False
+            which = f"{'partition' if len(silent) == 1 else 'partitions'} {some_of([str(partition) for partition in silent])}"
+            handled.notes.append(f"which is the oldest is not known: nothing of {which} came in time")
+        for place, first in found.items():
             letters, low = handled.sets[place[1]], open_[place]
             # up to there is only what a transaction or compaction has left behind, also of letters that were handled
             high = held[place[1]].high if first is None else first.offset()
