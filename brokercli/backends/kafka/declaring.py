@@ -197,6 +197,8 @@ def _consequences(differences: Sequence[Difference]) -> Iterable[str]:
                 yield "larger messages are refused from now on, also when they are put back from dead letters"
             case "min.insync.replicas" if isinstance(want, int) and isinstance(have, int) and want < have:
                 yield f"a message is confirmed once {amount(want, 'replica has', 'replicas have')} it: fewer losses of brokers are survived"
+            case "remote.storage.enable" if have is True and want is not True:
+                yield "messages that lie in remote storage, and not on the brokers any more, are deleted"
             case "unclean.leader.election.enable" if want is True:
                 yield "a replica that lacks messages may lead when no other is left: those messages are lost"
             case "cleanup.policy":
