@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,12 @@ from brokercli.backends.kafka import bulk_producer
 from brokercli.backends.kafka import publish as publish_module
 from brokercli.backends.kafka.bulk_producer import PART, BulkProducer, Failed
 from brokercli.backends.kafka.connect import create
+from brokercli.backends.kafka.failures import REFUSED
+from brokercli.backends.kafka.neighbours import Neighbours
 from brokercli.backends.kafka.never_sent import never_sent
 from brokercli.backends.kafka.publish import KafkaPublisher
 from brokercli.backends.kafka.publish_bodies import KafkaBodyPublisher
+from brokercli.backends.kafka.topic_settings import TopicSettings
 from brokercli.model.address import Address
 from brokercli.model.errors import UsageProblem
 from brokercli.model.message import Message
@@ -248,6 +252,28 @@ def test_a_neighbour_of_an_invalid_one_is_sent_again(topics: Topics) -> None:
     publisher._report(0, KafkaError(KafkaError._INVALID_DIFFERENT_RECORD), Failed(0, b"again"))
     assert publisher.finish(30).confirmed == 1
     assert bodies(topics.read(topic)) == [b"again", b"again"]
+
+
+@pytest.mark.parametrize("kind", [KafkaPublisher, partial(KafkaBodyPublisher, partitions=1)], ids=["one by one", "in parts"])
+def test_a_topic_that_does_not_tell_how_little_it_takes_at_once_is_given_less(topics: Topics, kind: Callable[..., KafkaPublisher]) -> None:
+    topic = topics.make(max_message_bytes="20000")
+    with kind(topics.connection, topic.name, PublishPolicy(), TopicSettings()) as publisher:
+        receipts = publish(publisher, [b"%0100d" % number for number in range(1000)] + [b"x" * 30_000])
+        assert (receipts.confirmed, receipts.refused, receipts.unknown) == (1000, 1, 0)
+        assert [note.partition(" than ")[0] for note in publisher.notes] == ["the broker takes smaller batches only"]
+    assert sorted(int(body or b"") for body in bodies(topics.read(topic))) == list(range(1000))
+
+
+def test_what_is_given_up_meanwhile_is_refused_and_not_sent_again() -> None:
+    notes: list[str] = []
+    neighbours = Neighbours(TopicSettings(), notes)
+    judged = partial(neighbours.judge, 0, KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), 0, Failed(0, b"small"))
+    assert (judged(), neighbours.too_many, len(neighbours.again), len(notes)) == (None, True, 1, 1)
+    neighbours.give_up()
+    assert judged() == (Verdict.REFUSED, REFUSED[KafkaError.MSG_SIZE_TOO_LARGE])
+    assert (neighbours.too_many, len(neighbours.again)) == (False, 0)
+    neighbours.batch_bytes()
+    assert (judged(), neighbours.batch_bytes(), len(notes)) == (None, 250_000, 1)
 
 
 @pytest.mark.parametrize("make", [lambda: {"no.such.setting": 1}, lambda: {"batch.size": "many"}], ids=["a name", "a value"])

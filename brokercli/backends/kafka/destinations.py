@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient
 from brokercli.backends.kafka.convert import Native
 from brokercli.backends.kafka.failures import REFUSED, not_permitted_to_write
 from brokercli.backends.kafka.held_back import held_back_for_long, told_of
+from brokercli.backends.kafka.neighbours import BATCH_BYTES, BATCH_OVERHEAD
 from brokercli.backends.kafka.partitioner import partition_of
-from brokercli.backends.kafka.publish import BATCH_BYTES, BATCH_OVERHEAD
 from brokercli.backends.kafka.replicas import short_of_replicas
 from brokercli.backends.kafka.topic_settings import TopicSettings, read_settings, request_settings
 from brokercli.model.address import Address

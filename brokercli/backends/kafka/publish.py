@@ -32,9 +32,6 @@ broker, which has nothing of this producer yet, takes any number for the first (
 a million lines take as long as with five."""
 # a broker hangs up on a request larger than socket.request.max.bytes, 100 MiB; below that it is the broker that decides
 LARGEST_MESSAGE = 100_000_000
-BATCH_BYTES = 1_000_000
-# a batch's own header and the slack of librdkafka's estimate
-BATCH_OVERHEAD = 512
 _CUT_OFF = Receipt(-1, Verdict.UNKNOWN, reason="interrupted while its verdict came")
 _SERVE_EVERY = 1024
 _HEADER_BYTES = 32 << 20
@@ -107,7 +104,7 @@ class KafkaPublisher(Publisher):
         timeout = max(LINGER_MILLISECONDS + 1, int(self._policy.delivery_timeout * 1000))
         self._producer = self._open({
             "partitioner": "murmur2_random", "linger.ms": LINGER_MILLISECONDS, "queue.buffering.max.kbytes": 65536,
-            "batch.size": max(1, min(BATCH_BYTES, self._settings.maximum_batch_bytes - BATCH_OVERHEAD)),
+            "batch.size": self._neighbours.batch_bytes(),
             # a request without an answer is repeated on a new connection in time to get one
             "socket.timeout.ms": max(1000, min(15_000, timeout // 2)),
             **client_configuration(self._connection),
@@ -140,7 +137,7 @@ class KafkaPublisher(Publisher):
         withheld = self._withheld
         try:
             for message in messages:
-                if self._header_bytes >= _HEADER_BYTES:
+                if self._header_bytes >= _HEADER_BYTES or self._neighbours.too_many:
                     break
                 try:
                     value, key, headers, partition, timestamp = to_kafka(message)
@@ -182,7 +179,7 @@ class KafkaPublisher(Publisher):
         index = first = self._accepted
         withheld = self._withheld
         try:
-            for body in bodies:
+            for body in () if self._neighbours.too_many else bodies:
                 try:
                     told = MethodType(timed, (index, timestamp)) if timestamp else MethodType(report, index)
                     produce(topic, body, key, partition, told, None, timestamp, headers)
@@ -289,7 +286,9 @@ class KafkaPublisher(Publisher):
             self._news.confirmed += fresh
             self._stored = True
             self._progress = monotonic()
-        while self._again:
+        if self._neighbours.too_many and not len(self._producer):
+            self._start()
+        while self._again and not self._neighbours.too_many:
             index, time, message = self._again[0]
             try:
                 self._repeat(index, time, message)
@@ -366,7 +365,7 @@ class KafkaPublisher(Publisher):
         self._renew = True
         for index, _, _ in self._again:
             self._news.count(Receipt(index, Verdict.REFUSED, reason="refused together with an invalid neighbour in its batch"))
-        self._again.clear()
+        self._neighbours.give_up()
         self._producer.purge()
         deadline = monotonic() + _GIVING_UP_SECONDS
         while (len(self._producer) or self._again) and monotonic() < deadline:

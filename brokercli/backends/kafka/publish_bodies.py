@@ -64,7 +64,7 @@ class KafkaBodyPublisher(KafkaPublisher):
         withheld = self._withheld
         handed_over = 0
         try:
-            for start in range(0, len(bodies), PART):
+            for start in range(0, 0 if self._neighbours.too_many else len(bodies), PART):
                 part = bodies[start:start + PART]
                 handed_over = len(part)
                 done, refused = producer.produce_bodies(part, index)
