@@ -174,6 +174,18 @@ def test_a_letter_without_a_key_for_a_compacted_home_that_may_not_be_asked_about
     assert [body for body in numbered(8) if body not in bodies(stored(guarded_topics, home))] == [b"3"]
 
 
+def test_letters_go_in_smaller_batches_to_a_home_that_takes_less_than_it_lets_us_know(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
+    dlq, home = guarded_topics.make(), guarded_topics.make(max_message_bytes="20000")
+    guarded_topics.fill(dlq, [b"%0100d" % number for number in range(500)] + [b"x" * 30_000])
+    let_redrive(guarded_topics, dlq, home)
+    with as_reader(guarded_kafka) as backend, backend.repair(dlq, RepairPolicy()) as run:
+        receipts = run.settle(by_turns(letters(run), home))
+        assert run.atomic
+    assert (receipts.confirmed, receipts.refused, receipts.unknown) == (500, 1, 0)
+    assert [receipt.reason for receipt in receipts.problems] == ["it is larger than the broker takes (max.message.bytes of the topic)"]
+    assert [int(body or b"") for body in bodies(stored(guarded_topics, home))] == list(range(500))
+
+
 def test_a_plan_is_not_ended_by_a_home_that_this_login_may_not_ask_for(guarded_kafka: GuardedKafka, guarded_topics: Topics) -> None:
     dlq, home, closed = guarded_topics.make(), guarded_topics.make(), guarded_topics.make()
     let_redrive(guarded_topics, dlq, home)

@@ -10,9 +10,10 @@ from typing import TypeVar
 from confluent_kafka import KafkaError
 
 from brokercli.backends.dead_letters import State
-from brokercli.backends.kafka.destinations import DENIED, GONE, Destinations
+from brokercli.backends.kafka.destinations import DENIED, GONE, Destinations, least_size
 from brokercli.backends.kafka.failures import REFUSED
 from brokercli.backends.kafka.ledger import Entry, Ledger, Letter
+from brokercli.backends.kafka.neighbours import BATCH_OVERHEAD
 from brokercli.backends.kafka.transaction import LONGEST_TIMEOUT, Copy, Ending, NoTransactions, Transactions
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
 from brokercli.model.address import Address
@@ -20,6 +21,7 @@ from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFou
 from brokercli.model.receipt import Receipts, Verdict
 
 _TRIES = 3
+_SHARE = 4
 _AGAIN_SECONDS = 0.2
 _LEAST_PATIENCE = 3.0
 """Seconds without a message stored or an answer, after which another producer is tried; less where the delivery timeout is short."""
@@ -161,7 +163,21 @@ class ExactlyOnce(Way):
         else:
             yield from ((part, 0) for part in _divided(letters))
 
+    def _makes_smaller_batches(self, ending: Ending, letters: Sequence[Letter]) -> bool:
+        """Make batches smaller from now on where one was refused for its size, and not what is in it: a login may not be permitted to ask how much a
+        topic takes, and that may change."""
+        copies = [letter.native for letter in letters if letter.native is not None]
+        least = min((least_size(copies[index]) for index in ending.culprits), default=self._batch_bytes)
+        smaller = self._batch_bytes // _SHARE
+        if least + BATCH_OVERHEAD > smaller:
+            return False
+        self._destinations.batch_bytes = smaller
+        return True
+
     def _without(self, ending: Ending, letters: Sequence[Letter], tries: int, receipts: Receipts) -> Iterator[tuple[Sequence[Letter], int]]:
+        if ending.code == KafkaError.MSG_SIZE_TOO_LARGE and self._makes_smaller_batches(ending, letters):
+            yield letters, tries
+            return
         copies = [letter for letter in letters if letter.native is not None]
         closed = {copies[index].topic: reason for index, reason in ending.culprits.items() if reason == DENIED}
         reasons = {copies[index].number: reason for index, reason in ending.culprits.items()}
