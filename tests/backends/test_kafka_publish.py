@@ -243,6 +243,13 @@ def test_a_topic_that_stamps_its_own_time_is_noted(topics: Topics) -> None:
     assert record.time > 1_700_000_000_000_000_000
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_times_that_messages_bring_along_and_a_topic_does_not_keep_are_noted_once(topics: Topics, given: bool) -> None:
+    publisher = topics.publisher(topics.make(message_timestamp_type="LogAppendTime"))
+    assert publish(publisher, [Message(b"a", time=1_700_000_000_000_000_000 if given else None) for _ in range(3)]).confirmed == 3
+    assert ["LogAppendTime" in note for note in publisher.notes] == [True] * given
+
+
 def test_a_topic_that_wants_more_replicas_than_it_has_takes_messages_since_kafka_wants_no_more_than_there_are(topics: Topics) -> None:
     topic = topics.make(min_insync_replicas="2")
     receipts = publish(topics.publisher(topic), [b"a"])

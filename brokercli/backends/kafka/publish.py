@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from time import monotonic, time
+from time import monotonic
 from types import MethodType
 from typing import Any
 
@@ -68,10 +68,9 @@ class KafkaPublisher(Publisher):
             self._template = to_kafka(policy.template)
         except CannotCarry as problem:
             raise UsageProblem(f"Kafka cannot carry these messages: {problem}.") from None
-        retention = settings.retention_milliseconds
-        self._oldest_kept = 0 if retention is None or settings.own_time else int(time() * 1000) - retention
+        self._oldest_kept = settings.oldest_kept
         if settings.own_time and policy.template.time is not None:
-            self.notes.append(f"{topic} stamps its own time on messages (message.timestamp.type=LogAppendTime); the time given is lost")
+            self._note_times()
         self._news = Receipts()
         self._accepted = 0
         self._withheld = 0
@@ -148,9 +147,7 @@ class KafkaPublisher(Publisher):
                     if headers:
                         self._header_bytes += bytes_in(headers)
                     if 0 < timestamp < self._oldest_kept:
-                        self._oldest_kept = 0
-                        self.notes.append(f"{topic} deletes what is older than its retention.ms by its own time; messages that keep their old time may be "
-                                          "deleted soon")
+                        self._note_times()
                 except BufferError:
                     break
                 except CannotCarry as problem:
@@ -170,6 +167,10 @@ class KafkaPublisher(Publisher):
             self._accepted = index
             self._produced += index - first - (self._withheld - withheld)
         return index - first
+
+    def _note_times(self) -> None:
+        self._oldest_kept = 0
+        self.notes.append(f"{self._topic} {self._settings.does_to_times}")
 
     def send_bodies(self, bodies: Sequence[bytes]) -> int:
         _, key, headers, partition, timestamp = self._template

@@ -36,6 +36,20 @@ class TopicSettings:
     most_ahead: int = _BROKER_DEFAULT_AHEAD
     """`message.timestamp.after.max.ms`."""
 
+    @property
+    def oldest_kept(self) -> int:
+        """The oldest time, in milliseconds, that a message can be given and keep for a while: 0 for any, one that never comes for none."""
+        if self.own_time:
+            return _WITHOUT_BOUND
+        return 0 if self.retention_milliseconds is None else int(time() * 1000) - self.retention_milliseconds
+
+    @property
+    def does_to_times(self) -> str:
+        """What the topic does to messages with older times, in words that go on from its name."""
+        if self.own_time:
+            return "stamps its own time on messages (message.timestamp.type=LogAppendTime); the time given is lost"
+        return "deletes what is older than its retention.ms by its own time; messages that keep their old time may be deleted soon"
+
     def takes_time(self, milliseconds: int) -> bool:
         """Whether a message may have this time, by our clock."""
         return self.own_time or -self.most_behind <= milliseconds - int(time() * 1000) <= self.most_ahead
