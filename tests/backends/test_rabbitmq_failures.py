@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from brokercli.backends.dead_letters import RepairPolicy
-from brokercli.backends.rabbitmq.failures import NoSuch, from_reply, translate
+from brokercli.backends.rabbitmq.failures import FailedItself, NoSuch, from_reply, translate
 from brokercli.model.declaration import Declaration
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable, UsageProblem
 from tests.backends.rabbitmq_places import Places
@@ -24,7 +24,7 @@ from tests.backends.rabbitmq_redrive import fail, letters, numbered, queue, work
     (403, "ACCESS_REFUSED - cannot publish to internal exchange 'steps' in vhost '/'", Failed, "Only other exchanges publish to an internal exchange: cannot"),
     (405, "RESOURCE_LOCKED - cannot obtain exclusive access", Failed, "Locked while reading: cannot obtain exclusive access."),
     (320, "CONNECTION_FORCED - broker forced connection closure", Unreachable, "The broker closed the connection while reading: broker forced"),
-    (541, "INTERNAL_ERROR", Failed, "RabbitMQ itself failed while reading: INTERNAL_ERROR (541)."),
+    (541, "INTERNAL_ERROR", FailedItself, "RabbitMQ itself failed while reading: INTERNAL_ERROR (541)."),
     (406, "PRECONDITION_FAILED - invalid arg 'x-consumer-timeout' for queue 'orders' in vhost '/' of queue type rabbit_stream_queue", NoSuch,
      "The quorum queue orders was deleted meanwhile: the one of that name now is a stream."),
     (406, "PRECONDITION_FAILED - inequivalent arg", Failed, "RabbitMQ refused reading: inequivalent arg (406)."),

@@ -16,18 +16,20 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from pika.exceptions import ChannelClosedByBroker
 
 from brokercli.backends.rabbitmq import CLASSIC_QUEUE, EXCHANGE, QUORUM_QUEUE, STREAM
+from brokercli.backends.rabbitmq.answering import require_answer
 from brokercli.backends.rabbitmq.counting import counting
-from brokercli.backends.rabbitmq.failures import NO_ANSWER, says_absent, translate
+from brokercli.backends.rabbitmq.failures import NO_ANSWER, FailedItself, says_absent, translate
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.management import Away, Facts, Management
 from brokercli.backends.rabbitmq.opening import Step
 from brokercli.model.errors import Unreachable
 
+_Found = TypeVar("_Found")
 ROW_OF = {"classic": CLASSIC_QUEUE, "quorum": QUORUM_QUEUE, "stream": STREAM}
 _FOR_A_HINT = 1000
 _NO_SUCH_TYPE = "brokercli-asks"
@@ -98,13 +100,21 @@ class Existing:
 
     def queue(self, name: str) -> Queue | None:
         """Ask for a queue or stream."""
-        return self._queue(name, self._look(counting(name)))
+        return self._once_more(lambda: self._queue(name, self._look(counting(name))))
 
     def exchange(self, name: str) -> Exchange | None:
         """Ask for an exchange. The default exchange cannot be asked for, and always exists."""
         if not name:
             return Exchange("", "direct")
-        return self._exchange(name, self._look(_exchange_named(name)))
+        return self._once_more(lambda: self._exchange(name, self._look(_exchange_named(name))))
+
+    def _once_more(self, ask: Callable[[], _Found]) -> _Found:
+        try:
+            return ask()
+        except FailedItself:
+            # over a letter that was being handed over on this connection, perhaps: on the next one it is another question
+            require_answer(self._link)
+            return ask()
 
     def names(self, kind: str | None = None) -> list[str]:
         """Return names there are, those of a kind or of all, for a hint, not all where there are thousands; none where they cannot be had."""

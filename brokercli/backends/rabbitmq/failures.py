@@ -23,6 +23,8 @@ _CHANNELS = "brokercli takes several channels at a time: 16 are enough (channel_
 
 _OTHER_TYPE = re.compile(r"invalid arg 'x-consumer-timeout' for queue '(.*)' in vhost '.*' of queue type rabbit_(\w+)_queue", re.DOTALL)
 
+_INTERNAL_ERROR = 541
+
 _EXCLUSIVE = re.compile(r"queue '(.*)' in vhost '.*' in exclusive use", re.DOTALL)
 
 
@@ -33,6 +35,10 @@ class NoSuch(NotFound):
 class NoCopy(Failed):
     """The node that we are connected to has no copy of a stream that runs. It is said for a moment as well by one that has a copy, when the node that
     led the stream was killed (seen on 4.3.6, three nodes)."""
+
+
+class FailedItself(Failed):
+    """RabbitMQ failed and ended the whole connection, over whatever was done there: it need not be what was asked."""
 
 
 class NoVirtualHost(NotAuthorised):
@@ -112,9 +118,9 @@ def from_reply(code: int, text: str, doing: str) -> BrokercliError:
     if code == 406 and "queue limit in vhost" in text:
         return Failed(f"RabbitMQ refused {doing}: {gist(text)} ({code}).",
                       hint="delete queues that nobody needs, or have the limit raised: rabbitmqctl list_vhost_limits, set_vhost_limits")
-    if code == 541:
+    if code == _INTERNAL_ERROR:
         # a stream that is deleted while a consumer is being opened on it ends the whole connection so (seen on 4.3.6)
-        return Failed(f"RabbitMQ itself failed while {doing}: {gist(text)} (541).",
+        return FailedItself(f"RabbitMQ itself failed while {doing}: {gist(text)} (541).",
                       hint="it may have been deleted at this moment: brokercli ls shows what there is; else the broker's log says why")
     if code == 320:
         return Unreachable(f"The broker closed the connection while {doing}: {gist(text)}.")
@@ -134,6 +140,11 @@ def ended_for_good(problem: BaseException | None, virtual_host: str) -> Brokercl
     if problem.reply_code == 530:
         return from_reply(530, problem.reply_text, "it was in use")
     return None
+
+
+def failed_itself(reason: str) -> bool:
+    """Whether RabbitMQ ended a connection because it failed itself, by the reason that its watchers are told."""
+    return reason.endswith(f"({_INTERNAL_ERROR})")
 
 
 def says_absent(answer: object) -> bool:

@@ -23,12 +23,13 @@ from pika.exceptions import ChannelClosedByClient
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
 from brokercli.backends.rabbitmq.counting import Count, counting
-from brokercli.backends.rabbitmq.failures import NoSuch, deleted, translate
+from brokercli.backends.rabbitmq.failures import NoSuch, deleted, failed_itself, translate
 from brokercli.backends.rabbitmq.held_tags import HeldTags
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.still_there import StillThere
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
 from brokercli.backends.rabbitmq.turns import Turns
+from brokercli.backends.rabbitmq.unconvertible import OfNoForm, no_form_for_letter
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
 
@@ -362,6 +363,9 @@ class Holding:
         for answer in answers:
             answer.set_result(False)
         self._turns.lost()
+        if isinstance(failure, OfNoForm) and self._waiting:
+            # what came before it is as good as a whole part
+            self._hand_over()
         self._handover.fail(failure)
 
     def returned(self, message: Returned) -> None:
@@ -371,8 +375,9 @@ class Holding:
         raise AssertionError("nothing is published here")
 
     def lost(self, reason: str) -> None:
-        self._cut(Unreachable(f"{self._link.where}: {reason} while letters of {self._queue} were held; the broker puts back those that it has stored and"
-                              " that are not handled.", hint="the same command goes on with what is left"))
+        self._cut(no_form_for_letter(self._queue, self.taken) if failed_itself(reason) and self._taking else Unreachable(
+            f"{self._link.where}: {reason} while letters of {self._queue} were held; the broker puts back"
+            " those that it has stored and that are not handled.", hint="the same command goes on with what is left"))
 
     def restored(self) -> None:
         """What was held is back in the queue; whoever wants it begins again."""

@@ -19,6 +19,8 @@ from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import Forwarded, Mover, Window
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
 from brokercli.backends.rabbitmq.survivable import Conditions, Taking
+from brokercli.backends.rabbitmq.taken_again import TakenAgain
+from brokercli.backends.rabbitmq.unconvertible import OfNoForm
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, NotFound
 from brokercli.model.message import Header, Message, Record
@@ -38,7 +40,7 @@ _WHERE_IT_LIES = "its destination is where it lies"
 class HeldRecord(Record):
     """A record that is held unacknowledged."""
 
-    tag: int = 0
+    delivery: Delivery | None = None
 
 
 class HeldBatch(RabbitMQBatch):
@@ -47,7 +49,7 @@ class HeldBatch(RabbitMQBatch):
     __slots__ = ()
 
     def _record(self, delivery: Delivery) -> Record:
-        return HeldRecord("rabbitmq", *self._parts(delivery), delivery.tag)
+        return HeldRecord("rabbitmq", *self._parts(delivery), delivery)
 
     def deliveries(self) -> list[Delivery]:
         """Return them as they came."""
@@ -87,6 +89,7 @@ class RabbitMQRepair(Repair):
         self._taken_out = 0
         self._losses = link.losses
         self._closed = False
+        self._again: TakenAgain | None = None
         self._open_tags: set[int] = set()
         self.failure: BrokercliError | None = None
         self.expected = count_ready(conditions)
@@ -100,6 +103,8 @@ class RabbitMQRepair(Repair):
                                 lasting=conditions.lasting, taking=taking)
 
     def read(self, timeout: float) -> HeldBatch | None:
+        if isinstance(ended := self._holding.taken_back, OfNoForm) and not self._hold_again().complete:
+            raise ended
         self.check()
         try:
             deliveries = self._holding.take(timeout)
@@ -155,19 +160,19 @@ class RabbitMQRepair(Repair):
         if (ending := self._ending()) is not None:
             return self._refuse(len(moves), ending)
         receipts = Receipts()
-        chosen: list[tuple[int, int, Move]] = []
+        chosen: list[tuple[int, Delivery, Move]] = []
         for index, move in enumerate(moves):
-            tag = self._claim(move.record)
-            if isinstance(tag, str):
-                receipts.count(Receipt(index, Verdict.REFUSED, reason=tag))
+            letter = self._claim(move.record)
+            if isinstance(letter, str):
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=letter))
             elif move.destination.kind != "exchange" and move.destination.name == self._queue:
-                self._open_tags.add(tag)
+                self._open_tags.add(letter.tag)
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=_WHERE_IT_LIES))
             else:
-                chosen.append((index, tag, move))
+                chosen.append((index, letter, move))
         self._write_down((move.message.headers, move.record) for _, _, move in chosen)
         window = self._mover.begin([(move.message, move.destination) for _, _, move in chosen])
-        return lambda: self._finish([(index, tag) for index, tag, _ in chosen], window, receipts)
+        return lambda: self._finish([(index, letter) for index, letter, _ in chosen], window, receipts)
 
     def forward(self, batch: Batch, goals: Sequence[Goal], headers: Sequence[tuple[Header, ...]]) -> Callable[[], Receipts]:
         if not isinstance(batch, HeldBatch):
@@ -175,7 +180,7 @@ class RabbitMQRepair(Repair):
         if (ending := self._ending()) is not None:
             return self._refuse(len(batch), ending)
         receipts = Receipts()
-        places: list[tuple[int, int]] = []
+        places: list[tuple[int, Delivery]] = []
         items: list[Forwarded] = []
         for index, (delivery, layout, goal, kept) in enumerate(zip(batch.deliveries(), batch.layouts(), goals, headers, strict=True)):
             why = self._settled_before(delivery.tag)
@@ -185,7 +190,7 @@ class RabbitMQRepair(Repair):
             if why:
                 receipts.count(Receipt(index, Verdict.REFUSED, reason=why))
             else:
-                places.append((index, delivery.tag))
+                places.append((index, delivery))
                 items.append((delivery, layout, goal, kept))
         self._write_down((kept, delivery) for delivery, _, _, kept in items)
         window = self._mover.forward(items, batch.copied)
@@ -202,12 +207,12 @@ class RabbitMQRepair(Repair):
             refused.count(Receipt(index, Verdict.REFUSED, reason=f"not sent: {failure}"))
         return lambda: refused
 
-    def _finish(self, chosen: list[tuple[int, int]], window: Window, receipts: Receipts) -> Receipts:
+    def _finish(self, chosen: list[tuple[int, Delivery]], window: Window, receipts: Receipts) -> Receipts:
         problems = self._mover.finish(window)
         done = [letter for number, letter in enumerate(chosen) if number not in problems] if problems else chosen
         for number, problem in problems.items():
-            index, tag = chosen[number]
-            self._open_tags.add(tag)
+            index, letter = chosen[number]
+            self._open_tags.add(letter.tag)
             receipts.count(Receipt(index, problem.verdict, reason=problem.reason))
         self._take_out(done, receipts, lambda why: f"stored at its destination, but {why} before it was taken out of {self._queue}: it may lie there still")
         self.failure = self._mover.failure or self.failure or self._mover.denial
@@ -215,25 +220,26 @@ class RabbitMQRepair(Repair):
 
     def mark(self, records: Sequence[Record], state: State) -> Receipts:
         receipts = Receipts()
-        done: list[tuple[int, int]] = []
+        done: list[tuple[int, Delivery]] = []
         for index, record in enumerate(records):
-            tag = self._claim(record)
-            if isinstance(tag, str):
-                receipts.count(Receipt(index, Verdict.REFUSED, reason=tag))
+            letter = self._claim(record)
+            if isinstance(letter, str):
+                receipts.count(Receipt(index, Verdict.REFUSED, reason=letter))
             else:
-                done.append((index, tag))
+                done.append((index, letter))
         self._take_out(done, receipts, lambda why: f"{why} before it was certain that it is taken out of {self._queue}")
         return receipts
 
-    def _claim(self, record: Record) -> int | str:
-        """Return the tag of a letter and note it as settled, or why it cannot be."""
-        if not isinstance(record, HeldRecord) or record.place.get("queue") != self._queue:
+    def _claim(self, record: Record) -> Delivery | str:
+        """Return a letter as it came and note it as settled, or why it cannot be."""
+        if not isinstance(record, HeldRecord) or record.delivery is None or record.place.get("queue") != self._queue:
             return f"it is no letter that was read from {self._queue} in this run"
-        return self._settled_before(record.tag) or record.tag
+        return self._settled_before(record.delivery.tag) or record.delivery
 
     def _settled_before(self, tag: int) -> str:
         """Note a letter as settled; say why it cannot be, empty where it can."""
-        if self._holding.taken_back is not None:
+        ended = self._holding.taken_back
+        if ended is not None and not (isinstance(ended, OfNoForm) and self._hold_again().complete):
             if self._holding.missing is not None:
                 return f"{_CUT_OFF}, and whether {self._queue} is there is not known; where it is, the broker puts back what it has stored"
             return f"{_CUT_OFF}: the broker puts back in {self._queue} what it has stored"
@@ -242,19 +248,30 @@ class RabbitMQRepair(Repair):
         self._open_tags.discard(tag)
         return ""
 
-    def _take_out(self, done: list[tuple[int, int]], receipts: Receipts, in_doubt: Callable[[str], str]) -> None:
+    def _take_out(self, done: list[tuple[int, Delivery]], receipts: Receipts, in_doubt: Callable[[str], str]) -> None:
         """Acknowledge letters; `in_doubt` is told why that did not succeed, and returns what to say of each then."""
-        if not done or self._holding.acknowledge(sorted(tag for _, tag in done)):
+        if not done or self._holding.acknowledge(sorted(letter.tag for _, letter in done)):
             receipts.confirmed += len(done)
             self._taken_out += len(done)
             return
         # one with an alarm reads nothing more of a connection that publishes
         reason = in_doubt(_CUT_OFF if self._holding.cut_off else "the broker did not answer")
-        for index, _ in done:
-            receipts.count(Receipt(index, Verdict.UNKNOWN, reason=reason))
+        out = self._hold_again().take_out([letter for _, letter in done]) if isinstance(self._holding.taken_back, OfNoForm) else set()
+        receipts.confirmed += len(out)
+        for index, letter in done:
+            if letter.tag not in out:
+                receipts.count(Receipt(index, Verdict.UNKNOWN, reason=reason))
+
+    def _hold_again(self) -> TakenAgain:
+        """Hold once more what the broker put back because it failed over a letter behind it. Every run comes to that one, so that else each would put
+        home again what the one before could not take out."""
+        if self._again is None:
+            self._again = TakenAgain(self._link, self._queue, self._holding.taken - self._taken_out, part=self._part, lasting=self._conditions.lasting)
+        return self._again
 
     def check(self) -> None:
-        failure = self._ending() or self._holding.taken_back
+        # of what is held again the rest is handed out before that is said
+        failure = self._ending() or (self._holding.taken_back if self._again is None else None)
         if failure is not None:
             raise failure
 
@@ -277,6 +294,8 @@ class RabbitMQRepair(Repair):
         self._closed = True
         try:
             self._mover.close()
+            if self._again is not None:
+                self._again.close()
             if self.expected == 0:
                 # what is said before the first letter is touched nobody hears then
                 self.notes += notes_on(self._conditions)
@@ -288,7 +307,7 @@ class RabbitMQRepair(Repair):
                 self.notes.append("the broker did not confirm in time that it has put the letters back that were left; it does so when the connection ends")
             self.notes += unseen(self._holding, self._conditions)
             # it has read what it was told, and writes it down a moment later (seen on 4.3.6)
-            if self._taken_out and self._link.losses > self._losses and not self._holding.gone:
+            if self._taken_out and self._link.losses > self._losses and not self._holding.gone and not isinstance(self._holding.taken_back, OfNoForm):
                 self.notes.append(f"the connection was lost after letters had been taken out of {self._queue}: where the broker was killed, the last of"
                                   " them may lie there again, and would be put back once more")
         finally:

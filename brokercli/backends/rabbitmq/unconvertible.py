@@ -1,0 +1,25 @@
+"""Messages that RabbitMQ has no form for in AMQP 0-9-1.
+
+What was published over AMQP 1.0 it turns into a message of AMQP 0-9-1 as it hands it over, and it fails over a UUID or a char among application
+properties or annotations, and over a ulong in a list there: whoever was to get it loses the whole connection (541, seen on 4.3.6: function_clause in
+mc_amqpl:to_091). It stays where it lies, and so does what lies behind it: whoever comes next comes to it as well.
+"""
+
+from __future__ import annotations
+
+from brokercli.model.amount import amount
+from brokercli.model.errors import Failed
+
+_MOST_LIKELY = "most likely it was published over AMQP 1.0 with a value that AMQP 0-9-1 has no form for, as a UUID among its application properties"
+
+
+class OfNoForm(Failed):
+    """RabbitMQ ended the connection over a message that it was to hand over."""
+
+
+def no_form_for_letter(queue: str, before: int) -> OfNoForm:
+    """Return what to raise where RabbitMQ failed as it handed over letters of a queue, and so many had come before."""
+    where = f"behind the first {amount(before, 'letter')}" if before > 1 else "behind the first letter" if before else "at the front"
+    return OfNoForm(f"RabbitMQ itself failed (541) over a letter {where} of {queue}, which no client of AMQP 0-9-1 can get: {_MOST_LIKELY}.",
+                    hint="a client that speaks AMQP 1.0 gets it out, and nothing that lies behind it is reached before that; the broker's log says"
+                    " mc_amqpl and function_clause where it is so")

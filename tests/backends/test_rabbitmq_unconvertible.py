@@ -1,0 +1,59 @@
+"""Messages that came over AMQP 1.0 and have something for which RabbitMQ knows no form in AMQP 0-9-1: it ends the connection of whoever is to get
+them (seen on 4.3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from brokercli.backends.dead_letters import Repair, RepairPolicy
+from brokercli.model.errors import Failed
+from brokercli.model.receipt import Receipts
+from tests.backends.rabbitmq_places import Places, bodies_of
+from tests.backends.rabbitmq_redrive import count, make, moves_home, numbered, queue
+from tests.native.amqp10 import DURABLE, Sender, application_properties, data, text, uuid
+
+TRACE = application_properties(text("trace"), uuid(bytes(16)))
+SAID = "published over AMQP 1.0 with a value that AMQP 0-9-1 has no form for"
+
+
+def send(places: Places, name: str, before: Sequence[bytes], behind: Sequence[bytes] = (b"behind",)) -> None:
+    """Publish messages to a queue, and among them one that AMQP 0-9-1 has no form for."""
+    if before:
+        places.put("", name, before)
+    with Sender(places.broker.host, places.broker.port, f"/queues/{name}", places.broker.virtual_host) as sender:
+        sender.send(DURABLE, TRACE, data(b"of no form"))
+    if behind:
+        places.put("", name, behind)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_lies_in_front_of_it_goes_home_once_and_no_run_repeats_that(places: Places, kind: str) -> None:
+    dlq, work = make(places, kind), places.queue()
+    send(places, dlq, numbered(30))
+    for _ in range(2):
+        with places.open().repair(queue(dlq), RepairPolicy(batch=32)) as repair:
+            total = Receipts()
+            with pytest.raises(Failed, match=SAID):
+                put_back(repair, work, total)
+        assert (total.unknown, total.refused) == (0, 0)
+    assert places.taken(work) == numbered(30)
+    assert count(places, dlq) == 2
+
+
+def put_back(repair: Repair, work: str, total: Receipts) -> None:
+    while True:
+        batch = repair.read(0.2)
+        if batch is not None:
+            total.add(repair.settle(moves_home(batch.records(), queue(work))))
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_look_says_how_many_lie_in_front_of_it(places: Places, kind: str) -> None:
+    dlq = make(places, kind)
+    send(places, dlq, numbered(1))
+    reader = places.open().look_letters(queue(dlq))
+    with reader, pytest.raises(Failed, match=rf"behind the first letter of {dlq}.*{SAID}"):
+        bodies_of(reader)
+    assert count(places, dlq) == 3
