@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from brokercli.backends.dead_letters import Repair, RepairPolicy
+from brokercli.model.address import Address
 from brokercli.model.errors import Failed
+from brokercli.model.position import End, Number, Span, Start
 from brokercli.model.receipt import Receipts
 from tests.backends.rabbitmq_places import Places, bodies_of
 from tests.backends.rabbitmq_redrive import count, make, moves_home, numbered, queue
@@ -57,3 +59,25 @@ def test_a_look_says_how_many_lie_in_front_of_it(places: Places, kind: str) -> N
     with reader, pytest.raises(Failed, match=rf"behind the first letter of {dlq}.*{SAID}"):
         bodies_of(reader)
     assert count(places, dlq) == 3
+
+
+def test_a_stream_is_read_up_to_it_and_its_offset_is_said(places: Places) -> None:
+    stream = places.queue("stream")
+    with Sender(places.broker.host, places.broker.port, f"/queues/{stream}", places.broker.virtual_host) as sender:
+        for body, traced in ((b"0", ()), (b"1", ()), (b"2", (TRACE,)), (b"3", ())):
+            sender.send(DURABLE, *traced, data(body))
+    places.put("", stream, [b"4"])
+    with places.open().look(Address(stream, "stream"), Span(Start(), End())) as reader:
+        assert bodies_of(reader, 2) == [b"0", b"1"]
+        with pytest.raises(Failed, match=rf"offset 2 of {stream}.*{SAID}") as said:
+            bodies_of(reader)
+    assert "--from 3" in (said.value.hint or "")
+    with places.open().look(Address(stream, "stream"), Span(Number(3), End())) as reader:
+        assert bodies_of(reader) == [b"3", b"4"]
+
+
+def test_a_stream_that_ends_in_it_is_said_to(places: Places) -> None:
+    stream = places.stream(numbered(1))
+    send(places, stream, (), ())
+    with pytest.raises(Failed, match=SAID):
+        places.open().look(Address(stream, "stream"), Span(Start(), End()))

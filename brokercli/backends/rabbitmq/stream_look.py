@@ -12,11 +12,12 @@ from pika.exceptions import ChannelClosedByClient
 from brokercli.backends.contract import Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
-from brokercli.backends.rabbitmq.failures import NoCopy, translate
+from brokercli.backends.rabbitmq.failures import NoCopy, failed_itself, translate
 from brokercli.backends.rabbitmq.link import GIVE_UP_SECONDS, Link
 from brokercli.backends.rabbitmq.overtaken import Gap, Overtaken, gaps
 from brokercli.backends.rabbitmq.records import RabbitMQBatch, offset_of
 from brokercli.backends.rabbitmq.stream_range import ask_first, consume, end_of
+from brokercli.backends.rabbitmq.unconvertible import no_form_for_record
 from brokercli.model.errors import BrokercliError, NotFound, Unreachable
 from brokercli.model.position import Number, Span
 
@@ -59,6 +60,8 @@ class StreamReader(Reader):
         self._again: Any = None
         self._channel: Any = None
         self._unacknowledged = 0
+        self._alone = 0
+        """So many records are to come one by one, because RabbitMQ failed over one of them."""
         self.notes: list[str] = []
         self.expected = None
         self._handover: Handover[list[Delivery]] = Handover(_HELD_BYTES, lambda: link.post(self._resume))
@@ -181,11 +184,17 @@ class StreamReader(Reader):
             self._let_go()
         elif not go_on:
             self._unacknowledged = tag
+        elif 0 < self._alone <= len(deliveries):
+            # it did not fail over a record
+            self._alone = 0
+            self._ask_for_fewer(size // len(deliveries))
         elif size > len(deliveries) * (_HELD_BYTES * 4 // self._prefetch) and self._prefetch > _FEWEST:
             self._ask_for_fewer(size // len(deliveries))
         elif self._channel is not None:
+            self._alone = max(0, self._alone - len(deliveries))
             self._channel.basic_ack(tag, multiple=True)
-            sleep(GATHER_SECONDS)
+            if not self._alone:
+                sleep(GATHER_SECONDS)
         else:
             # the first records may come before the answer that opens the consumer
             self._unacknowledged = tag
@@ -204,6 +213,11 @@ class StreamReader(Reader):
             self._again = None
         self._channel = None
         self._unacknowledged = 0
+        if failed_itself(reason) and not self._at_end:
+            if self._alone or not isinstance(self._place, int):
+                self._handover.fail(no_form_for_record(self._stream, self._place if isinstance(self._place, int) else None))
+            # which record it failed over is certain only where those before it had time to come
+            self._alone, self._prefetch = self._prefetch, 1
 
     def restored(self) -> None:
         if not self._at_end:

@@ -17,10 +17,11 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
-from brokercli.backends.rabbitmq.failures import translate
+from brokercli.backends.rabbitmq.failures import failed_itself, translate
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.opening import Step
 from brokercli.backends.rabbitmq.records import offset_of
+from brokercli.backends.rabbitmq.unconvertible import no_form_for_record
 from brokercli.model.errors import BrokercliError, Unreachable
 
 Place = str | int | datetime
@@ -100,6 +101,7 @@ class _Found(NamedTuple):
 
 def _probe(link: Link, queue: str, place: Place, prefetch: int, at_least: float = 0.0) -> _Found | None:
     probe = _Probe(link, queue, place, once=prefetch == 1, at_least=at_least)
+    link.watchers.append(probe)
     link.post(lambda: link.open_channel(probe, consume(queue, place, prefetch), probe.opened, probe.failed, probe.failed))
     try:
         return probe.found.result(link.where.connect_timeout * 2 + max(_PATIENCE, at_least))
@@ -109,6 +111,8 @@ def _probe(link: Link, queue: str, place: Place, prefetch: int, at_least: float 
         raise
     except Exception as problem:  # noqa: BLE001  whatever pika raises has a translation
         raise translate(problem, f"reading the stream {queue}", link.where) from None
+    finally:
+        link.watchers.remove(probe)
 
 
 class _Probe:
@@ -134,6 +138,19 @@ class _Probe:
     def failed(self, problem: BaseException) -> None:
         if not self.found.done():
             self.found.set_exception(problem)
+
+    def lost(self, reason: str) -> None:
+        if failed_itself(reason):
+            self.failed(no_form_for_record(self._queue, None))
+
+    def restored(self) -> None:
+        """Whoever asked waits no longer."""
+
+    def given_up(self, failure: BrokercliError) -> None:
+        self.failed(failure)
+
+    def blocked(self, reason: str | None) -> None:
+        """Concerns publishers only."""
 
     def delivered(self, deliveries: list[Delivery]) -> None:
         if self._once and self._seen is not None:

@@ -23,3 +23,12 @@ def no_form_for_letter(queue: str, before: int) -> OfNoForm:
     return OfNoForm(f"RabbitMQ itself failed (541) over a letter {where} of {queue}, which no client of AMQP 0-9-1 can get: {_MOST_LIKELY}.",
                     hint="a client that speaks AMQP 1.0 gets it out, and nothing that lies behind it is reached before that; the broker's log says"
                     " mc_amqpl and function_clause where it is so")
+
+
+def no_form_for_record(stream: str, offset: int | None) -> OfNoForm:
+    """Return what to raise where RabbitMQ failed as it handed over the record of a stream at an offset; None: one of the last that there are, or
+    of those that come."""
+    where = f"the record at the offset {offset} of {stream}" if offset is not None else f"one of the last records of {stream}"
+    instead = ("a client that speaks AMQP 1.0 or the stream protocol reads it" if offset is None
+               else f"--from {offset + 1} begins behind it; a client that speaks AMQP 1.0 or the stream protocol reads it")
+    return OfNoForm(f"RabbitMQ itself failed (541) over {where}, which no client of AMQP 0-9-1 can get: {_MOST_LIKELY}.", hint=instead)
