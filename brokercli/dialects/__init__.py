@@ -43,6 +43,7 @@ from brokercli.dialects import (
     uber,
     watermill,
 )
+from brokercli.dialects.amqp_1_0 import body_is_encoded, lost_from_amqp_1_0
 from brokercli.dialects.at_home import died_at_home
 from brokercli.dialects.broker_headers import properties_to_strip
 from brokercli.dialects.dialect import Dialect
@@ -118,12 +119,12 @@ def recognise(record: Record, *, extra: Sequence[UserDialect] = (), facts: Facts
         letter = dialect.read(reading)
         if letter is not None:
             letter.lost += tuple(reading.lost) + _lost_on_the_way(record)
-            letter.remarks += tuple(dict.fromkeys(reading.remarks))
+            letter.remarks += tuple(dict.fromkeys(reading.remarks)) + _remarks_on_the_body(record)
             note_additions(letter, dialect, _RESERVED.get(record.broker, ()))
-            if dialect.by_headers and "offset" not in record.place:
+            if dialect.by_headers and _told_by_headers(record):
                 _ALIKE.put(headers, (dialect, facts, record.broker, reading.lies_in, _but_record(letter)))
             return letter
-    letter = DeadLetter(record, UNKNOWN, lost=_lost_on_the_way(record))
+    letter = DeadLetter(record, UNKNOWN, lost=_lost_on_the_way(record), remarks=_remarks_on_the_body(record))
     note_additions(letter, None, _RESERVED.get(record.broker, ()))
     return letter
 
@@ -140,8 +141,8 @@ def _alike(record: Record, dialect: Dialect, facts: Facts) -> DeadLetter | None:
     known = _ALIKE.get(record.message.headers)
     if known is None or known[0] is not dialect or known[1] is not facts or known[2] != record.broker or known[3] != lies_in(record):
         return None
-    if "offset" in record.place:
-        return None  # a stream's, which has lost something on the way
+    if not _told_by_headers(record):
+        return None
     letter = DeadLetter(record, *known[4])
     letter.stripped_properties = properties_to_strip(record.message.properties)
     return letter
@@ -153,8 +154,25 @@ def _candidates(broker: str, names: tuple[str, ...]) -> tuple[Dialect, ...]:
     return tuple(dialect for dialect in DIALECTS if broker in dialect.brokers and dialect.may_be(names))
 
 
+def _told_by_headers(record: Record) -> bool:
+    """Whether all that is said of a letter follows from its headers: not of a stream's, which has lost something on the way, nor where its type says
+    what the body is."""
+    return "offset" not in record.place and not body_is_encoded(record.message)
+
+
+def _remarks_on_the_body(record: Record) -> tuple[str, ...]:
+    encoded = record.broker == "rabbitmq" and body_is_encoded(record.message)
+    return ("its body is an AMQP 1.0 value or sequence, shown and kept as it is encoded (type amqp-1.0)",) if encoded else ()
+
+
 def _lost_on_the_way(record: Record) -> tuple[str, ...]:
-    if record.broker == "rabbitmq" and record.place.get("offset") is not None:
+    if record.broker != "rabbitmq":
+        return ()
+    return _lost_in_a_stream(record) + lost_from_amqp_1_0(record.message)
+
+
+def _lost_in_a_stream(record: Record) -> tuple[str, ...]:
+    if record.place.get("offset") is not None:
         # verified on 4.3.6
         return ("what a RabbitMQ stream does not keep: headers that were tables or arrays, the type of byte arrays, an unset delivery mode",)
     return ()

@@ -89,3 +89,12 @@ def test_a_message_goes_back_into_the_octets_it_came_from(delivery: Delivery) ->
                                                 (1_700_000_000_123_456, 1_700_000_000_123_456_000), (1_700_000_000_123_456_789, 1_700_000_000_123_456_789)])
 def test_a_timestamp_is_in_the_unit_that_makes_sense_of_it(written: int, meant: int) -> None:
     assert nanoseconds_of(written) == meant
+
+
+def test_letters_whose_bodies_are_encoded_are_told_from_others_of_which_all_else_is_the_same() -> None:
+    table = [(b"tenant", ("S", b"acme"))]
+    letters = [Delivery(number, False, b"", b"dlq", encoded({"type": kind}, table), b"body")
+               for number, kind in enumerate((b"order-88", b"amqp-1.0", b"order-99"), 1)]
+    outlines = RabbitMQBatch(letters, "dlq", numbered=False).encoded_outlines()
+    assert outlines is not None
+    assert [outline[-1] == outlines[0][-1] for outline in outlines] == [True, False, True]

@@ -22,6 +22,9 @@ OFFSET_HEADER = "x-stream-offset"
 _SHORT = 4096
 _OFFSET_ENTRY = b"\x0fx-stream-offsetl"
 _DEATHS = "x-death"
+_ENCODED_BODY = b"\x08amqp-1.0"
+_TYPE = 0x20
+"""In the second octet of the flags."""
 _REPLY_TO = 0x02
 """In the first octet of the flags."""
 
@@ -102,9 +105,10 @@ class RabbitMQBatch(Batch):
                 headers, flags = layout.headers(encoded), layout.flags
             if layout is None or _DEATHS in layout.form.names:
                 headers = tuple([(name, EncodedDeaths(value) if name == _DEATHS else value) for name, value in headers])
-            # which properties there are, and where an answer is to go: the rest of them decides nothing
+            # which properties there are, where an answer is to go, and whether the body is encoded: the rest of them decides nothing
+            encoding = _ENCODED_BODY in encoded if flags[1] & _TYPE else None
             answer = decode_properties(split_headers(encoded)[0]).get("reply_to") if flags[0] & _REPLY_TO else None
-            outlines.append((headers, None, body, None, (queue, flags, answer)))
+            outlines.append((headers, None, body, None, (queue, flags, answer, encoding)))
         return outlines
 
     def positions(self) -> list[str]:
