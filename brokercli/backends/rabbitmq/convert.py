@@ -29,8 +29,9 @@ in `withheld`:
 
 A stream keeps neither tables nor arrays, and a decimal on its way into one kills the connection (verified on 4.3.6), so a
 message with one is refused alone; so is one whose reply_to or x-stream-filter-value is no text. An expiration that is no number has
-the channel closed, and so goes alone. A stream turns `bytes` into long strings and drops cluster_id. No broker answers a message
-whose header is a float that is no finite number (verified on 4.3.6), so that is refused as well.
+the channel closed, and so goes alone. A body that is not what the type amqp-1.0 says is refused, because RabbitMQ ends the connection of whoever
+consumes it over AMQP 1.0, and of a stream that of whoever publishes it (verified on 4.3.6). A stream turns `bytes` into long strings and drops
+cluster_id. No broker answers a message whose header is a float that is no finite number (verified on 4.3.6), so that is refused as well.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from brokercli.backends.rabbitmq.answering import require_answer
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME, Delivery
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter
 from brokercli.backends.rabbitmq.counting import counting
+from brokercli.backends.rabbitmq.encoded_body import not_what_it_says
 from brokercli.backends.rabbitmq.existing import Existing
 from brokercli.backends.rabbitmq.forwarding import Envelope, Forwarding
 from brokercli.backends.rabbitmq.harmless import harmless
@@ -158,6 +159,9 @@ class Mover:
             if outbox is not None and outbox.size_limit is not None and len(body) > outbox.size_limit:
                 too_large = f"it is {len(body)} bytes; the broker takes {outbox.size_limit} (max_message_size)"
                 window.problems[index] = Receipt(index, Verdict.REFUSED, reason=too_large)
+                continue
+            if (mistyped := not_what_it_says(properties, body)):
+                window.problems[index] = Receipt(index, Verdict.REFUSED, reason=mistyped)
                 continue
             if left_out:
                 self._left_out.update(left_out)

@@ -8,6 +8,7 @@ from time import monotonic
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.rabbitmq.bulk_frames import FRAME_OVERHEAD, LARGEST_FRAME
 from brokercli.backends.rabbitmq.convert import CannotCarry, Converter, Native
+from brokercli.backends.rabbitmq.encoded_body import not_what_it_says
 from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.outbox import NOT_TAKEN, Outbox, Target
@@ -119,6 +120,8 @@ class RabbitMQPublisher(Publisher):
         limit = self._outbox.size_limit
         if limit is not None and len(body) > limit:
             raise CannotCarry(f"it is {len(body)} bytes; the broker takes {limit} (max_message_size)")
+        if (why := not_what_it_says(native.properties, body)):
+            raise CannotCarry(why)
         key = self._target.routing_key
         if key is None:
             key = native.routing_key or b""
