@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 from contextlib import closing
 from dataclasses import replace
 from time import monotonic
@@ -59,6 +60,17 @@ def test_messages_that_expire_soon_and_whose_dead_letters_lead_nowhere_are_said_
                          x_overflow=("S", b"reject-publish"))
     for name in (unbound, waits):
         assert notes_of(places, queue(name)) == []
+
+
+def test_what_is_put_into_an_mqtt_clients_queue_is_said_to_reach_it_under_another_topic(places: Places) -> None:
+    name = places.queue(name=f"mqtt-subscription-{uuid.uuid4().hex[:8]}qos1")
+    said = f"queue:{name} is an MQTT client's, to which what is put into it by name comes with the topic {name}, and not with the one it had"
+    assert [note.partition(";")[0] for note in notes_of(places, queue(name))] == [said]
+    with places.open() as backend, backend.look_letters(queue(places.queue())) as letters:
+        assert [note.partition(";")[0] for note in backend.fates(letters, [(queue(name), 3)])] == [said]
+    exchange = places.exchange()
+    places.bind(name, exchange, "orders.#")
+    assert notes_of(places, Address(exchange, "exchange", "orders.created")) == []
 
 
 def test_where_what_is_dropped_goes_is_said(places: Places) -> None:

@@ -14,6 +14,8 @@ from brokercli.backends.rabbitmq.telling import fate_of_the_dead, told
 from brokercli.backends.rabbitmq.topology import Routes
 from brokercli.model.amount import amount
 
+_MQTT = "mqtt-subscription-"
+"""How the names of the queues begin that RabbitMQ makes for MQTT clients: to those the routing key is the topic (seen on 4.3.6)."""
 ROOM, ROOM_BYTES = 10_000, 64 * 1024 * 1024
 """A queue that has room for fewer is said to be limited before anything is sent; otherwise it is said once more is given."""
 _SOON = 60_000
@@ -41,6 +43,9 @@ class Fate:
         self._messages = self._bytes = 0
         self._room: int | None = None
         self._room_bytes: int | None = None
+        if name.startswith(_MQTT):
+            self.notes.append(f"queue:{name} is an MQTT client's, to which what is put into it by name comes with the topic {name}, and not with the one it"
+                              " had; exchange:amq.topic/TOPIC, with dots for its slashes, reaches all who subscribe to that one")
         if facts.get("type") != STREAM:
             if facts.get("exclusive"):
                 self.notes.append(f"queue:{name} is the exclusive queue of another connection, and deleted with its messages when that ends")
