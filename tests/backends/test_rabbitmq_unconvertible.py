@@ -14,6 +14,7 @@ from brokercli.model.position import End, Number, Span, Start
 from brokercli.model.receipt import Receipts
 from tests.backends.rabbitmq_places import Places, bodies_of
 from tests.backends.rabbitmq_redrive import count, make, moves_home, numbered, queue
+from tests.backends.test_rabbitmq_tap import eventually, tap
 from tests.native.amqp10 import DURABLE, Sender, application_properties, data, text, uuid
 
 TRACE = application_properties(text("trace"), uuid(bytes(16)))
@@ -81,3 +82,12 @@ def test_a_stream_that_ends_in_it_is_said_to(places: Places) -> None:
     send(places, stream, (), ())
     with pytest.raises(Failed, match=SAID):
         places.open().look(Address(stream, "stream"), Span(Start(), End()))
+
+
+def test_of_what_passes_it_is_said_that_it_is_not_shown(places: Places) -> None:
+    name, exchange = places.queue(), places.exchange()
+    places.bind(name, exchange)
+    with tap(places, exchange, "exchange") as reader:
+        with Sender(places.broker.host, places.broker.port, f"/exchanges/{exchange}/a", places.broker.virtual_host) as sender:
+            sender.send(DURABLE, TRACE, data(b"of no form"))
+        assert eventually(lambda: reader.read(0) is None and [note for note in reader.notes if "which is not shown" in note and SAID in note])

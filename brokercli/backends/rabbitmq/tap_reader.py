@@ -13,10 +13,11 @@ from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient
 from brokercli.backends.contract import Reader
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import Delivery, Returned
-from brokercli.backends.rabbitmq.failures import NO_ANSWER, translate
+from brokercli.backends.rabbitmq.failures import NO_ANSWER, failed_itself, translate
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.opening import Step
 from brokercli.backends.rabbitmq.records import RabbitMQBatch
+from brokercli.backends.rabbitmq.unconvertible import no_form_for_passing
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 
 MOST_WAITING = 10_000
@@ -245,7 +246,8 @@ class TapReader(Reader):
         if self._timer is not None:
             self._link.forget(self._timer)
             self._timer = None
-        self.notes.append(f"{reason}; what is published until it is back is missed")
+        why = no_form_for_passing(reason) if failed_itself(reason) else reason
+        self.notes.append(f"{why}; what is published until it is back is missed")
 
     def restored(self) -> None:
         self._open()

@@ -32,3 +32,8 @@ def no_form_for_record(stream: str, offset: int | None) -> OfNoForm:
     instead = ("a client that speaks AMQP 1.0 or the stream protocol reads it" if offset is None
                else f"--from {offset + 1} begins behind it; a client that speaks AMQP 1.0 or the stream protocol reads it")
     return OfNoForm(f"RabbitMQ itself failed (541) over {where}, which no client of AMQP 0-9-1 can get: {_MOST_LIKELY}.", hint=instead)
+
+
+def no_form_for_passing(reason: str) -> str:
+    """Return what to say of the end of a connection over which messages were seen passing."""
+    return f"{reason} over a message that came, which is not shown, nor what came right behind it: {_MOST_LIKELY}"
