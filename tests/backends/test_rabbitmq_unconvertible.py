@@ -4,10 +4,13 @@ them (seen on 4.3.6)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 
 from brokercli.backends.dead_letters import Repair, RepairPolicy
+from brokercli.backends.rabbitmq.link import Link
+from brokercli.backends.rabbitmq.rescue_queue import RescueQueue
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed
 from brokercli.model.position import End, Number, Span, Start
@@ -15,16 +18,18 @@ from brokercli.model.receipt import Receipts
 from tests.backends.rabbitmq_places import Places, bodies_of
 from tests.backends.rabbitmq_redrive import count, make, moves_home, numbered, queue
 from tests.backends.test_rabbitmq_tap import eventually, tap
+from tests.native.amqp import Properties
 from tests.native.amqp10 import DURABLE, Sender, application_properties, data, text, uuid
 
 TRACE = application_properties(text("trace"), uuid(bytes(16)))
 SAID = "published over AMQP 1.0 with a value that AMQP 0-9-1 has no form for"
 
 
-def send(places: Places, name: str, before: Sequence[bytes], behind: Sequence[bytes] = (b"behind",)) -> None:
+def send(places: Places, name: str, before: Sequence[bytes], behind: Sequence[bytes] = (b"behind",),
+         properties: Properties = (("delivery_mode", 2),)) -> None:
     """Publish messages to a queue, and among them one that AMQP 0-9-1 has no form for."""
     if before:
-        places.put("", name, before)
+        places.put("", name, before, properties)
     with Sender(places.broker.host, places.broker.port, f"/queues/{name}", places.broker.virtual_host) as sender:
         sender.send(DURABLE, TRACE, data(b"of no form"))
     if behind:
@@ -91,3 +96,14 @@ def test_of_what_passes_it_is_said_that_it_is_not_shown(places: Places) -> None:
         with Sender(places.broker.host, places.broker.port, f"/exchanges/{exchange}/a", places.broker.virtual_host) as sender:
             sender.send(DURABLE, TRACE, data(b"of no form"))
         assert eventually(lambda: reader.read(0) is None and [note for note in reader.notes if "which is not shown" in note and SAID in note])
+
+
+def test_out_of_the_queue_that_keeps_letters_for_a_run_what_lies_in_front_of_it_is_put_back_once(places: Places) -> None:
+    letters, over = places.queue(), make(places, "quorum")
+    death = ("F", ((b"queue", ("S", letters.encode())), (b"reason", ("S", b"delivery_limit"))))
+    send(places, over, numbered(20), (), properties=(("delivery_mode", 2), ("headers", [(b"x-death", ("A", (death,)))])))
+    with closing(Link(places.connection)) as link:
+        emptied = RescueQueue(link, over, letters, None).empty()
+    assert emptied.back == 20
+    assert SAID in emptied.kept[0]
+    assert (places.taken(letters), count(places, over)) == (numbered(20), 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from pika.spec import Basic
@@ -20,10 +20,13 @@ from brokercli.backends.rabbitmq.in_flight import Entry
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.moving import ToQueues
 from brokercli.backends.rabbitmq.outbox import Outbox
+from brokercli.backends.rabbitmq.unconvertible import OfNoForm
 from brokercli.model.amount import amount
 from brokercli.model.errors import BrokercliError, Failed, NotFound, Unreachable
 from brokercli.model.receipt import Receipt, Receipts
 
+_FIRST_PART, _GROWTH = 1, 16
+_HELD_BYTES = 32 * 1024 * 1024
 WINDOW = 250
 """How many are published before they are taken out here: killed in between, so many may be there twice."""
 _SUFFIX = "-over"
@@ -127,21 +130,35 @@ class RescueQueue:
             raise Failed(f"letters lie in the queue {self.name}")
 
     def _pass(self, count: int) -> Emptied:
-        emptied = Emptied()
+        """Put back some. None is published before all of them are here: RabbitMQ ends the connection over one that it has no form for, and what had been
+        published and was not taken out would be published again with every run."""
+        emptied, in_front = Emptied(), 0
         outbox = self._open()
-        holding = Holding(self._link, self.name, count, part=WINDOW)
+        holding = Holding(self._link, self.name, min(count, WINDOW), part=WINDOW)
+        deliveries: list[Delivery] = []
         try:
-            while not holding.finished and not emptied.kept:
-                deliveries = holding.take(_TICK)
-                if deliveries:
-                    done = self._put_back(outbox, deliveries, emptied)
-                    if done and not holding.acknowledge(sorted(done)):
-                        emptied.kept.append("the connection that held them broke")
+            while not holding.finished and sum([len(delivery.body) for delivery in deliveries]) < _HELD_BYTES:
+                deliveries += holding.take(_TICK) or ()
+            begin, end = 0, _FIRST_PART
+            while begin < len(deliveries) and not emptied.kept:
+                done = self._put_back(outbox, deliveries[begin:end], emptied)
+                if done and not holding.acknowledge(sorted(done)):
+                    emptied.kept.append("the connection that held them broke")
+                begin, end = end, end * _GROWTH
         except BrokercliError as problem:
-            emptied.kept.append(str(problem).rstrip("."))
+            if isinstance(problem, OfNoForm) and deliveries:
+                in_front = len(deliveries)
+            else:
+                emptied.kept.append(str(problem).rstrip("."))
         finally:
             holding.give_back()
             self._close(outbox)
+        if in_front:
+            # asked for before they are back, the one behind them would come first
+            deadline = monotonic() + _PATIENCE
+            while (self.count() or 0) < in_front and monotonic() < deadline:
+                sleep(_TICK)
+            return self._pass(in_front)
         return emptied
 
     def _put_back(self, outbox: Outbox, deliveries: list[Delivery], emptied: Emptied) -> list[int]:
