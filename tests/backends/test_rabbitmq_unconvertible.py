@@ -9,15 +9,18 @@ from contextlib import closing
 import pytest
 
 from brokercli.backends.dead_letters import Repair, RepairPolicy
+from brokercli.backends.rabbitmq.failures import NoSuch
+from brokercli.backends.rabbitmq.holding import Holding
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.rescue_queue import RescueQueue
 from brokercli.model.address import Address
 from brokercli.model.errors import Failed
 from brokercli.model.position import End, Number, Span, Start
 from brokercli.model.receipt import Receipts
-from tests.backends.rabbitmq_places import Places, bodies_of
+from tests.backends.rabbitmq_places import SECONDS, Places, bodies_of
 from tests.backends.rabbitmq_redrive import count, make, moves_home, numbered, queue
 from tests.backends.test_rabbitmq_tap import eventually, tap
+from tests.brokers.server import wait_until
 from tests.native.amqp import Properties
 from tests.native.amqp10 import DURABLE, Sender, application_properties, data, text, uuid
 
@@ -107,3 +110,14 @@ def test_out_of_the_queue_that_keeps_letters_for_a_run_what_lies_in_front_of_it_
     assert emptied.back == 20
     assert SAID in emptied.kept[0]
     assert (places.taken(letters), count(places, over)) == (numbered(20), 1)
+
+
+def test_where_it_failed_over_the_end_of_a_queue_the_queue_is_said_to_be_deleted(places: Places) -> None:
+    name = places.queue("quorum")
+    with closing(Link(places.connection)) as link:
+        holding = Holding(link, name, 1, part=1)
+        wait_until(lambda: holding._taking, SECONDS, "the consumer")
+        holding.lost("the broker closed the connection: INTERNAL_ERROR (541)")
+        places.delete_queue(name)
+        with pytest.raises(NoSuch, match=f"The queue {name} was deleted meanwhile"):
+            holding.take(SECONDS)

@@ -102,9 +102,12 @@ class Holding:
         """Return the next part; None when none came in time or at the end. Raises what cut us off."""
         try:
             return self._handover.take(timeout)
-        except BrokercliError:
+        except BrokercliError as problem:
             if self.gone and self._link.failure is not None:  # with the virtual host
                 raise self._link.failure from None
+            if isinstance(problem, OfNoForm) and self.gone:
+                # RabbitMQ fails so over a consumer that comes while a quorum queue is being deleted as well
+                raise deleted(self._queue) from None
             raise
 
     @property

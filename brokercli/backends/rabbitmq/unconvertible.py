@@ -29,7 +29,8 @@ def no_form_for_record(stream: str, offset: int | None) -> OfNoForm:
     """Return what to raise where RabbitMQ failed as it handed over the record of a stream at an offset; None: one of the last that there are, or
     of those that come."""
     where = f"the record at the offset {offset} of {stream}" if offset is not None else f"one of the last records of {stream}"
-    instead = ("a client that speaks AMQP 1.0 or the stream protocol reads it" if offset is None
+    instead = ("a client that speaks AMQP 1.0 or the stream protocol reads it; a stream that is deleted at this moment ends so as well: brokercli ls shows"
+               " what there is" if offset is None
                else f"--from {offset + 1} begins behind it; a client that speaks AMQP 1.0 or the stream protocol reads it")
     return OfNoForm(f"RabbitMQ itself failed (541) over {where}, which no client of AMQP 0-9-1 can get: {_MOST_LIKELY}.", hint=instead)
 
