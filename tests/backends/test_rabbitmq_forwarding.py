@@ -6,6 +6,7 @@ import pytest
 
 from brokercli.backends.dead_letters import Goal, RepairPolicy
 from brokercli.backends.rabbitmq import holding
+from brokercli.dialects.redrive_headers import stamps
 from tests.backends.rabbitmq_places import Places
 from tests.backends.rabbitmq_redrive import count, fail, make, queue, work_and_letters
 
@@ -39,3 +40,13 @@ def test_a_batch_goes_on_as_it_is_with_the_headers_given(places: Places, monkeyp
     body, properties, _ = places.wire.get(other)  # type: ignore[misc]
     found = dict(properties)
     assert (body, found["message_id"], found.get("reply_to"), found.get("headers")) == (b"b", b"m-1", None, None)
+
+
+def test_letters_without_any_header_go_with_what_is_written_on_them(places: Places) -> None:
+    dlq, work = places.queue(), places.queue()
+    places.put("", dlq, [b"bare"])
+    with places.open().repair(queue(dlq), RepairPolicy()) as repair:
+        batch = repair.read(5)
+        assert batch is not None
+        assert repair.forward(batch, [Goal(queue(work))], [stamps("queue:dlq", 0, 1)])().confirmed == 1
+    assert (places.taken(work), count(places, dlq)) == ([b"bare"], 0)

@@ -321,7 +321,10 @@ _UNSTAMPED = (None,) * len(_STAMP)
 
 def _headers_of(letter: Record | Delivery) -> Iterable[tuple[str, Any]]:
     """Return the headers that a letter came with."""
-    return letter.message.headers if isinstance(letter, Record) else decode_table(split_headers(letter.properties)[1])[0]
+    if isinstance(letter, Record):
+        return letter.message.headers
+    table = split_headers(letter.properties)[1]
+    return decode_table(table)[0] if table else ()
 
 
 def _stamp_of(headers: Iterable[tuple[str, Any]]) -> tuple[object, ...]:
