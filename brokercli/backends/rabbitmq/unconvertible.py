@@ -21,8 +21,8 @@ def no_form_for_letter(queue: str, before: int) -> OfNoForm:
     """Return what to raise where RabbitMQ failed as it handed over letters of a queue, and so many had come before."""
     where = f"behind the first {amount(before, 'letter')}" if before > 1 else "behind the first letter" if before else "at the front"
     return OfNoForm(f"RabbitMQ itself failed (541) over a letter {where} of {queue}, which no client of AMQP 0-9-1 can get: {_MOST_LIKELY}.",
-                    hint="a client that speaks AMQP 1.0 gets it out, and nothing that lies behind it is reached before that; the broker's log says"
-                    " mc_amqpl and function_clause where it is so")
+                    hint="a client that speaks AMQP 1.0 gets it out, and nothing is reached behind it as long as it comes first; the broker's log"
+                    " says mc_amqpl and function_clause where it is so")
 
 
 def no_form_for_record(stream: str, offset: int | None) -> OfNoForm:
