@@ -15,6 +15,7 @@ from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import Failed, TimedOut, Unreachable
 from brokercli.model.message import Message
 from brokercli.model.position import End, Span, Start
+from tests.backends.nats_letters import redrive
 from tests.backends.nats_streams import Streams, bodies, everything, publish, some, stream, subject
 from tests.brokers.nats import Nats
 from tests.brokers.server import HOST
@@ -53,12 +54,12 @@ def test_another_domain_that_does_not_answer_is_not_called_a_cluster(streams: St
         backend.describe(stream("X"))
 
 
-def two_accounts(servers: Callable[..., Nats], response: str) -> Nats:
-    """A server where account B asks the API of account A under `a.API`."""
+def two_accounts(servers: Callable[..., Nats], response: str, *, own: str = "") -> Nats:
+    """A server where account B asks the API of account A under `a.API`; `own` enables JetStream for B, too."""
     return servers(Nats, settings={"accounts": f"""{{
         A: {{jetstream: enabled, users: [{{user: all, password: {PASSWORD}}}],
              exports: [{{service: "$JS.API.>", response: {response}}}, {{service: "orders.>"}}]}}
-        B: {{users: [{{user: other, password: {PASSWORD}}}], imports: [{{service: {{account: A, subject: "$JS.API.>"}}, to: "a.API.>"}}
+        B: {{{own}users: [{{user: other, password: {PASSWORD}}}], imports: [{{service: {{account: A, subject: "$JS.API.>"}}, to: "a.API.>"}}
                                                                  {{service: {{account: A, subject: "orders.>"}}, to: "a.orders.>"}}]}}}}"""})
 
 
@@ -93,4 +94,23 @@ def test_an_import_that_brings_one_answer_to_each_question_is_read_message_by_me
         with pytest.raises(Failed, match="no more came") as ended:
             some(reader, 4)
         assert "response: stream" in str(ended.value.hint)
+    made.close()
+
+
+def test_a_stream_of_the_same_name_in_the_own_account_is_not_taken_for_the_one_that_is_meant(servers: Callable[..., Nats]) -> None:
+    server = two_accounts(servers, "stream", own="jetstream: enabled, ")
+    made, own = (Streams(server.address, {"user": user, "pass": PASSWORD}) for user in ("all", "other"))
+    home = made.make(subjects=["orders.>"])
+    dlq = made.make(subjects=["dlq.orders.>"])
+    made.fill("dlq.orders.new", [b"letter"], b"NATS/1.0\r\nX-Original-Subject: orders.new\r\n\r\n")
+    own.api(f"STREAM.CREATE.{home}", name=home, subjects=["orders.>"])
+    with NatsBackend(replace(connection_of(server, "other"), options={"js_api_prefix": "a.API"})) as backend:
+        _, receipts = redrive(backend, dlq)
+        assert (receipts.confirmed, receipts.refused) == (0, 1)
+        assert "has a stream" in receipts.problems[0].reason
+        with pytest.raises(Failed, match=f"has a stream {home} as well, and that one listens on orders.new: nothing would tell"):
+            backend.publisher(subject("orders.new"), PublishPolicy())
+        own.api(f"STREAM.UPDATE.{home}", name=home, subjects=["own.orders.>"])
+        backend.publisher(subject("orders.new"), PublishPolicy()).close()
+    assert (made.state(dlq)["messages"], own.state(home)["messages"]) == (1, 0)
     made.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.nats import INTEREST_STREAM, descriptor
+from brokercli.backends.nats.namesake import check_namesake
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.recovery import target_of
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
@@ -58,6 +59,7 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
 def _to_stream(jetstream: JetStream, subject: str | None, info: Json, policy: PublishPolicy) -> JetStreamPublisher:
     link = jetstream.link
     target = target_of(info, link.server)
+    check_namesake(jetstream, info, target, target.subjects if subject is None else [subject])
     of_interest = resource_of(info) == INTEREST_STREAM
     if policy.only_wanted:
         from brokercli.backends.nats.kept import KeptPublisher

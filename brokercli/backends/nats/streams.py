@@ -15,6 +15,9 @@ from brokercli.model.errors import Failed, TimedOut, Unreachable
 
 Json = dict[str, Any]
 
+OWN_PREFIX = "$JS.API"
+"""Under which whoever logs in asks its own account, on a leaf node without JetStream perhaps the one behind it."""
+
 ANSWER_SECONDS = 5.0
 """How long an answer is waited for, unless the connection is given longer to be made: then so is each answer."""
 
@@ -58,11 +61,12 @@ def told_in(answer: Json, stream: str) -> Json | None:
 class JetStream:
     """Questions about streams. Every method raises model.errors: NotAuthorised, TimedOut, Unreachable, Failed."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, prefix: str = "") -> None:
+        """`prefix`: under which the API is asked; without it, under the one that the connection's options say."""
         self.link = link
         options = link.connection.options
         domain = options.get("domain")
-        self.prefix = options.get("js_api_prefix") or (f"$JS.{domain}.API" if domain else "$JS.API")
+        self.prefix = prefix or options.get("js_api_prefix") or (f"$JS.{domain}.API" if domain else OWN_PREFIX)
 
     @property
     def domain(self) -> str:
