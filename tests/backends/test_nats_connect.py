@@ -337,6 +337,25 @@ def test_a_subscription_that_is_taken_away_later_ends_the_look_instead_of_hearin
             reader.read(60)
 
 
+def test_answers_that_may_not_be_heard_any_more_end_a_look_and_a_publisher_at_once(servers: Callable[..., Nats]) -> None:
+    server = servers(Nats, settings={"authorization": _USERS})
+    made = Streams(server.address, {"user": "all", "pass": PASSWORD})
+    name = made.make()
+    with NatsBackend(login(server)) as backend:
+        reader, publisher = backend.look(stream(name), _span(follow=True)), backend.publisher(subject(f"{name.lower()}.a"), _policy())
+        assert publish(publisher, [Message(b"1")]).confirmed == 1
+        assert bodies(some(reader, 1)) == [b"1"]
+        allowed = f'{{user: all, password: {PASSWORD}, permissions: {{subscribe: ["other.>"]}}}}'
+        server._settings["authorization"] = f"{{users: [{allowed}]}}"
+        server.prepare()
+        assert server._process is not None
+        server._process.send_signal(signal.SIGHUP)
+        with pytest.raises(NotAuthorised, match=r"User 'all' is not permitted to subscribe to _INBOX\."):
+            reader.read(20)
+        assert isinstance(publisher.failure, NotAuthorised)
+    made.wire.close()
+
+
 def _policy(**options: Any) -> Any:
     from brokercli.backends.contract import PublishPolicy
 

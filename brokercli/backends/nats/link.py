@@ -57,6 +57,7 @@ class Link:
         self._back = asyncio.Event()
         self._gone = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._inboxes: dict[int, str] = {}
         self._inbox = ""
         self._listening = asyncio.Lock()
         self._last_problem = ""
@@ -201,12 +202,15 @@ class Link:
         if refusals:
             await self.unsubscribe(sid)
             raise not_permitted("subscription", subject, self.connection)
+        if subject.startswith(f"{inbox_prefix(self.connection)}."):
+            self._inboxes[sid] = subject
         return sid
 
     async def unsubscribe(self, sid: int) -> None:
         """Take a subscription back."""
         self._parser.sinks.pop(b"%d" % sid, None)
         self._client._subs.pop(sid, None)
+        self._inboxes.pop(sid, None)
         if self.connected:
             self.write(b"UNSUB %d\r\n" % sid)
 
@@ -327,6 +331,9 @@ class Link:
                     future.set_exception(not_permitted("publish", subject, self.connection))
             for watcher in list(self.watchers):
                 watcher.refused(kind.lower(), subject)
+            if kind.lower() == "subscription" and subject in self._inboxes.values():
+                # taken back by a reload: whatever is asked or published from now on would stay without an answer (seen on 2.15.1)
+                self._give_up(not_permitted("subscription", subject, self.connection))
         elif lowered.startswith("maximum payload violation"):
             # it reads in order and hangs up at one that its account may not send, of which INFO says nothing (seen on 2.15.1): none larger is taken either
             self.too_large = max([watcher.largest_sent() for watcher in self.watchers], default=0) or self.too_large
