@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from brokercli.backends.contract import PublishPolicy
+from brokercli.backends.dead_letters import RepairPolicy
 from brokercli.backends.nats import look_consumer, recovery
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.streams import JetStream
@@ -114,3 +115,34 @@ def test_a_stream_of_the_same_name_in_the_own_account_is_not_taken_for_the_one_t
         backend.publisher(subject("orders.new"), PublishPolicy()).close()
     assert (made.state(dlq)["messages"], own.state(home)["messages"]) == (1, 0)
     made.close()
+
+
+def test_letters_that_are_copied_from_another_domain_are_not_said_to_come_from_the_stream_that_has_the_name_here(streams: Streams) -> None:
+    here = streams.make(subjects=[f"dlq.{streams.name().lower()}.>"])
+    names = [f"{streams.name()}_DLQ" for _ in range(2)]
+    origin = {"name": here, "external": {"api": "$JS.leaf.API"}}
+    for name, config in zip(names, ({"sources": [origin]}, {"mirror": origin}), strict=True):
+        streams.deleted_at_the_end(name)
+        streams.api(f"STREAM.CREATE.{name}", name=name, **config)
+    filled, mirror = names
+    backend, there = streams.backend(), f"{here} of the JetStream domain leaf"
+    stays = f"filled from stream {there}: what is put back or dropped here stays a letter there, unless that is a work queue"
+    sources = {source.address.name: source.remarks for source in backend.dead_letter_sources([])}
+    assert sources[filled] == (stays,)
+    assert sources[mirror] == (f"is a mirror: its letters lie in stream {there}",)
+    with backend.look_letters(stream(filled)) as reader:
+        assert stays in reader.notes
+    with pytest.raises(Failed, match=f"the letters lie in stream {there}") as refusal:
+        backend.repair(stream(mirror), RepairPolicy())
+    assert refusal.value.hint == f"name stream:{here} in a context with the option domain=leaf"
+    assert str(backend.describe(stream(filled)).facts["filled from"]).startswith(there)
+    assert f"stream:{here}" not in backend.flow(stream(filled)).nodes
+
+
+def test_letters_that_are_copied_from_another_account_are_reached_by_the_prefix_of_its_api(streams: Streams) -> None:
+    mirror = f"{streams.name()}_DLQ"
+    streams.deleted_at_the_end(mirror)
+    streams.api(f"STREAM.CREATE.{mirror}", name=mirror, mirror={"name": "ORIGIN", "external": {"api": "a.API"}})
+    with pytest.raises(Failed, match=r"the letters lie in stream ORIGIN of the account whose API is imported under a\.API") as refusal:
+        streams.backend().repair(stream(mirror), RepairPolicy())
+    assert refusal.value.hint == "name stream:ORIGIN in a context with the option js_api_prefix=a.API"

@@ -11,6 +11,7 @@ from brokercli.backends.nats.fetch import fetch_next
 from brokercli.backends.nats.letters import copied_from, marks_in
 from brokercli.backends.nats.listing import SILENT, purpose_of
 from brokercli.backends.nats.not_letters import remarks_on_count
+from brokercli.backends.nats.origins import named
 from brokercli.backends.nats.span import Source
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.backends.nats.unrecorded import Unrecorded, ask_consumers, find_unrecorded
@@ -70,7 +71,7 @@ async def _marked(jetstream: JetStream, info: Json, marks: Marks, streams: Mappi
     elif (feed := fed_by(source.stream, streams)) is not None:
         feeds = (str(Address(feed, "stream")),)
     if info["config"].get("mirror"):
-        remarks.append(f"is a mirror: its letters lie in stream {info['config']['mirror'].get('name')}")
+        remarks.append(f"is a mirror: its letters lie in stream {named(info['config']['mirror'])}")
     remarks += copied_from(info["config"], streams)
     remarks += remarks_on_count(info["config"])
     try:

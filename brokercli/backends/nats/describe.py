@@ -8,6 +8,7 @@ from brokercli.backends.nats.dead_letter_names import marks_of
 from brokercli.backends.nats.death_records import cap_words, record_words, recorders
 from brokercli.backends.nats.listing import SILENT, has_too_many_subjects, purpose_of, subject_counts
 from brokercli.backends.nats.look_subject import how_to_see, storing
+from brokercli.backends.nats.origins import named
 from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.wording import duration, setting_rows
@@ -104,10 +105,10 @@ def _state(config: Json, state: Json) -> dict[str, Value]:
     return facts
 
 
-def _origins(named: list[Json], told: list[Json]) -> str:
+def _origins(origins: list[Json], told: list[Json]) -> str:
     """Name the streams that another is filled from, and say of each how far it is from it: what it does not hear it does not have."""
-    states = {state.get("name"): state for state in told}
-    return ", ".join(f"{origin.get('name')}{_distance(states.get(origin.get('name'), {}))}" for origin in named)
+    states = {named(state): state for state in told}
+    return ", ".join(f"{named(origin)}{_distance(states.get(named(origin), {}))}" for origin in origins)
 
 
 def _distance(state: Json) -> str:

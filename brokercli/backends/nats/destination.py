@@ -5,6 +5,7 @@ from __future__ import annotations
 from brokercli.backends.contract import Publisher, PublishPolicy
 from brokercli.backends.nats import INTEREST_STREAM, descriptor
 from brokercli.backends.nats.namesake import check_namesake
+from brokercli.backends.nats.origins import named
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.recovery import target_of
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
@@ -100,11 +101,11 @@ def _check_takes_messages(info: Json) -> None:
     config = info["config"]
     name = config["name"]
     if config.get("mirror"):
-        raise Failed(f"Stream {name} is a mirror of {config['mirror'].get('name')} and takes no messages itself.", hint="publish to the stream it mirrors")
+        raise Failed(f"Stream {name} is a mirror of {named(config['mirror'])} and takes no messages itself.", hint="publish to the stream it mirrors")
     if config.get("sealed"):
         raise Failed(f"Stream {name} is sealed: it takes no more messages.")
     if config.get("no_ack"):
         raise Failed(f"Stream {name} acknowledges nothing (no_ack), so nothing can be confirmed.", hint="publish --core subject:NAME sends unconfirmed")
     if not config.get("subjects"):
-        origins = ", ".join(str(source.get("name")) for source in config.get("sources") or [])
+        origins = ", ".join(named(source) for source in config.get("sources") or [])
         raise UsageProblem(f"Stream {name} captures no subject, so nothing can be published to it.", hint=f"it is filled from {origins or 'nowhere'}")

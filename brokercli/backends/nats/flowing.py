@@ -7,6 +7,7 @@ from brokercli.backends.nats.consumer_state import ConsumerState
 from brokercli.backends.nats.dead_letter_names import ADVISORIES, DEATHS, marks_of, recorded_streams
 from brokercli.backends.nats.death_records import DEATH_KINDS
 from brokercli.backends.nats.listing import SILENT
+from brokercli.backends.nats.origins import named
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import overlap
 from brokercli.backends.nats.wording import duration
@@ -194,15 +195,15 @@ def _why(kinds: list[str], state: ConsumerState) -> str:
 
 def _origins(config: Json) -> list[str]:
     tables = [*([config["mirror"]] if config.get("mirror") else []), *(config.get("sources") or [])]
-    return [str(table.get("name")) for table in tables]
+    return [named(table) for table in tables]
 
 
 def _copied(config: Json, origin: str) -> str | None:
     """Say how a stream gets the messages of another one; None: not at all."""
     mirror = config.get("mirror") or {}
-    if mirror.get("name") == origin:
+    if mirror and named(mirror) == origin:
         return " ".join(filter(None, ("mirrored", mirror.get("filter_subject"))))
     for source in config.get("sources") or []:
-        if source.get("name") == origin:
+        if named(source) == origin:
             return " ".join(filter(None, ("copied", source.get("filter_subject"))))
     return None

@@ -16,6 +16,7 @@ from brokercli.backends.nats.fetch import fetch_message, fetch_next
 from brokercli.backends.nats.listing import subject_counts
 from brokercli.backends.nats.look_stored import open_stored
 from brokercli.backends.nats.not_letters import is_no_letter, may_hold_others, notes_of_look, publishes_later
+from brokercli.backends.nats.origins import named, place_of
 from brokercli.backends.nats.records import NatsBatch, read_headers
 from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.span import Source
@@ -120,7 +121,7 @@ async def _without_record(jetstream: JetStream, stream: str) -> Letters:
 async def _copied(jetstream: JetStream, config: Json) -> list[str]:
     """Say which streams here a stream of letters is filled from that keep what it copies, as far as this login may ask."""
     found: dict[str, Json] = {}
-    for name in dict.fromkeys(str(origin.get("name")) for origin in config.get("sources") or () if not origin.get("external")):
+    for name in dict.fromkeys(str(origin.get("name")) for origin in config.get("sources") or () if not place_of(origin)):
         with suppress(NotAuthorised, TimedOut):
             info = await jetstream.info_or_none(name)
             found |= {} if info is None else {name: info}
@@ -128,13 +129,18 @@ async def _copied(jetstream: JetStream, config: Json) -> list[str]:
 
 
 def copied_from(config: Json, streams: Mapping[str, Json]) -> list[str]:
-    """Say which of `streams` a stream of letters is filled from that keep what it copies: all but work queues (see `consequences.of_copying`)."""
-    names = dict.fromkeys(str(origin.get("name")) for origin in config.get("sources") or ())
-    keeping = [name for name in names if name in streams and resource_of(streams[name]) != WORK_QUEUE_STREAM]
-    if not keeping:
-        return []
-    own = "which keeps its own" if len(keeping) == 1 else "which keep their own"
-    return [f"filled from stream{'' if len(keeping) == 1 else 's'} {some_of(keeping)}, {own}: what is put back or dropped here stays a letter there"]
+    """Say which of `streams` a stream of letters is filled from that keep what it copies: all but work queues (see `consequences.of_copying`). What lies
+    in another domain or account is not among them, and said as well."""
+    origins = {named(origin): bool(place_of(origin)) for origin in config.get("sources") or ()}
+    keeping = [name for name, far in origins.items() if not far and name in streams and resource_of(streams[name]) != WORK_QUEUE_STREAM]
+    elsewhere, said = [name for name, far in origins.items() if far], []
+    if keeping:
+        own = "which keeps its own" if len(keeping) == 1 else "which keep their own"
+        said.append(f"filled from stream{'' if len(keeping) == 1 else 's'} {some_of(keeping)}, {own}: what is put back or dropped here stays a letter there")
+    if elsewhere:
+        said.append(f"filled from stream{'' if len(elsewhere) == 1 else 's'} {some_of(elsewhere)}: what is put back or dropped here stays a letter there, "
+                    "unless that is a work queue")
+    return said
 
 
 def _notes(marks: Marks, config: Json) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from brokercli.backends.nats import SUBJECT
+from brokercli.backends.nats.origins import named
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.model.amount import amount
 from brokercli.model.description import Listing, Value
@@ -54,7 +55,7 @@ def _stream(info: Json) -> Listing:
     elif has_too_many_subjects(info):
         facts["not listed"] = amount(int(state["num_subjects"]), "subject")
     if config.get("mirror"):
-        facts["mirror of"] = str(config["mirror"].get("name"))
+        facts["mirror of"] = named(config["mirror"])
     return Listing("stream", str(config["name"]), resource_of(info), int(state["messages"]), int(state["bytes"]), facts)
 
 

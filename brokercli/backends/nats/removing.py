@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from brokercli.backends.nats.failures import NO_MESSAGE, NOT_AVAILABLE, api_failure, reason
+from brokercli.backends.nats.origins import named, way_to
 from brokercli.backends.nats.questions import Answers, Questions, decode
 from brokercli.backends.nats.streams import JetStream, Json, told_in
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, TimedOut, Unreachable
@@ -53,8 +54,8 @@ def refusal_to_remove(info: Json) -> Failed | None:
     config = info["config"]
     name = config["name"]
     if config.get("mirror"):
-        origin = config["mirror"].get("name")
-        return Failed(f"Stream {name} is a mirror: the letters lie in stream {origin}.", hint=f"name stream:{origin}")
+        origin = config["mirror"]
+        return Failed(f"Stream {name} is a mirror: the letters lie in stream {named(origin)}.", hint=way_to(origin))
     if config.get("sealed"):
         return Failed(f"Stream {name} is sealed: nothing can be taken out of it, so a letter that was put back would stay pending.")
     if config.get("deny_delete"):
