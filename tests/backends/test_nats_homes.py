@@ -187,6 +187,9 @@ def test_a_plan_says_which_homes_would_confirm_and_drop(streams: Streams, filter
     ("limits", {"max_msgs_per_subject": 1, "discard": "new"}, "keeps 1 message of each subject (max_msgs_per_subject) and drops the oldest"),
     ("limits", {"max_msgs_per_subject": 1, "discard": "new", "discard_new_per_subject": True}, ""),
     ("limits", {"persist_mode": "async", "discard": "new"}, "confirms before it writes (persist_mode)"),
+    ("limits", {"storage": "memory"}, "keeps its messages in memory (storage)"),
+    ("workqueue", {"max_age": 59 * 10**9, "duplicate_window": 10**9}, "deletes each message after 59s (max_age)"),
+    ("limits", {"max_age": 60 * 10**9, "duplicate_window": 10**9}, ""),
 ])
 def test_a_home_that_may_lose_or_push_out_what_it_has_confirmed_is_told(streams: Streams, retention: str, config: dict[str, Any], said: str) -> None:
     home = streams.make(retention, **config)

@@ -141,7 +141,7 @@ class Homes:
         home = self._streams.get(stream)
         if home is None:
             publisher = self._publisher(Address(stream, "stream"))
-            self._perishing += of_putting_back(info, self._letters.info["state"])
+            self._perishing += of_putting_back(info, self._letters.info)
             home = self._streams[stream] = Home(publisher, stream, tuple(config.get("subjects") or ()))
         return home
 
