@@ -1,4 +1,4 @@
-"""Answers to a message that say nothing of its stream: that nobody heard it, or that another stream has it."""
+"""Answers to a message that say nothing of its stream: that nobody heard it, that another stream has it, or that it is not written yet."""
 
 from __future__ import annotations
 
@@ -34,3 +34,10 @@ def test_what_a_stream_of_another_domain_says_is_no_acknowledgement_though_it_is
     for answer in (b'{"stream":"%b","domain":"leaf","seq":7}', b'{"seq":1,"stream":"%b"}'):
         streams.wire.publish(reply, answer % name.encode())
     assert [receipt.position for receipt in publisher.finish(30).confirmations] == ["1"]
+
+
+def test_whoever_publishes_to_a_stream_that_confirms_before_it_writes_is_told(streams: Streams) -> None:
+    for mode, said in (("async", True), ("default", False)):
+        name = streams.make(persist_mode=mode)
+        notes = streams.publisher(subject(f"{name.lower()}.a")).notes
+        assert [note.startswith(f"stream {name} confirms before it writes (persist_mode)") for note in notes] == [True] * said

@@ -78,7 +78,10 @@ def _to_stream(jetstream: JetStream, subject: str | None, info: Json, policy: Pu
 
         return TellingPublisher(jetstream, link, subject, target, policy, info)
     with_ids = policy.template.id is not None or policy.keep_control_headers
-    return JetStreamPublisher(link, subject, target, policy, (_FORGETFUL.format(target.stream),) if with_ids and not target.duplicate_window else ())
+    notes = [_FORGETFUL.format(target.stream)] if with_ids and not target.duplicate_window else []
+    if info["config"].get("persist_mode") == "async":
+        notes.append(f"stream {target.stream} confirms before it writes (persist_mode): what it was about to write is lost where its server is killed")
+    return JetStreamPublisher(link, subject, target, policy, notes)
 
 
 def _check_template(policy: PublishPolicy, resource: str) -> None:
