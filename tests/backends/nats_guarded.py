@@ -1,6 +1,6 @@
 """A NATS with logins: one that may everything, one that may only ask about a stream or consumer it knows by name, one that
 may list streams and see no consumer, one that may ask for their names, one that may do everything with JetStream and publish
-to nothing but what begins with `open`."""
+to nothing but what begins with `open`, one that may do everything but ask which stream listens on a subject, or how UNTOLD is made."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _USERS = f"""{{users: [
   {{user: "names", password: "{_PASSWORD}", permissions: {{
       publish: ["$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"], subscribe: ["_INBOX.>"]}}}}
   {{user: "reads", password: "{_PASSWORD}", permissions: {{publish: ["$JS.API.>", "open.>"], subscribe: ["_INBOX.>"]}}}}
+  {{user: "puts", password: "{_PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.UNTOLD"]}}}}}}
 ]}}"""
 
 
@@ -31,7 +32,7 @@ class GuardedNats(Nats):
         super().__init__(directory, settings={"authorization": _USERS}, **options)  # type: ignore[arg-type]
 
     def login(self, user: str) -> Connection:
-        """Return the connection of a user: `all`, `looks`, `lists`, `names` or `reads`."""
+        """Return the connection of a user: `all`, `looks`, `lists`, `names`, `reads` or `puts`."""
         return Connection("nats", ((HOST, self.port),), user=user, password=Secret(_PASSWORD), connect_timeout=20.0)
 
     def streams(self) -> Streams:

@@ -10,14 +10,13 @@ from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.recovery import target_of
 from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.backends.nats.subjects import has_wildcards
+from brokercli.backends.nats.unasked import NOT_ASKED, UnaskedPublisher
 from brokercli.model.address import Address
 from brokercli.model.capability import Capability
 from brokercli.model.errors import Failed, NotAuthorised, TimedOut, Unsupported, UsageProblem
 
 _FORGETFUL = ("stream {} remembers no message ids (duplicate_window; it is filled from others, and has none unless it is declared): what has the id of "
               "another is stored all the same")
-_NOT_ASKED = "this login may not ask which stream listens: each message's acknowledgement says it instead"
-
 _IMPORTED = "{}, and the account that it belongs to may call it otherwise: each message's acknowledgement says whether it was stored"
 
 
@@ -45,7 +44,9 @@ def open_publisher(jetstream: JetStream, destination: Address, policy: PublishPo
         names = link.run(jetstream.capturing(destination.name))
         infos = [link.run(jetstream.info(name)) for name in names]
     except (NotAuthorised, TimedOut):
-        return JetStreamPublisher(link, destination.name, None, policy, (_NOT_ASKED,))
+        if policy.only_wanted:
+            return UnaskedPublisher(jetstream, link, destination.name, policy)
+        return JetStreamPublisher(link, destination.name, None, policy, (NOT_ASKED,))
     if not infos and jetstream.imported:
         return JetStreamPublisher(link, destination.name, None, policy, (_IMPORTED.format(jetstream.nobody_listens(destination.name)),))
     if not infos:

@@ -70,6 +70,8 @@ class Acknowledgement:
     """Where it is stored; 0 where it is not."""
     unheard: bool = False
     """Nobody listens on its subject, for now at least: a stream that is choosing a leader does not."""
+    stream: str = ""
+    """Which stored it; empty where none did."""
     elsewhere: str = ""
     """Which stream of another JetStream domain stored it: that says nothing of the one it is for, which answers as well."""
 
@@ -99,7 +101,7 @@ def read_acknowledgement(number: int, delivery: Delivery, sent: Sent, stream: st
     # a repeat of ours that the first attempt had stored is no duplicate
     duplicate = repeat and not (sent.repeated and sequence > sent.floor)
     why = "the stream already had a message with this id" if duplicate else ""
-    return Acknowledgement(Receipt(number, Verdict.CONFIRMED, str(sequence), why, duplicate), 0 if repeat else sequence)
+    return Acknowledgement(Receipt(number, Verdict.CONFIRMED, str(sequence), why, duplicate), 0 if repeat else sequence, stream=str(name))
 
 
 def plain_acknowledgement(inbox: bytes, stream: str, domain: str = "") -> bytes:

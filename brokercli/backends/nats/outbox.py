@@ -37,6 +37,8 @@ class Outbox(Watcher):
         """Guards everything here; told about every verdict."""
         self.news = Receipts()
         self.held_bytes = 0
+        self.confirmed_by = ""
+        """The stream that the last message lies in whose acknowledgement did not just say that it lies where it was to go."""
         self.unsent: deque[int] = deque()
         self.denials = Denials(link.connection)
         self.silence = Silence(link, delivery_timeout)
@@ -216,6 +218,7 @@ class Outbox(Watcher):
                     self._interrupt()
                     continue
                 self._settle(answer.receipt)
+                self.confirmed_by = answer.stream or self.confirmed_by
                 self.silence.heard()
                 if answer.sequence:
                     self._gapless = self._gapless and answer.sequence == self._last_sequence + 1

@@ -1,0 +1,51 @@
+"""Letters that go home by a login that may not ask which stream listens there: what the first acknowledgement says decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from brokercli.backends.dead_letters import Move, RepairPolicy
+from brokercli.backends.nats.backend import NatsBackend
+from tests.backends.nats_guarded import GuardedNats
+from tests.backends.nats_letters import dlq_of, fill_dlq, in_stream, numbers, read_all, redrive
+from tests.backends.nats_streams import Streams, stream, subject
+
+
+@pytest.fixture
+def who_puts(guarded_nats: GuardedNats) -> Iterator[NatsBackend]:
+    with NatsBackend(guarded_nats.login("puts")) as backend:
+        yield backend
+
+
+def test_letters_stay_where_their_home_confirms_them_and_drops_them(administered: Streams, who_puts: NatsBackend) -> None:
+    home = administered.make("interest")
+    administered.worker(home, filter_subject=f"{home.lower()}.b")
+    letters = dlq_of(administered, home)
+    fill_dlq(administered, home, 10)
+    for _ in range(2):  # the second time the stream has had the id of the first one before
+        _, receipts = redrive(who_puts, letters)
+        assert (receipts.confirmed, receipts.refused, receipts.unknown) == (0, 9, 1)
+        assert f"stream {home} confirmed it, and keeps a message only while a consumer wants it" in str(receipts.problems)
+    assert in_stream(administered, letters) == numbers(10)
+    assert administered.state(home)["last_seq"] == 1
+
+
+def test_letters_that_a_consumer_of_their_home_wants_go_there(administered: Streams, who_puts: NatsBackend) -> None:
+    home = administered.make("interest")
+    administered.worker(home)
+    letters = dlq_of(administered, home)
+    fill_dlq(administered, home, 10)
+    assert redrive(who_puts, letters)[1].confirmed == 10
+    assert (in_stream(administered, letters), in_stream(administered, home)) == ([], numbers(10))
+
+
+def test_a_home_that_nothing_may_be_asked_about_is_said_to_be_one_that_may_drop_what_it_confirms(administered: Streams, who_puts: NatsBackend) -> None:
+    administered.deleted_at_the_end("UNTOLD")
+    administered.api("STREAM.CREATE.UNTOLD", name="UNTOLD", subjects=["untold.>"])
+    letters = dlq_of(administered, "UNTOLD")
+    fill_dlq(administered, "UNTOLD", 10)
+    with who_puts.repair(stream(letters), RepairPolicy()) as repair:
+        assert repair.settle([Move(record, record.message, subject("untold.a")) for record in read_all(repair)]).confirmed == 10
+    assert [note for note in repair.notes if note.startswith("how stream UNTOLD keeps its messages this login may not ask")]
