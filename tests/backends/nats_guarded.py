@@ -1,6 +1,7 @@
 """A NATS with logins: one that may everything, one that may only ask about a stream or consumer it knows by name, one that
 may list streams and see no consumer, one that may ask for their names, one that may do everything with JetStream and publish
-to nothing but what begins with `open`, one that may do everything but ask which stream listens on a subject, or how UNTOLD is made."""
+to nothing but what begins with `open`, one that may do everything but ask which stream listens on a subject, or how UNTOLD is made, one
+that may do everything but ask about consumers."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ _USERS = f"""{{users: [
       publish: ["$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES"], subscribe: ["_INBOX.>"]}}}}
   {{user: "reads", password: "{_PASSWORD}", permissions: {{publish: ["$JS.API.>", "open.>"], subscribe: ["_INBOX.>"]}}}}
   {{user: "puts", password: "{_PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.UNTOLD"]}}}}}}
+  {{user: "counts", password: "{_PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.CONSUMER.LIST.>", "$JS.API.CONSUMER.NAMES.>"]}}}}}}
 ]}}"""
 
 
@@ -32,7 +34,7 @@ class GuardedNats(Nats):
         super().__init__(directory, settings={"authorization": _USERS}, **options)  # type: ignore[arg-type]
 
     def login(self, user: str) -> Connection:
-        """Return the connection of a user: `all`, `looks`, `lists`, `names`, `reads` or `puts`."""
+        """Return the connection of a user: `all`, `looks`, `lists`, `names`, `reads`, `puts` or `counts`."""
         return Connection("nats", ((HOST, self.port),), user=user, password=Secret(_PASSWORD), connect_timeout=20.0)
 
     def streams(self) -> Streams:

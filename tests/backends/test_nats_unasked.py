@@ -49,3 +49,18 @@ def test_a_home_that_nothing_may_be_asked_about_is_said_to_be_one_that_may_drop_
     with who_puts.repair(stream(letters), RepairPolicy()) as repair:
         assert repair.settle([Move(record, record.message, subject("untold.a")) for record in read_all(repair)]).confirmed == 10
     assert [note for note in repair.notes if note.startswith("how stream UNTOLD keeps its messages this login may not ask")]
+
+
+def test_letters_do_not_go_to_a_home_whose_consumers_may_not_be_asked_for(administered: Streams, guarded_nats: GuardedNats) -> None:
+    home = administered.make("interest")
+    administered.worker(home, filter_subject=f"{home.lower()}.b")
+    letters = dlq_of(administered, home)
+    fill_dlq(administered, home, 10)
+    why = f"this login may not ask which there are ($JS.API.CONSUMER.LIST.{home})"
+    with NatsBackend(guarded_nats.login("counts")) as backend:
+        with backend.look_letters(stream(letters)) as reader:
+            assert why in backend.obstacles(reader, [subject(f"{home.lower()}.a")])[0]
+        _, receipts = redrive(backend, letters)
+    assert (receipts.refused, administered.state(home)["last_seq"]) == (10, 0)
+    assert why in receipts.problems[0].reason
+    assert in_stream(administered, letters) == numbers(10)

@@ -79,7 +79,7 @@ class WantedPublisher(KeptPublisher):
 
     def obstacle(self, subject: str) -> str:
         """As promised; asked once, however many subjects there are."""
-        return super().obstacle(subject) or (self._refusal(self._planned_on, subject) if isinstance(self._planned_on, Interest) else "")
+        return super().obstacle(subject) or ("" if isinstance(self._planned_on, str) else self._refusal(self._planned_on, subject))
 
     @cached_property
     def _planned_on(self) -> Interest | str | None:
@@ -90,14 +90,17 @@ class WantedPublisher(KeptPublisher):
         try:
             return self._jetstream.link.run(ask_interest(self._jetstream, self._stream))
         except NotAuthorised:
-            return None  # its acknowledgement is all that can be had
+            return None
         except BrokercliError as problem:
             return f"{KEEPS.format(self._stream)}which there are did not come: {str(problem).rstrip('.')}"
 
     def _refusal(self, interest: Interest | str | None, subject: str) -> str:
         """Return why a message on a subject must not be sent; empty where it may."""
-        if interest is None or isinstance(interest, str):
-            return interest or ""
+        if isinstance(interest, str):
+            return interest
+        if interest is None:
+            return (f"{KEEPS.format(self._stream)}this login may not ask which there are ({self._jetstream.prefix}.CONSUMER.LIST.{self._stream}): what none "
+                    "wants would be confirmed and dropped")
         wanted = interest.wants(subject)
         if wanted:
             return ""
