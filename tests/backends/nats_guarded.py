@@ -1,7 +1,7 @@
 """A NATS with logins: one that may everything, one that may only ask about a stream or consumer it knows by name, one that
 may list streams and see no consumer, one that may ask for their names, one that may do everything with JetStream and publish
 to nothing but what begins with `open`, one that may do everything but ask which stream listens on a subject, or how UNTOLD is made, one
-that may do everything but ask about consumers."""
+that may do everything but ask about consumers, one that may do everything but ask for a message."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _USERS = f"""{{users: [
   {{user: "reads", password: "{_PASSWORD}", permissions: {{publish: ["$JS.API.>", "open.>"], subscribe: ["_INBOX.>"]}}}}
   {{user: "puts", password: "{_PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.UNTOLD"]}}}}}}
   {{user: "counts", password: "{_PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.CONSUMER.LIST.>", "$JS.API.CONSUMER.NAMES.>"]}}}}}}
+  {{user: "blind", password: "{_PASSWORD}", permissions: {{publish: {{deny: ["$JS.API.STREAM.MSG.GET.>"]}}}}}}
 ]}}"""
 
 
@@ -34,7 +35,7 @@ class GuardedNats(Nats):
         super().__init__(directory, settings={"authorization": _USERS}, **options)  # type: ignore[arg-type]
 
     def login(self, user: str) -> Connection:
-        """Return the connection of a user: `all`, `looks`, `lists`, `names`, `reads`, `puts` or `counts`."""
+        """Return the connection of a user: `all`, `looks`, `lists`, `names`, `reads`, `puts`, `counts` or `blind`."""
         return Connection("nats", ((HOST, self.port),), user=user, password=Secret(_PASSWORD), connect_timeout=20.0)
 
     def streams(self) -> Streams:

@@ -64,3 +64,16 @@ def test_letters_do_not_go_to_a_home_whose_consumers_may_not_be_asked_for(admini
     assert (receipts.refused, administered.state(home)["last_seq"]) == (10, 0)
     assert why in receipts.problems[0].reason
     assert in_stream(administered, letters) == numbers(10)
+
+
+def test_letters_do_not_go_where_a_schedule_may_wait_that_may_not_be_asked_for(administered: Streams, guarded_nats: GuardedNats) -> None:
+    home = administered.make(allow_msg_schedules=True)
+    low = home.lower()
+    administered.fill(f"{low}.a", [b"later"], f"NATS/1.0\r\nNats-Schedule: @every 10h\r\nNats-Schedule-Target: {low}.b\r\n\r\n".encode())
+    letters = dlq_of(administered, home)
+    fill_dlq(administered, home, 10)
+    with NatsBackend(guarded_nats.login("blind")) as backend:
+        _, receipts = redrive(backend, letters)
+    assert receipts.refused == 10
+    assert f"this login may not ask ($JS.API.STREAM.MSG.GET.{home})" in receipts.problems[0].reason
+    assert (in_stream(administered, home), in_stream(administered, letters)) == ([b"later"], numbers(10))

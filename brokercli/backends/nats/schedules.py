@@ -24,13 +24,14 @@ class Schedules:
         self._any = publishes_later(self._config)
 
     def refusal(self, subject: str) -> str:
-        """Return why a message must not be sent on a subject; empty where it may, and where this login may not ask. Raises where that is not known."""
+        """Return why a message must not be sent on a subject; empty where it may. Raises where that is not known."""
         if not self._any or subject in self._free:
             return ""
         try:
             last = self._jetstream.link.run(fetch_last(self._jetstream, self._stream, stored_as(self._config, subject) or subject))
         except NotAuthorised:
-            last = None
+            return (f"whether a schedule of stream {self._stream} waits on {subject}, and would end when a message comes behind it, this login may not ask "
+                    f"({self._jetstream.prefix}.STREAM.MSG.GET.{self._stream})")
         if last is not None and is_schedule(last):
             return f"on {subject} a schedule of stream {self._stream} waits (Nats-Schedule), which ends when a message comes behind it there"
         self._free.add(subject)

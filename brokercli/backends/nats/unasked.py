@@ -10,6 +10,7 @@ from brokercli.backends.nats import INTEREST_STREAM
 from brokercli.backends.nats.interest import KEEPS, ask_interest
 from brokercli.backends.nats.link import Link
 from brokercli.backends.nats.namesake import check_namesake
+from brokercli.backends.nats.not_letters import publishes_later
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.recovery import target_of
 from brokercli.backends.nats.streams import JetStream, resource_of
@@ -80,6 +81,8 @@ class UnaskedPublisher(JetStreamPublisher):
             self._said.append(_NOT_SAID.format(stream))
         else:
             check_namesake(self._jetstream, info, target_of(info, self._link.server), [self._name])
+            if publishes_later(info["config"]):
+                self._said.append(f"whether a schedule of stream {stream} waited on {self._name} (Nats-Schedule) could not be asked before: it has ended then")
         if info is None or resource_of(info) != INTEREST_STREAM:
             self._trusted = True
             return ""
