@@ -77,3 +77,16 @@ def test_letters_do_not_go_where_a_schedule_may_wait_that_may_not_be_asked_for(a
     assert receipts.refused == 10
     assert f"this login may not ask ($JS.API.STREAM.MSG.GET.{home})" in receipts.problems[0].reason
     assert (in_stream(administered, home), in_stream(administered, letters)) == ([b"later"], numbers(10))
+
+
+def test_what_the_first_acknowledgement_has_said_goes_for_other_subjects_of_the_stream_as_well(administered: Streams, who_puts: NatsBackend) -> None:
+    home = administered.make(allow_msg_schedules=True)
+    low = home.lower()
+    administered.fill(f"{low}.b", [b"later"], f"NATS/1.0\r\nNats-Schedule: @every 10h\r\nNats-Schedule-Target: {low}.c\r\n\r\n".encode())
+    letters = dlq_of(administered, home)
+    fill_dlq(administered, home, 2)
+    with who_puts.repair(stream(letters), RepairPolicy()) as repair:
+        first, second = (Move(record, record.message, subject(f"{low}.{name}")) for record, name in zip(read_all(repair), "ab", strict=True))
+        assert repair.settle([first]).confirmed == 1
+        assert f"a schedule of stream {home} waits" in repair.settle([second]).problems[0].reason
+    assert in_stream(administered, home) == [b"later", b"0"]

@@ -15,6 +15,7 @@ from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.rewriting import rewriting_of, stored_as
 from brokercli.backends.nats.streams import JetStream, Json
 from brokercli.backends.nats.subjects import covers, fault, has_wildcards, overlap
+from brokercli.backends.nats.unasked import UnaskedPublisher
 from brokercli.model.address import Address
 from brokercli.model.errors import BrokercliError, NotAuthorised, TimedOut, Unreachable
 
@@ -96,17 +97,30 @@ class Homes:
         return self._comes_otherwise(name, home.stream if isinstance(home, Home) else "") or home
 
     def _leading_to(self, name: str) -> Home | str:
-        for home in self._streams.values():
-            if any(covers(pattern, name) for pattern in home.patterns):
-                return self._allowed(home, name)
+        known = self._open_to(name)
+        if known is not None:
+            return known
         try:
             capturing = self._ask("", lambda: self._jetstream.capturing(name))
             infos = [self._info(stream) for stream in capturing[:1]]
         except (NotAuthorised, TimedOut):
-            return Home(self._publisher(Address(name, "subject")), "", ())
+            return self._told_by_others(name) or Home(self._publisher(Address(name, "subject")), "", ())
         if not infos:
             return self._jetstream.nobody_listens(name)
         return self._allowed(self._stream(infos[0]), name)
+
+    def _open_to(self, name: str) -> Home | str | None:
+        for home in self._streams.values():
+            if any(covers(pattern, name) for pattern in home.patterns):
+                return self._allowed(home, name)
+        return None
+
+    def _told_by_others(self, name: str) -> Home | str | None:
+        """Return the way into a stream that the acknowledgements of others have named, where it listens on this subject as well."""
+        for home in list(self._known.values()):
+            if isinstance(home, Home) and isinstance(home.publisher, UnaskedPublisher) and home.publisher.info is not None:
+                self._stream(home.publisher.info)
+        return self._open_to(name)
 
     def _comes_otherwise(self, name: str, reached: str) -> str:
         """Say where a subject is the one that messages have in the stream they died in, and not the one they came on: put there they would go elsewhere,

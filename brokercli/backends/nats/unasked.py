@@ -13,7 +13,7 @@ from brokercli.backends.nats.namesake import check_namesake
 from brokercli.backends.nats.not_letters import publishes_later
 from brokercli.backends.nats.publish import JetStreamPublisher
 from brokercli.backends.nats.recovery import target_of
-from brokercli.backends.nats.streams import JetStream, resource_of
+from brokercli.backends.nats.streams import JetStream, Json, resource_of
 from brokercli.model.errors import BrokercliError, Failed, NotAuthorised
 from brokercli.model.receipt import Receipt, Receipts, Verdict
 
@@ -34,6 +34,8 @@ class UnaskedPublisher(JetStreamPublisher):
         self._trusted = False
         self._judged = 0
         """How many messages have had their verdict told."""
+        self.info: Json | None = None
+        """What is known of the stream that its messages go into, once that was asked."""
         self._ended: Failed | None = None
 
     def _room(self) -> int:
@@ -76,7 +78,7 @@ class UnaskedPublisher(JetStreamPublisher):
         """Return why what the stream has confirmed is perhaps not kept there."""
         info = None
         with suppress(NotAuthorised):
-            info = self._jetstream.link.run(self._jetstream.info(stream))
+            info = self.info = self._jetstream.link.run(self._jetstream.info(stream))
         if info is None:
             self._said.append(_NOT_SAID.format(stream))
         else:
