@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from brokercli.backends.nats import listing
+from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.streams import JetStream, Json
+from brokercli.model.errors import NotAuthorised
+from tests.backends.nats_guarded import GuardedNats
 from tests.backends.nats_letters import capture
 from tests.backends.nats_streams import Streams, stream, subject
 from tests.brokers.server import wait_until
@@ -93,3 +96,17 @@ def test_how_far_a_stream_is_from_what_it_is_filled_from_is_said_where_it_is_beh
 
     monkeypatch.setattr(JetStream, "info", cut_off)
     assert facts(streams, name)["filled from"] == f"{origin} (1,200 behind, not heard for 17 s), NOTTHERE"
+
+
+def test_subjects_that_may_not_be_seen_are_not_said_to_be_none(administered: Streams, guarded_nats: GuardedNats) -> None:
+    administered.deleted_at_the_end("UNTOLD")
+    administered.api("STREAM.CREATE.UNTOLD", name="UNTOLD", subjects=["untold.>"])
+    administered.fill("untold.a", [b"1"])
+    with NatsBackend(guarded_nats.login("puts")) as backend:
+        listed = next(one for one in backend.list() if one.name == "UNTOLD")
+        assert listed.facts["not listed"] == "1 subject"
+        administered.api("STREAM.PURGE.UNTOLD")
+        assert "not listed" not in next(one for one in backend.list() if one.name == "UNTOLD").facts
+        administered.fill("untold.a", [b"2"])
+        with pytest.raises(NotAuthorised, match=r"not permitted to publish to \$JS\.API\.STREAM\.INFO\.UNTOLD"):
+            list(backend.list(["subject"]))

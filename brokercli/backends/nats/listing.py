@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import partial
 
 from brokercli.backends.nats import SUBJECT
@@ -10,7 +10,7 @@ from brokercli.backends.nats.origins import named
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.model.amount import amount
 from brokercli.model.description import Listing, Value
-from brokercli.model.errors import BrokercliError
+from brokercli.model.errors import BrokercliError, NotAuthorised
 
 SILENT = "does not answer: the servers that keep it are away"
 SUBJECTS_SHOWN = 1000
@@ -21,20 +21,23 @@ processor for a million (2.15.1), and other questions to JetStream wait meanwhil
 
 
 async def list_all(jetstream: JetStream, kinds: Sequence[str]) -> list[Listing]:
-    """Return streams, then subjects, each by name. Raises Failed where there is no JetStream."""
+    """Return streams, then subjects, each by name. Raises Failed where there is no JetStream, and NotAuthorised where nothing but subjects is asked for
+    and this login may not see those of some stream: a stream that is listed says that its subjects are not."""
     silent: list[str] = []
     streams = await jetstream.all(silent)
-    found: list[Listing] = []
-    if not kinds or "stream" in kinds:
-        found += [_stream(info) for info in streams] + [Listing("stream", name, "stream", facts={"state": SILENT}) for name in silent]
-        found.sort(key=lambda listing: listing.name)
+    by_name: dict[str, Listing] = {}
+    denied: dict[str, NotAuthorised] = {}
     if not kinds or "subject" in kinds:
-        by_name: dict[str, Listing] = {}
-        for held in await each(streams, partial(_subjects, jetstream)):
+        for held in await each(streams, partial(_subjects, jetstream, denied)):
             for listing in held:
                 by_name.setdefault(listing.name, listing)
-        found += [by_name[name] for name in sorted(by_name)]
-    return found
+    found: list[Listing] = []
+    if not kinds or "stream" in kinds:
+        found += [_stream(info, denied) for info in streams] + [Listing("stream", name, "stream", facts={"state": SILENT}) for name in silent]
+        found.sort(key=lambda listing: listing.name)
+    elif denied:
+        raise denied[min(denied)]
+    return found + [by_name[name] for name in sorted(by_name)]
 
 
 def purpose_of(name: str) -> str | None:
@@ -45,28 +48,32 @@ def purpose_of(name: str) -> str | None:
     return None
 
 
-def _stream(info: Json) -> Listing:
+def _stream(info: Json, denied: Container[str]) -> Listing:
     config, state = info["config"], info["state"]
     facts: dict[str, Value] = {"subjects": ", ".join(config.get("subjects") or []), "consumers": int(state.get("consumer_count", 0)),
                                "first": int(state["first_seq"]), "last": int(state["last_seq"])}
     purpose = purpose_of(config["name"])
     if purpose:
         facts["used as"] = purpose
-    elif has_too_many_subjects(info):
+    elif has_too_many_subjects(info) or config["name"] in denied:
         facts["not listed"] = amount(int(state["num_subjects"]), "subject")
     if config.get("mirror"):
         facts["mirror of"] = named(config["mirror"])
     return Listing("stream", str(config["name"]), resource_of(info), int(state["messages"]), int(state["bytes"]), facts)
 
 
-async def _subjects(jetstream: JetStream, info: Json) -> list[Listing]:
+async def _subjects(jetstream: JetStream, denied: dict[str, NotAuthorised], info: Json) -> list[Listing]:
     name = str(info["config"]["name"])
     if purpose_of(name) is not None or not int(info["state"].get("num_subjects", 1)) or has_too_many_subjects(info):
         return []
     try:
         counts = await subject_counts(jetstream, name, SUBJECTS_SHOWN)
+    except NotAuthorised as problem:
+        if info["state"].get("num_subjects"):
+            denied[name] = problem
+        return []
     except BrokercliError:
-        return []  # deleted meanwhile, or not permitted; the stream itself is listed
+        return []  # deleted meanwhile; the stream itself is listed
     return [Listing("subject", subject, SUBJECT, count, None, {"stream": name}) for subject, count in counts.items()]
 
 
