@@ -7,7 +7,7 @@ import pytest
 from brokercli.backends.nats import listing
 from brokercli.backends.nats.backend import NatsBackend
 from brokercli.backends.nats.streams import JetStream, Json
-from brokercli.model.errors import NotAuthorised
+from brokercli.model.errors import Failed, NotAuthorised
 from tests.backends.nats_guarded import GuardedNats
 from tests.backends.nats_letters import capture
 from tests.backends.nats_streams import Streams, stream, subject
@@ -110,3 +110,16 @@ def test_subjects_that_may_not_be_seen_are_not_said_to_be_none(administered: Str
         administered.fill("untold.a", [b"2"])
         with pytest.raises(NotAuthorised, match=r"not permitted to publish to \$JS\.API\.STREAM\.INFO\.UNTOLD"):
             list(backend.list(["subject"]))
+
+
+def test_subjects_that_are_more_than_are_listed_are_not_left_out_without_a_word(private: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "SUBJECTS_SHOWN", 2)
+    name = private.make()
+    for token in "abc":
+        private.fill(f"{name.lower()}.{token}", [b"1"])
+    backend = private.backend()
+    assert [(one.kind, one.facts.get("not listed")) for one in backend.list()] == [("stream", "1 subject"), ("subject", None), ("subject", None)]
+    assert len(list(backend.list(["subject"]))) == 3
+    monkeypatch.setattr(listing, "SUBJECTS_ASKED_FOR", 2)
+    with pytest.raises(Failed, match=f"Stream {name} holds messages of 3 subjects, which are too many to list"):
+        list(backend.list(["subject"]))

@@ -10,34 +10,47 @@ from brokercli.backends.nats.origins import named
 from brokercli.backends.nats.streams import JetStream, Json, each, resource_of
 from brokercli.model.amount import amount
 from brokercli.model.description import Listing, Value
-from brokercli.model.errors import BrokercliError, NotAuthorised
+from brokercli.model.errors import BrokercliError, Failed, NotAuthorised
 
 SILENT = "does not answer: the servers that keep it are away"
 SUBJECTS_SHOWN = 1000
-"""The most subjects listed of one stream; a stream can hold millions."""
+"""The most subjects listed of one stream beside the streams; a stream can hold millions."""
 SUBJECTS_ASKED_FOR = 100_000
 """The most that a stream may hold for them to be asked for: whichever are wanted, its server goes through all of them for each page, 2.7 s of a
 processor for a million (2.15.1), and other questions to JetStream wait meanwhile."""
 
 
 async def list_all(jetstream: JetStream, kinds: Sequence[str]) -> list[Listing]:
-    """Return streams, then subjects, each by name. Raises Failed where there is no JetStream, and NotAuthorised where nothing but subjects is asked for
-    and this login may not see those of some stream: a stream that is listed says that its subjects are not."""
+    """Return streams, then subjects, each by name. A stream says how many of its subjects are not listed. Where nothing but subjects is asked for it cannot:
+    raises NotAuthorised then where this login may not see those of some stream, and Failed where they are too many, as where there is no JetStream."""
     silent: list[str] = []
     streams = await jetstream.all(silent)
     by_name: dict[str, Listing] = {}
     denied: dict[str, NotAuthorised] = {}
+    alone = bool(kinds) and "stream" not in kinds
     if not kinds or "subject" in kinds:
-        for held in await each(streams, partial(_subjects, jetstream, denied)):
-            for listing in held:
+        if alone:
+            _refuse_too_many(streams)
+        limit = SUBJECTS_ASKED_FOR if alone else SUBJECTS_SHOWN
+        for listings in await each(streams, partial(_subjects, jetstream, denied, limit)):
+            for listing in listings:
                 by_name.setdefault(listing.name, listing)
     found: list[Listing] = []
-    if not kinds or "stream" in kinds:
-        found += [_stream(info, denied) for info in streams] + [Listing("stream", name, "stream", facts={"state": SILENT}) for name in silent]
+    if not alone:
+        found += [_stream(info, denied, subjects=not kinds or "subject" in kinds) for info in streams]
+        found += [Listing("stream", name, "stream", facts={"state": SILENT}) for name in silent]
         found.sort(key=lambda listing: listing.name)
     elif denied:
         raise denied[min(denied)]
     return found + [by_name[name] for name in sorted(by_name)]
+
+
+def _refuse_too_many(streams: Sequence[Json]) -> None:
+    for info in streams:
+        name = str(info["config"]["name"])
+        if has_too_many_subjects(info) and purpose_of(name) is None:
+            raise Failed(f"Stream {name} holds messages of {amount(int(info['state']['num_subjects']), 'subject')}, which are too many to list.",
+                         hint="brokercli describe subject:NAME tells of one")
 
 
 def purpose_of(name: str) -> str | None:
@@ -48,7 +61,7 @@ def purpose_of(name: str) -> str | None:
     return None
 
 
-def _stream(info: Json, denied: Container[str]) -> Listing:
+def _stream(info: Json, denied: Container[str], *, subjects: bool) -> Listing:
     config, state = info["config"], info["state"]
     facts: dict[str, Value] = {"subjects": ", ".join(config.get("subjects") or []), "consumers": int(state.get("consumer_count", 0)),
                                "first": int(state["first_seq"]), "last": int(state["last_seq"])}
@@ -57,17 +70,19 @@ def _stream(info: Json, denied: Container[str]) -> Listing:
         facts["used as"] = purpose
     elif has_too_many_subjects(info) or config["name"] in denied:
         facts["not listed"] = amount(int(state["num_subjects"]), "subject")
+    elif subjects and int(state.get("num_subjects", 0)) > SUBJECTS_SHOWN:
+        facts["not listed"] = amount(int(state["num_subjects"]) - SUBJECTS_SHOWN, "subject")
     if config.get("mirror"):
         facts["mirror of"] = named(config["mirror"])
     return Listing("stream", str(config["name"]), resource_of(info), int(state["messages"]), int(state["bytes"]), facts)
 
 
-async def _subjects(jetstream: JetStream, denied: dict[str, NotAuthorised], info: Json) -> list[Listing]:
+async def _subjects(jetstream: JetStream, denied: dict[str, NotAuthorised], limit: int, info: Json) -> list[Listing]:
     name = str(info["config"]["name"])
     if purpose_of(name) is not None or not int(info["state"].get("num_subjects", 1)) or has_too_many_subjects(info):
         return []
     try:
-        counts = await subject_counts(jetstream, name, SUBJECTS_SHOWN)
+        counts = await subject_counts(jetstream, name, limit)
     except NotAuthorised as problem:
         if info["state"].get("num_subjects"):
             denied[name] = problem
