@@ -68,7 +68,7 @@ class UnaskedPublisher(JetStreamPublisher):
             doubt = f"whether it keeps it could not be asked: {str(problem).rstrip('.')}"
         if not doubt:
             return receipts
-        self._ended = Failed(f"Stream {stream} may not keep what it confirms on {self._name}.", 
+        self._ended = Failed(f"Stream {stream} may not keep what it confirms on {self._name}.",
                              hint=f"a login that is allowed {self._jetstream.prefix}.STREAM.NAMES finds that out beforehand")
         judged = Receipts()
         judged.count(Receipt(self._next - 1, Verdict.UNKNOWN, reason=f"stream {stream} confirmed it, and {doubt}"))
