@@ -69,7 +69,7 @@ REPAIRING: dict[str, dict[str, Point]] = {
         "given to the connection": Point(f"{_MOVER}._put", "after"),
         "copies confirmed": Point(f"{_MOVER}.finish", "after"),
         "before acknowledging": Point(f"{_HOLDING}.acknowledge", "before"),
-        "acknowledgement written": Point(f"{_HOLDING}._barrier", "before"),
+        "acknowledgement written": Point("backends.rabbitmq.held_channels:HeldChannels._barrier", "before"),
         "acknowledged": Point(f"{_HOLDING}.acknowledge", "after"),
         "before giving back": Point(f"{_HOLDING}.give_back", "before"),
     },

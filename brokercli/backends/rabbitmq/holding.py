@@ -23,22 +23,21 @@ from pika.exceptions import ChannelClosedByClient
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
 from brokercli.backends.rabbitmq.counting import Count, counting
+from brokercli.backends.rabbitmq.cut_off import connection_lost, does_not_answer, gives_none
 from brokercli.backends.rabbitmq.failures import NoSuch, deleted, failed_itself, translate
-from brokercli.backends.rabbitmq.held_tags import HeldTags
+from brokercli.backends.rabbitmq.held_channels import HeldChannels
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.still_there import StillThere
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
 from brokercli.backends.rabbitmq.turns import Turns
 from brokercli.backends.rabbitmq.unconvertible import OfNoForm, no_form_for_letter
-from brokercli.model.amount import amount
-from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFound, Unreachable
+from brokercli.model.errors import BrokercliError, NotAuthorised, NotFound
 
 PART_BYTES = 8 * 1024 * 1024
 _FIRST_PART = 1  # nobody knows yet how large letters are
 _GROWTH = 16
 _TICK_SECONDS = 0.1
-_EMPTY_ANSWERS = 3
-_ALONE_TICKS, _STALLED_TICKS = 3, 100
+_EMPTY_ANSWERS, _ALONE_TICKS, _STALLED_TICKS = 3, 3, 100
 _PATIENCE = 30.0
 _BACK_SECONDS, _BACK_STEP = 10.0, 0.01
 _BACK_AMONG_OTHERS_SECONDS = 2.0
@@ -69,7 +68,7 @@ class Holding:
         self._limit = min(_FIRST_PART, part)
         self._handover: Handover[list[Delivery]] = Handover(1, lambda: link.post(self._next))
         self.taken = 0
-        """How many were taken so far. Tags count from 1 and are one channel's, so it is the last tag as well."""
+        """How many were taken so far. Tags count from 1, so it is the last tag as well."""
         self._cut_by: BrokercliError | None = None
         self._there = StillThere(link, queue)
         self.back = False
@@ -79,7 +78,6 @@ class Holding:
         self.short = 0
         """How many fewer there were than wanted, once the end is reached."""
         self._channel: Any = None
-        self._number = 0
         self._turns = Turns(queue, {"x-consumer-timeout": _LASTING_MILLISECONDS} if lasting else None, link.later, together=together)
         self._taking = self._moved = self._counting = False
         self._asked = 0
@@ -87,8 +85,7 @@ class Holding:
         self._empty = self._ticks = 0
         self._heard = 0.0
         """When the queue last gave us something, or said how much it has."""
-        self._tags = HeldTags()
-        self._answers: list[Future[bool]] = []
+        self._channels = HeldChannels(part)
         self._closing = False
         link.watchers.append(self)
         if wanted:
@@ -149,7 +146,7 @@ class Holding:
             return True
         self._closing = True
         self._ask(self._stop_taking)
-        held = self._tags.held(self.taken)
+        held = self._channels.held(self.taken)
         ready = self._counts()[0] if held and not self.cut_off else 0
         done = self._ask(self._give_back)
         if self in self._link.watchers:
@@ -210,10 +207,40 @@ class Holding:
         if self._closing:
             channel.close()
             return
-        self._channel, self._number = channel, channel.channel_number
-        channel.add_on_cancel_callback(self._cancelled)
+        self._use(channel)
         self._next()
         self._link.later(_TICK_SECONDS, self._tick)
+
+    def _use(self, channel: Any) -> None:
+        self._channel = channel
+        self._channels.add(channel, self.taken)
+        channel.add_on_cancel_callback(self._cancelled)
+
+    def _change_channel(self) -> None:
+        """Have the next part come on another channel; on this one where there is none to be had."""
+        def over() -> bool:
+            return self._channel is None or self._turns.ending or not self._turns.current
+
+        def changed(channel: Any, answers: list[Any]) -> None:
+            if over():
+                channel.close()
+            else:
+                self._use(channel)
+            go_on()
+
+        def failed(problem: BaseException) -> None:
+            self._channels.no_more()
+            go_on()
+
+        def go_on() -> None:
+            if over():
+                self._turns.stay()
+            else:
+                self._turns.next(self._channel, self._asked)
+
+        # what is acknowledged meanwhile must not make room for more
+        self._turns.changing = True
+        self._link.open_channel(self, (), changed, failed, self._failed)
 
     def _next(self) -> None:
         """Take the next part."""
@@ -222,11 +249,15 @@ class Holding:
         self._taking = True
         self._asked = min(self._limit, self._wanted - self.taken)
         self._empty, self._ticks, self._heard = 0, 0, monotonic()
-        self._turns.next(self._channel, self._asked)
+        if self._channels.crowded(self.taken):
+            self._change_channel()
+        else:
+            self._turns.next(self._channel, self._asked)
 
     def delivered(self, deliveries: list[Delivery]) -> None:
         if self._channel is None:
             return
+        deliveries = self._channels.numbered(deliveries)
         self._waiting += deliveries
         self._asked -= len(deliveries)
         self.taken = deliveries[-1].tag
@@ -241,7 +272,7 @@ class Holding:
     def _hand_over(self) -> None:
         self._taking = False
         waiting, self._waiting = self._waiting, []
-        self._tags.end_part(self.taken, joined=self._turns.joined)
+        self._channels.end_part(self.taken, joined=self._turns.joined)
         if waiting:
             largest = max([len(delivery.body) + len(delivery.properties) for delivery in waiting])
             self._limit = max(1, min(self._part, self._limit * _GROWTH, PART_BYTES // max(1, largest)))
@@ -285,38 +316,20 @@ class Holding:
             elif self._ticks == _ALONE_TICKS:
                 self._turns.part()
             elif self._ticks >= _STALLED_TICKS:
-                self._handover.fail(Failed(
-                    f"{self._queue} has {amount(answers[0].messages, 'letter')} ready, and has given none to this run for {_STALLED_TICKS * _TICK_SECONDS:g} s:"
-                    " another consumer is its single active one, or comes first (x-priority).",
-                    hint="stop that consumer first; the same command goes on with what is left"))
+                self._handover.fail(gives_none(self._queue, answers[0].messages, _STALLED_TICKS * _TICK_SECONDS))
         elif monotonic() > self._heard + _PATIENCE:
-            self._handover.fail(Unreachable(f"The queue {self._queue} does not answer: its leader has been silent for {_PATIENCE:g} s, or too few of its "
-                                            "nodes are there to choose another.", hint="brokercli doctor says which nodes run; the same command goes on with"
-                                            " what is left"))
+            self._handover.fail(does_not_answer(self._queue, _PATIENCE))
 
     def _acknowledge(self, tags: list[int], answer: Future[bool]) -> None:
         if self._turns.changing:
             # what the consumer before got must not make room for more
             self._turns.deferred.append(lambda: self._acknowledge(tags, answer))
             return
-        live = self._link.live
-        self._tags.settle(tags)
-        if self._channel is None or not self._channel.is_open or live is None:
+        said = self._channels.settle(tags)
+        if self._channel is None or not self._channels.open or (live := self._link.live) is None:
             answer.set_result(False)
-            return
-        live.emit(self._tags.acknowledging(self._number, tags))
-        self._barrier(answer)
-
-    def _barrier(self, answer: Future[bool]) -> None:
-        self._answers.append(answer)
-
-        def answered(method: Any) -> None:
-            # a channel handles in order what it is told, and answers also where it has ended our consumer meanwhile
-            if answer in self._answers:
-                self._answers.remove(answer)
-                answer.set_result(True)
-
-        self._channel.basic_qos(prefetch_count=1, callback=answered)
+        else:
+            self._channels.tell(said, live, answer)
 
     def _stop_taking(self, answer: Future[bool]) -> None:
         if self._channel is None or not self._channel.is_open or not self._turns.current:
@@ -327,20 +340,16 @@ class Holding:
         self._link.later(0.005, lambda: self._stop_taking(answer))
 
     def _give_back(self, answer: Future[bool]) -> None:
-        channel, live = self._channel, self._link.live
-        if channel is None or not channel.is_open or live is None:
+        if self._channel is None or not self._channels.open or self._link.live is None:
             answer.set_result(not self.taken)
             return
-        if frames := self._tags.giving_back(self._number):
-            live.emit(frames)
-        let_go: Future[bool] = Future()
-        let_go.add_done_callback(lambda done: self._let_go(answer, done.result()))
-        self._barrier(let_go)
+        given: Future[bool] = Future()
+        given.add_done_callback(lambda done: self._let_go(answer, done.result()))
+        self._channels.give_back(self._link.live, given)
 
     def _let_go(self, answer: Future[bool], done: bool) -> None:
-        channel, self._channel = self._channel, None
-        if channel is not None and channel.is_open:
-            channel.close()
+        self._channel = None
+        self._channels.close()
         answer.set_result(done)
 
     def _cancelled(self, method: Any) -> None:
@@ -349,12 +358,14 @@ class Holding:
             self._there.ask_soon(channel)
             self._cut(NotFound(f"The queue {self._queue} was deleted, or lost its leader, while letters were being read."))
             # what another of its name may have given to it goes back
-            channel.close()
+            self._channels.close()
 
     def _failed(self, problem: BaseException) -> None:
         if not isinstance(problem, ChannelClosedByClient):
             failure = translate(problem, f"reading the queue {self._queue}", self._link.where)
             self._cut(deleted(self._queue) if self.taken and isinstance(failure, NoSuch) else failure)
+            # what is held on the others goes back as well
+            self._channels.close()
 
     def _cut(self, failure: BrokercliError) -> None:
         if self.cut_off:
@@ -362,9 +373,7 @@ class Holding:
         self._there.note(failure)
         self._cut_by = failure
         self._channel = None
-        answers, self._answers = self._answers, []
-        for answer in answers:
-            answer.set_result(False)
+        self._channels.cut()
         self._turns.lost()
         if isinstance(failure, OfNoForm) and self._waiting:
             # what came before it is as good as a whole part
@@ -378,9 +387,8 @@ class Holding:
         raise AssertionError("nothing is published here")
 
     def lost(self, reason: str) -> None:
-        self._cut(no_form_for_letter(self._queue, self.taken) if failed_itself(reason) and self._taking else Unreachable(
-            f"{self._link.where}: {reason} while letters of {self._queue} were held; the broker puts back"
-            " those that it has stored and that are not handled.", hint="the same command goes on with what is left"))
+        of_no_form = failed_itself(reason) and self._taking
+        self._cut(no_form_for_letter(self._queue, self.taken) if of_no_form else connection_lost(str(self._link.where), reason, self._queue))
 
     def restored(self) -> None:
         """What was held is back in the queue; whoever wants it begins again."""

@@ -36,6 +36,8 @@ class Turns:
         self.deferred: list[Callable[[], None]] = []
         """What is to be said once that is over."""
         self._before = self._staying = ""
+        self._held_by: Any = None
+        """The channel of the one before."""
 
     @property
     def ending(self) -> bool:
@@ -43,8 +45,8 @@ class Turns:
         return self.current == _ENDING
 
     def next(self, channel: Any, most: int) -> None:
-        """Have the next part taken, of so many messages."""
-        self._channel = channel
+        """Have the next part taken, of so many messages, on that channel from now on."""
+        held_by, self._channel = self._channel, channel
         self.changing = True
         if self._staying:
             self.joined = self.between = True
@@ -57,7 +59,7 @@ class Turns:
         if self._together:
             self._staying = before
         else:
-            self._before = before
+            self._before, self._held_by = before, held_by
         self._begin(most)
 
     def _begin(self, most: int) -> None:
@@ -69,9 +71,13 @@ class Turns:
 
     def _begun(self, answer: Any) -> None:
         before, self._before = self._before, ""
-        self.changing = False
         if before and self._channel is not None:
-            self._channel.basic_cancel(before)
+            self._held_by.basic_cancel(before)
+        self.stay()
+
+    def stay(self) -> None:
+        """Say what waited: nobody's turn begins any more."""
+        self.changing = False
         deferred, self.deferred = self.deferred, []
         for say in deferred:
             say()
