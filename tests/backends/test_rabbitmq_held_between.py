@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pika.exceptions import NoFreeChannels
 
 from brokercli.backends.dead_letters import Repair, RepairPolicy, State
+from brokercli.backends.rabbitmq.channel_room import ChannelRoom
 from brokercli.backends.rabbitmq.counting import Count
 from brokercli.backends.rabbitmq.held_channels import HeldChannels
 from brokercli.backends.rabbitmq.repair import RabbitMQRepair
+from brokercli.model.connection import Connection, Secret
 from brokercli.model.errors import NotFound
 from brokercli.model.message import Record
 from tests.backends.rabbitmq_held import ACK, MULTIPLE, NACK, REQUEUE, Broker, Channel, Held
@@ -20,6 +24,12 @@ from tests.backends.rabbitmq_redrive import LIMITLESS, letters, make, moves_home
 
 LETTERS = 400
 POLICY = RepairPolicy(batch=64)
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have it known at once that there is room for more channels, which is found out while letters go."""
+    monkeypatch.setattr(ChannelRoom, "there", True)
 
 
 def channels(repair: Repair) -> list[Any]:
@@ -41,6 +51,7 @@ def every_second_goes_home(repair: Repair, home: str, most: int = LETTERS) -> li
 
 
 @pytest.mark.rabbitmq
+@pytest.mark.usefixtures("room")
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
 def test_what_stays_between_letters_that_go_is_held_over_several_channels_and_goes_back_in_its_order(places: Places, kind: str) -> None:
     dlq, home = make(places, kind), make(places, "classic")
@@ -59,6 +70,7 @@ def test_what_stays_between_letters_that_go_is_held_over_several_channels_and_go
 
 
 @pytest.mark.rabbitmq
+@pytest.mark.usefixtures("room")
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
 def test_a_queue_that_is_made_anew_keeps_its_letters_whatever_channel_those_of_the_old_one_are_held_over(places: Places, kind: str) -> None:
     dlq, home = make(places, kind), make(places, "classic")
@@ -88,6 +100,30 @@ def held_between(broker: Broker) -> Held:
     return held
 
 
+@pytest.mark.rabbitmq
+def test_a_user_who_may_have_few_channels_keeps_the_connection_that_letters_are_held_over(places: Places) -> None:
+    user = f"few-{uuid4().hex[:10]}"
+    places.api(f"users/{user}", "PUT", password="secret", tags="")
+    try:
+        places.api(f"permissions/%2F/{user}", "PUT", configure=".*", write=".*", read=".*")
+        connection = replace(places.connection, user=user, password=Secret("secret"))
+        assert wait_for(ChannelRoom(connection, 6))
+        places.api(f"user-limits/{user}/max-channels", "PUT", value=5)
+        assert not wait_for(ChannelRoom(connection, 6))
+        assert wait_for(ChannelRoom(connection, 5))
+    finally:
+        places.api(f"users/{user}", "DELETE")
+
+
+def wait_for(room: ChannelRoom) -> bool:
+    """Return what comes of finding out whether there is room."""
+    assert not room.there, "it is asked while letters go, which nobody holds up"
+    assert room._trying is not None
+    room._trying.join(10)
+    return room.there
+
+
+@pytest.mark.usefixtures("room")
 def test_where_the_broker_gives_no_other_channel_the_one_that_there_is_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Broker(Count(0, 0))
     held = Held(broker, 100, part=1).taken([1], [2], [3], [4])
@@ -101,6 +137,7 @@ def test_where_the_broker_gives_no_other_channel_the_one_that_there_is_goes_on(m
     assert len(asked) == 1
 
 
+@pytest.mark.usefixtures("room")
 def test_what_is_settled_while_another_channel_opens_is_said_once_it_takes_and_one_that_comes_too_late_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Broker(Count(0, 0))
     held = held_between(broker)
@@ -116,8 +153,9 @@ def test_what_is_settled_while_another_channel_opens_is_said_once_it_takes_and_o
     assert broker.said[-1] == (ACK, 3, 0)
 
 
+@pytest.mark.usefixtures("room")
 def test_tags_count_on_from_channel_to_channel_and_each_is_settled_on_its_own() -> None:
-    held, said = HeldChannels(1), []
+    held, said = HeldChannels(1, ChannelRoom(Connection("amqp", (("host", 5672),)), 1)), []
     channel = Channel()
 
     class Live:

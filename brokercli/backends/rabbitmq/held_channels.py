@@ -13,11 +13,12 @@ from concurrent.futures import Future
 from typing import Any
 
 from brokercli.backends.rabbitmq.bulk_frames import BulkConnection, Delivery
+from brokercli.backends.rabbitmq.channel_room import ChannelRoom
 from brokercli.backends.rabbitmq.held_tags import HeldTags
 
 _CROWDED_PARTS = 3
 """So many parts may be on their way without anything that stays."""
-_MOST, _ALIKE = 32, 8
+MOST, _ALIKE = 32, 8
 """More channels than that a connection may not have everywhere; of so many each has room for as much as the one before."""
 
 
@@ -34,11 +35,12 @@ class _Held:
 class HeldChannels:
     """Tags ascend, and those of a channel are all below those of the next."""
 
-    def __init__(self, part: int) -> None:
+    def __init__(self, part: int, room: ChannelRoom) -> None:
         self._part = part
+        self._room = room
         self._all: list[_Held] = []
         self._takes_out = False
-        self._most = _MOST
+        self._most = MOST
         self._answers: list[Future[bool]] = []
 
     def add(self, channel: Any, taken: int) -> None:
@@ -52,7 +54,7 @@ class HeldChannels:
     def crowded(self, taken: int) -> bool:
         """Whether the next part should come on another channel."""
         room = _CROWDED_PARTS * self._part << len(self._all) // _ALIKE
-        return self._takes_out and len(self._all) < self._most and self._held_on(self._all[-1], taken) > room
+        return self._takes_out and len(self._all) < self._most and self._held_on(self._all[-1], taken) > room and self._room.there
 
     def numbered(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Return deliveries of the last channel with the tags they have here."""

@@ -22,10 +22,11 @@ from pika.exceptions import ChannelClosedByClient
 
 from brokercli.backends.handover import Handover
 from brokercli.backends.rabbitmq.bulk_frames import GATHER_SECONDS, Delivery, Returned
+from brokercli.backends.rabbitmq.channel_room import ChannelRoom
 from brokercli.backends.rabbitmq.counting import Count, counting
 from brokercli.backends.rabbitmq.cut_off import connection_lost, does_not_answer, gives_none
 from brokercli.backends.rabbitmq.failures import NoSuch, deleted, failed_itself, translate
-from brokercli.backends.rabbitmq.held_channels import HeldChannels
+from brokercli.backends.rabbitmq.held_channels import MOST, HeldChannels
 from brokercli.backends.rabbitmq.link import Link
 from brokercli.backends.rabbitmq.still_there import StillThere
 from brokercli.backends.rabbitmq.survivable import Taking, nothing_lifted
@@ -38,8 +39,7 @@ _FIRST_PART = 1  # nobody knows yet how large letters are
 _GROWTH = 16
 _TICK_SECONDS = 0.1
 _EMPTY_ANSWERS, _ALONE_TICKS, _STALLED_TICKS = 3, 3, 100
-_PATIENCE = 30.0
-_BACK_SECONDS, _BACK_STEP = 10.0, 0.01
+_PATIENCE, _BACK_SECONDS, _BACK_STEP = 30.0, 10.0, 0.01
 _BACK_AMONG_OTHERS_SECONDS = 2.0
 """Who else consumes may have taken them by then, so that they are never seen to be back."""
 _LASTING_MILLISECONDS = 7 * 24 * 3600 * 1000
@@ -85,7 +85,7 @@ class Holding:
         self._empty = self._ticks = 0
         self._heard = 0.0
         """When the queue last gave us something, or said how much it has."""
-        self._channels = HeldChannels(part)
+        self._channels = HeldChannels(part, ChannelRoom(link.where, MOST))
         self._closing = False
         link.watchers.append(self)
         if wanted:
