@@ -51,7 +51,7 @@ class Ended:
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment with nothing of ours in it: no context, no colours, no proxies; `extra` comes on top."""
     ours = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm-256color", "TZ": "UTC"}
-    # eight tests run at a time on two cores: a broker may be slow without anything being wrong
+    # six tests run at a time on two cores: a broker may be slow without anything being wrong
     ours["BROKERCLI_CONNECT_TIMEOUT"] = "20"
     ours |= {f"XDG_{what}": str(home / what.lower()) for what in ("CONFIG_HOME", "STATE_HOME", "CACHE_HOME", "DATA_HOME", "RUNTIME_DIR")}
     return ours | dict(extra or {})

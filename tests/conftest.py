@@ -36,13 +36,13 @@ from tests.native.rabbitmq import RabbitBroker
 BROKERS = ("kafka", "nats", "rabbitmq", "memory")
 _OF_ADDRESS = re.compile(rf"(?:private_)?({'|'.join(BROKERS)})(?:_address|_management)?")
 
-_AT_ONCE = 4
+_AT_ONCE = 3
 """So many of the workers begin with tests that are kept together: half of them."""
 SomeServer = TypeVar("SomeServer", bound=Server)
 StartServer = Callable[..., SomeServer]
 
 
-# eight tests run at a time on two cores: an example that took long, or was long in the making, says nothing
+# six tests run at a time on two cores: an example that took long, or was long in the making, says nothing
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 

@@ -139,8 +139,8 @@ class Run:
             if isinstance(server, rabbitmq.RabbitMQ):
                 variables["BROKERCLI_TEST_RABBITMQ_MANAGEMENT"] = server.management
         narrowed = [word for name in self._brokers for word in ("--broker", name)] if len(self._brokers) < len(GIVEN) else []
-        # eight workers on two cores: most of them wait for a broker at any time, and those that kill one for most of theirs
-        command = [str(python), "-m", "pytest", "-n", "8", "--dist", "loadgroup", *narrowed, *self._arguments]
+        # six workers on two cores: most of them wait for a broker at any time; with more a broker that starts again is held up for a minute
+        command = [str(python), "-m", "pytest", "-n", "6", "--dist", "loadgroup", *narrowed, *self._arguments]
         self._pytest = subprocess.Popen(command, cwd=environment.ROOT, env=variables)
         pid_file = self._directory / "pytest.pid"
         note_process(pid_file, self._pytest.pid)

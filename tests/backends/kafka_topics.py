@@ -25,7 +25,7 @@ from tests.native.kafka import wait_until_closed
 IN_PARTS = pytest.mark.parametrize("in_parts", [False, True], ids=["one by one", "in parts"])
 """The two ways in which bodies are published."""
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that a busy machine may take to answer."""
 _LATEST = -1
 _UNANSWERED = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.REQUEST_TIMED_OUT, KafkaError.NOT_CONTROLLER)

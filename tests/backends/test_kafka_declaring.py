@@ -368,7 +368,6 @@ def test_settings_are_put_back_where_partitions_may_not_be_added(guarded_kafka: 
 
 # --- faults
 
-@pytest.mark.timeout(240)
 def test_a_broker_that_does_not_answer_is_unreachable_and_what_it_did_is_not_claimed(private_kafka: Kafka) -> None:
     topics = Topics(private_kafka.address)
     made = topics.make(retention_ms="1000")
