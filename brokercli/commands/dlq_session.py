@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from brokercli.backends.dead_letters import DeadLetterSource
@@ -85,13 +85,13 @@ def _nothing_found(where: str, destinations: int, *, complete: bool, hint: str) 
     return NothingPending(f"No letter is pending in any of the {amount(destinations, 'destination')} of dead letters on {where}.", hint=hint)
 
 
-def recogniser_of(session: Session, strip: Sequence[str] = ()) -> Recogniser:
+def recogniser_of(session: Session, strip: tuple[str, ...] = ()) -> Recogniser:
     """Return what reads the letters of an open destination; `strip` are names of headers that do not go back either."""
     feeding = session.backend.feeding()
     # the name of a file is none of its broker's
     lies_in = frozenset({session.address.name} if session.address.kind != "file" else ())
     facts = Facts(None, lies_in) if feeding is None else Facts(feeding.wait_queues, lies_in, feeding.origins)
-    return Recogniser(session.backend, user_dialects(), facts, strip=tuple(strip))
+    return Recogniser(session.backend, user_dialects(), facts, strip=strip)
 
 
 def letter_filter_of(streams: Streams, reason: str | None, origin: str | None, since: str | None, until: str | None, ids: str | None,

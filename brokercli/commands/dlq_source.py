@@ -51,7 +51,7 @@ class LetterSource:
 
 @contextmanager
 def on_broker(streams: Streams, name: str | None, context_name: str | None, verb: str, journal: str | None, connect_timeout: float | None,
-              lift_limit: bool | None, quiet: bool, strip: Sequence[str]) -> Iterator[LetterSource]:
+              lift_limit: bool | None, quiet: bool, strip: tuple[str, ...]) -> Iterator[LetterSource]:
     """Open a destination of dead letters, the one named or the one found. `lift_limit` True has its limit of deliveries lifted to look and
     to repair, None to repair only, False never. Headers like `strip` do not go back."""
     with open_letters(streams, name, context_name, verb, quiet=quiet, connect_timeout=connect_timeout) as session:
@@ -73,7 +73,7 @@ def on_broker(streams: Streams, name: str | None, context_name: str | None, verb
 
 @contextmanager
 def in_file(streams: Streams, path: str, context_name: str | None, to: str | None, resume: str | None,
-            connect_timeout: float | None, strip: Sequence[str]) -> Iterator[LetterSource]:
+            connect_timeout: float | None, strip: tuple[str, ...]) -> Iterator[LetterSource]:
     """Open a file of letters, to be put back on the context's broker, or on that of `to`; what was put there is remembered in `resume`. Headers
     like `strip` do not go back."""
     from brokercli.operations.filed_letters import FiledReader, FiledRepair

@@ -14,12 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from brokercli.dialects.json_headers import DEEPEST, LOST_NUMBERS, is_number, plain
 from brokercli.model.message import Header, HeaderValue, Typed
 
-_DEEPEST = 32
-_LOST_NUMBERS = "the AMQP types of the original's headers: JSON keeps numbers without their width"
 _LOST_BYTES = "headers of the original that were not UTF-8: EasyNetQ replaced what it could not read"
 _READ_AS_BASE64 = "its wrapped headers read as base64 and are unwrapped as such; if they were plain text, put it back with --through"
 _INTEGERS = {3: "uint8", 4: "int8", 5: "int16", 6: "int32", 7: "uint32", 12: "timestamp"}
@@ -44,8 +41,8 @@ def unwrap(written: object) -> Unwrapped:
     strings = [value for value in untyped if isinstance(value, str)]
     # text may read as base64 by chance, one that gives printable text again hardly
     as_base64 = bool(strings) and all(map(_is_text_in_base64, strings))
-    numbers = any(isinstance(value, (int, float)) and not isinstance(value, bool) for value in untyped)
-    lost = ((_LOST_NUMBERS,) if numbers else ()) + ((_LOST_BYTES,) if any("\ufffd" in string for string in strings) else ())
+    numbers = any(map(is_number, untyped))
+    lost = ((LOST_NUMBERS,) if numbers else ()) + ((_LOST_BYTES,) if any("\ufffd" in string for string in strings) else ())
     return Unwrapped(tuple((name, _value(value, as_base64)) for name, value in written.items() if name != "$type"), lost,
                      (_READ_AS_BASE64,) if as_base64 else ())
 
@@ -63,13 +60,9 @@ def base64_of(text: str) -> bytes | None:
 
 def _value(value: Any, as_base64: bool, depth: int = 0) -> HeaderValue:
     match value:
-        case None | bool() | float():
-            return value
-        case int() if -(2**63) <= value < 2**63:
-            return value
         case str():
             return (base64_of(value) if as_base64 else None) or value.encode(errors="surrogatepass")
-        case dict() | list() if depth >= _DEEPEST:
+        case dict() | list() if depth >= DEEPEST:
             pass
         case {"Type": int(kind), "Value": held, **rest} if not rest and kind in _KINDS and type(kind) is int:
             try:
@@ -86,12 +79,12 @@ def _value(value: Any, as_base64: bool, depth: int = 0) -> HeaderValue:
             return Typed("table", tuple((name, _value(item, as_base64, depth + 1)) for name, item in value.items() if name != "$type"))
         case list():
             return Typed("array", tuple(_value(item, as_base64, depth + 1) for item in value))
-    return orjson.dumps(value)
+    return plain(value)
 
 
 def _typed(kind: int, held: Any, depth: int) -> HeaderValue:
     """Return the value of a type that is written beside it. Raises ValueError, TypeError, KeyError or OverflowError where it is not of it."""
-    if depth > _DEEPEST:
+    if depth > DEEPEST:
         raise ValueError
     if kind in _INTEGERS:
         if type(held) is not int:
@@ -129,7 +122,7 @@ def _untyped(value: Any, depth: int = 0) -> Iterator[Any]:
     """Yield the values of which nothing says the type: text that may be base64, numbers without their width."""
     if not isinstance(value, (dict, list)):
         yield value
-    elif depth < _DEEPEST and not _says_its_type(value):
+    elif depth < DEEPEST and not _says_its_type(value):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _untyped(item, depth + 1)
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from brokercli.dialects.dialect import Dialect
-from brokercli.dialects.json_headers import headers_of, keeps_no_width
+from brokercli.dialects.json_headers import LOST_NUMBERS, headers_of, keeps_no_width
 from brokercli.dialects.reading import Reading
 from brokercli.dialects.values import text_of, written_time
 from brokercli.model.dead_letter import Confidence, DeadLetter, Home, Hop
@@ -24,7 +24,6 @@ from brokercli.model.message import HeaderValue, Message, Typed
 _HEADER, _ENDING = "retry_info", "-error"
 _TEXTS = ("content_type", "content_encoding", "correlation_id", "reply_to", "expiration", "message_id", "type", "user_id", "app_id", "cluster_id")
 _LOST = "the original's headers and properties, if it had any: this version of Sneakers does not write them down so that they can be read"
-_LOST_NUMBERS = "the AMQP types of the original's headers: JSON keeps numbers without their width"
 _LARGEST_BODY = 64 << 20
 
 
@@ -60,7 +59,7 @@ def _read(reading: Reading, info: dict[str, Any], body: bytes | None, written: o
     letter.last_death = written_time(_text(info["failed_at"]))
     letter.journey = tuple(Hop(queue) for queue in reversed(rejected))
     if keeps_no_width(headers, but=("x-death",)):
-        reading.lost.append(_LOST_NUMBERS)
+        reading.lost.append(LOST_NUMBERS)
     letter.unwrapped = Message(body=body, headers=headers_of(headers), properties=_properties_of(properties), origin="rabbitmq")
     return letter
 

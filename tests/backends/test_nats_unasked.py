@@ -66,10 +66,16 @@ def test_letters_do_not_go_to_a_home_whose_consumers_may_not_be_asked_for(admini
     assert in_stream(administered, letters) == numbers(10)
 
 
-def test_letters_do_not_go_where_a_schedule_may_wait_that_may_not_be_asked_for(administered: Streams, guarded_nats: GuardedNats) -> None:
+def with_a_schedule(administered: Streams, token: str) -> str:
+    """Make a stream in which a schedule waits on a subject of its own that ends so."""
     home = administered.make(allow_msg_schedules=True)
-    low = home.lower()
-    administered.fill(f"{low}.a", [b"later"], f"NATS/1.0\r\nNats-Schedule: @every 10h\r\nNats-Schedule-Target: {low}.b\r\n\r\n".encode())
+    target = f"{home.lower()}.target"
+    administered.fill(f"{home.lower()}.{token}", [b"later"], f"NATS/1.0\r\nNats-Schedule: @every 10h\r\nNats-Schedule-Target: {target}\r\n\r\n".encode())
+    return home
+
+
+def test_letters_do_not_go_where_a_schedule_may_wait_that_may_not_be_asked_for(administered: Streams, guarded_nats: GuardedNats) -> None:
+    home = with_a_schedule(administered, "a")
     letters = dlq_of(administered, home)
     fill_dlq(administered, home, 10)
     with NatsBackend(guarded_nats.login("blind")) as backend:
@@ -80,13 +86,11 @@ def test_letters_do_not_go_where_a_schedule_may_wait_that_may_not_be_asked_for(a
 
 
 def test_what_the_first_acknowledgement_has_said_goes_for_other_subjects_of_the_stream_as_well(administered: Streams, who_puts: NatsBackend) -> None:
-    home = administered.make(allow_msg_schedules=True)
-    low = home.lower()
-    administered.fill(f"{low}.b", [b"later"], f"NATS/1.0\r\nNats-Schedule: @every 10h\r\nNats-Schedule-Target: {low}.c\r\n\r\n".encode())
+    home = with_a_schedule(administered, "b")
     letters = dlq_of(administered, home)
     fill_dlq(administered, home, 2)
     with who_puts.repair(stream(letters), RepairPolicy()) as repair:
-        first, second = (Move(record, record.message, subject(f"{low}.{name}")) for record, name in zip(read_all(repair), "ab", strict=True))
+        first, second = (Move(record, record.message, subject(f"{home.lower()}.{name}")) for record, name in zip(read_all(repair), "ab", strict=True))
         assert repair.settle([first]).confirmed == 1
         assert f"a schedule of stream {home} waits" in repair.settle([second]).problems[0].reason
     assert in_stream(administered, home) == [b"later", b"0"]

@@ -13,7 +13,7 @@ from brokercli.backends.dead_letters import State
 from brokercli.backends.kafka.destinations import DENIED, GONE, Destinations, least_size
 from brokercli.backends.kafka.failures import REFUSED
 from brokercli.backends.kafka.ledger import Entry, Ledger, Letter
-from brokercli.backends.kafka.neighbours import BATCH_OVERHEAD
+from brokercli.backends.kafka.neighbours import BATCH_OVERHEAD, SHARE
 from brokercli.backends.kafka.transaction import LONGEST_TIMEOUT, Copy, Ending, NoTransactions, Transactions
 from brokercli.backends.kafka.way import NO_ROOM, Way, give
 from brokercli.model.address import Address
@@ -21,7 +21,6 @@ from brokercli.model.errors import BrokercliError, Failed, NotAuthorised, NotFou
 from brokercli.model.receipt import Receipts, Verdict
 
 _TRIES = 3
-_SHARE = 4
 _AGAIN_SECONDS = 0.2
 _LEAST_PATIENCE = 3.0
 """Seconds without a message stored or an answer, after which another producer is tried; less where the delivery timeout is short."""
@@ -168,7 +167,7 @@ class ExactlyOnce(Way):
         topic takes, and that may change."""
         copies = [letter.native for letter in letters if letter.native is not None]
         least = min((least_size(copies[index]) for index in ending.culprits), default=self._batch_bytes)
-        smaller = self._batch_bytes // _SHARE
+        smaller = self._batch_bytes // SHARE
         if least + BATCH_OVERHEAD > smaller:
             return False
         self._destinations.batch_bytes = smaller

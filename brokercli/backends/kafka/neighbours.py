@@ -19,7 +19,8 @@ BATCH_BYTES = 1_000_000
 # a batch's own header and the slack of librdkafka's estimate
 BATCH_OVERHEAD = 512
 _ATTEMPTS = 5
-_SHARE = 4
+SHARE = 4
+"""Where batches are too large, they become so many times smaller."""
 _SMALLER = ("the broker takes smaller batches only than it let us know (max.message.bytes of the topic): what it refused for that is sent again in smaller "
             "ones, and comes after some that was published later")
 _TOLD = "the broker refuses a whole batch where one message in it is invalid: the others are sent again, and come after some that were published later"
@@ -43,7 +44,7 @@ class Neighbours:
     def batch_bytes(self) -> int:
         """Return how large batches may be, for a new producer."""
         if self.too_many:
-            self._batch_bytes //= _SHARE
+            self._batch_bytes //= SHARE
         self.too_many = self._given_up = False
         return self._batch_bytes
 
@@ -61,7 +62,7 @@ class Neighbours:
             if time and not self._settings.takes_time(time):
                 return Verdict.REFUSED, REFUSED[KafkaError.INVALID_TIMESTAMP]
             innocent = code == KafkaError.INVALID_TIMESTAMP or message.key() is not None
-        small = code == KafkaError.MSG_SIZE_TOO_LARGE and len(message.value() or b"") + BATCH_OVERHEAD <= self._batch_bytes // _SHARE
+        small = code == KafkaError.MSG_SIZE_TOO_LARGE and len(message.value() or b"") + BATCH_OVERHEAD <= self._batch_bytes // SHARE
         if small and not self._given_up:
             # the login may not ask how much the topic takes, or that has changed
             if not self.too_many and _SMALLER not in self._notes:
